@@ -1,0 +1,97 @@
+/*
+ * What the rooms of the module share: configuration and the request context.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_MODULE_H
+#define NGX_HTTP_SANDBOX_MODULE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#if !(NGX_THREADS)
+#error "nginx must be configured with --with-threads; see scripts/build"
+#endif
+
+#include "ngx_http_sandbox_redis.h"
+#include "sandbox_hypervisor.h"
+#include "sandbox_id.h"
+
+typedef struct ngx_http_sandbox_routes_s ngx_http_sandbox_routes_t;
+
+/* http {} level: one node. */
+typedef struct {
+    ngx_str_t node; /* this host's name in Redis keys */
+    ngx_str_t domain; /* sandboxes are {port}-{id}.{domain} */
+    ngx_str_t prefix; /* of every Redis key and channel */
+
+    ngx_http_sandbox_redis_conf_t *redis;
+    sandbox_hypervisor_conf_t hypervisor;
+    ngx_str_t templates_dir;
+    sandbox_template_t **templates; /* NULL-terminated */
+
+    in_addr_t subnet; /* host order; the gateway is subnet + 1 */
+    ngx_uint_t subnet_bits;
+    char **dns; /* NULL-terminated, or NULL */
+
+    ngx_thread_pool_t *quick; /* calls of milliseconds */
+    ngx_thread_pool_t *slow;  /* calls of seconds: boot, destroy */
+
+    ngx_int_t max_vcpus;
+    ngx_int_t max_memory_mb;
+    ngx_int_t max_disk_mb;
+    ngx_int_t max_sandboxes; /* on this node */
+    ngx_msec_t max_timeout;
+    ngx_msec_t boot_timeout;
+    ngx_msec_t lease;
+
+    ngx_shm_zone_t *zone; /* the route cache */
+    ngx_http_sandbox_routes_t *routes;
+    ngx_msec_t route_ttl;
+} ngx_http_sandbox_main_conf_t;
+
+typedef struct {
+    ngx_flag_t api;
+    ngx_flag_t traffic;
+} ngx_http_sandbox_loc_conf_t;
+
+/* An error of the API; ngx_http_sandbox_errors.h lists them. */
+typedef struct {
+    ngx_uint_t status;
+    ngx_str_t code;
+    ngx_uint_t retry_after; /* seconds; 0: not retryable */
+} ngx_http_sandbox_error_t;
+
+typedef struct {
+    ngx_str_t request_id;
+    ngx_str_t tenant;
+
+    /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
+    struct sockaddr_in peer;
+    ngx_str_t peer_name;
+
+    /* the error to be answered, for the envelope; NULL if none */
+    const ngx_http_sandbox_error_t *error;
+    ngx_str_t message; /* a sentence for a person */
+    ngx_str_t field;   /* error_detail, when not empty */
+    ngx_str_t reason;
+
+    /* The body the error filter sends in place of nginx's page. */
+    ngx_str_t envelope;
+    unsigned peer_failed : 1;  /* the guest refused the connection */
+    unsigned traffic : 1;      /* came in through sandbox_traffic */
+} ngx_http_sandbox_ctx_t;
+
+/* One per worker, made in init_process. */
+typedef struct {
+    ngx_http_sandbox_redis_t *redis;
+    char owner[64]; /* "<node>/<pid>/<nonce>", holder of leases */
+} ngx_http_sandbox_worker_t;
+
+extern ngx_module_t ngx_http_sandbox_module;
+extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
+
+/* The context of r, made at first use; NULL if memory is out. */
+ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * The VM engine: domains, disks and channels of one libvirt host.
+ *
+ * Knows libvirt, libxml2 and core; nothing of nginx, HTTP or Redis.  All
+ * verbs block and are for pool threads only; each thread keeps a libvirt
+ * connection of its own, made at first use, checked and remade when it has
+ * died.  All verbs are idempotent: they look the UUID up first, so a step may
+ * be repeated after a crash.
+ */
+
+#ifndef SANDBOX_HYPERVISOR_H
+#define SANDBOX_HYPERVISOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sandbox_id.h"
+#include "sandbox_template.h"
+
+typedef enum {
+    SANDBOX_ACCEL_AUTO = 0,
+    SANDBOX_ACCEL_KVM,
+    SANDBOX_ACCEL_TCG
+} sandbox_accel_t;
+
+typedef struct {
+    const char *uri;      /* libvirt, e.g. "qemu:///system" */
+    const char *data_dir; /* on the hypervisor; overlays live in disks/ */
+    const char *bridge;
+    sandbox_accel_t accel;
+} sandbox_hypervisor_conf_t;
+
+typedef enum {
+    SANDBOX_HV_OK = 0,
+    SANDBOX_HV_UNAVAILABLE, /* libvirtd away or not answering: retry later */
+    SANDBOX_HV_NO_CAPACITY, /* memory, disk or a limit of the host */
+    SANDBOX_HV_TIMEOUT,     /* the guest did not answer in time */
+    SANDBOX_HV_GUEST,       /* the guest answered that it failed */
+    SANDBOX_HV_FAILED       /* anything else; see the message */
+} sandbox_hv_status_t;
+
+typedef struct {
+    sandbox_hv_status_t status;
+    char message[256]; /* a sentence for the log, not for clients */
+} sandbox_hv_error_t;
+
+typedef struct {
+    const char *id;     /* "sb_…", also the domain's name */
+    const char *tenant; /* metadata on the domain */
+    const char *operation;
+    const char *mac;
+    const char *tap; /* host interface name, at most 15 characters */
+    int vcpus;
+    int64_t memory_mb;
+    int64_t disk_mb; /* virtual size of the overlay, >= the template's */
+    const sandbox_template_t *template;
+} sandbox_domain_spec_t;
+
+typedef struct {
+    int64_t disk_ms;    /* overlay made */
+    int64_t domain_ms;  /* virDomainCreateXML returned */
+    int64_t channel_ms; /* channel open */
+} sandbox_hv_times_t;
+
+/*
+ * Starts the event loop thread that libvirt's keepalive and streams need,
+ * and remembers conf (which must outlive it).  Once per worker process, from
+ * init_process; no fork may follow.  0 or -1.  The thread blocks all signals.
+ */
+int sandbox_hypervisor_start(const sandbox_hypervisor_conf_t *conf,
+                             void (*log)(int level, const char *message));
+
+/* Stops the loop thread.  After all pool threads are gone. */
+void sandbox_hypervisor_stop(void);
+
+/*
+ * The accelerator that will be used: what conf forces, or the cached answer
+ * of a probe that boots a tiny guest under KVM with a time limit and sees it
+ * execute an instruction.  The answer is kept in data_dir per boot of the
+ * host, QEMU binary and libvirt URI.
+ */
+sandbox_hv_status_t sandbox_hypervisor_accel(sandbox_accel_t *accel,
+                                             sandbox_hv_error_t *err);
+
+/* Makes the overlay and starts the domain; running when it returns OK. */
+sandbox_hv_status_t sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
+                                            sandbox_hv_times_t *times,
+                                            sandbox_hv_error_t *err);
+
+/*
+ * Ends the domain of id and removes its overlay; OK as well if neither
+ * exists.  The tap goes with the domain.
+ */
+sandbox_hv_status_t sandbox_hypervisor_destroy(const char *id,
+                                               sandbox_hv_error_t *err);
+
+/* Domains of ours on this host, running or not, by metadata. */
+typedef struct {
+    char id[SANDBOX_ID_SIZE];
+    char tenant[128];
+    int running;
+} sandbox_domain_info_t;
+
+/* *list is malloc'd, the caller frees it. */
+sandbox_hv_status_t sandbox_hypervisor_list(sandbox_domain_info_t **list,
+                                            size_t *n,
+                                            sandbox_hv_error_t *err);
+
+/* Overlays without a domain; ids as above, malloc'd array. */
+sandbox_hv_status_t
+sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
+                              sandbox_hv_error_t *err);
+
+/*
+ * The bootstrap channel (virtio-serial "org.sandbox.agent.0") of a running
+ * domain, through libvirt, so that it works on remote hosts too.
+ */
+typedef struct sandbox_channel_s sandbox_channel_t;
+
+sandbox_hv_status_t sandbox_channel_open(sandbox_channel_t **ch, const char *id,
+                                         sandbox_hv_error_t *err);
+/* Writes all of it before the deadline (sandbox_time_monotonic_ms) or fails. */
+int sandbox_channel_write(void *ch, const char *data, size_t len,
+                          int64_t deadline_ms);
+/* Bytes read (1..size), 0 when the deadline passed, -1 when the peer ended. */
+int64_t sandbox_channel_read(void *ch, char *data, size_t size,
+                             int64_t deadline_ms);
+void sandbox_channel_close(sandbox_channel_t *ch);
+
+#endif
