@@ -1,0 +1,63 @@
+/*
+ * The body of POST /v1/sandboxes, from JSON text to a checked specification.
+ *
+ * One table of members (docs: api.md §2) drives types, ranges, unknown and
+ * not-yet-built members; combinations are checked after it.  Pure C: no nginx,
+ * no I/O, any thread; unit-tested and fuzzed on its own.
+ */
+
+#ifndef SANDBOX_CREATE_H
+#define SANDBOX_CREATE_H
+
+#include "sandbox_digest.h"
+#include "sandbox_path.h"
+#include "sandbox_template.h"
+
+#define SANDBOX_METADATA_MAX 16384
+#define SANDBOX_ENVS_MAX 65536
+
+typedef struct {
+    int64_t max_vcpus;
+    int64_t max_memory_mb;
+    int64_t max_disk_mb;
+    int64_t max_timeout_ms;
+    sandbox_template_t *const *templates; /* NULL-terminated */
+} sandbox_create_limits_t;
+
+typedef struct {
+    const sandbox_template_t *template;
+    int64_t vcpus;
+    int64_t memory_mb;
+    int64_t disk_mb;
+    int64_t timeout_ms;
+    char *metadata; /* verbatim text of the object, "{}" if left out */
+    char *envs;     /* verbatim text of the object, or NULL */
+    char *cwd;      /* normalised, or NULL if left out */
+    uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of the canonical body */
+} sandbox_create_t;
+
+typedef enum {
+    SANDBOX_CREATE_OK = 0,
+    SANDBOX_CREATE_INVALID_JSON,
+    SANDBOX_CREATE_INVALID,          /* field and reason say what */
+    SANDBOX_CREATE_UNKNOWN_TEMPLATE, /* 404 template_not_found */
+    SANDBOX_CREATE_NOT_IMPLEMENTED,  /* field is known but not built yet */
+    SANDBOX_CREATE_NO_MEMORY
+} sandbox_create_status_t;
+
+typedef struct {
+    char field[128]; /* dotted path, e.g. "network.allow_out[2]" */
+    char reason[256];
+} sandbox_create_error_t;
+
+/*
+ * Reads body (an empty one means "{}").  On OK the caller frees create with
+ * sandbox_create_free(); otherwise create is empty and err is set.
+ */
+sandbox_create_status_t sandbox_create_parse(sandbox_create_t *create,
+                                             const char *body, size_t len,
+                                             const sandbox_create_limits_t *lim,
+                                             sandbox_create_error_t *err);
+void sandbox_create_free(sandbox_create_t *create);
+
+#endif
