@@ -17,6 +17,8 @@
 #include "sandbox_hypervisor.h"
 #include "sandbox_id.h"
 
+#define NGX_HTTP_SANDBOX_PREFIX_MAX 64
+
 typedef struct ngx_http_sandbox_routes_s ngx_http_sandbox_routes_t;
 
 /* http {} level: one node. */
@@ -26,6 +28,9 @@ typedef struct {
     ngx_str_t prefix; /* of every Redis key and channel */
 
     ngx_http_sandbox_redis_conf_t *redis;
+    ngx_str_t libvirt_uri;
+    ngx_str_t data_dir;
+    ngx_uint_t accel; /* sandbox_accel_t */
     sandbox_hypervisor_conf_t hypervisor;
     ngx_str_t templates_dir;
     sandbox_template_t **templates; /* NULL-terminated */
@@ -44,10 +49,14 @@ typedef struct {
     ngx_msec_t max_timeout;
     ngx_msec_t boot_timeout;
     ngx_msec_t lease;
+    ngx_msec_t retention; /* of idempotent answers and of tombstones */
 
     ngx_shm_zone_t *zone; /* the route cache */
     ngx_http_sandbox_routes_t *routes;
     ngx_msec_t route_ttl;
+
+    unsigned api : 1;     /* some location has "sandbox_api on" */
+    unsigned traffic : 1; /* some location has "sandbox_traffic on" */
 } ngx_http_sandbox_main_conf_t;
 
 typedef struct {
@@ -84,8 +93,9 @@ typedef struct {
 
 /* One per worker, made in init_process. */
 typedef struct {
+    ngx_http_sandbox_main_conf_t *conf;
     ngx_http_sandbox_redis_t *redis;
-    char owner[64]; /* "<node>/<pid>/<nonce>", holder of leases */
+    char owner[64]; /* "<pid>/<nonce>", holder of leases */
 } ngx_http_sandbox_worker_t;
 
 extern ngx_module_t ngx_http_sandbox_module;

@@ -14,7 +14,9 @@ extern const ngx_http_sandbox_error_t ngx_http_sandbox_invalid_request;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_invalid_json;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_idempotency_key_required;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_unauthorized;
+extern const ngx_http_sandbox_error_t ngx_http_sandbox_forbidden;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_port_not_allowed;
+extern const ngx_http_sandbox_error_t ngx_http_sandbox_traffic_token_required;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_sandbox_not_found;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_template_not_found;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_not_found;
@@ -33,6 +35,7 @@ extern const ngx_http_sandbox_error_t ngx_http_sandbox_capacity_exceeded;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_hypervisor_unavailable;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_state_store_unavailable;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_sandbox_changing;
+extern const ngx_http_sandbox_error_t ngx_http_sandbox_rate_limit_exceeded;
 extern const ngx_http_sandbox_error_t ngx_http_sandbox_timeout;
 
 /*
@@ -49,6 +52,12 @@ ngx_int_t ngx_http_sandbox_error_field(ngx_http_request_t *r,
                                        const ngx_http_sandbox_error_t *error,
                                        const char *message, const char *field,
                                        const char *reason);
+
+/* The envelope of the noted error, in r->pool. */
+ngx_int_t ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json);
+
+/* Adds Retry-After and WWW-Authenticate as the noted error asks for. */
+ngx_int_t ngx_http_sandbox_error_headers(ngx_http_request_t *r);
 
 /* Installs the header and body filter; from postconfiguration. */
 ngx_int_t ngx_http_sandbox_errors_init(ngx_conf_t *cf);

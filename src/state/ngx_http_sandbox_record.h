@@ -1,15 +1,18 @@
 /*
- * Records in Redis: names of the keys, the typed record of a sandbox, and
- * reading it.  Event loop only.  Keys (P is sandbox_redis prefix=):
+ * Records in Redis: the names of the keys, the typed record of a sandbox, and
+ * reading it.  Event loop only.  Keys (P is sandbox_redis prefix=, braces are
+ * cluster hash tags: a script touches keys of one tag only):
  *
  *   P{<shard>}:sandbox:<id>        hash, the record of a sandbox
- *   P{<shard>}:tenant:<tenant>     zset of ids by creation time
+ *   P{<shard>}:tenant:<tenant>     zset of live ids by creation time
  *   P{<shard>}:idem:<tenant>:<route>:<sha256 of key>   hash
  *   P{<node>}:agenda               zset of ids by the time (ms) at which
- *                                  somebody must look at the sandbox
- *   P{<node>}:addresses            hash address -> id
- *   P:key:<sha256 of API key>      hash, tenant
- *   P:events                       channel: "<id> <state>" at every commit
+ *                                  somebody must look at the sandbox: the end
+ *                                  of its operation's lease, or its deadline
+ *   P{<node>}:addresses, :guests   hashes address -> id and id -> address
+ *   P{<node>}:cursor               where the next address is looked for
+ *   Pkey:<sha256 of API key>       hash, tenant
+ *   Pevents                        channel: "<id> <state>" at every commit
  */
 
 #ifndef NGX_HTTP_SANDBOX_RECORD_H
@@ -26,11 +29,89 @@ typedef enum {
     NGX_HTTP_SANDBOX_FAILED
 } ngx_http_sandbox_state_e;
 
+/* A key in a buffer of its own, so that callers allocate nothing. */
+typedef struct {
+    ngx_str_t name;
+    u_char buf[384];
+} ngx_http_sandbox_key_t;
+
+void ngx_http_sandbox_key_record(ngx_http_sandbox_key_t *key, const char *id);
+/* The record key less the id, or the index key less the tenant. */
+void ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
+                                const char *kind);
+void ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key,
+                                 const char *tenant);
+void ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
+                               const char *route, const uint8_t *digest);
+/* "agenda", "addresses", "guests" or "cursor" of this node. */
+void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
+void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
+
+/* The shard inside an id; not NUL-terminated. */
+const char *ngx_http_sandbox_id_shard(const char *id);
+
+/* Arguments of a command; numbers are spelled into the struct itself. */
+#define NGX_HTTP_SANDBOX_ARGS_MAX 64
+
+typedef struct {
+    ngx_str_t values[NGX_HTTP_SANDBOX_ARGS_MAX];
+    ngx_uint_t n;
+    u_char numbers[16][NGX_INT64_LEN + 1];
+    ngx_uint_t nnumbers;
+} ngx_http_sandbox_args_t;
+
+void ngx_http_sandbox_arg(ngx_http_sandbox_args_t *args, const char *value);
+void ngx_http_sandbox_arg_len(ngx_http_sandbox_args_t *args, const void *value,
+                              size_t len);
+void ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value);
+
+/* Strings point into the reply they were read from, NUL-terminated. */
+typedef struct {
+    const char *id;
+    const char *tenant;
+    ngx_http_sandbox_state_e state;
+    const char *template;
+    int64_t vcpus;
+    int64_t memory_mb;
+    int64_t disk_mb;
+    int64_t created_at; /* ms since the epoch */
+    int64_t started_at; /* 0 while creating */
+    int64_t timeout_ms;
+    int64_t timeout_at;
+    const char *metadata; /* JSON text */
+    const char *cwd;      /* NULL if not set */
+    uint32_t address;     /* IPv4, host order */
+    uint64_t execution;
+    const char *agent_token;
+} ngx_http_sandbox_record_t;
+
+/*
+ * handler gets NGX_OK with the record, NGX_DECLINED if there is none (never
+ * was, or is gone), NGX_ERROR if Redis is away.  Called once, never from
+ * inside the call, unless ngx_http_sandbox_redis_forget() detached data.
+ * NGX_OK, or NGX_ERROR if Redis is away (handler is not called).
+ */
+typedef void (*ngx_http_sandbox_record_pt)(void *data, ngx_int_t rc,
+                                           ngx_http_sandbox_record_t *record);
+typedef struct {
+    ngx_http_sandbox_record_pt handler;
+    void *data;
+    char id[SANDBOX_ID_SIZE];
+} ngx_http_sandbox_record_get_t;
+
+/* get is the caller's, filled by it, and what forget() takes. */
+ngx_int_t ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get);
+
+/* The fields list.lua is to give, and reading one of its rows. */
+void ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args);
+ngx_int_t ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record,
+                                      redisReply *row);
+
 /* What a route needs: few fields, fixed size, no allocation. */
 typedef struct {
     char id[SANDBOX_ID_SIZE];
     ngx_http_sandbox_state_e state;
-    in_addr_t address; /* network order; 0 if none */
+    in_addr_t address;  /* network order; 0 if none */
     uint64_t execution; /* differs between executions that share an address */
     unsigned public_traffic : 1;
 } ngx_http_sandbox_route_t;
@@ -38,13 +119,15 @@ typedef struct {
 /*
  * Reads the route of id.  handler gets NGX_OK with route, NGX_DECLINED if no
  * such sandbox (never existed or is destroyed), NGX_ERROR if Redis is away.
- * Called once, never from inside the call.  data must stay valid; detach with
- * ngx_http_sandbox_redis_forget(…, data) first if it goes.
+ * Called once, never from inside the call.
  */
 typedef void (*ngx_http_sandbox_route_pt)(void *data, ngx_int_t rc,
                                           ngx_http_sandbox_route_t *route);
 ngx_int_t ngx_http_sandbox_record_route(const char *id,
                                         ngx_http_sandbox_route_pt handler,
                                         void *data);
+
+void ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
+                                      const ngx_http_sandbox_record_t *record);
 
 #endif

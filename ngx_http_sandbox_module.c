@@ -1,0 +1,810 @@
+/*
+ * The module as nginx sees it: directives and their checks, phases, worker
+ * start and stop.  No logic of sandboxes lives here.
+ */
+
+#include "ngx_http_sandbox_module.h"
+
+#include "ngx_http_sandbox_agenda.h"
+#include "ngx_http_sandbox_api.h"
+#include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_traffic.h"
+
+
+static void *ngx_http_sandbox_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_sandbox_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent,
+                                             void *child);
+static ngx_int_t ngx_http_sandbox_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_sandbox_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_sandbox_init_process(ngx_cycle_t *cycle);
+static void ngx_http_sandbox_exit_process(ngx_cycle_t *cycle);
+static char *ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd,
+                                    void *conf);
+static char *ngx_http_sandbox_network(ngx_conf_t *cf, ngx_command_t *cmd,
+                                      void *conf);
+static char *ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd,
+                                           void *conf);
+static char *ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd,
+                                     void *conf);
+
+
+static ngx_conf_enum_t ngx_http_sandbox_accels[] = {
+    { ngx_string("auto"), SANDBOX_ACCEL_AUTO },
+    { ngx_string("kvm"), SANDBOX_ACCEL_KVM },
+    { ngx_string("tcg"), SANDBOX_ACCEL_TCG },
+    { ngx_null_string, 0 }
+};
+
+static ngx_conf_num_bounds_t ngx_http_sandbox_one_second = {
+    ngx_conf_check_num_bounds, 1000, 86400000
+};
+
+#define NGX_HTTP_SANDBOX_MAIN(member)                                          \
+    NGX_HTTP_MAIN_CONF_OFFSET,                                                 \
+        offsetof(ngx_http_sandbox_main_conf_t, member)
+#define NGX_HTTP_SANDBOX_LOC(member)                                           \
+    NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_sandbox_loc_conf_t, member)
+
+static ngx_command_t ngx_http_sandbox_commands[] = {
+
+    { ngx_string("sandbox_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_http_sandbox_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_redis"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_redis, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_libvirt"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot, NGX_HTTP_SANDBOX_MAIN(libvirt_uri), NULL },
+
+    { ngx_string("sandbox_accel"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot, NGX_HTTP_SANDBOX_MAIN(accel),
+      ngx_http_sandbox_accels },
+
+    { ngx_string("sandbox_data_dir"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot, NGX_HTTP_SANDBOX_MAIN(data_dir), NULL },
+
+    { ngx_string("sandbox_templates"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot, NGX_HTTP_SANDBOX_MAIN(templates_dir), NULL },
+
+    { ngx_string("sandbox_network"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_network, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_domain"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot, NGX_HTTP_SANDBOX_MAIN(domain), NULL },
+
+    { ngx_string("sandbox_node"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot, NGX_HTTP_SANDBOX_MAIN(node), NULL },
+
+    { ngx_string("sandbox_thread_pools"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2,
+      ngx_http_sandbox_thread_pools, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_boot_timeout"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(boot_timeout),
+      &ngx_http_sandbox_one_second },
+
+    { ngx_string("sandbox_lease"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(lease),
+      &ngx_http_sandbox_one_second },
+
+    { ngx_string("sandbox_idempotency_retention"),
+      NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
+      NGX_HTTP_SANDBOX_MAIN(retention), NULL },
+
+    { ngx_string("sandbox_route_ttl"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(route_ttl), NULL },
+
+    { ngx_string("sandbox_api"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF
+          | NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_LOC(api), NULL },
+
+    { ngx_string("sandbox_traffic"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF
+          | NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_LOC(traffic), NULL },
+
+    { ngx_string("sandbox_peer"), NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS,
+      ngx_http_sandbox_peer, NGX_HTTP_SRV_CONF_OFFSET, 0, NULL },
+
+    ngx_null_command
+};
+
+static ngx_http_module_t ngx_http_sandbox_module_ctx = {
+    ngx_http_sandbox_preconfiguration,  /* preconfiguration */
+    ngx_http_sandbox_postconfiguration, /* postconfiguration */
+    ngx_http_sandbox_create_main_conf,  /* create main configuration */
+    ngx_http_sandbox_init_main_conf,    /* init main configuration */
+    NULL,                               /* create server configuration */
+    NULL,                               /* merge server configuration */
+    ngx_http_sandbox_create_loc_conf,   /* create location configuration */
+    ngx_http_sandbox_merge_loc_conf     /* merge location configuration */
+};
+
+ngx_module_t ngx_http_sandbox_module = {
+    NGX_MODULE_V1,
+    &ngx_http_sandbox_module_ctx,  /* module context */
+    ngx_http_sandbox_commands,     /* module directives */
+    NGX_HTTP_MODULE,               /* module type */
+    NULL,                          /* init master */
+    NULL,                          /* init module */
+    ngx_http_sandbox_init_process, /* init process */
+    NULL,                          /* init thread */
+    NULL,                          /* exit thread */
+    ngx_http_sandbox_exit_process, /* exit process */
+    NULL,                          /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
+
+
+static void *
+ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_sandbox_main_conf_t));
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    mcf->accel = NGX_CONF_UNSET_UINT;
+    mcf->boot_timeout = NGX_CONF_UNSET_MSEC;
+    mcf->lease = NGX_CONF_UNSET_MSEC;
+    mcf->retention = NGX_CONF_UNSET_MSEC;
+    mcf->route_ttl = NGX_CONF_UNSET_MSEC;
+    mcf->max_vcpus = 8;
+    mcf->max_memory_mb = 16384;
+    mcf->max_disk_mb = 131072;
+    mcf->max_sandboxes = 256;
+    mcf->max_timeout = 24 * 3600 * 1000;
+
+    return mcf;
+}
+
+
+/* The directives without which no location of ours can work. */
+static ngx_int_t
+ngx_http_sandbox_check_required(ngx_conf_t *cf,
+                                ngx_http_sandbox_main_conf_t *mcf)
+{
+    ngx_uint_t i;
+    struct {
+        const char *name;
+        ngx_uint_t set;
+    } required[] = {
+        { "sandbox_redis", mcf->redis != NULL },
+        { "sandbox_zone", mcf->zone != NULL },
+        { "sandbox_network", mcf->hypervisor.bridge != NULL },
+        { "sandbox_templates", mcf->templates_dir.len != 0 },
+        { "sandbox_thread_pools", mcf->quick != NULL },
+        { "sandbox_domain", mcf->domain.len != 0 || !mcf->traffic },
+    };
+
+    for (i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
+        if (!required[i].set) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"sandbox_api\" and \"sandbox_traffic\" need "
+                               "the directive \"%s\"",
+                               required[i].name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sandbox_free_templates(void *data)
+{
+    sandbox_templates_free(data);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_load_templates(ngx_conf_t *cf,
+                                ngx_http_sandbox_main_conf_t *mcf)
+{
+    char err[512];
+    ngx_pool_cleanup_t *cln;
+
+    if (ngx_conf_full_name(cf->cycle, &mcf->templates_dir, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    mcf->templates = sandbox_templates_load((char *) mcf->templates_dir.data,
+                                            err, sizeof(err));
+    if (mcf->templates == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "sandbox_templates: %s", err);
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_sandbox_free_templates;
+    cln->data = mcf->templates;
+
+    if (mcf->templates[0] == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "sandbox_templates: no template in \"%V\"",
+                           &mcf->templates_dir);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_conf_init_uint_value(mcf->accel, SANDBOX_ACCEL_AUTO);
+    ngx_conf_init_msec_value(mcf->boot_timeout, 60000);
+    ngx_conf_init_msec_value(mcf->lease, 15000);
+    ngx_conf_init_msec_value(mcf->retention, 24 * 3600 * 1000);
+    ngx_conf_init_msec_value(mcf->route_ttl, 10000);
+
+    if (mcf->libvirt_uri.data == NULL) {
+        ngx_str_set(&mcf->libvirt_uri, "qemu:///system");
+    }
+
+    if (mcf->data_dir.data == NULL) {
+        ngx_str_set(&mcf->data_dir, "/var/lib/nginx-sandbox");
+    }
+
+    if (mcf->node.data == NULL) {
+        mcf->node = cf->cycle->hostname;
+    }
+
+    mcf->hypervisor.uri = (char *) mcf->libvirt_uri.data;
+    mcf->hypervisor.data_dir = (char *) mcf->data_dir.data;
+    mcf->hypervisor.accel = mcf->accel;
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_sandbox_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_sandbox_loc_conf_t *conf;
+
+    conf = ngx_palloc(cf->pool, sizeof(ngx_http_sandbox_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->api = NGX_CONF_UNSET;
+    conf->traffic = NGX_CONF_UNSET;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_sandbox_loc_conf_t *prev = parent;
+    ngx_http_sandbox_loc_conf_t *conf = child;
+
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    ngx_conf_merge_value(conf->api, prev->api, 0);
+    ngx_conf_merge_value(conf->traffic, prev->traffic, 0);
+
+    if (conf->api && conf->traffic) {
+        return "\"sandbox_api\" and \"sandbox_traffic\" exclude each other in "
+               "one location";
+    }
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
+    mcf->api |= conf->api;
+    mcf->traffic |= conf->traffic;
+
+    return NGX_CONF_OK;
+}
+
+
+/* Reads the value of "name=value" arguments; NULL if arg is another one. */
+static u_char *
+ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)
+{
+    size_t len;
+
+    len = ngx_strlen(name);
+
+    if (arg->len <= len || ngx_strncmp(arg->data, name, len) != 0
+        || arg->data[len] != '=')
+    {
+        return NULL;
+    }
+
+    value->data = arg->data + len + 1;
+    value->len = arg->len - len - 1;
+
+    return value->data;
+}
+
+
+static char *
+ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", arg);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_redis_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
+{
+    ngx_int_t n;
+    ngx_str_t value;
+    ngx_http_sandbox_redis_conf_t *redis;
+
+    redis = mcf->redis;
+
+    if (ngx_http_sandbox_param(arg, "db", &value)) {
+        n = ngx_atoi(value.data, value.len);
+        redis->db = n;
+        return n == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "user", &redis->username)
+        || ngx_http_sandbox_param(arg, "password", &redis->password)
+        || ngx_http_sandbox_param(arg, "prefix", &mcf->prefix))
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "timeout", &value)) {
+        n = ngx_parse_time(&value, 0);
+        redis->timeout = n;
+        return n <= 0 ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "connect_timeout", &value)) {
+        n = ngx_parse_time(&value, 0);
+        redis->connect_timeout = n;
+        return n <= 0 ? NGX_ERROR : NGX_OK;
+    }
+
+    return NGX_ERROR;
+}
+
+
+static char *
+ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_url_t u;
+    ngx_str_t *value;
+    ngx_uint_t i;
+
+    if (mcf->redis) {
+        return "is duplicate";
+    }
+
+    mcf->redis = ngx_pcalloc(cf->pool, sizeof(ngx_http_sandbox_redis_conf_t));
+    if (mcf->redis == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->redis->timeout = 1000;
+    mcf->redis->connect_timeout = 1000;
+    ngx_str_set(&mcf->prefix, "sbx:");
+
+    value = cf->args->elts;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        if (ngx_http_sandbox_redis_param(mcf, &value[i]) != NGX_OK) {
+            return ngx_http_sandbox_invalid_param(cf, &value[i]);
+        }
+    }
+
+    if (mcf->prefix.len > NGX_HTTP_SANDBOX_PREFIX_MAX) {
+        return "has a \"prefix\" that is too long";
+    }
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+    u.url = value[1];
+    u.default_port = 6379;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK || u.naddrs == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in \"%V\"",
+                           u.err ? u.err : "no address", &u.url);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memcpy(&mcf->redis->addr, u.addrs[0].sockaddr, u.addrs[0].socklen);
+    mcf->redis->socklen = u.addrs[0].socklen;
+    mcf->redis->name = u.addrs[0].name;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_subnet(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *value)
+{
+    ngx_cidr_t cidr;
+
+    if (ngx_ptocidr(value, &cidr) != NGX_OK || cidr.family != AF_INET) {
+        return NGX_ERROR;
+    }
+
+    mcf->subnet = ntohl(cidr.u.in.addr);
+    mcf->subnet_bits = 32;
+
+    while (mcf->subnet_bits
+           && !(ntohl(cidr.u.in.mask) & (1u << (32 - mcf->subnet_bits))))
+    {
+        mcf->subnet_bits--;
+    }
+
+    /* at least a gateway and one guest, at most a /8 */
+    return mcf->subnet_bits < 8 || mcf->subnet_bits > 30 ? NGX_ERROR : NGX_OK;
+}
+
+
+static char *
+ngx_http_sandbox_network(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    char **dns;
+    ngx_str_t *args, value;
+    ngx_uint_t i, ndns;
+
+    if (mcf->hypervisor.bridge) {
+        return "is duplicate";
+    }
+
+    args = cf->args->elts;
+    ndns = 0;
+
+    dns = ngx_pcalloc(cf->pool, cf->args->nelts * sizeof(char *));
+    if (dns == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_sandbox_param(&args[i], "bridge", &value)
+            && value.len < IFNAMSIZ)
+        {
+            mcf->hypervisor.bridge = (char *) value.data;
+            continue;
+        }
+
+        if (ngx_http_sandbox_param(&args[i], "subnet", &value)
+            && ngx_http_sandbox_subnet(mcf, &value) == NGX_OK)
+        {
+            continue;
+        }
+
+        if (ngx_http_sandbox_param(&args[i], "dns", &value)
+            && ngx_inet_addr(value.data, value.len) != INADDR_NONE)
+        {
+            dns[ndns++] = (char *) value.data;
+            continue;
+        }
+
+        return ngx_http_sandbox_invalid_param(cf, &args[i]);
+    }
+
+    if (mcf->hypervisor.bridge == NULL || mcf->subnet == 0) {
+        return "needs both \"bridge=\" and \"subnet=\"";
+    }
+
+    mcf->dns = dns;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_str_t *args, value;
+    ngx_uint_t i;
+
+    if (mcf->quick || mcf->slow) {
+        return "is duplicate";
+    }
+
+    args = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_sandbox_param(&args[i], "quick", &value)) {
+            mcf->quick = ngx_thread_pool_add(cf, &value);
+            continue;
+        }
+
+        if (ngx_http_sandbox_param(&args[i], "slow", &value)) {
+            mcf->slow = ngx_thread_pool_add(cf, &value);
+            continue;
+        }
+
+        return ngx_http_sandbox_invalid_param(cf, &args[i]);
+    }
+
+    if (mcf->quick == NULL || mcf->slow == NULL) {
+        return "needs both \"quick=\" and \"slow=\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_int_t n;
+    ngx_str_t *args, value;
+    ngx_uint_t i, j;
+    struct {
+        const char *name;
+        ngx_int_t *limit;
+        ngx_int_t max;
+    } limits[] = {
+        { "vcpus", &mcf->max_vcpus, 1024 },
+        { "memory_mb", &mcf->max_memory_mb, 16 * 1024 * 1024 },
+        { "disk_mb", &mcf->max_disk_mb, 131072 },
+        { "sandboxes", &mcf->max_sandboxes, 1000000 },
+    };
+
+    args = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_sandbox_param(&args[i], "timeout", &value)) {
+            n = ngx_parse_time(&value, 0);
+            if (n <= 0) {
+                return ngx_http_sandbox_invalid_param(cf, &args[i]);
+            }
+            mcf->max_timeout = n;
+            continue;
+        }
+
+        for (j = 0; j < sizeof(limits) / sizeof(limits[0]); j++) {
+            if (ngx_http_sandbox_param(&args[i], limits[j].name, &value)) {
+                break;
+            }
+        }
+
+        if (j == sizeof(limits) / sizeof(limits[0])) {
+            return ngx_http_sandbox_invalid_param(cf, &args[i]);
+        }
+
+        n = ngx_atoi(value.data, value.len);
+        if (n < 1 || n > limits[j].max) {
+            return ngx_http_sandbox_invalid_param(cf, &args[i]);
+        }
+
+        *limits[j].limit = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_http_sandbox_ctx_t *
+ngx_http_sandbox_ctx(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+    char id[SANDBOX_ID_SIZE];
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    if (ctx) {
+        return ctx;
+    }
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_sandbox_ctx_t));
+    if (ctx == NULL || sandbox_id_make(id, "req_", "") != 0) {
+        return NULL;
+    }
+
+    ctx->request_id.len = ngx_strlen(id);
+    ctx->request_id.data = ngx_pnalloc(r->pool, ctx->request_id.len + 1);
+    if (ctx->request_id.data == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(ctx->request_id.data, id, ctx->request_id.len + 1);
+    ngx_http_set_ctx(r, ctx, ngx_http_sandbox_module);
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_request_id_variable(ngx_http_request_t *r,
+                                     ngx_http_variable_value_t *v,
+                                     uintptr_t data)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->data = ctx->request_id.data;
+    v->len = ctx->request_id.len;
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_preconfiguration(ngx_conf_t *cf)
+{
+    ngx_str_t name = ngx_string("sandbox_request_id");
+    ngx_http_variable_t *var;
+
+    var = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = ngx_http_sandbox_request_id_variable;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
+                             ngx_http_handler_pt handler)
+{
+    ngx_http_handler_pt *h;
+    ngx_http_core_main_conf_t *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[phase].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = handler;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
+
+    if (!mcf->api && !mcf->traffic) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_sandbox_check_required(cf, mcf) != NGX_OK
+        || ngx_http_sandbox_load_templates(cf, mcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /*
+     * The API answers before the content phase, so that access rules of the
+     * location hold and proxy_pass stays its content handler: requests for
+     * the agent in a guest fall through to it.
+     */
+
+    if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                     ngx_http_sandbox_api_handler)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_ACCESS_PHASE,
+                                     ngx_http_sandbox_traffic_handler)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sandbox_errors_init(cf);
+}
+
+
+/* Lines from libvirt threads: nginx's log is safe to write to from them. */
+static void
+ngx_http_sandbox_hypervisor_log(int level, const char *message)
+{
+    ngx_log_error((ngx_uint_t) level, ngx_cycle->log, 0, "sandbox: %s",
+                  message);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
+{
+    char nonce[SANDBOX_TOKEN_SIZE];
+    ngx_http_sandbox_worker_t *worker;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sandbox_module);
+
+    if (mcf == NULL || (!mcf->api && !mcf->traffic)) {
+        return NGX_OK;
+    }
+
+    worker = &ngx_http_sandbox_worker;
+    worker->conf = mcf;
+
+    if (sandbox_token_make(nonce) != 0) {
+        return NGX_ERROR;
+    }
+
+    ngx_snprintf((u_char *) worker->owner, sizeof(worker->owner), "%P/%s%Z",
+                 ngx_pid, nonce);
+
+    ngx_http_sandbox_scripts_init();
+
+    worker->redis = ngx_http_sandbox_redis_create(mcf->redis, cycle->log);
+    if (worker->redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sandbox_routes_listen(mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (sandbox_hypervisor_start(&mcf->hypervisor,
+                                 ngx_http_sandbox_hypervisor_log)
+        != 0)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "sandbox: the libvirt event loop cannot start");
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sandbox_agenda_start(cycle);
+}
+
+
+static void
+ngx_http_sandbox_exit_process(ngx_cycle_t *cycle)
+{
+    if (ngx_http_sandbox_worker.redis) {
+        ngx_http_sandbox_redis_destroy(ngx_http_sandbox_worker.redis);
+        ngx_http_sandbox_worker.redis = NULL;
+        sandbox_hypervisor_stop();
+    }
+}

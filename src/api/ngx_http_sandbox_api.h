@@ -1,0 +1,43 @@
+/*
+ * The /v1 REST API: the route table, authentication, bodies, answers.
+ * Event loop only.
+ *
+ * A resource handler is called with an authenticated tenant and, for routes
+ * with a body, the whole body in memory.  It answers exactly once, now or
+ * later, by one of the functions below; each of them finalizes the request.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_API_H
+#define NGX_HTTP_SANDBOX_API_H
+
+#include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_module.h"
+#include "sandbox_text.h"
+
+/* The precontent-phase handler. */
+ngx_int_t ngx_http_sandbox_api_handler(ngx_http_request_t *r);
+
+/* Sends status with a JSON body, which is copied, and finalizes r. */
+void ngx_http_sandbox_api_answer(ngx_http_request_t *r, ngx_uint_t status,
+                                 const char *json, size_t len);
+
+/* Sends the envelope of an error and finalizes r; see errors.h. */
+void ngx_http_sandbox_api_fail(ngx_http_request_t *r,
+                               const ngx_http_sandbox_error_t *error,
+                               const char *message);
+void ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
+                                     const ngx_http_sandbox_error_t *error,
+                                     const char *message, const char *field,
+                                     const char *reason);
+
+/* Adds a response header; name is static, value is copied. */
+ngx_int_t ngx_http_sandbox_api_header(ngx_http_request_t *r, const char *name,
+                                      const char *value, size_t len);
+
+/* Lets the request go on to proxy_pass, aimed at ctx->peer. */
+void ngx_http_sandbox_api_pass(ngx_http_request_t *r);
+
+/* The request's body in one piece; empty if none. */
+ngx_int_t ngx_http_sandbox_api_body(ngx_http_request_t *r, ngx_str_t *body);
+
+#endif

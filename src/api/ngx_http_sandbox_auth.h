@@ -1,0 +1,35 @@
+/*
+ * Bearer keys: from the Authorization header to a tenant.
+ *
+ * Redis knows keys by their SHA-256 only.  Each worker remembers up to
+ * NGX_HTTP_SANDBOX_AUTH_SLOTS good keys (by digest) for
+ * NGX_HTTP_SANDBOX_AUTH_TTL milliseconds: a revoked key may live that long.
+ * Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_AUTH_H
+#define NGX_HTTP_SANDBOX_AUTH_H
+
+#include "ngx_http_sandbox_module.h"
+
+#define NGX_HTTP_SANDBOX_AUTH_SLOTS 1024
+#define NGX_HTTP_SANDBOX_AUTH_TTL 5000
+
+/* Longest tenant name that is accepted from Redis. */
+#define NGX_HTTP_SANDBOX_TENANT_MAX 64
+
+/*
+ * Called with NGX_OK when ctx->tenant is set, NGX_DECLINED if the key is
+ * missing or unknown, NGX_ERROR if Redis is away.
+ */
+typedef void (*ngx_http_sandbox_auth_pt)(ngx_http_request_t *r, ngx_int_t rc);
+
+/*
+ * Authenticates r.  NGX_OK or NGX_DECLINED at once where no look-up is
+ * needed (handler is not called); NGX_AGAIN if handler will be called;
+ * NGX_ERROR if Redis is away.
+ */
+ngx_int_t ngx_http_sandbox_authenticate(ngx_http_request_t *r,
+                                        ngx_http_sandbox_auth_pt handler);
+
+#endif

@@ -1,0 +1,354 @@
+/*
+ * Error codes and the envelope; see the header.
+ *
+ * Our API handlers send the envelope themselves.  All other errors of an API
+ * or traffic location are raised by nginx, which sends an HTML page; the
+ * filter here replaces that page.  r->err_status tells such pages from the
+ * answers of a guest that merely has an error status.
+ */
+
+#include "ngx_http_sandbox_errors.h"
+
+#include "sandbox_text.h"
+
+#define NGX_HTTP_SANDBOX_ERROR(name, status, retry)                            \
+    const ngx_http_sandbox_error_t ngx_http_sandbox_##name                     \
+        = { status, ngx_string(#name), retry }
+
+NGX_HTTP_SANDBOX_ERROR(invalid_request, 400, 0);
+NGX_HTTP_SANDBOX_ERROR(invalid_json, 400, 0);
+NGX_HTTP_SANDBOX_ERROR(idempotency_key_required, 400, 0);
+NGX_HTTP_SANDBOX_ERROR(unauthorized, 401, 0);
+NGX_HTTP_SANDBOX_ERROR(forbidden, 403, 0);
+NGX_HTTP_SANDBOX_ERROR(port_not_allowed, 403, 0);
+NGX_HTTP_SANDBOX_ERROR(traffic_token_required, 403, 0);
+NGX_HTTP_SANDBOX_ERROR(sandbox_not_found, 404, 0);
+NGX_HTTP_SANDBOX_ERROR(template_not_found, 404, 0);
+NGX_HTTP_SANDBOX_ERROR(not_found, 404, 0);
+NGX_HTTP_SANDBOX_ERROR(method_not_allowed, 405, 0);
+NGX_HTTP_SANDBOX_ERROR(transition_in_progress, 409, 1);
+NGX_HTTP_SANDBOX_ERROR(sandbox_not_ready, 409, 1);
+NGX_HTTP_SANDBOX_ERROR(idempotency_in_progress, 409, 1);
+NGX_HTTP_SANDBOX_ERROR(body_too_large, 413, 0);
+NGX_HTTP_SANDBOX_ERROR(unsupported_media_type, 415, 0);
+NGX_HTTP_SANDBOX_ERROR(idempotency_key_reused, 422, 0);
+NGX_HTTP_SANDBOX_ERROR(internal_error, 500, 0);
+NGX_HTTP_SANDBOX_ERROR(not_implemented, 501, 0);
+NGX_HTTP_SANDBOX_ERROR(port_not_open, 502, 0);
+NGX_HTTP_SANDBOX_ERROR(sandbox_unreachable, 502, 0);
+NGX_HTTP_SANDBOX_ERROR(capacity_exceeded, 503, 5);
+NGX_HTTP_SANDBOX_ERROR(hypervisor_unavailable, 503, 2);
+NGX_HTTP_SANDBOX_ERROR(state_store_unavailable, 503, 1);
+NGX_HTTP_SANDBOX_ERROR(sandbox_changing, 503, 5);
+NGX_HTTP_SANDBOX_ERROR(rate_limit_exceeded, 429, 1);
+NGX_HTTP_SANDBOX_ERROR(timeout, 504, 0);
+
+/* What a status means when nginx raised it and no handler said more. */
+static const struct {
+    const ngx_http_sandbox_error_t *error;
+    const char *message;
+} ngx_http_sandbox_by_status[] = {
+    { &ngx_http_sandbox_invalid_request, "The request is malformed." },
+    { &ngx_http_sandbox_unauthorized, "Authentication is required." },
+    { &ngx_http_sandbox_forbidden, "Access is forbidden." },
+    { &ngx_http_sandbox_not_found, "There is no such resource." },
+    { &ngx_http_sandbox_method_not_allowed, "The method is not allowed here." },
+    { &ngx_http_sandbox_body_too_large, "The request body is too large." },
+    { &ngx_http_sandbox_unsupported_media_type,
+      "The media type is not supported." },
+    { &ngx_http_sandbox_rate_limit_exceeded, "Too many requests." },
+    { &ngx_http_sandbox_not_implemented, "This is not implemented." },
+    { &ngx_http_sandbox_sandbox_unreachable,
+      "The sandbox did not answer properly." },
+    { &ngx_http_sandbox_capacity_exceeded, "The server is at its limits." },
+    { &ngx_http_sandbox_timeout, "The sandbox did not answer in time." },
+};
+
+static ngx_http_output_header_filter_pt ngx_http_sandbox_next_header_filter;
+static ngx_http_output_body_filter_pt ngx_http_sandbox_next_body_filter;
+
+
+ngx_int_t
+ngx_http_sandbox_error(ngx_http_request_t *r,
+                       const ngx_http_sandbox_error_t *error,
+                       const char *message)
+{
+    return ngx_http_sandbox_error_field(r, error, message, NULL, NULL);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_error_field(ngx_http_request_t *r,
+                             const ngx_http_sandbox_error_t *error,
+                             const char *message, const char *field,
+                             const char *reason)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_sandbox_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->error = error;
+    ctx->message.data = (u_char *) message;
+    ctx->message.len = ngx_strlen(message);
+    ctx->field.data = (u_char *) field;
+    ctx->field.len = field ? ngx_strlen(field) : 0;
+    ctx->reason.data = (u_char *) reason;
+    ctx->reason.len = reason ? ngx_strlen(reason) : 0;
+
+    return (ngx_int_t) error->status;
+}
+
+
+static void
+ngx_http_sandbox_error_by_status(ngx_http_request_t *r,
+                                 ngx_http_sandbox_ctx_t *ctx)
+{
+    ngx_uint_t i, n, status;
+
+    status = r->err_status;
+    n = sizeof(ngx_http_sandbox_by_status)
+        / sizeof(ngx_http_sandbox_by_status[0]);
+
+    for (i = 0; i < n; i++) {
+        if (ngx_http_sandbox_by_status[i].error->status == status) {
+            (void) ngx_http_sandbox_error(
+                r, ngx_http_sandbox_by_status[i].error,
+                ngx_http_sandbox_by_status[i].message);
+            return;
+        }
+    }
+
+    if (status < 500) {
+        (void) ngx_http_sandbox_error(r, &ngx_http_sandbox_invalid_request,
+                                      "The request cannot be served.");
+        return;
+    }
+
+    (void) ngx_http_sandbox_error(r, &ngx_http_sandbox_internal_error,
+                                  "The server failed; its log says more.");
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_add_header(ngx_http_request_t *r, const char *name,
+                            ngx_str_t *value)
+{
+    ngx_table_elt_t *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_retry_after(ngx_http_request_t *r, ngx_uint_t seconds)
+{
+    ngx_str_t value;
+
+    value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%ui", seconds) - value.data;
+
+    return ngx_http_sandbox_add_header(r, "Retry-After", &value);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_error_headers(ngx_http_request_t *r)
+{
+    ngx_str_t bearer = ngx_string("Bearer");
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_loc_conf_t *slcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
+
+    if (ctx->error->retry_after
+        && ngx_http_sandbox_retry_after(r, ctx->error->retry_after) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->error->status == NGX_HTTP_UNAUTHORIZED && slcf->api
+        && r->headers_out.www_authenticate == NULL)
+    {
+        return ngx_http_sandbox_add_header(r, "WWW-Authenticate", &bearer);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    sandbox_text_str(&t, "{\"error\":");
+    sandbox_text_json_string(&t, (char *) ctx->message.data, ctx->message.len);
+    sandbox_text_str(&t, ",\"code\":\"");
+    sandbox_text_add(&t, (char *) ctx->error->code.data, ctx->error->code.len);
+    sandbox_text_str(&t, "\",\"request_id\":\"");
+    sandbox_text_add(&t, (char *) ctx->request_id.data, ctx->request_id.len);
+    sandbox_text_str(&t, "\",\"retryable\":");
+    sandbox_text_str(&t, ctx->error->retry_after ? "true" : "false");
+
+    if (ctx->field.len) {
+        sandbox_text_str(&t, ",\"error_detail\":{\"field\":");
+        sandbox_text_json_string(&t, (char *) ctx->field.data, ctx->field.len);
+        sandbox_text_str(&t, ",\"reason\":");
+        sandbox_text_json_string(&t, (char *) ctx->reason.data,
+                                 ctx->reason.len);
+        sandbox_text_str(&t, "}");
+    }
+
+    sandbox_text_str(&t, "}\n");
+
+    json->data = sandbox_text_failed(&t) ? NULL : ngx_pnalloc(r->pool, t.len);
+    if (json->data) {
+        ngx_memcpy(json->data, t.data, t.len);
+        json->len = t.len;
+    }
+
+    sandbox_text_free(&t);
+
+    return json->data ? NGX_OK : NGX_ERROR;
+}
+
+
+/* Turns nginx's page for r->err_status into the envelope. */
+static ngx_int_t
+ngx_http_sandbox_replace_page(ngx_http_request_t *r,
+                              ngx_http_sandbox_ctx_t *ctx)
+{
+    if (ctx->error == NULL || ctx->error->status != r->err_status) {
+        ngx_http_sandbox_error_by_status(r, ctx);
+    }
+
+    if (ctx->error == &ngx_http_sandbox_port_not_open && !ctx->traffic) {
+        (void) ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_unreachable,
+                                      "The agent of the sandbox refuses "
+                                      "connections.");
+    }
+
+    if (ngx_http_sandbox_envelope(r, &ctx->envelope) != NGX_OK
+        || ngx_http_sandbox_error_headers(r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.status = ctx->error->status;
+    r->headers_out.content_type_len = sizeof("application/json") - 1;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_lowcase = NULL;
+    r->headers_out.charset.len = 0;
+    r->headers_out.content_length_n = (off_t) ctx->envelope.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_loc_conf_t *slcf;
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
+
+    if ((!slcf->api && !slcf->traffic) || r != r->main) {
+        return ngx_http_sandbox_next_header_filter(r);
+    }
+
+    ctx = ngx_http_sandbox_ctx(r);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->traffic = slcf->traffic;
+
+    if (r->err_status >= NGX_HTTP_BAD_REQUEST
+        && ngx_http_sandbox_replace_page(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sandbox_add_header(r, "X-Request-Id", &ctx->request_id)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sandbox_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_buf_t *b;
+    ngx_chain_t out, *cl;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL || ctx->envelope.data == NULL || in == NULL) {
+        return ngx_http_sandbox_next_body_filter(r, in);
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+    }
+
+    if (ctx->envelope.len == 0) {
+        return ngx_http_sandbox_next_body_filter(r, NULL);
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->memory = 1;
+    b->pos = ctx->envelope.data;
+    b->last = b->pos + ctx->envelope.len;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+    ctx->envelope.len = 0;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_sandbox_next_body_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_errors_init(ngx_conf_t *cf)
+{
+    ngx_http_sandbox_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_sandbox_header_filter;
+
+    ngx_http_sandbox_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_sandbox_body_filter;
+
+    return NGX_OK;
+}

@@ -1,0 +1,21 @@
+-- Ends a create that failed and was undone: no record, and the idempotency
+-- key is free again.
+--
+-- KEYS  1 record  2 tenant index  3 idempotency key
+-- ARGV  1 owner  2 fence  3 id
+-- Gives 1, or 0 if the operation was fenced off (nothing is changed then).
+
+local record = redis.call('HMGET', KEYS[1], 'owner', 'fence')
+
+if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
+    return 0
+end
+
+if redis.call('HGET', KEYS[3], 'id') == ARGV[3] then
+    redis.call('DEL', KEYS[3])
+end
+
+redis.call('ZREM', KEYS[2], ARGV[3])
+redis.call('DEL', KEYS[1])
+
+return 1

@@ -1,0 +1,32 @@
+-- Admits a sandbox to a node: an address and a place on the agenda.
+-- Repeating it for the same id gives the same address.
+--
+-- KEYS  1 agenda (zset)  2 addresses (hash address -> id)
+--       3 guests (hash id -> address)  4 cursor (string)
+-- ARGV  1 id  2 lease ms  3 first address (integer)  4 number of addresses
+--       5 most sandboxes of the node
+-- Gives the address (integer), or -1 if the node is full.
+
+local id, first, count = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local address = redis.call('HGET', KEYS[3], id)
+
+if not address then
+    local used = redis.call('HLEN', KEYS[3])
+
+    if used >= tonumber(ARGV[5]) or used >= count then
+        return -1
+    end
+
+    -- Round robin: an address rests as long as possible before it is reused.
+    repeat
+        address = first + redis.call('INCR', KEYS[4]) % count
+    until redis.call('HSETNX', KEYS[2], address, id) == 1
+
+    redis.call('HSET', KEYS[3], id, address)
+end
+
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), id)
+
+return tonumber(address)

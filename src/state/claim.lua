@@ -1,0 +1,50 @@
+-- Claims a sandbox for its destruction.
+--
+-- KEYS  1 record
+-- ARGV  1 id  2 tenant (delete by a client) or "" (due on the agenda)
+--       3 owner  4 lease ms  5 channel  6 prefix of the tenant index
+-- Gives {"none"}, {"destroyed"}, {"wait", until ms} (another owner is at it,
+--       or its time has not come) or {"claimed", fence, former state}.
+--
+-- A creating sandbox is fenced off from its creator, whose commit then fails.
+
+local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
+                          'timeout_at', 'idem')
+local state, tenant = record[1], record[2]
+
+if not state or (ARGV[2] ~= '' and ARGV[2] ~= tenant) then
+    return { 'none' }
+end
+
+if state == 'destroyed' then
+    return { 'destroyed' }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = ARGV[2] == ''
+local at = 0
+
+if state == 'destroying' or (due and state == 'creating') then
+    at = tonumber(record[3] or 0)
+elseif due then
+    at = tonumber(record[4] or 0)
+end
+
+if at > now then
+    return { 'wait', at }
+end
+
+local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
+
+redis.call('HSET', KEYS[1], 'state', 'destroying', 'owner', ARGV[3],
+           'lease_at', now + tonumber(ARGV[4]))
+redis.call('ZREM', ARGV[6] .. tenant, ARGV[1])
+
+if state == 'creating' and redis.call('HGET', record[5], 'id') == ARGV[1] then
+    redis.call('DEL', record[5])
+end
+
+redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' destroying')
+
+return { 'claimed', fence, state }

@@ -1,0 +1,49 @@
+/*
+ * The Lua scripts, compiled in from sandbox_scripts.h (made by the build from
+ * the .lua files, see config.make), and their SHA-1 for EVALSHA.
+ */
+
+#include "ngx_http_sandbox_scripts.h"
+
+#include "sandbox_scripts.h"
+
+#include <ngx_sha1.h>
+
+#define NGX_HTTP_SANDBOX_LUA(name)                                             \
+    ngx_http_sandbox_script_t ngx_http_sandbox_lua_##name                      \
+        = { #name, sandbox_lua_##name, sizeof(sandbox_lua_##name), "" }
+
+NGX_HTTP_SANDBOX_LUA(abandon);
+NGX_HTTP_SANDBOX_LUA(admit);
+NGX_HTTP_SANDBOX_LUA(bury);
+NGX_HTTP_SANDBOX_LUA(claim);
+NGX_HTTP_SANDBOX_LUA(commit);
+NGX_HTTP_SANDBOX_LUA(due);
+NGX_HTTP_SANDBOX_LUA(list);
+NGX_HTTP_SANDBOX_LUA(release);
+NGX_HTTP_SANDBOX_LUA(renew);
+NGX_HTTP_SANDBOX_LUA(reserve);
+
+
+void
+ngx_http_sandbox_scripts_init(void)
+{
+    u_char digest[20];
+    ngx_sha1_t sha1;
+    ngx_uint_t i;
+    ngx_http_sandbox_script_t *all[] = {
+        &ngx_http_sandbox_lua_abandon, &ngx_http_sandbox_lua_admit,
+        &ngx_http_sandbox_lua_bury,    &ngx_http_sandbox_lua_claim,
+        &ngx_http_sandbox_lua_commit,  &ngx_http_sandbox_lua_due,
+        &ngx_http_sandbox_lua_list,    &ngx_http_sandbox_lua_release,
+        &ngx_http_sandbox_lua_renew,   &ngx_http_sandbox_lua_reserve,
+    };
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        ngx_sha1_init(&sha1);
+        ngx_sha1_update(&sha1, all[i]->body, all[i]->len);
+        ngx_sha1_final(digest, &sha1);
+
+        *ngx_hex_dump((u_char *) all[i]->sha, digest, sizeof(digest)) = '\0';
+    }
+}

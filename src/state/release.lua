@@ -1,0 +1,16 @@
+-- Gives back what admit.lua gave; repeating it does nothing.
+--
+-- KEYS  1 agenda  2 addresses  3 guests
+-- ARGV  1 id
+-- Gives 1.
+
+local address = redis.call('HGET', KEYS[3], ARGV[1])
+
+if address then
+    redis.call('HDEL', KEYS[2], address)
+    redis.call('HDEL', KEYS[3], ARGV[1])
+end
+
+redis.call('ZREM', KEYS[1], ARGV[1])
+
+return 1
