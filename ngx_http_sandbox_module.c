@@ -11,6 +11,8 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_traffic.h"
 
+#include <net/if.h>
+
 
 static void *ngx_http_sandbox_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -607,6 +609,26 @@ ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* Appends ", request_id: …" to the log lines of a request. */
+static u_char *
+ngx_http_sandbox_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
+                             u_char *buf, size_t len)
+{
+    u_char *p;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL) {
+        return buf;
+    }
+
+    p = ngx_snprintf(buf, len, ", request_id: %V", &ctx->request_id);
+
+    return ctx->log_handler(r, sr, p, len - (p - buf));
+}
+
+
 ngx_http_sandbox_ctx_t *
 ngx_http_sandbox_ctx(ngx_http_request_t *r)
 {
@@ -631,6 +653,9 @@ ngx_http_sandbox_ctx(ngx_http_request_t *r)
 
     ngx_memcpy(ctx->request_id.data, id, ctx->request_id.len + 1);
     ngx_http_set_ctx(r, ctx, ngx_http_sandbox_module);
+
+    ctx->log_handler = r->log_handler;
+    r->log_handler = ngx_http_sandbox_log_handler;
 
     return ctx;
 }

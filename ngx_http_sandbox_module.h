@@ -73,7 +73,11 @@ typedef struct {
 
 typedef struct {
     ngx_str_t request_id;
-    ngx_str_t tenant;
+    ngx_http_log_handler_pt log_handler; /* nginx's, before ours */
+
+    ngx_str_t tenant;  /* NUL-terminated */
+    ngx_str_t sandbox; /* the id in the path, as the client spelled it */
+    const void *route; /* of the API, once it is known */
 
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
@@ -87,8 +91,8 @@ typedef struct {
 
     /* The body the error filter sends in place of nginx's page. */
     ngx_str_t envelope;
-    unsigned peer_failed : 1;  /* the guest refused the connection */
-    unsigned traffic : 1;      /* came in through sandbox_traffic */
+    unsigned passed : 1;  /* goes on to proxy_pass */
+    unsigned traffic : 1; /* came in through sandbox_traffic */
 } ngx_http_sandbox_ctx_t;
 
 /* One per worker, made in init_process. */

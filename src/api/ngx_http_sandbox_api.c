@@ -1,0 +1,514 @@
+/*
+ * Routing, authentication, bodies and answers of the REST API.
+ *
+ * Runs in the precontent phase.  A request that has to wait returns NGX_AGAIN
+ * from every pass through the phase until it is answered, or until api_pass()
+ * lets it through to the content phase, where proxy_pass takes it to the
+ * agent in its guest.
+ */
+
+#include "ngx_http_sandbox_api.h"
+
+#include "ngx_http_sandbox_auth.h"
+#include "ngx_http_sandbox_resources.h"
+
+#define NGX_HTTP_SANDBOX_BODY_MAX (1024 * 1024)
+
+
+typedef struct {
+    ngx_uint_t methods;
+    ngx_str_t path; /* below /v1/; "{id}" stands for one segment */
+    unsigned json : 1; /* has a JSON body */
+    unsigned agent : 1; /* body and answer belong to the agent */
+    void (*handler)(ngx_http_request_t *r);
+} ngx_http_sandbox_api_route_t;
+
+
+static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
+    { NGX_HTTP_POST, ngx_string("sandboxes"), 1, 0,
+      ngx_http_sandbox_api_create },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes"), 0, 0,
+      ngx_http_sandbox_api_list },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}"), 0, 0,
+      ngx_http_sandbox_api_get },
+    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}"), 0, 0,
+      ngx_http_sandbox_api_delete },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
+      ngx_http_sandbox_api_agent },
+};
+
+static const struct {
+    ngx_uint_t method;
+    const char *name;
+} ngx_http_sandbox_methods[] = {
+    { NGX_HTTP_GET, "GET" },       { NGX_HTTP_HEAD, "HEAD" },
+    { NGX_HTTP_POST, "POST" },     { NGX_HTTP_PUT, "PUT" },
+    { NGX_HTTP_DELETE, "DELETE" }, { NGX_HTTP_PATCH, "PATCH" },
+};
+
+
+static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
+
+
+/* 1 if path is of the form pattern; the segment at "{id}" goes to id. */
+static ngx_uint_t
+ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
+                           ngx_str_t *id)
+{
+    u_char *p, *q, *plast, *qlast;
+
+    p = pattern->data;
+    plast = p + pattern->len;
+    q = path->data;
+    qlast = q + path->len;
+
+    while (p < plast) {
+
+        if (*p == '{') {
+            id->data = q;
+            while (q < qlast && *q != '/') {
+                q++;
+            }
+            id->len = q - id->data;
+            p += sizeof("{id}") - 1;
+            continue;
+        }
+
+        if (q == qlast || *p != *q) {
+            return 0;
+        }
+
+        p++;
+        q++;
+    }
+
+    return q == qlast;
+}
+
+
+/* Adds the methods of a resource to its 405. */
+static void
+ngx_http_sandbox_api_bad_method(ngx_http_request_t *r, ngx_uint_t methods)
+{
+    u_char allow[64], *p;
+    ngx_uint_t i;
+
+    p = allow;
+
+    for (i = 0; i < sizeof(ngx_http_sandbox_methods)
+                        / sizeof(ngx_http_sandbox_methods[0]);
+         i++)
+    {
+        if (methods & ngx_http_sandbox_methods[i].method) {
+            p = ngx_slprintf(p, allow + sizeof(allow), "%s%s",
+                             p == allow ? "" : ", ",
+                             ngx_http_sandbox_methods[i].name);
+        }
+    }
+
+    if (ngx_http_sandbox_api_header(r, "Allow", (char *) allow, p - allow)
+        != NGX_OK)
+    {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_method_not_allowed,
+                              "This resource does not know this method.");
+}
+
+
+/* The route of r with ctx->sandbox set, or NULL when r has been answered. */
+static const ngx_http_sandbox_api_route_t *
+ngx_http_sandbox_api_route(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    ngx_str_t path, id;
+    ngx_uint_t i, n, methods;
+
+    methods = 0;
+    n = sizeof(ngx_http_sandbox_api_routes)
+        / sizeof(ngx_http_sandbox_api_routes[0]);
+
+    if (r->uri.len > sizeof("/v1/") - 1
+        && ngx_strncmp(r->uri.data, "/v1/", sizeof("/v1/") - 1) == 0)
+    {
+        path.data = r->uri.data + sizeof("/v1/") - 1;
+        path.len = r->uri.len - (sizeof("/v1/") - 1);
+
+        for (i = 0; i < n; i++) {
+
+            ngx_str_null(&id);
+
+            if (!ngx_http_sandbox_api_match(
+                    &ngx_http_sandbox_api_routes[i].path, &path, &id))
+            {
+                continue;
+            }
+
+            if (!(r->method & ngx_http_sandbox_api_routes[i].methods)) {
+                methods |= ngx_http_sandbox_api_routes[i].methods;
+                continue;
+            }
+
+            ctx->sandbox = id;
+            return &ngx_http_sandbox_api_routes[i];
+        }
+    }
+
+    if (methods) {
+        ngx_http_sandbox_api_bad_method(r, methods);
+        return NULL;
+    }
+
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_not_found,
+                              "There is no such API route.");
+
+    return NULL;
+}
+
+
+static void
+ngx_http_sandbox_api_authenticated(ngx_http_request_t *r, ngx_int_t rc)
+{
+    switch (rc) {
+
+    case NGX_OK:
+        ngx_http_sandbox_api_proceed(r);
+        return;
+
+    case NGX_DECLINED:
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_unauthorized,
+                                  "A valid API key is required: "
+                                  "\"Authorization: Bearer ns_live_...\".");
+        return;
+
+    default:
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_state_store_unavailable,
+                                  "The state store does not answer.");
+    }
+}
+
+
+/* The look-up of a key came back: we are in no phase of r. */
+static void
+ngx_http_sandbox_api_resume(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_connection_t *c;
+
+    c = r->connection;
+    ngx_http_sandbox_api_authenticated(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_api_handler(ngx_http_request_t *r)
+{
+    ngx_int_t rc;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_loc_conf_t *slcf;
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
+
+    if (!slcf->api || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_sandbox_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->route) {
+        return ctx->passed ? NGX_DECLINED : NGX_AGAIN;
+    }
+
+    ctx->route = ngx_http_sandbox_api_route(r, ctx);
+    if (ctx->route == NULL) {
+        return NGX_DONE;
+    }
+
+    rc = ngx_http_sandbox_authenticate(r, ngx_http_sandbox_api_resume);
+
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+    ngx_http_sandbox_api_authenticated(r, rc);
+
+    return NGX_DONE;
+}
+
+
+/* 1 if the body, if any, says that it is plain JSON. */
+static ngx_uint_t
+ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
+{
+    ngx_str_t *type;
+    size_t len = sizeof("application/json") - 1;
+
+    if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
+        return 1;
+    }
+
+    if (r->headers_in.content_type == NULL) {
+        return 0;
+    }
+
+    type = &r->headers_in.content_type->value;
+
+    return type->len >= len
+           && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
+                  == 0
+           && (type->len == len || type->data[len] == ';'
+               || type->data[len] == ' ');
+}
+
+
+static void
+ngx_http_sandbox_api_body_read(ngx_http_request_t *r)
+{
+    off_t size;
+    ngx_chain_t *cl;
+    ngx_http_sandbox_ctx_t *ctx;
+    const ngx_http_sandbox_api_route_t *route;
+
+    size = 0;
+
+    for (cl = r->request_body ? r->request_body->bufs : NULL; cl;
+         cl = cl->next)
+    {
+        size += ngx_buf_size(cl->buf);
+    }
+
+    if (size > NGX_HTTP_SANDBOX_BODY_MAX) {
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_body_too_large,
+                                  "The body is larger than 1 MiB.");
+        return;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    route = ctx->route;
+    route->handler(r);
+}
+
+
+/* r is authenticated: checks what the route asks for and hands it on. */
+static void
+ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
+{
+    ngx_int_t rc;
+    ngx_http_sandbox_ctx_t *ctx;
+    const ngx_http_sandbox_api_route_t *route;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    route = ctx->route;
+
+    if (route->json) {
+        if (!ngx_http_sandbox_api_is_json(r)) {
+            ngx_http_sandbox_api_fail(r,
+                                      &ngx_http_sandbox_unsupported_media_type,
+                                      "The body must be application/json.");
+            return;
+        }
+
+        if (r->headers_in.content_length_n > NGX_HTTP_SANDBOX_BODY_MAX) {
+            ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_body_too_large,
+                                      "The body is larger than 1 MiB.");
+            return;
+        }
+    }
+
+    if (!route->json || route->agent) {
+        route->handler(r);
+        return;
+    }
+
+    r->request_body_in_single_buf = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_sandbox_api_body_read);
+
+    ngx_http_finalize_request(r, rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc
+                                                                 : NGX_DONE);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_api_body(ngx_http_request_t *r, ngx_str_t *body)
+{
+    u_char *p;
+    ssize_t n;
+    ngx_buf_t *b;
+    ngx_chain_t *cl;
+
+    ngx_str_null(body);
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        body->len += (size_t) ngx_buf_size(cl->buf);
+    }
+
+    p = ngx_pnalloc(r->pool, body->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (b->in_file) {
+            n = ngx_read_file(b->file, p, (size_t) (b->file_last - b->file_pos),
+                              b->file_pos);
+            if (n != b->file_last - b->file_pos) {
+                return NGX_ERROR;
+            }
+            p += n;
+            continue;
+        }
+
+        p = ngx_cpymem(p, b->pos, b->last - b->pos);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_api_header(ngx_http_request_t *r, const char *name,
+                            const char *value, size_t len)
+{
+    ngx_table_elt_t *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value.len = len;
+    h->value.data = ngx_pnalloc(r->pool, len);
+    if (h->value.data == NULL) {
+        h->hash = 0;
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(h->value.data, value, len);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
+                          u_char *data, size_t len)
+{
+    ngx_int_t rc;
+    ngx_buf_t *b;
+    ngx_chain_t out;
+
+    r->expect_tested = 1;
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = (off_t) len;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->memory = 1;
+    b->pos = data;
+    b->last = data + len;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+void
+ngx_http_sandbox_api_answer(ngx_http_request_t *r, ngx_uint_t status,
+                            const char *json, size_t len)
+{
+    u_char *copy;
+
+    copy = ngx_pnalloc(r->pool, len);
+    if (copy == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_memcpy(copy, json, len);
+
+    ngx_http_finalize_request(r,
+                              ngx_http_sandbox_api_send(r, status, copy, len));
+}
+
+
+void
+ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
+                                const ngx_http_sandbox_error_t *error,
+                                const char *message, const char *field,
+                                const char *reason)
+{
+    ngx_str_t json;
+
+    (void) ngx_http_sandbox_error_field(r, error, message, field, reason);
+
+    if (ngx_http_sandbox_envelope(r, &json) != NGX_OK
+        || ngx_http_sandbox_error_headers(r) != NGX_OK)
+    {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "sandbox api: %ui %V",
+                  error->status, &error->code);
+
+    ngx_http_finalize_request(
+        r, ngx_http_sandbox_api_send(r, error->status, json.data, json.len));
+}
+
+
+void
+ngx_http_sandbox_api_fail(ngx_http_request_t *r,
+                          const ngx_http_sandbox_error_t *error,
+                          const char *message)
+{
+    ngx_http_sandbox_api_fail_field(r, error, message, NULL, NULL);
+}
+
+
+void
+ngx_http_sandbox_api_pass(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    ctx->passed = 1;
+
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}

@@ -1,0 +1,538 @@
+/*
+ * /v1/sandboxes and /v1/sandboxes/{id}: create, list, get, delete.
+ * Translates between HTTP and the lifecycle; decides nothing itself.
+ */
+
+#include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_resources.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "sandbox_create.h"
+
+#define NGX_HTTP_SANDBOX_LIST_MAX 100
+#define NGX_HTTP_SANDBOX_IDEM_KEY_MAX 255
+
+
+/* A request that waits for an operation or for Redis. */
+typedef struct {
+    ngx_http_request_t *request; /* NULL when it has been answered */
+    ngx_http_sandbox_op_t *op;
+    ngx_http_sandbox_record_get_t get;
+} ngx_http_sandbox_wait_t;
+
+
+static void
+ngx_http_sandbox_wait_cleanup(void *data)
+{
+    ngx_http_sandbox_wait_t *wait = data;
+
+    if (wait->op) {
+        ngx_http_sandbox_op_detach(wait->op);
+    }
+
+    if (ngx_http_sandbox_worker.redis) {
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis,
+                                      &wait->get);
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis, wait);
+    }
+}
+
+
+/* NULL when r was answered because memory is out. */
+static ngx_http_sandbox_wait_t *
+ngx_http_sandbox_wait(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_sandbox_wait_t *wait;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_sandbox_wait_t));
+    if (cln == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NULL;
+    }
+
+    wait = cln->data;
+    ngx_memzero(wait, sizeof(ngx_http_sandbox_wait_t));
+    wait->request = r;
+    cln->handler = ngx_http_sandbox_wait_cleanup;
+
+    return wait;
+}
+
+
+static void
+ngx_http_sandbox_no_store(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_state_store_unavailable,
+                              "The state store does not answer.");
+}
+
+
+static void
+ngx_http_sandbox_no_sandbox(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_not_found,
+                              "There is no such sandbox.");
+}
+
+
+/*
+ * The Idempotency-Key of r without the quotes of a structured-field string.
+ * NGX_DECLINED if it is missing, NGX_ERROR if malformed.
+ */
+static ngx_int_t
+ngx_http_sandbox_idem_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    size_t i;
+    ngx_uint_t n;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    ngx_str_null(key);
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (n = 0; /* void */; n++) {
+
+        if (n >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+            part = part->next;
+            h = part->elts;
+            n = 0;
+        }
+
+        if (h[n].key.len == sizeof("Idempotency-Key") - 1
+            && ngx_strncasecmp(h[n].key.data, (u_char *) "Idempotency-Key",
+                               sizeof("Idempotency-Key") - 1)
+                   == 0)
+        {
+            if (key->data) {
+                return NGX_ERROR;
+            }
+            *key = h[n].value;
+        }
+    }
+
+    if (key->data == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (key->len >= 2 && key->data[0] == '"' && key->data[key->len - 1] == '"')
+    {
+        key->data++;
+        key->len -= 2;
+    }
+
+    if (key->len == 0 || key->len > NGX_HTTP_SANDBOX_IDEM_KEY_MAX) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < key->len; i++) {
+        if (key->data[i] < 0x21 || key->data[i] > 0x7e) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_create_headers(ngx_http_request_t *r,
+                                ngx_http_sandbox_op_t *op)
+{
+    u_char buf[256], *p;
+    ngx_http_sandbox_op_times_t *t;
+
+    if (op->replayed) {
+        return ngx_http_sandbox_api_header(r, "Idempotent-Replayed", "true", 4);
+    }
+
+    t = &op->times;
+    p = ngx_slprintf(buf, buf + sizeof(buf),
+                     "queue;dur=%L, disk;dur=%L, domain;dur=%L, "
+                     "guest;dur=%L, commit;dur=%L, total;dur=%L",
+                     t->queue, t->hypervisor.disk_ms, t->hypervisor.domain_ms,
+                     t->guest, t->commit, t->total);
+
+    if (ngx_http_sandbox_api_header(r, "Server-Timing", (char *) buf, p - buf)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    p = ngx_slprintf(buf, buf + sizeof(buf), "/v1/sandboxes/%s", op->id);
+
+    return ngx_http_sandbox_api_header(r, "Location", (char *) buf, p - buf);
+}
+
+
+/* An operation has ended. */
+static void
+ngx_http_sandbox_create_done(void *data, ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_wait_t *wait = data;
+
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = wait->request;
+    c = r->connection;
+    wait->op = NULL;
+
+    if (op->error) {
+        ngx_http_sandbox_api_fail(r, op->error, op->message);
+
+    } else if (ngx_http_sandbox_create_headers(r, op) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+
+    } else {
+        ngx_http_sandbox_api_answer(r, op->status, op->answer,
+                                    op->answer_len);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* The error of a body that sandbox_create_parse() refuses. */
+static void
+ngx_http_sandbox_create_refuse(ngx_http_request_t *r,
+                               sandbox_create_status_t status,
+                               const sandbox_create_error_t *err)
+{
+    switch (status) {
+
+    case SANDBOX_CREATE_INVALID_JSON:
+        ngx_http_sandbox_api_fail_field(
+            r, &ngx_http_sandbox_invalid_json,
+            "The body is not a valid JSON object.",
+            err->field[0] ? err->field : "body", err->reason);
+        return;
+
+    case SANDBOX_CREATE_INVALID:
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
+                                        "A member of the body is not valid.",
+                                        err->field, err->reason);
+        return;
+
+    case SANDBOX_CREATE_UNKNOWN_TEMPLATE:
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_template_not_found,
+                                        "There is no such template.",
+                                        err->field, err->reason);
+        return;
+
+    case SANDBOX_CREATE_NOT_IMPLEMENTED:
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_not_implemented,
+                                        "This feature is not built yet.",
+                                        err->field, err->reason);
+        return;
+
+    default:
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
+                                  "Out of memory.");
+    }
+}
+
+
+void
+ngx_http_sandbox_api_create(ngx_http_request_t *r)
+{
+    ngx_int_t rc;
+    ngx_str_t body, key;
+    sandbox_create_t create;
+    sandbox_create_error_t *err;
+    sandbox_create_limits_t limits;
+    sandbox_create_status_t status;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_wait_t *wait;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
+
+    rc = ngx_http_sandbox_idem_key(r, &key);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_sandbox_api_fail_field(
+            r, &ngx_http_sandbox_idempotency_key_required,
+            "The Idempotency-Key header is required.", "Idempotency-Key",
+            "is missing");
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_sandbox_api_fail_field(
+            r, &ngx_http_sandbox_invalid_request,
+            "The Idempotency-Key header is malformed.", "Idempotency-Key",
+            "must be given once, as 1 to 255 visible ASCII characters");
+        return;
+    }
+
+    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
+
+    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    limits.max_vcpus = mcf->max_vcpus;
+    limits.max_memory_mb = mcf->max_memory_mb;
+    limits.max_disk_mb = mcf->max_disk_mb;
+    limits.max_timeout_ms = (int64_t) mcf->max_timeout;
+    limits.templates = mcf->templates;
+
+    status = sandbox_create_parse(&create, (char *) body.data, body.len,
+                                  &limits, err);
+    if (status != SANDBOX_CREATE_OK) {
+        ngx_http_sandbox_create_refuse(r, status, err);
+        return;
+    }
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        sandbox_create_free(&create);
+        return;
+    }
+
+    wait->op = ngx_http_sandbox_op_create(&create, &ctx->tenant, &key,
+                                          ngx_http_sandbox_create_done, wait);
+    if (wait->op == NULL) {
+        sandbox_create_free(&create);
+        ngx_http_sandbox_no_store(r);
+    }
+}
+
+
+static void
+ngx_http_sandbox_delete_done(void *data, ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_wait_t *wait = data;
+
+    u_char buf[128], *p;
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = wait->request;
+    c = r->connection;
+    wait->op = NULL;
+
+    if (op->error) {
+        ngx_http_sandbox_api_fail(r, op->error, op->message);
+
+    } else {
+        p = ngx_slprintf(buf, buf + sizeof(buf),
+                         "{\"id\":\"%s\",\"status\":\"destroyed\"}", op->id);
+        ngx_http_sandbox_api_answer(r, op->status, (char *) buf, p - buf);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_sandbox_api_delete(ngx_http_request_t *r)
+{
+    char id[SANDBOX_ID_SIZE];
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_wait_t *wait;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data,
+                         ctx->sandbox.len)
+        != 0)
+    {
+        ngx_http_sandbox_no_sandbox(r);
+        return;
+    }
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        return;
+    }
+
+    wait->op = ngx_http_sandbox_op_destroy(id, (char *) ctx->tenant.data,
+                                           ngx_http_sandbox_delete_done, wait);
+    if (wait->op == NULL) {
+        ngx_http_sandbox_no_store(r);
+    }
+}
+
+
+static void
+ngx_http_sandbox_get_answer(ngx_http_request_t *r, ngx_int_t rc,
+                            ngx_http_sandbox_record_t *record)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    if (rc == NGX_ERROR) {
+        ngx_http_sandbox_no_store(r);
+        return;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (rc == NGX_DECLINED
+        || ngx_strcmp(record->tenant, (char *) ctx->tenant.data) != 0)
+    {
+        ngx_http_sandbox_no_sandbox(r);
+        return;
+    }
+
+    ngx_http_sandbox_object(&t, record, NULL);
+
+    if (sandbox_text_failed(&t)) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+
+    } else {
+        ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t.data, t.len);
+    }
+
+    sandbox_text_free(&t);
+}
+
+
+static void
+ngx_http_sandbox_get_done(void *data, ngx_int_t rc,
+                          ngx_http_sandbox_record_t *record)
+{
+    ngx_http_request_t *r = data;
+
+    ngx_connection_t *c;
+
+    c = r->connection;
+    ngx_http_sandbox_get_answer(r, rc, record);
+    ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_sandbox_api_get(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_wait_t *wait;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        return;
+    }
+
+    if (sandbox_id_parse(wait->get.id, "sb", (char *) ctx->sandbox.data,
+                         ctx->sandbox.len)
+        != 0)
+    {
+        ngx_http_sandbox_no_sandbox(r);
+        return;
+    }
+
+    wait->get.handler = ngx_http_sandbox_get_done;
+    wait->get.data = r;
+
+    if (ngx_http_sandbox_record_get(&wait->get) != NGX_OK) {
+        ngx_http_sandbox_no_store(r);
+    }
+}
+
+
+/* The rows of list.lua as a JSON array; ids whose record is odd are skipped. */
+static void
+ngx_http_sandbox_list_rows(sandbox_text_t *t, redisReply *reply)
+{
+    size_t i;
+    ngx_uint_t n;
+    ngx_http_sandbox_record_t record;
+
+    n = 0;
+    sandbox_text_str(t, "[");
+
+    for (i = 0; i < reply->elements; i++) {
+        if (ngx_http_sandbox_record_row(&record, reply->element[i]) == NGX_OK) {
+            sandbox_text_str(t, n++ ? "," : "");
+            ngx_http_sandbox_object(t, &record, NULL);
+        }
+    }
+
+    sandbox_text_str(t, "]");
+}
+
+
+static void
+ngx_http_sandbox_list_done(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_wait_t *wait = data;
+
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = wait->request;
+    c = r->connection;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_no_store(r);
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
+    ngx_http_sandbox_list_rows(&t, reply);
+
+    if (sandbox_text_failed(&t)) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+
+    } else {
+        ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t.data, t.len);
+    }
+
+    sandbox_text_free(&t);
+    ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_sandbox_api_list(ngx_http_request_t *r)
+{
+    char shard[SANDBOX_SHARD_LEN];
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_key_t index, records;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_wait_t *wait;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (r->args.len) {
+        ngx_http_sandbox_api_fail_field(
+            r, &ngx_http_sandbox_not_implemented,
+            "Listing by query is not built yet.", "query",
+            "list without a query, or get one sandbox by its id");
+        return;
+    }
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        return;
+    }
+
+    a.n = a.nnumbers = 0;
+    sandbox_id_shard(shard, (char *) ctx->tenant.data, ctx->tenant.len);
+    ngx_http_sandbox_key_tenant(&index, (char *) ctx->tenant.data);
+    ngx_http_sandbox_key_shard(&records, shard, "sandbox");
+    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_LIST_MAX);
+    ngx_http_sandbox_arg_len(&a, records.name.data, records.name.len);
+    ngx_http_sandbox_record_fields(&a);
+
+    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
+                                    ngx_http_sandbox_list_done, wait,
+                                    &ngx_http_sandbox_lua_list, 1, a.n,
+                                    a.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_no_store(r);
+    }
+}

@@ -1,0 +1,20 @@
+/*
+ * The resource handlers behind the route table of ngx_http_sandbox_api.c.
+ * Called with ctx->tenant set, ctx->sandbox set where the path has an {id},
+ * and the body read where the route says so.  Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_RESOURCES_H
+#define NGX_HTTP_SANDBOX_RESOURCES_H
+
+#include "ngx_http_sandbox_api.h"
+
+void ngx_http_sandbox_api_create(ngx_http_request_t *r);
+void ngx_http_sandbox_api_list(ngx_http_request_t *r);
+void ngx_http_sandbox_api_get(ngx_http_request_t *r);
+void ngx_http_sandbox_api_delete(ngx_http_request_t *r);
+
+/* Everything the agent in the guest answers. */
+void ngx_http_sandbox_api_agent(ngx_http_request_t *r);
+
+#endif

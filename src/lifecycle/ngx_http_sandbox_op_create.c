@@ -1,0 +1,731 @@
+/*
+ * Creating a sandbox.
+ *
+ *   peek      is the idempotency key taken?            reserve.lua
+ *   admit     an address, a place on the agenda        admit.lua
+ *   reserve   key, record, index; all ids fixed        reserve.lua
+ *   boot      overlay, domain, guest confirmed         thread
+ *   commit    running, answer stored, routes told      commit.lua
+ *
+ * A failure walks back: teardown (thread), abandon.lua, release.lua, and only
+ * then the client is told.  When Redis does not answer, it is unknown whether
+ * a script ran; then nothing is undone here and the agenda settles it.
+ */
+
+#include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "sandbox_digest.h"
+#include "sandbox_net.h"
+#include "sandbox_text.h"
+#include "sandbox_time.h"
+
+#define NGX_HTTP_SANDBOX_ROUTE_CREATE "sandboxes"
+
+
+typedef struct {
+    ngx_http_sandbox_op_t op;
+
+    char tenant[128];
+    uint8_t idem[SANDBOX_SHA256_LEN];
+    sandbox_create_t spec;
+    int64_t created_at;
+    int64_t timeout_at;
+    uint32_t address; /* host order */
+    char mac[18];
+    char agent_token[SANDBOX_TOKEN_SIZE];
+    char traffic_token[SANDBOX_TOKEN_SIZE];
+    uint64_t execution;
+
+    /* what the boot thread gives back */
+    int64_t queued;
+    int64_t deadline;
+    sandbox_hv_error_t result;
+} ngx_http_sandbox_create_op_t;
+
+
+static void ngx_http_sandbox_create_peeked(void *data, redisReply *reply);
+static void ngx_http_sandbox_create_admitted(void *data, redisReply *reply);
+static void ngx_http_sandbox_create_reserved(void *data, redisReply *reply);
+static void ngx_http_sandbox_create_boot(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_create_booted(ngx_event_t *ev);
+static void ngx_http_sandbox_create_committed(void *data, redisReply *reply);
+static void ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c);
+static void ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_create_undone(ngx_event_t *ev);
+static void ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c);
+
+
+static void
+ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_create_op_t *c = (ngx_http_sandbox_create_op_t *) op;
+
+    sandbox_create_free(&c->spec);
+    ngx_free(c);
+}
+
+
+static void
+ngx_http_sandbox_create_no_redis(ngx_http_sandbox_create_op_t *c)
+{
+    ngx_http_sandbox_op_finish_error(
+        &c->op, &ngx_http_sandbox_state_store_unavailable,
+        "The state store does not answer; try again with the same key.");
+}
+
+
+/* Keys and leading arguments of reserve.lua. */
+static ngx_int_t
+ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c,
+                                const char *mode,
+                                ngx_http_sandbox_redis_handler_pt handler)
+{
+    char digest[SANDBOX_SHA256_HEX_SIZE];
+    char execution[17];
+    char fingerprint[SANDBOX_SHA256_HEX_SIZE];
+    uint8_t sha[SANDBOX_SHA256_LEN];
+    ngx_http_sandbox_key_t record, index, idem;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, c->op.id);
+    ngx_http_sandbox_key_tenant(&index, c->tenant);
+    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
+                              c->idem);
+    sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
+
+    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
+    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
+    ngx_http_sandbox_arg_len(&a, idem.name.data, idem.name.len);
+    ngx_http_sandbox_arg(&a, mode);
+    ngx_http_sandbox_arg(&a, fingerprint);
+    ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a,
+                             (int64_t) ngx_http_sandbox_worker.conf->lease);
+
+    if (sandbox_sha256(sha, c->traffic_token, ngx_strlen(c->traffic_token))
+        != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    sandbox_hex(digest, sha, SANDBOX_SHA256_LEN);
+    ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
+                 c->execution);
+
+    ngx_http_sandbox_arg(&a, "tenant");
+    ngx_http_sandbox_arg(&a, c->tenant);
+    ngx_http_sandbox_arg(&a, "template");
+    ngx_http_sandbox_arg(&a, c->spec.template->name);
+    ngx_http_sandbox_arg(&a, "vcpus");
+    ngx_http_sandbox_arg_int(&a, c->spec.vcpus);
+    ngx_http_sandbox_arg(&a, "memory_mb");
+    ngx_http_sandbox_arg_int(&a, c->spec.memory_mb);
+    ngx_http_sandbox_arg(&a, "disk_mb");
+    ngx_http_sandbox_arg_int(&a, c->spec.disk_mb);
+    ngx_http_sandbox_arg(&a, "timeout_ms");
+    ngx_http_sandbox_arg_int(&a, c->spec.timeout_ms);
+    ngx_http_sandbox_arg(&a, "metadata");
+    ngx_http_sandbox_arg(&a, c->spec.metadata);
+    ngx_http_sandbox_arg(&a, "address");
+    ngx_http_sandbox_arg_int(&a, c->address);
+    ngx_http_sandbox_arg(&a, "execution");
+    ngx_http_sandbox_arg(&a, execution);
+    ngx_http_sandbox_arg(&a, "agent_token");
+    ngx_http_sandbox_arg(&a, c->agent_token);
+    ngx_http_sandbox_arg(&a, "traffic_sha256");
+    ngx_http_sandbox_arg(&a, digest);
+    ngx_http_sandbox_arg(&a, "public_traffic");
+    ngx_http_sandbox_arg(&a, "1");
+
+    if (c->spec.cwd) {
+        ngx_http_sandbox_arg(&a, "cwd");
+        ngx_http_sandbox_arg(&a, c->spec.cwd);
+    }
+
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
+                                       c, &ngx_http_sandbox_lua_reserve, 3,
+                                       a.n, a.values);
+}
+
+
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_create(sandbox_create_t *create, ngx_str_t *tenant,
+                           ngx_str_t *idem_key,
+                           ngx_http_sandbox_op_done_pt done, void *data)
+{
+    char nonce[SANDBOX_TOKEN_SIZE];
+    char shard[SANDBOX_SHARD_LEN];
+    uint8_t digest[SANDBOX_SHA256_LEN];
+    ngx_http_sandbox_create_op_t *c;
+
+    c = ngx_calloc(sizeof(ngx_http_sandbox_create_op_t), ngx_cycle->log);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    c->op.done = done;
+    c->op.data = data;
+    c->op.destroy = ngx_http_sandbox_create_free;
+    c->op.started = sandbox_time_monotonic_ms();
+
+    ngx_cpystrn((u_char *) c->tenant, tenant->data,
+                ngx_min(sizeof(c->tenant), tenant->len + 1));
+    sandbox_id_shard(shard, c->tenant, ngx_strlen(c->tenant));
+
+    if (sandbox_id_make(c->op.id, "sb_", shard) != 0
+        || sandbox_token_make(c->agent_token) != 0
+        || sandbox_token_make(c->traffic_token) != 0
+        || sandbox_token_make(nonce) != 0
+        || sandbox_sha256(digest, nonce, sizeof(nonce)) != 0
+        || sandbox_sha256(c->idem, idem_key->data, idem_key->len) != 0)
+    {
+        ngx_free(c);
+        return NULL;
+    }
+
+    ngx_memcpy(&c->execution, digest, sizeof(c->execution));
+
+    c->spec = *create;
+
+    if (ngx_http_sandbox_create_reserve(c, "peek",
+                                        ngx_http_sandbox_create_peeked)
+        != NGX_OK)
+    {
+        ngx_free(c);
+        return NULL;
+    }
+
+    ngx_memzero(create, sizeof(sandbox_create_t));
+
+    return &c->op;
+}
+
+
+/* Settles a reply of reserve.lua that says the key is taken. */
+static void
+ngx_http_sandbox_create_taken(ngx_http_sandbox_create_op_t *c,
+                              redisReply *reply)
+{
+    const char *outcome, *answer;
+
+    outcome = ngx_http_sandbox_reply_string(reply, 0);
+
+    if (ngx_strcmp(outcome, "replay") == 0) {
+        answer = ngx_http_sandbox_reply_string(reply, 2);
+        c->op.status = (ngx_uint_t) ngx_http_sandbox_reply_integer(reply, 1);
+        c->op.answer_len = ngx_strlen(answer);
+        c->op.answer = ngx_alloc(c->op.answer_len + 1, ngx_cycle->log);
+        c->op.replayed = 1;
+
+        if (c->op.answer == NULL) {
+            ngx_http_sandbox_op_finish_error(
+                &c->op, &ngx_http_sandbox_internal_error, "Out of memory.");
+            return;
+        }
+
+        ngx_memcpy(c->op.answer, answer, c->op.answer_len + 1);
+        ngx_http_sandbox_op_finish(&c->op);
+        return;
+    }
+
+    if (ngx_strcmp(outcome, "running") == 0) {
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_idempotency_in_progress,
+            "A request with this Idempotency-Key is still running.");
+        return;
+    }
+
+    if (ngx_strcmp(outcome, "reused") == 0) {
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_idempotency_key_reused,
+            "This Idempotency-Key was used with another request.");
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "sandbox %s: reserve: %s", c->op.id, reply->str);
+    }
+
+    ngx_http_sandbox_create_no_redis(c);
+}
+
+
+static void
+ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    uint32_t hosts;
+    ngx_http_sandbox_key_t agenda, addresses, guests, cursor;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    if (reply == NULL) {
+        ngx_http_sandbox_create_no_redis(c);
+        return;
+    }
+
+    if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "absent") != 0) {
+        ngx_http_sandbox_create_taken(c, reply);
+        return;
+    }
+
+    mcf = ngx_http_sandbox_worker.conf;
+    hosts = 1u << (32 - mcf->subnet_bits);
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_node(&agenda, "agenda");
+    ngx_http_sandbox_key_node(&addresses, "addresses");
+    ngx_http_sandbox_key_node(&guests, "guests");
+    ngx_http_sandbox_key_node(&cursor, "cursor");
+    ngx_http_sandbox_arg_len(&a, agenda.name.data, agenda.name.len);
+    ngx_http_sandbox_arg_len(&a, addresses.name.data, addresses.name.len);
+    ngx_http_sandbox_arg_len(&a, guests.name.data, guests.name.len);
+    ngx_http_sandbox_arg_len(&a, cursor.name.data, cursor.name.len);
+    ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
+    /* less the network, the gateway and the broadcast address */
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->subnet + 2);
+    ngx_http_sandbox_arg_int(&a, (int64_t) hosts - 3);
+    ngx_http_sandbox_arg_int(&a, mcf->max_sandboxes);
+
+    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
+                                    ngx_http_sandbox_create_admitted, c,
+                                    &ngx_http_sandbox_lua_admit, 4, a.n,
+                                    a.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_create_no_redis(c);
+    }
+}
+
+
+static void
+ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        ngx_http_sandbox_create_no_redis(c);
+        return;
+    }
+
+    if (reply->integer < 0) {
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_capacity_exceeded,
+            "The node runs as many sandboxes as it may.");
+        return;
+    }
+
+    c->address = (uint32_t) reply->integer;
+    sandbox_net_mac(c->mac, c->address);
+
+    if (ngx_http_sandbox_create_reserve(c, "reserve",
+                                        ngx_http_sandbox_create_reserved)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_create_no_redis(c);
+    }
+}
+
+
+static void
+ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    if (reply == NULL) {
+        ngx_http_sandbox_create_no_redis(c);
+        return;
+    }
+
+    if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "new") != 0) {
+        ngx_http_sandbox_op_release(c->op.id);
+        ngx_http_sandbox_create_taken(c, reply);
+        return;
+    }
+
+    mcf = ngx_http_sandbox_worker.conf;
+    c->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
+    c->created_at = ngx_http_sandbox_reply_integer(reply, 2);
+    c->queued = sandbox_time_monotonic_ms();
+    c->deadline = c->queued + (int64_t) mcf->boot_timeout;
+
+    ngx_http_sandbox_op_hold_lease(&c->op);
+
+    if (ngx_http_sandbox_op_task(&c->op, mcf->slow,
+                                 ngx_http_sandbox_create_boot,
+                                 ngx_http_sandbox_create_booted)
+        != NGX_OK)
+    {
+        c->op.error = &ngx_http_sandbox_capacity_exceeded;
+        c->op.message = "Too many sandboxes are being created at once.";
+        ngx_http_sandbox_create_abandon(c);
+    }
+}
+
+
+/* In a thread: the conversation with the booting guest. */
+static void
+ngx_http_sandbox_create_bootstrap(ngx_http_sandbox_create_op_t *c,
+                                  sandbox_channel_t *channel)
+{
+    char address[20], gateway[16], subnet[16];
+    char hostname[SANDBOX_ID_SIZE];
+    sandbox_guest_config_t conf;
+    sandbox_guest_status_t rc;
+    sandbox_guest_channel_t ch
+        = { channel, sandbox_channel_write, sandbox_channel_read };
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    sandbox_net_ipv4(subnet, c->address);
+    sandbox_net_ipv4(gateway, mcf->subnet + 1);
+    (void) snprintf(address, sizeof(address), "%s/%u", subnet,
+                    (unsigned) mcf->subnet_bits);
+
+    /* "_" is no character of host names */
+    ngx_memcpy(hostname, c->op.id, sizeof(hostname));
+    hostname[2] = '-';
+
+    memset(&conf, 0, sizeof(conf));
+    conf.hostname = hostname;
+    conf.mac = c->mac;
+    conf.address = address;
+    conf.gateway = gateway;
+    conf.dns = (const char *const *) mcf->dns;
+    conf.token = c->agent_token;
+    conf.envs = c->spec.envs;
+    conf.cwd = c->spec.cwd ? c->spec.cwd : c->spec.template->workdir;
+    conf.grow_disk = c->spec.disk_mb > c->spec.template->disk_mb;
+
+    rc = sandbox_guest_bootstrap(&ch, &conf, c->deadline, c->result.message,
+                                 sizeof(c->result.message));
+
+    switch (rc) {
+    case SANDBOX_GUEST_OK:
+        c->result.status = SANDBOX_HV_OK;
+        break;
+    case SANDBOX_GUEST_TIMEOUT:
+        c->result.status = SANDBOX_HV_TIMEOUT;
+        break;
+    default:
+        c->result.status = SANDBOX_HV_GUEST;
+    }
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_create_boot(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    char tap[16];
+    int64_t opened;
+    sandbox_channel_t *channel;
+    sandbox_domain_spec_t spec;
+
+    c->op.times.queue = sandbox_time_monotonic_ms() - c->queued;
+
+    (void) snprintf(tap, sizeof(tap), "sbx%08x", (unsigned) c->address);
+
+    memset(&spec, 0, sizeof(spec));
+    spec.id = c->op.id;
+    spec.tenant = c->tenant;
+    spec.operation = ngx_http_sandbox_worker.owner;
+    spec.mac = c->mac;
+    spec.tap = tap;
+    spec.vcpus = (int) c->spec.vcpus;
+    spec.memory_mb = c->spec.memory_mb;
+    spec.disk_mb = c->spec.disk_mb;
+    spec.template = c->spec.template;
+
+    if (sandbox_hypervisor_boot(&spec, &c->op.times.hypervisor, &c->result)
+        != SANDBOX_HV_OK)
+    {
+        return;
+    }
+
+    opened = sandbox_time_monotonic_ms();
+
+    if (sandbox_channel_open(&channel, c->op.id, &c->result) != SANDBOX_HV_OK)
+    {
+        return;
+    }
+
+    ngx_http_sandbox_create_bootstrap(c, channel);
+    sandbox_channel_close(channel);
+    c->op.times.guest = sandbox_time_monotonic_ms() - opened;
+}
+
+
+static void
+ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
+{
+    switch (c->result.status) {
+
+    case SANDBOX_HV_UNAVAILABLE:
+        c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        c->op.message = "The hypervisor does not answer.";
+        break;
+
+    case SANDBOX_HV_NO_CAPACITY:
+        c->op.error = &ngx_http_sandbox_capacity_exceeded;
+        c->op.message = "The host has no room for this sandbox.";
+        break;
+
+    case SANDBOX_HV_TIMEOUT:
+        c->op.error = &ngx_http_sandbox_capacity_exceeded;
+        c->op.message = "The guest did not come up in time.";
+        break;
+
+    default:
+        c->op.error = &ngx_http_sandbox_internal_error;
+        c->op.message = "The sandbox could not be started.";
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "sandbox %s: create failed: %s", c->op.id,
+                  c->result.message);
+}
+
+
+/* The record as commit.lua will have made it, for the answer. */
+static ngx_int_t
+ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
+                               int64_t started_at)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_record_t record;
+
+    ngx_memzero(&record, sizeof(ngx_http_sandbox_record_t));
+    record.id = c->op.id;
+    record.tenant = c->tenant;
+    record.state = NGX_HTTP_SANDBOX_RUNNING;
+    record.template = c->spec.template->name;
+    record.vcpus = c->spec.vcpus;
+    record.memory_mb = c->spec.memory_mb;
+    record.disk_mb = c->spec.disk_mb;
+    record.created_at = c->created_at;
+    record.started_at = started_at;
+    record.timeout_ms = c->spec.timeout_ms;
+    record.timeout_at = started_at + c->spec.timeout_ms;
+    record.metadata = c->spec.metadata;
+    record.cwd = c->spec.cwd;
+
+    ngx_http_sandbox_object(&t, &record, c->traffic_token);
+
+    if (sandbox_text_failed(&t)) {
+        sandbox_text_free(&t);
+        return NGX_ERROR;
+    }
+
+    c->op.status = NGX_HTTP_CREATED;
+    c->op.answer = t.data;
+    c->op.answer_len = t.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
+{
+    int64_t started_at;
+    ngx_http_sandbox_key_t record, idem, events;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+    started_at = sandbox_time_now_ms();
+
+    if (ngx_http_sandbox_create_answer(c, started_at) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, c->op.id);
+    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
+                              c->idem);
+    ngx_http_sandbox_key_events(&events);
+
+    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
+    ngx_http_sandbox_arg_len(&a, idem.name.data, idem.name.len);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, c->op.fence);
+    ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->retention);
+    ngx_http_sandbox_arg_int(&a, (int64_t) c->op.status);
+    ngx_http_sandbox_arg_len(&a, c->op.answer, c->op.answer_len);
+    ngx_http_sandbox_arg(&a, "started_at");
+    ngx_http_sandbox_arg_int(&a, started_at);
+    ngx_http_sandbox_arg(&a, "timeout_at");
+    ngx_http_sandbox_arg_int(&a, started_at + c->spec.timeout_ms);
+
+    c->queued = sandbox_time_monotonic_ms();
+    c->timeout_at = started_at + c->spec.timeout_ms;
+
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
+                                       ngx_http_sandbox_create_committed, c,
+                                       &ngx_http_sandbox_lua_commit, 2, a.n,
+                                       a.values);
+}
+
+
+static void
+ngx_http_sandbox_create_booted(ngx_event_t *ev)
+{
+    ngx_http_sandbox_create_op_t *c = ev->data;
+
+    if (c->result.status != SANDBOX_HV_OK) {
+        ngx_http_sandbox_create_boot_error(c);
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    if (c->op.fenced) {
+        c->op.error = &ngx_http_sandbox_transition_in_progress;
+        c->op.message = "The sandbox was deleted while it was created.";
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    if (ngx_http_sandbox_create_commit(c) != NGX_OK) {
+        c->op.error = &ngx_http_sandbox_state_store_unavailable;
+        c->op.message = "The state store does not answer.";
+        ngx_http_sandbox_create_undo(c);
+    }
+}
+
+
+static void
+ngx_http_sandbox_create_committed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    ngx_http_sandbox_op_times_t *times;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        /* it may have been committed: the agenda will tell */
+        ngx_http_sandbox_create_no_redis(c);
+        return;
+    }
+
+    if (reply->integer == 0) {
+        c->op.fenced = 1;
+        c->op.error = &ngx_http_sandbox_transition_in_progress;
+        c->op.message = "The sandbox was deleted while it was created.";
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    ngx_http_sandbox_op_schedule(c->op.id, c->timeout_at);
+
+    times = &c->op.times;
+    times->commit = sandbox_time_monotonic_ms() - c->queued;
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                  "sandbox %s: created in %L ms: queue %L, disk %L, "
+                  "domain %L, guest %L, commit %L",
+                  c->op.id, sandbox_time_monotonic_ms() - c->op.started,
+                  times->queue, times->hypervisor.disk_ms,
+                  times->hypervisor.domain_ms, times->guest, times->commit);
+
+    ngx_http_sandbox_op_finish(&c->op);
+}
+
+
+static void
+ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c)
+{
+    if (ngx_http_sandbox_op_task(&c->op, ngx_http_sandbox_worker.conf->quick,
+                                 ngx_http_sandbox_create_teardown,
+                                 ngx_http_sandbox_create_undone)
+        != NGX_OK)
+    {
+        /* the agenda will do it when the lease has run out */
+        ngx_http_sandbox_op_finish(&c->op);
+    }
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    (void) sandbox_hypervisor_destroy(c->op.id, &c->result);
+}
+
+
+static void
+ngx_http_sandbox_create_undone(ngx_event_t *ev)
+{
+    ngx_http_sandbox_create_op_t *c = ev->data;
+
+    if (c->result.status != SANDBOX_HV_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "sandbox %s: cannot be undone yet: %s", c->op.id,
+                      c->result.message);
+        ngx_http_sandbox_op_finish(&c->op);
+        return;
+    }
+
+    ngx_http_sandbox_create_abandon(c);
+}
+
+
+static void
+ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    /* release only what nobody else has taken over */
+    if (reply && reply->type == REDIS_REPLY_INTEGER
+        && (reply->integer == 1 || c->op.fenced))
+    {
+        ngx_http_sandbox_op_release(c->op.id);
+    }
+
+    ngx_http_sandbox_op_finish(&c->op);
+}
+
+
+static void
+ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c)
+{
+    ngx_http_sandbox_key_t record, index, idem;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, c->op.id);
+    ngx_http_sandbox_key_tenant(&index, c->tenant);
+    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
+                              c->idem);
+    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
+    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
+    ngx_http_sandbox_arg_len(&a, idem.name.data, idem.name.len);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, c->op.fence);
+    ngx_http_sandbox_arg(&a, c->op.id);
+
+    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
+                                    ngx_http_sandbox_create_abandoned, c,
+                                    &ngx_http_sandbox_lua_abandon, 3, a.n,
+                                    a.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_finish(&c->op);
+    }
+}

@@ -1,0 +1,243 @@
+/*
+ * Destroying a sandbox, because a client asks or its time has come.
+ *
+ *   claim     state destroying, routes told            claim.lua
+ *   teardown  domain, tap and overlay gone             thread
+ *   bury      a tombstone in place of the record       bury.lua
+ *   release   address and place on the agenda free     release.lua
+ *
+ * After the claim the outcome is certain: what cannot be done now stays on
+ * the agenda and is tried again when the lease has run out.
+ */
+
+#include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "sandbox_time.h"
+
+
+typedef struct {
+    ngx_http_sandbox_op_t op;
+
+    char tenant[128];
+    unsigned recorded : 1;     /* there is a record to bury */
+    unsigned was_creating : 1; /* its creator may still be at it */
+    sandbox_hv_error_t result;
+} ngx_http_sandbox_destroy_op_t;
+
+
+static void ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply);
+static void ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_destroy_gone(ngx_event_t *ev);
+static void ngx_http_sandbox_destroy_buried(void *data, redisReply *reply);
+
+
+static void
+ngx_http_sandbox_destroy_free(ngx_http_sandbox_op_t *op)
+{
+    ngx_free(op);
+}
+
+
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_destroy(const char *id, const char *tenant,
+                            ngx_http_sandbox_op_done_pt done, void *data)
+{
+    ngx_http_sandbox_key_t record, events, index;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_destroy_op_t *d;
+
+    d = ngx_calloc(sizeof(ngx_http_sandbox_destroy_op_t), ngx_cycle->log);
+    if (d == NULL) {
+        return NULL;
+    }
+
+    d->op.done = done;
+    d->op.data = data;
+    d->op.destroy = ngx_http_sandbox_destroy_free;
+    d->op.started = sandbox_time_monotonic_ms();
+    ngx_cpystrn((u_char *) d->op.id, (u_char *) id, sizeof(d->op.id));
+    ngx_cpystrn((u_char *) d->tenant, (u_char *) tenant, sizeof(d->tenant));
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, id);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(id),
+                               "tenant");
+    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
+    ngx_http_sandbox_arg(&a, d->op.id);
+    ngx_http_sandbox_arg(&a, d->tenant);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a,
+                             (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
+    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
+
+    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
+                                    ngx_http_sandbox_destroy_claimed, d,
+                                    &ngx_http_sandbox_lua_claim, 1, a.n,
+                                    a.values)
+        != NGX_OK)
+    {
+        ngx_free(d);
+        return NULL;
+    }
+
+    return &d->op;
+}
+
+
+static void
+ngx_http_sandbox_destroy_start(ngx_http_sandbox_destroy_op_t *d)
+{
+    ngx_http_sandbox_op_hold_lease(&d->op);
+
+    if (ngx_http_sandbox_op_task(&d->op, ngx_http_sandbox_worker.conf->quick,
+                                 ngx_http_sandbox_destroy_teardown,
+                                 ngx_http_sandbox_destroy_gone)
+        != NGX_OK)
+    {
+        d->op.status = NGX_HTTP_OK;
+        ngx_http_sandbox_op_finish(&d->op);
+    }
+}
+
+
+static void
+ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_destroy_op_t *d = data;
+
+    const char *outcome;
+    ngx_uint_t due;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_op_finish_error(
+            &d->op, &ngx_http_sandbox_state_store_unavailable,
+            "The state store does not answer.");
+        return;
+    }
+
+    due = d->tenant[0] == '\0';
+    outcome = ngx_http_sandbox_reply_string(reply, 0);
+
+    if (ngx_strcmp(outcome, "claimed") == 0) {
+        d->recorded = 1;
+        d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
+        d->was_creating
+            = !due
+              && ngx_strcmp(ngx_http_sandbox_reply_string(reply, 2),
+                            "creating")
+                     == 0;
+        ngx_http_sandbox_destroy_start(d);
+        return;
+    }
+
+    if (ngx_strcmp(outcome, "wait") == 0) {
+        if (due) {
+            ngx_http_sandbox_op_schedule(
+                d->op.id, ngx_http_sandbox_reply_integer(reply, 1));
+        }
+
+        d->op.status = NGX_HTTP_OK;
+        ngx_http_sandbox_op_finish(&d->op);
+        return;
+    }
+
+    if (due) {
+        /* "none" or "destroyed": what is left on the node belongs to nobody */
+        ngx_http_sandbox_destroy_start(d);
+        return;
+    }
+
+    if (ngx_strcmp(outcome, "destroyed") == 0) {
+        d->op.status = NGX_HTTP_OK;
+        ngx_http_sandbox_op_finish(&d->op);
+        return;
+    }
+
+    ngx_http_sandbox_op_finish_error(&d->op,
+                                     &ngx_http_sandbox_sandbox_not_found,
+                                     "There is no such sandbox.");
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_destroy_op_t *d = data;
+
+    (void) sandbox_hypervisor_destroy(d->op.id, &d->result);
+}
+
+
+static void
+ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
+{
+    ngx_http_sandbox_destroy_op_t *d = ev->data;
+
+    ngx_http_sandbox_key_t record, events;
+    ngx_http_sandbox_args_t a;
+
+    d->op.status = NGX_HTTP_OK;
+
+    if (d->result.status != SANDBOX_HV_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "sandbox %s: cannot be destroyed yet: %s", d->op.id,
+                      d->result.message);
+        ngx_http_sandbox_op_finish(&d->op);
+        return;
+    }
+
+    if (!d->recorded) {
+        ngx_http_sandbox_op_release(d->op.id);
+        ngx_http_sandbox_op_finish(&d->op);
+        return;
+    }
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, d->op.id);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, d->op.fence);
+    ngx_http_sandbox_arg_int(&a,
+                             (int64_t) ngx_http_sandbox_worker.conf->retention);
+    ngx_http_sandbox_arg(&a, d->op.id);
+    ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
+
+    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
+                                    ngx_http_sandbox_destroy_buried, d,
+                                    &ngx_http_sandbox_lua_bury, 1, a.n,
+                                    a.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_finish(&d->op);
+    }
+}
+
+
+static void
+ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_destroy_op_t *d = data;
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "sandbox %s: destroyed in %L ms", d->op.id,
+                      sandbox_time_monotonic_ms() - d->op.started);
+
+        /*
+         * A creator that was fenced off may still start the domain before it
+         * notices; it undoes and releases that itself, and if it dies the
+         * agenda does.
+         */
+        if (!d->was_creating) {
+            ngx_http_sandbox_op_release(d->op.id);
+        }
+    }
+
+    ngx_http_sandbox_op_finish(&d->op);
+}

@@ -1,0 +1,195 @@
+/* What all operations share; see the header. */
+
+#include "ngx_http_sandbox_operation.h"
+
+#include "ngx_http_sandbox_scripts.h"
+#include "sandbox_time.h"
+
+
+void
+ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op)
+{
+    op->done = NULL;
+    op->data = NULL;
+}
+
+
+void
+ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_op_drop_lease(op);
+
+    op->times.total = sandbox_time_monotonic_ms() - op->started;
+
+    if (op->done) {
+        op->done(op->data, op);
+    }
+
+    ngx_free(op->answer);
+    op->destroy(op);
+}
+
+
+void
+ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
+                                 const ngx_http_sandbox_error_t *error,
+                                 const char *message)
+{
+    op->error = error;
+    op->message = message;
+    ngx_http_sandbox_op_finish(op);
+}
+
+
+static void
+ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_op_t *op = data;
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+        op->fenced = 1;
+    }
+}
+
+
+static void
+ngx_http_sandbox_op_renew(ngx_event_t *ev)
+{
+    ngx_http_sandbox_op_t *op = ev->data;
+
+    ngx_msec_t lease;
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
+
+    lease = ngx_http_sandbox_worker.conf->lease;
+    ngx_add_timer(ev, lease / 3);
+
+    if (op->fenced) {
+        return;
+    }
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_record(&key, op->id);
+    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_arg(&args, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&args, op->fence);
+    ngx_http_sandbox_arg_int(&args, (int64_t) lease);
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_renewed, op,
+        &ngx_http_sandbox_lua_renew, 1, args.n, args.values);
+}
+
+
+void
+ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op)
+{
+    op->lease.handler = ngx_http_sandbox_op_renew;
+    op->lease.data = op;
+    op->lease.log = ngx_cycle->log;
+
+    ngx_add_timer(&op->lease, ngx_http_sandbox_worker.conf->lease / 3);
+}
+
+
+void
+ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op)
+{
+    if (op->lease.timer_set) {
+        ngx_del_timer(&op->lease);
+    }
+
+    if (ngx_http_sandbox_worker.redis) {
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis, op);
+    }
+}
+
+
+ngx_int_t
+ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
+                         void (*work)(void *op, ngx_log_t *log),
+                         void (*then)(ngx_event_t *ev))
+{
+    ngx_memzero(&op->task, sizeof(ngx_thread_task_t));
+    op->task.ctx = op;
+    op->task.handler = work;
+    op->task.event.handler = then;
+    op->task.event.data = op;
+    op->task.event.log = ngx_cycle->log;
+
+    return ngx_thread_task_post(pool, &op->task);
+}
+
+
+void
+ngx_http_sandbox_op_ignore(void *data, redisReply *reply)
+{
+}
+
+
+void
+ngx_http_sandbox_op_release(const char *id)
+{
+    ngx_http_sandbox_key_t agenda, addresses, guests;
+    ngx_http_sandbox_args_t args;
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_node(&agenda, "agenda");
+    ngx_http_sandbox_key_node(&addresses, "addresses");
+    ngx_http_sandbox_key_node(&guests, "guests");
+    ngx_http_sandbox_arg_len(&args, agenda.name.data, agenda.name.len);
+    ngx_http_sandbox_arg_len(&args, addresses.name.data, addresses.name.len);
+    ngx_http_sandbox_arg_len(&args, guests.name.data, guests.name.len);
+    ngx_http_sandbox_arg(&args, id);
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        &ngx_http_sandbox_lua_release, 3, args.n, args.values);
+}
+
+
+void
+ngx_http_sandbox_op_schedule(const char *id, int64_t at)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_node(&key, "agenda");
+    ngx_http_sandbox_arg(&args, "ZADD");
+    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_arg_int(&args, at);
+    ngx_http_sandbox_arg(&args, id);
+
+    (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_op_ignore, NULL,
+                                          args.n, args.values);
+}
+
+
+const char *
+ngx_http_sandbox_reply_string(redisReply *reply, size_t n)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= n
+        || reply->element[n]->type != REDIS_REPLY_STRING)
+    {
+        return "";
+    }
+
+    return reply->element[n]->str;
+}
+
+
+int64_t
+ngx_http_sandbox_reply_integer(redisReply *reply, size_t n)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= n) {
+        return 0;
+    }
+
+    if (reply->element[n]->type == REDIS_REPLY_INTEGER) {
+        return reply->element[n]->integer;
+    }
+
+    return strtoll(ngx_http_sandbox_reply_string(reply, n), NULL, 10);
+}

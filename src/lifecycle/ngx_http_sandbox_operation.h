@@ -1,0 +1,113 @@
+/*
+ * Operations: what changes a sandbox, detached from any request.
+ *
+ * An operation lives on the heap of one worker and walks its steps from
+ * callback to callback: scripts in Redis on the event loop, blocking steps as
+ * tasks of a thread pool.  While it holds the lease of a sandbox it renews it
+ * by a timer that also keeps a worker that is shutting down alive.  The
+ * request that asked for it only waits; it may go away at any time.
+ *
+ * What a worker's death leaves is found on the node's agenda (agenda.h).
+ * Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_OPERATION_H
+#define NGX_HTTP_SANDBOX_OPERATION_H
+
+#include "ngx_http_sandbox_module.h"
+#include "ngx_http_sandbox_record.h"
+#include "sandbox_create.h"
+#include "sandbox_guest.h"
+
+typedef struct ngx_http_sandbox_op_s ngx_http_sandbox_op_t;
+
+/* Called once, at the end; op and all in it are freed after it returns. */
+typedef void (*ngx_http_sandbox_op_done_pt)(void *data,
+                                            ngx_http_sandbox_op_t *op);
+
+/* Milliseconds spent in the steps of a create. */
+typedef struct {
+    int64_t queue; /* waiting for a thread */
+    sandbox_hv_times_t hypervisor;
+    int64_t guest; /* from the open channel to the confirmed guest */
+    int64_t commit;
+    int64_t total;
+} ngx_http_sandbox_op_times_t;
+
+struct ngx_http_sandbox_op_s {
+    char id[SANDBOX_ID_SIZE];
+    int64_t fence;
+    int64_t started; /* monotonic ms */
+
+    ngx_http_sandbox_op_done_pt done; /* NULL: nobody waits */
+    void *data;
+    void (*destroy)(ngx_http_sandbox_op_t *op); /* frees the whole */
+
+    ngx_event_t lease;
+    ngx_thread_task_t task;
+    unsigned fenced : 1;   /* another owner has taken over */
+    unsigned replayed : 1; /* the answer is that of an earlier request */
+
+    /* The outcome: an error, or a status and an answer. */
+    const ngx_http_sandbox_error_t *error;
+    const char *message;
+    ngx_uint_t status;
+    char *answer; /* heap */
+    size_t answer_len;
+    ngx_http_sandbox_op_times_t times;
+};
+
+/*
+ * POST /v1/sandboxes.  create is taken over (emptied).  idem_key is the
+ * client's Idempotency-Key.  done is never called from inside the call.
+ * NULL if memory or randomness is out, or Redis is away.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_create(sandbox_create_t *create, ngx_str_t *tenant,
+                           ngx_str_t *idem_key,
+                           ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
+ * Destroys a sandbox: of tenant, as asked by a client, or of whomever if
+ * tenant is "" and its time on the agenda has come.  As above.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_destroy(const char *id, const char *tenant,
+                            ngx_http_sandbox_op_done_pt done, void *data);
+
+/* The waiter goes away; the operation goes on. */
+void ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op);
+
+
+/* For the operations themselves. */
+
+/* Ends op: tells the waiter, frees it.  op is gone afterwards. */
+void ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op);
+void ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
+                                      const ngx_http_sandbox_error_t *error,
+                                      const char *message);
+
+/* Starts and stops renewing the lease of op->id. */
+void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op);
+void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
+
+/* Runs work in a thread of pool, then then(op) on the event loop. */
+ngx_int_t ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op,
+                                   ngx_thread_pool_t *pool,
+                                   void (*work)(void *op, ngx_log_t *log),
+                                   void (*then)(ngx_event_t *ev));
+
+/* release.lua for id; nobody waits for it. */
+void ngx_http_sandbox_op_release(const char *id);
+
+/* Puts id on the node's agenda at a time (ms since the epoch). */
+void ngx_http_sandbox_op_schedule(const char *id, int64_t at);
+
+/* A handler for replies nobody waits for. */
+void ngx_http_sandbox_op_ignore(void *data, redisReply *reply);
+
+/* The nth element of an array reply as text ("" if none) or integer. */
+const char *ngx_http_sandbox_reply_string(redisReply *reply, size_t n);
+int64_t ngx_http_sandbox_reply_integer(redisReply *reply, size_t n);
+
+#endif

@@ -1,0 +1,421 @@
+/*
+ * Key names and typed records; see the header.  Knows Redis replies, not the
+ * operations that change records.
+ */
+
+#include "ngx_http_sandbox_record.h"
+
+#include "sandbox_digest.h"
+
+
+static const struct {
+    const char *name;
+    ngx_http_sandbox_state_e state;
+} ngx_http_sandbox_states[] = {
+    { "creating", NGX_HTTP_SANDBOX_CREATING },
+    { "running", NGX_HTTP_SANDBOX_RUNNING },
+    { "paused", NGX_HTTP_SANDBOX_PAUSED },
+    { "destroying", NGX_HTTP_SANDBOX_DESTROYING },
+    { "destroyed", NGX_HTTP_SANDBOX_DESTROYED },
+    { "error", NGX_HTTP_SANDBOX_FAILED },
+};
+
+/* Order matters: ngx_http_sandbox_record_values() reads by index. */
+static const char *ngx_http_sandbox_fields[] = {
+    "tenant",     "state",      "template",  "vcpus",     "memory_mb",
+    "disk_mb",    "created_at", "started_at", "timeout_ms", "timeout_at",
+    "metadata",   "cwd",        "address",   "execution", "agent_token",
+};
+
+static const char *ngx_http_sandbox_route_fields[] = {
+    "state", "address", "execution", "public_traffic"
+};
+
+#define NGX_HTTP_SANDBOX_NFIELDS                                               \
+    (sizeof(ngx_http_sandbox_fields) / sizeof(ngx_http_sandbox_fields[0]))
+#define NGX_HTTP_SANDBOX_NROUTE                                                \
+    (sizeof(ngx_http_sandbox_route_fields)                                     \
+     / sizeof(ngx_http_sandbox_route_fields[0]))
+
+
+const char *
+ngx_http_sandbox_id_shard(const char *id)
+{
+    const char *p;
+
+    p = strchr(id, '_');
+
+    return p ? p + 1 : id;
+}
+
+
+void
+ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
+                           const char *kind)
+{
+    key->name.data = key->buf;
+    key->name.len
+        = ngx_snprintf(key->buf, sizeof(key->buf), "%V{%*s}:%s:",
+                       &ngx_http_sandbox_worker.conf->prefix,
+                       (size_t) SANDBOX_SHARD_LEN, shard, kind)
+        - key->buf;
+}
+
+
+static void
+ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt, ...)
+{
+    va_list args;
+    u_char *p;
+
+    p = key->buf + key->name.len;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(p, key->buf + sizeof(key->buf), fmt, args);
+    va_end(args);
+
+    key->name.len = p - key->buf;
+}
+
+
+void
+ngx_http_sandbox_key_record(ngx_http_sandbox_key_t *key, const char *id)
+{
+    ngx_http_sandbox_key_shard(key, ngx_http_sandbox_id_shard(id), "sandbox");
+    ngx_http_sandbox_key_append(key, "%s", id);
+}
+
+
+void
+ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key, const char *tenant)
+{
+    char shard[SANDBOX_SHARD_LEN];
+
+    sandbox_id_shard(shard, tenant, ngx_strlen(tenant));
+    ngx_http_sandbox_key_shard(key, shard, "tenant");
+    ngx_http_sandbox_key_append(key, "%s", tenant);
+}
+
+
+void
+ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
+                          const char *route, const uint8_t *digest)
+{
+    char shard[SANDBOX_SHARD_LEN];
+    char hex[SANDBOX_SHA256_HEX_SIZE];
+
+    sandbox_id_shard(shard, tenant, ngx_strlen(tenant));
+    sandbox_hex(hex, digest, SANDBOX_SHA256_LEN);
+    ngx_http_sandbox_key_shard(key, shard, "idem");
+    ngx_http_sandbox_key_append(key, "%s:%s:%s", tenant, route, hex);
+}
+
+
+void
+ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+    key->name.data = key->buf;
+    key->name.len = ngx_snprintf(key->buf, sizeof(key->buf), "%V{%V}:%s",
+                                 &mcf->prefix, &mcf->node, kind)
+                    - key->buf;
+}
+
+
+void
+ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key)
+{
+    key->name.data = key->buf;
+    key->name.len = ngx_snprintf(key->buf, sizeof(key->buf), "%Vevents",
+                                 &ngx_http_sandbox_worker.conf->prefix)
+                    - key->buf;
+}
+
+
+void
+ngx_http_sandbox_arg_len(ngx_http_sandbox_args_t *args, const void *value,
+                         size_t len)
+{
+    args->values[args->n].data = (u_char *) value;
+    args->values[args->n].len = len;
+    args->n++;
+}
+
+
+void
+ngx_http_sandbox_arg(ngx_http_sandbox_args_t *args, const char *value)
+{
+    ngx_http_sandbox_arg_len(args, value, ngx_strlen(value));
+}
+
+
+void
+ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value)
+{
+    u_char *p, *last;
+
+    p = args->numbers[args->nnumbers++];
+    last = ngx_snprintf(p, NGX_INT64_LEN + 1, "%L", value);
+    ngx_http_sandbox_arg_len(args, p, last - p);
+}
+
+
+static const char *
+ngx_http_sandbox_reply_text(redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
+}
+
+
+static int64_t
+ngx_http_sandbox_reply_int(redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        return reply->integer;
+    }
+
+    return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10)
+                                             : 0;
+}
+
+
+static ngx_http_sandbox_state_e
+ngx_http_sandbox_reply_state(redisReply *reply)
+{
+    ngx_uint_t i;
+
+    if (reply->type != REDIS_REPLY_STRING) {
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(ngx_http_sandbox_states)
+                        / sizeof(ngx_http_sandbox_states[0]);
+         i++)
+    {
+        if (ngx_strcmp(reply->str, ngx_http_sandbox_states[i].name) == 0) {
+            return ngx_http_sandbox_states[i].state;
+        }
+    }
+
+    return 0;
+}
+
+
+/* v: the values of ngx_http_sandbox_fields, in order. */
+static ngx_int_t
+ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
+                               redisReply **v)
+{
+    const char *execution;
+
+    ngx_memzero(record, sizeof(ngx_http_sandbox_record_t));
+
+    record->tenant = ngx_http_sandbox_reply_text(v[0]);
+    record->state = ngx_http_sandbox_reply_state(v[1]);
+    record->template = ngx_http_sandbox_reply_text(v[2]);
+    record->vcpus = ngx_http_sandbox_reply_int(v[3]);
+    record->memory_mb = ngx_http_sandbox_reply_int(v[4]);
+    record->disk_mb = ngx_http_sandbox_reply_int(v[5]);
+    record->created_at = ngx_http_sandbox_reply_int(v[6]);
+    record->started_at = ngx_http_sandbox_reply_int(v[7]);
+    record->timeout_ms = ngx_http_sandbox_reply_int(v[8]);
+    record->timeout_at = ngx_http_sandbox_reply_int(v[9]);
+    record->metadata = ngx_http_sandbox_reply_text(v[10]);
+    record->cwd = ngx_http_sandbox_reply_text(v[11]);
+    record->address = (uint32_t) ngx_http_sandbox_reply_int(v[12]);
+    execution = ngx_http_sandbox_reply_text(v[13]);
+    record->execution = execution ? strtoull(execution, NULL, 16) : 0;
+    record->agent_token = ngx_http_sandbox_reply_text(v[14]);
+
+    if (record->state == 0 || record->tenant == NULL
+        || record->state == NGX_HTTP_SANDBOX_DESTROYING
+        || record->state == NGX_HTTP_SANDBOX_DESTROYED)
+    {
+        return NGX_DECLINED;
+    }
+
+    /* written by reserve.lua in one go: absent only if somebody else did */
+    if (record->template == NULL || record->metadata == NULL
+        || record->agent_token == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sandbox_record_reply(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_record_get_t *get = data;
+
+    ngx_int_t rc;
+    ngx_http_sandbox_record_t record;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != NGX_HTTP_SANDBOX_NFIELDS)
+    {
+        get->handler(get->data, NGX_ERROR, NULL);
+        return;
+    }
+
+    rc = ngx_http_sandbox_record_values(&record, reply->element);
+    record.id = get->id;
+
+    get->handler(get->data, rc, rc == NGX_OK ? &record : NULL);
+}
+
+
+void
+ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args)
+{
+    ngx_uint_t i;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_NFIELDS; i++) {
+        ngx_http_sandbox_arg(args, ngx_http_sandbox_fields[i]);
+    }
+}
+
+
+ngx_int_t
+ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_record(&key, get->id);
+
+    ngx_http_sandbox_arg(&args, "HMGET");
+    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_record_fields(&args);
+
+    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_record_reply, get,
+                                          args.n, args.values)
+                   == NGX_OK
+               ? NGX_OK
+               : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row)
+{
+    ngx_int_t rc;
+
+    if (row->type != REDIS_REPLY_ARRAY
+        || row->elements != NGX_HTTP_SANDBOX_NFIELDS + 1
+        || row->element[0]->type != REDIS_REPLY_STRING)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_sandbox_record_values(record, row->element + 1);
+    record->id = row->element[0]->str;
+
+    return rc;
+}
+
+
+void
+ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
+                                 const ngx_http_sandbox_record_t *record)
+{
+    ngx_memzero(route, sizeof(ngx_http_sandbox_route_t));
+    ngx_cpystrn((u_char *) route->id, (u_char *) record->id,
+                sizeof(route->id));
+    route->state = record->state;
+    route->address = htonl(record->address);
+    route->execution = record->execution;
+    route->public_traffic = 1;
+}
+
+
+typedef struct {
+    ngx_http_sandbox_route_pt handler;
+    void *data;
+    char id[SANDBOX_ID_SIZE];
+} ngx_http_sandbox_route_get_t;
+
+
+static void
+ngx_http_sandbox_route_reply(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_route_get_t *get = data;
+
+    const char *execution;
+    redisReply **v;
+    ngx_http_sandbox_route_t route;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != NGX_HTTP_SANDBOX_NROUTE)
+    {
+        get->handler(get->data, NGX_ERROR, NULL);
+        ngx_free(get);
+        return;
+    }
+
+    v = reply->element;
+    ngx_memzero(&route, sizeof(ngx_http_sandbox_route_t));
+    ngx_memcpy(route.id, get->id, sizeof(route.id));
+    route.state = ngx_http_sandbox_reply_state(v[0]);
+    route.address = htonl((uint32_t) ngx_http_sandbox_reply_int(v[1]));
+    execution = ngx_http_sandbox_reply_text(v[2]);
+    route.execution = execution ? strtoull(execution, NULL, 16) : 0;
+    route.public_traffic = ngx_http_sandbox_reply_int(v[3]) != 0;
+
+    if (route.state == 0 || route.state == NGX_HTTP_SANDBOX_DESTROYING
+        || route.state == NGX_HTTP_SANDBOX_DESTROYED)
+    {
+        get->handler(get->data, NGX_DECLINED, NULL);
+
+    } else {
+        get->handler(get->data, NGX_OK, &route);
+    }
+
+    ngx_free(get);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_record_route(const char *id, ngx_http_sandbox_route_pt handler,
+                              void *data)
+{
+    ngx_uint_t i;
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
+    ngx_http_sandbox_route_get_t *get;
+
+    get = ngx_alloc(sizeof(ngx_http_sandbox_route_get_t), ngx_cycle->log);
+    if (get == NULL) {
+        return NGX_ERROR;
+    }
+
+    get->handler = handler;
+    get->data = data;
+    ngx_cpystrn((u_char *) get->id, (u_char *) id, sizeof(get->id));
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_record(&key, id);
+    ngx_http_sandbox_arg(&args, "HMGET");
+    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_NROUTE; i++) {
+        ngx_http_sandbox_arg(&args, ngx_http_sandbox_route_fields[i]);
+    }
+
+    if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                       ngx_http_sandbox_route_reply, get,
+                                       args.n, args.values)
+        != NGX_OK)
+    {
+        ngx_free(get);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
