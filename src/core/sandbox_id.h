@@ -24,9 +24,13 @@
 #define SANDBOX_UUID_SIZE 37 /* text form and its NUL */
 #define SANDBOX_TOKEN_SIZE 33 /* 160 random bits in base32 and its NUL */
 
-/* 0, or -1 if the kernel gives no randomness; then nothing may be made. */
+/*
+ * prefix is at most 5 characters ("sb_"); shard is SANDBOX_SHARD_LEN
+ * characters, or NULL for random ones.
+ * 0, or -1 if the kernel gives no randomness; then nothing may be made.
+ */
 int sandbox_id_make(char id[SANDBOX_ID_SIZE], const char *prefix,
-                    const char shard[SANDBOX_SHARD_LEN]);
+                    const char *shard);
 int sandbox_token_make(char token[SANDBOX_TOKEN_SIZE]);
 
 /* The shard of a tenant: characters of [a-z2-7], not NUL-terminated. */

@@ -1,0 +1,385 @@
+/*
+ * Directives with parameters of their own, and what is checked when the whole
+ * configuration has been read; see the header.
+ */
+
+#include "ngx_http_sandbox_conf.h"
+
+#include <net/if.h>
+
+
+/* Reads the value of "name=value" arguments; NULL if arg is another one. */
+static u_char *
+ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)
+{
+    size_t len;
+
+    len = ngx_strlen(name);
+
+    if (arg->len <= len || ngx_strncmp(arg->data, name, len) != 0
+        || arg->data[len] != '=')
+    {
+        return NULL;
+    }
+
+    value->data = arg->data + len + 1;
+    value->len = arg->len - len - 1;
+
+    return value->data;
+}
+
+
+static char *
+ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", arg);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_redis_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
+{
+    ngx_int_t n;
+    ngx_str_t value;
+    ngx_http_sandbox_redis_conf_t *redis;
+
+    redis = mcf->redis;
+
+    if (ngx_http_sandbox_param(arg, "db", &value)) {
+        n = ngx_atoi(value.data, value.len);
+        redis->db = n;
+        return n == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "user", &redis->username)
+        || ngx_http_sandbox_param(arg, "password", &redis->password)
+        || ngx_http_sandbox_param(arg, "prefix", &mcf->prefix))
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "timeout", &value)) {
+        n = ngx_parse_time(&value, 0);
+        redis->timeout = n;
+        return n <= 0 ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "connect_timeout", &value)) {
+        n = ngx_parse_time(&value, 0);
+        redis->connect_timeout = n;
+        return n <= 0 ? NGX_ERROR : NGX_OK;
+    }
+
+    return NGX_ERROR;
+}
+
+
+char *
+ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_url_t u;
+    ngx_str_t *value;
+    ngx_uint_t i;
+
+    if (mcf->redis) {
+        return "is duplicate";
+    }
+
+    mcf->redis = ngx_pcalloc(cf->pool, sizeof(ngx_http_sandbox_redis_conf_t));
+    if (mcf->redis == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->redis->timeout = 1000;
+    mcf->redis->connect_timeout = 1000;
+    ngx_str_set(&mcf->prefix, "sbx:");
+
+    value = cf->args->elts;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        if (ngx_http_sandbox_redis_param(mcf, &value[i]) != NGX_OK) {
+            return ngx_http_sandbox_invalid_param(cf, &value[i]);
+        }
+    }
+
+    if (mcf->prefix.len > NGX_HTTP_SANDBOX_PREFIX_MAX) {
+        return "has a \"prefix\" that is too long";
+    }
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+    u.url = value[1];
+    u.default_port = 6379;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK || u.naddrs == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in \"%V\"",
+                           u.err ? u.err : "no address", &u.url);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memcpy(&mcf->redis->addr, u.addrs[0].sockaddr, u.addrs[0].socklen);
+    mcf->redis->socklen = u.addrs[0].socklen;
+    mcf->redis->name = u.addrs[0].name;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_subnet(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *value)
+{
+    ngx_cidr_t cidr;
+
+    if (ngx_ptocidr(value, &cidr) != NGX_OK || cidr.family != AF_INET) {
+        return NGX_ERROR;
+    }
+
+    mcf->subnet = ntohl(cidr.u.in.addr);
+    mcf->subnet_bits = 32;
+
+    while (mcf->subnet_bits
+           && !(ntohl(cidr.u.in.mask) & (1u << (32 - mcf->subnet_bits))))
+    {
+        mcf->subnet_bits--;
+    }
+
+    /* at least a gateway and one guest, at most a /8 */
+    return mcf->subnet_bits < 8 || mcf->subnet_bits > 30 ? NGX_ERROR : NGX_OK;
+}
+
+
+char *
+ngx_http_sandbox_network(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    char **dns;
+    ngx_str_t *args, value;
+    ngx_uint_t i, ndns;
+
+    if (mcf->hypervisor.bridge) {
+        return "is duplicate";
+    }
+
+    args = cf->args->elts;
+    ndns = 0;
+
+    dns = ngx_pcalloc(cf->pool, cf->args->nelts * sizeof(char *));
+    if (dns == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_sandbox_param(&args[i], "bridge", &value)
+            && value.len < IFNAMSIZ)
+        {
+            mcf->hypervisor.bridge = (char *) value.data;
+            continue;
+        }
+
+        if (ngx_http_sandbox_param(&args[i], "subnet", &value)
+            && ngx_http_sandbox_subnet(mcf, &value) == NGX_OK)
+        {
+            continue;
+        }
+
+        if (ngx_http_sandbox_param(&args[i], "dns", &value)
+            && ngx_inet_addr(value.data, value.len) != INADDR_NONE)
+        {
+            dns[ndns++] = (char *) value.data;
+            continue;
+        }
+
+        return ngx_http_sandbox_invalid_param(cf, &args[i]);
+    }
+
+    if (mcf->hypervisor.bridge == NULL || mcf->subnet == 0) {
+        return "needs both \"bridge=\" and \"subnet=\"";
+    }
+
+    mcf->dns = dns;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_str_t *args, value;
+    ngx_uint_t i;
+
+    if (mcf->quick || mcf->slow) {
+        return "is duplicate";
+    }
+
+    args = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_sandbox_param(&args[i], "quick", &value)) {
+            mcf->quick = ngx_thread_pool_add(cf, &value);
+            continue;
+        }
+
+        if (ngx_http_sandbox_param(&args[i], "slow", &value)) {
+            mcf->slow = ngx_thread_pool_add(cf, &value);
+            continue;
+        }
+
+        return ngx_http_sandbox_invalid_param(cf, &args[i]);
+    }
+
+    if (mcf->quick == NULL || mcf->slow == NULL) {
+        return "needs both \"quick=\" and \"slow=\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_int_t n;
+    ngx_str_t *args, value;
+    ngx_uint_t i, j;
+    struct {
+        const char *name;
+        ngx_int_t *limit;
+        ngx_int_t max;
+    } limits[] = {
+        { "vcpus", &mcf->max_vcpus, 1024 },
+        { "memory_mb", &mcf->max_memory_mb, 16 * 1024 * 1024 },
+        { "disk_mb", &mcf->max_disk_mb, 131072 },
+        { "sandboxes", &mcf->max_sandboxes, 1000000 },
+    };
+
+    args = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_sandbox_param(&args[i], "timeout", &value)) {
+            n = ngx_parse_time(&value, 0);
+            if (n <= 0) {
+                return ngx_http_sandbox_invalid_param(cf, &args[i]);
+            }
+            mcf->max_timeout = n;
+            continue;
+        }
+
+        for (j = 0; j < sizeof(limits) / sizeof(limits[0]); j++) {
+            if (ngx_http_sandbox_param(&args[i], limits[j].name, &value)) {
+                break;
+            }
+        }
+
+        if (j == sizeof(limits) / sizeof(limits[0])) {
+            return ngx_http_sandbox_invalid_param(cf, &args[i]);
+        }
+
+        n = ngx_atoi(value.data, value.len);
+        if (n < 1 || n > limits[j].max) {
+            return ngx_http_sandbox_invalid_param(cf, &args[i]);
+        }
+
+        *limits[j].limit = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* The directives without which no location of ours can work. */
+static ngx_int_t
+ngx_http_sandbox_conf_required(ngx_conf_t *cf,
+                                ngx_http_sandbox_main_conf_t *mcf)
+{
+    ngx_uint_t i;
+    struct {
+        const char *name;
+        ngx_uint_t set;
+    } required[] = {
+        { "sandbox_redis", mcf->redis != NULL },
+        { "sandbox_zone", mcf->zone != NULL },
+        { "sandbox_network", mcf->hypervisor.bridge != NULL },
+        { "sandbox_templates", mcf->templates_dir.len != 0 },
+        { "sandbox_thread_pools", mcf->quick != NULL },
+        { "sandbox_domain", mcf->domain.len != 0 || !mcf->traffic },
+    };
+
+    for (i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
+        if (!required[i].set) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"sandbox_api\" and \"sandbox_traffic\" need "
+                               "the directive \"%s\"",
+                               required[i].name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sandbox_free_templates(void *data)
+{
+    sandbox_templates_free(data);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_load_templates(ngx_conf_t *cf,
+                                ngx_http_sandbox_main_conf_t *mcf)
+{
+    char err[512];
+    ngx_pool_cleanup_t *cln;
+
+    if (ngx_conf_full_name(cf->cycle, &mcf->templates_dir, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    mcf->templates = sandbox_templates_load((char *) mcf->templates_dir.data,
+                                            err, sizeof(err));
+    if (mcf->templates == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "sandbox_templates: %s", err);
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_sandbox_free_templates;
+    cln->data = mcf->templates;
+
+    if (mcf->templates[0] == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "sandbox_templates: no template in \"%V\"",
+                           &mcf->templates_dir);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_conf_check(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
+{
+    if (ngx_http_sandbox_conf_required(cf, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sandbox_load_templates(cf, mcf);
+}
