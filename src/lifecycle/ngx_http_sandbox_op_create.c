@@ -16,8 +16,8 @@
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "sandbox_boot.h"
 #include "sandbox_digest.h"
-#include "sandbox_net.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
@@ -33,15 +33,12 @@ typedef struct {
     int64_t created_at;
     int64_t timeout_at;
     uint32_t address; /* host order */
-    char mac[18];
     char agent_token[SANDBOX_TOKEN_SIZE];
     char traffic_token[SANDBOX_TOKEN_SIZE];
     uint64_t execution;
 
-    /* what the boot thread gives back */
-    int64_t queued;
-    int64_t deadline;
-    sandbox_hv_error_t result;
+    sandbox_boot_t boot;
+    int64_t committing; /* monotonic ms */
 } ngx_http_sandbox_create_op_t;
 
 
@@ -323,7 +320,6 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
     }
 
     c->address = (uint32_t) reply->integer;
-    sandbox_net_mac(c->mac, c->address);
 
     if (ngx_http_sandbox_create_reserve(c, "reserve",
                                         ngx_http_sandbox_create_reserved)
@@ -331,6 +327,33 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
     {
         ngx_http_sandbox_create_no_redis(c);
     }
+}
+
+
+/* What the boot thread needs to know. */
+static void
+ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
+                             ngx_http_sandbox_main_conf_t *mcf)
+{
+    sandbox_boot_t *boot;
+
+    boot = &c->boot;
+    boot->id = c->op.id;
+    boot->tenant = c->tenant;
+    boot->operation = ngx_http_sandbox_worker.owner;
+    boot->template = c->spec.template;
+    boot->vcpus = (int) c->spec.vcpus;
+    boot->memory_mb = c->spec.memory_mb;
+    boot->disk_mb = c->spec.disk_mb;
+    boot->address = c->address;
+    boot->gateway = mcf->subnet + 1;
+    boot->prefix = (unsigned) mcf->subnet_bits;
+    boot->dns = (const char *const *) mcf->dns;
+    boot->agent_token = c->agent_token;
+    boot->envs = c->spec.envs;
+    boot->cwd = c->spec.cwd;
+    boot->queued = sandbox_time_monotonic_ms();
+    boot->deadline = boot->queued + (int64_t) mcf->boot_timeout;
 }
 
 
@@ -355,10 +378,9 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
     mcf = ngx_http_sandbox_worker.conf;
     c->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
     c->created_at = ngx_http_sandbox_reply_integer(reply, 2);
-    c->queued = sandbox_time_monotonic_ms();
-    c->deadline = c->queued + (int64_t) mcf->boot_timeout;
 
     ngx_http_sandbox_op_hold_lease(&c->op);
+    ngx_http_sandbox_create_plan(c, mcf);
 
     if (ngx_http_sandbox_op_task(&c->op, mcf->slow,
                                  ngx_http_sandbox_create_boot,
@@ -372,106 +394,20 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
 }
 
 
-/* In a thread: the conversation with the booting guest. */
-static void
-ngx_http_sandbox_create_bootstrap(ngx_http_sandbox_create_op_t *c,
-                                  sandbox_channel_t *channel)
-{
-    char address[20], gateway[16], subnet[16];
-    char hostname[SANDBOX_ID_SIZE];
-    sandbox_guest_config_t conf;
-    sandbox_guest_status_t rc;
-    sandbox_guest_channel_t ch
-        = { channel, sandbox_channel_write, sandbox_channel_read };
-    ngx_http_sandbox_main_conf_t *mcf;
-
-    mcf = ngx_http_sandbox_worker.conf;
-
-    sandbox_net_ipv4(subnet, c->address);
-    sandbox_net_ipv4(gateway, mcf->subnet + 1);
-    (void) snprintf(address, sizeof(address), "%s/%u", subnet,
-                    (unsigned) mcf->subnet_bits);
-
-    /* "_" is no character of host names */
-    ngx_memcpy(hostname, c->op.id, sizeof(hostname));
-    hostname[2] = '-';
-
-    memset(&conf, 0, sizeof(conf));
-    conf.hostname = hostname;
-    conf.mac = c->mac;
-    conf.address = address;
-    conf.gateway = gateway;
-    conf.dns = (const char *const *) mcf->dns;
-    conf.token = c->agent_token;
-    conf.envs = c->spec.envs;
-    conf.cwd = c->spec.cwd ? c->spec.cwd : c->spec.template->workdir;
-    conf.grow_disk = c->spec.disk_mb > c->spec.template->disk_mb;
-
-    rc = sandbox_guest_bootstrap(&ch, &conf, c->deadline, c->result.message,
-                                 sizeof(c->result.message));
-
-    switch (rc) {
-    case SANDBOX_GUEST_OK:
-        c->result.status = SANDBOX_HV_OK;
-        break;
-    case SANDBOX_GUEST_TIMEOUT:
-        c->result.status = SANDBOX_HV_TIMEOUT;
-        break;
-    default:
-        c->result.status = SANDBOX_HV_GUEST;
-    }
-}
-
-
 /* In a thread. */
 static void
 ngx_http_sandbox_create_boot(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    char tap[16];
-    int64_t opened;
-    sandbox_channel_t *channel;
-    sandbox_domain_spec_t spec;
-
-    c->op.times.queue = sandbox_time_monotonic_ms() - c->queued;
-
-    (void) snprintf(tap, sizeof(tap), "sbx%08x", (unsigned) c->address);
-
-    memset(&spec, 0, sizeof(spec));
-    spec.id = c->op.id;
-    spec.tenant = c->tenant;
-    spec.operation = ngx_http_sandbox_worker.owner;
-    spec.mac = c->mac;
-    spec.tap = tap;
-    spec.vcpus = (int) c->spec.vcpus;
-    spec.memory_mb = c->spec.memory_mb;
-    spec.disk_mb = c->spec.disk_mb;
-    spec.template = c->spec.template;
-
-    if (sandbox_hypervisor_boot(&spec, &c->op.times.hypervisor, &c->result)
-        != SANDBOX_HV_OK)
-    {
-        return;
-    }
-
-    opened = sandbox_time_monotonic_ms();
-
-    if (sandbox_channel_open(&channel, c->op.id, &c->result) != SANDBOX_HV_OK)
-    {
-        return;
-    }
-
-    ngx_http_sandbox_create_bootstrap(c, channel);
-    sandbox_channel_close(channel);
-    c->op.times.guest = sandbox_time_monotonic_ms() - opened;
+    sandbox_boot(&c->boot);
 }
 
 
 static void
 ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
 {
-    switch (c->result.status) {
+    switch (c->boot.result.status) {
 
     case SANDBOX_HV_UNAVAILABLE:
         c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
@@ -495,7 +431,7 @@ ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "sandbox %s: create failed: %s", c->op.id,
-                  c->result.message);
+                  c->boot.result.message);
 }
 
 
@@ -572,7 +508,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg(&a, "timeout_at");
     ngx_http_sandbox_arg_int(&a, started_at + c->spec.timeout_ms);
 
-    c->queued = sandbox_time_monotonic_ms();
+    c->committing = sandbox_time_monotonic_ms();
     c->timeout_at = started_at + c->spec.timeout_ms;
 
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
@@ -587,7 +523,7 @@ ngx_http_sandbox_create_booted(ngx_event_t *ev)
 {
     ngx_http_sandbox_create_op_t *c = ev->data;
 
-    if (c->result.status != SANDBOX_HV_OK) {
+    if (c->boot.result.status != SANDBOX_HV_OK) {
         ngx_http_sandbox_create_boot_error(c);
         ngx_http_sandbox_create_undo(c);
         return;
@@ -632,7 +568,10 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     ngx_http_sandbox_op_schedule(c->op.id, c->timeout_at);
 
     times = &c->op.times;
-    times->commit = sandbox_time_monotonic_ms() - c->queued;
+    times->queue = c->boot.queue_ms;
+    times->hypervisor = c->boot.times;
+    times->guest = c->boot.guest_ms;
+    times->commit = sandbox_time_monotonic_ms() - c->committing;
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "sandbox %s: created in %L ms: queue %L, disk %L, "
@@ -665,7 +604,7 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    (void) sandbox_hypervisor_destroy(c->op.id, &c->result);
+    (void) sandbox_hypervisor_destroy(c->op.id, &c->boot.result);
 }
 
 
@@ -674,10 +613,10 @@ ngx_http_sandbox_create_undone(ngx_event_t *ev)
 {
     ngx_http_sandbox_create_op_t *c = ev->data;
 
-    if (c->result.status != SANDBOX_HV_OK) {
+    if (c->boot.result.status != SANDBOX_HV_OK) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "sandbox %s: cannot be undone yet: %s", c->op.id,
-                      c->result.message);
+                      c->boot.result.message);
         ngx_http_sandbox_op_finish(&c->op);
         return;
     }

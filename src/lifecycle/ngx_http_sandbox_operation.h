@@ -17,7 +17,6 @@
 #include "ngx_http_sandbox_module.h"
 #include "ngx_http_sandbox_record.h"
 #include "sandbox_create.h"
-#include "sandbox_guest.h"
 
 typedef struct ngx_http_sandbox_op_s ngx_http_sandbox_op_t;
 

@@ -1,0 +1,122 @@
+/* Booting one sandbox; see the header. */
+
+#include "sandbox_boot.h"
+
+#include "sandbox_net.h"
+#include "sandbox_time.h"
+
+#include <stdio.h>
+#include <string.h>
+
+
+static sandbox_hv_status_t
+sandbox_boot_domain(sandbox_boot_t *boot)
+{
+    char mac[18], tap[16];
+    sandbox_domain_spec_t spec;
+
+    sandbox_net_mac(mac, boot->address);
+    (void) snprintf(tap, sizeof(tap), "sbx%08x", (unsigned) boot->address);
+
+    memset(&spec, 0, sizeof(spec));
+    spec.id = boot->id;
+    spec.tenant = boot->tenant;
+    spec.operation = boot->operation;
+    spec.mac = mac;
+    spec.tap = tap;
+    spec.vcpus = boot->vcpus;
+    spec.memory_mb = boot->memory_mb;
+    spec.disk_mb = boot->disk_mb;
+    spec.template = boot->template;
+
+    return sandbox_hypervisor_boot(&spec, &boot->times, &boot->result);
+}
+
+
+static sandbox_hv_status_t
+sandbox_boot_guest_status(sandbox_guest_status_t status)
+{
+    switch (status) {
+    case SANDBOX_GUEST_OK:
+        return SANDBOX_HV_OK;
+    case SANDBOX_GUEST_TIMEOUT:
+        return SANDBOX_HV_TIMEOUT;
+    default:
+        return SANDBOX_HV_GUEST;
+    }
+}
+
+
+static void
+sandbox_boot_guest(sandbox_boot_t *boot, sandbox_channel_t *channel)
+{
+    char ip[16], address[24], gateway[16], mac[18];
+    char hostname[SANDBOX_ID_SIZE];
+    char *p;
+    sandbox_guest_config_t conf;
+    sandbox_guest_status_t status;
+    sandbox_guest_channel_t ch
+        = { channel, sandbox_channel_write, sandbox_channel_read };
+
+    sandbox_net_mac(mac, boot->address);
+    sandbox_net_ipv4(ip, boot->address);
+    sandbox_net_ipv4(gateway, boot->gateway);
+    (void) snprintf(address, sizeof(address), "%s/%u", ip, boot->prefix);
+
+    /* "_" is no character of host names */
+    (void) snprintf(hostname, sizeof(hostname), "%s", boot->id);
+    p = strchr(hostname, '_');
+    if (p) {
+        *p = '-';
+    }
+
+    memset(&conf, 0, sizeof(conf));
+    conf.hostname = hostname;
+    conf.mac = mac;
+    conf.address = address;
+    conf.gateway = gateway;
+    conf.dns = boot->dns;
+    conf.token = boot->agent_token;
+    conf.envs = boot->envs;
+    conf.cwd = boot->cwd ? boot->cwd : boot->template->workdir;
+    conf.grow_disk = boot->disk_mb > boot->template->disk_mb;
+
+    status = sandbox_guest_bootstrap(&ch, &conf, boot->deadline,
+                                     boot->result.message,
+                                     sizeof(boot->result.message));
+    boot->result.status = sandbox_boot_guest_status(status);
+}
+
+
+void
+sandbox_boot(sandbox_boot_t *boot)
+{
+    int64_t now;
+    sandbox_channel_t *channel;
+
+    now = sandbox_time_monotonic_ms();
+    boot->queue_ms = now - boot->queued;
+
+    if (now >= boot->deadline) {
+        boot->result.status = SANDBOX_HV_TIMEOUT;
+        (void) snprintf(boot->result.message, sizeof(boot->result.message),
+                        "no thread was free before the boot timeout");
+        return;
+    }
+
+    if (sandbox_boot_domain(boot) != SANDBOX_HV_OK) {
+        return;
+    }
+
+    now = sandbox_time_monotonic_ms();
+
+    if (sandbox_channel_open(&channel, boot->id, &boot->result)
+        != SANDBOX_HV_OK)
+    {
+        return;
+    }
+
+    sandbox_boot_guest(boot, channel);
+    sandbox_channel_close(channel);
+    boot->guest_ms = sandbox_time_monotonic_ms() - now;
+}
