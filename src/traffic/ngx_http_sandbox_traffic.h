@@ -23,18 +23,31 @@ char *ngx_http_sandbox_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
  * Route cache in shared memory.  lookup copies out under the slab lock:
  * NGX_OK, or NGX_DECLINED if absent, expired or of an older epoch.
  */
-ngx_int_t ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
-                                         const char *id,
-                                         ngx_http_sandbox_route_t *route);
-void ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
-                                   const ngx_http_sandbox_route_t *route,
-                                   ngx_uint_t epoch);
+ngx_int_t
+ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
+                               const char *id, ngx_http_sandbox_route_t *route);
+/* NGX_DECLINED if route is outdated: what was read is not the latest state. */
+ngx_int_t ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
+                                        const ngx_http_sandbox_route_t *route,
+                                        ngx_uint_t epoch);
+/* Also voids reads of Redis that are under way; see epoch(). */
 void ngx_http_sandbox_routes_forget(ngx_http_sandbox_main_conf_t *mcf,
                                     const char *id);
-/* The epoch to take before reading Redis; store() ignores an older one. */
-ngx_uint_t ngx_http_sandbox_routes_epoch(ngx_http_sandbox_main_conf_t *mcf);
+/*
+ * To be taken before id is read from Redis: store() declines what was read
+ * before the latest forget(id) or bump().
+ */
+ngx_uint_t ngx_http_sandbox_routes_epoch(ngx_http_sandbox_main_conf_t *mcf,
+                                         const char *id);
 /* Everything cached is void from here on. */
 void ngx_http_sandbox_routes_bump(ngx_http_sandbox_main_conf_t *mcf);
+
+/*
+ * Invalidation by events of Redis (see events.c); listen from init_process.
+ * current tells if this worker hears them, so that a cached route is right.
+ */
+ngx_int_t ngx_http_sandbox_routes_listen(ngx_http_sandbox_main_conf_t *mcf);
+ngx_uint_t ngx_http_sandbox_routes_current(void);
 
 /* Points ctx->peer at a port of a guest, keyed by execution (see peer.c). */
 void ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,

@@ -1,0 +1,255 @@
+/*
+ * "sandbox_peer": the balancer of an upstream {} whose requests bring their
+ * own address in ctx->peer.  Serves public traffic and the API's requests to
+ * guest agents alike; knows neither hosts nor routes.
+ *
+ * Addresses are used again by later sandboxes, so a connection that stock
+ * "keepalive" holds must never outlive its guest.  That module compares all
+ * bytes of the socket address, and the kernel ignores the eight bytes of
+ * sin_zero: the execution number there keys its connections by execution.
+ *
+ * There is one peer, hence one try; "keepalive" makes it another one when a
+ * connection it had kept turns out to be closed.
+ */
+
+#include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_traffic.h"
+
+#include "sandbox_connect.h"
+
+
+typedef struct {
+    ngx_http_request_t *request;
+    ngx_http_sandbox_ctx_t *ctx;
+} ngx_http_sandbox_peer_data_t;
+
+typedef char ngx_http_sandbox_sin_zero_check
+    [sizeof(((struct sockaddr_in *) 0)->sin_zero) == sizeof(uint64_t) ? 1 : -1];
+
+
+static ngx_int_t
+ngx_http_sandbox_peer_init_upstream(ngx_conf_t *cf,
+                                    ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_sandbox_peer_init(ngx_http_request_t *r,
+                                            ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t
+ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data);
+static void ngx_http_sandbox_peer_free(ngx_peer_connection_t *pc, void *data,
+                                       ngx_uint_t state);
+
+
+char *
+ngx_http_sandbox_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_upstream_server_t *server;
+    ngx_http_upstream_srv_conf_t *us;
+
+    us = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    if (us->peer.init_upstream == ngx_http_sandbox_peer_init_upstream) {
+        return "is duplicate";
+    }
+
+    if (us->peer.init_upstream) {
+        return "must stand before \"keepalive\" and excludes other balancers";
+    }
+
+    /*
+     * nginx wants a server.  This one has no address: a balancer that takes
+     * the upstream over from us later finds no servers and fails nginx -t.
+     */
+
+    server = ngx_array_push(us->servers);
+    if (server == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(server, sizeof(ngx_http_upstream_server_t));
+    ngx_str_set(&server->name, "sandbox");
+
+    us->peer.init_upstream = ngx_http_sandbox_peer_init_upstream;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_peer_init_upstream(ngx_conf_t *cf,
+                                    ngx_http_upstream_srv_conf_t *us)
+{
+    const char *useless;
+
+    useless = us->servers->nelts > 1 ? "server" : NULL;
+
+#if (NGX_HTTP_UPSTREAM_ZONE)
+    /* it would copy a list of peers that is not there */
+    useless = us->shm_zone ? "zone" : useless;
+#endif
+
+    if (useless) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%s\" and \"sandbox_peer\" exclude each other in "
+                      "upstream \"%V\" in %s:%ui",
+                      useless, &us->host, us->file_name, us->line);
+        return NGX_ERROR;
+    }
+
+    us->peer.init = ngx_http_sandbox_peer_init;
+
+    return NGX_OK;
+}
+
+
+#if (NGX_HTTP_SSL)
+
+/* No TLS session of one guest is ever offered to another. */
+static ngx_int_t
+ngx_http_sandbox_peer_set_session(ngx_peer_connection_t *pc, void *data)
+{
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sandbox_peer_save_session(ngx_peer_connection_t *pc, void *data)
+{
+}
+
+#endif
+
+
+/* "address:port" for log lines and $upstream_addr. */
+static ngx_int_t
+ngx_http_sandbox_peer_name(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    ctx->peer_name.data = ngx_pnalloc(r->pool, NGX_SOCKADDR_STRLEN);
+    if (ctx->peer_name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->peer_name.len = ngx_sock_ntop(
+        (struct sockaddr *) &ctx->peer, sizeof(struct sockaddr_in),
+        ctx->peer_name.data, NGX_SOCKADDR_STRLEN, 1);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_peer_init(ngx_http_request_t *r,
+                           ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_peer_data_t *data;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL || ctx->peer.sin_family != AF_INET) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "no sandbox was chosen for upstream \"%V\": is "
+                      "\"sandbox_traffic\" off in this location?",
+                      &us->host);
+        return NGX_ERROR;
+    }
+
+    data = ngx_palloc(r->pool, sizeof(ngx_http_sandbox_peer_data_t));
+
+    if (data == NULL || ngx_http_sandbox_peer_name(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    data->request = r;
+    data->ctx = ctx;
+
+    r->upstream->peer.data = data;
+    r->upstream->peer.get = ngx_http_sandbox_peer_get;
+    r->upstream->peer.free = ngx_http_sandbox_peer_free;
+    r->upstream->peer.tries = 1;
+
+#if (NGX_HTTP_SSL)
+    r->upstream->peer.set_session = ngx_http_sandbox_peer_set_session;
+    r->upstream->peer.save_session = ngx_http_sandbox_peer_save_session;
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_sandbox_peer_data_t *pd = data;
+
+    pc->sockaddr = (struct sockaddr *) &pd->ctx->peer;
+    pc->socklen = sizeof(struct sockaddr_in);
+    pc->name = &pd->ctx->peer_name;
+
+    /* left over when a kept connection failed */
+    pc->cached = 0;
+    pc->connection = NULL;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Tells the two failures to connect apart.  nginx has read SO_ERROR by now,
+ * and where connect() failed at once the socket is gone: the kernel does that
+ * for lack of a route or memory, never for a refusal.
+ */
+static void
+ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,
+                           ngx_http_sandbox_peer_data_t *pd)
+{
+    sandbox_connect_e result;
+
+    result = pc->connection ? sandbox_connect_result(pc->connection->fd)
+                            : SANDBOX_CONNECT_FAILED;
+
+    switch (result) {
+    case SANDBOX_CONNECT_REFUSED:
+        (void) ngx_http_sandbox_error(
+            pd->request, &ngx_http_sandbox_port_not_open,
+            "Nothing listens on this port of the sandbox.");
+        break;
+
+    case SANDBOX_CONNECT_FAILED:
+        (void) ngx_http_sandbox_error(pd->request,
+                                      &ngx_http_sandbox_sandbox_unreachable,
+                                      "The sandbox cannot be reached.");
+        break;
+
+    case SANDBOX_CONNECT_DONE:
+        break;
+    }
+}
+
+
+static void
+ngx_http_sandbox_peer_free(ngx_peer_connection_t *pc, void *data,
+                           ngx_uint_t state)
+{
+    ngx_http_sandbox_peer_data_t *pd = data;
+
+    if ((state & NGX_PEER_FAILED) && !pc->cached) {
+        ngx_http_sandbox_peer_note(pc, pd);
+    }
+
+    if (pc->tries) {
+        pc->tries--;
+    }
+}
+
+
+void
+ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,
+                          const ngx_http_sandbox_route_t *route,
+                          ngx_uint_t port)
+{
+    ngx_memzero(&ctx->peer, sizeof(struct sockaddr_in));
+
+    ctx->peer.sin_family = AF_INET;
+    ctx->peer.sin_addr.s_addr = route->address;
+    ctx->peer.sin_port = htons((in_port_t) port);
+    ngx_memcpy(ctx->peer.sin_zero, &route->execution, sizeof(uint64_t));
+}

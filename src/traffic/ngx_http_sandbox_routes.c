@@ -1,0 +1,448 @@
+/*
+ * The route cache: from a sandbox id to the address of its guest, in shared
+ * memory.  Knows nothing of Redis or of requests.
+ *
+ * A fixed table of buckets fills the zone.  A bucket is one cache line of
+ * tags (half of the id's hash) and NGX_HTTP_SANDBOX_WAYS entries of a line
+ * each; a lookup touches two lines under the slab mutex, copies the entry out
+ * and compares the whole id outside.  Two ids with equal tags in one bucket
+ * displace each other, so a tag is unique there.  A full bucket drops by
+ * clock: an entry used since the hand last passed stays one round longer.
+ *
+ * A writer killed half-way leaves a tag of 0, never a mixed entry: the master
+ * then frees the slab mutex.
+ */
+
+#include "ngx_http_sandbox_traffic.h"
+
+#define NGX_HTTP_SANDBOX_WAYS 8
+#define NGX_HTTP_SANDBOX_CACHE_LINE 64
+
+typedef struct {
+    char id[SANDBOX_ID_LEN + 1];
+    uint64_t execution;
+    ngx_msec_t expires;
+    ngx_uint_t epoch;
+    in_addr_t address;
+    u_char state;
+    u_char public_traffic;
+} ngx_http_sandbox_entry_t;
+
+typedef struct {
+    uint32_t tags[NGX_HTTP_SANDBOX_WAYS]; /* 0: the way is free */
+    ngx_uint_t generation;                /* grows with every forget */
+    u_char used;                          /* a bit per way */
+    u_char hand;
+} ngx_http_sandbox_tags_t;
+
+typedef struct {
+    union {
+        ngx_http_sandbox_tags_t tags;
+        u_char line[NGX_HTTP_SANDBOX_CACHE_LINE];
+    } head;
+    union {
+        ngx_http_sandbox_entry_t entry;
+        u_char line[NGX_HTTP_SANDBOX_CACHE_LINE];
+    } ways[NGX_HTTP_SANDBOX_WAYS];
+} ngx_http_sandbox_bucket_t;
+
+/* In shared memory, as the buckets. */
+typedef struct {
+    ngx_uint_t epoch;
+    ngx_uint_t nbuckets;
+    ngx_http_sandbox_bucket_t *buckets;
+} ngx_http_sandbox_table_t;
+
+struct ngx_http_sandbox_routes_s {
+    ngx_slab_pool_t *shpool;
+    ngx_http_sandbox_table_t *table;
+};
+
+typedef struct {
+    ngx_http_sandbox_bucket_t *bucket;
+    uint32_t tag;
+} ngx_http_sandbox_place_t;
+
+typedef char
+    ngx_http_sandbox_bucket_size_check[sizeof(ngx_http_sandbox_bucket_t) ==
+                                               (1 + NGX_HTTP_SANDBOX_WAYS) *
+                                                   NGX_HTTP_SANDBOX_CACHE_LINE
+                                           ? 1
+                                           : -1];
+
+
+static ngx_int_t
+ngx_http_sandbox_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+
+char *
+ngx_http_sandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    u_char *colon;
+    ssize_t size;
+    ngx_str_t *value, name, text;
+
+    if (mcf->zone) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    colon = ngx_strlchr(value[1].data, value[1].data + value[1].len, ':');
+
+    if (colon == NULL || colon == value[1].data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid zone \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    name.data = value[1].data;
+    name.len = colon - value[1].data;
+    text.data = colon + 1;
+    text.len = value[1].data + value[1].len - text.data;
+
+    size = ngx_parse_size(&text);
+
+    if (size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid zone size \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too small",
+                           &name);
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->routes = ngx_pcalloc(cf->pool, sizeof(ngx_http_sandbox_routes_t));
+    if (mcf->routes == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->zone =
+        ngx_shared_memory_add(cf, &name, size, &ngx_http_sandbox_module);
+    if (mcf->zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->zone->init = ngx_http_sandbox_zone_init;
+    mcf->zone->data = mcf->routes;
+
+    return NGX_CONF_OK;
+}
+
+
+/* The buckets: one block of all pages that are still free. */
+static ngx_int_t
+ngx_http_sandbox_zone_fill(ngx_slab_pool_t *shpool,
+                           ngx_http_sandbox_table_t *table)
+{
+    size_t size;
+
+    size = shpool->pfree * ngx_pagesize;
+
+    table->buckets = ngx_slab_calloc(shpool, size);
+    if (table->buckets == NULL) {
+        return NGX_ERROR;
+    }
+
+    table->nbuckets = size / sizeof(ngx_http_sandbox_bucket_t);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_sandbox_routes_t *old = data;
+
+    size_t len;
+    ngx_http_sandbox_routes_t *routes;
+
+    routes = shm_zone->data;
+
+    if (old) {
+        *routes = *old;
+        return NGX_OK;
+    }
+
+    routes->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (shm_zone->shm.exists) {
+        routes->table = routes->shpool->data;
+        return NGX_OK;
+    }
+
+    len = sizeof(" in sandbox_zone \"\"") + shm_zone->shm.name.len;
+
+    routes->shpool->log_ctx = ngx_slab_alloc(routes->shpool, len);
+    routes->table =
+        ngx_slab_calloc(routes->shpool, sizeof(ngx_http_sandbox_table_t));
+
+    if (routes->shpool->log_ctx == NULL || routes->table == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_snprintf(routes->shpool->log_ctx, len, " in sandbox_zone \"%V\"%Z",
+                 &shm_zone->shm.name);
+
+    routes->shpool->data = routes->table;
+
+    return ngx_http_sandbox_zone_fill(routes->shpool, routes->table);
+}
+
+
+/*
+ * Where id would be.  Only ids of sandboxes that run are stored, and those are
+ * random: nobody can aim at one bucket, so the hash needs no key.
+ */
+static ngx_int_t
+ngx_http_sandbox_routes_place(ngx_http_sandbox_routes_t *routes, const char *id,
+                              ngx_http_sandbox_place_t *place)
+{
+    size_t i;
+    uint64_t hash, n;
+
+    hash = 0xcbf29ce484222325; /* FNV-1a */
+
+    for (i = 0; i < SANDBOX_ID_LEN && id[i]; i++) {
+        hash = (hash ^ (u_char) id[i]) * 0x100000001b3;
+    }
+
+    if (i < SANDBOX_ID_LEN || id[i]) {
+        return NGX_DECLINED;
+    }
+
+    n = ((hash & 0xffffffff) * routes->table->nbuckets) >> 32;
+
+    place->bucket = &routes->table->buckets[n];
+    place->tag = (uint32_t) (hash >> 32) | 1;
+
+    return NGX_OK;
+}
+
+
+/* The way of place, or NGX_HTTP_SANDBOX_WAYS.  Under the mutex. */
+static ngx_uint_t
+ngx_http_sandbox_routes_find(ngx_http_sandbox_place_t *place)
+{
+    ngx_uint_t i;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_WAYS; i++) {
+        if (place->bucket->head.tags.tags[i] == place->tag) {
+            break;
+        }
+    }
+
+    return i;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
+                               const char *id, ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t way, epoch;
+    ngx_http_sandbox_tags_t *tags;
+    ngx_http_sandbox_place_t place;
+    ngx_http_sandbox_entry_t entry;
+    ngx_http_sandbox_routes_t *routes;
+
+    routes = mcf->routes;
+
+    if (ngx_http_sandbox_routes_place(routes, id, &place) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    tags = &place.bucket->head.tags;
+
+    ngx_shmtx_lock(&routes->shpool->mutex);
+
+    way = ngx_http_sandbox_routes_find(&place);
+
+    if (way == NGX_HTTP_SANDBOX_WAYS) {
+        ngx_shmtx_unlock(&routes->shpool->mutex);
+        return NGX_DECLINED;
+    }
+
+    entry = place.bucket->ways[way].entry;
+    epoch = routes->table->epoch;
+    tags->used |= 1 << way;
+
+    ngx_shmtx_unlock(&routes->shpool->mutex);
+
+    if (entry.epoch != epoch ||
+        (ngx_msec_int_t) (entry.expires - ngx_current_msec) <= 0 ||
+        ngx_memcmp(entry.id, id, sizeof(entry.id)) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(route, sizeof(ngx_http_sandbox_route_t));
+    ngx_memcpy(route->id, entry.id, sizeof(entry.id));
+    route->state = entry.state;
+    route->address = entry.address;
+    route->execution = entry.execution;
+    route->public_traffic = entry.public_traffic;
+
+    return NGX_OK;
+}
+
+
+/* A way to overwrite: a free or dead one, else the clock's.  Under mutex. */
+static ngx_uint_t
+ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
+                               ngx_uint_t epoch)
+{
+    ngx_uint_t i;
+    ngx_http_sandbox_tags_t *tags;
+    ngx_http_sandbox_entry_t *entry;
+
+    tags = &bucket->head.tags;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_WAYS; i++) {
+        entry = &bucket->ways[i].entry;
+
+        if (tags->tags[i] == 0 || entry->epoch != epoch ||
+            (ngx_msec_int_t) (entry->expires - ngx_current_msec) <= 0)
+        {
+            return i;
+        }
+    }
+
+    for (;;) {
+        i = tags->hand;
+        tags->hand = (u_char) ((i + 1) % NGX_HTTP_SANDBOX_WAYS);
+
+        if (!(tags->used & (1 << i))) {
+            return i;
+        }
+
+        tags->used &= (u_char) ~(1 << i);
+    }
+}
+
+
+ngx_int_t
+ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
+                              const ngx_http_sandbox_route_t *route,
+                              ngx_uint_t epoch)
+{
+    ngx_uint_t way;
+    ngx_http_sandbox_tags_t *tags;
+    ngx_http_sandbox_place_t place;
+    ngx_http_sandbox_entry_t entry;
+    ngx_http_sandbox_routes_t *routes;
+
+    routes = mcf->routes;
+
+    if (ngx_http_sandbox_routes_place(routes, route->id, &place) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&entry, sizeof(ngx_http_sandbox_entry_t));
+    ngx_memcpy(entry.id, route->id, sizeof(entry.id));
+    entry.execution = route->execution;
+    entry.expires = ngx_current_msec + mcf->route_ttl;
+    entry.address = route->address;
+    entry.state = (u_char) route->state;
+    entry.public_traffic = route->public_traffic;
+
+    tags = &place.bucket->head.tags;
+
+    ngx_shmtx_lock(&routes->shpool->mutex);
+
+    if (routes->table->epoch + tags->generation != epoch) {
+        ngx_shmtx_unlock(&routes->shpool->mutex);
+        return NGX_DECLINED;
+    }
+
+    entry.epoch = routes->table->epoch;
+    way = ngx_http_sandbox_routes_find(&place);
+
+    if (way == NGX_HTTP_SANDBOX_WAYS) {
+        way = ngx_http_sandbox_routes_victim(place.bucket, entry.epoch);
+    }
+
+    tags->tags[way] = 0;
+    ngx_memory_barrier();
+
+    place.bucket->ways[way].entry = entry;
+    tags->used |= 1 << way;
+
+    ngx_memory_barrier();
+    tags->tags[way] = place.tag;
+
+    ngx_shmtx_unlock(&routes->shpool->mutex);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sandbox_routes_forget(ngx_http_sandbox_main_conf_t *mcf,
+                               const char *id)
+{
+    ngx_uint_t way;
+    ngx_http_sandbox_place_t place;
+    ngx_http_sandbox_routes_t *routes;
+
+    routes = mcf->routes;
+
+    if (ngx_http_sandbox_routes_place(routes, id, &place) != NGX_OK) {
+        return;
+    }
+
+    ngx_shmtx_lock(&routes->shpool->mutex);
+
+    way = ngx_http_sandbox_routes_find(&place);
+
+    if (way != NGX_HTTP_SANDBOX_WAYS) {
+        place.bucket->head.tags.tags[way] = 0;
+    }
+
+    place.bucket->head.tags.generation++;
+
+    ngx_shmtx_unlock(&routes->shpool->mutex);
+}
+
+
+ngx_uint_t
+ngx_http_sandbox_routes_epoch(ngx_http_sandbox_main_conf_t *mcf, const char *id)
+{
+    ngx_uint_t epoch;
+    ngx_http_sandbox_place_t place;
+    ngx_http_sandbox_routes_t *routes;
+
+    routes = mcf->routes;
+
+    if (ngx_http_sandbox_routes_place(routes, id, &place) != NGX_OK) {
+        return 0;
+    }
+
+    ngx_shmtx_lock(&routes->shpool->mutex);
+
+    /* neither ever shrinks: the sum changes with each of them */
+    epoch = routes->table->epoch + place.bucket->head.tags.generation;
+
+    ngx_shmtx_unlock(&routes->shpool->mutex);
+
+    return epoch;
+}
+
+
+void
+ngx_http_sandbox_routes_bump(ngx_http_sandbox_main_conf_t *mcf)
+{
+    ngx_http_sandbox_routes_t *routes;
+
+    routes = mcf->routes;
+
+    ngx_shmtx_lock(&routes->shpool->mutex);
+    routes->table->epoch++;
+    ngx_shmtx_unlock(&routes->shpool->mutex);
+}
