@@ -1,0 +1,188 @@
+/*
+ * The bootstrap protocol: lines of JSON, each answered under its own nonce.
+ * Owns the splitting into lines and the envelope of requests and answers;
+ * must not know the channel, nor what configure does.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bootstrap.h"
+#include "sandbox_text.h"
+
+#define WORD_MAX 64
+
+
+int
+agent_bootstrap_init(agent_bootstrap_t *b)
+{
+    b->len = 0;
+    b->skipping = 0;
+    b->line = malloc(AGENT_LINE_MAX);
+
+    return b->line == NULL ? -1 : 0;
+}
+
+
+void
+agent_bootstrap_free(agent_bootstrap_t *b)
+{
+    free(b->line);
+    b->line = NULL;
+}
+
+
+/*
+ * op and nonce go back as they came, so only short plain words are taken.
+ * The word, which the caller frees, or NULL.
+ */
+static char *
+bootstrap_word(const sandbox_json_t *doc, const char *name)
+{
+    size_t i, len;
+    char *word;
+    const sandbox_json_node_t *node;
+
+    node = sandbox_json_member(doc, &doc->nodes[0], name);
+    if (node == NULL) {
+        return NULL;
+    }
+
+    word = sandbox_json_string(doc, node, &len);
+    if (word == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < len; i++) {
+        if (!(word[i] >= 'a' && word[i] <= 'z') &&
+            !(word[i] >= '0' && word[i] <= '9') && word[i] != '_')
+        {
+            break;
+        }
+    }
+
+    if (len == 0 || len > WORD_MAX || i != len) {
+        free(word);
+        return NULL;
+    }
+
+    return word;
+}
+
+
+static void
+bootstrap_answer(agent_bootstrap_t *b, const char *op, const char *nonce,
+                 const char *error)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    sandbox_text_fmt(&t, "{\"op\":\"%s\",\"nonce\":\"%s\",", op, nonce);
+
+    if (error == NULL) {
+        sandbox_text_str(&t, "\"ok\":true");
+    } else {
+        sandbox_text_str(&t, "\"ok\":false,\"error\":");
+        sandbox_text_json_string(&t, error, strlen(error));
+    }
+
+    if (strcmp(op, "sync") == 0) {
+        sandbox_text_str(&t, ",\"agent\":\"" AGENT_VERSION "\"");
+    }
+
+    sandbox_text_str(&t, "}\n");
+
+    /* Without memory there is no answer, and the host gives this guest up. */
+    if (!sandbox_text_failed(&t)) {
+        b->answer(b->data, t.data, t.len);
+    }
+
+    sandbox_text_free(&t);
+}
+
+
+static void
+bootstrap_request(agent_bootstrap_t *b, const sandbox_json_t *doc)
+{
+    char *op, *nonce;
+    char error[AGENT_ERROR_SIZE];
+
+    op = bootstrap_word(doc, "op");
+    nonce = bootstrap_word(doc, "nonce");
+
+    if (op == NULL || nonce == NULL) {
+        goto done;
+    }
+
+    if (strcmp(op, "sync") == 0) {
+        bootstrap_answer(b, op, nonce, NULL);
+
+    } else if (strcmp(op, "configure") == 0) {
+        error[0] = '\0';
+        bootstrap_answer(b, op, nonce,
+                         b->configure(b->data, doc, error) == 0 ? NULL : error);
+
+    } else {
+        bootstrap_answer(b, op, nonce, "The operation is not known.");
+    }
+
+done:
+
+    free(op);
+    free(nonce);
+}
+
+
+static void
+bootstrap_line(agent_bootstrap_t *b)
+{
+    sandbox_json_t doc;
+    sandbox_json_error_t err;
+
+    if (sandbox_json_parse(&doc, b->line, b->len, &err) == -1) {
+        return;
+    }
+
+    if (doc.nodes[0].type == SANDBOX_JSON_OBJECT) {
+        bootstrap_request(b, &doc);
+    }
+
+    sandbox_json_free(&doc);
+}
+
+
+void
+agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len)
+{
+    size_t part;
+    const char *end;
+
+    while (len > 0) {
+        end = memchr(data, '\n', len);
+        part = end ? (size_t) (end - data) : len;
+
+        if (part > AGENT_LINE_MAX - b->len) {
+            b->skipping = 1;
+        }
+
+        if (!b->skipping) {
+            memcpy(b->line + b->len, data, part);
+            b->len += part;
+        }
+
+        if (end == NULL) {
+            return;
+        }
+
+        if (!b->skipping) {
+            bootstrap_line(b);
+
+            /* The token and the entropy of this guest do not linger here. */
+            explicit_bzero(b->line, b->len);
+        }
+
+        b->len = 0;
+        b->skipping = 0;
+        data = end + 1;
+        len -= part + 1;
+    }
+}

@@ -1,0 +1,148 @@
+/* Reading and replacing small files.  Knows nothing of what is in them. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "sandbox_path.h"
+
+
+static ssize_t
+file_read_all(int fd, char *buf, size_t size)
+{
+    size_t len;
+    ssize_t n;
+
+    for (len = 0; len < size; len += n) {
+        n = read(fd, buf + len, size - len);
+        if (n == -1) {
+            return -1;
+        }
+
+        if (n == 0) {
+            break;
+        }
+    }
+
+    return len;
+}
+
+
+char *
+agent_file_read(const char *path, size_t max)
+{
+    int fd;
+    char *text;
+    ssize_t n;
+    struct stat st;
+
+    /* Not to be held up by a FIFO somebody put there. */
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd == -1) {
+        return NULL;
+    }
+
+    text = NULL;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        text = malloc(max + 1);
+    } else {
+        errno = EINVAL;
+    }
+
+    if (text != NULL) {
+        n = file_read_all(fd, text, max);
+        text[n > 0 ? n : 0] = '\0';
+    }
+
+    close(fd);
+
+    return text;
+}
+
+
+static int
+file_write_all(int fd, const char *data, size_t len)
+{
+    ssize_t n;
+
+    while (len > 0) {
+        n = write(fd, data, len);
+        if (n == -1) {
+            return -1;
+        }
+
+        data += n;
+        len -= n;
+    }
+
+    return 0;
+}
+
+
+int
+agent_file_replace(const char *path, const char *data, size_t len)
+{
+    int fd, rc, err;
+    char dir[SANDBOX_PATH_MAX], tmp[SANDBOX_PATH_MAX + 16];
+
+    snprintf(dir, sizeof(dir), "%s", path);
+    if (agent_file_mkdirs(dirname(dir)) == -1) {
+        return -1;
+    }
+
+    snprintf(tmp, sizeof(tmp), "%s.sandbox-new", path);
+    unlink(tmp);
+
+    fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd == -1) {
+        return -1;
+    }
+
+    rc = file_write_all(fd, data, len);
+    err = errno;
+    close(fd);
+
+    if (rc == 0) {
+        rc = rename(tmp, path);
+        err = errno;
+    }
+
+    if (rc == -1) {
+        unlink(tmp);
+        errno = err;
+    }
+
+    return rc;
+}
+
+
+int
+agent_file_mkdirs(const char *path)
+{
+    char *p;
+    char buf[SANDBOX_PATH_MAX];
+
+    if (strlen(path) >= sizeof(buf)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+
+    strcpy(buf, path);
+
+    for (p = buf + 1; (p = strchr(p, '/')) != NULL; p++) {
+        *p = '\0';
+        if (mkdir(buf, 0755) == -1 && errno != EEXIST) {
+            return -1;
+        }
+
+        *p = '/';
+    }
+
+    return mkdir(buf, 0755) == -1 && errno != EEXIST ? -1 : 0;
+}

@@ -1,0 +1,644 @@
+/*
+ * The HTTP server, over libmicrohttpd with its own polling turned off: the
+ * library's epoll descriptor is one of our loop's.
+ *
+ * While a request waits for its answer the library has put its connection
+ * aside and would not notice the client going away, so our loop watches the
+ * socket for that.  The library frees a request exactly once, in
+ * http_completed().  Must not know what the routes do.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "http.h"
+#include "loop.h"
+
+#define HTTP_CONNECTIONS 1024
+#define HTTP_CONNECTION_MEMORY 65536 /* request line and headers */
+#define HTTP_IDLE_S 120              /* longer than nginx keeps one */
+#define HTTP_BACKLOG 256
+#define HTTP_TOKEN_MAX 128
+#define HTTP_ID_MAX 64
+#define HTTP_PREFIX "/v1/sandboxes/"
+#define HTTP_DISCARD_MAX (16 * AGENT_BODY_MAX)
+
+struct agent_request_s {
+    struct MHD_Connection *connection;
+    const agent_route_t *route;
+    void *ctx;
+    sandbox_text_t body;
+    size_t discarded;
+    agent_watch_t hangup;
+    struct MHD_Response *response;
+    unsigned status;
+    unsigned started : 1;   /* the route has it */
+    unsigned suspended : 1; /* at rest in the library */
+    unsigned gone : 1;
+    char id[AGENT_REQUEST_ID_SIZE];
+    LIST_ENTRY(agent_request_s) link;
+};
+
+static struct {
+    struct MHD_Daemon *daemon;
+    agent_watch_t watch;
+    struct in_addr peer;
+    char token[HTTP_TOKEN_MAX + 1];
+    const agent_route_t *routes;
+    size_t nroutes;
+    LIST_HEAD(, agent_request_s) requests;
+} http = { .watch = { .fd = -1 } };
+
+
+/* In a time that depends on the length of what was sent alone. */
+static int
+http_token_equal(const char *sent)
+{
+    size_t i, len, want;
+    unsigned diff;
+
+    len = strlen(sent);
+    want = strlen(http.token);
+    diff = len != want;
+
+    for (i = 0; i < len; i++) {
+        diff |= (unsigned char) sent[i] ^
+                (unsigned char) http.token[want ? i % want : 0];
+    }
+
+    return diff == 0 && want > 0;
+}
+
+
+static int
+http_authorized(struct MHD_Connection *c)
+{
+    const char *value;
+
+    value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
+
+    return value != NULL && strncasecmp(value, "Bearer ", 7) == 0 &&
+           http_token_equal(value + 7);
+}
+
+
+/* 1 if the first len characters may stand in an id. */
+static int
+http_id_valid(const char *s, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z') &&
+            !(s[i] >= '0' && s[i] <= '9') && s[i] != '_' && s[i] != '-')
+        {
+            return 0;
+        }
+    }
+
+    return len > 0 && len <= HTTP_ID_MAX;
+}
+
+
+static void
+http_request_id(agent_request_t *r)
+{
+    size_t i;
+    uint8_t random[20];
+    const char *value;
+
+    value = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
+                                        "X-Request-Id");
+
+    if (value != NULL && http_id_valid(value, strlen(value))) {
+        strcpy(r->id, value);
+        return;
+    }
+
+    memset(random, 0, sizeof(random));
+    if (getrandom(random, sizeof(random), GRND_NONBLOCK) == -1) {
+        agent_log("a request id is not random: %s", strerror(errno));
+    }
+
+    strcpy(r->id, "req_");
+    for (i = 0; i < sizeof(random); i++) {
+        r->id[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] & 31];
+    }
+
+    r->id[4 + i] = '\0';
+}
+
+
+static void
+http_set_response(agent_request_t *r, unsigned status, sandbox_text_t *body)
+{
+    if (sandbox_text_failed(body)) {
+        sandbox_text_free(body);
+        r->gone = 1; /* no memory to say more: the connection ends */
+        return;
+    }
+
+    r->response = MHD_create_response_from_buffer(body->len, body->data,
+                                                  MHD_RESPMEM_MUST_FREE);
+    if (r->response == NULL) {
+        sandbox_text_free(body);
+        r->gone = 1;
+        return;
+    }
+
+    memset(body, 0, sizeof(*body));
+    r->status = status;
+
+    MHD_add_response_header(r->response, "Content-Type", "application/json");
+    MHD_add_response_header(r->response, "X-Request-Id", r->id);
+}
+
+
+static void
+http_resume(agent_request_t *r)
+{
+    if (r->suspended) {
+        r->suspended = 0;
+        agent_loop_unwatch(&r->hangup);
+        MHD_resume_connection(r->connection);
+    }
+}
+
+
+void
+agent_http_set_ctx(agent_request_t *r, void *ctx)
+{
+    r->ctx = ctx;
+}
+
+
+void
+agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
+{
+    r->ctx = NULL;
+    http_set_response(r, status, body);
+    http_resume(r);
+}
+
+
+static void
+http_error_text(agent_request_t *r, sandbox_text_t *t, const char *code,
+                const char *message, const char *field, const char *reason)
+{
+    sandbox_text_str(t, "{\"error\":");
+    sandbox_text_json_string(t, message, strlen(message));
+    sandbox_text_fmt(t, ",\"code\":\"%s\"", code);
+
+    if (field != NULL) {
+        sandbox_text_str(t, ",\"error_detail\":{\"field\":");
+        sandbox_text_json_string(t, field, strlen(field));
+        sandbox_text_str(t, ",\"reason\":");
+        sandbox_text_json_string(t, reason, strlen(reason));
+        sandbox_text_str(t, "}");
+    }
+
+    sandbox_text_fmt(t, ",\"request_id\":\"%s\"}", r->id);
+}
+
+
+void
+agent_http_error(agent_request_t *r, unsigned status, const char *code,
+                 const char *message, const char *field, const char *reason)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    http_error_text(r, &t, code, message, field, reason);
+    agent_http_answer(r, status, &t);
+
+    if (r->response == NULL) {
+        return;
+    }
+
+    switch (status) {
+    case 401:
+        MHD_add_response_header(r->response, "WWW-Authenticate", "Bearer");
+        break;
+    case 405:
+        MHD_add_response_header(r->response, "Allow", r->route->method);
+        break;
+    case 503:
+        MHD_add_response_header(r->response, "Retry-After", "1");
+        break;
+    default:
+        break;
+    }
+}
+
+
+static const agent_route_t *
+http_route(const char *url)
+{
+    size_t i, len;
+    const char *name;
+
+    if (strncmp(url, HTTP_PREFIX, sizeof(HTTP_PREFIX) - 1) != 0) {
+        return NULL;
+    }
+
+    url += sizeof(HTTP_PREFIX) - 1;
+    len = strcspn(url, "/");
+    if (url[len] != '/' || !http_id_valid(url, len)) {
+        return NULL;
+    }
+
+    name = url + len + 1;
+
+    for (i = 0; i < http.nroutes; i++) {
+        if (strcmp(name, http.routes[i].name) == 0) {
+            return &http.routes[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static int
+http_is_json(struct MHD_Connection *c)
+{
+    size_t len;
+    const char *type;
+
+    type = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Type");
+    if (type == NULL) {
+        return 1;
+    }
+
+    len = strcspn(type, "; \t");
+
+    return len == sizeof("application/json") - 1 &&
+           strncasecmp(type, "application/json", len) == 0;
+}
+
+
+/* Refuses what the head alone shows to be wrong. */
+static void
+http_check(agent_request_t *r, const char *url, const char *method)
+{
+    if (!http_authorized(r->connection)) {
+        agent_http_error(r, 401, "unauthorized",
+                         "The agent's token is missing or wrong.", NULL, NULL);
+        return;
+    }
+
+    r->route = http_route(url);
+
+    if (r->route == NULL) {
+        agent_http_error(r, 404, "not_found", "There is no such resource.",
+                         NULL, NULL);
+
+    } else if (strcmp(method, r->route->method) != 0) {
+        agent_http_error(r, 405, "method_not_allowed",
+                         "The resource does not support this method.", NULL,
+                         NULL);
+
+    } else if (!http_is_json(r->connection)) {
+        agent_http_error(r, 415, "unsupported_media_type",
+                         "The body must be application/json.", NULL, NULL);
+    }
+}
+
+
+static enum MHD_Result
+http_begin(struct MHD_Connection *c, const char *url, const char *method,
+           void **ctx)
+{
+    agent_request_t *r;
+
+    r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        return MHD_NO;
+    }
+
+    r->connection = c;
+    r->hangup.fd = -1;
+    LIST_INSERT_HEAD(&http.requests, r, link);
+    *ctx = r;
+
+    http_request_id(r);
+    http_check(r, url, method);
+
+    return MHD_YES;
+}
+
+
+/*
+ * A refused request's body is read to its end all the same, within reason:
+ * closing on unread data would reset the connection under the answer.
+ */
+static enum MHD_Result
+http_body(agent_request_t *r, const char *data, size_t len)
+{
+    if (r->response == NULL && !r->gone && len > AGENT_BODY_MAX - r->body.len) {
+        agent_http_error(r, 413, "body_too_large",
+                         "The body is larger than 1 MiB.", NULL, NULL);
+    }
+
+    if (r->response == NULL && !r->gone) {
+        sandbox_text_add(&r->body, data, len);
+        return sandbox_text_failed(&r->body) ? MHD_NO : MHD_YES;
+    }
+
+    r->discarded += len;
+
+    return r->discarded > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
+}
+
+
+static void
+http_hangup(void *data, uint32_t events)
+{
+    void *ctx;
+    agent_request_t *r = data;
+
+    (void) events;
+
+    ctx = r->ctx;
+    r->ctx = NULL;
+    r->gone = 1;
+
+    if (ctx != NULL) {
+        r->route->abort(ctx);
+    }
+
+    http_resume(r);
+}
+
+
+/* Puts the connection aside until the route answers or the client goes. */
+static enum MHD_Result
+http_wait(agent_request_t *r)
+{
+    const union MHD_ConnectionInfo *info;
+
+    info = MHD_get_connection_info(r->connection,
+                                   MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info == NULL) {
+        return MHD_NO;
+    }
+
+    r->hangup.handler = http_hangup;
+    r->hangup.data = r;
+
+    if (agent_loop_watch(&r->hangup, info->connect_fd, EPOLLRDHUP) == -1) {
+        return MHD_NO;
+    }
+
+    r->suspended = 1;
+    MHD_suspend_connection(r->connection);
+
+    return MHD_YES;
+}
+
+
+static enum MHD_Result
+http_end(agent_request_t *r)
+{
+    if (r->response == NULL && !r->gone && !r->started) {
+        r->started = 1;
+        r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
+        sandbox_text_free(&r->body);
+    }
+
+    if (r->response != NULL) {
+        return MHD_queue_response(r->connection, r->status, r->response);
+    }
+
+    return r->gone ? MHD_NO : http_wait(r);
+}
+
+
+static enum MHD_Result
+http_access(void *data, struct MHD_Connection *c, const char *url,
+            const char *method, const char *version, const char *body,
+            size_t *len, void **ctx)
+{
+    size_t n;
+
+    (void) data;
+    (void) version;
+
+    if (*ctx == NULL) {
+        return http_begin(c, url, method, ctx);
+    }
+
+    if (*len > 0) {
+        n = *len;
+        *len = 0;
+        return http_body(*ctx, body, n);
+    }
+
+    return http_end(*ctx);
+}
+
+
+static void
+http_completed(void *data, struct MHD_Connection *c, void **ctx,
+               enum MHD_RequestTerminationCode why)
+{
+    agent_request_t *r;
+
+    (void) data;
+    (void) c;
+    (void) why;
+
+    r = *ctx;
+    if (r == NULL) {
+        return;
+    }
+
+    *ctx = NULL;
+    LIST_REMOVE(r, link);
+    agent_loop_unwatch(&r->hangup);
+
+    if (r->ctx != NULL) {
+        r->route->abort(r->ctx);
+    }
+
+    if (r->response != NULL) {
+        MHD_destroy_response(r->response);
+    }
+
+    sandbox_text_free(&r->body);
+    free(r);
+}
+
+
+static enum MHD_Result
+http_accept(void *data, const struct sockaddr *sa, socklen_t len)
+{
+    const struct sockaddr_in *sin;
+
+    (void) data;
+
+    if (len < sizeof(*sin) || sa->sa_family != AF_INET) {
+        return MHD_NO;
+    }
+
+    sin = (const struct sockaddr_in *) (const void *) sa;
+
+    return sin->sin_addr.s_addr == http.peer.s_addr ? MHD_YES : MHD_NO;
+}
+
+
+/* The library says on stderr what clients do wrong: that is no news. */
+static void
+http_silence(void *data, const char *fmt, va_list args)
+{
+    (void) data;
+    (void) fmt;
+    (void) args;
+}
+
+
+static int64_t
+http_turn(void *data)
+{
+    MHD_UNSIGNED_LONG_LONG timeout;
+
+    (void) data;
+
+    MHD_run(http.daemon);
+
+    if (MHD_get_timeout(http.daemon, &timeout) != MHD_YES) {
+        return -1;
+    }
+
+    return timeout > 60000 ? 60000 : (int64_t) timeout;
+}
+
+
+/* The hook that follows every event does the work. */
+static void
+http_event(void *data, uint32_t events)
+{
+    (void) data;
+    (void) events;
+}
+
+
+static int
+http_listen(const agent_http_conf_t *conf)
+{
+    int fd, on, err;
+    struct sockaddr_in sin;
+
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd == -1) {
+        return -1;
+    }
+
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_port = htons(conf->port);
+    sin.sin_addr = conf->address;
+
+    on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
+        bind(fd, (struct sockaddr *) &sin, sizeof(sin)) == -1 ||
+        listen(fd, HTTP_BACKLOG) == -1)
+    {
+        err = errno;
+        close(fd);
+        errno = err;
+        return -1;
+    }
+
+    return fd;
+}
+
+
+static int
+http_daemon(int fd)
+{
+    const union MHD_DaemonInfo *info;
+
+    http.daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+        http_accept, NULL, http_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
+        http_silence, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned) HTTP_CONNECTIONS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_S,
+        MHD_OPTION_NOTIFY_COMPLETED, http_completed, NULL, MHD_OPTION_END);
+
+    if (http.daemon == NULL) {
+        close(fd);
+        return -1;
+    }
+
+    info = MHD_get_daemon_info(http.daemon, MHD_DAEMON_INFO_EPOLL_FD);
+
+    http.watch.handler = http_event;
+    if (info == NULL ||
+        agent_loop_watch(&http.watch, info->epoll_fd, EPOLLIN) == -1)
+    {
+        agent_http_stop();
+        return -1;
+    }
+
+    agent_loop_hook(http_turn, NULL);
+
+    return 0;
+}
+
+
+int
+agent_http_start(const agent_http_conf_t *conf)
+{
+    int fd;
+
+    agent_http_stop();
+
+    http.peer = conf->peer;
+    http.routes = conf->routes;
+    http.nroutes = conf->nroutes;
+    snprintf(http.token, sizeof(http.token), "%s", conf->token);
+
+    fd = http_listen(conf);
+    if (fd == -1) {
+        return -1;
+    }
+
+    return http_daemon(fd);
+}
+
+
+void
+agent_http_stop(void)
+{
+    agent_request_t *r;
+
+    if (http.daemon == NULL) {
+        return;
+    }
+
+    agent_loop_unwatch(&http.watch);
+    agent_loop_hook(NULL, NULL);
+
+    /* The library cannot stop while connections are put aside. */
+    LIST_FOREACH(r, &http.requests, link)
+    {
+        if (r->suspended) {
+            http_hangup(r, 0);
+        }
+    }
+
+    MHD_stop_daemon(http.daemon);
+    http.daemon = NULL;
+    explicit_bzero(http.token, sizeof(http.token));
+}

@@ -1,0 +1,185 @@
+/*
+ * The event loop, over epoll.  Owns the epoll descriptor and the list of
+ * timers; must not know what is behind a descriptor.
+ */
+
+#include <errno.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "loop.h"
+#include "sandbox_time.h"
+
+static int loop_epoll = -1;
+static int loop_stopped;
+static int64_t (*loop_hook)(void *data);
+static void *loop_hook_data;
+static TAILQ_HEAD(, agent_timer_s)
+    loop_timers = TAILQ_HEAD_INITIALIZER(loop_timers);
+
+
+int
+agent_loop_init(void)
+{
+    loop_epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    return loop_epoll == -1 ? -1 : 0;
+}
+
+
+int
+agent_loop_watch(agent_watch_t *w, int fd, uint32_t events)
+{
+    struct epoll_event ev;
+
+    ev.events = events;
+    ev.data.ptr = w;
+
+    if (epoll_ctl(loop_epoll, EPOLL_CTL_ADD, fd, &ev) == -1) {
+        return -1;
+    }
+
+    w->fd = fd;
+
+    return 0;
+}
+
+
+void
+agent_loop_unwatch(agent_watch_t *w)
+{
+    if (w->fd != -1) {
+        epoll_ctl(loop_epoll, EPOLL_CTL_DEL, w->fd, NULL);
+        w->fd = -1;
+    }
+}
+
+
+void
+agent_loop_timer(agent_timer_t *t, int64_t ms)
+{
+    agent_loop_timer_stop(t);
+
+    t->at = sandbox_time_monotonic_ms() + ms;
+    t->active = 1;
+    TAILQ_INSERT_TAIL(&loop_timers, t, link);
+}
+
+
+void
+agent_loop_timer_stop(agent_timer_t *t)
+{
+    if (t->active) {
+        t->active = 0;
+        TAILQ_REMOVE(&loop_timers, t, link);
+    }
+}
+
+
+void
+agent_loop_hook(int64_t (*hook)(void *data), void *data)
+{
+    loop_hook = hook;
+    loop_hook_data = data;
+}
+
+
+/* There are a few timers a command, so a plain list is enough. */
+static agent_timer_t *
+loop_next_timer(void)
+{
+    agent_timer_t *t, *next;
+
+    next = NULL;
+
+    TAILQ_FOREACH(t, &loop_timers, link)
+    {
+        if (next == NULL || t->at < next->at) {
+            next = t;
+        }
+    }
+
+    return next;
+}
+
+
+/* Fires what is due; how long to sleep until the next one, -1 if none. */
+static int64_t
+loop_run_timers(void)
+{
+    int64_t now;
+    agent_timer_t *t;
+
+    now = sandbox_time_monotonic_ms();
+
+    for (;;) {
+        t = loop_next_timer();
+        if (t == NULL) {
+            return -1;
+        }
+
+        if (t->at > now) {
+            return t->at - now;
+        }
+
+        agent_loop_timer_stop(t);
+        t->handler(t->data);
+    }
+}
+
+
+static int
+loop_sleep(void)
+{
+    int64_t hook, timer;
+
+    hook = loop_hook ? loop_hook(loop_hook_data) : -1;
+    timer = loop_run_timers();
+
+    if (timer == -1 || (hook != -1 && hook < timer)) {
+        timer = hook;
+    }
+
+    return timer > 60000 ? 60000 : (int) timer;
+}
+
+
+int
+agent_loop_run(void)
+{
+    int n, sleep;
+    agent_watch_t *w;
+    struct epoll_event ev;
+
+    loop_stopped = 0;
+
+    while (!loop_stopped) {
+        sleep = loop_sleep();
+        if (loop_stopped) {
+            break;
+        }
+
+        /*
+         * One event at a time: a handler may remove and free any watch, and
+         * no pointer to it may then be left in a batch.
+         */
+        n = epoll_wait(loop_epoll, &ev, 1, sleep);
+        if (n == -1 && errno != EINTR) {
+            return -1;
+        }
+
+        if (n == 1) {
+            w = ev.data.ptr;
+            w->handler(w->data, ev.events);
+        }
+    }
+
+    return 0;
+}
+
+
+void
+agent_loop_stop(void)
+{
+    loop_stopped = 1;
+}

@@ -1,0 +1,145 @@
+/*
+ * The agent: first process of every guest.  Boots the machine, then serves
+ * two faces in one loop: the bootstrap protocol on the virtio-serial port,
+ * and, once configured, HTTP on the guest's address.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "bootstrap.h"
+#include "configure.h"
+#include "console.h"
+#include "exec.h"
+#include "http.h"
+#include "loop.h"
+#include "port.h"
+#include "reap.h"
+#include "steps.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static const agent_route_t main_routes[] = {
+    { "exec", "POST", agent_exec_handler, agent_exec_abort },
+};
+
+
+static int
+main_step_exec(const agent_config_t *c, char *error, size_t size)
+{
+    if (agent_exec_defaults(&c->envs, c->cwd) == -1) {
+        snprintf(error, size, "The environment does not fit into memory.");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+main_step_http(const agent_config_t *c, char *error, size_t size)
+{
+    agent_http_conf_t conf;
+
+    conf.address = c->address;
+    conf.port = AGENT_HTTP_PORT;
+    conf.peer = c->gateway;
+    conf.token = c->token;
+    conf.routes = main_routes;
+    conf.nroutes = COUNT(main_routes);
+
+    if (agent_http_start(&conf) == -1) {
+        snprintf(error, size, "The agent's server could not be started: %s.",
+                 strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* The order is part of the protocol: randomness before all else. */
+static const agent_step_t main_steps[] = {
+    { agent_step_entropy }, { agent_step_clock }, { agent_step_hostname },
+    { agent_step_network }, { agent_step_disk },  { agent_step_cwd },
+    { main_step_exec },     { main_step_http },
+};
+
+
+static int
+main_configure(void *data, const sandbox_json_t *doc,
+               char error[AGENT_ERROR_SIZE])
+{
+    int rc;
+    agent_config_t config;
+
+    (void) data;
+
+    if (agent_config_parse(&config, doc, error, AGENT_ERROR_SIZE) == -1) {
+        return -1;
+    }
+
+    /* Connections of an earlier execution have no business in this one. */
+    agent_http_stop();
+
+    rc = agent_config_apply(&config, main_steps, COUNT(main_steps), error,
+                            AGENT_ERROR_SIZE);
+    agent_config_free(&config);
+
+    return rc;
+}
+
+
+static void
+main_answer(void *data, const char *line, size_t len)
+{
+    (void) data;
+    agent_port_write(line, len);
+}
+
+
+static void
+main_input(void *data, const char *buf, size_t len)
+{
+    agent_bootstrap_feed(data, buf, len);
+}
+
+
+int
+main(void)
+{
+    static agent_bootstrap_t bootstrap;
+
+    if (getpid() != 1) {
+        agent_log("this program is the first process of a sandbox's machine");
+        return 1;
+    }
+
+    reboot(RB_DISABLE_CAD); /* the keys send a signal instead */
+    agent_boot();
+
+    bootstrap.configure = main_configure;
+    bootstrap.answer = main_answer;
+
+    if (agent_loop_init() == -1 || agent_reap_init() == -1 ||
+        agent_bootstrap_init(&bootstrap) == -1)
+    {
+        agent_die("the agent could not be set up: %s", strerror(errno));
+    }
+
+    if (agent_port_open(main_input, &bootstrap) == -1) {
+        agent_die("the machine cannot be reached by its host");
+    }
+
+    agent_log("ready");
+
+    if (agent_loop_run() == -1) {
+        agent_die("the event loop failed: %s", strerror(errno));
+    }
+
+    agent_die("the event loop ended");
+}

@@ -1,0 +1,255 @@
+/*
+ * The network step: one Ethernet interface with one IPv4 address, by the
+ * kernel's own calls.  Taking the link down first drops what an earlier
+ * execution of the same memory left: routes, neighbours, the address.
+ */
+
+#define _GNU_SOURCE
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <net/route.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "sandbox_text.h"
+#include "steps.h"
+
+#define NET_DIR "/sys/class/net"
+#define NET_WAIT_MS 10000
+#define NET_STEP_MS 5
+
+
+static void
+network_request(struct ifreq *ifr, const char *name)
+{
+    memset(ifr, 0, sizeof(*ifr));
+    memcpy(ifr->ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+}
+
+
+static int
+network_is_ethernet(int fd, const char *name)
+{
+    struct ifreq ifr;
+
+    network_request(&ifr, name);
+
+    return ioctl(fd, SIOCGIFHWADDR, &ifr) == 0 &&
+           ifr.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+}
+
+
+/* The first interface that has a device behind it, not a bridge or a veth. */
+static int
+network_find(int fd, char name[IFNAMSIZ])
+{
+    DIR *dir;
+    char path[320];
+    struct dirent *entry;
+
+    dir = opendir(NET_DIR);
+    if (dir == NULL) {
+        return -1;
+    }
+
+    name[0] = '\0';
+
+    while (name[0] == '\0' && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof(path), NET_DIR "/%s/device", entry->d_name);
+
+        if (entry->d_name[0] != '.' && access(path, F_OK) == 0 &&
+            strlen(entry->d_name) < IFNAMSIZ &&
+            network_is_ethernet(fd, entry->d_name))
+        {
+            strcpy(name, entry->d_name);
+        }
+    }
+
+    closedir(dir);
+
+    return name[0] == '\0' ? -1 : 0;
+}
+
+
+static int
+network_flags(int fd, const char *name, short set, short clear)
+{
+    struct ifreq ifr;
+
+    network_request(&ifr, name);
+
+    if (ioctl(fd, SIOCGIFFLAGS, &ifr) == -1) {
+        return -1;
+    }
+
+    ifr.ifr_flags = (short) ((ifr.ifr_flags | set) & ~clear);
+
+    return ioctl(fd, SIOCSIFFLAGS, &ifr);
+}
+
+
+static int
+network_mac(int fd, const char *name, const uint8_t mac[6])
+{
+    struct ifreq ifr;
+
+    network_request(&ifr, name);
+    ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    memcpy(ifr.ifr_hwaddr.sa_data, mac, 6);
+
+    return ioctl(fd, SIOCSIFHWADDR, &ifr);
+}
+
+
+static void
+network_sockaddr(struct sockaddr *sa, struct in_addr addr)
+{
+    struct sockaddr_in sin;
+
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_addr = addr;
+    memcpy(sa, &sin, sizeof(sin));
+}
+
+
+static int
+network_address(int fd, const char *name, struct in_addr addr, int prefix)
+{
+    struct ifreq ifr;
+    struct in_addr mask;
+
+    mask.s_addr = htonl(~0U << (32 - prefix));
+
+    network_request(&ifr, name);
+
+    network_sockaddr(&ifr.ifr_addr, addr);
+    if (ioctl(fd, SIOCSIFADDR, &ifr) == -1) {
+        return -1;
+    }
+
+    network_sockaddr(&ifr.ifr_netmask, mask);
+
+    return ioctl(fd, SIOCSIFNETMASK, &ifr);
+}
+
+
+static int
+network_route(int fd, char *name, struct in_addr gateway)
+{
+    struct rtentry rt;
+    struct in_addr any = { 0 };
+
+    memset(&rt, 0, sizeof(rt));
+    network_sockaddr(&rt.rt_dst, any);
+    network_sockaddr(&rt.rt_genmask, any);
+    network_sockaddr(&rt.rt_gateway, gateway);
+    rt.rt_flags = RTF_UP | RTF_GATEWAY;
+    rt.rt_dev = name;
+
+    return ioctl(fd, SIOCADDRT, &rt);
+}
+
+
+static int
+network_resolver(const agent_config_t *c)
+{
+    int rc;
+    size_t i;
+    char address[INET_ADDRSTRLEN];
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    for (i = 0; i < c->ndns; i++) {
+        inet_ntop(AF_INET, &c->dns[i], address, sizeof(address));
+        sandbox_text_fmt(&t, "nameserver %s\n", address);
+    }
+
+    rc = -1;
+    errno = ENOMEM;
+    if (!sandbox_text_failed(&t)) {
+        rc = agent_file_replace("/etc/resolv.conf", t.len ? t.data : "", t.len);
+    }
+
+    sandbox_text_free(&t);
+
+    return rc;
+}
+
+
+/* NULL, or what could not be done; errno says why. */
+static const char *
+network_set(int fd, char *name, const agent_config_t *c)
+{
+    if (network_flags(fd, "lo", IFF_UP, 0) == -1) {
+        return "The loopback interface could not be brought up";
+    }
+
+    if (network_flags(fd, name, 0, IFF_UP) == -1) {
+        return "The interface could not be taken down";
+    }
+
+    if (network_mac(fd, name, c->mac) == -1) {
+        return "The MAC address could not be set";
+    }
+
+    if (network_address(fd, name, c->address, c->prefix) == -1) {
+        return "The address could not be set";
+    }
+
+    if (network_flags(fd, name, IFF_UP, 0) == -1) {
+        return "The interface could not be brought up";
+    }
+
+    if (network_route(fd, name, c->gateway) == -1 && errno != EEXIST) {
+        return "The default route could not be set";
+    }
+
+    if (network_resolver(c) == -1) {
+        return "/etc/resolv.conf could not be written";
+    }
+
+    return NULL;
+}
+
+
+int
+agent_step_network(const agent_config_t *c, char *error, size_t size)
+{
+    int fd, waited;
+    char name[IFNAMSIZ];
+    const char *failed;
+    struct timespec step = { 0, NET_STEP_MS * 1000000L };
+
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd == -1) {
+        snprintf(error, size, "There is no IPv4: %s.", strerror(errno));
+        return -1;
+    }
+
+    for (waited = 0; network_find(fd, name) == -1; waited += NET_STEP_MS) {
+        if (waited >= NET_WAIT_MS) {
+            snprintf(error, size, "There is no network interface.");
+            close(fd);
+            return -1;
+        }
+
+        nanosleep(&step, NULL);
+    }
+
+    failed = network_set(fd, name, c);
+    if (failed != NULL) {
+        snprintf(error, size, "%s: %s.", failed, strerror(errno));
+    }
+
+    close(fd);
+
+    return failed == NULL ? 0 : -1;
+}

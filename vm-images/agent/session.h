@@ -1,0 +1,14 @@
+/* Sessions of processes, as /proc shows them. */
+
+#ifndef AGENT_SESSION_H
+#define AGENT_SESSION_H
+
+#include <sys/types.h>
+
+/*
+ * Signals every process of session sid; how many there were that are not
+ * already dead.
+ */
+int agent_session_kill(pid_t sid, int signal);
+
+#endif

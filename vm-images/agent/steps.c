@@ -1,0 +1,228 @@
+/*
+ * Steps on the system itself: randomness, clock, names, disk, directory.
+ * The network has its own file.
+ */
+
+#define _GNU_SOURCE
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/random.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "files.h"
+#include "sandbox_text.h"
+#include "steps.h"
+
+#define EXT4_RESIZE_FS _IOW('f', 16, __u64)
+#define HOSTS_MAX 65536
+#define HOSTS_MARK "# sandbox-agent"
+
+
+int
+agent_step_entropy(const agent_config_t *c, char *error, size_t size)
+{
+    int fd, rc;
+    struct {
+        int entropy_count;
+        int buf_size;
+        uint8_t buf[AGENT_ENTROPY_LEN];
+    } pool;
+
+    pool.entropy_count = AGENT_ENTROPY_LEN * 8;
+    pool.buf_size = AGENT_ENTROPY_LEN;
+    memcpy(pool.buf, c->entropy, AGENT_ENTROPY_LEN);
+
+    fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+
+    rc = 0;
+    if (fd == -1 || ioctl(fd, RNDADDENTROPY, &pool) == -1 ||
+        ioctl(fd, RNDRESEEDCRNG) == -1)
+    {
+        snprintf(error, size, "The randomness could not be renewed: %s.",
+                 strerror(errno));
+        rc = -1;
+    }
+
+    if (fd != -1) {
+        close(fd);
+    }
+
+    explicit_bzero(&pool, sizeof(pool));
+
+    return rc;
+}
+
+
+int
+agent_step_clock(const agent_config_t *c, char *error, size_t size)
+{
+    struct timeval tv;
+
+    tv.tv_sec = c->time_ms / 1000;
+    tv.tv_usec = c->time_ms % 1000 * 1000;
+
+    if (settimeofday(&tv, NULL) == -1) {
+        snprintf(error, size, "The clock could not be set: %s.",
+                 strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* The lines of text but for those this agent added earlier. */
+static void
+hosts_keep(sandbox_text_t *t, const char *text)
+{
+    size_t len;
+    const char *mark;
+
+    while (*text != '\0') {
+        len = strcspn(text, "\n");
+        mark = memmem(text, len, HOSTS_MARK, sizeof(HOSTS_MARK) - 1);
+
+        if (mark == NULL && len > 0) {
+            sandbox_text_add(t, text, len);
+            sandbox_text_str(t, "\n");
+        }
+
+        text += len + (text[len] == '\n');
+    }
+}
+
+
+static int
+hosts_write(const agent_config_t *c)
+{
+    int rc;
+    char *old;
+    char address[INET_ADDRSTRLEN];
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    inet_ntop(AF_INET, &c->address, address, sizeof(address));
+
+    old = agent_file_read("/etc/hosts", HOSTS_MAX);
+    if (old != NULL && old[0] != '\0') {
+        hosts_keep(&t, old);
+    } else {
+        sandbox_text_str(&t, "127.0.0.1 localhost\n"
+                             "::1 localhost ip6-localhost\n");
+    }
+
+    free(old);
+    sandbox_text_fmt(&t, "%s %s " HOSTS_MARK "\n", address, c->hostname);
+
+    rc = -1;
+    errno = ENOMEM;
+    if (!sandbox_text_failed(&t)) {
+        rc = agent_file_replace("/etc/hosts", t.data, t.len);
+    }
+
+    sandbox_text_free(&t);
+
+    return rc;
+}
+
+
+int
+agent_step_hostname(const agent_config_t *c, char *error, size_t size)
+{
+    char line[AGENT_HOSTNAME_MAX + 2];
+
+    if (sethostname(c->hostname, strlen(c->hostname)) == -1) {
+        snprintf(error, size, "The host name could not be set: %s.",
+                 strerror(errno));
+        return -1;
+    }
+
+    snprintf(line, sizeof(line), "%s\n", c->hostname);
+
+    if (agent_file_replace("/etc/hostname", line, strlen(line)) == -1) {
+        snprintf(error, size, "/etc/hostname could not be written: %s.",
+                 strerror(errno));
+        return -1;
+    }
+
+    if (hosts_write(c) == -1) {
+        snprintf(error, size, "/etc/hosts could not be written: %s.",
+                 strerror(errno));
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/*
+ * The file system lies on the whole disk without a partition table, so
+ * growing it is one call on the mounted root.
+ */
+int
+agent_step_disk(const agent_config_t *c, char *error, size_t size)
+{
+    int disk, root, rc;
+    uint64_t bytes, blocks;
+    struct statfs fs;
+
+    if (!c->grow_disk) {
+        return 0;
+    }
+
+    disk = open(AGENT_ROOT_DEVICE, O_RDONLY | O_CLOEXEC);
+    root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    rc = -1;
+    if (disk != -1 && root != -1 && ioctl(disk, BLKGETSIZE64, &bytes) == 0 &&
+        fstatfs(root, &fs) == 0)
+    {
+        blocks = bytes / (uint64_t) fs.f_bsize;
+        rc = ioctl(root, EXT4_RESIZE_FS, &blocks);
+    }
+
+    if (rc == -1) {
+        snprintf(error, size, "The root file system could not be grown: %s.",
+                 strerror(errno));
+    }
+
+    if (disk != -1) {
+        close(disk);
+    }
+
+    if (root != -1) {
+        close(root);
+    }
+
+    return rc;
+}
+
+
+int
+agent_step_cwd(const agent_config_t *c, char *error, size_t size)
+{
+    struct stat st;
+
+    if (agent_file_mkdirs(c->cwd) == -1 || stat(c->cwd, &st) == -1) {
+        snprintf(error, size, "The working directory could not be made: %s.",
+                 strerror(errno));
+        return -1;
+    }
+
+    if (!S_ISDIR(st.st_mode)) {
+        snprintf(error, size, "The working directory is no directory.");
+        return -1;
+    }
+
+    return 0;
+}
