@@ -41,7 +41,7 @@ sub write_file {
 sub set_directive {
     my ($text, $name, $value) = @_;
 
-    $$text =~ s/^(\s*)\Q$name\E\s[^;]*;/$1$name $value;/m
+    $$text =~ s/^(\s*)\Q$name\E\s[^;]*;/${1}$name $value;/m
         or die "conf/nginx.conf has no directive \"$name\"\n";
 }
 
@@ -87,8 +87,18 @@ sub without_module {
 }
 
 
+# A container may not raise its limit, and nginx calls that an alert.
+sub hard_limit_nofile {
+    my ($wanted) = @_;
+    my ($hard) = read_file('/proc/self/limits')
+                 =~ /^Max open files\s+\S+\s+(\d+)/m;
+
+    return defined $hard && $hard < $wanted ? $hard : $wanted;
+}
+
+
 # o: top, module ('' for none), workers, log_level, domain, node, accel,
-# port_api, port_traffic
+# port_api, port_traffic, set (directive => arguments)
 sub nginx_conf {
     my (%o) = @_;
     my $text = read_file("$o{top}/conf/nginx.conf");
@@ -100,6 +110,8 @@ sub nginx_conf {
         sandbox_data_dir  => '/run/stack/data',
         sandbox_templates => '/run/stack/templates',
         sandbox_node      => $o{node},
+        worker_rlimit_nofile => hard_limit_nofile(65536),
+        %{ $o{set} // {} },
     );
 
     set_directive(\$text, $_, $set{$_}) for sort keys %set;
