@@ -54,10 +54,10 @@ typedef struct {
  * Reads body (an empty one means "{}").  On OK the caller frees create with
  * sandbox_create_free(); otherwise create is empty and err is set.
  */
-sandbox_create_status_t sandbox_create_parse(sandbox_create_t *create,
-                                             const char *body, size_t len,
-                                             const sandbox_create_limits_t *lim,
-                                             sandbox_create_error_t *err);
+sandbox_create_status_t
+sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
+                     const sandbox_create_limits_t *lim,
+                     sandbox_create_error_t *err);
 void sandbox_create_free(sandbox_create_t *create);
 
 #endif

@@ -1,0 +1,741 @@
+/*
+ * The create schema; see the header.
+ *
+ * Three passes, so that the answer does not depend on the order of members:
+ * the table below checks each member by itself, then come the rules between
+ * members and against the template, then what is valid but not built yet.
+ * The first two are 400 or 404, and win over the last one's 501.
+ *
+ * Knows nothing of HTTP, nor of what a sandbox is made of.
+ */
+
+#include "sandbox_create.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sandbox_net.h"
+#include "sandbox_schema.h"
+#include "sandbox_syntax.h"
+#include "sandbox_text.h"
+
+#define CREATE_CIDRS_MAX 1024
+#define CREATE_ID_MAX 128
+#define CREATE_TEXT_MAX 255
+#define CREATE_VOLUMES_MAX 8
+
+#define CREATE_MEMORY_MB 256
+#define CREATE_TIMEOUT_MS 300000
+#define CREATE_RESERVED_DIR "/workspace/.nullspace"
+
+#define CREATE_LIMIT(member)                                                   \
+    SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, member)
+
+
+enum {
+    M_SNAPSHOT_ID,
+    M_WARM_POOL,
+    M_WARM_POOL_ID,
+    M_WARM_POOL_MODE,
+    M_WARM_POOL_WAIT,
+    M_TEMPLATE,
+    M_VCPUS,
+    M_MEMORY,
+    M_DISK,
+    M_TIMEOUT,
+    M_TIMEOUT_ACTION,
+    M_AUTO_RESUME,
+    M_ENVS,
+    M_METADATA,
+    M_INTERNET,
+    M_CWD,
+    M_DESKTOP,
+    M_WIDTH,
+    M_HEIGHT,
+    M_DPI,
+    M_NETWORK,
+    M_PUBLIC_TRAFFIC,
+    M_ALLOW_OUT,
+    M_DENY_OUT,
+    M_MASK_HOST,
+    M_VOLUMES,
+    M_VOLUME_REF,
+    M_VOLUME_MOUNT,
+    M_VOLUME_SUBPATH,
+    M_VOLUME_READ_ONLY,
+    M_LIFECYCLE,
+    M_ON_TIMEOUT,
+    M_COUNT
+};
+
+_Static_assert(M_COUNT <= SANDBOX_SCHEMA_SLOTS, "too few slots");
+
+
+typedef struct {
+    const sandbox_create_limits_t *lim;
+    sandbox_create_t *create;
+    char *mounts[CREATE_VOLUMES_MAX]; /* mount_path of the volumes so far */
+    size_t nmounts;
+} create_data_t;
+
+
+static char *
+create_verbatim(const sandbox_schema_t *s, const sandbox_json_node_t *node)
+{
+    return strndup(s->doc.text + node->start, node->len);
+}
+
+
+static sandbox_schema_status_t
+create_id(sandbox_schema_t *s, const sandbox_json_node_t *node,
+          const char *text)
+{
+    (void) node;
+
+    if (!sandbox_syntax_id(text)) {
+        return sandbox_schema_refuse(
+            s, NULL, "must be letters, digits, \"_\", \".\" and \"-\"");
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static sandbox_schema_status_t
+create_template(sandbox_schema_t *s, const sandbox_json_node_t *node,
+                const char *text)
+{
+    (void) node;
+
+    if (!sandbox_syntax_reference(text)) {
+        return sandbox_schema_refuse(s, NULL,
+                                     "must be a template name, name:tag, or a "
+                                     "Docker image reference");
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static sandbox_schema_status_t
+create_envs(sandbox_schema_t *s, const sandbox_json_node_t *object,
+            const char *text)
+{
+    int ok;
+    char *name;
+    size_t mark;
+    create_data_t *data = s->data;
+    const sandbox_json_node_t *node;
+
+    (void) text;
+
+    for (node = sandbox_json_child(&s->doc, object); node;
+         node = sandbox_json_next(&s->doc, node))
+    {
+        name = sandbox_json_key(&s->doc, node, NULL);
+        if (name == NULL) {
+            return SANDBOX_SCHEMA_NO_MEMORY;
+        }
+
+        ok = sandbox_syntax_env(name);
+        mark = sandbox_schema_enter(s, ".", name);
+        free(name);
+
+        if (!ok) {
+            return sandbox_schema_refuse(
+                s, NULL,
+                "must have a name of letters, digits and \"_\" that does not "
+                "begin with a digit");
+        }
+
+        if (node->type != SANDBOX_JSON_STRING) {
+            return sandbox_schema_refuse(s, NULL, "must be a string");
+        }
+
+        sandbox_schema_leave(s, mark);
+    }
+
+    data->create->envs = create_verbatim(s, object);
+
+    return data->create->envs ? SANDBOX_SCHEMA_OK : SANDBOX_SCHEMA_NO_MEMORY;
+}
+
+
+static sandbox_schema_status_t
+create_metadata(sandbox_schema_t *s, const sandbox_json_node_t *node,
+                const char *text)
+{
+    create_data_t *data = s->data;
+
+    (void) text;
+
+    data->create->metadata = create_verbatim(s, node);
+
+    return data->create->metadata ? SANDBOX_SCHEMA_OK
+                                  : SANDBOX_SCHEMA_NO_MEMORY;
+}
+
+
+/* text normalised in new memory at *path. */
+static sandbox_schema_status_t
+create_path(sandbox_schema_t *s, const char *text, char **path)
+{
+    char buf[SANDBOX_PATH_MAX];
+    const char *reason;
+
+    if (sandbox_path_normalise(buf, sizeof(buf), text, strlen(text), &reason) !=
+        0) {
+        return sandbox_schema_refuse(s, NULL, "%s", reason);
+    }
+
+    if (sandbox_path_within(buf, CREATE_RESERVED_DIR)) {
+        return sandbox_schema_refuse(s, NULL, "must not lie under %s",
+                                     CREATE_RESERVED_DIR);
+    }
+
+    *path = strdup(buf);
+
+    return *path ? SANDBOX_SCHEMA_OK : SANDBOX_SCHEMA_NO_MEMORY;
+}
+
+
+static sandbox_schema_status_t
+create_cwd(sandbox_schema_t *s, const sandbox_json_node_t *node,
+           const char *text)
+{
+    create_data_t *data = s->data;
+
+    (void) node;
+
+    return create_path(s, text, &data->create->cwd);
+}
+
+
+static sandbox_schema_status_t
+create_cidrs(sandbox_schema_t *s, const sandbox_json_node_t *array,
+             const char *none)
+{
+    int rc;
+    char *text;
+    size_t i, len, mark;
+    const char *reason;
+    sandbox_cidr_t cidr;
+    const sandbox_json_node_t *node;
+
+    (void) none;
+
+    i = 0;
+
+    for (node = sandbox_json_child(&s->doc, array); node;
+         node = sandbox_json_next(&s->doc, node))
+    {
+        mark = sandbox_schema_enter_item(s, i++);
+
+        if (node->type != SANDBOX_JSON_STRING) {
+            return sandbox_schema_refuse(s, NULL, "must be a string");
+        }
+
+        text = sandbox_json_string(&s->doc, node, &len);
+        if (text == NULL) {
+            return SANDBOX_SCHEMA_NO_MEMORY;
+        }
+
+        rc = sandbox_cidr_parse(&cidr, text, len, &reason);
+        free(text);
+
+        if (rc != 0) {
+            return sandbox_schema_refuse(s, NULL, "%s", reason);
+        }
+
+        sandbox_schema_leave(s, mark);
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static sandbox_schema_status_t
+create_host(sandbox_schema_t *s, const sandbox_json_node_t *node,
+            const char *text)
+{
+    (void) node;
+
+    if (!sandbox_syntax_authority(text)) {
+        return sandbox_schema_refuse(s, NULL,
+                                     "must be a host with an optional port, "
+                                     "such as \"localhost:${PORT}\"");
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static sandbox_schema_status_t
+create_mount_path(sandbox_schema_t *s, const char *path)
+{
+    size_t i;
+    create_data_t *data = s->data;
+    static const char *const reserved[] = { "/dev", "/proc", "/run", "/sys",
+                                            NULL };
+
+    if (strcmp(path, "/") == 0) {
+        return sandbox_schema_refuse(s, NULL, "must not be \"/\"");
+    }
+
+    for (i = 0; reserved[i]; i++) {
+        if (sandbox_path_within(path, reserved[i])) {
+            return sandbox_schema_refuse(s, NULL, "must not lie under %s",
+                                         reserved[i]);
+        }
+    }
+
+    for (i = 0; i < data->nmounts; i++) {
+        if (sandbox_path_within(path, data->mounts[i]) ||
+            sandbox_path_within(data->mounts[i], path))
+        {
+            return sandbox_schema_refuse(
+                s, NULL, "must not overlap the mount_path of volumes[%zu]", i);
+        }
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static sandbox_schema_status_t
+create_mount(sandbox_schema_t *s, const sandbox_json_node_t *node,
+             const char *text)
+{
+    char *path;
+    create_data_t *data = s->data;
+    sandbox_schema_status_t rc;
+
+    (void) node;
+
+    rc = create_path(s, text, &path);
+    if (rc != SANDBOX_SCHEMA_OK) {
+        return rc;
+    }
+
+    rc = create_mount_path(s, path);
+    if (rc != SANDBOX_SCHEMA_OK) {
+        free(path);
+        return rc;
+    }
+
+    /* the table allows no more items than there is room for */
+    data->mounts[data->nmounts++] = path;
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static sandbox_schema_status_t
+create_subpath(sandbox_schema_t *s, const sandbox_json_node_t *node,
+               const char *text)
+{
+    char path[SANDBOX_PATH_MAX], absolute[SANDBOX_PATH_MAX + 1];
+    const char *reason;
+
+    (void) node;
+
+    if (text[0] == '/') {
+        return sandbox_schema_refuse(s, NULL, "must be a relative path");
+    }
+
+    (void) snprintf(absolute, sizeof(absolute), "/%s", text);
+
+    if (sandbox_path_normalise(path, sizeof(path), absolute, strlen(absolute),
+                               &reason) != 0)
+    {
+        return sandbox_schema_refuse(s, NULL, "%s", reason);
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static int
+create_plain_bypass(const sandbox_schema_t *s, const sandbox_schema_member_t *m)
+{
+    (void) m;
+
+    return sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass");
+}
+
+
+static const char *const create_modes[] = { "prefer", "require", "bypass",
+                                            NULL };
+static const char *const create_actions[] = { "destroy", "hibernate", NULL };
+static const char *const create_on_timeout[] = { "destroy", "pause", NULL };
+
+/* clang-format off */
+
+#define NAME(name_, slot_, type_)                                              \
+    .name = name_, .slot = slot_, .type = SANDBOX_SCHEMA_##type_
+#define RANGE(min_, max_) .min = min_, .max = max_
+#define UNBUILT_UNLESS(value_) .plain = sandbox_schema_plain_##value_
+#define END { .name = NULL }
+
+static const sandbox_schema_member_t create_warm_pool[] = {
+    { NAME("id", M_WARM_POOL_ID, STRING), RANGE(1, CREATE_ID_MAX),
+      .check = create_id },
+    { NAME("mode", M_WARM_POOL_MODE, WORD), .words = create_modes },
+    { NAME("wait_ms", M_WARM_POOL_WAIT, INTEGER), RANGE(0, 60000) },
+    END
+};
+
+static const sandbox_schema_member_t create_desktop[] = {
+    { NAME("width", M_WIDTH, INTEGER), RANGE(320, 7680) },
+    { NAME("height", M_HEIGHT, INTEGER), RANGE(240, 4320) },
+    { NAME("dpi", M_DPI, INTEGER), RANGE(48, 480) },
+    END
+};
+
+static const sandbox_schema_member_t create_network[] = {
+    { NAME("allow_public_traffic", M_PUBLIC_TRAFFIC, BOOL),
+      UNBUILT_UNLESS(true) },
+    { NAME("allow_out", M_ALLOW_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
+      .check = create_cidrs, UNBUILT_UNLESS(empty) },
+    { NAME("deny_out", M_DENY_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
+      .check = create_cidrs, UNBUILT_UNLESS(empty) },
+    { NAME("mask_request_host", M_MASK_HOST, STRING),
+      RANGE(1, CREATE_TEXT_MAX), .check = create_host, UNBUILT_UNLESS(never) },
+    END
+};
+
+static const sandbox_schema_member_t create_volume[] = {
+    { NAME("ref", M_VOLUME_REF, STRING), RANGE(1, CREATE_ID_MAX),
+      .required = 1, .check = create_id },
+    { NAME("mount_path", M_VOLUME_MOUNT, STRING), .required = 1,
+      .check = create_mount },
+    { NAME("subpath", M_VOLUME_SUBPATH, STRING),
+      RANGE(0, SANDBOX_PATH_MAX - 2), .check = create_subpath },
+    { NAME("read_only", M_VOLUME_READ_ONLY, BOOL) },
+    END
+};
+
+static const sandbox_schema_member_t create_lifecycle[] = {
+    { NAME("on_timeout", M_ON_TIMEOUT, WORD), .words = create_on_timeout,
+      UNBUILT_UNLESS(default) },
+    END
+};
+
+static const sandbox_schema_member_t create_members[] = {
+    { NAME("snapshot_id", M_SNAPSHOT_ID, STRING), RANGE(1, CREATE_ID_MAX),
+      .check = create_id, UNBUILT_UNLESS(never) },
+    { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool,
+      .plain = create_plain_bypass },
+    { NAME("template", M_TEMPLATE, STRING), RANGE(1, CREATE_TEXT_MAX),
+      .check = create_template },
+    { NAME("vcpus", M_VCPUS, INTEGER), RANGE(1, 0),
+      .limit = CREATE_LIMIT(max_vcpus) },
+    { NAME("memory_mb", M_MEMORY, INTEGER), RANGE(1, 0),
+      .limit = CREATE_LIMIT(max_memory_mb) },
+    { NAME("disk_mb", M_DISK, INTEGER), RANGE(512, 131072),
+      .limit = CREATE_LIMIT(max_disk_mb) },
+    { NAME("timeout_ms", M_TIMEOUT, INTEGER), RANGE(1, 0),
+      .limit = CREATE_LIMIT(max_timeout_ms) },
+    { NAME("timeout_action", M_TIMEOUT_ACTION, WORD), .words = create_actions,
+      UNBUILT_UNLESS(default) },
+    { NAME("auto_resume", M_AUTO_RESUME, BOOL), UNBUILT_UNLESS(false) },
+    { NAME("envs", M_ENVS, OBJECT), RANGE(0, SANDBOX_ENVS_MAX),
+      .check = create_envs },
+    { NAME("metadata", M_METADATA, OBJECT), RANGE(0, SANDBOX_METADATA_MAX),
+      .check = create_metadata },
+    { NAME("internet_access", M_INTERNET, BOOL), UNBUILT_UNLESS(true) },
+    { NAME("cwd", M_CWD, STRING), .check = create_cwd },
+    { NAME("desktop", M_DESKTOP, OBJECT), .members = create_desktop,
+      UNBUILT_UNLESS(never) },
+    { NAME("network", M_NETWORK, OBJECT), .members = create_network },
+    { NAME("volumes", M_VOLUMES, ARRAY), RANGE(0, CREATE_VOLUMES_MAX),
+      .members = create_volume, UNBUILT_UNLESS(empty) },
+    { NAME("lifecycle", M_LIFECYCLE, OBJECT), .members = create_lifecycle },
+    END
+};
+
+#undef NAME
+#undef RANGE
+#undef UNBUILT_UNLESS
+#undef END
+
+/* clang-format on */
+
+
+/* Rules between members that need no template. */
+static sandbox_schema_status_t
+create_combine(sandbox_schema_t *s)
+{
+    int hibernate, pause;
+
+    hibernate = sandbox_schema_is(s, M_TIMEOUT_ACTION, "hibernate");
+    pause = sandbox_schema_is(s, M_ON_TIMEOUT, "pause");
+
+    if (s->node[M_TIMEOUT_ACTION] && s->node[M_ON_TIMEOUT] &&
+        hibernate != pause) {
+        return sandbox_schema_refuse(s, "lifecycle.on_timeout",
+                                     "contradicts timeout_action");
+    }
+
+    if (sandbox_schema_true(s, M_AUTO_RESUME) && !hibernate && !pause) {
+        return sandbox_schema_refuse(
+            s, "auto_resume",
+            "needs timeout_action \"hibernate\" or lifecycle.on_timeout "
+            "\"pause\"");
+    }
+
+    if (s->node[M_SNAPSHOT_ID] && s->node[M_DISK]) {
+        return sandbox_schema_refuse(s, "disk_mb",
+                                     "must not be given with snapshot_id, "
+                                     "which determines it");
+    }
+
+    if (s->node[M_WARM_POOL] && s->node[M_WARM_POOL_ID] == NULL &&
+        !sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass"))
+    {
+        return sandbox_schema_refuse(s, "warm_pool.id",
+                                     "must be given unless mode is \"bypass\"");
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+static sandbox_create_status_t
+create_find_template(sandbox_schema_t *s)
+{
+    char *text;
+    const char *name;
+    create_data_t *data = s->data;
+    sandbox_template_t *const *t;
+
+    name = "base";
+    text = NULL;
+
+    if (s->node[M_TEMPLATE]) {
+        text = sandbox_json_string(&s->doc, s->node[M_TEMPLATE], NULL);
+        if (text == NULL) {
+            return SANDBOX_CREATE_NO_MEMORY;
+        }
+        name = text;
+    }
+
+    for (t = data->lim->templates; *t && strcmp((*t)->name, name) != 0; t++) {
+        /* void */
+    }
+
+    data->create->template = *t;
+
+    if (*t == NULL) {
+        /* the syntax leaves nothing but ASCII to be cut */
+        (void) sandbox_schema_refuse(s, "template", "\"%.160s\" is not known",
+                                     name);
+    }
+
+    free(text);
+
+    return *t ? SANDBOX_CREATE_OK : SANDBOX_CREATE_UNKNOWN_TEMPLATE;
+}
+
+
+static int64_t
+create_value(const sandbox_schema_t *s, int slot, int64_t otherwise)
+{
+    return s->node[slot] ? s->number[slot] : otherwise;
+}
+
+
+static int64_t
+create_at_most(int64_t value, int64_t max)
+{
+    return value < max ? value : max;
+}
+
+
+/*
+ * Values and their defaults, against the template.  A default bends to the
+ * template's minimum and the configured maximum; what a client wrote never
+ * does.
+ */
+static sandbox_schema_status_t
+create_size(sandbox_schema_t *s)
+{
+    int64_t memory;
+    create_data_t *data = s->data;
+    sandbox_create_t *create = data->create;
+    const sandbox_template_t *t = create->template;
+
+    memory = CREATE_MEMORY_MB;
+    if (memory < t->min_memory_mb) {
+        memory = t->min_memory_mb;
+    }
+
+    create->vcpus = create_value(s, M_VCPUS, 1);
+    create->memory_mb = create_value(
+        s, M_MEMORY, create_at_most(memory, data->lim->max_memory_mb));
+    create->disk_mb = create_value(s, M_DISK, t->disk_mb);
+    create->timeout_ms = create_value(
+        s, M_TIMEOUT,
+        create_at_most(CREATE_TIMEOUT_MS, data->lim->max_timeout_ms));
+
+    if (create->memory_mb < t->min_memory_mb) {
+        return sandbox_schema_refuse(
+            s, "memory_mb",
+            "must be at least %lld, the minimum of template %.64s",
+            (long long) t->min_memory_mb, t->name);
+    }
+
+    if (create->disk_mb < t->disk_mb) {
+        return sandbox_schema_refuse(
+            s, "disk_mb", "must be at least %lld, the size of template %.64s",
+            (long long) t->disk_mb, t->name);
+    }
+
+    if (s->node[M_DESKTOP] && !t->desktop) {
+        return sandbox_schema_refuse(
+            s, "desktop", "must not be given: template %.64s has no desktop",
+            t->name);
+    }
+
+    if (create->metadata == NULL) {
+        create->metadata = strdup("{}");
+    }
+
+    return create->metadata ? SANDBOX_SCHEMA_OK : SANDBOX_SCHEMA_NO_MEMORY;
+}
+
+
+static int
+create_fingerprint(sandbox_schema_t *s)
+{
+    int rc;
+    create_data_t *data = s->data;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    sandbox_text_json_canonical(&t, &s->doc, &s->doc.nodes[0]);
+
+    rc = sandbox_text_failed(&t)
+             ? -1
+             : sandbox_sha256(data->create->fingerprint, t.data, t.len);
+    sandbox_text_free(&t);
+
+    return rc;
+}
+
+
+static sandbox_create_status_t
+create_status(sandbox_schema_status_t rc, sandbox_create_status_t refused)
+{
+    switch (rc) {
+    case SANDBOX_SCHEMA_OK:
+        return SANDBOX_CREATE_OK;
+    case SANDBOX_SCHEMA_REFUSED:
+        return refused;
+    default:
+        return SANDBOX_CREATE_NO_MEMORY;
+    }
+}
+
+
+static sandbox_create_status_t
+create_check(sandbox_schema_t *s)
+{
+    sandbox_schema_status_t rc;
+    sandbox_create_status_t found;
+
+    if (s->doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
+        (void) sandbox_schema_refuse(s, NULL, "must be a JSON object");
+        return SANDBOX_CREATE_INVALID_JSON;
+    }
+
+    rc = sandbox_schema_walk(s, create_members, &s->doc.nodes[0]);
+
+    if (rc == SANDBOX_SCHEMA_OK) {
+        rc = create_combine(s);
+    }
+
+    /* A snapshot brings its template along. */
+
+    if (rc == SANDBOX_SCHEMA_OK &&
+        (s->node[M_SNAPSHOT_ID] == NULL || s->node[M_TEMPLATE]))
+    {
+        found = create_find_template(s);
+        if (found != SANDBOX_CREATE_OK) {
+            return found;
+        }
+
+        rc = create_size(s);
+    }
+
+    if (rc != SANDBOX_SCHEMA_OK) {
+        return create_status(rc, SANDBOX_CREATE_INVALID);
+    }
+
+    rc = sandbox_schema_features(s, create_members);
+
+    if (rc == SANDBOX_SCHEMA_OK && create_fingerprint(s) != 0) {
+        rc = SANDBOX_SCHEMA_NO_MEMORY;
+    }
+
+    return create_status(rc, SANDBOX_CREATE_NOT_IMPLEMENTED);
+}
+
+
+sandbox_create_status_t
+sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
+                     const sandbox_create_limits_t *lim,
+                     sandbox_create_error_t *err)
+{
+    create_data_t data;
+    sandbox_schema_t s;
+    sandbox_json_error_t json;
+    sandbox_create_status_t rc;
+
+    memset(create, 0, sizeof(*create));
+    memset(err, 0, sizeof(*err));
+    memset(&s, 0, sizeof(s));
+    memset(&data, 0, sizeof(data));
+
+    s.limits = lim;
+    s.data = &data;
+    data.lim = lim;
+    data.create = create;
+
+    if (len == 0) {
+        body = "{}";
+        len = 2;
+    }
+
+    if (sandbox_json_parse(&s.doc, body, len, &json) != 0) {
+        (void) sandbox_schema_refuse(&s, NULL, "%s at byte %zu", json.reason,
+                                     json.offset);
+        rc = SANDBOX_CREATE_INVALID_JSON;
+
+    } else {
+        rc = create_check(&s);
+        sandbox_json_free(&s.doc);
+    }
+
+    while (data.nmounts) {
+        free(data.mounts[--data.nmounts]);
+    }
+
+    if (rc != SANDBOX_CREATE_OK) {
+        sandbox_create_free(create);
+        memcpy(err->field, s.path, sizeof(err->field));
+        memcpy(err->reason, s.reason, sizeof(err->reason));
+    }
+
+    return rc;
+}
+
+
+void
+sandbox_create_free(sandbox_create_t *create)
+{
+    free(create->metadata);
+    free(create->envs);
+    free(create->cwd);
+    memset(create, 0, sizeof(*create));
+}

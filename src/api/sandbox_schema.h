@@ -1,0 +1,118 @@
+/*
+ * Request bodies checked against tables of members.
+ *
+ * A table describes the members of an object: type, bounds, nested tables,
+ * and what is not built yet.  sandbox_schema_walk() refuses what a table does
+ * not allow and leaves each member's node in a slot, so that rules between
+ * members are plain code after it; sandbox_schema_features() then finds what
+ * is valid but not built.  A refusal names the dotted path and a reason.
+ *
+ * Knows no resource.  Pure C, any thread.
+ */
+
+#ifndef SANDBOX_SCHEMA_H
+#define SANDBOX_SCHEMA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sandbox_json.h"
+
+#define SANDBOX_SCHEMA_SLOTS 48
+
+typedef enum {
+    SANDBOX_SCHEMA_OK = 0,
+    SANDBOX_SCHEMA_REFUSED,
+    SANDBOX_SCHEMA_NO_MEMORY
+} sandbox_schema_status_t;
+
+typedef enum {
+    SANDBOX_SCHEMA_INTEGER,
+    SANDBOX_SCHEMA_BOOL,
+    SANDBOX_SCHEMA_STRING,
+    SANDBOX_SCHEMA_WORD, /* a string that is one of words */
+    SANDBOX_SCHEMA_OBJECT,
+    SANDBOX_SCHEMA_ARRAY
+} sandbox_schema_type_t;
+
+typedef struct sandbox_schema_member_s sandbox_schema_member_t;
+
+typedef struct {
+    sandbox_json_t doc;
+    const void *limits; /* struct of int64_t, for SANDBOX_SCHEMA_LIMIT() */
+    void *data;         /* the caller's */
+
+    /* members that are there and not null; values of integers */
+    const sandbox_json_node_t *node[SANDBOX_SCHEMA_SLOTS];
+    int64_t number[SANDBOX_SCHEMA_SLOTS];
+
+    char path[128];   /* where we are; on a refusal: its field */
+    char reason[256]; /* of a refusal */
+} sandbox_schema_t;
+
+struct sandbox_schema_member_s {
+    const char *name; /* NULL ends a table */
+    int slot;
+    sandbox_schema_type_t type;
+    int64_t min;  /* integer: least value; string: least bytes */
+    int64_t max;  /* most: value, bytes (of JSON text, if an object), items */
+    size_t limit; /* SANDBOX_SCHEMA_LIMIT() of an integer, or 0 */
+    const char *const *words;               /* the first one is the default */
+    const sandbox_schema_member_t *members; /* of an object or of items */
+    int required;
+
+    /* What the columns above cannot say; text if it is a string. */
+    sandbox_schema_status_t (*check)(sandbox_schema_t *s,
+                                     const sandbox_json_node_t *node,
+                                     const char *text);
+
+    /*
+     * NULL if the feature is built.  Otherwise 1 if the member's value asks
+     * nothing of it, and so is accepted.
+     */
+    int (*plain)(const sandbox_schema_t *s, const sandbox_schema_member_t *m);
+};
+
+/* max is also bounded by this member of *limits. */
+#define SANDBOX_SCHEMA_LIMIT(type, member) (offsetof(type, member) + 1)
+
+sandbox_schema_status_t
+sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
+                    const sandbox_json_node_t *object);
+
+/* OK if nothing is asked for that is not built. */
+sandbox_schema_status_t
+sandbox_schema_features(sandbox_schema_t *s,
+                        const sandbox_schema_member_t *table);
+
+/* Refuses the member at path, or what is being walked if path is NULL. */
+sandbox_schema_status_t
+sandbox_schema_refuse(sandbox_schema_t *s, const char *path, const char *fmt,
+                      ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * For checks that descend on their own: appends separator and name to the
+ * path and gives what sandbox_schema_leave() needs.
+ */
+size_t sandbox_schema_enter(sandbox_schema_t *s, const char *separator,
+                            const char *name);
+size_t sandbox_schema_enter_item(sandbox_schema_t *s, size_t index);
+void sandbox_schema_leave(sandbox_schema_t *s, size_t mark);
+
+/* 1 if the member is there and this word, or true. */
+int sandbox_schema_is(const sandbox_schema_t *s, int slot, const char *word);
+int sandbox_schema_true(const sandbox_schema_t *s, int slot);
+
+/* For the column plain: never; true; false; no items; the first word. */
+int sandbox_schema_plain_never(const sandbox_schema_t *s,
+                               const sandbox_schema_member_t *m);
+int sandbox_schema_plain_true(const sandbox_schema_t *s,
+                              const sandbox_schema_member_t *m);
+int sandbox_schema_plain_false(const sandbox_schema_t *s,
+                               const sandbox_schema_member_t *m);
+int sandbox_schema_plain_empty(const sandbox_schema_t *s,
+                               const sandbox_schema_member_t *m);
+int sandbox_schema_plain_default(const sandbox_schema_t *s,
+                                 const sandbox_schema_member_t *m);
+
+#endif
