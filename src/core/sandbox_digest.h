@@ -13,8 +13,8 @@
 #define SANDBOX_SHA256_HEX_SIZE 65
 
 /* SHA-256 with a per-thread context; 0 or -1 when OpenSSL fails. */
-int sandbox_sha256(uint8_t out[SANDBOX_SHA256_LEN], const void *data,
-                   size_t len);
+int
+sandbox_sha256(uint8_t out[SANDBOX_SHA256_LEN], const void *data, size_t len);
 
 /* Lower-case hex; out has 2 * len + 1 bytes. */
 void sandbox_hex(char *out, const uint8_t *data, size_t len);

@@ -20,8 +20,8 @@
 #define SANDBOX_ID_RANDOM_LEN 18
 #define SANDBOX_ID_BODY_LEN (SANDBOX_SHARD_LEN + SANDBOX_ID_RANDOM_LEN)
 #define SANDBOX_ID_LEN (sizeof("sb_") - 1 + SANDBOX_ID_BODY_LEN)
-#define SANDBOX_ID_SIZE 32   /* any id of ours and its NUL */
-#define SANDBOX_UUID_SIZE 37 /* text form and its NUL */
+#define SANDBOX_ID_SIZE 32    /* any id of ours and its NUL */
+#define SANDBOX_UUID_SIZE 37  /* text form and its NUL */
 #define SANDBOX_TOKEN_SIZE 33 /* 160 random bits in base32 and its NUL */
 
 /*
@@ -34,8 +34,8 @@ int sandbox_id_make(char id[SANDBOX_ID_SIZE], const char *prefix,
 int sandbox_token_make(char token[SANDBOX_TOKEN_SIZE]);
 
 /* The shard of a tenant: characters of [a-z2-7], not NUL-terminated. */
-void sandbox_id_shard(char shard[SANDBOX_SHARD_LEN], const char *tenant,
-                      size_t len);
+void
+sandbox_id_shard(char shard[SANDBOX_SHARD_LEN], const char *tenant, size_t len);
 
 /*
  * Reads an id as a client wrote it: "sb_…" or, as in host names, "sb-…";

@@ -59,14 +59,14 @@ int sandbox_json_parse(sandbox_json_t *doc, const char *text, size_t len,
 void sandbox_json_free(sandbox_json_t *doc);
 
 /* The member of an object by its unescaped name, or NULL. */
-const sandbox_json_node_t *sandbox_json_member(const sandbox_json_t *doc,
-                                               const sandbox_json_node_t *obj,
-                                               const char *name);
+const sandbox_json_node_t *
+sandbox_json_member(const sandbox_json_t *doc, const sandbox_json_node_t *obj,
+                    const char *name);
 
-const sandbox_json_node_t *sandbox_json_child(const sandbox_json_t *doc,
-                                              const sandbox_json_node_t *node);
-const sandbox_json_node_t *sandbox_json_next(const sandbox_json_t *doc,
-                                             const sandbox_json_node_t *node);
+const sandbox_json_node_t *
+sandbox_json_child(const sandbox_json_t *doc, const sandbox_json_node_t *node);
+const sandbox_json_node_t *
+sandbox_json_next(const sandbox_json_t *doc, const sandbox_json_node_t *node);
 
 /*
  * The unescaped UTF-8 of a string value (or of a member's name), without

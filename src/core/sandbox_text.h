@@ -50,7 +50,7 @@ void sandbox_text_json_canonical(sandbox_text_t *t, const sandbox_json_t *doc,
 void sandbox_text_base64(sandbox_text_t *t, const uint8_t *data, size_t len);
 
 /* Decodes into out (size bytes); the length, or -1 if malformed or too long. */
-int64_t sandbox_base64_decode(uint8_t *out, size_t size, const char *s,
-                              size_t len);
+int64_t
+sandbox_base64_decode(uint8_t *out, size_t size, const char *s, size_t len);
 
 #endif

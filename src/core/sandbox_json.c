@@ -1,0 +1,808 @@
+/*
+ * Strict JSON over a caller's text; see the header.
+ *
+ * Our own parser because no library of Debian's keeps where in the text a
+ * value stands, which verbatim metadata needs, and refuses duplicate members.
+ * It is a loop over the text with a stack of open containers: nesting costs
+ * no C stack.
+ */
+
+#include "sandbox_json.h"
+
+#include "sandbox_decimal.h"
+#include "sandbox_utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SANDBOX_JSON_HASH_INIT 0xcbf29ce484222325u /* FNV-1a, 64 bits */
+#define SANDBOX_JSON_HASH_PRIME 0x100000001b3u
+
+
+typedef struct {
+    sandbox_json_t *doc;
+    const char *pos;
+    const char *last;
+    size_t size;                            /* nodes allocated */
+    uint32_t stack[SANDBOX_JSON_MAX_DEPTH]; /* open containers */
+    uint32_t tail[SANDBOX_JSON_MAX_DEPTH];  /* their newest child, or 0 */
+    size_t depth;
+    const char *reason;
+} sandbox_json_parser_t;
+
+typedef struct {
+    uint64_t hash;
+    uint32_t node;
+} sandbox_json_name_t;
+
+
+static int
+sandbox_json_fail(sandbox_json_parser_t *p, const char *reason)
+{
+    p->reason = reason;
+    return -1;
+}
+
+
+static void
+sandbox_json_space(sandbox_json_parser_t *p)
+{
+    while (p->pos < p->last && (*p->pos == ' ' || *p->pos == '\t' ||
+                                *p->pos == '\n' || *p->pos == '\r'))
+    {
+        p->pos++;
+    }
+}
+
+
+/* Four hex digits; -1 if they are none. */
+static int32_t
+sandbox_json_hex4(const char *s, const char *last)
+{
+    int i;
+    char c;
+    int32_t n;
+
+    if (last - s < 4) {
+        return -1;
+    }
+
+    n = 0;
+
+    for (i = 0; i < 4; i++) {
+        c = s[i];
+        n <<= 4;
+
+        if (c >= '0' && c <= '9') {
+            n |= c - '0';
+        } else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f') {
+            n |= (c | 0x20) - 'a' + 10;
+        } else {
+            return -1;
+        }
+    }
+
+    return n;
+}
+
+
+/*
+ * Reads the escape whose backslash is at s into *code.  The bytes it takes,
+ * or 0 with *reason set.
+ */
+static size_t
+sandbox_json_escape(const char *s, const char *last, uint32_t *code,
+                    const char **reason)
+{
+    int32_t n, low;
+    const char *p;
+    static const char from[] = "\"\\/bfnrt";
+    static const char to[] = "\"\\/\b\f\n\r\t";
+
+    *reason = "has an unknown escape in a string";
+
+    if (last - s < 2) {
+        return 0;
+    }
+
+    if (s[1] != 'u') {
+        p = s[1] ? strchr(from, s[1]) : NULL;
+        if (p == NULL) {
+            return 0;
+        }
+        *code = (uint8_t) to[p - from];
+        return 2;
+    }
+
+    n = sandbox_json_hex4(s + 2, last);
+
+    if (n == 0) {
+        *reason = "has a NUL in a string";
+        return 0;
+    }
+
+    if (n < 0) {
+        return 0;
+    }
+
+    if (n < 0xd800 || n > 0xdfff) {
+        *code = (uint32_t) n;
+        return 6;
+    }
+
+    *reason = "has a lone surrogate in a string";
+
+    if (n > 0xdbff || last - s < 8 || s[6] != '\\' || s[7] != 'u') {
+        return 0;
+    }
+
+    low = sandbox_json_hex4(s + 8, last);
+
+    if (low < 0xdc00 || low > 0xdfff) {
+        return 0;
+    }
+
+    *code =
+        0x10000 + ((uint32_t) (n - 0xd800) << 10) + (uint32_t) (low - 0xdc00);
+
+    return 12;
+}
+
+
+/* Steps over a string that starts at p->pos. */
+static int
+sandbox_json_scan_string(sandbox_json_parser_t *p)
+{
+    size_t n;
+    uint8_t c;
+    uint32_t code;
+
+    p->pos++;
+
+    while (p->pos < p->last) {
+        c = (uint8_t) *p->pos;
+
+        if (c == '"') {
+            p->pos++;
+            return 0;
+        }
+
+        if (c < 0x20) {
+            return sandbox_json_fail(p, "has a control character in a string");
+        }
+
+        if (c == '\\') {
+            n = sandbox_json_escape(p->pos, p->last, &code, &p->reason);
+            if (n == 0) {
+                return -1;
+            }
+            p->pos += n;
+            continue;
+        }
+
+        n = sandbox_utf8_len((const uint8_t *) p->pos,
+                             (size_t) (p->last - p->pos));
+        if (n == 0) {
+            return sandbox_json_fail(p, "is not valid UTF-8");
+        }
+        p->pos += n;
+    }
+
+    return sandbox_json_fail(p, "ends inside a string");
+}
+
+
+static size_t
+sandbox_json_digits(sandbox_json_parser_t *p)
+{
+    const char *start;
+
+    start = p->pos;
+
+    while (p->pos < p->last && *p->pos >= '0' && *p->pos <= '9') {
+        p->pos++;
+    }
+
+    return (size_t) (p->pos - start);
+}
+
+
+static int
+sandbox_json_scan_number(sandbox_json_parser_t *p)
+{
+    size_t n;
+    const char *start;
+
+    if (*p->pos == '-') {
+        p->pos++;
+    }
+
+    start = p->pos;
+    n = sandbox_json_digits(p);
+
+    if (n == 0 || (n > 1 && *start == '0')) {
+        return sandbox_json_fail(p, "has a malformed number");
+    }
+
+    if (p->pos < p->last && *p->pos == '.') {
+        p->pos++;
+        if (sandbox_json_digits(p) == 0) {
+            return sandbox_json_fail(p, "has a malformed number");
+        }
+    }
+
+    if (p->pos < p->last && (*p->pos == 'e' || *p->pos == 'E')) {
+        p->pos++;
+        if (p->pos < p->last && (*p->pos == '+' || *p->pos == '-')) {
+            p->pos++;
+        }
+        if (sandbox_json_digits(p) == 0) {
+            return sandbox_json_fail(p, "has a malformed number");
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+sandbox_json_scan_word(sandbox_json_parser_t *p, const char *word)
+{
+    size_t len;
+
+    len = strlen(word);
+
+    if ((size_t) (p->last - p->pos) < len || memcmp(p->pos, word, len) != 0) {
+        return sandbox_json_fail(p, "has an unknown word");
+    }
+
+    p->pos += len;
+
+    return 0;
+}
+
+
+/* A new node at p->pos, linked into its container; NULL with reason set. */
+static sandbox_json_node_t *
+sandbox_json_node(sandbox_json_parser_t *p)
+{
+    size_t size;
+    uint32_t i, parent, tail;
+    sandbox_json_t *doc;
+    sandbox_json_node_t *nodes;
+
+    doc = p->doc;
+
+    if (doc->nnodes == SANDBOX_JSON_MAX_NODES) {
+        p->reason = "has too many values";
+        return NULL;
+    }
+
+    if (doc->nnodes == p->size) {
+        size = p->size ? p->size * 2 : 32;
+        nodes = realloc(doc->nodes, size * sizeof(sandbox_json_node_t));
+        if (nodes == NULL) {
+            p->reason = "needs more memory than there is";
+            return NULL;
+        }
+        doc->nodes = nodes;
+        p->size = size;
+    }
+
+    i = (uint32_t) doc->nnodes++;
+    memset(&doc->nodes[i], 0, sizeof(sandbox_json_node_t));
+    doc->nodes[i].start = (uint32_t) (p->pos - doc->text);
+
+    if (p->depth) {
+        parent = p->stack[p->depth - 1];
+        tail = p->tail[p->depth - 1];
+
+        if (tail) {
+            doc->nodes[tail].next = i;
+        } else {
+            doc->nodes[parent].child = i;
+        }
+
+        p->tail[p->depth - 1] = i;
+        doc->nodes[parent].count++;
+    }
+
+    return &doc->nodes[i];
+}
+
+
+static int
+sandbox_json_open(sandbox_json_parser_t *p)
+{
+    if (p->depth == SANDBOX_JSON_MAX_DEPTH) {
+        return sandbox_json_fail(p, "is nested too deeply");
+    }
+
+    p->stack[p->depth] = (uint32_t) (p->doc->nnodes - 1);
+    p->tail[p->depth] = 0;
+    p->depth++;
+    p->pos++;
+
+    return 0;
+}
+
+
+/* Reads a value; a container is only opened. */
+static int
+sandbox_json_value(sandbox_json_parser_t *p, size_t key_start, size_t key_len)
+{
+    int rc;
+    uint32_t i;
+    sandbox_json_node_t *node;
+
+    if (p->pos == p->last) {
+        return sandbox_json_fail(p, "ends too early");
+    }
+
+    node = sandbox_json_node(p);
+    if (node == NULL) {
+        return -1;
+    }
+
+    node->key_start = (uint32_t) key_start;
+    node->key_len = (uint32_t) key_len;
+    i = (uint32_t) (node - p->doc->nodes);
+
+    switch (*p->pos) {
+    case '{':
+        node->type = SANDBOX_JSON_OBJECT;
+        return sandbox_json_open(p);
+    case '[':
+        node->type = SANDBOX_JSON_ARRAY;
+        return sandbox_json_open(p);
+    case '"':
+        node->type = SANDBOX_JSON_STRING;
+        rc = sandbox_json_scan_string(p);
+        break;
+    case 't':
+        node->type = SANDBOX_JSON_TRUE;
+        rc = sandbox_json_scan_word(p, "true");
+        break;
+    case 'f':
+        node->type = SANDBOX_JSON_FALSE;
+        rc = sandbox_json_scan_word(p, "false");
+        break;
+    case 'n':
+        node->type = SANDBOX_JSON_NULL;
+        rc = sandbox_json_scan_word(p, "null");
+        break;
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
+        node->type = SANDBOX_JSON_NUMBER;
+        rc = sandbox_json_scan_number(p);
+        break;
+    default:
+        return sandbox_json_fail(p, "has no value where one must stand");
+    }
+
+    if (rc == 0) {
+        node = &p->doc->nodes[i];
+        node->len = (uint32_t) (p->pos - p->doc->text) - node->start;
+    }
+
+    return rc;
+}
+
+
+/* Unescapes a checked string of len bytes, quotes included; see header. */
+static char *
+sandbox_json_unescape(const char *s, size_t len, size_t *outlen)
+{
+    char *out;
+    size_t n;
+    uint32_t code;
+    const char *last, *reason;
+
+    out = malloc(len);
+    if (out == NULL) {
+        return NULL;
+    }
+
+    last = s + len - 1;
+    n = 0;
+
+    for (s++; s < last; /* void */) {
+        if (*s != '\\') {
+            out[n++] = *s++;
+            continue;
+        }
+
+        /* no escape is shorter than what it stands for */
+        s += sandbox_json_escape(s, last, &code, &reason);
+        n += sandbox_utf8_encode(out + n, code);
+    }
+
+    out[n] = '\0';
+
+    if (outlen) {
+        *outlen = n;
+    }
+
+    return out;
+}
+
+
+/* A hash of the unescaped name of a member. */
+static uint64_t
+sandbox_json_hash(const sandbox_json_t *doc, const sandbox_json_node_t *node)
+{
+    char utf8[4];
+    size_t i, n;
+    uint32_t code;
+    uint64_t hash;
+    const char *s, *last, *reason;
+
+    hash = SANDBOX_JSON_HASH_INIT;
+    s = doc->text + node->key_start + 1;
+    last = s + node->key_len - 2;
+
+    while (s < last) {
+        n = 1;
+        utf8[0] = *s;
+
+        if (*s == '\\') {
+            s += sandbox_json_escape(s, last, &code, &reason);
+            n = sandbox_utf8_encode(utf8, code);
+        } else {
+            s++;
+        }
+
+        for (i = 0; i < n; i++) {
+            hash = (hash ^ (uint8_t) utf8[i]) * SANDBOX_JSON_HASH_PRIME;
+        }
+    }
+
+    return hash;
+}
+
+
+static int
+sandbox_json_name_order(const void *a, const void *b)
+{
+    const sandbox_json_name_t *x = a, *y = b;
+
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+
+/* Refuses an object with two members of one name. */
+static int
+sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
+{
+    int twice;
+    size_t i, n;
+    uint32_t node;
+    sandbox_json_name_t *names;
+
+    n = p->doc->nodes[object].count;
+
+    if (n < 2) {
+        return 0;
+    }
+
+    names = malloc(n * sizeof(sandbox_json_name_t));
+    if (names == NULL) {
+        return sandbox_json_fail(p, "needs more memory than there is");
+    }
+
+    node = p->doc->nodes[object].child;
+
+    for (i = 0; i < n; i++) {
+        names[i].node = node;
+        names[i].hash = sandbox_json_hash(p->doc, &p->doc->nodes[node]);
+        node = p->doc->nodes[node].next;
+    }
+
+    qsort(names, n, sizeof(sandbox_json_name_t), sandbox_json_name_order);
+
+    twice = 0;
+
+    /* 64 bits: other names of equal hash do not happen by chance */
+    for (i = 1; i < n && !twice; i++) {
+        twice = names[i].hash == names[i - 1].hash;
+    }
+
+    free(names);
+
+    return twice ? sandbox_json_fail(p, "has a member twice") : 0;
+}
+
+
+static int
+sandbox_json_close(sandbox_json_parser_t *p)
+{
+    uint32_t i;
+    sandbox_json_node_t *node;
+
+    p->pos++;
+    i = p->stack[--p->depth];
+    node = &p->doc->nodes[i];
+    node->len = (uint32_t) (p->pos - p->doc->text) - node->start;
+
+    if (node->type == SANDBOX_JSON_ARRAY) {
+        return 0;
+    }
+
+    return sandbox_json_check_names(p, i);
+}
+
+
+/* A member's name and colon, then its value. */
+static int
+sandbox_json_member_value(sandbox_json_parser_t *p)
+{
+    size_t start, len;
+
+    if (p->pos == p->last || *p->pos != '"') {
+        return sandbox_json_fail(p, "has no member name where one must stand");
+    }
+
+    start = (size_t) (p->pos - p->doc->text);
+
+    if (sandbox_json_scan_string(p) != 0) {
+        return -1;
+    }
+
+    len = (size_t) (p->pos - p->doc->text) - start;
+    sandbox_json_space(p);
+
+    if (p->pos == p->last || *p->pos != ':') {
+        return sandbox_json_fail(p, "has no colon after a member name");
+    }
+
+    p->pos++;
+    sandbox_json_space(p);
+
+    return sandbox_json_value(p, start, len);
+}
+
+
+/* One step inside the innermost container: its end, or its next value. */
+static int
+sandbox_json_step(sandbox_json_parser_t *p)
+{
+    char close;
+    sandbox_json_node_t *node;
+
+    node = &p->doc->nodes[p->stack[p->depth - 1]];
+    close = node->type == SANDBOX_JSON_OBJECT ? '}' : ']';
+
+    if (p->pos == p->last) {
+        return sandbox_json_fail(p, "ends too early");
+    }
+
+    if (*p->pos == close) {
+        return sandbox_json_close(p);
+    }
+
+    if (node->count) {
+        if (*p->pos != ',') {
+            return sandbox_json_fail(p, "has no comma between two values");
+        }
+        p->pos++;
+        sandbox_json_space(p);
+    }
+
+    if (node->type == SANDBOX_JSON_OBJECT) {
+        return sandbox_json_member_value(p);
+    }
+
+    return sandbox_json_value(p, 0, 0);
+}
+
+
+int
+sandbox_json_parse(sandbox_json_t *doc, const char *text, size_t len,
+                   sandbox_json_error_t *err)
+{
+    int rc;
+    sandbox_json_parser_t p;
+
+    memset(doc, 0, sizeof(sandbox_json_t));
+    memset(&p, 0, sizeof(p));
+
+    if (len > UINT32_MAX) {
+        err->offset = 0;
+        err->reason = "is too long";
+        return -1;
+    }
+
+    doc->text = text;
+    doc->len = len;
+    p.doc = doc;
+    p.pos = text;
+    p.last = text + len;
+
+    sandbox_json_space(&p);
+    rc = sandbox_json_value(&p, 0, 0);
+
+    while (rc == 0) {
+        sandbox_json_space(&p);
+
+        if (p.depth == 0) {
+            break;
+        }
+
+        rc = sandbox_json_step(&p);
+    }
+
+    if (rc == 0 && p.pos != p.last) {
+        rc = sandbox_json_fail(&p, "has something after its end");
+    }
+
+    if (rc != 0) {
+        err->offset = (size_t) (p.pos - text);
+        err->reason = p.reason;
+        sandbox_json_free(doc);
+    }
+
+    return rc;
+}
+
+
+void
+sandbox_json_free(sandbox_json_t *doc)
+{
+    free(doc->nodes);
+    memset(doc, 0, sizeof(sandbox_json_t));
+}
+
+
+const sandbox_json_node_t *
+sandbox_json_child(const sandbox_json_t *doc, const sandbox_json_node_t *node)
+{
+    return node->child ? &doc->nodes[node->child] : NULL;
+}
+
+
+const sandbox_json_node_t *
+sandbox_json_next(const sandbox_json_t *doc, const sandbox_json_node_t *node)
+{
+    return node->next ? &doc->nodes[node->next] : NULL;
+}
+
+
+char *
+sandbox_json_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+                    size_t *len)
+{
+    if (node == NULL || node->type != SANDBOX_JSON_STRING) {
+        return NULL;
+    }
+
+    return sandbox_json_unescape(doc->text + node->start, node->len, len);
+}
+
+
+char *
+sandbox_json_key(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+                 size_t *len)
+{
+    if (node == NULL || node->key_len == 0) {
+        return NULL;
+    }
+
+    return sandbox_json_unescape(doc->text + node->key_start, node->key_len,
+                                 len);
+}
+
+
+/* 1 if the member's unescaped name is name. */
+static int
+sandbox_json_named(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+                   const char *name, size_t len)
+{
+    int same;
+    char *key;
+    size_t n;
+    const char *s;
+
+    s = doc->text + node->key_start + 1;
+    n = node->key_len - 2;
+
+    if (memchr(s, '\\', n) == NULL) {
+        return n == len && memcmp(s, name, n) == 0;
+    }
+
+    key = sandbox_json_key(doc, node, &n);
+    same = key && n == len && memcmp(key, name, n) == 0;
+    free(key);
+
+    return same;
+}
+
+
+const sandbox_json_node_t *
+sandbox_json_member(const sandbox_json_t *doc, const sandbox_json_node_t *obj,
+                    const char *name)
+{
+    size_t len;
+    const sandbox_json_node_t *node;
+
+    if (obj == NULL || obj->type != SANDBOX_JSON_OBJECT) {
+        return NULL;
+    }
+
+    len = strlen(name);
+
+    for (node = sandbox_json_child(doc, obj); node;
+         node = sandbox_json_next(doc, node))
+    {
+        if (sandbox_json_named(doc, node, name, len)) {
+            return node;
+        }
+    }
+
+    return NULL;
+}
+
+
+int
+sandbox_json_integer(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+                     int64_t *value)
+{
+    int64_t n;
+    int digit;
+    const char *s;
+    sandbox_decimal_t d;
+
+    if (node == NULL || node->type != SANDBOX_JSON_NUMBER ||
+        sandbox_decimal_read(&d, doc->text + node->start, node->len) != 0)
+    {
+        return -1;
+    }
+
+    *value = 0;
+
+    if (d.ndigits == 0) {
+        return 0;
+    }
+
+    if (d.exponent < 0 || d.exponent + (int64_t) d.ndigits > 19) {
+        return -1;
+    }
+
+    n = 0;
+
+    for (s = d.first; s <= d.last || d.exponent > 0; /* void */) {
+        digit = 0;
+
+        if (s <= d.last) {
+            if (*s == '.') {
+                s++;
+                continue;
+            }
+            digit = *s++ - '0';
+        } else {
+            d.exponent--;
+        }
+
+        /* negative, because INT64_MIN has no positive twin */
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_sub_overflow(n, digit, &n)) {
+            return -1;
+        }
+    }
+
+    if (!d.negative && n == INT64_MIN) {
+        return -1;
+    }
+
+    *value = d.negative ? n : -n;
+
+    return 0;
+}

@@ -1,0 +1,126 @@
+/* Addresses and CIDR blocks; see the header. */
+
+#include "sandbox_net.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+
+/* The prefix length after the slash; -1 if it is no number up to max. */
+static int
+sandbox_cidr_prefix(const char *text, size_t len, int max)
+{
+    int n;
+    size_t i;
+
+    if (len == 0 || len > 3 || (len > 1 && text[0] == '0')) {
+        return -1;
+    }
+
+    n = 0;
+
+    for (i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return -1;
+        }
+        n = n * 10 + (text[i] - '0');
+    }
+
+    return n <= max ? n : -1;
+}
+
+
+/* 1 if all bits of addr behind the prefix are 0. */
+static int
+sandbox_cidr_clean(const uint8_t *addr, int bytes, int prefix)
+{
+    int i, bits;
+
+    for (i = 0; i < bytes; i++) {
+        bits = prefix - i * 8;
+
+        if (bits >= 8) {
+            continue;
+        }
+
+        if (bits < 0) {
+            bits = 0;
+        }
+
+        if (addr[i] & (0xff >> bits)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+int
+sandbox_cidr_parse(sandbox_cidr_t *cidr, const char *text, size_t len,
+                   const char **reason)
+{
+    int prefix, bytes;
+    char addr[INET6_ADDRSTRLEN];
+    size_t n;
+    const char *slash;
+
+    memset(cidr, 0, sizeof(sandbox_cidr_t));
+
+    slash = len ? memchr(text, '/', len) : NULL;
+    n = slash ? (size_t) (slash - text) : len;
+
+    if (n == 0 || n >= sizeof(addr) || memchr(text, '\0', n)) {
+        *reason = "is not an IPv4 or IPv6 address";
+        return -1;
+    }
+
+    memcpy(addr, text, n);
+    addr[n] = '\0';
+
+    cidr->family = strchr(addr, ':') ? AF_INET6 : AF_INET;
+    bytes = cidr->family == AF_INET ? 4 : 16;
+
+    if (inet_pton(cidr->family, addr, cidr->addr) != 1) {
+        *reason = "is not an IPv4 or IPv6 address";
+        return -1;
+    }
+
+    prefix = bytes * 8;
+
+    if (slash) {
+        prefix = sandbox_cidr_prefix(slash + 1, len - n - 1, bytes * 8);
+
+        if (prefix == -1) {
+            *reason = bytes == 4 ? "has no prefix length of 0 to 32"
+                                 : "has no prefix length of 0 to 128";
+            return -1;
+        }
+    }
+
+    if (!sandbox_cidr_clean(cidr->addr, bytes, prefix)) {
+        *reason = "has bits set behind its prefix length";
+        return -1;
+    }
+
+    cidr->prefix = (uint8_t) prefix;
+
+    return 0;
+}
+
+
+void
+sandbox_net_mac(char out[18], uint32_t ipv4)
+{
+    (void) snprintf(out, 18, "02:5b:%02x:%02x:%02x:%02x", ipv4 >> 24,
+                    ipv4 >> 16 & 0xff, ipv4 >> 8 & 0xff, ipv4 & 0xff);
+}
+
+
+void
+sandbox_net_ipv4(char out[16], uint32_t ipv4)
+{
+    (void) snprintf(out, 16, "%u.%u.%u.%u", ipv4 >> 24, ipv4 >> 16 & 0xff,
+                    ipv4 >> 8 & 0xff, ipv4 & 0xff);
+}

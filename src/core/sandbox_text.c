@@ -1,0 +1,264 @@
+/* A growing text buffer; see the header. */
+
+#include "sandbox_text.h"
+
+#include "sandbox_utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SANDBOX_TEXT_FIRST 256
+
+
+void
+sandbox_text_free(sandbox_text_t *t)
+{
+    free(t->data);
+    memset(t, 0, sizeof(sandbox_text_t));
+}
+
+
+int
+sandbox_text_failed(const sandbox_text_t *t)
+{
+    return t->failed;
+}
+
+
+/* Makes room for len more bytes and a NUL; -1 if there is none. */
+static int
+sandbox_text_room(sandbox_text_t *t, size_t len)
+{
+    char *data;
+    size_t size;
+
+    if (t->failed) {
+        return -1;
+    }
+
+    if (len < t->size - t->len) {
+        return 0;
+    }
+
+    size = t->size ? t->size : SANDBOX_TEXT_FIRST;
+
+    while (size - t->len <= len) {
+        if (size > SIZE_MAX / 2) {
+            t->failed = 1;
+            return -1;
+        }
+        size *= 2;
+    }
+
+    data = realloc(t->data, size);
+    if (data == NULL) {
+        t->failed = 1;
+        return -1;
+    }
+
+    t->data = data;
+    t->size = size;
+
+    return 0;
+}
+
+
+void
+sandbox_text_add(sandbox_text_t *t, const char *data, size_t len)
+{
+    if (sandbox_text_room(t, len) != 0) {
+        return;
+    }
+
+    if (len) {
+        memcpy(t->data + t->len, data, len);
+    }
+
+    t->len += len;
+    t->data[t->len] = '\0';
+}
+
+
+void
+sandbox_text_str(sandbox_text_t *t, const char *s)
+{
+    sandbox_text_add(t, s, strlen(s));
+}
+
+
+void
+sandbox_text_fmt(sandbox_text_t *t, const char *fmt, ...)
+{
+    int n;
+    va_list args;
+
+    va_start(args, fmt);
+    n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+
+    if (n < 0) {
+        t->failed = 1;
+        return;
+    }
+
+    if (sandbox_text_room(t, (size_t) n) != 0) {
+        return;
+    }
+
+    va_start(args, fmt);
+    (void) vsnprintf(t->data + t->len, (size_t) n + 1, fmt, args);
+    va_end(args);
+
+    t->len += (size_t) n;
+}
+
+
+void
+sandbox_text_int(sandbox_text_t *t, int64_t n)
+{
+    sandbox_text_fmt(t, "%lld", (long long) n);
+}
+
+
+static void
+sandbox_text_json_control(sandbox_text_t *t, char c)
+{
+    const char *p;
+    static const char from[] = "\"\\\b\f\n\r\t";
+    static const char to[] = "\"\\bfnrt";
+
+    p = c ? strchr(from, c) : NULL;
+
+    if (p) {
+        sandbox_text_add(t, "\\", 1);
+        sandbox_text_add(t, &to[p - from], 1);
+        return;
+    }
+
+    sandbox_text_fmt(t, "\\u%04x", (unsigned) (unsigned char) c);
+}
+
+
+void
+sandbox_text_json_string(sandbox_text_t *t, const char *s, size_t len)
+{
+    size_t n, start, i;
+
+    sandbox_text_add(t, "\"", 1);
+
+    for (start = i = 0; i < len; i += n) {
+        n = sandbox_utf8_len((const uint8_t *) s + i, len - i);
+
+        if (n && (unsigned char) s[i] >= 0x20 && s[i] != '"' && s[i] != '\\') {
+            continue;
+        }
+
+        sandbox_text_add(t, s + start, i - start);
+
+        if (n == 0) {
+            sandbox_text_str(t, "\xef\xbf\xbd"); /* U+FFFD */
+            n = 1;
+        } else {
+            sandbox_text_json_control(t, s[i]);
+        }
+
+        start = i + n;
+    }
+
+    sandbox_text_add(t, s + start, len - start);
+    sandbox_text_add(t, "\"", 1);
+}
+
+
+void
+sandbox_text_base64(sandbox_text_t *t, const uint8_t *data, size_t len)
+{
+    char quad[4];
+    size_t i, n;
+    uint32_t bits;
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (i = 0; i < len; i += 3) {
+        n = len - i;
+        bits = (uint32_t) data[i] << 16;
+        bits |= n > 1 ? (uint32_t) data[i + 1] << 8 : 0;
+        bits |= n > 2 ? data[i + 2] : 0;
+
+        quad[0] = digits[bits >> 18];
+        quad[1] = digits[bits >> 12 & 63];
+        quad[2] = n > 1 ? digits[bits >> 6 & 63] : '=';
+        quad[3] = n > 2 ? digits[bits & 63] : '=';
+
+        sandbox_text_add(t, quad, sizeof(quad));
+    }
+}
+
+
+static int
+sandbox_base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+
+int64_t
+sandbox_base64_decode(uint8_t *out, size_t size, const char *s, size_t len)
+{
+    int digit;
+    size_t i, j, pad, n;
+    uint32_t bits;
+
+    if (len % 4 != 0) {
+        return -1;
+    }
+
+    pad = 0;
+
+    while (pad < 2 && pad < len && s[len - 1 - pad] == '=') {
+        pad++;
+    }
+
+    if (len / 4 * 3 - pad > size) {
+        return -1;
+    }
+
+    n = 0;
+
+    for (i = 0; i < len; i += 4) {
+        bits = 0;
+
+        for (j = i; j < i + 4; j++) {
+            digit = j >= len - pad ? 0 : sandbox_base64_digit(s[j]);
+            if (digit == -1) {
+                return -1;
+            }
+            bits = bits << 6 | (uint32_t) digit;
+        }
+
+        for (j = 0; j < 3 && n < len / 4 * 3 - pad; j++) {
+            out[n++] = (uint8_t) (bits >> (16 - 8 * j));
+        }
+    }
+
+    /* the bits that padding leaves over are 0 in the one true spelling */
+    if (pad && (sandbox_base64_digit(s[len - pad - 1]) & (pad == 1 ? 3 : 15))) {
+        return -1;
+    }
+
+    return (int64_t) n;
+}

@@ -1,0 +1,76 @@
+/* UTF-8; see the header. */
+
+#include "sandbox_utf8.h"
+
+
+size_t
+sandbox_utf8_len(const uint8_t *s, size_t n)
+{
+    size_t i, len;
+    uint8_t low, high;
+
+    if (s[0] < 0x80) {
+        return 1;
+    }
+
+    low = 0x80;
+    high = 0xbf;
+
+    if (s[0] >= 0xc2 && s[0] <= 0xdf) {
+        len = 2;
+
+    } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
+        len = 3;
+        low = s[0] == 0xe0 ? 0xa0 : low;
+        high = s[0] == 0xed ? 0x9f : high;
+
+    } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+        len = 4;
+        low = s[0] == 0xf0 ? 0x90 : low;
+        high = s[0] == 0xf4 ? 0x8f : high;
+
+    } else {
+        return 0;
+    }
+
+    if (n < len || s[1] < low || s[1] > high) {
+        return 0;
+    }
+
+    for (i = 2; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+
+    return len;
+}
+
+
+size_t
+sandbox_utf8_encode(char out[4], uint32_t code)
+{
+    if (code < 0x80) {
+        out[0] = (char) code;
+        return 1;
+    }
+
+    if (code < 0x800) {
+        out[0] = (char) (0xc0 | code >> 6);
+        out[1] = (char) (0x80 | (code & 0x3f));
+        return 2;
+    }
+
+    if (code < 0x10000) {
+        out[0] = (char) (0xe0 | code >> 12);
+        out[1] = (char) (0x80 | (code >> 6 & 0x3f));
+        out[2] = (char) (0x80 | (code & 0x3f));
+        return 3;
+    }
+
+    out[0] = (char) (0xf0 | code >> 18);
+    out[1] = (char) (0x80 | (code >> 12 & 0x3f));
+    out[2] = (char) (0x80 | (code >> 6 & 0x3f));
+    out[3] = (char) (0x80 | (code & 0x3f));
+    return 4;
+}
