@@ -365,6 +365,10 @@ ngx_http_sandbox_flight_landed(void *data, ngx_int_t rc,
 
     } else if (rc == NGX_ERROR) {
         rc = ngx_http_sandbox_traffic_fallback(flight->id, &last);
+
+    } else if (ngx_http_sandbox_traffic_fallback(flight->id, &last) == NGX_OK) {
+        /* its event was missed: it must not be fallen back on */
+        ngx_http_sandbox_routes_forget(mcf, flight->id);
     }
 
     /* out of the table first: a request that goes on may ask again */

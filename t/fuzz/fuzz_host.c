@@ -1,0 +1,42 @@
+/*
+ * libFuzzer target: any bytes as a Host header.  The first byte says how much
+ * of the rest is the domain.
+ */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sandbox_host.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t domain_len;
+    const char *text;
+    sandbox_host_t host;
+
+    if (size == 0) {
+        return 0;
+    }
+
+    text = (const char *) data + 1;
+    size--;
+    domain_len = data[0] < size ? data[0] : size;
+
+    if (sandbox_host_parse(&host, text, domain_len, text + domain_len,
+                           size - domain_len) == 0)
+    {
+        if (host.port < 1 || host.port > 65535 ||
+            strlen(host.id) != SANDBOX_ID_LEN ||
+            strncmp(host.id, "sb_", 3) != 0)
+        {
+            abort();
+        }
+    }
+
+    return 0;
+}
