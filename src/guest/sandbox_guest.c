@@ -453,9 +453,14 @@ sandbox_guest_bootstrap(const sandbox_guest_channel_t *ch,
     }
 
     status = guest_sync(&t);
-    if (status != SANDBOX_GUEST_OK) {
-        return status;
+    if (status == SANDBOX_GUEST_OK) {
+        status = guest_configure(&t, conf);
     }
 
-    return guest_configure(&t, conf);
+    /* A first question in vain may have left its sentence. */
+    if (status == SANDBOX_GUEST_OK && size > 0) {
+        message[0] = '\0';
+    }
+
+    return status;
 }

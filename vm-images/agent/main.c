@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/reboot.h>
@@ -118,6 +119,10 @@ main(void)
         agent_log("this program is the first process of a sandbox's machine");
         return 1;
     }
+
+    /* What a large answer took goes back at once: the guest is small. */
+    mallopt(M_MMAP_THRESHOLD, 131072);
+    mallopt(M_TRIM_THRESHOLD, 131072);
 
     reboot(RB_DISABLE_CAD); /* the keys send a signal instead */
     agent_boot();
