@@ -327,13 +327,38 @@ ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
 }
 
 
+/* Under the mutex; see the head of the file for the order of writes. */
+static void
+ngx_http_sandbox_routes_put(ngx_http_sandbox_place_t *place,
+                            const ngx_http_sandbox_entry_t *entry)
+{
+    ngx_uint_t way;
+    ngx_http_sandbox_tags_t *tags;
+
+    tags = &place->bucket->head.tags;
+    way = ngx_http_sandbox_routes_find(place);
+
+    if (way == NGX_HTTP_SANDBOX_WAYS) {
+        way = ngx_http_sandbox_routes_victim(place->bucket, entry->epoch);
+    }
+
+    tags->tags[way] = 0;
+    ngx_memory_barrier();
+
+    place->bucket->ways[way].entry = *entry;
+    tags->used |= (u_char) (1 << way);
+
+    ngx_memory_barrier();
+    tags->tags[way] = place->tag;
+}
+
+
 ngx_int_t
 ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
                               const ngx_http_sandbox_route_t *route,
                               ngx_uint_t epoch)
 {
-    ngx_uint_t way;
-    ngx_http_sandbox_tags_t *tags;
+    ngx_uint_t current;
     ngx_http_sandbox_place_t place;
     ngx_http_sandbox_entry_t entry;
     ngx_http_sandbox_routes_t *routes;
@@ -352,30 +377,17 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     entry.state = (u_char) route->state;
     entry.public_traffic = route->public_traffic;
 
-    tags = &place.bucket->head.tags;
-
     ngx_shmtx_lock(&routes->shpool->mutex);
 
-    if (routes->table->epoch + tags->generation != epoch) {
+    current = routes->table->epoch + place.bucket->head.tags.generation;
+
+    if (current != epoch) {
         ngx_shmtx_unlock(&routes->shpool->mutex);
         return NGX_DECLINED;
     }
 
     entry.epoch = routes->table->epoch;
-    way = ngx_http_sandbox_routes_find(&place);
-
-    if (way == NGX_HTTP_SANDBOX_WAYS) {
-        way = ngx_http_sandbox_routes_victim(place.bucket, entry.epoch);
-    }
-
-    tags->tags[way] = 0;
-    ngx_memory_barrier();
-
-    place.bucket->ways[way].entry = entry;
-    tags->used |= 1 << way;
-
-    ngx_memory_barrier();
-    tags->tags[way] = place.tag;
+    ngx_http_sandbox_routes_put(&place, &entry);
 
     ngx_shmtx_unlock(&routes->shpool->mutex);
 
