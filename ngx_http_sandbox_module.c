@@ -16,8 +16,8 @@
 static void *ngx_http_sandbox_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_sandbox_create_loc_conf(ngx_conf_t *cf);
-static char *ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent,
-                                             void *child);
+static char *
+ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t ngx_http_sandbox_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sandbox_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sandbox_init_process(ngx_cycle_t *cycle);
@@ -36,8 +36,7 @@ static ngx_conf_num_bounds_t ngx_http_sandbox_one_second = {
 };
 
 #define NGX_HTTP_SANDBOX_MAIN(member)                                          \
-    NGX_HTTP_MAIN_CONF_OFFSET,                                                 \
-        offsetof(ngx_http_sandbox_main_conf_t, member)
+    NGX_HTTP_MAIN_CONF_OFFSET, offsetof(ngx_http_sandbox_main_conf_t, member)
 #define NGX_HTTP_SANDBOX_LOC(member)                                           \
     NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_sandbox_loc_conf_t, member)
 
@@ -328,15 +327,14 @@ ngx_http_sandbox_preconfiguration(ngx_conf_t *cf)
 
 
 static ngx_int_t
-ngx_http_sandbox_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
-                             ngx_http_handler_pt handler)
+ngx_http_sandbox_add_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
 {
     ngx_http_handler_pt *h;
     ngx_http_core_main_conf_t *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    h = ngx_array_push(&cmcf->phases[phase].handlers);
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -363,21 +361,13 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
     }
 
     /*
-     * The API answers before the content phase, so that access rules of the
-     * location hold and proxy_pass stays its content handler: requests for
-     * the agent in a guest fall through to it.
+     * Before the content phase, so that access rules of the location hold and
+     * proxy_pass stays its content handler.
      */
 
-    if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
-                                     ngx_http_sandbox_api_handler)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_ACCESS_PHASE,
-                                     ngx_http_sandbox_traffic_handler)
-        != NGX_OK)
+    if (ngx_http_sandbox_add_handler(cf, ngx_http_sandbox_api_handler) != NGX_OK
+        || ngx_http_sandbox_add_handler(cf, ngx_http_sandbox_traffic_handler)
+               != NGX_OK)
     {
         return NGX_ERROR;
     }

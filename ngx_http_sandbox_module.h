@@ -23,7 +23,7 @@ typedef struct ngx_http_sandbox_routes_s ngx_http_sandbox_routes_t;
 
 /* http {} level: one node. */
 typedef struct {
-    ngx_str_t node; /* this host's name in Redis keys */
+    ngx_str_t node;   /* this host's name in Redis keys */
     ngx_str_t domain; /* sandboxes are {port}-{id}.{domain} */
     ngx_str_t prefix; /* of every Redis key and channel */
 

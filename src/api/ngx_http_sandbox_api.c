@@ -17,8 +17,8 @@
 
 typedef struct {
     ngx_uint_t methods;
-    ngx_str_t path; /* below /v1/; "{id}" stands for one segment */
-    unsigned json : 1; /* has a JSON body */
+    ngx_str_t path;     /* below /v1/; "{id}" stands for one segment */
+    unsigned json : 1;  /* has a JSON body */
     unsigned agent : 1; /* body and answer belong to the agent */
     void (*handler)(ngx_http_request_t *r);
 } ngx_http_sandbox_api_route_t;
@@ -63,7 +63,6 @@ ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
     qlast = q + path->len;
 
     while (p < plast) {
-
         if (*p == '{') {
             id->data = q;
             while (q < qlast && *q != '/') {
@@ -136,7 +135,6 @@ ngx_http_sandbox_api_route(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
         path.len = r->uri.len - (sizeof("/v1/") - 1);
 
         for (i = 0; i < n; i++) {
-
             ngx_str_null(&id);
 
             if (!ngx_http_sandbox_api_match(
@@ -171,7 +169,6 @@ static void
 ngx_http_sandbox_api_authenticated(ngx_http_request_t *r, ngx_int_t rc)
 {
     switch (rc) {
-
     case NGX_OK:
         ngx_http_sandbox_api_proceed(r);
         return;
@@ -275,8 +272,7 @@ ngx_http_sandbox_api_body_read(ngx_http_request_t *r)
 
     size = 0;
 
-    for (cl = r->request_body ? r->request_body->bufs : NULL; cl;
-         cl = cl->next)
+    for (cl = r->request_body ? r->request_body->bufs : NULL; cl; cl = cl->next)
     {
         size += ngx_buf_size(cl->buf);
     }
@@ -328,8 +324,8 @@ ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
 
     rc = ngx_http_read_client_request_body(r, ngx_http_sandbox_api_body_read);
 
-    ngx_http_finalize_request(r, rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc
-                                                                 : NGX_DONE);
+    ngx_http_finalize_request(r,
+                              rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE);
 }
 
 

@@ -33,7 +33,6 @@ ngx_http_sandbox_agent_credentials(ngx_http_request_t *r, const char *token)
     h = part->elts;
 
     for (i = 0; /* void */; i++) {
-
         if (i >= part->nelts) {
             if (part->next == NULL) {
                 break;

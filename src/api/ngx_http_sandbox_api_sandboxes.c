@@ -93,7 +93,6 @@ ngx_http_sandbox_idem_key(ngx_http_request_t *r, ngx_str_t *key)
     h = part->elts;
 
     for (n = 0; /* void */; n++) {
-
         if (n >= part->nelts) {
             if (part->next == NULL) {
                 break;
@@ -189,8 +188,7 @@ ngx_http_sandbox_create_done(void *data, ngx_http_sandbox_op_t *op)
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
 
     } else {
-        ngx_http_sandbox_api_answer(r, op->status, op->answer,
-                                    op->answer_len);
+        ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
     }
 
     ngx_http_run_posted_requests(c);
@@ -204,12 +202,11 @@ ngx_http_sandbox_create_refuse(ngx_http_request_t *r,
                                const sandbox_create_error_t *err)
 {
     switch (status) {
-
     case SANDBOX_CREATE_INVALID_JSON:
-        ngx_http_sandbox_api_fail_field(
-            r, &ngx_http_sandbox_invalid_json,
-            "The body is not a valid JSON object.",
-            err->field[0] ? err->field : "body", err->reason);
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_json,
+                                        "The body is not a valid JSON object.",
+                                        err->field[0] ? err->field : "body",
+                                        err->reason);
         return;
 
     case SANDBOX_CREATE_INVALID:
@@ -341,8 +338,7 @@ ngx_http_sandbox_api_delete(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data,
-                         ctx->sandbox.len)
+    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
         != 0)
     {
         ngx_http_sandbox_no_sandbox(r);
@@ -527,10 +523,9 @@ ngx_http_sandbox_api_list(ngx_http_request_t *r)
     ngx_http_sandbox_arg_len(&a, records.name.data, records.name.len);
     ngx_http_sandbox_record_fields(&a);
 
-    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
-                                    ngx_http_sandbox_list_done, wait,
-                                    &ngx_http_sandbox_lua_list, 1, a.n,
-                                    a.values)
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_list_done, wait,
+            &ngx_http_sandbox_lua_list, 1, a.n, a.values)
         != NGX_OK)
     {
         ngx_http_sandbox_no_store(r);

@@ -161,8 +161,8 @@ ngx_http_sandbox_auth_lookup(ngx_http_request_t *r,
 
     ngx_str_set(&argv[0], "HGET");
     argv[1].data = key;
-    argv[1].len
-        = ngx_snprintf(key, sizeof(key), "%Vkey:%s", &mcf->prefix, hex) - key;
+    argv[1].len =
+        ngx_snprintf(key, sizeof(key), "%Vkey:%s", &mcf->prefix, hex) - key;
     ngx_str_set(&argv[2], "tenant");
 
     if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
@@ -199,8 +199,7 @@ ngx_http_sandbox_authenticate(ngx_http_request_t *r,
 
     slot = ngx_http_sandbox_auth_slot(digest);
 
-    if (slot->len
-        && (ngx_msec_int_t) (slot->expires - ngx_current_msec) > 0
+    if (slot->len && (ngx_msec_int_t) (slot->expires - ngx_current_msec) > 0
         && sandbox_equal_const_time(slot->digest, digest, SANDBOX_SHA256_LEN))
     {
         return ngx_http_sandbox_auth_tenant(r, slot->tenant, slot->len);

@@ -12,8 +12,9 @@
 #include "sandbox_text.h"
 
 #define NGX_HTTP_SANDBOX_ERROR(name, status, retry)                            \
-    const ngx_http_sandbox_error_t ngx_http_sandbox_##name                     \
-        = { status, ngx_string(#name), retry }
+    const ngx_http_sandbox_error_t ngx_http_sandbox_##name = {                 \
+        status, ngx_string(#name), retry                                       \
+    }
 
 NGX_HTTP_SANDBOX_ERROR(invalid_request, 400, 0);
 NGX_HTTP_SANDBOX_ERROR(invalid_json, 400, 0);
@@ -239,7 +240,13 @@ static ngx_int_t
 ngx_http_sandbox_replace_page(ngx_http_request_t *r,
                               ngx_http_sandbox_ctx_t *ctx)
 {
-    if (ctx->error == NULL || ctx->error->status != r->err_status) {
+    ngx_uint_t peer;
+
+    /* a connect that timed out is a 504 to nginx; the peer knows better */
+    peer = ctx->error == &ngx_http_sandbox_sandbox_unreachable
+           && r->err_status == NGX_HTTP_GATEWAY_TIME_OUT;
+
+    if (ctx->error == NULL || (ctx->error->status != r->err_status && !peer)) {
         ngx_http_sandbox_error_by_status(r, ctx);
     }
 
@@ -292,8 +299,7 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
     }
 
     if (ngx_http_sandbox_add_header(r, "X-Request-Id", &ctx->request_id)
-        != NGX_OK)
-    {
+        != NGX_OK) {
         return NGX_ERROR;
     }
 

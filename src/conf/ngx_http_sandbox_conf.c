@@ -173,10 +173,8 @@ ngx_http_sandbox_network(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     for (i = 1; i < cf->args->nelts; i++) {
-
         if (ngx_http_sandbox_param(&args[i], "bridge", &value)
-            && value.len < IFNAMSIZ)
-        {
+            && value.len < IFNAMSIZ) {
             mcf->hypervisor.bridge = (char *) value.data;
             continue;
         }
@@ -222,7 +220,6 @@ ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     args = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
-
         if (ngx_http_sandbox_param(&args[i], "quick", &value)) {
             mcf->quick = ngx_thread_pool_add(cf, &value);
             continue;
@@ -266,7 +263,6 @@ ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     args = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
-
         if (ngx_http_sandbox_param(&args[i], "timeout", &value)) {
             n = ngx_parse_time(&value, 0);
             if (n <= 0) {
@@ -301,7 +297,7 @@ ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 /* The directives without which no location of ours can work. */
 static ngx_int_t
 ngx_http_sandbox_conf_required(ngx_conf_t *cf,
-                                ngx_http_sandbox_main_conf_t *mcf)
+                               ngx_http_sandbox_main_conf_t *mcf)
 {
     ngx_uint_t i;
     struct {

@@ -10,15 +10,15 @@
 
 char *ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_network(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd,
-                                    void *conf);
+char *
+ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
  * Refuses a configuration that lacks what sandbox_api and sandbox_traffic
  * need, and loads the templates.  From postconfiguration.
  */
-ngx_int_t ngx_http_sandbox_conf_check(ngx_conf_t *cf,
-                                      ngx_http_sandbox_main_conf_t *mcf);
+ngx_int_t
+ngx_http_sandbox_conf_check(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf);
 
 #endif

@@ -27,8 +27,8 @@ ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle)
     ev->log = cycle->log;
     ev->cancelable = 1;
 
-    ngx_add_timer(ev, (ngx_msec_t) ngx_random()
-                          % NGX_HTTP_SANDBOX_AGENDA_INTERVAL);
+    ngx_add_timer(ev,
+                  (ngx_msec_t) ngx_random() % NGX_HTTP_SANDBOX_AGENDA_INTERVAL);
 
     return NGX_OK;
 }

@@ -100,12 +100,10 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg(&a, fingerprint);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
-    ngx_http_sandbox_arg_int(&a,
-                             (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
 
     if (sandbox_sha256(sha, c->traffic_token, ngx_strlen(c->traffic_token))
-        != 0)
-    {
+        != 0) {
         return NGX_ERROR;
     }
 
@@ -144,8 +142,8 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c,
     }
 
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
-                                       c, &ngx_http_sandbox_lua_reserve, 3,
-                                       a.n, a.values);
+                                       c, &ngx_http_sandbox_lua_reserve, 3, a.n,
+                                       a.values);
 }
 
 
@@ -244,8 +242,8 @@ ngx_http_sandbox_create_taken(ngx_http_sandbox_create_op_t *c,
     }
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "sandbox %s: reserve: %s", c->op.id, reply->str);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "sandbox %s: reserve: %s",
+                      c->op.id, reply->str);
     }
 
     ngx_http_sandbox_create_no_redis(c);
@@ -291,10 +289,9 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
     ngx_http_sandbox_arg_int(&a, (int64_t) hosts - 3);
     ngx_http_sandbox_arg_int(&a, mcf->max_sandboxes);
 
-    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
-                                    ngx_http_sandbox_create_admitted, c,
-                                    &ngx_http_sandbox_lua_admit, 4, a.n,
-                                    a.values)
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_admitted, c,
+            &ngx_http_sandbox_lua_admit, 4, a.n, a.values)
         != NGX_OK)
     {
         ngx_http_sandbox_create_no_redis(c);
@@ -408,7 +405,6 @@ static void
 ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
 {
     switch (c->boot.result.status) {
-
     case SANDBOX_HV_UNAVAILABLE:
         c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
         c->op.message = "The hypervisor does not answer.";
@@ -511,10 +507,9 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     c->committing = sandbox_time_monotonic_ms();
     c->timeout_at = started_at + c->spec.timeout_ms;
 
-    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
-                                       ngx_http_sandbox_create_committed, c,
-                                       &ngx_http_sandbox_lua_commit, 2, a.n,
-                                       a.values);
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_committed, c,
+        &ngx_http_sandbox_lua_commit, 2, a.n, a.values);
 }
 
 
@@ -659,10 +654,9 @@ ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, c->op.fence);
     ngx_http_sandbox_arg(&a, c->op.id);
 
-    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
-                                    ngx_http_sandbox_create_abandoned, c,
-                                    &ngx_http_sandbox_lua_abandon, 3, a.n,
-                                    a.values)
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_abandoned, c,
+            &ngx_http_sandbox_lua_abandon, 3, a.n, a.values)
         != NGX_OK)
     {
         ngx_http_sandbox_op_finish(&c->op);

@@ -62,21 +62,18 @@ ngx_http_sandbox_op_destroy(const char *id, const char *tenant,
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, id);
     ngx_http_sandbox_key_events(&events);
-    ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(id),
-                               "tenant");
+    ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(id), "tenant");
     ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
     ngx_http_sandbox_arg(&a, d->op.id);
     ngx_http_sandbox_arg(&a, d->tenant);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
-    ngx_http_sandbox_arg_int(&a,
-                             (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
     ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
     ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
 
-    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
-                                    ngx_http_sandbox_destroy_claimed, d,
-                                    &ngx_http_sandbox_lua_claim, 1, a.n,
-                                    a.values)
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_claimed, d,
+            &ngx_http_sandbox_lua_claim, 1, a.n, a.values)
         != NGX_OK)
     {
         ngx_free(d);
@@ -124,11 +121,10 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     if (ngx_strcmp(outcome, "claimed") == 0) {
         d->recorded = 1;
         d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
-        d->was_creating
-            = !due
-              && ngx_strcmp(ngx_http_sandbox_reply_string(reply, 2),
-                            "creating")
-                     == 0;
+        d->was_creating =
+            !due
+            && ngx_strcmp(ngx_http_sandbox_reply_string(reply, 2), "creating")
+                   == 0;
         ngx_http_sandbox_destroy_start(d);
         return;
     }
@@ -207,10 +203,9 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     ngx_http_sandbox_arg(&a, d->op.id);
     ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
 
-    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
-                                    ngx_http_sandbox_destroy_buried, d,
-                                    &ngx_http_sandbox_lua_bury, 1, a.n,
-                                    a.values)
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_buried, d,
+            &ngx_http_sandbox_lua_bury, 1, a.n, a.values)
         != NGX_OK)
     {
         ngx_http_sandbox_op_finish(&d->op);
@@ -224,7 +219,6 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
     ngx_http_sandbox_destroy_op_t *d = data;
 
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
-
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "sandbox %s: destroyed in %L ms", d->op.id,
                       sandbox_time_monotonic_ms() - d->op.started);

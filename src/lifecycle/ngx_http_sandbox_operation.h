@@ -91,10 +91,10 @@ void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op);
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
 
 /* Runs work in a thread of pool, then then(op) on the event loop. */
-ngx_int_t ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op,
-                                   ngx_thread_pool_t *pool,
-                                   void (*work)(void *op, ngx_log_t *log),
-                                   void (*then)(ngx_event_t *ev));
+ngx_int_t
+ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
+                         void (*work)(void *op, ngx_log_t *log),
+                         void (*then)(ngx_event_t *ev));
 
 /* release.lua for id; nobody waits for it. */
 void ngx_http_sandbox_op_release(const char *id);

@@ -55,8 +55,8 @@ sandbox_boot_guest(sandbox_boot_t *boot, sandbox_channel_t *channel)
     char *p;
     sandbox_guest_config_t conf;
     sandbox_guest_status_t status;
-    sandbox_guest_channel_t ch
-        = { channel, sandbox_channel_write, sandbox_channel_read };
+    sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
+                                   sandbox_channel_read };
 
     sandbox_net_mac(mac, boot->address);
     sandbox_net_ipv4(ip, boot->address);
@@ -111,8 +111,7 @@ sandbox_boot(sandbox_boot_t *boot)
     now = sandbox_time_monotonic_ms();
 
     if (sandbox_channel_open(&channel, boot->id, &boot->result)
-        != SANDBOX_HV_OK)
-    {
+        != SANDBOX_HV_OK) {
         return;
     }
 

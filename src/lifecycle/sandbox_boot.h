@@ -21,7 +21,7 @@ typedef struct {
     int64_t disk_mb;
     uint32_t address; /* IPv4, host order */
     uint32_t gateway;
-    unsigned prefix; /* bits of the subnet */
+    unsigned prefix;        /* bits of the subnet */
     const char *const *dns; /* NULL-terminated, or NULL */
     const char *agent_token;
     const char *envs; /* JSON object text, or NULL */

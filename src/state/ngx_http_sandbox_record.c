@@ -22,14 +22,14 @@ static const struct {
 
 /* Order matters: ngx_http_sandbox_record_values() reads by index. */
 static const char *ngx_http_sandbox_fields[] = {
-    "tenant",     "state",      "template",  "vcpus",     "memory_mb",
-    "disk_mb",    "created_at", "started_at", "timeout_ms", "timeout_at",
-    "metadata",   "cwd",        "address",   "execution", "agent_token",
+    "tenant",   "state",      "template",   "vcpus",      "memory_mb",
+    "disk_mb",  "created_at", "started_at", "timeout_ms", "timeout_at",
+    "metadata", "cwd",        "address",    "execution",  "agent_token",
 };
 
-static const char *ngx_http_sandbox_route_fields[] = {
-    "state", "address", "execution", "public_traffic"
-};
+static const char *ngx_http_sandbox_route_fields[] = { "state", "address",
+                                                       "execution",
+                                                       "public_traffic" };
 
 #define NGX_HTTP_SANDBOX_NFIELDS                                               \
     (sizeof(ngx_http_sandbox_fields) / sizeof(ngx_http_sandbox_fields[0]))
@@ -54,10 +54,10 @@ ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
                            const char *kind)
 {
     key->name.data = key->buf;
-    key->name.len
-        = ngx_snprintf(key->buf, sizeof(key->buf), "%V{%*s}:%s:",
-                       &ngx_http_sandbox_worker.conf->prefix,
-                       (size_t) SANDBOX_SHARD_LEN, shard, kind)
+    key->name.len =
+        ngx_snprintf(key->buf, sizeof(key->buf),
+                     "%V{%*s}:%s:", &ngx_http_sandbox_worker.conf->prefix,
+                     (size_t) SANDBOX_SHARD_LEN, shard, kind)
         - key->buf;
 }
 
@@ -326,8 +326,7 @@ ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
                                  const ngx_http_sandbox_record_t *record)
 {
     ngx_memzero(route, sizeof(ngx_http_sandbox_route_t));
-    ngx_cpystrn((u_char *) route->id, (u_char *) record->id,
-                sizeof(route->id));
+    ngx_cpystrn((u_char *) route->id, (u_char *) record->id, sizeof(route->id));
     route->state = record->state;
     route->address = htonl(record->address);
     route->execution = record->execution;

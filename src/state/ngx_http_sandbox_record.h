@@ -39,8 +39,8 @@ void ngx_http_sandbox_key_record(ngx_http_sandbox_key_t *key, const char *id);
 /* The record key less the id, or the index key less the tenant. */
 void ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
                                 const char *kind);
-void ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key,
-                                 const char *tenant);
+void
+ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key, const char *tenant);
 void ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
                                const char *route, const uint8_t *digest);
 /* "agenda", "addresses", "guests" or "cursor" of this node. */
@@ -104,8 +104,8 @@ ngx_int_t ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get);
 
 /* The fields list.lua is to give, and reading one of its rows. */
 void ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args);
-ngx_int_t ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record,
-                                      redisReply *row);
+ngx_int_t
+ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row);
 
 /* What a route needs: few fields, fixed size, no allocation. */
 typedef struct {
@@ -123,9 +123,9 @@ typedef struct {
  */
 typedef void (*ngx_http_sandbox_route_pt)(void *data, ngx_int_t rc,
                                           ngx_http_sandbox_route_t *route);
-ngx_int_t ngx_http_sandbox_record_route(const char *id,
-                                        ngx_http_sandbox_route_pt handler,
-                                        void *data);
+ngx_int_t
+ngx_http_sandbox_record_route(const char *id, ngx_http_sandbox_route_pt handler,
+                              void *data);
 
 void ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
                                       const ngx_http_sandbox_record_t *record);

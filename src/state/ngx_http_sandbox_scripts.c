@@ -10,8 +10,9 @@
 #include <ngx_sha1.h>
 
 #define NGX_HTTP_SANDBOX_LUA(name)                                             \
-    ngx_http_sandbox_script_t ngx_http_sandbox_lua_##name                      \
-        = { #name, sandbox_lua_##name, sizeof(sandbox_lua_##name), "" }
+    ngx_http_sandbox_script_t ngx_http_sandbox_lua_##name = {                  \
+        #name, sandbox_lua_##name, sizeof(sandbox_lua_##name), ""              \
+    }
 
 NGX_HTTP_SANDBOX_LUA(abandon);
 NGX_HTTP_SANDBOX_LUA(admit);
