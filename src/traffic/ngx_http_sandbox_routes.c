@@ -63,12 +63,11 @@ typedef struct {
     uint32_t tag;
 } ngx_http_sandbox_place_t;
 
-typedef char
-    ngx_http_sandbox_bucket_size_check[sizeof(ngx_http_sandbox_bucket_t) ==
-                                               (1 + NGX_HTTP_SANDBOX_WAYS) *
-                                                   NGX_HTTP_SANDBOX_CACHE_LINE
-                                           ? 1
-                                           : -1];
+typedef char ngx_http_sandbox_bucket_size_check
+    [sizeof(ngx_http_sandbox_bucket_t)
+             == (1 + NGX_HTTP_SANDBOX_WAYS) * NGX_HTTP_SANDBOX_CACHE_LINE
+         ? 1
+         : -1];
 
 
 static ngx_int_t
@@ -275,9 +274,9 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
 
     ngx_shmtx_unlock(&routes->shpool->mutex);
 
-    if (entry.epoch != epoch ||
-        (ngx_msec_int_t) (entry.expires - ngx_current_msec) <= 0 ||
-        ngx_memcmp(entry.id, id, sizeof(entry.id)) != 0)
+    if (entry.epoch != epoch
+        || (ngx_msec_int_t) (entry.expires - ngx_current_msec) <= 0
+        || ngx_memcmp(entry.id, id, sizeof(entry.id)) != 0)
     {
         return NGX_DECLINED;
     }
@@ -307,8 +306,8 @@ ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
     for (i = 0; i < NGX_HTTP_SANDBOX_WAYS; i++) {
         entry = &bucket->ways[i].entry;
 
-        if (tags->tags[i] == 0 || entry->epoch != epoch ||
-            (ngx_msec_int_t) (entry->expires - ngx_current_msec) <= 0)
+        if (tags->tags[i] == 0 || entry->epoch != epoch
+            || (ngx_msec_int_t) (entry->expires - ngx_current_msec) <= 0)
         {
             return i;
         }

@@ -1,6 +1,6 @@
 /*
- * Public traffic in the access phase: from the Host header to ctx->peer, or to
- * an error.  Knows neither Redis nor how the cache is laid out.
+ * Public traffic in the precontent phase: from the Host header to ctx->peer, or
+ * to an error.  Knows neither Redis nor how the cache is laid out.
  *
  * A request whose route is not cached waits for a flight, one read of Redis
  * for all requests of this worker that ask for the same id.  A request joins
@@ -48,26 +48,11 @@ static ngx_queue_t ngx_http_sandbox_flights[NGX_HTTP_SANDBOX_FLIGHT_SLOTS];
 static ngx_uint_t ngx_http_sandbox_nflights;
 
 
-/*
- * Answers with an error.  Not by return value: under "satisfy any" nginx
- * would take a returned 403 for a vote that another module can outvote.
- */
-static ngx_int_t
-ngx_http_sandbox_traffic_refuse(ngx_http_request_t *r,
-                                const ngx_http_sandbox_error_t *error,
-                                const char *message)
-{
-    ngx_http_finalize_request(r, ngx_http_sandbox_error(r, error, message));
-
-    return NGX_DONE;
-}
-
-
 static ngx_int_t
 ngx_http_sandbox_traffic_unknown(ngx_http_request_t *r)
 {
-    return ngx_http_sandbox_traffic_refuse(
-        r, &ngx_http_sandbox_sandbox_not_found, "There is no such sandbox.");
+    return ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_not_found,
+                                  "There is no such sandbox.");
 }
 
 
@@ -90,8 +75,9 @@ ngx_http_sandbox_traffic_strip(ngx_http_request_t *r)
         header = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (header[i].key.len != token.len ||
-                ngx_memcmp(header[i].lowcase_key, token.data, token.len) != 0)
+            if (header[i].key.len != token.len
+                || ngx_memcmp(header[i].lowcase_key, token.data, token.len)
+                       != 0)
             {
                 continue;
             }
@@ -111,7 +97,7 @@ ngx_http_sandbox_traffic_go(ngx_http_request_t *r,
                             ngx_uint_t port)
 {
     if (!route->public_traffic) {
-        return ngx_http_sandbox_traffic_refuse(
+        return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_traffic_token_required,
             "This sandbox does not allow public traffic.");
     }
@@ -126,14 +112,13 @@ ngx_http_sandbox_traffic_go(ngx_http_request_t *r,
 
     case NGX_HTTP_SANDBOX_CREATING:
     case NGX_HTTP_SANDBOX_PAUSED:
-        return ngx_http_sandbox_traffic_refuse(
+        return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_sandbox_changing,
             "The sandbox is not running at the moment.");
 
     case NGX_HTTP_SANDBOX_FAILED:
-        return ngx_http_sandbox_traffic_refuse(
-            r, &ngx_http_sandbox_sandbox_unreachable,
-            "The sandbox is in the state \"error\".");
+        return ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_unreachable,
+                                      "The sandbox is in the state \"error\".");
 
     case NGX_HTTP_SANDBOX_DESTROYING:
     case NGX_HTTP_SANDBOX_DESTROYED:
@@ -143,8 +128,6 @@ ngx_http_sandbox_traffic_go(ngx_http_request_t *r,
 
     ngx_http_sandbox_traffic_strip(r);
     ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx(r), route, port);
-
-    /* not NGX_OK, which would satisfy the access rules of the location */
 
     return NGX_DECLINED;
 }
@@ -163,12 +146,12 @@ ngx_http_sandbox_traffic_outcome(ngx_http_request_t *r, ngx_int_t rc,
         return ngx_http_sandbox_traffic_unknown(r);
 
     case NGX_BUSY:
-        return ngx_http_sandbox_traffic_refuse(
+        return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_capacity_exceeded,
             "Too many sandboxes are being looked up.");
 
     default:
-        return ngx_http_sandbox_traffic_refuse(
+        return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_state_store_unavailable,
             "The state of the sandbox cannot be read at the moment.");
     }
@@ -294,7 +277,8 @@ ngx_http_sandbox_flight_take(const char *id, ngx_http_sandbox_flight_t **found)
     ngx_cpystrn((u_char *) flight->id, (u_char *) id, sizeof(flight->id));
 
     if (ngx_http_sandbox_record_route(id, ngx_http_sandbox_flight_landed,
-                                      flight) != NGX_OK)
+                                      flight)
+        != NGX_OK)
     {
         ngx_free(flight);
         return NGX_ERROR;
@@ -314,7 +298,8 @@ ngx_http_sandbox_traffic_fallback(const char *id,
                                   ngx_http_sandbox_route_t *route)
 {
     return ngx_http_sandbox_routes_lookup(ngx_http_sandbox_worker.conf, id,
-                                          route) == NGX_OK
+                                          route)
+                   == NGX_OK
                ? NGX_OK
                : NGX_ERROR;
 }
@@ -331,8 +316,9 @@ ngx_http_sandbox_flight_again(ngx_http_sandbox_flight_t *flight)
     flight->epoch =
         ngx_http_sandbox_routes_epoch(ngx_http_sandbox_worker.conf, flight->id);
 
-    return ngx_http_sandbox_record_route(
-               flight->id, ngx_http_sandbox_flight_landed, flight) == NGX_OK;
+    return ngx_http_sandbox_record_route(flight->id,
+                                         ngx_http_sandbox_flight_landed, flight)
+           == NGX_OK;
 }
 
 
@@ -353,8 +339,9 @@ ngx_http_sandbox_flight_landed(void *data, ngx_int_t rc,
 
         /* states that soon change are not worth a place */
 
-        if (last.state == NGX_HTTP_SANDBOX_RUNNING &&
-            ngx_http_sandbox_routes_store(mcf, &last, flight->epoch) != NGX_OK)
+        if (last.state == NGX_HTTP_SANDBOX_RUNNING
+            && ngx_http_sandbox_routes_store(mcf, &last, flight->epoch)
+                   != NGX_OK)
         {
             if (ngx_http_sandbox_flight_again(flight)) {
                 return;
@@ -434,19 +421,20 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
 
     if (sandbox_host_parse(&host, (char *) mcf->domain.data, mcf->domain.len,
                            (char *) r->headers_in.server.data,
-                           r->headers_in.server.len) != 0)
+                           r->headers_in.server.len)
+        != 0)
     {
         return ngx_http_sandbox_traffic_unknown(r);
     }
 
     if (!sandbox_host_port_allowed(host.port)) {
-        return ngx_http_sandbox_traffic_refuse(
+        return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_port_not_allowed,
             "This port of a sandbox is never reachable from outside.");
     }
 
-    if (ngx_http_sandbox_routes_current() &&
-        ngx_http_sandbox_routes_lookup(mcf, host.id, &route) == NGX_OK)
+    if (ngx_http_sandbox_routes_current()
+        && ngx_http_sandbox_routes_lookup(mcf, host.id, &route) == NGX_OK)
     {
         return ngx_http_sandbox_traffic_go(r, &route, host.port);
     }

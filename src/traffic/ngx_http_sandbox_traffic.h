@@ -1,8 +1,8 @@
 /*
  * Public traffic: from a host name to a guest's address.  Event loop only.
  *
- * The access-phase handler of "sandbox_traffic on" locations fills ctx->peer
- * or answers an error; stock proxy_pass through an upstream {} with
+ * The precontent-phase handler of "sandbox_traffic on" locations fills
+ * ctx->peer or answers an error; stock proxy_pass through an upstream {} with
  * "sandbox_peer" does the rest.
  */
 
@@ -12,7 +12,7 @@
 #include "ngx_http_sandbox_module.h"
 #include "ngx_http_sandbox_record.h"
 
-/* Access-phase handler. */
+/* Precontent-phase handler. */
 ngx_int_t ngx_http_sandbox_traffic_handler(ngx_http_request_t *r);
 
 /* The directives "sandbox_zone name:size" and "sandbox_peer". */

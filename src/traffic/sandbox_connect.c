@@ -25,9 +25,9 @@ sandbox_connect_result(int fd)
     memset(&info, 0, sizeof(info));
     len = sizeof(info);
 
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-        len <
-            offsetof(struct tcp_info, tcpi_segs_in) + sizeof(info.tcpi_segs_in))
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0
+        || len < offsetof(struct tcp_info, tcpi_segs_in)
+                     + sizeof(info.tcpi_segs_in))
     {
         return SANDBOX_CONNECT_FAILED;
     }

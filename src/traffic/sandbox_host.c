@@ -54,8 +54,8 @@ sandbox_host_label(const char *domain, size_t domain_len, const char *text,
     }
 
     for (i = 0; i < domain_len; i++) {
-        if (sandbox_host_lower(text[label + 1 + i]) !=
-            sandbox_host_lower(domain[i])) {
+        if (sandbox_host_lower(text[label + 1 + i])
+            != sandbox_host_lower(domain[i])) {
             return 0;
         }
     }
@@ -130,6 +130,6 @@ sandbox_host_parse(sandbox_host_t *host, const char *domain, size_t domain_len,
 int
 sandbox_host_port_allowed(unsigned port)
 {
-    return port != 22 && (port < 5900 || port > 5999) &&
-           port != SANDBOX_AGENT_PORT;
+    return port != 22 && (port < 5900 || port > 5999)
+           && port != SANDBOX_AGENT_PORT;
 }
