@@ -1,0 +1,202 @@
+#!/usr/bin/perl
+#
+# scripts/host-network: what its rules let through and what not.  A host, two
+# guests and an outside, each a network namespace of this file, joined by
+# veth pairs as guests are by taps.
+
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+
+my $script = dirname(dirname(abs_path(__FILE__))) . '/scripts/host-network';
+my %space;                              # name => process that holds it
+
+$> == 0 or plan(skip_all => 'needs root, for namespaces');
+
+# This process is the host.
+if (!$ENV{HOST_NETWORK_INSIDE}) {
+    $ENV{HOST_NETWORK_INSIDE} = 1;
+    exec('unshare', '--net', '--mount', '--propagation', 'private',
+         $^X, $0) or die "unshare: $!";
+}
+
+END {
+    my $status = $?;
+    kill 'KILL', values %space;
+    waitpid $_, 0 for values %space;
+    $? = $status;
+}
+
+
+sub command {
+    my ($text) = @_;
+
+    my $out = `$text 2>&1`;
+    return ($? >> 8, $out);
+}
+
+
+sub must {
+    my ($text) = @_;
+    my ($rc, $out) = command($text);
+
+    $rc == 0 or BAIL_OUT("$text: $out");
+    return $out;
+}
+
+
+sub make_space {
+    my ($name) = @_;
+    my $ours = readlink '/proc/self/ns/net';
+    my $pid = fork() // die "fork: $!";
+
+    if ($pid == 0) {
+        exec('unshare', '--net', 'sleep', '600') or POSIX::_exit(127);
+    }
+
+    $space{$name} = $pid;
+    for (1 .. 500) {
+        last if (readlink("/proc/$pid/ns/net") // '') ne $ours;
+        select(undef, undef, undef, 0.01);
+    }
+    must("nsenter -t $pid -n ip link set dev lo up");
+}
+
+
+# Runs Perl code in a namespace; its exit code.
+sub inside {
+    my ($name, $code) = @_;
+    my @enter = $name eq 'host' ? () : ('nsenter', '-t', $space{$name}, '-n');
+
+    return system(@enter, $^X, '-MIO::Socket::INET', '-e', $code) >> 8;
+}
+
+
+# A connection from one to an address where another listens; the client's
+# address as the server sees it, or ''.
+sub connects {
+    my ($from, $to, $address, $options) = @_;
+
+    pipe(my $out, my $in) or die "pipe: $!";
+    my $pid = fork() // die "fork: $!";
+
+    if ($pid == 0) {
+        open(STDOUT, '>&', $in);
+        inside($to, '$| = 1; $s = IO::Socket::INET->new(LocalPort => 5555, '
+               . 'Listen => 1, ReuseAddr => 1) or exit 1; print "up\n"; '
+               . 'alarm 2; $c = $s->accept and print $c->peerhost, "\n"');
+        POSIX::_exit(0);
+    }
+
+    close $in;
+    <$out>;
+    inside($from, "exit !IO::Socket::INET->new(PeerAddr => '$address', "
+           . 'PeerPort => 5555, Timeout => 1, ' . ($options // '') . ')');
+    my $peer = <$out> // '';
+    waitpid $pid, 0;
+    chomp $peer;
+
+    return $peer;
+}
+
+
+sub pings {
+    my ($from, $address) = @_;
+
+    return inside($from, 'use Net::Ping; exit !Net::Ping->new("icmp", 1)'
+                  . "->ping('$address')") == 0;
+}
+
+
+# --- usage -----------------------------------------------------------------
+
+my %refused = (
+    'up --subnet 10.1.2.3/24' => 'has bits set behind its prefix',
+    'up --subnet 10.1.2.0/31' => 'between /8 and /30',
+    'up --subnet 10.1.2.300/24' => 'is no subnet',
+    'up --bridge sbx0123456789abc' => 'is no interface name',
+    'up down' => 'two commands',
+    'frob' => 'unknown argument',
+    '' => 'no command',
+    'up --subnet' => 'needs a value',
+);
+
+for my $args (sort keys %refused) {
+    my ($rc, $out) = command("$script $args");
+    is($rc, 2, "\"$args\" is refused");
+    like($out, qr/^host-network: .*\Q$refused{$args}\E.*\n\z/, 'in a sentence');
+}
+
+# --- up, status, down ------------------------------------------------------
+
+must('mount -t sysfs sysfs /sys');      # this namespace's interfaces
+must('ip link set dev lo up');
+
+is((command("$script status"))[0], 1, 'status before');
+must("$script up");
+is((command("$script status"))[0], 0, 'status after');
+
+my $before = must('ip -o address; nft list ruleset');
+must("$script up");
+is(must('ip -o address; nft list ruleset'), $before, 'up twice is up once');
+
+my ($rc, $out) = command("$script up --subnet 10.99.0.0/24");
+is($rc, 1, 'another subnet for the same bridge is refused');
+like($out, qr/has another address than 10\.99\.0\.1\/24/, 'in a sentence');
+
+# --- packets ---------------------------------------------------------------
+
+make_space($_) for qw(a b outside);
+
+for my $guest (['a', 2], ['b', 3]) {
+    my ($name, $n) = @$guest;
+
+    must("ip link add v$name type veth peer name eth0 netns $space{$name}");
+    must("ip link set dev v$name master sbx0 up");
+    must("bridge link set dev v$name isolated on");
+    must("nsenter -t $space{$name} -n sh -c 'ip address add 10.88.0.$n/16 "
+         . 'dev eth0; ip link set dev eth0 up; '
+         . "ip route add default via 10.88.0.1'");
+}
+
+must("ip link add vo type veth peer name eth0 netns $space{outside}");
+must('ip address add 192.0.2.1/24 dev vo; ip link set dev vo up');
+must("nsenter -t $space{outside} -n sh -c 'ip address add 192.0.2.2/24 "
+     . 'dev eth0; ip link set dev eth0 up; '
+     . "ip route add 10.88.0.0/16 via 192.0.2.1'");
+
+is(connects('host', 'a', '10.88.0.2'), '10.88.0.1', 'the host reaches a guest');
+is(connects('a', 'host', '10.88.0.1'), '', 'a guest reaches no port of the host');
+is(connects('a', 'host', '192.0.2.1'), '', 'by no address of it');
+ok(pings('a', '10.88.0.1'), 'it may ping the gateway');
+ok(!pings('a', '192.0.2.1'), 'but no other address of the host');
+is(connects('a', 'b', '10.88.0.3'), '', 'a guest does not reach another');
+is(connects('a', 'outside', '192.0.2.2'), '192.0.2.1',
+   'a guest goes out, masqueraded');
+is(connects('outside', 'a', '10.88.0.2'), '', 'and is not reached from there');
+
+must("nsenter -t $space{a} -n ip route add 10.88.0.3/32 via 10.88.0.1");
+is(connects('a', 'b', '10.88.0.3'), '', 'nor through the gateway');
+
+must("nsenter -t $space{a} -n ip address add 198.51.100.9/32 dev eth0");
+must('ip route add 198.51.100.9/32 dev sbx0');
+is(connects('a', 'outside', '192.0.2.2', "LocalAddr => '198.51.100.9'"), '',
+   'nor does it go out under another address');
+
+# --- down ------------------------------------------------------------------
+
+($rc, $out) = command("$script down");
+is($rc, 1, 'down is refused while guests are attached');
+like($out, qr/"sbx0" has 2 guests attached/, 'in a sentence');
+
+must('nft add table inet other');
+must("$script down --force");
+is(must('nft list tables'), "table inet other\n", 'down leaves other tables');
+is((command('ip link show dev sbx0'))[0], 1, 'and no bridge');
+must("$script down");
+
+done_testing();
