@@ -184,6 +184,8 @@ is(connects('a', 'b', '10.88.0.3'), '', 'nor through the gateway');
 
 must("nsenter -t $space{a} -n ip address add 198.51.100.9/32 dev eth0");
 must('ip route add 198.51.100.9/32 dev sbx0');
+must("nsenter -t $space{outside} -n ip route add 198.51.100.9/32 "
+     . 'via 192.0.2.1');
 is(connects('a', 'outside', '192.0.2.2', "LocalAddr => '198.51.100.9'"), '',
    'nor does it go out under another address');
 
