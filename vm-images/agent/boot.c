@@ -208,15 +208,15 @@ boot_move(void)
                       boot_kernel_mounts[i].path, strerror(errno));
         }
 
-        if (mount(boot_kernel_mounts[i].path, target, NULL, MS_MOVE, NULL) ==
-            -1) {
+        if (mount(boot_kernel_mounts[i].path, target, NULL, MS_MOVE, NULL)
+            == -1) {
             agent_die("%s could not be moved to the root file system: %s",
                       boot_kernel_mounts[i].path, strerror(errno));
         }
     }
 
-    if (chdir(NEW_ROOT) == -1 || mount(".", "/", NULL, MS_MOVE, NULL) == -1 ||
-        chroot(".") == -1 || chdir("/") == -1)
+    if (chdir(NEW_ROOT) == -1 || mount(".", "/", NULL, MS_MOVE, NULL) == -1
+        || chroot(".") == -1 || chdir("/") == -1)
     {
         agent_die("the root file system could not be entered: %s",
                   strerror(errno));
@@ -256,8 +256,8 @@ agent_boot_furnish(void)
     }
 
     for (i = 0; i < COUNT(boot_links); i++) {
-        if (symlink(boot_links[i][0], boot_links[i][1]) == -1 &&
-            errno != EEXIST) {
+        if (symlink(boot_links[i][0], boot_links[i][1]) == -1
+            && errno != EEXIST) {
             agent_log("%s could not be made: %s", boot_links[i][1],
                       strerror(errno));
         }

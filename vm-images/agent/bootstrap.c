@@ -54,8 +54,8 @@ bootstrap_word(const sandbox_json_t *doc, const char *name)
     }
 
     for (i = 0; i < len; i++) {
-        if (!(word[i] >= 'a' && word[i] <= 'z') &&
-            !(word[i] >= '0' && word[i] <= '9') && word[i] != '_')
+        if (!(word[i] >= 'a' && word[i] <= 'z')
+            && !(word[i] >= '0' && word[i] <= '9') && word[i] != '_')
         {
             break;
         }

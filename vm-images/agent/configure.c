@@ -77,8 +77,8 @@ config_hostname(agent_config_t *config, const sandbox_json_t *doc,
     /* It becomes a line of /etc/hosts. */
     if (config->hostname[strspn(config->hostname,
                                 "abcdefghijklmnopqrstuvwxyz"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] !=
-        '\0')
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")]
+        != '\0')
     {
         return "must be letters, digits, \"-\", \"_\" and \".\"";
     }
@@ -87,13 +87,25 @@ config_hostname(agent_config_t *config, const sandbox_json_t *doc,
 }
 
 
+/* A hexadecimal digit's value, or -1. */
+static int
+config_hex(char c)
+{
+    const char *p;
+    static const char digits[] = "0123456789abcdef";
+
+    p = c ? strchr(digits, c | ' ') : NULL;
+
+    return p ? (int) (p - digits) : -1;
+}
+
+
 static const char *
 config_mac(agent_config_t *config, const sandbox_json_t *doc,
            const sandbox_json_node_t *node)
 {
-    int i, n;
+    int i, high, low;
     char text[18];
-    unsigned byte[6];
     const char *reason;
 
     reason = config_string(text, sizeof(text), doc, node);
@@ -101,19 +113,22 @@ config_mac(agent_config_t *config, const sandbox_json_t *doc,
         return reason;
     }
 
-    n = 0;
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2],
-               &byte[3], &byte[4], &byte[5], &n) != 6 ||
-        n != 17 || text[17] != '\0' || (byte[0] & 1))
-    {
+    if (strlen(text) != 17) {
         return "must be a unicast MAC address";
     }
 
     for (i = 0; i < 6; i++) {
-        config->mac[i] = (uint8_t) byte[i];
+        high = config_hex(text[3 * i]);
+        low = config_hex(text[3 * i + 1]);
+
+        if (high == -1 || low == -1 || (i < 5 && text[3 * i + 2] != ':')) {
+            return "must be a unicast MAC address";
+        }
+
+        config->mac[i] = (uint8_t) (high << 4 | low);
     }
 
-    return NULL;
+    return config->mac[0] & 1 ? "must be a unicast MAC address" : NULL;
 }
 
 
@@ -148,8 +163,8 @@ config_address(agent_config_t *config, const sandbox_json_t *doc,
     }
 
     slash = strchr(text, '/');
-    if (slash == NULL || slash[1] == '\0' || strlen(slash + 1) > 2 ||
-        slash[1 + strspn(slash + 1, "0123456789")] != '\0')
+    if (slash == NULL || slash[1] == '\0' || strlen(slash + 1) > 2
+        || slash[1 + strspn(slash + 1, "0123456789")] != '\0')
     {
         return "must be an IPv4 address and a prefix length";
     }
@@ -157,8 +172,8 @@ config_address(agent_config_t *config, const sandbox_json_t *doc,
     *slash = '\0';
     config->prefix = atoi(slash + 1);
 
-    if (config->prefix < 1 || config->prefix > 30 ||
-        inet_pton(AF_INET, text, &config->address) != 1)
+    if (config->prefix < 1 || config->prefix > 30
+        || inet_pton(AF_INET, text, &config->address) != 1)
     {
         return "must be an IPv4 address and a prefix length";
     }
@@ -209,8 +224,8 @@ static const char *
 config_time(agent_config_t *config, const sandbox_json_t *doc,
             const sandbox_json_node_t *node)
 {
-    if (sandbox_json_integer(doc, node, &config->time_ms) == -1 ||
-        config->time_ms < 0 || config->time_ms > 253402300799999)
+    if (sandbox_json_integer(doc, node, &config->time_ms) == -1
+        || config->time_ms < 0 || config->time_ms > 253402300799999)
     {
         return "must be milliseconds since 1970";
     }
@@ -336,8 +351,8 @@ config_known(const sandbox_json_t *doc)
 
     n = 0;
     for (i = 0; i < COUNT(config_members); i++) {
-        if (sandbox_json_member(doc, &doc->nodes[0], config_members[i].name) !=
-            NULL) {
+        if (sandbox_json_member(doc, &doc->nodes[0], config_members[i].name)
+            != NULL) {
             n++;
         }
     }

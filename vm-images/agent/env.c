@@ -88,8 +88,8 @@ agent_env_merge(agent_env_t *env, const agent_env_t *from)
 
     for (i = 0; i < from->n; i++) {
         entry = strdup(from->list[i]);
-        if (entry == NULL ||
-            env_put(env, entry, strcspn(from->list[i], "=")) == -1) {
+        if (entry == NULL
+            || env_put(env, entry, strcspn(from->list[i], "=")) == -1) {
             return -1;
         }
     }
@@ -104,8 +104,8 @@ env_name_valid(const char *name)
     const char *p;
 
     for (p = name; *p != '\0'; p++) {
-        if (!(*p >= 'A' && *p <= 'Z') && !(*p >= 'a' && *p <= 'z') &&
-            *p != '_' && !(p != name && *p >= '0' && *p <= '9'))
+        if (!(*p >= 'A' && *p <= 'Z') && !(*p >= 'a' && *p <= 'z') && *p != '_'
+            && !(p != name && *p >= '0' && *p <= '9'))
         {
             return 0;
         }

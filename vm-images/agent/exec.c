@@ -173,12 +173,12 @@ static int
 exec_environment(agent_env_t *env, const agent_user_t *user,
                  const agent_exec_request_t *req)
 {
-    if (agent_env_set(env, "PATH", DEFAULT_PATH) == -1 ||
-        agent_env_set(env, "HOME", user->home) == -1 ||
-        agent_env_set(env, "USER", user->name) == -1 ||
-        agent_env_set(env, "LOGNAME", user->name) == -1 ||
-        agent_env_set(env, "LANG", "C.UTF-8") == -1 ||
-        agent_env_merge(env, &exec_envs) == -1)
+    if (agent_env_set(env, "PATH", DEFAULT_PATH) == -1
+        || agent_env_set(env, "HOME", user->home) == -1
+        || agent_env_set(env, "USER", user->name) == -1
+        || agent_env_set(env, "LOGNAME", user->name) == -1
+        || agent_env_set(env, "LANG", "C.UTF-8") == -1
+        || agent_env_merge(env, &exec_envs) == -1)
     {
         return -1;
     }

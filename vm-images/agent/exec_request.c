@@ -129,8 +129,8 @@ exec_timeout(exec_parse_t *p, const sandbox_json_t *doc,
 {
     int64_t n;
 
-    if (sandbox_json_integer(doc, node, &n) == -1 || n < 1 ||
-        n > AGENT_EXEC_TIMEOUT_MAX)
+    if (sandbox_json_integer(doc, node, &n) == -1 || n < 1
+        || n > AGENT_EXEC_TIMEOUT_MAX)
     {
         return "must be an integer from 1 to 86400";
     }
@@ -200,8 +200,8 @@ exec_user(exec_parse_t *p, const sandbox_json_t *doc,
     const char *reason = NULL;
 
     p->req->user = exec_string(doc, node, &reason);
-    if (p->req->user != NULL &&
-        (p->req->user[0] == '\0' || strlen(p->req->user) > 32))
+    if (p->req->user != NULL
+        && (p->req->user[0] == '\0' || strlen(p->req->user) > 32))
     {
         return "must be a user name or number of at most 32 characters";
     }

@@ -71,8 +71,8 @@ http_token_equal(const char *sent)
     diff = len != want;
 
     for (i = 0; i < len; i++) {
-        diff |= (unsigned char) sent[i] ^
-                (unsigned char) http.token[want ? i % want : 0];
+        diff |= (unsigned char) sent[i]
+                ^ (unsigned char) http.token[want ? i % want : 0];
     }
 
     return diff == 0 && want > 0;
@@ -86,8 +86,8 @@ http_authorized(struct MHD_Connection *c)
 
     value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
 
-    return value != NULL && strncasecmp(value, "Bearer ", 7) == 0 &&
-           http_token_equal(value + 7);
+    return value != NULL && strncasecmp(value, "Bearer ", 7) == 0
+           && http_token_equal(value + 7);
 }
 
 
@@ -98,8 +98,8 @@ http_id_valid(const char *s, size_t len)
     size_t i;
 
     for (i = 0; i < len; i++) {
-        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z') &&
-            !(s[i] >= '0' && s[i] <= '9') && s[i] != '_' && s[i] != '-')
+        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z')
+            && !(s[i] >= '0' && s[i] <= '9') && s[i] != '_' && s[i] != '-')
         {
             return 0;
         }
@@ -280,8 +280,8 @@ http_is_json(struct MHD_Connection *c)
 
     len = strcspn(type, "; \t");
 
-    return len == sizeof("application/json") - 1 &&
-           strncasecmp(type, "application/json", len) == 0;
+    return len == sizeof("application/json") - 1
+           && strncasecmp(type, "application/json", len) == 0;
 }
 
 
@@ -548,9 +548,9 @@ http_listen(const agent_http_conf_t *conf)
     sin.sin_addr = conf->address;
 
     on = 1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
-        bind(fd, (struct sockaddr *) &sin, sizeof(sin)) == -1 ||
-        listen(fd, HTTP_BACKLOG) == -1)
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1
+        || bind(fd, (struct sockaddr *) &sin, sizeof(sin)) == -1
+        || listen(fd, HTTP_BACKLOG) == -1)
     {
         err = errno;
         close(fd);
@@ -584,8 +584,8 @@ http_daemon(int fd)
     info = MHD_get_daemon_info(http.daemon, MHD_DAEMON_INFO_EPOLL_FD);
 
     http.watch.handler = http_event;
-    if (info == NULL ||
-        agent_loop_watch(&http.watch, info->epoll_fd, EPOLLIN) == -1)
+    if (info == NULL
+        || agent_loop_watch(&http.watch, info->epoll_fd, EPOLLIN) == -1)
     {
         agent_http_stop();
         return -1;

@@ -130,8 +130,8 @@ main(void)
     bootstrap.configure = main_configure;
     bootstrap.answer = main_answer;
 
-    if (agent_loop_init() == -1 || agent_reap_init() == -1 ||
-        agent_bootstrap_init(&bootstrap) == -1)
+    if (agent_loop_init() == -1 || agent_reap_init() == -1
+        || agent_bootstrap_init(&bootstrap) == -1)
     {
         agent_die("the agent could not be set up: %s", strerror(errno));
     }

@@ -42,8 +42,8 @@ network_is_ethernet(int fd, const char *name)
 
     network_request(&ifr, name);
 
-    return ioctl(fd, SIOCGIFHWADDR, &ifr) == 0 &&
-           ifr.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+    return ioctl(fd, SIOCGIFHWADDR, &ifr) == 0
+           && ifr.ifr_hwaddr.sa_family == ARPHRD_ETHER;
 }
 
 
@@ -65,9 +65,9 @@ network_find(int fd, char name[IFNAMSIZ])
     while (name[0] == '\0' && (entry = readdir(dir)) != NULL) {
         snprintf(path, sizeof(path), NET_DIR "/%s/device", entry->d_name);
 
-        if (entry->d_name[0] != '.' && access(path, F_OK) == 0 &&
-            strlen(entry->d_name) < IFNAMSIZ &&
-            network_is_ethernet(fd, entry->d_name))
+        if (entry->d_name[0] != '.' && access(path, F_OK) == 0
+            && strlen(entry->d_name) < IFNAMSIZ
+            && network_is_ethernet(fd, entry->d_name))
         {
             strcpy(name, entry->d_name);
         }

@@ -74,8 +74,8 @@ port_find(void)
     fd = -1;
 
     while (fd == -1 && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] != '.' &&
-            port_named(entry->d_name, AGENT_PORT_NAME)) {
+        if (entry->d_name[0] != '.'
+            && port_named(entry->d_name, AGENT_PORT_NAME)) {
             snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
             fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
         }

@@ -281,15 +281,17 @@ child_run(const agent_process_spec_t *spec, const int out[2])
     }
 
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (fd == -1 || dup2(fd, STDIN_FILENO) == -1 ||
-        dup2(out[AGENT_STDOUT], STDOUT_FILENO) == -1 ||
-        dup2(out[AGENT_STDERR], STDERR_FILENO) == -1)
+    if (fd == -1 || dup2(fd, STDIN_FILENO) == -1
+        || dup2(out[AGENT_STDOUT], STDOUT_FILENO) == -1
+        || dup2(out[AGENT_STDERR], STDERR_FILENO) == -1)
     {
         _exit(126);
     }
 
-    if (setgroups(spec->user->ngroups, spec->user->groups) == -1 ||
-        setgid(spec->user->gid) == -1 || setuid(spec->user->uid) == -1)
+    close_range(STDERR_FILENO + 1, ~0U, 0);
+
+    if (setgroups(spec->user->ngroups, spec->user->groups) == -1
+        || setgid(spec->user->gid) == -1 || setuid(spec->user->uid) == -1)
     {
         child_say(spec->argv[0], "the user could not be changed");
         _exit(126);
@@ -324,8 +326,8 @@ process_watch(agent_process_t *p)
     p->out[AGENT_STDOUT].data = p;
     p->out[AGENT_STDERR].data = p;
 
-    if (agent_loop_watch(&p->out[AGENT_STDOUT], p->fd[AGENT_STDOUT], EPOLLIN) ==
-        -1) {
+    if (agent_loop_watch(&p->out[AGENT_STDOUT], p->fd[AGENT_STDOUT], EPOLLIN)
+        == -1) {
         return -1;
     }
 

@@ -77,8 +77,8 @@ agent_reap_init(void)
         sigaddset(&set, reap_power[i]);
     }
 
-    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1 ||
-        signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1
+        || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
     {
         return -1;
     }
@@ -104,9 +104,13 @@ agent_reap_watch(agent_child_t *child)
 void
 agent_reap_reset_signals(void)
 {
+    int i;
     sigset_t none;
 
-    signal(SIGPIPE, SIG_DFL);
+    for (i = 1; i < NSIG; i++) {
+        signal(i, SIG_DFL);
+    }
+
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -41,8 +41,8 @@ session_member(pid_t pid, pid_t sid)
 
     /* The name before may hold anything, a closing bracket included. */
     p = strrchr(buf, ')');
-    if (p == NULL ||
-        sscanf(p + 1, " %c %d %d %d", &state, &ppid, &pgrp, &session) != 4)
+    if (p == NULL
+        || sscanf(p + 1, " %c %d %d %d", &state, &ppid, &pgrp, &session) != 4)
     {
         return 0;
     }

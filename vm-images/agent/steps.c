@@ -46,8 +46,8 @@ agent_step_entropy(const agent_config_t *c, char *error, size_t size)
     fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
 
     rc = 0;
-    if (fd == -1 || ioctl(fd, RNDADDENTROPY, &pool) == -1 ||
-        ioctl(fd, RNDRESEEDCRNG) == -1)
+    if (fd == -1 || ioctl(fd, RNDADDENTROPY, &pool) == -1
+        || ioctl(fd, RNDRESEEDCRNG) == -1)
     {
         snprintf(error, size, "The randomness could not be renewed: %s.",
                  strerror(errno));
@@ -184,8 +184,8 @@ agent_step_disk(const agent_config_t *c, char *error, size_t size)
     root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     rc = -1;
-    if (disk != -1 && root != -1 && ioctl(disk, BLKGETSIZE64, &bytes) == 0 &&
-        fstatfs(root, &fs) == 0)
+    if (disk != -1 && root != -1 && ioctl(disk, BLKGETSIZE64, &bytes) == 0
+        && fstatfs(root, &fs) == 0)
     {
         blocks = bytes / (uint64_t) fs.f_bsize;
         rc = ioctl(root, EXT4_RESIZE_FS, &blocks);

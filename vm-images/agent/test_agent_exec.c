@@ -1,0 +1,306 @@
+/* What an exec request may say, environments, and kept output. */
+
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "capture.h"
+#include "exec_request.h"
+#include "sandbox_text.h"
+
+
+static agent_exec_status_t
+parse(agent_exec_request_t *req, const char *text, agent_exec_error_t *err)
+{
+    memset(err, 0, sizeof(*err));
+
+    return agent_exec_parse(req, text, strlen(text), err);
+}
+
+
+static void
+test_minimal(void **state)
+{
+    agent_exec_error_t err;
+    agent_exec_request_t req;
+
+    (void) state;
+
+    assert_int_equal(parse(&req, "{\"command\":\"ls\"}", &err), AGENT_EXEC_OK);
+    assert_int_equal(req.argc, 1);
+    assert_string_equal(req.argv[0], "ls");
+    assert_null(req.argv[1]);
+    assert_int_equal(req.timeout_secs, 30);
+    assert_int_equal(req.signal, SIGKILL);
+    assert_string_equal(req.cwd, "");
+    assert_null(req.user);
+    agent_exec_free(&req);
+}
+
+
+static void
+test_full(void **state)
+{
+    agent_exec_error_t err;
+    agent_exec_request_t req;
+
+    (void) state;
+
+    assert_int_equal(parse(&req,
+                           "{\"command\":\"a b\",\"args\":[\"\",\"\\u00e9\"],"
+                           "\"timeout_secs\":1e1,\"cwd\":\"/a//b/../c\","
+                           "\"envs\":{\"X\":\"\",\"_y9\":\"=\"},"
+                           "\"shell\":false,\"background\":false,"
+                           "\"user\":\"nobody\",\"signal\":\"SIGTERM\"}",
+                           &err),
+                     AGENT_EXEC_OK);
+    assert_int_equal(req.argc, 3);
+    assert_string_equal(req.argv[0], "a b");
+    assert_string_equal(req.argv[1], "");
+    assert_string_equal(req.argv[2], "\xc3\xa9");
+    assert_null(req.argv[3]);
+    assert_int_equal(req.timeout_secs, 10);
+    assert_string_equal(req.cwd, "/a/c");
+    assert_string_equal(req.envs.list[0], "X=");
+    assert_string_equal(req.envs.list[1], "_y9==");
+    assert_string_equal(req.user, "nobody");
+    assert_int_equal(req.signal, SIGTERM);
+    agent_exec_free(&req);
+}
+
+
+static void
+test_shell(void **state)
+{
+    agent_exec_error_t err;
+    agent_exec_request_t req;
+
+    (void) state;
+
+    assert_int_equal(parse(&req,
+                           "{\"shell\":true,\"command\":\"ls | wc\",\"args\":"
+                           "[],\"envs\":null,\"user\":null}",
+                           &err),
+                     AGENT_EXEC_OK);
+    assert_int_equal(req.argc, 3);
+    assert_string_equal(req.argv[0], "/bin/sh");
+    assert_string_equal(req.argv[1], "-c");
+    assert_string_equal(req.argv[2], "ls | wc");
+    agent_exec_free(&req);
+}
+
+
+static void
+test_signals(void **state)
+{
+    agent_exec_error_t err;
+    agent_exec_request_t req;
+
+    (void) state;
+
+    assert_int_equal(
+        parse(&req, "{\"command\":\"x\",\"signal\":\"INT\"}", &err),
+        AGENT_EXEC_OK);
+    assert_int_equal(req.signal, SIGINT);
+    agent_exec_free(&req);
+
+    assert_int_equal(parse(&req, "{\"command\":\"x\",\"signal\":15}", &err),
+                     AGENT_EXEC_OK);
+    assert_int_equal(req.signal, SIGTERM);
+    agent_exec_free(&req);
+}
+
+
+static void
+test_refused(void **state)
+{
+    size_t i;
+    agent_exec_error_t err;
+    agent_exec_request_t req;
+    static const char *const bad[][2] = {
+        { "{}", "command" },
+        { "[]", "body" },
+        { "{\"command\":null}", "command" },
+        { "{\"command\":\"\"}", "command" },
+        { "{\"command\":7}", "command" },
+        { "{\"command\":[\"ls\"]}", "command" },
+        { "{\"command\":\"x\",\"args\":\"y\"}", "args" },
+        { "{\"command\":\"x\",\"args\":[\"y\",7]}", "args" },
+        { "{\"command\":\"x\",\"args\":[\"y\"],\"shell\":true}", "args" },
+        { "{\"command\":\"x\",\"timeout_secs\":0}", "timeout_secs" },
+        { "{\"command\":\"x\",\"timeout_secs\":-1}", "timeout_secs" },
+        { "{\"command\":\"x\",\"timeout_secs\":1.5}", "timeout_secs" },
+        { "{\"command\":\"x\",\"timeout_secs\":86401}", "timeout_secs" },
+        { "{\"command\":\"x\",\"timeout_secs\":1e99}", "timeout_secs" },
+        { "{\"command\":\"x\",\"timeout_secs\":\"30\"}", "timeout_secs" },
+        { "{\"command\":\"x\",\"cwd\":\"a\"}", "cwd" },
+        { "{\"command\":\"x\",\"cwd\":\"/../a\"}", "cwd" },
+        { "{\"command\":\"x\",\"cwd\":7}", "cwd" },
+        { "{\"command\":\"x\",\"envs\":[]}", "envs" },
+        { "{\"command\":\"x\",\"envs\":{\"A-B\":\"\"}}", "envs" },
+        { "{\"command\":\"x\",\"envs\":{\"\":\"\"}}", "envs" },
+        { "{\"command\":\"x\",\"envs\":{\"A\":null}}", "envs" },
+        { "{\"command\":\"x\",\"shell\":1}", "shell" },
+        { "{\"command\":\"x\",\"user\":\"\"}", "user" },
+        { "{\"command\":\"x\",\"signal\":\"FOO\"}", "signal" },
+        { "{\"command\":\"x\",\"signal\":0}", "signal" },
+        { "{\"command\":\"x\",\"signal\":65}", "signal" },
+        { "{\"command\":\"x\",\"signal\":true}", "signal" },
+        { "{\"command\":\"x\",\"timeout\":5}", "timeout" },
+    };
+    static const char *const broken[] = {
+        "",
+        "{",
+        "{\"command\":\"x\"}}",
+        "{\"command\":\"x\\u0000\"}",
+        "{\"command\":\"\xff\"}",
+        "{\"command\":\"x\",\"command\":\"y\"}",
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(parse(&req, bad[i][0], &err), AGENT_EXEC_INVALID);
+        assert_string_equal(err.field, bad[i][1]);
+        assert_string_not_equal(err.reason, "");
+    }
+
+    for (i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        assert_int_equal(parse(&req, broken[i], &err), AGENT_EXEC_INVALID_JSON);
+    }
+
+    assert_int_equal(
+        parse(&req, "{\"command\":\"x\",\"background\":true}", &err),
+        AGENT_EXEC_NOT_IMPLEMENTED);
+    assert_string_equal(err.field, "background");
+
+    /* An unknown member that says nothing is no harm. */
+    assert_int_equal(parse(&req, "{\"command\":\"x\",\"pty\":null}", &err),
+                     AGENT_EXEC_OK);
+    agent_exec_free(&req);
+}
+
+
+static void
+test_bounds(void **state)
+{
+    int i;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    agent_exec_error_t err;
+    agent_exec_request_t req;
+
+    (void) state;
+
+    sandbox_text_str(&t, "{\"command\":\"x\",\"args\":[\"0\"");
+    for (i = 0; i < AGENT_EXEC_ARGS_MAX; i++) {
+        sandbox_text_str(&t, ",\"1\"");
+    }
+    sandbox_text_str(&t, "]}");
+    assert_int_equal(parse(&req, t.data, &err), AGENT_EXEC_INVALID);
+    assert_string_equal(err.field, "args");
+    sandbox_text_free(&t);
+
+    sandbox_text_str(&t, "{\"command\":\"x\",\"envs\":{\"A\":\"");
+    for (i = 0; i < AGENT_ENV_MAX; i++) {
+        sandbox_text_str(&t, "a");
+    }
+    sandbox_text_str(&t, "\"}}");
+    assert_int_equal(parse(&req, t.data, &err), AGENT_EXEC_INVALID);
+    assert_string_equal(err.field, "envs");
+    sandbox_text_free(&t);
+
+    sandbox_text_str(&t, "{\"command\":\"x\",\"envs\":{\"A\":\"\"");
+    for (i = 0; i < AGENT_ENV_NAMES_MAX; i++) {
+        sandbox_text_fmt(&t, ",\"A%d\":\"\"", i);
+    }
+    sandbox_text_str(&t, "}}");
+    assert_int_equal(parse(&req, t.data, &err), AGENT_EXEC_INVALID);
+    assert_string_equal(err.field, "envs");
+    sandbox_text_free(&t);
+}
+
+
+static void
+test_env(void **state)
+{
+    agent_env_t a, b;
+
+    (void) state;
+
+    memset(&a, 0, sizeof(a));
+    memset(&b, 0, sizeof(b));
+
+    assert_int_equal(agent_env_set(&a, "PATH", "/bin"), 0);
+    assert_int_equal(agent_env_set(&a, "PATHS", "1"), 0);
+    assert_int_equal(agent_env_set(&b, "PATH", "/usr/bin=x"), 0);
+    assert_int_equal(agent_env_set(&b, "B", ""), 0);
+    assert_int_equal(agent_env_merge(&a, &b), 0);
+
+    assert_int_equal(a.n, 3);
+    assert_string_equal(a.list[0], "PATH=/usr/bin=x");
+    assert_string_equal(a.list[1], "PATHS=1");
+    assert_string_equal(a.list[2], "B=");
+    assert_null(a.list[3]);
+
+    agent_env_free(&a);
+    agent_env_free(&b);
+}
+
+
+static void
+test_capture(void **state)
+{
+    int i;
+    char *block;
+    agent_capture_t c;
+
+    (void) state;
+
+    memset(&c, 0, sizeof(c));
+    block = malloc(65536);
+    assert_non_null(block);
+    memset(block, 'a', 65536);
+
+    agent_capture_add(&c, "xyz", 3);
+    assert_int_equal(c.len, 3);
+    assert_memory_equal(c.data, "xyz", 3);
+
+    for (i = 0; i < AGENT_CAPTURE_MAX / 65536 - 1; i++) {
+        agent_capture_add(&c, block, 65536);
+    }
+    agent_capture_add(&c, block, 65533);
+    assert_int_equal(c.len, AGENT_CAPTURE_MAX);
+    assert_int_equal(c.truncated, 0);
+
+    agent_capture_add(&c, block, 1);
+    assert_int_equal(c.len, AGENT_CAPTURE_MAX);
+    assert_int_equal(c.truncated, 1);
+
+    agent_capture_free(&c);
+    assert_int_equal(c.len, 0);
+    assert_int_equal(c.truncated, 0);
+    free(block);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_minimal), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_shell),   cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_env),     cmocka_unit_test(test_capture),
+    };
+
+    return cmocka_run_group_tests_name("agent exec", tests, NULL, NULL);
+}
