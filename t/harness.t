@@ -3,7 +3,8 @@
 # The harness itself, on a stack whose nginx has no module: what t/lib
 # promises to find is found.
 
-use lib 't/lib';
+use FindBin;
+use lib "$FindBin::Bin/lib";
 use SandboxHttp;
 use SandboxTest;
 

@@ -1,0 +1,275 @@
+#!/usr/bin/perl
+
+# Errors of the API: routes, methods, bodies, keys, the create schema, and
+# Idempotency-Key.  One sandbox is made, for replays.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+my $t = SandboxTest->new;
+my $r;
+
+# --- routes and methods ------------------------------------------------------
+
+for my $path ('/', '/v1', '/v1/', '/v1/nothing', '/v1/sandboxes/',
+              '/v1/sandboxes/sb_x/nothing', '/v1/sandboxes/sb_x/exec/more',
+              '/v2/sandboxes') {
+    $t->is_error($t->get($path), 404, 'not_found', "GET $path");
+}
+
+for (['PUT', '/v1/sandboxes', 'GET, HEAD, POST'],
+     ['DELETE', '/v1/sandboxes', 'GET, HEAD, POST'],
+     ['OPTIONS', '/v1/sandboxes', 'GET, HEAD, POST'],
+     ['POST', '/v1/sandboxes/sb_x', 'DELETE, GET, HEAD'],
+     ['PATCH', '/v1/sandboxes/sb_x', 'DELETE, GET, HEAD'],
+     ['GET', '/v1/sandboxes/sb_x/exec', 'POST']) {
+    my ($method, $path, $allow) = @$_;
+    $r = $t->request($method, $path);
+    $t->is_error($r, 405, 'method_not_allowed', "$method $path");
+    is(join(', ', sort split /, */, $r->{headers}{allow} // ''), $allow,
+       'its Allow');
+}
+
+for my $id ('sb_aaaaaaaaaaaaaaaaaaaa', 'sb-aaaaaaaaaaaaaaaaaaaa', 'x',
+            'sb_' . 'a' x 200, 'sb_%C3%A9', 'snap_aaaaaaaaaaaaaaaaaaaa',
+            'sb_AAAAAAAAAAAAAAAAAAAA', 'sb_aaaaaaaaaaaaaaaaaaa%0a') {
+    $t->is_error($t->get("/v1/sandboxes/$id"), 404, 'sandbox_not_found',
+                 'GET of ' . substr($id, 0, 30));
+}
+
+$t->is_error($t->delete('/v1/sandboxes/sb_aaaaaaaaaaaaaaaaaaaa'), 404,
+             'sandbox_not_found', 'DELETE of no sandbox');
+$t->is_error($t->post('/v1/sandboxes/sb_aaaaaaaaaaaaaaaaaaaa/exec',
+                      json => { command => 'true' }), 404,
+             'sandbox_not_found', 'exec in no sandbox');
+
+$r = $t->request('HEAD', '/v1/sandboxes');
+is($r->{status}, 200, 'HEAD of the list');
+is($r->{body}, '', 'has no body');
+$r = $t->request('HEAD', '/v1/sandboxes/sb_aaaaaaaaaaaaaaaaaaaa');
+is($r->{status}, 404, 'HEAD of no sandbox');
+
+# --- keys --------------------------------------------------------------------
+
+for (['no key', key => undef],
+     ['an unknown key', key => 'ns_live_' . 'a' x 40],
+     ['an empty key', key => ''],
+     ['a long key', key => 'ns_live_' . 'a' x 3000],
+     ['another scheme', key => undef,
+      headers => [Authorization => "Basic $t->{key}"]],
+     ['no scheme', key => undef, headers => [Authorization => $t->{key}]],
+     ['a key with a tail', key => "$t->{key}x"]) {
+    my ($name, @o) = @$_;
+    $r = $t->get('/v1/sandboxes', @o);
+    $t->is_error($r, 401, 'unauthorized', $name);
+    like($r->{headers}{'www-authenticate'} // '', qr/^Bearer\b/,
+         'with WWW-Authenticate');
+}
+
+is($t->get('/v1/sandboxes', key => undef,
+           headers => [Authorization => "bearer $t->{key}"])->{status}, 200,
+   'the scheme in lower case');
+$t->is_error($t->post('/v1/sandboxes', key => undef, body => '{'), 401,
+             'unauthorized', 'a key is asked for before the body is read');
+
+# --- request ids -------------------------------------------------------------
+
+{
+    my $mark = $t->log_mark;
+    my $first = $t->get('/v1/nothing');
+    my $second = $t->get('/v1/nothing',
+                         headers => ['X-Request-Id' => 'req_mine']);
+    my $id = $first->{headers}{'x-request-id'};
+
+    isnt($id, $second->{headers}{'x-request-id'}, 'request ids differ');
+    isnt($second->{headers}{'x-request-id'}, 'req_mine',
+         'and are not taken from the client');
+    ok(wait_for(5, sub { $t->log_text($mark) =~ /\Q$id\E/ }),
+       'the request id is in the error log');
+    ok((grep { /\Q$id\E/ && /404/ } split /\n/, $t->log_text($mark)),
+       'on the line of that request');
+    like($t->get('/v1/sandboxes')->{headers}{'x-request-id'},
+         qr/^req_[a-z0-9]+$/, 'answers of 2xx have one as well');
+}
+
+# --- bodies ------------------------------------------------------------------
+
+for (['text', type => 'text/plain', body => '{}'],
+     ['no type', type => undef, body => '{}'],
+     ['a form', type => 'application/x-www-form-urlencoded', body => 'a=b'],
+     ['nearly JSON', type => 'application/jsonx', body => '{}']) {
+    my ($name, @o) = @$_;
+    $t->is_error($t->post('/v1/sandboxes', @o), 415,
+                 'unsupported_media_type', "a body of $name");
+}
+
+{
+    my $large = '{"metadata":{"a":"' . 'x' x (1024 * 1024) . '"}}';
+
+    $t->is_error($t->post('/v1/sandboxes', body => $large), 413,
+                 'body_too_large', 'a large body');
+
+    my $chunked = join '', map { sprintf "%x\r\n%s\r\n", length, $_ }
+                  unpack '(a60000)*', $large;
+    $t->is_error($t->post('/v1/sandboxes', body => "${chunked}0\r\n\r\n",
+                          headers => ['Transfer-Encoding' => 'chunked']),
+                 413, 'body_too_large', 'a large body in chunks');
+    $t->is_error($t->post('/v1/sandboxes', body => '{', headers => [
+                              'Content-Length' => 2 * 1024 * 1024 * 1024]),
+                 413, 'body_too_large', 'a body that only says it is large');
+}
+
+for ('{', '{"vcpus":1,}', '{"vcpus":1} {}', "{\"cwd\":\"\xff\"}", '[]', '7',
+     '{"a":1,"a":1}', '[' x 100000, '{"cwd":"\u0000"}', '{"cwd":"\ud800"}') {
+    $t->is_error($t->post('/v1/sandboxes', body => $_), 400, 'invalid_json',
+                 'not JSON: ' . substr($_, 0, 20));
+}
+
+{
+    my $http = SandboxHttp->new($t->{api});
+    my @headers = (Authorization => "Bearer $t->{key}",
+                   'Content-Type' => 'application/json',
+                   'Idempotency-Key' => 'slow');
+    my $body = '{"vcpus": 0}';
+
+    $http->send($http->format_request('POST', '/v1/sandboxes',
+        [@headers, 'Content-Length' => length $body]));
+    for (split //, $body) {
+        $http->send($_);
+        sleep 0.02;
+    }
+    $r = $http->read_response;
+    is($r->{status}, 400, 'a body that comes byte by byte');
+
+    my $bad = $http->format_request('POST', '/v1/sandboxes', \@headers, $body);
+    my $get = $http->format_request('GET', '/v1/nothing', \@headers);
+    $http->send($bad . $get . $bad);
+    is_deeply([map { ($http->read_response // {})->{status} } 1 .. 3],
+              [400, 404, 400], 'pipelined requests, with bodies, in order');
+
+    for (1 .. 20) {
+        my $c = SandboxHttp->new($t->{api});
+        $c->send($c->format_request('POST', '/v1/sandboxes',
+            [@headers, 'Content-Length' => 1000]) . '{"vcpus"');
+        $c->abort;
+        $c = SandboxHttp->new($t->{api});
+        $c->send($c->format_request('GET', '/v1/sandboxes', \@headers));
+        $c->abort;
+    }
+    is($t->get('/v1/sandboxes')->{status}, 200, 'aborted requests do no harm');
+}
+
+# --- the schema --------------------------------------------------------------
+# Each member's bounds are tested in t/unit/test_create.c.
+
+for (['timeout', { timeout => 5 }], ['network.x', { network => { x => 1 } }],
+     ['vcpus', { vcpus => 1.5 }], ['vcpus', { vcpus => 0 }],
+     ['vcpus', { vcpus => 100000 }], ['vcpus', { vcpus => '1' }],
+     ['memory_mb', { memory_mb => 1 }], ['disk_mb', { disk_mb => 100 }],
+     ['timeout_ms', { timeout_ms => 1e12 }], ['envs.1', { envs => { 1 => '' }}],
+     ['cwd', { cwd => 'relative' }], ['metadata', { metadata => [] }],
+     ['metadata', { metadata => { a => 'x' x 16384 } }],
+     ['network.deny_out[0]', { network => { deny_out => ['x'] } }],
+     ['auto_resume', { auto_resume => JSON::PP::true }],
+     ['template', { template => '../etc' }],
+     ['desktop', { desktop => {} }]) {
+    my ($field, $body) = @$_;
+    $t->is_error($t->post('/v1/sandboxes', json => $body), 400,
+                 'invalid_request', "a bad $field", $field);
+}
+
+like($t->post('/v1/sandboxes', json => { vcpus => 100000 })
+     ->{json}{error_detail}{reason}, qr/at most 8\b/, 'the bound is named');
+$t->is_error($t->post('/v1/sandboxes', json => { template => 'none' }), 404,
+             'template_not_found', 'an unknown template', 'template');
+$t->is_error($t->post('/v1/sandboxes',
+                      json => { template => 'docker.io/library/x:1' }), 404,
+             'template_not_found', 'an unknown image', 'template');
+
+my %pause = (lifecycle => { on_timeout => 'pause' });
+for (['snapshot_id', { snapshot_id => 'snap_aaaa' }],
+     ['warm_pool', { warm_pool => { id => 'twp_a' } }],
+     ['timeout_action', { timeout_action => 'hibernate' }],
+     ['lifecycle.on_timeout', { %pause }],
+     ['auto_resume', { auto_resume => JSON::PP::true, %pause }],
+     ['internet_access', { internet_access => JSON::PP::false }],
+     ['network.allow_public_traffic',
+      { network => { allow_public_traffic => JSON::PP::false } }],
+     ['network.allow_out', { network => { allow_out => ['192.0.2.1'] } }],
+     ['network.deny_out', { network => { deny_out => ['0.0.0.0/0'] } }],
+     ['network.mask_request_host',
+      { network => { mask_request_host => 'localhost:${PORT}' } }],
+     ['volumes', { volumes => [{ ref => 'v', mount_path => '/v' }] }]) {
+    my ($field, $body) = @$_;
+    $t->is_error($t->post('/v1/sandboxes', json => $body), 501,
+                 'not_implemented', "$field is not built yet", $field);
+}
+
+$t->is_error($t->get('/v1/sandboxes?state=running'), 501, 'not_implemented',
+             'a list by query is not built yet');
+
+# --- Idempotency-Key ---------------------------------------------------------
+
+$t->is_error($t->post('/v1/sandboxes', json => {}, idem => undef), 400,
+             'idempotency_key_required', 'no Idempotency-Key',
+             'Idempotency-Key');
+
+for (['empty', ''], ['only quotes', '""'], ['a blank', 'a b'],
+     ['256 characters', 'x' x 256], ['not ASCII', "\xc3\xa9"],
+     ['a tab', "a\tb"]) {
+    my ($name, $key) = @$_;
+    $t->is_error($t->post('/v1/sandboxes', json => {}, idem => $key), 400,
+                 'invalid_request', "Idempotency-Key: $name",
+                 'Idempotency-Key');
+}
+
+$t->is_error($t->post('/v1/sandboxes', json => {}, idem => 'a',
+                      headers => ['Idempotency-Key' => 'b']), 400,
+             'invalid_request', 'Idempotency-Key twice', 'Idempotency-Key');
+
+{
+    # 255 characters; the refusals above and this one leave keys free
+    my $key = substr(SandboxTest::idem() . 'x' x 255, 0, 255);
+    my $text = '{"memory_mb":128,"metadata":{"b": 1.10, "a":"\u00e9"}}';
+
+    $t->is_error($t->post('/v1/sandboxes', json => { vcpus => 0 },
+                          idem => $key), 400, 'invalid_request',
+                 'a request that is refused');
+
+    my $first = $t->post('/v1/sandboxes', body => $text, idem => $key);
+    is($first->{status}, 201, 'and one with the same key that is not')
+        or diag($first->{body});
+    ok(!exists $first->{headers}{'idempotent-replayed'}, 'is no replay');
+    my $sandbox = $t->sandbox($first);
+
+    for (['a replay', $text, $key], ['with the key quoted', $text, "\"$key\""],
+         ['of an equal body',
+          '{ "metadata": {"a":"\u00E9","b":11e-1}, "memory_mb":1.28e2 }',
+          $key]) {
+        my ($name, $body, $idem) = @$_;
+        $r = $t->post('/v1/sandboxes', body => $body, idem => $idem);
+        is($r->{status}, 201, $name);
+        is($r->{body}, $first->{body}, 'gives the same bytes');
+        is($r->{headers}{'idempotent-replayed'}, 'true',
+           'with Idempotent-Replayed');
+        isnt($r->{headers}{'x-request-id'}, $first->{headers}{'x-request-id'},
+             'and a request id of its own');
+    }
+
+    $t->is_error($t->post('/v1/sandboxes', json => {}, idem => $key), 422,
+                 'idempotency_key_reused', 'the key with another body');
+    is(scalar(grep { $_->{id} eq $sandbox->{id} }
+              @{ $t->get('/v1/sandboxes')->{json} }), 1,
+       'there is one sandbox');
+
+    my $id = $sandbox->{id};
+    undef $sandbox;
+    $t->is_error($t->get("/v1/sandboxes/$id"), 404, 'sandbox_not_found',
+                 'it is gone');
+    $r = $t->post('/v1/sandboxes', body => $text, idem => $key);
+    is("$r->{status} $r->{body}", "201 $first->{body}",
+       'and a replay is still the same');
+}
+
+$t->finish;

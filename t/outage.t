@@ -1,0 +1,180 @@
+#!/usr/bin/perl
+
+# Redis or libvirtd away: honest answers at once, and no restart afterwards.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+my $t = SandboxTest->new(own => 1, up => ['--set', 'sandbox_lease=5s']);
+my $s = $t->create({ timeout_ms => 3600000 }) or $t->finish, exit;
+my $id = $s->{id};
+my $r;
+
+ok($t->serve($s, 8000, "import http.server as h\n"
+    . "h.test(h.SimpleHTTPRequestHandler, port=8000)\n"), 'a server');
+
+sub works {
+    my ($name) = @_;
+
+    return subtest($name => sub {
+        is($t->get("/v1/sandboxes/$id")->{status}, 200, 'get');
+        is($t->exec($s, 'echo 1')->{stdout}, "1\n", 'exec');
+        is($t->traffic($s, 8000, 'GET', '/')->{status}, 200, 'traffic');
+    });
+}
+
+works('before');
+
+# --- Redis -------------------------------------------------------------------
+
+for my $how ('killed', 'stopped') {
+    if ($how eq 'killed') {
+        $t->stack('kill', 'redis');
+    } else {
+        $t->stack('kill', 'redis', 'STOP');
+    }
+
+    # a stopped one is noticed by the time limit of commands (1s)
+    my $bound = $how eq 'killed' ? 0.5 : 3;
+
+    for (['create', sub { $t->post('/v1/sandboxes', json => {}) }],
+         ['get', sub { $t->get("/v1/sandboxes/$id") }],
+         ['list', sub { $t->get('/v1/sandboxes') }],
+         ['delete', sub { $t->delete("/v1/sandboxes/$id") }],
+         ['exec', sub { $t->post("/v1/sandboxes/$id/exec",
+                                 json => { command => 'true' }) }],
+         ['a key that is not cached',
+          sub { $t->get('/v1/sandboxes', key => 'ns_live_' . 'x' x 40) }]) {
+        my ($name, $code) = @$_;
+        $r = $code->();
+        $t->is_error($r, 503, 'state_store_unavailable',
+                     "Redis is $how: $name");
+        cmp_ok($r->{seconds}, '<', $bound, 'at once');
+    }
+
+    $r = $t->get('/healthz');
+    is($r->{status}, 200, 'a plain location is not touched');
+    cmp_ok($r->{seconds}, '<', 0.5, 'nor slow');
+
+    $r = $t->traffic('sb_aaaaaaaaaaaaaaaaaaaa', 8000, 'GET', '/');
+    $t->is_error($r, 503, 'state_store_unavailable', 'traffic to who knows');
+
+    if ($how eq 'killed') {
+        $t->stack('start', 'redis');
+    } else {
+        $t->stack('kill', 'redis', 'CONT');
+    }
+
+    my $began = time();
+    ok(wait_for(15, sub { $t->get('/v1/sandboxes')->{status} == 200 }),
+       'it is found again');
+    diag(sprintf 'Redis %s: found again after %.1f s', $how, time() - $began);
+    ok(wait_for(10, sub { $t->get('/v1/sandboxes')->{status} == 200 }),
+       'by the other workers too') for 1 .. 6;
+    works("after Redis was $how");
+}
+
+# --- Redis goes away during a create -----------------------------------------
+
+{
+    my $http = SandboxHttp->new($t->{api}, 120);
+    my $key = SandboxTest::idem();
+    my @headers = (Authorization => "Bearer $t->{key}",
+                   'Content-Type' => 'application/json',
+                   'Idempotency-Key' => $key);
+
+    $http->send($http->format_request('POST', '/v1/sandboxes', \@headers,
+                                      '{"memory_mb":128}'));
+    ok(wait_for(20, sub { scalar($t->domains) == 2 }), 'a create has begun');
+    $t->stack('kill', 'redis');
+    $r = $http->read_response // { status => 0, body => '' };
+    is($r->{status}, 503, 'Redis is killed meanwhile: 503')
+        or diag($r->{body});
+    $t->stack('start', 'redis');
+    wait_for(15, sub { $t->get('/v1/sandboxes')->{status} == 200 });
+
+    # "try again with the same key": a join, a replay or one anew
+    my $again;
+    ok(wait_for(60, sub {
+        $again = $t->post('/v1/sandboxes', body => '{"memory_mb":128}',
+                          idem => $key);
+        $again->{status} == 201
+    }), 'the same request succeeds later') or diag($again->{body});
+
+    if ($again->{status} == 201) {
+        my $made = $t->sandbox($again);
+        is($t->exec($made, 'echo 1')->{stdout}, "1\n", 'and gives one');
+        ok(wait_for(60, sub { scalar($t->domains) == 2 }),
+           'one and no more') or diag(join ' ', $t->domains);
+    }
+}
+
+# --- libvirtd ----------------------------------------------------------------
+
+$t->stack('kill', 'libvirtd');
+$r = $t->post('/v1/sandboxes', json => { memory_mb => 128 });
+$t->is_error($r, 503, 'hypervisor_unavailable', 'libvirtd is killed: create');
+cmp_ok($r->{seconds}, '<', 10, 'soon');
+works('what runs goes on');
+is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }], [$id],
+          'nothing is listed that is not there');
+
+$t->stack('start', 'libvirtd');
+{
+    my $new;
+    ok(wait_for(30, sub {
+        my $r = $t->post('/v1/sandboxes', json => { memory_mb => 128 });
+        $new = $t->sandbox($r) if $r->{status} == 201;
+        $new
+    }), 'libvirtd is back: create');
+    is($t->exec($new, 'echo 1')->{stdout}, "1\n", 'works') if $new;
+}
+works('and so does what ran before');
+
+# --- a delete that libvirtd cannot do now ------------------------------------
+
+{
+    my $doomed = $t->create({ memory_mb => 128 });
+
+    if ($doomed) {
+        my $name = $doomed->{id};
+        $t->stack('kill', 'libvirtd');
+        $r = $t->delete("/v1/sandboxes/$name");
+        like($r->{status}, qr/^(200|503)$/, 'a delete without libvirtd');
+        $t->stack('start', 'libvirtd');
+        if ($r->{status} == 200) {
+            $t->is_error($t->get("/v1/sandboxes/$name"), 404,
+                         'sandbox_not_found', 'what was deleted is gone');
+        } else {
+            is($t->delete("/v1/sandboxes/$name")->{status}, 200,
+               'it is done when repeated');
+        }
+        ok(wait_for(40, sub { scalar($t->domains) == 1 }),
+           'the domain ends when libvirtd is back');
+    }
+}
+
+# --- libvirtd hangs ----------------------------------------------------------
+
+{
+    $t->stack('kill', 'libvirtd', 'STOP');
+    my $began = time();
+    $r = $t->post('/v1/sandboxes', json => { memory_mb => 128 },
+                  timeout => 180);
+    is($r->{status}, 503, 'libvirtd hangs: create') or diag($r->{body});
+    diag(sprintf 'a hanging libvirtd: answered after %.1f s',
+         time() - $began);
+    cmp_ok(time() - $began, '<', 70, 'within the boot timeout');
+    works('what runs goes on');
+    $t->stack('kill', 'libvirtd', 'CONT');
+
+    my $new;
+    ok(wait_for(60, sub {
+        my $r = $t->post('/v1/sandboxes', json => { memory_mb => 128 });
+        $new = $t->sandbox($r) if $r->{status} == 201;
+        $new
+    }), 'it goes on: create');
+}
+
+$t->finish;

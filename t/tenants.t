@@ -1,0 +1,63 @@
+#!/usr/bin/perl
+
+# What belongs to one tenant does not exist for another.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+my $t = SandboxTest->new;
+my %key = map { $_ => $t->key($_) } qw(red blue);
+my $idem = SandboxTest::idem();
+
+my $red = $t->create({ memory_mb => 128 }, key => $key{red}, idem => $idem)
+    or $t->finish, exit;
+my $id = $red->{id};
+
+$t->is_error($t->get("/v1/sandboxes/$id", key => $key{blue}), 404,
+             'sandbox_not_found', 'get');
+$t->is_error($t->post("/v1/sandboxes/$id/exec", key => $key{blue},
+                      json => { command => 'true' }), 404,
+             'sandbox_not_found', 'exec');
+$t->is_error($t->delete("/v1/sandboxes/$id", key => $key{blue}), 404,
+             'sandbox_not_found', 'delete');
+is_deeply($t->get('/v1/sandboxes', key => $key{blue})->{json}, [], 'list');
+
+is($t->get("/v1/sandboxes/$id", key => $key{red})->{status}, 200,
+   'the owner still has it');
+is($t->exec($red, 'echo mine', key => $key{red})->{stdout}, "mine\n",
+   'and it runs');
+
+# the same text, another tenant: another scope of idempotency keys
+my $blue = $t->create({ memory_mb => 128 }, key => $key{blue},
+                      idem => $idem);
+if ($blue) {
+    isnt($blue->{id}, $id, 'idempotency keys are a tenant\'s own');
+    is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes',
+                                           key => $key{blue})->{json} }],
+              [$blue->{id}], 'each sees its own');
+    is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes',
+                                           key => $key{red})->{json} }],
+              [$id], 'and only that');
+}
+
+# two keys of one tenant
+my $second = $t->inside("$SandboxTest::top/scripts/sandbox-key", 'create',
+                        '--tenant', 'red');
+chomp $second;
+is($t->get("/v1/sandboxes/$id", key => $second)->{status}, 200,
+   'another key of the tenant is as good');
+
+# revocation
+$t->inside("$SandboxTest::top/scripts/sandbox-key", 'revoke', $second);
+ok(wait_for(10, sub {
+    $t->get('/v1/sandboxes', key => $second)->{status} == 401
+}), 'a revoked key is refused within seconds');
+
+undef $red;
+$t->is_error($t->delete("/v1/sandboxes/$id", key => $key{blue}), 404,
+             'sandbox_not_found', 'delete of what the owner has destroyed');
+is($t->delete("/v1/sandboxes/$id", key => $key{red})->{status}, 200,
+   'which the owner may repeat');
+
+$t->finish;
