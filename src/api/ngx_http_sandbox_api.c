@@ -12,6 +12,7 @@
 #include "ngx_http_sandbox_auth.h"
 #include "ngx_http_sandbox_resources.h"
 
+#define NGX_HTTP_SANDBOX_UNPROCESSABLE 422
 #define NGX_HTTP_SANDBOX_BODY_MAX (1024 * 1024)
 
 
@@ -204,6 +205,7 @@ ngx_http_sandbox_api_handler(ngx_http_request_t *r)
     ngx_int_t rc;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_loc_conf_t *slcf;
+    const ngx_http_sandbox_api_route_t *route;
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
 
@@ -220,10 +222,12 @@ ngx_http_sandbox_api_handler(ngx_http_request_t *r)
         return ctx->passed ? NGX_DECLINED : NGX_AGAIN;
     }
 
-    ctx->route = ngx_http_sandbox_api_route(r, ctx);
-    if (ctx->route == NULL) {
+    route = ngx_http_sandbox_api_route(r, ctx);
+    if (route == NULL) {
         return NGX_DONE;
     }
+
+    ctx->route = route;
 
     rc = ngx_http_sandbox_authenticate(r, ngx_http_sandbox_api_resume);
 
@@ -416,6 +420,12 @@ ngx_http_sandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
     }
 
     r->headers_out.status = status;
+
+    if (status == NGX_HTTP_SANDBOX_UNPROCESSABLE) {
+        /* nginx 1.22 has no text for it */
+        ngx_str_set(&r->headers_out.status_line, "422 Unprocessable Entity");
+    }
+
     r->headers_out.content_length_n = (off_t) len;
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;

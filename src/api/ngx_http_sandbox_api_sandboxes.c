@@ -145,6 +145,13 @@ ngx_http_sandbox_create_headers(ngx_http_request_t *r,
     u_char buf[256], *p;
     ngx_http_sandbox_op_times_t *t;
 
+    p = ngx_slprintf(buf, buf + sizeof(buf), "/v1/sandboxes/%s", op->id);
+
+    if (ngx_http_sandbox_api_header(r, "Location", (char *) buf, p - buf)
+        != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (op->replayed) {
         return ngx_http_sandbox_api_header(r, "Idempotent-Replayed", "true", 4);
     }
@@ -156,15 +163,8 @@ ngx_http_sandbox_create_headers(ngx_http_request_t *r,
                      t->queue, t->hypervisor.disk_ms, t->hypervisor.domain_ms,
                      t->guest, t->commit, t->total);
 
-    if (ngx_http_sandbox_api_header(r, "Server-Timing", (char *) buf, p - buf)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    p = ngx_slprintf(buf, buf + sizeof(buf), "/v1/sandboxes/%s", op->id);
-
-    return ngx_http_sandbox_api_header(r, "Location", (char *) buf, p - buf);
+    return ngx_http_sandbox_api_header(r, "Server-Timing", (char *) buf,
+                                       p - buf);
 }
 
 

@@ -215,6 +215,9 @@ ngx_http_sandbox_create_taken(ngx_http_sandbox_create_op_t *c,
         c->op.answer_len = ngx_strlen(answer);
         c->op.answer = ngx_alloc(c->op.answer_len + 1, ngx_cycle->log);
         c->op.replayed = 1;
+        ngx_cpystrn((u_char *) c->op.id,
+                    (u_char *) ngx_http_sandbox_reply_string(reply, 3),
+                    sizeof(c->op.id));
 
         if (c->op.answer == NULL) {
             ngx_http_sandbox_op_finish_error(

@@ -4,11 +4,11 @@
 -- KEYS  1 record  2 tenant index  3 idempotency key
 -- ARGV  1 "peek" or "reserve"  2 fingerprint of the request  3 id
 --       4 owner  5 lease ms  6... fields and values of the record
--- Gives {"absent"}, {"new", fence, created_at}, {"replay", status, answer},
---       {"running"} or {"reused"}.
+-- Gives {"absent"}, {"new", fence, created_at}, {"replay", status, answer,
+--       id}, {"running"} or {"reused"}.
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',
-                        'answer')
+                        'answer', 'id')
 
 if idem[1] then
     if idem[1] ~= ARGV[2] then
@@ -16,7 +16,7 @@ if idem[1] then
     end
 
     if idem[2] == 'done' then
-        return { 'replay', idem[3], idem[4] }
+        return { 'replay', idem[3], idem[4], idem[5] }
     end
 
     return { 'running' }
