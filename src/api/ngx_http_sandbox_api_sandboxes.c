@@ -294,7 +294,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    wait->op = ngx_http_sandbox_op_create(&create, &ctx->tenant, &key,
+    wait->op = ngx_http_sandbox_op_create(&create, ctx, &key,
                                           ngx_http_sandbox_create_done, wait);
     if (wait->op == NULL) {
         sandbox_create_free(&create);
@@ -350,7 +350,7 @@ ngx_http_sandbox_api_delete(ngx_http_request_t *r)
         return;
     }
 
-    wait->op = ngx_http_sandbox_op_destroy(id, (char *) ctx->tenant.data,
+    wait->op = ngx_http_sandbox_op_destroy(id, ctx,
                                            ngx_http_sandbox_delete_done, wait);
     if (wait->op == NULL) {
         ngx_http_sandbox_no_store(r);

@@ -75,7 +75,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
                                 (size_t) reply->element[i]->len)
                    == 0)
         {
-            (void) ngx_http_sandbox_op_destroy(id, "", NULL, NULL);
+            (void) ngx_http_sandbox_op_destroy(id, NULL, NULL, NULL);
         }
     }
 

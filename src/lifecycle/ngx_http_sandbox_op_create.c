@@ -148,8 +148,8 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c,
 
 
 ngx_http_sandbox_op_t *
-ngx_http_sandbox_op_create(sandbox_create_t *create, ngx_str_t *tenant,
-                           ngx_str_t *idem_key,
+ngx_http_sandbox_op_create(sandbox_create_t *create,
+                           ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
                            ngx_http_sandbox_op_done_pt done, void *data)
 {
     char nonce[SANDBOX_TOKEN_SIZE];
@@ -162,13 +162,10 @@ ngx_http_sandbox_op_create(sandbox_create_t *create, ngx_str_t *tenant,
         return NULL;
     }
 
-    c->op.done = done;
-    c->op.data = data;
+    ngx_http_sandbox_op_init(&c->op, ctx, done, data);
     c->op.destroy = ngx_http_sandbox_create_free;
-    c->op.started = sandbox_time_monotonic_ms();
 
-    ngx_cpystrn((u_char *) c->tenant, tenant->data,
-                ngx_min(sizeof(c->tenant), tenant->len + 1));
+    ngx_cpystrn((u_char *) c->tenant, ctx->tenant.data, sizeof(c->tenant));
     sandbox_id_shard(shard, c->tenant, ngx_strlen(c->tenant));
 
     if (sandbox_id_make(c->op.id, "sb_", shard) != 0
@@ -428,9 +425,8 @@ ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
         c->op.message = "The sandbox could not be started.";
     }
 
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "sandbox %s: create failed: %s", c->op.id,
-                  c->boot.result.message);
+    ngx_http_sandbox_op_log(&c->op, NGX_LOG_ERR, "create failed: %s",
+                            c->boot.result.message);
 }
 
 
@@ -571,12 +567,12 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     times->guest = c->boot.guest_ms;
     times->commit = sandbox_time_monotonic_ms() - c->committing;
 
-    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                  "sandbox %s: created in %L ms: queue %L, disk %L, "
-                  "domain %L, guest %L, commit %L",
-                  c->op.id, sandbox_time_monotonic_ms() - c->op.started,
-                  times->queue, times->hypervisor.disk_ms,
-                  times->hypervisor.domain_ms, times->guest, times->commit);
+    ngx_http_sandbox_op_log(
+        &c->op, NGX_LOG_NOTICE,
+        "created in %L ms: queue %L, disk %L, domain %L, guest %L, commit %L",
+        sandbox_time_monotonic_ms() - c->op.started, times->queue,
+        times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
+        times->commit);
 
     ngx_http_sandbox_op_finish(&c->op);
 }
@@ -612,9 +608,8 @@ ngx_http_sandbox_create_undone(ngx_event_t *ev)
     ngx_http_sandbox_create_op_t *c = ev->data;
 
     if (c->boot.result.status != SANDBOX_HV_OK) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "sandbox %s: cannot be undone yet: %s", c->op.id,
-                      c->boot.result.message);
+        ngx_http_sandbox_op_log(&c->op, NGX_LOG_ERR, "cannot be undone yet: %s",
+                                c->boot.result.message);
         ngx_http_sandbox_op_finish(&c->op);
         return;
     }

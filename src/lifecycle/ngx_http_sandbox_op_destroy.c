@@ -40,7 +40,7 @@ ngx_http_sandbox_destroy_free(ngx_http_sandbox_op_t *op)
 
 
 ngx_http_sandbox_op_t *
-ngx_http_sandbox_op_destroy(const char *id, const char *tenant,
+ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             ngx_http_sandbox_op_done_pt done, void *data)
 {
     ngx_http_sandbox_key_t record, events, index;
@@ -52,12 +52,13 @@ ngx_http_sandbox_op_destroy(const char *id, const char *tenant,
         return NULL;
     }
 
-    d->op.done = done;
-    d->op.data = data;
+    ngx_http_sandbox_op_init(&d->op, ctx, done, data);
     d->op.destroy = ngx_http_sandbox_destroy_free;
-    d->op.started = sandbox_time_monotonic_ms();
     ngx_cpystrn((u_char *) d->op.id, (u_char *) id, sizeof(d->op.id));
-    ngx_cpystrn((u_char *) d->tenant, (u_char *) tenant, sizeof(d->tenant));
+
+    if (ctx) {
+        ngx_cpystrn((u_char *) d->tenant, ctx->tenant.data, sizeof(d->tenant));
+    }
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, id);
@@ -179,9 +180,9 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     d->op.status = NGX_HTTP_OK;
 
     if (d->result.status != SANDBOX_HV_OK) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "sandbox %s: cannot be destroyed yet: %s", d->op.id,
-                      d->result.message);
+        ngx_http_sandbox_op_log(&d->op, NGX_LOG_ERR,
+                                "cannot be destroyed yet: %s",
+                                d->result.message);
         ngx_http_sandbox_op_finish(&d->op);
         return;
     }
@@ -219,9 +220,8 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
     ngx_http_sandbox_destroy_op_t *d = data;
 
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "sandbox %s: destroyed in %L ms", d->op.id,
-                      sandbox_time_monotonic_ms() - d->op.started);
+        ngx_http_sandbox_op_log(&d->op, NGX_LOG_NOTICE, "destroyed in %L ms",
+                                sandbox_time_monotonic_ms() - d->op.started);
 
         /*
          * A creator that was fenced off may still start the domain before it

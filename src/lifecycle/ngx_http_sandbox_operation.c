@@ -7,6 +7,40 @@
 
 
 void
+ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
+                         ngx_http_sandbox_op_done_pt done, void *data)
+{
+    op->done = done;
+    op->data = data;
+    op->started = sandbox_time_monotonic_ms();
+
+    ngx_cpystrn((u_char *) op->request_id,
+                ctx ? ctx->request_id.data : (u_char *) "-",
+                sizeof(op->request_id));
+}
+
+
+void
+ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
+                        const char *fmt, ...)
+{
+    u_char buf[NGX_MAX_ERROR_STR], *p;
+    va_list args;
+
+    if (ngx_cycle->log->log_level < level) {
+        return;
+    }
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    va_end(args);
+
+    ngx_log_error(level, ngx_cycle->log, 0, "sandbox %s: %*s, request_id: %s",
+                  op->id, (size_t) (p - buf), buf, op->request_id);
+}
+
+
+void
 ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op)
 {
     op->done = NULL;

@@ -35,6 +35,7 @@ typedef struct {
 
 struct ngx_http_sandbox_op_s {
     char id[SANDBOX_ID_SIZE];
+    char request_id[SANDBOX_ID_SIZE]; /* "-" if no request asked for it */
     int64_t fence;
     int64_t started; /* monotonic ms */
 
@@ -57,21 +58,22 @@ struct ngx_http_sandbox_op_s {
 };
 
 /*
- * POST /v1/sandboxes.  create is taken over (emptied).  idem_key is the
- * client's Idempotency-Key.  done is never called from inside the call.
- * NULL if memory or randomness is out, or Redis is away.
+ * POST /v1/sandboxes.  create is taken over (emptied); of ctx the tenant and
+ * the request id are copied.  idem_key is the client's Idempotency-Key.  done
+ * is never called from inside the call. NULL if memory or randomness is out, or
+ * Redis is away.
  */
 ngx_http_sandbox_op_t *
-ngx_http_sandbox_op_create(sandbox_create_t *create, ngx_str_t *tenant,
-                           ngx_str_t *idem_key,
+ngx_http_sandbox_op_create(sandbox_create_t *create,
+                           ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
- * Destroys a sandbox: of tenant, as asked by a client, or of whomever if
- * tenant is "" and its time on the agenda has come.  As above.
+ * Destroys a sandbox: of the tenant of ctx, as asked by its request, or of
+ * whomever if ctx is NULL and its time on the agenda has come.  As above.
  */
 ngx_http_sandbox_op_t *
-ngx_http_sandbox_op_destroy(const char *id, const char *tenant,
+ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             ngx_http_sandbox_op_done_pt done, void *data);
 
 /* The waiter goes away; the operation goes on. */
@@ -85,6 +87,15 @@ void ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op);
 void ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
                                       const ngx_http_sandbox_error_t *error,
                                       const char *message);
+
+/* Fills what every operation has; ctx may be NULL. */
+void
+ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
+                         ngx_http_sandbox_op_done_pt done, void *data);
+
+/* A line in the error log with the ids of the sandbox and of the request. */
+void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
+                             const char *fmt, ...);
 
 /* Starts and stops renewing the lease of op->id. */
 void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op);
