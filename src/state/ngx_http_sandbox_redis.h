@@ -22,7 +22,7 @@ typedef struct {
     ngx_str_t username;
     ngx_str_t password;
     ngx_uint_t db;
-    ngx_msec_t timeout;         /* of one command */
+    ngx_msec_t timeout; /* of one command */
     ngx_msec_t connect_timeout;
 } ngx_http_sandbox_redis_conf_t;
 
@@ -60,18 +60,21 @@ ngx_uint_t ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis);
  * Sends a command of argc binary-safe arguments; they are copied.  NGX_OK, or
  * NGX_DECLINED if Redis is away (the handler is not called).
  */
-ngx_int_t ngx_http_sandbox_redis_command(
-    ngx_http_sandbox_redis_t *redis, ngx_http_sandbox_redis_handler_pt handler,
-    void *data, ngx_uint_t argc, ngx_str_t *argv);
+ngx_int_t
+ngx_http_sandbox_redis_command(ngx_http_sandbox_redis_t *redis,
+                               ngx_http_sandbox_redis_handler_pt handler,
+                               void *data, ngx_uint_t argc, ngx_str_t *argv);
 
 /*
  * EVALSHA, and once EVAL if the server does not know the script.  args holds
  * nkeys keys, then the other arguments.
  */
-ngx_int_t ngx_http_sandbox_redis_eval(
-    ngx_http_sandbox_redis_t *redis, ngx_http_sandbox_redis_handler_pt handler,
-    void *data, ngx_http_sandbox_script_t *script, ngx_uint_t nkeys,
-    ngx_uint_t nargs, ngx_str_t *args);
+ngx_int_t
+ngx_http_sandbox_redis_eval(ngx_http_sandbox_redis_t *redis,
+                            ngx_http_sandbox_redis_handler_pt handler,
+                            void *data, ngx_http_sandbox_script_t *script,
+                            ngx_uint_t nkeys, ngx_uint_t nargs,
+                            ngx_str_t *args);
 
 /*
  * Detaches a command's handler, e.g. when its request went away: data will

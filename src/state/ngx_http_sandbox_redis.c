@@ -1,0 +1,383 @@
+/*
+ * Commands: a FIFO of what was sent and not yet answered, its deadlines, and
+ * the retry of scripts the server does not know.  Owns that FIFO and the
+ * listeners; knows nothing of sockets.
+ *
+ * Handlers run from events of the link (a reply, a loss, the deadline), and
+ * no call of this file fails the link: hence never inside the call that made
+ * the command.
+ */
+
+#include "ngx_http_sandbox_redis_listener.h"
+
+#define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
+
+
+typedef struct {
+    ngx_queue_t queue;
+    ngx_http_sandbox_redis_handler_pt handler; /* NULL: forgotten */
+    void *data;
+    ngx_msec_t deadline;
+
+    /* for EVAL, should the server not know the script */
+    ngx_http_sandbox_script_t *script; /* NULL: no retry */
+    ngx_uint_t nargs;                  /* in args */
+    size_t len;                        /* of args */
+    u_char args[];                     /* from numkeys on, encoded */
+} ngx_http_sandbox_redis_cmd_t;
+
+
+struct ngx_http_sandbox_redis_s {
+    ngx_http_sandbox_redis_link_t link;
+    ngx_queue_t pending; /* cmd_t, as sent; so deadlines are in order */
+    ngx_uint_t npending;
+    ngx_event_t deadline; /* set while something is pending */
+    ngx_queue_t listeners;
+};
+
+
+static void ngx_http_sandbox_redis_reply(void *data, redisReply *reply);
+static void ngx_http_sandbox_redis_down(void *data);
+
+
+static const ngx_http_sandbox_redis_link_ops_t ngx_http_sandbox_redis_ops = {
+    ngx_http_sandbox_redis_reply, NULL, ngx_http_sandbox_redis_down
+};
+
+
+static ngx_http_sandbox_redis_cmd_t *
+ngx_http_sandbox_redis_new(ngx_http_sandbox_redis_t *redis,
+                           ngx_http_sandbox_redis_handler_pt handler,
+                           void *data, size_t len)
+{
+    ngx_http_sandbox_redis_cmd_t *cmd;
+
+    if (redis == NULL || !ngx_http_sandbox_redis_link_ready(&redis->link)
+        || redis->npending >= NGX_HTTP_SANDBOX_REDIS_PENDING_MAX)
+    {
+        return NULL;
+    }
+
+    cmd =
+        ngx_alloc(sizeof(ngx_http_sandbox_redis_cmd_t) + len, redis->link.log);
+    if (cmd == NULL) {
+        return NULL;
+    }
+
+    cmd->handler = handler;
+    cmd->data = data;
+    cmd->script = NULL;
+
+    return cmd;
+}
+
+
+static void
+ngx_http_sandbox_redis_push(ngx_http_sandbox_redis_t *redis,
+                            ngx_http_sandbox_redis_cmd_t *cmd)
+{
+    cmd->deadline = ngx_current_msec + redis->link.conf->timeout;
+    ngx_queue_insert_tail(&redis->pending, &cmd->queue);
+    redis->npending++;
+
+    if (!redis->deadline.timer_set) {
+        ngx_add_timer(&redis->deadline, redis->link.conf->timeout);
+    }
+}
+
+
+/*
+ * The timer is not moved at each reply, its handler looks at the head.  It is
+ * deleted when nothing is pending, since it keeps an exiting worker waiting.
+ */
+static ngx_http_sandbox_redis_cmd_t *
+ngx_http_sandbox_redis_pop(ngx_http_sandbox_redis_t *redis)
+{
+    ngx_queue_t *q;
+
+    q = ngx_queue_head(&redis->pending);
+    ngx_queue_remove(q);
+    redis->npending--;
+
+    if (redis->npending == 0 && redis->deadline.timer_set) {
+        ngx_del_timer(&redis->deadline);
+    }
+
+    return ngx_queue_data(q, ngx_http_sandbox_redis_cmd_t, queue);
+}
+
+
+static void
+ngx_http_sandbox_redis_complete(ngx_http_sandbox_redis_cmd_t *cmd,
+                                redisReply *reply)
+{
+    if (cmd->handler) {
+        cmd->handler(cmd->data, reply);
+    }
+
+    ngx_free(cmd);
+}
+
+
+static void
+ngx_http_sandbox_redis_deadline(ngx_event_t *ev)
+{
+    ngx_queue_t *q;
+    ngx_msec_int_t left;
+    ngx_http_sandbox_redis_t *redis;
+    ngx_http_sandbox_redis_cmd_t *cmd;
+
+    redis = ev->data;
+
+    if (redis->npending == 0) {
+        return;
+    }
+
+    q = ngx_queue_head(&redis->pending);
+    cmd = ngx_queue_data(q, ngx_http_sandbox_redis_cmd_t, queue);
+    left = (ngx_msec_int_t) (cmd->deadline - ngx_current_msec);
+
+    if (left > 0) {
+        ngx_add_timer(ev, (ngx_msec_t) left);
+        return;
+    }
+
+    /* replies come in order: the ones behind it would wait for it, too */
+    ngx_http_sandbox_redis_link_fail(&redis->link, NGX_ETIMEDOUT,
+                                     "a command was not answered in time");
+}
+
+
+/* name: EVALSHA or EVAL; script: what it takes. */
+static ngx_int_t
+ngx_http_sandbox_redis_send_eval(ngx_http_sandbox_redis_t *redis,
+                                 ngx_http_sandbox_redis_cmd_t *cmd,
+                                 ngx_str_t *name, ngx_str_t *script)
+{
+    u_char *p;
+    ngx_str_t argv[2];
+
+    argv[0] = *name;
+    argv[1] = *script;
+
+    p = ngx_http_sandbox_redis_link_reserve(
+        &redis->link, NGX_HTTP_SANDBOX_REDIS_HEAD
+                          + ngx_http_sandbox_redis_args_size(2, argv)
+                          + cmd->len);
+    if (p == NULL) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_http_sandbox_redis_put_head(p, 2 + cmd->nargs);
+    p = ngx_http_sandbox_redis_put_args(p, 2, argv);
+    p = ngx_cpymem(p, cmd->args, cmd->len);
+    ngx_http_sandbox_redis_link_commit(&redis->link, p);
+
+    ngx_http_sandbox_redis_push(redis, cmd);
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK if the reply was NOSCRIPT and the command is on its way again. */
+static ngx_int_t
+ngx_http_sandbox_redis_retry(ngx_http_sandbox_redis_t *redis,
+                             ngx_http_sandbox_redis_cmd_t *cmd,
+                             redisReply *reply)
+{
+    ngx_str_t body;
+    static ngx_str_t eval = ngx_string("EVAL");
+
+    if (cmd->script == NULL || reply->type != REDIS_REPLY_ERROR
+        || ngx_strncmp(reply->str, "NOSCRIPT", sizeof("NOSCRIPT") - 1) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    body.data = (u_char *) cmd->script->body;
+    body.len = cmd->script->len;
+    cmd->script = NULL;
+
+    return ngx_http_sandbox_redis_send_eval(redis, cmd, &eval, &body);
+}
+
+
+static void
+ngx_http_sandbox_redis_reply(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_redis_t *redis = data;
+
+    ngx_http_sandbox_redis_cmd_t *cmd;
+
+    if (redis->npending == 0) {
+        ngx_http_sandbox_redis_link_fail(&redis->link, 0,
+                                         "a reply that nobody asked for");
+        return;
+    }
+
+    cmd = ngx_http_sandbox_redis_pop(redis);
+
+    if (ngx_http_sandbox_redis_retry(redis, cmd, reply) != NGX_OK) {
+        ngx_http_sandbox_redis_complete(cmd, reply);
+    }
+}
+
+
+/* The link takes no commands meanwhile, so this ends. */
+static void
+ngx_http_sandbox_redis_down(void *data)
+{
+    ngx_http_sandbox_redis_t *redis = data;
+
+    while (redis->npending) {
+        ngx_http_sandbox_redis_complete(ngx_http_sandbox_redis_pop(redis),
+                                        NULL);
+    }
+}
+
+
+ngx_http_sandbox_redis_t *
+ngx_http_sandbox_redis_create(ngx_http_sandbox_redis_conf_t *conf,
+                              ngx_log_t *log)
+{
+    ngx_http_sandbox_redis_t *redis;
+
+    redis = ngx_calloc(sizeof(ngx_http_sandbox_redis_t), log);
+    if (redis == NULL) {
+        return NULL;
+    }
+
+    ngx_queue_init(&redis->pending);
+    ngx_queue_init(&redis->listeners);
+
+    redis->deadline.handler = ngx_http_sandbox_redis_deadline;
+    redis->deadline.data = redis;
+    redis->deadline.log = log;
+
+    redis->link.conf = conf;
+    redis->link.ops = &ngx_http_sandbox_redis_ops;
+    redis->link.data = redis;
+
+    if (ngx_http_sandbox_redis_link_open(&redis->link, log) != NGX_OK) {
+        ngx_http_sandbox_redis_link_close(&redis->link);
+        ngx_free(redis);
+        return NULL;
+    }
+
+    return redis;
+}
+
+
+void
+ngx_http_sandbox_redis_destroy(ngx_http_sandbox_redis_t *redis)
+{
+    ngx_http_sandbox_redis_listeners_close(&redis->listeners);
+    ngx_http_sandbox_redis_link_close(&redis->link);
+    ngx_http_sandbox_redis_down(redis);
+    ngx_free(redis);
+}
+
+
+ngx_uint_t
+ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis)
+{
+    return redis && ngx_http_sandbox_redis_link_ready(&redis->link);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_redis_command(ngx_http_sandbox_redis_t *redis,
+                               ngx_http_sandbox_redis_handler_pt handler,
+                               void *data, ngx_uint_t argc, ngx_str_t *argv)
+{
+    ngx_http_sandbox_redis_cmd_t *cmd;
+
+    cmd = ngx_http_sandbox_redis_new(redis, handler, data, 0);
+    if (cmd == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_sandbox_redis_link_send(&redis->link, argc, argv) != NGX_OK) {
+        ngx_free(cmd);
+        return NGX_DECLINED;
+    }
+
+    ngx_http_sandbox_redis_push(redis, cmd);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_redis_eval(ngx_http_sandbox_redis_t *redis,
+                            ngx_http_sandbox_redis_handler_pt handler,
+                            void *data, ngx_http_sandbox_script_t *script,
+                            ngx_uint_t nkeys, ngx_uint_t nargs, ngx_str_t *args)
+{
+    u_char *p;
+    ngx_str_t numkeys, sha;
+    ngx_http_sandbox_redis_cmd_t *cmd;
+    u_char buf[NGX_INT_T_LEN];
+    static ngx_str_t evalsha = ngx_string("EVALSHA");
+
+    numkeys.data = buf;
+    numkeys.len = ngx_slprintf(buf, buf + sizeof(buf), "%ui", nkeys) - buf;
+
+    cmd = ngx_http_sandbox_redis_new(
+        redis, handler, data,
+        ngx_http_sandbox_redis_args_size(1, &numkeys)
+            + ngx_http_sandbox_redis_args_size(nargs, args));
+    if (cmd == NULL) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_http_sandbox_redis_put_args(cmd->args, 1, &numkeys);
+    p = ngx_http_sandbox_redis_put_args(p, nargs, args);
+    cmd->len = p - cmd->args;
+    cmd->nargs = 1 + nargs;
+    cmd->script = script;
+
+    sha.data = (u_char *) script->sha;
+    sha.len = sizeof(script->sha) - 1;
+
+    if (ngx_http_sandbox_redis_send_eval(redis, cmd, &evalsha, &sha) != NGX_OK)
+    {
+        ngx_free(cmd);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sandbox_redis_forget(ngx_http_sandbox_redis_t *redis, void *data)
+{
+    ngx_queue_t *q;
+    ngx_http_sandbox_redis_cmd_t *cmd;
+
+    if (redis == NULL) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&redis->pending);
+         q != ngx_queue_sentinel(&redis->pending); q = ngx_queue_next(q))
+    {
+        cmd = ngx_queue_data(q, ngx_http_sandbox_redis_cmd_t, queue);
+
+        if (cmd->data == data) {
+            cmd->handler = NULL;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_sandbox_redis_subscribe(ngx_http_sandbox_redis_t *redis,
+                                 ngx_str_t *channel,
+                                 ngx_http_sandbox_redis_listener_t *listener)
+{
+    return ngx_http_sandbox_redis_listeners_add(
+        &redis->listeners, redis->link.conf, redis->link.log, channel,
+        listener);
+}

@@ -1,0 +1,104 @@
+/*
+ * One connection to Redis that comes back by itself; behind
+ * ngx_http_sandbox_redis.h, for its two users: commands and subscriptions.
+ *
+ * Event loop only.  What is queued goes out once per loop turn.  Until the
+ * greeting (AUTH, SELECT, PING) is answered nothing but it is sent, so that a
+ * command never runs in the wrong database or while Redis loads its data.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_REDIS_LINK_H
+#define NGX_HTTP_SANDBOX_REDIS_LINK_H
+
+#include "ngx_http_sandbox_redis.h"
+
+#include <ngx_event.h>
+
+/* Before the arguments of a command: "*<argc>\r\n". */
+#define NGX_HTTP_SANDBOX_REDIS_HEAD (NGX_INT_T_LEN + sizeof("*\r\n") - 1)
+
+typedef enum {
+    NGX_HTTP_SANDBOX_REDIS_CLOSED = 0,
+    NGX_HTTP_SANDBOX_REDIS_WAITING, /* for the next attempt */
+    NGX_HTTP_SANDBOX_REDIS_CONNECTING,
+    NGX_HTTP_SANDBOX_REDIS_GREETING,
+    NGX_HTTP_SANDBOX_REDIS_UP
+} ngx_http_sandbox_redis_state_e;
+
+/*
+ * None may close the link.  up may be NULL.  down is called after each failed
+ * attempt, too; the link takes no commands then.
+ */
+typedef struct {
+    void (*reply)(void *data, redisReply *reply);
+    void (*up)(void *data);
+    void (*down)(void *data);
+} ngx_http_sandbox_redis_link_ops_t;
+
+/* The first four are the user's to set, all else zero. */
+typedef struct {
+    ngx_http_sandbox_redis_conf_t *conf;
+    const ngx_http_sandbox_redis_link_ops_t *ops;
+    void *data;
+    ngx_str_t channel; /* subscribed to by the greeting, if not empty */
+
+    ngx_log_t *log;
+    ngx_connection_t *connection;
+    redisReader *reader;
+    ngx_http_sandbox_redis_state_e state;
+    ngx_event_t timer; /* until the next attempt, or the end of this one */
+    ngx_event_t flush; /* posted while there is something to send */
+
+    u_char *out;
+    size_t pos;  /* sent up to here */
+    size_t last; /* filled up to here */
+    size_t size;
+
+    size_t greeting;    /* the end of the greeting in out */
+    ngx_uint_t awaited; /* replies to it */
+
+    ngx_msec_t backoff;
+    ngx_msec_t since; /* when it went away */
+
+    unsigned fresh : 1; /* the first attempt has not ended */
+    unsigned away : 1;  /* and that was logged */
+} ngx_http_sandbox_redis_link_t;
+
+/* The first attempt to connect is made from the event loop. */
+ngx_int_t ngx_http_sandbox_redis_link_open(ngx_http_sandbox_redis_link_t *link,
+                                           ngx_log_t *log);
+
+/* Sends what the socket takes at once; calls nothing of ops. */
+void ngx_http_sandbox_redis_link_close(ngx_http_sandbox_redis_link_t *link);
+
+/* Drops the connection and tries again later. */
+void ngx_http_sandbox_redis_link_fail(ngx_http_sandbox_redis_link_t *link,
+                                      ngx_err_t err, const char *reason);
+
+/*
+ * 1 if commands may be queued: the link is up, or at its very first attempt
+ * (a worker just started would else refuse its first requests).
+ */
+ngx_uint_t
+ngx_http_sandbox_redis_link_ready(ngx_http_sandbox_redis_link_t *link);
+
+/*
+ * Room for size bytes, or NULL if memory or the bound is out; to be filled
+ * and committed with its end before anything else is done to the link.
+ */
+u_char *ngx_http_sandbox_redis_link_reserve(ngx_http_sandbox_redis_link_t *link,
+                                            size_t size);
+void ngx_http_sandbox_redis_link_commit(ngx_http_sandbox_redis_link_t *link,
+                                        u_char *last);
+
+/* A whole command; NGX_DECLINED if there is no room. */
+ngx_int_t ngx_http_sandbox_redis_link_send(ngx_http_sandbox_redis_link_t *link,
+                                           ngx_uint_t argc, ngx_str_t *argv);
+
+/* The protocol's text of a command's head and of its arguments. */
+u_char *ngx_http_sandbox_redis_put_head(u_char *p, ngx_uint_t argc);
+size_t ngx_http_sandbox_redis_args_size(ngx_uint_t argc, ngx_str_t *argv);
+u_char *
+ngx_http_sandbox_redis_put_args(u_char *p, ngx_uint_t argc, ngx_str_t *argv);
+
+#endif
