@@ -55,7 +55,7 @@ static struct {
     char token[HTTP_TOKEN_MAX + 1];
     const agent_route_t *routes;
     size_t nroutes;
-    LIST_HEAD(, agent_request_s) requests;
+    LIST_HEAD(agent_requests_s, agent_request_s) requests;
 } http = { .watch = { .fd = -1 } };
 
 
@@ -621,6 +621,7 @@ agent_http_start(const agent_http_conf_t *conf)
 void
 agent_http_stop(void)
 {
+    int fd;
     agent_request_t *r;
 
     if (http.daemon == NULL) {
@@ -636,6 +637,16 @@ agent_http_stop(void)
         if (r->suspended) {
             http_hangup(r, 0);
         }
+    }
+
+    /*
+     * A child between fork and exec has a copy of the listening socket:
+     * closing ours would not free the port, and the next start would fail.
+     */
+    fd = MHD_quiesce_daemon(http.daemon);
+    if (fd != MHD_INVALID_SOCKET) {
+        shutdown(fd, SHUT_RDWR);
+        close(fd);
     }
 
     MHD_stop_daemon(http.daemon);

@@ -14,7 +14,7 @@ static int loop_epoll = -1;
 static int loop_stopped;
 static int64_t (*loop_hook)(void *data);
 static void *loop_hook_data;
-static TAILQ_HEAD(, agent_timer_s)
+static TAILQ_HEAD(agent_timers_s, agent_timer_s)
     loop_timers = TAILQ_HEAD_INITIALIZER(loop_timers);
 
 

@@ -23,7 +23,7 @@
 #include "steps.h"
 
 #define NET_DIR "/sys/class/net"
-#define NET_WAIT_MS 10000
+#define NET_WAIT_MS 5000
 #define NET_STEP_MS 5
 
 

@@ -55,7 +55,7 @@ struct agent_process_s {
     TAILQ_ENTRY(agent_process_s) leftover;
 };
 
-static TAILQ_HEAD(, agent_process_s)
+static TAILQ_HEAD(agent_leftovers_s, agent_process_s)
     process_leftovers = TAILQ_HEAD_INITIALIZER(process_leftovers);
 static unsigned process_nleftovers;
 

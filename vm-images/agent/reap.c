@@ -15,7 +15,7 @@
 #include "loop.h"
 #include "reap.h"
 
-static LIST_HEAD(, agent_child_s)
+static LIST_HEAD(agent_children_s, agent_child_s)
     reap_children = LIST_HEAD_INITIALIZER(reap_children);
 static agent_watch_t reap_signals;
 

@@ -1,0 +1,706 @@
+/*
+ * The HTTP face as a client meets it: the server runs in this process on a
+ * loopback port, each scenario is a client in a child process.
+ */
+
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "exec.h"
+#include "http.h"
+#include "loop.h"
+#include "reap.h"
+#include "sandbox_json.h"
+#include "sandbox_time.h"
+
+#define TOKEN "t0ken"
+#define AUTH "Authorization: Bearer " TOKEN "\r\n"
+#define EXEC "POST /v1/sandboxes/sb_1/exec HTTP/1.1\r\nHost: x\r\n"
+#define REPLY_MAX (64 * 1024 * 1024)
+
+static const agent_route_t routes[] = {
+    { "exec", "POST", agent_exec_handler, agent_exec_abort },
+};
+
+static in_port_t port;
+static agent_child_t client;
+static int client_status;
+
+
+/* In the client: a failed expectation ends it, and with it the test. */
+#define expect(cond)                                                           \
+    do {                                                                       \
+        if (!(cond)) {                                                         \
+            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
+            _exit(1);                                                          \
+        }                                                                      \
+    } while (0)
+
+
+static void
+server_start(const char *peer)
+{
+    agent_http_conf_t conf;
+
+    inet_pton(AF_INET, "127.0.0.1", &conf.address);
+    inet_pton(AF_INET, peer, &conf.peer);
+    conf.port = port;
+    conf.token = TOKEN;
+    conf.routes = routes;
+    conf.nroutes = 1;
+    assert_int_equal(agent_http_start(&conf), 0);
+}
+
+
+static void
+client_exited(void *data, int status)
+{
+    (void) data;
+    client_status = status;
+    agent_loop_stop();
+}
+
+
+/* Runs a client to its end, with the server beside it. */
+static void
+scenario(void (*run)(void))
+{
+    fflush(stdout);
+    client.exited = client_exited;
+    client.pid = fork();
+    assert_int_not_equal(client.pid, -1);
+
+    if (client.pid == 0) {
+        agent_reap_reset_signals();
+        alarm(60);
+        run();
+        _exit(0);
+    }
+
+    agent_reap_watch(&client);
+    assert_int_equal(agent_loop_run(), 0);
+    assert_true(WIFEXITED(client_status));
+    assert_int_equal(WEXITSTATUS(client_status), 0);
+}
+
+
+static int
+dial(void)
+{
+    int fd;
+    struct sockaddr_in sin;
+
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_port = htons(port);
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    expect(fd != -1);
+    expect(connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == 0);
+
+    return fd;
+}
+
+
+static void
+transmit(int fd, const char *data, size_t len)
+{
+    ssize_t n;
+
+    while (len > 0) {
+        n = send(fd, data, len, MSG_NOSIGNAL);
+        expect(n > 0);
+        data += n;
+        len -= n;
+    }
+}
+
+
+/* Reads one answer with its body; the caller frees it. */
+static char *
+receive(int fd)
+{
+    char *reply, *body, *length;
+    size_t len, want;
+    ssize_t n;
+
+    reply = calloc(1, REPLY_MAX);
+    expect(reply != NULL);
+    len = 0;
+    want = SIZE_MAX;
+
+    while (len < want) {
+        n = recv(fd, reply + len, REPLY_MAX - 1 - len, 0);
+        expect(n > 0);
+        len += n;
+
+        body = memmem(reply, len, "\r\n\r\n", 4);
+        if (body != NULL) {
+            length = strcasestr(reply, "\r\nContent-Length: ");
+            expect(length != NULL && length < body);
+            want = body + 4 - reply + strtoul(length + 18, NULL, 10);
+        }
+    }
+
+    expect(len == want);
+
+    return reply;
+}
+
+
+static void
+request(int fd, const char *head, const char *body)
+{
+    char *text;
+
+    expect(asprintf(&text, "%sContent-Length: %zu\r\n\r\n%s", head,
+                    strlen(body), body)
+           > 0);
+    transmit(fd, text, strlen(text));
+    free(text);
+}
+
+
+/* One request on a connection of its own. */
+static char *
+ask(const char *head, const char *body)
+{
+    int fd;
+    char *reply;
+
+    fd = dial();
+    request(fd, head, body);
+    reply = receive(fd);
+    close(fd);
+
+    return reply;
+}
+
+
+static void
+answers(const char *head, const char *body, int status, const char *part)
+{
+    char *reply;
+    sandbox_json_t doc;
+    sandbox_json_error_t err;
+
+    reply = ask(head, body);
+
+    if (strtol(reply + sizeof("HTTP/1.1 ") - 1, NULL, 10) != status
+        || strstr(reply, part) == NULL)
+    {
+        fprintf(stderr, "expected %d and %s, got: %.2000s\n", status, part,
+                reply);
+        _exit(1);
+    }
+
+    body = strstr(reply, "\r\n\r\n") + 4;
+    expect(sandbox_json_parse(&doc, body, strlen(body), &err) == 0);
+    expect(
+        status == 200
+        || (sandbox_json_member(&doc, &doc.nodes[0], "error") != NULL
+            && sandbox_json_member(&doc, &doc.nodes[0], "code") != NULL
+            && sandbox_json_member(&doc, &doc.nodes[0], "request_id") != NULL));
+    sandbox_json_free(&doc);
+    free(reply);
+}
+
+
+static void
+client_exec(void)
+{
+    answers(EXEC AUTH, "{\"command\":\"echo\",\"args\":[\"a\",\"b\"]}", 200,
+            "{\"exit_code\":0,\"stdout\":\"a b\\n\",\"stderr\":\"\",\"pid\":");
+    answers(EXEC AUTH, "{\"command\":\"echo x >&2; exit 3\",\"shell\":true}",
+            200, "{\"exit_code\":3,\"stdout\":\"\",\"stderr\":\"x\\n\"");
+    answers(EXEC AUTH "Content-Type: application/json; charset=utf-8\r\n",
+            "{\"command\":\"no-such-command\"}", 200,
+            "{\"exit_code\":127,\"stdout\":\"\",\"stderr\":\"no-such-command:");
+    answers(EXEC AUTH,
+            "{\"command\":\"printf 'a\\\\377b\\\\001c'\",\"shell\":true}", 200,
+            "\"a\xef\xbf\xbd"
+            "b\\u0001c\"");
+}
+
+
+static void
+test_exec(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_exec);
+    agent_http_stop();
+}
+
+
+static void
+client_environment(void)
+{
+    answers(EXEC AUTH,
+            "{\"command\":\"echo $A $B $HOME $USER $LANG; pwd\",\"shell\":true,"
+            "\"envs\":{\"B\":\"request\"}}",
+            200, "\"sandbox request /root root C.UTF-8\\n/tmp\\n\"");
+    answers(EXEC AUTH,
+            "{\"command\":\"pwd\",\"cwd\":\"/usr//bin/..\",\"shell\":true}",
+            200, "\"/usr\\n\"");
+    answers(EXEC AUTH,
+            "{\"command\":\"printf '%s' \\\"$(env | grep -c ^PATH=)\\\"\","
+            "\"shell\":true,\"envs\":{\"PATH\":\"/bin:/usr/bin\"}}",
+            200, "\"stdout\":\"1\"");
+    answers(EXEC AUTH, "{\"command\":\"pwd\",\"cwd\":\"/no/such\"}", 400,
+            "\"error_detail\":{\"field\":\"cwd\",");
+    answers(EXEC AUTH, "{\"command\":\"id\",\"user\":\"no-such\"}", 400,
+            "\"error_detail\":{\"field\":\"user\",");
+}
+
+
+static void
+test_environment(void **state)
+{
+    agent_env_t env;
+
+    (void) state;
+
+    memset(&env, 0, sizeof(env));
+    assert_int_equal(agent_env_set(&env, "A", "sandbox"), 0);
+    assert_int_equal(agent_env_set(&env, "B", "sandbox"), 0);
+    assert_int_equal(agent_exec_defaults(&env, "/tmp"), 0);
+    agent_env_free(&env);
+
+    server_start("127.0.0.1");
+    scenario(client_environment);
+    agent_http_stop();
+}
+
+
+static void
+client_refusals(void)
+{
+    static const char body[] = "{\"command\":\"true\"}";
+
+    answers(EXEC, body, 401, "WWW-Authenticate: Bearer");
+    answers(EXEC "Authorization: Bearer \r\n", body, 401, "unauthorized");
+    answers(EXEC "Authorization: Bearer t0ke\r\n", body, 401, "unauthorized");
+    answers(EXEC "Authorization: Bearer t0kenn\r\n", body, 401, "unauthorized");
+    answers(EXEC "Authorization: Bearer t0kent0ken\r\n", body, 401,
+            "unauthorized");
+    answers(EXEC "Authorization: Basic t0ken\r\n", body, 401, "unauthorized");
+    answers("GET /v1/sandboxes/sb_1/exec HTTP/1.1\r\nHost: x\r\n" AUTH, "", 405,
+            "Allow: POST");
+    answers("GET /v1/sandboxes/sb_1/processes HTTP/1.1\r\nHost: x\r\n" AUTH, "",
+            404, "not_found");
+    answers("POST /v1/sandboxes//exec HTTP/1.1\r\nHost: x\r\n" AUTH, body, 404,
+            "not_found");
+    answers("POST /v1/sandboxes/a/b/exec HTTP/1.1\r\nHost: x\r\n" AUTH, body,
+            404, "not_found");
+    answers("POST / HTTP/1.1\r\nHost: x\r\n" AUTH, body, 404, "not_found");
+    answers(EXEC AUTH "Content-Type: text/plain\r\n", body, 415,
+            "unsupported_media_type");
+    answers(EXEC AUTH, "", 400, "invalid_json");
+    answers(EXEC AUTH, "{\"command\":\"x\",\"tty\":1}", 400,
+            "\"field\":\"tty\"");
+    answers(EXEC AUTH, "{\"command\":\"x\",\"background\":true}", 501,
+            "\"code\":\"not_implemented\",\"error_detail\":"
+            "{\"field\":\"background\"");
+}
+
+
+static void
+test_refusals(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_refusals);
+    agent_http_stop();
+}
+
+
+static void
+client_request_ids(void)
+{
+    char *reply;
+
+    reply = ask(EXEC AUTH "X-Request-Id: req_abc-9\r\n", "{");
+    expect(strstr(reply, "X-Request-Id: req_abc-9\r\n") != NULL);
+    expect(strstr(reply, "\"request_id\":\"req_abc-9\"}") != NULL);
+    free(reply);
+
+    reply = ask(EXEC AUTH "X-Request-Id: a\"b\r\n", "{");
+    expect(strstr(reply, "a\"b") == NULL);
+    expect(strstr(reply, "\"request_id\":\"req_") != NULL);
+    free(reply);
+}
+
+
+static void
+test_request_ids(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_request_ids);
+    agent_http_stop();
+}
+
+
+static void
+client_keepalive(void)
+{
+    int i, fd;
+    char *reply;
+
+    fd = dial();
+
+    for (i = 0; i < 50; i++) {
+        request(fd, i % 7 ? EXEC AUTH : EXEC, "{\"command\":\"true\"}");
+        reply = receive(fd);
+        expect(strncmp(reply + 9, i % 7 ? "200" : "401", 3) == 0);
+        free(reply);
+    }
+
+    close(fd);
+}
+
+
+static void
+test_keepalive(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_keepalive);
+    agent_http_stop();
+}
+
+
+static void
+client_body_limit(void)
+{
+    char *body;
+
+    body = malloc(3 * AGENT_BODY_MAX);
+    expect(body != NULL);
+    memset(body, ' ', 3 * AGENT_BODY_MAX);
+    body[3 * AGENT_BODY_MAX - 1] = '\0';
+    answers(EXEC AUTH, body, 413, "body_too_large");
+
+    memcpy(body, "{\"command\":\"true\"}", 18);
+    body[AGENT_BODY_MAX] = '\0';
+    answers(EXEC AUTH, body, 200, "\"exit_code\":0");
+
+    body[AGENT_BODY_MAX] = ' ';
+    body[AGENT_BODY_MAX + 1] = '\0';
+    answers(EXEC AUTH, body, 413, "body_too_large");
+    free(body);
+}
+
+
+static void
+test_body_limit(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_body_limit);
+    agent_http_stop();
+}
+
+
+static void
+client_output_limit(void)
+{
+    char *reply;
+
+    reply = ask(EXEC AUTH,
+                "{\"command\":\"head -c 9000000 /dev/zero | tr '\\\\000' a;"
+                "echo e >&2; exit 5\",\"shell\":true}");
+    expect(strstr(reply, "{\"exit_code\":5,\"stdout\":\"aaa") != NULL);
+    expect(strstr(reply, "aaa\",\"stdout_truncated\":true,\"stderr\":\"e\\n\","
+                         "\"pid\"")
+           != NULL);
+    expect(strlen(strchr(reply, '{')) > 8 * 1024 * 1024);
+    expect(strlen(strchr(reply, '{')) < 8 * 1024 * 1024 + 200);
+    free(reply);
+}
+
+
+static void
+test_output_limit(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_output_limit);
+    agent_http_stop();
+}
+
+
+static void
+client_timeout(void)
+{
+    int64_t start;
+
+    start = sandbox_time_monotonic_ms();
+    answers(EXEC AUTH,
+            "{\"command\":\"sleep 4321 | sleep 4321\",\"shell\":true,"
+            "\"timeout_secs\":1}",
+            504, "\"code\":\"exec_timeout\"");
+    expect(sandbox_time_monotonic_ms() - start < 3000);
+    answers(EXEC AUTH,
+            "{\"command\":\"pgrep\",\"args\":[\"-f\",\"^sleep "
+            "4321\"]}",
+            200, "{\"exit_code\":1,\"stdout\":\"\"");
+}
+
+
+static void
+test_timeout(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_timeout);
+    agent_http_stop();
+}
+
+
+static void
+client_disconnect(void)
+{
+    int fd;
+    static const char find[] =
+        "{\"command\":\"pgrep\",\"args\":[\"-f\",\"^sleep 4322\"]}";
+
+    fd = dial();
+    request(fd, EXEC AUTH, "{\"command\":\"sleep 4322; true\",\"shell\":true}");
+    usleep(300000);
+    answers(EXEC AUTH, find, 200, "{\"exit_code\":0,");
+
+    close(fd);
+    usleep(300000);
+    answers(EXEC AUTH, find, 200, "{\"exit_code\":1,");
+}
+
+
+static void
+test_disconnect(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_disconnect);
+    agent_http_stop();
+}
+
+
+static void
+client_parallel(void)
+{
+    int i;
+    int fd[100];
+    char *reply;
+    int64_t start;
+
+    start = sandbox_time_monotonic_ms();
+
+    for (i = 0; i < 100; i++) {
+        fd[i] = dial();
+        request(fd[i], EXEC AUTH,
+                "{\"command\":\"sleep 1; echo ok\",\"shell\":true}");
+    }
+
+    for (i = 99; i >= 0; i--) {
+        reply = receive(fd[i]);
+        expect(strstr(reply, "\"stdout\":\"ok\\n\"") != NULL);
+        free(reply);
+        close(fd[i]);
+    }
+
+    expect(sandbox_time_monotonic_ms() - start < 20000);
+}
+
+
+static void
+test_parallel(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_parallel);
+    agent_http_stop();
+}
+
+
+/* Whoever is not the gateway gets a closed connection and no word. */
+static void
+client_stranger(void)
+{
+    int fd;
+    char byte;
+
+    fd = dial();
+    (void) !send(fd, EXEC AUTH "Content-Length: 2\r\n\r\n{}", 30, MSG_NOSIGNAL);
+    expect(recv(fd, &byte, 1, 0) <= 0);
+    close(fd);
+}
+
+
+static void
+test_stranger(void **state)
+{
+    (void) state;
+    server_start("127.0.0.2");
+    scenario(client_stranger);
+    agent_http_stop();
+}
+
+
+/* Broken HTTP ends that connection, and harms no other. */
+static void
+client_garbage(void)
+{
+    int i, j, fd;
+    char block[300];
+    struct pollfd pfd;
+
+    srandom(5);
+
+    for (i = 0; i < 300; i++) {
+        fd = dial();
+
+        if (i % 3 == 0) {
+            (void) !send(fd, EXEC AUTH "Transfer-Encoding: chunked\r\n\r\n",
+                         sizeof(EXEC AUTH "Transfer-Encoding: chunked\r\n\r\n")
+                             - 1,
+                         MSG_NOSIGNAL);
+        }
+
+        for (j = 0; j < (int) sizeof(block); j++) {
+            block[j] = i % 2 ? "POST / HTTP/1.1\r\n:0f"[random() % 21]
+                             : (char) random();
+        }
+
+        (void) !send(fd, block, random() % sizeof(block), MSG_NOSIGNAL);
+        pfd.fd = fd;
+        pfd.events = POLLIN;
+        poll(&pfd, 1, 2);
+        close(fd);
+    }
+
+    answers(EXEC AUTH, "{\"command\":\"true\"}", 200, "\"exit_code\":0");
+}
+
+
+static void
+test_garbage(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_garbage);
+    agent_http_stop();
+}
+
+
+static void
+restart(void *data)
+{
+    (void) data;
+    server_start("127.0.0.1");
+}
+
+
+/* A new configuration ends the connections and commands of the old one. */
+static void
+client_restart(void)
+{
+    int idle, busy;
+    char byte;
+
+    idle = dial();
+    busy = dial();
+    request(busy, EXEC AUTH, "{\"command\":\"sleep\",\"args\":[\"4323\"]}");
+
+    expect(recv(busy, &byte, 1, 0) <= 0);
+    expect(recv(idle, &byte, 1, 0) <= 0);
+
+    usleep(200000);
+    answers(EXEC AUTH,
+            "{\"command\":\"pgrep\",\"args\":[\"-f\",\"^sleep 4323\"]}", 200,
+            "{\"exit_code\":1,");
+}
+
+
+static void
+test_restart(void **state)
+{
+    agent_timer_t timer;
+
+    (void) state;
+
+    memset(&timer, 0, sizeof(timer));
+    timer.handler = restart;
+    server_start("127.0.0.1");
+    agent_loop_timer(&timer, 400);
+    scenario(client_restart);
+    agent_http_stop();
+}
+
+
+/* A port nobody listens on. */
+static int
+find_port(void)
+{
+    int fd, rc;
+    socklen_t len;
+    struct sockaddr_in sin;
+
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    len = sizeof(sin);
+
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    rc = -1;
+    if (fd != -1 && bind(fd, (struct sockaddr *) &sin, len) == 0) {
+        rc = getsockname(fd, (struct sockaddr *) &sin, &len);
+    }
+
+    close(fd);
+    port = ntohs(sin.sin_port);
+
+    return rc;
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exec),         cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_request_ids),
+        cmocka_unit_test(test_keepalive),    cmocka_unit_test(test_body_limit),
+        cmocka_unit_test(test_output_limit), cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_stranger),     cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_restart),
+    };
+
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || agent_loop_init() == -1
+        || agent_reap_init() == -1 || find_port() == -1)
+    {
+        return 1;
+    }
+
+    return cmocka_run_group_tests_name("agent http", tests, NULL, NULL);
+}

@@ -1,0 +1,281 @@
+/*
+ * Steps that need no machine of their own, in a child with its own mounts and
+ * names: nothing of the host changes.  Network, clock, randomness and disk are
+ * seen only in a real guest.
+ */
+
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <arpa/inet.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "boot.h"
+#include "files.h"
+#include "steps.h"
+
+#define expect(cond)                                                           \
+    do {                                                                       \
+        if (!(cond)) {                                                         \
+            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
+            _exit(1);                                                          \
+        }                                                                      \
+    } while (0)
+
+
+/* Runs in an empty root file system. */
+static void
+in_room(void (*run)(void))
+{
+    int status;
+    pid_t pid;
+    char dir[] = "/tmp/agent-steps.XXXXXX";
+
+    if (geteuid() != 0) {
+        skip();
+    }
+
+    assert_non_null(mkdtemp(dir));
+    fflush(stdout);
+    pid = fork();
+
+    if (pid == 0) {
+        expect(unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET) == 0);
+        expect(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+        expect(mount("tmpfs", dir, "tmpfs", 0, NULL) == 0);
+        expect(chdir(dir) == 0 && chroot(".") == 0);
+        run();
+        _exit(0);
+    }
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(rmdir(dir), 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+
+static void
+expect_file(const char *path, const char *text)
+{
+    char *s;
+
+    s = agent_file_read(path, 4096);
+    expect(s != NULL);
+
+    if (strcmp(s, text) != 0) {
+        fprintf(stderr, "%s is: %s\n", path, s);
+        _exit(1);
+    }
+
+    free(s);
+}
+
+
+static void
+room_hostname(void)
+{
+    char name[80], error[256];
+    agent_config_t c;
+
+    memset(&c, 0, sizeof(c));
+    strcpy(c.hostname, "sb-first");
+    c.address.s_addr = inet_addr("10.88.0.5");
+
+    /* In an empty root. */
+    expect(agent_step_hostname(&c, error, sizeof(error)) == 0);
+    expect(gethostname(name, sizeof(name)) == 0);
+    expect(strcmp(name, "sb-first") == 0);
+    expect_file("/etc/hostname", "sb-first\n");
+    expect_file("/etc/hosts", "127.0.0.1 localhost\n"
+                              "::1 localhost ip6-localhost\n"
+                              "10.88.0.5 sb-first # sandbox-agent\n");
+
+    /* What others wrote stays, what an earlier life wrote goes. */
+    expect(agent_file_replace("/etc/hosts",
+                              "1.2.3.4 mine\n"
+                              "10.88.0.5 sb-first # sandbox-agent\n"
+                              "5.6.7.8 last",
+                              61)
+           == 0);
+    strcpy(c.hostname, "sb-second");
+    c.address.s_addr = inet_addr("10.88.0.6");
+    expect(agent_step_hostname(&c, error, sizeof(error)) == 0);
+    expect_file("/etc/hosts", "1.2.3.4 mine\n5.6.7.8 last\n"
+                              "10.88.0.6 sb-second # sandbox-agent\n");
+
+    /* No directory can be made below a file: a sentence, not a crash. */
+    expect(unlink("/etc/hosts") == 0 && unlink("/etc/hostname") == 0);
+    expect(rmdir("/etc") == 0);
+    expect(agent_file_replace("/etc", "x", 1) == 0);
+    expect(agent_step_hostname(&c, error, sizeof(error)) == -1);
+    expect(strstr(error, "/etc/hostname could not be written: ") == error);
+}
+
+
+static void
+test_hostname(void **state)
+{
+    (void) state;
+    in_room(room_hostname);
+}
+
+
+static void
+room_cwd(void)
+{
+    char error[256];
+    struct stat st;
+    agent_config_t c;
+
+    memset(&c, 0, sizeof(c));
+
+    strcpy(c.cwd, "/");
+    expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
+
+    strcpy(c.cwd, "/work/deep/er");
+    expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
+    expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
+    expect(stat("/work/deep/er", &st) == 0 && S_ISDIR(st.st_mode));
+
+    expect(agent_file_replace("/work/file", "x", 1) == 0);
+    strcpy(c.cwd, "/work/file");
+    expect(agent_step_cwd(&c, error, sizeof(error)) == -1);
+    strcpy(c.cwd, "/work/file/below");
+    expect(agent_step_cwd(&c, error, sizeof(error)) == -1);
+}
+
+
+static void
+test_cwd(void **state)
+{
+    (void) state;
+    in_room(room_cwd);
+}
+
+
+static void
+room_files(void)
+{
+    char *s;
+    struct stat st;
+
+    /* A dangling link, as images have for resolv.conf, is replaced. */
+    expect(mkdir("/etc", 0755) == 0);
+    expect(symlink("../run/no/such", "/etc/resolv.conf") == 0);
+    expect(agent_file_replace("/etc/resolv.conf", "nameserver 1.1.1.1\n", 19)
+           == 0);
+    expect(lstat("/etc/resolv.conf", &st) == 0 && S_ISREG(st.st_mode));
+    expect((st.st_mode & 07777) == 0644);
+    expect_file("/etc/resolv.conf", "nameserver 1.1.1.1\n");
+
+    /* Not a regular file, absent, or longer than is wanted. */
+    expect(mkfifo("/fifo", 0600) == 0);
+    expect(agent_file_read("/fifo", 10) == NULL);
+    expect(agent_file_read("/etc", 10) == NULL);
+    expect(agent_file_read("/absent", 10) == NULL);
+    s = agent_file_read("/etc/resolv.conf", 10);
+    expect(s != NULL && strcmp(s, "nameserver") == 0);
+    free(s);
+}
+
+
+static void
+test_files(void **state)
+{
+    (void) state;
+    in_room(room_files);
+}
+
+
+static void
+room_furnish(void)
+{
+    struct stat st;
+
+    expect(mkdir("/dev", 0755) == 0 && mkdir("/sys", 0755) == 0);
+
+    /* Twice: a root may already have what is to be made. */
+    agent_boot_furnish();
+    agent_boot_furnish();
+
+    expect(lstat("/dev/fd", &st) == 0 && S_ISLNK(st.st_mode));
+    expect(stat("/tmp", &st) == 0 && (st.st_mode & 07777) == 01777);
+    expect(stat("/dev/shm", &st) == 0 && (st.st_mode & 07777) == 01777);
+    expect(access("/dev/pts/ptmx", F_OK) == 0);
+    expect(access("/run", W_OK) == 0);
+}
+
+
+static void
+test_furnish(void **state)
+{
+    (void) state;
+    in_room(room_furnish);
+}
+
+
+static void
+room_network(void)
+{
+    char error[256];
+    agent_config_t c;
+
+    /* Neither an interface nor /sys: says so in time. */
+    memset(&c, 0, sizeof(c));
+    c.prefix = 16;
+    expect(agent_step_network(&c, error, sizeof(error)) == -1);
+    expect(strcmp(error, "There is no network interface.") == 0);
+}
+
+
+static void
+test_network_absent(void **state)
+{
+    (void) state;
+    in_room(room_network);
+}
+
+
+static void
+room_modules(void)
+{
+    expect(agent_boot_modules("/absent") == 0);
+    expect(agent_file_replace("/list", "# none\n\n", 8) == 0);
+    expect(agent_boot_modules("/list") == 0);
+    expect(agent_file_replace("/list", "/no/such.ko\n", 12) == 0);
+    expect(agent_boot_modules("/list") == -1);
+}
+
+
+static void
+test_modules(void **state)
+{
+    (void) state;
+    in_room(room_modules);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostname), cmocka_unit_test(test_cwd),
+        cmocka_unit_test(test_files),    cmocka_unit_test(test_furnish),
+        cmocka_unit_test(test_modules),  cmocka_unit_test(test_network_absent),
+    };
+
+    return cmocka_run_group_tests_name("agent steps", tests, NULL, NULL);
+}
