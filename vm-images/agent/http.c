@@ -632,8 +632,7 @@ agent_http_stop(void)
     agent_loop_hook(NULL, NULL);
 
     /* The library cannot stop while connections are put aside. */
-    LIST_FOREACH(r, &http.requests, link)
-    {
+    for (r = LIST_FIRST(&http.requests); r != NULL; r = LIST_NEXT(r, link)) {
         if (r->suspended) {
             http_hangup(r, 0);
         }
