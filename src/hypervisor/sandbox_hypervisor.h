@@ -79,20 +79,20 @@ void sandbox_hypervisor_stop(void);
  * execute an instruction.  The answer is kept in data_dir per boot of the
  * host, QEMU binary and libvirt URI.
  */
-sandbox_hv_status_t sandbox_hypervisor_accel(sandbox_accel_t *accel,
-                                             sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_hypervisor_accel(sandbox_accel_t *accel, sandbox_hv_error_t *err);
 
 /* Makes the overlay and starts the domain; running when it returns OK. */
-sandbox_hv_status_t sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
-                                            sandbox_hv_times_t *times,
-                                            sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
+                        sandbox_hv_times_t *times, sandbox_hv_error_t *err);
 
 /*
  * Ends the domain of id and removes its overlay; OK as well if neither
  * exists.  The tap goes with the domain.
  */
-sandbox_hv_status_t sandbox_hypervisor_destroy(const char *id,
-                                               sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err);
 
 /* Domains of ours on this host, running or not, by metadata. */
 typedef struct {
@@ -103,8 +103,7 @@ typedef struct {
 
 /* *list is malloc'd, the caller frees it. */
 sandbox_hv_status_t sandbox_hypervisor_list(sandbox_domain_info_t **list,
-                                            size_t *n,
-                                            sandbox_hv_error_t *err);
+                                            size_t *n, sandbox_hv_error_t *err);
 
 /* Overlays without a domain; ids as above, malloc'd array. */
 sandbox_hv_status_t
@@ -123,8 +122,8 @@ sandbox_hv_status_t sandbox_channel_open(sandbox_channel_t **ch, const char *id,
 int sandbox_channel_write(void *ch, const char *data, size_t len,
                           int64_t deadline_ms);
 /* Bytes read (1..size), 0 when the deadline passed, -1 when the peer ended. */
-int64_t sandbox_channel_read(void *ch, char *data, size_t size,
-                             int64_t deadline_ms);
+int64_t
+sandbox_channel_read(void *ch, char *data, size_t size, int64_t deadline_ms);
 void sandbox_channel_close(sandbox_channel_t *ch);
 
 #endif

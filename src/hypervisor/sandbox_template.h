@@ -33,16 +33,16 @@ typedef struct {
  * Loads the template in directory dir.  NULL with a sentence in err (errsize
  * bytes) naming the file and member at fault.
  */
-sandbox_template_t *sandbox_template_load(const char *dir, char *err,
-                                          size_t errsize);
+sandbox_template_t *
+sandbox_template_load(const char *dir, char *err, size_t errsize);
 void sandbox_template_free(sandbox_template_t *t);
 
 /*
  * Loads every directory below dir that has a manifest, sorted by name, into
  * a NULL-terminated array the caller frees with sandbox_templates_free().
  */
-sandbox_template_t **sandbox_templates_load(const char *dir, char *err,
-                                            size_t errsize);
+sandbox_template_t **
+sandbox_templates_load(const char *dir, char *err, size_t errsize);
 void sandbox_templates_free(sandbox_template_t **list);
 
 #endif

@@ -1,0 +1,512 @@
+/*
+ * Disks: one qcow2 overlay for each sandbox, made and removed by libvirtd, so
+ * that an unprivileged worker may do it and remote hosts work.  Knows nothing
+ * of domains; that nobody uses an overlay is the caller's affair.
+ *
+ * data_dir/disks is a transient directory pool: nothing is written to
+ * libvirt's configuration, a reboot of the host forgets it, and whoever comes
+ * first makes it anew.
+ */
+
+#include "sandbox_domain_xml.h"
+#include "sandbox_hv.h"
+#include "sandbox_time.h"
+
+#include <libvirt/virterror.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SANDBOX_DISK_SUFFIX ".qcow2"
+#define SANDBOX_DISK_NAME_SIZE (SANDBOX_ID_SIZE + sizeof(SANDBOX_DISK_SUFFIX))
+
+/* How long a volume may be busy (still being written) before we give up. */
+#define SANDBOX_DISK_BUSY_MS 10000
+
+
+static int
+sandbox_disk_directory(char *path)
+{
+    int n;
+
+    n = snprintf(path, SANDBOX_HV_PATH_SIZE, "%s/disks",
+                 sandbox_hv_conf()->data_dir);
+
+    return n < 0 || n >= SANDBOX_HV_PATH_SIZE ? -1 : 0;
+}
+
+
+static int
+sandbox_disk_path(char *path, const char *name)
+{
+    int n;
+
+    n = snprintf(path, SANDBOX_HV_PATH_SIZE, "%s/disks/%s",
+                 sandbox_hv_conf()->data_dir, name);
+
+    return n < 0 || n >= SANDBOX_HV_PATH_SIZE ? -1 : 0;
+}
+
+
+static void
+sandbox_disk_name(char name[SANDBOX_DISK_NAME_SIZE], const char *id)
+{
+    (void) snprintf(name, SANDBOX_DISK_NAME_SIZE, "%s" SANDBOX_DISK_SUFFIX, id);
+}
+
+
+/* The running pool over dir; NULL if there is none. */
+static virStoragePoolPtr
+sandbox_disk_pool_find(sandbox_hv_conn_t *conn, const char *dir)
+{
+    virStoragePoolPtr pool;
+
+    pool = virStoragePoolLookupByTargetPath(conn->virt, dir);
+
+    if (pool && virStoragePoolIsActive(pool) != 1
+        && virStoragePoolCreate(pool, VIR_STORAGE_POOL_CREATE_NORMAL) < 0)
+    {
+        /* defined by somebody and stopped: theirs to repair */
+        (void) virStoragePoolFree(pool);
+        pool = NULL;
+    }
+
+    return pool;
+}
+
+
+/* FNV-1a: names differ where directories differ, no secret is kept. */
+static void
+sandbox_disk_pool_name(char name[32], const char *dir)
+{
+    uint64_t hash;
+
+    hash = 14695981039346656037u;
+
+    while (*dir) {
+        hash ^= (unsigned char) *dir++;
+        hash *= 1099511628211u;
+    }
+
+    (void) snprintf(name, 32, "sandbox-%016llx", (unsigned long long) hash);
+}
+
+
+static virStoragePoolPtr
+sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
+{
+    int attempt;
+    char *xml;
+    char dir[SANDBOX_HV_PATH_SIZE], name[32];
+    virStoragePoolPtr pool;
+
+    if (sandbox_disk_directory(dir) != 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the data directory's name is too long");
+        return NULL;
+    }
+
+    pool = sandbox_disk_pool_find(conn, dir);
+    if (pool) {
+        return pool;
+    }
+
+    sandbox_disk_pool_name(name, dir);
+
+    xml = sandbox_domain_xml_pool(name, dir);
+    if (xml == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" cannot be written as XML", dir);
+        return NULL;
+    }
+
+    /* another thread or process may be doing the same: look again */
+    for (attempt = 0; pool == NULL && attempt < 20; attempt++) {
+        pool = virStoragePoolCreateXML(conn->virt, xml,
+                                       VIR_STORAGE_POOL_CREATE_WITH_BUILD);
+        if (pool == NULL) {
+            (void) sandbox_hv_fail(err, conn,
+                                   "cannot make the disk pool \"%s\"", dir);
+            if (err->status == SANDBOX_HV_UNAVAILABLE) {
+                break;
+            }
+
+            sandbox_hv_sleep_ms(attempt * 10);
+            pool = sandbox_disk_pool_find(conn, dir);
+        }
+    }
+
+    free(xml);
+
+    if (pool) {
+        err->status = SANDBOX_HV_OK;
+        err->message[0] = '\0';
+    }
+
+    return pool;
+}
+
+
+static int
+sandbox_disk_error(void)
+{
+    virErrorPtr e;
+
+    e = virGetLastError();
+    return e ? e->code : VIR_ERR_OK;
+}
+
+
+/*
+ * The volume by name, also if libvirtd does not know the file yet: one that
+ * a killed libvirtd left is found by a look into the directory (refresh).
+ */
+static virStorageVolPtr
+sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
+{
+    virStorageVolPtr volume;
+
+    volume = virStorageVolLookupByName(pool, name);
+
+    if (volume == NULL && refresh
+        && sandbox_disk_error() == VIR_ERR_NO_STORAGE_VOL) {
+        /* refused while any volume is being made, which is no harm */
+        (void) virStoragePoolRefresh(pool, 0);
+        volume = virStorageVolLookupByName(pool, name);
+    }
+
+    return volume;
+}
+
+
+/* Removes the volume; waits while libvirtd is still writing it. */
+static sandbox_hv_status_t
+sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
+                  const char *name, int refresh, int *existed,
+                  sandbox_hv_error_t *err)
+{
+    int code;
+    int64_t deadline;
+    virStorageVolPtr volume;
+
+    *existed = 0;
+    deadline = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
+
+    for (;; sandbox_hv_sleep_ms(50)) {
+        volume = sandbox_disk_find(pool, name, refresh);
+
+        if (volume == NULL) {
+            if (sandbox_disk_error() == VIR_ERR_NO_STORAGE_VOL) {
+                return SANDBOX_HV_OK;
+            }
+            return sandbox_hv_fail(err, conn, "cannot look up the disk \"%s\"",
+                                   name);
+        }
+
+        if (virStorageVolDelete(volume, 0) == 0) {
+            (void) virStorageVolFree(volume);
+            *existed = 1;
+            return SANDBOX_HV_OK;
+        }
+
+        code = sandbox_disk_error();
+        (void) sandbox_hv_fail(err, conn, "cannot remove the disk \"%s\"",
+                               name);
+        (void) virStorageVolFree(volume);
+
+        /* in use or being made answer OPERATION_INVALID: try again */
+        if (err->status == SANDBOX_HV_UNAVAILABLE
+            || (code != VIR_ERR_OPERATION_INVALID
+                && code != VIR_ERR_NO_STORAGE_VOL)
+            || sandbox_time_monotonic_ms() >= deadline)
+        {
+            return err->status;
+        }
+    }
+}
+
+
+static sandbox_hv_status_t
+sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
+                  const char *name, const char *xml, int *replaced,
+                  sandbox_hv_error_t *err)
+{
+    int code;
+    virStorageVolPtr volume;
+
+    *replaced = 0;
+    volume = virStorageVolCreateXML(pool, xml, 0);
+
+    if (volume == NULL) {
+        code = sandbox_disk_error();
+        (void) sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"", name);
+
+        /* the latter: a file libvirtd has not seen yet */
+        if (code != VIR_ERR_STORAGE_VOL_EXIST
+            && code != VIR_ERR_OPERATION_INVALID) {
+            return err->status;
+        }
+
+        if (sandbox_disk_drop(conn, pool, name, 1, replaced, err)
+            != SANDBOX_HV_OK) {
+            return err->status;
+        }
+
+        volume = virStorageVolCreateXML(pool, xml, 0);
+        if (volume == NULL) {
+            return sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"",
+                                   name);
+        }
+    }
+
+    (void) virStorageVolFree(volume);
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_create(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
+                    char *path, int *replaced, sandbox_hv_error_t *err)
+{
+    char *xml;
+    char name[SANDBOX_DISK_NAME_SIZE];
+    int64_t mb;
+    virStoragePoolPtr pool;
+
+    sandbox_disk_name(name, spec->id);
+
+    mb = spec->disk_mb;
+    if (mb < spec->template->disk_mb) {
+        mb = spec->template->disk_mb;
+    }
+
+    if (sandbox_disk_path(path, name) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the data directory's name is too long");
+    }
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    xml = sandbox_domain_xml_volume(name, spec->template->disk, mb * 1048576,
+                                    conn->facts.owner, conn->facts.group);
+    if (xml == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the disk of \"%s\" cannot be written as XML",
+                              spec->id);
+    } else {
+        (void) sandbox_disk_make(conn, pool, name, xml, replaced, err);
+    }
+
+    free(xml);
+    (void) virStoragePoolFree(pool);
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
+                    sandbox_hv_error_t *err)
+{
+    int existed;
+    sandbox_hv_status_t status;
+    virStoragePoolPtr pool;
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    status = sandbox_disk_drop(conn, pool, name, 0, &existed, err);
+    (void) virStoragePoolFree(pool);
+
+    return status == SANDBOX_HV_OK ? sandbox_hv_set(err, status, "%s", "")
+                                   : status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
+                    sandbox_hv_error_t *err)
+{
+    char name[SANDBOX_DISK_NAME_SIZE];
+
+    sandbox_disk_name(name, id);
+    return sandbox_disk_remove(conn, name, err);
+}
+
+
+static sandbox_hv_status_t
+sandbox_disk_fill(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
+                  const char *name, const unsigned char *data, size_t size,
+                  sandbox_hv_error_t *err)
+{
+    int rc;
+    virStreamPtr stream;
+    virStorageVolPtr volume;
+
+    rc = -1;
+    volume = virStorageVolLookupByName(pool, name);
+    stream = virStreamNew(conn->virt, 0);
+
+    if (volume && stream
+        && virStorageVolUpload(volume, stream, 0, size, 0) == 0) {
+        if (virStreamSend(stream, (const char *) data, size) == (int) size) {
+            rc = virStreamFinish(stream);
+        } else {
+            (void) virStreamAbort(stream);
+        }
+    }
+
+    if (rc != 0) {
+        (void) sandbox_hv_fail(err, conn, "cannot fill the disk \"%s\"", name);
+    }
+
+    if (stream) {
+        (void) virStreamFree(stream);
+    }
+    if (volume) {
+        (void) virStorageVolFree(volume);
+    }
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
+                 const unsigned char *data, size_t size, char *path,
+                 sandbox_hv_error_t *err)
+{
+    int replaced;
+    char *xml;
+    virStoragePoolPtr pool;
+
+    if (sandbox_disk_path(path, name) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the data directory's name is too long");
+    }
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    /* firmware wants a disk of some size */
+    xml = sandbox_domain_xml_volume(name, NULL, 1048576, conn->facts.owner,
+                                    conn->facts.group);
+    if (xml == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "out of memory");
+
+    } else if (sandbox_disk_make(conn, pool, name, xml, &replaced, err)
+               == SANDBOX_HV_OK)
+    {
+        (void) sandbox_disk_fill(conn, pool, name, data, size, err);
+    }
+
+    free(xml);
+    (void) virStoragePoolFree(pool);
+    return err->status;
+}
+
+
+/* The id in an overlay's name; 0, or -1 if it is none of ours. */
+static int
+sandbox_disk_id(char id[SANDBOX_ID_SIZE], const char *name)
+{
+    size_t len, suffix;
+
+    len = strlen(name);
+    suffix = sizeof(SANDBOX_DISK_SUFFIX) - 1;
+
+    if (len <= suffix || strcmp(name + len - suffix, SANDBOX_DISK_SUFFIX) != 0)
+    {
+        return -1;
+    }
+
+    return sandbox_id_parse(id, "sb", name, len - suffix);
+}
+
+
+static int
+sandbox_disk_used(const sandbox_domain_info_t *list, size_t n, const char *id)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (strcmp(list[i].id, id) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+sandbox_hv_status_t
+sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
+                              sandbox_hv_error_t *err)
+{
+    int i, count;
+    size_t domains;
+    const char *name;
+    char(*found)[SANDBOX_ID_SIZE];
+    sandbox_hv_conn_t *conn;
+    virStoragePoolPtr pool;
+    virStorageVolPtr *volumes;
+    sandbox_domain_info_t *list;
+
+    *ids = NULL;
+    *n = 0;
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    (void) virStoragePoolRefresh(pool, 0);
+    count = virStoragePoolListAllVolumes(pool, &volumes, 0);
+    (void) virStoragePoolFree(pool);
+
+    if (count < 0) {
+        return sandbox_hv_fail(err, conn, "cannot list the disks");
+    }
+
+    /* after the volumes: one whose domain has come since is not listed */
+    list = NULL;
+    found = NULL;
+
+    if (sandbox_hypervisor_list(&list, &domains, err) == SANDBOX_HV_OK) {
+        found = calloc((size_t) count + 1, sizeof(*found));
+
+        if (found == NULL) {
+            (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        }
+    }
+
+    for (i = 0; i < count; i++) {
+        name = virStorageVolGetName(volumes[i]);
+
+        if (found && name && sandbox_disk_id(found[*n], name) == 0
+            && !sandbox_disk_used(list, domains, found[*n]))
+        {
+            (*n)++;
+        }
+
+        (void) virStorageVolFree(volumes[i]);
+    }
+
+    free(volumes);
+    free(list);
+    *ids = found;
+
+    return err->status;
+}

@@ -1,0 +1,469 @@
+/*
+ * Domains: boot, destroy and list.  The domain's UUID is computed from the
+ * sandbox's id and libvirt admits a UUID once, so libvirt is the arbiter
+ * between processes; inside one process verbs on the same id wait for each
+ * other.
+ *
+ * The overlay is made before the domain.  Two processes that boot one id at
+ * once (a lease that ran out) can only meet there: whoever removed the
+ * other's overlay and then finds a domain of that id ends the domain, because
+ * it may stand on the removed file, and fails.
+ */
+
+#include "sandbox_domain_xml.h"
+#include "sandbox_hv.h"
+#include "sandbox_time.h"
+
+#include <libvirt/virterror.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * virDomainDestroy answers within some 15 s itself; QEMU in uninterruptible
+ * sleep (a dead NFS server) may outlive that.
+ */
+#define SANDBOX_DOMAIN_END_MS 30000
+#define SANDBOX_DOMAIN_STARTING_MS 15000
+
+/* Ids with a verb in progress; the nodes are on the stacks of their threads. */
+typedef struct sandbox_domain_turn_s sandbox_domain_turn_t;
+
+struct sandbox_domain_turn_s {
+    sandbox_domain_turn_t *next;
+    const char *id;
+};
+
+static sandbox_domain_turn_t *sandbox_domain_turns;
+static pthread_mutex_t sandbox_domain_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t sandbox_domain_left = PTHREAD_COND_INITIALIZER;
+
+
+static int
+sandbox_domain_taken(const char *id)
+{
+    sandbox_domain_turn_t *t;
+
+    for (t = sandbox_domain_turns; t; t = t->next) {
+        if (strcmp(t->id, id) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Every verb is bounded, so waiting for one is too. */
+static void
+sandbox_domain_enter(sandbox_domain_turn_t *turn, const char *id)
+{
+    turn->id = id;
+
+    (void) pthread_mutex_lock(&sandbox_domain_mutex);
+
+    while (sandbox_domain_taken(id)) {
+        (void) pthread_cond_wait(&sandbox_domain_left, &sandbox_domain_mutex);
+    }
+
+    turn->next = sandbox_domain_turns;
+    sandbox_domain_turns = turn;
+
+    (void) pthread_mutex_unlock(&sandbox_domain_mutex);
+}
+
+
+static void
+sandbox_domain_leave(sandbox_domain_turn_t *turn)
+{
+    sandbox_domain_turn_t **t;
+
+    (void) pthread_mutex_lock(&sandbox_domain_mutex);
+
+    for (t = &sandbox_domain_turns; *t; t = &(*t)->next) {
+        if (*t == turn) {
+            *t = turn->next;
+            break;
+        }
+    }
+
+    (void) pthread_cond_broadcast(&sandbox_domain_left);
+    (void) pthread_mutex_unlock(&sandbox_domain_mutex);
+}
+
+
+virDomainPtr
+sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
+                      sandbox_hv_error_t *err)
+{
+    virErrorPtr e;
+    virDomainPtr domain;
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    domain = virDomainLookupByUUIDString(conn->virt, uuid);
+
+    if (domain == NULL) {
+        e = virGetLastError();
+
+        if (e == NULL || e->code != VIR_ERR_NO_DOMAIN) {
+            (void) sandbox_hv_fail(err, conn, "cannot look up the domain %s",
+                                   uuid);
+        }
+    }
+
+    return domain;
+}
+
+
+sandbox_hv_status_t
+sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
+                   sandbox_hv_error_t *err)
+{
+    int64_t deadline;
+    virDomainPtr domain;
+
+    deadline = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_END_MS;
+
+    for (;; sandbox_hv_sleep_ms(50)) {
+        domain = sandbox_domain_lookup(conn, uuid, err);
+        if (domain == NULL) {
+            return err->status;
+        }
+
+        /* fails if it is ending by itself or QEMU resists: look again */
+        if (virDomainDestroy(domain) < 0) {
+            (void) sandbox_hv_fail(err, conn, "cannot end the domain %s", uuid);
+        }
+
+        /* transient domains of ours vanish with their QEMU; others stay */
+        if (virDomainIsPersistent(domain) == 1) {
+            (void) virDomainUndefine(domain);
+        }
+
+        (void) virDomainFree(domain);
+
+        if (err->status == SANDBOX_HV_UNAVAILABLE) {
+            return err->status;
+        }
+
+        if (sandbox_time_monotonic_ms() >= deadline) {
+            return err->status == SANDBOX_HV_OK
+                       ? sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                        "the domain %s does not end", uuid)
+                       : err->status;
+        }
+    }
+}
+
+
+/*
+ * 1: it runs; 0: there is none any more; -1 with *err.  One that is being
+ * started by another process is waited for, one that has ended is removed.
+ */
+static int
+sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
+                      sandbox_hv_error_t *err)
+{
+    int state;
+    int64_t deadline;
+    virDomainPtr domain;
+
+    deadline = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_STARTING_MS;
+
+    for (;; sandbox_hv_sleep_ms(100)) {
+        domain = sandbox_domain_lookup(conn, uuid, err);
+        if (domain == NULL) {
+            return err->status == SANDBOX_HV_OK ? 0 : -1;
+        }
+
+        if (virDomainGetState(domain, &state, NULL, 0) < 0) {
+            state = VIR_DOMAIN_NOSTATE;
+        }
+        (void) virDomainFree(domain);
+
+        switch (state) {
+        case VIR_DOMAIN_RUNNING:
+        case VIR_DOMAIN_BLOCKED:
+            return 1;
+
+        case VIR_DOMAIN_NOSTATE:
+        case VIR_DOMAIN_PAUSED:
+            if (sandbox_time_monotonic_ms() < deadline) {
+                continue;
+            }
+            break;
+
+        default:
+            break;
+        }
+
+        return sandbox_domain_end(conn, uuid, err) == SANDBOX_HV_OK ? 0 : -1;
+    }
+}
+
+
+/* virDomainCreateXML has failed: what is there now, and is it to be kept? */
+static sandbox_hv_status_t
+sandbox_domain_refused(sandbox_hv_conn_t *conn,
+                       const sandbox_domain_spec_t *spec, const char *uuid,
+                       int replaced, sandbox_hv_error_t *err)
+{
+    sandbox_hv_error_t cause, ignored;
+
+    cause = *err;
+
+    if (cause.status == SANDBOX_HV_UNAVAILABLE) {
+        return cause.status;
+    }
+
+    switch (sandbox_domain_settle(conn, uuid, err)) {
+    case 1:
+        if (!replaced) {
+            /* another process was faster, with an overlay of that name */
+            return SANDBOX_HV_OK;
+        }
+
+        (void) sandbox_domain_end(conn, uuid, &ignored);
+        (void) sandbox_hv_set(&cause, SANDBOX_HV_FAILED,
+                              "\"%s\" was booted twice at once", spec->id);
+        break;
+
+    case 0:
+        break;
+
+    default:
+        return err->status;
+    }
+
+    (void) sandbox_disk_delete(conn, spec->id, &ignored);
+    *err = cause;
+
+    return cause.status;
+}
+
+
+static sandbox_hv_status_t
+sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
+                     const sandbox_domain_xml_t *host, sandbox_hv_error_t *err)
+{
+    char *xml;
+    virDomainPtr domain;
+
+    xml = sandbox_domain_xml(spec, host);
+    if (xml == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the domain of \"%s\" cannot be written as XML",
+                              spec->id);
+    }
+
+    domain = virDomainCreateXML(conn->virt, xml, VIR_DOMAIN_NONE);
+    free(xml);
+
+    if (domain == NULL) {
+        return sandbox_hv_fail(err, conn, "cannot start \"%s\"", spec->id);
+    }
+
+    (void) virDomainFree(domain);
+    return SANDBOX_HV_OK;
+}
+
+
+static sandbox_hv_status_t
+sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
+                    sandbox_accel_t accel, sandbox_hv_times_t *times,
+                    sandbox_hv_error_t *err)
+{
+    int replaced;
+    char uuid[SANDBOX_UUID_SIZE], disk[SANDBOX_HV_PATH_SIZE];
+    int64_t start, made;
+    sandbox_domain_xml_t host;
+
+    if (sandbox_id_uuid(uuid, spec->id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
+                              spec->id);
+    }
+
+    switch (sandbox_domain_settle(conn, uuid, err)) {
+    case 1:
+        return SANDBOX_HV_OK;
+    case 0:
+        break;
+    default:
+        return err->status;
+    }
+
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_disk_create(conn, spec, disk, &replaced, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    made = sandbox_time_monotonic_ms();
+    times->disk_ms = made - start;
+
+    host.uuid = uuid;
+    host.disk = disk;
+    host.bridge = sandbox_hv_conf()->bridge;
+    host.machine = conn->facts.machine;
+    host.label = conn->facts.label[0] ? conn->facts.label : NULL;
+    host.accel = accel;
+
+    if (sandbox_domain_start(conn, spec, &host, err) != SANDBOX_HV_OK) {
+        return sandbox_domain_refused(conn, spec, uuid, replaced, err);
+    }
+
+    times->domain_ms = sandbox_time_monotonic_ms() - made;
+    return SANDBOX_HV_OK;
+}
+
+
+sandbox_hv_status_t
+sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
+                        sandbox_hv_times_t *times, sandbox_hv_error_t *err)
+{
+    sandbox_accel_t accel;
+    sandbox_hv_conn_t *conn;
+    sandbox_hv_status_t status;
+    sandbox_domain_turn_t turn;
+
+    memset(times, 0, sizeof(*times));
+
+    if (sandbox_hypervisor_accel(&accel, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    sandbox_domain_enter(&turn, spec->id);
+    status = sandbox_domain_boot(conn, spec, accel, times, err);
+    sandbox_domain_leave(&turn);
+
+    return status;
+}
+
+
+sandbox_hv_status_t
+sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
+{
+    char uuid[SANDBOX_UUID_SIZE];
+    sandbox_hv_conn_t *conn;
+    sandbox_hv_status_t status;
+    sandbox_domain_turn_t turn;
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    if (sandbox_id_uuid(uuid, id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
+    }
+
+    sandbox_domain_enter(&turn, id);
+
+    status = sandbox_domain_end(conn, uuid, err);
+    if (status == SANDBOX_HV_OK) {
+        status = sandbox_disk_delete(conn, id, err);
+    }
+
+    sandbox_domain_leave(&turn);
+
+    return status;
+}
+
+
+/* 1 and *info if the domain is a sandbox of ours, else 0. */
+static int
+sandbox_domain_inform(virDomainPtr domain, sandbox_domain_info_t *info)
+{
+    int state;
+    char *document, *value;
+    const char *name;
+
+    name = virDomainGetName(domain);
+
+    if (name == NULL
+        || sandbox_id_parse(info->id, "sb", name, strlen(name)) != 0
+        || strcmp(info->id, name) != 0)
+    {
+        return 0;
+    }
+
+    document = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
+                                    SANDBOX_HV_NAMESPACE, 0);
+    if (document == NULL) {
+        return 0;
+    }
+
+    value = sandbox_domain_xml_find(document, "/*/@tenant");
+    free(document);
+
+    if (value == NULL) {
+        return 0;
+    }
+
+    (void) snprintf(info->tenant, sizeof(info->tenant), "%s", value);
+    free(value);
+
+    info->running =
+        virDomainGetState(domain, &state, NULL, 0) == 0
+        && (state == VIR_DOMAIN_RUNNING || state == VIR_DOMAIN_BLOCKED);
+    return 1;
+}
+
+
+sandbox_hv_status_t
+sandbox_hypervisor_list(sandbox_domain_info_t **list, size_t *n,
+                        sandbox_hv_error_t *err)
+{
+    int i, count;
+    virDomainPtr *domains;
+    sandbox_hv_conn_t *conn;
+
+    *list = NULL;
+    *n = 0;
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    count = virConnectListAllDomains(conn->virt, &domains, 0);
+    if (count < 0) {
+        return sandbox_hv_fail(err, conn, "cannot list the domains");
+    }
+
+    *list = calloc((size_t) count + 1, sizeof(**list));
+    if (*list == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    for (i = 0; i < count; i++) {
+        if (*list && sandbox_domain_inform(domains[i], &(*list)[*n])) {
+            (*n)++;
+        }
+
+        (void) virDomainFree(domains[i]);
+    }
+
+    free(domains);
+
+    /* half a list would make the reconciler think sandboxes are gone */
+    if (err->status == SANDBOX_HV_OK && virConnectIsAlive(conn->virt) != 1) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_UNAVAILABLE,
+                              "libvirt went away while listing");
+    }
+
+    if (err->status != SANDBOX_HV_OK) {
+        free(*list);
+        *list = NULL;
+        *n = 0;
+    }
+
+    return err->status;
+}

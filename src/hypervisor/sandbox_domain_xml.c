@@ -1,0 +1,562 @@
+/* The XML documents we give to libvirt; see the header. */
+
+#include "sandbox_domain_xml.h"
+
+#include "sandbox_hv.h"
+
+#include <libxml/chvalid.h>
+#include <libxml/chvalid.h>
+#include <libxml/parser.h>
+#include <libxml/parserInternals.h>
+#include <libxml/xmlwriter.h>
+#include <libxml/xpath.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
+#define SANDBOX_XML_MAX_VALUE 65536
+
+/* The writer and its buffer; failed is sticky, checked once at the end. */
+typedef struct {
+    xmlBufferPtr buffer;
+    xmlTextWriterPtr writer;
+    int failed;
+} sandbox_xml_t;
+
+
+static void
+sandbox_xml_open(sandbox_xml_t *x)
+{
+    x->failed = 0;
+    x->writer = NULL;
+    x->buffer = xmlBufferCreate();
+
+    if (x->buffer) {
+        x->writer = xmlNewTextWriterMemory(x->buffer, 0);
+    }
+
+    if (x->writer == NULL) {
+        x->failed = 1;
+    }
+}
+
+
+/* The document as malloc'd text, or NULL; frees the writer either way. */
+static char *
+sandbox_xml_close(sandbox_xml_t *x)
+{
+    char *text;
+
+    text = NULL;
+
+    if (x->writer) {
+        if (xmlTextWriterEndDocument(x->writer) < 0) {
+            x->failed = 1;
+        }
+        xmlFreeTextWriter(x->writer);
+    }
+
+    if (!x->failed) {
+        text = strdup((const char *) xmlBufferContent(x->buffer));
+    }
+
+    if (x->buffer) {
+        xmlBufferFree(x->buffer);
+    }
+
+    return text;
+}
+
+
+/* The Char production of XML 1.0: what no escape can express is refused. */
+static int
+sandbox_xml_carries(const char *value)
+{
+    int c, len;
+    size_t i, n;
+
+    n = strnlen(value, SANDBOX_XML_MAX_VALUE);
+
+    if (n == SANDBOX_XML_MAX_VALUE || !xmlCheckUTF8((const xmlChar *) value)) {
+        return 0;
+    }
+
+    for (i = 0; i < n; i += (size_t) len) {
+        len = (int) (n - i);
+        c = xmlGetUTF8Char((const unsigned char *) value + i, &len);
+
+        if (c < 0 || len < 1 || !xmlIsCharQ(c)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+sandbox_xml_start(sandbox_xml_t *x, const char *name)
+{
+    if (!x->failed
+        && xmlTextWriterStartElement(x->writer, (const xmlChar *) name) < 0)
+    {
+        x->failed = 1;
+    }
+}
+
+
+static void
+sandbox_xml_end(sandbox_xml_t *x)
+{
+    if (!x->failed && xmlTextWriterEndElement(x->writer) < 0) {
+        x->failed = 1;
+    }
+}
+
+
+static void
+sandbox_xml_attr(sandbox_xml_t *x, const char *name, const char *value)
+{
+    if (x->failed) {
+        return;
+    }
+
+    if (value == NULL || !sandbox_xml_carries(value)
+        || xmlTextWriterWriteAttribute(x->writer, (const xmlChar *) name,
+                                       (const xmlChar *) value)
+               < 0)
+    {
+        x->failed = 1;
+    }
+}
+
+
+static void
+sandbox_xml_text(sandbox_xml_t *x, const char *value)
+{
+    if (x->failed) {
+        return;
+    }
+
+    if (value == NULL || !sandbox_xml_carries(value)
+        || xmlTextWriterWriteString(x->writer, (const xmlChar *) value) < 0)
+    {
+        x->failed = 1;
+    }
+}
+
+
+/* <name a="v" …/>: pairs of attribute name and value up to a NULL name. */
+static void
+sandbox_xml_empty(sandbox_xml_t *x, const char *name, ...)
+{
+    va_list args;
+    const char *attr;
+
+    sandbox_xml_start(x, name);
+
+    va_start(args, name);
+    for (attr = va_arg(args, const char *); attr;
+         attr = va_arg(args, const char *)) {
+        sandbox_xml_attr(x, attr, va_arg(args, const char *));
+    }
+    va_end(args);
+
+    sandbox_xml_end(x);
+}
+
+
+static void
+sandbox_xml_element(sandbox_xml_t *x, const char *name, const char *text)
+{
+    sandbox_xml_start(x, name);
+    sandbox_xml_text(x, text);
+    sandbox_xml_end(x);
+}
+
+
+/* <name unit="…">number</name>; unit may be NULL. */
+static void
+sandbox_xml_number(sandbox_xml_t *x, const char *name, const char *unit,
+                   long long value)
+{
+    char text[24];
+
+    (void) snprintf(text, sizeof(text), "%lld", value);
+
+    sandbox_xml_start(x, name);
+    if (unit) {
+        sandbox_xml_attr(x, "unit", unit);
+    }
+    sandbox_xml_text(x, text);
+    sandbox_xml_end(x);
+}
+
+
+/*
+ * Devices sit on the root complex itself: libvirt's default of a root port
+ * for each costs a cold boot under TCG the scan of five more buses.
+ */
+static void
+sandbox_xml_pci(sandbox_xml_t *x, const char *slot)
+{
+    sandbox_xml_empty(x, "address", "type", "pci", "bus", "0x00", "slot", slot,
+                      "function", "0x0", NULL);
+}
+
+
+static void
+sandbox_xml_disk(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                 const sandbox_domain_xml_t *host)
+{
+    sandbox_xml_start(x, "disk");
+    sandbox_xml_attr(x, "type", "file");
+    sandbox_xml_attr(x, "device", "disk");
+
+    /* writeback: the base is read into the host's page cache once for all */
+    sandbox_xml_empty(x, "driver", "name", "qemu", "type", "qcow2", "cache",
+                      "writeback", "io", "threads", "discard", "unmap", NULL);
+    sandbox_xml_empty(x, "source", "file", host->disk, NULL);
+
+    /* spelled out, so that libvirt need not probe what is in the files */
+    sandbox_xml_start(x, "backingStore");
+    sandbox_xml_attr(x, "type", "file");
+    sandbox_xml_empty(x, "format", "type", "qcow2", NULL);
+    sandbox_xml_empty(x, "source", "file", spec->template->disk, NULL);
+    sandbox_xml_empty(x, "backingStore", NULL);
+    sandbox_xml_end(x);
+
+    sandbox_xml_empty(x, "target", "dev", "vda", "bus", "virtio", NULL);
+    sandbox_xml_pci(x, "0x02");
+    sandbox_xml_end(x);
+}
+
+
+static void
+sandbox_xml_interface(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                      const sandbox_domain_xml_t *host)
+{
+    sandbox_xml_start(x, "interface");
+    sandbox_xml_attr(x, "type", "bridge");
+    sandbox_xml_empty(x, "mac", "address", spec->mac, NULL);
+    sandbox_xml_empty(x, "source", "bridge", host->bridge, NULL);
+    sandbox_xml_empty(x, "port", "isolated", "yes", NULL);
+    sandbox_xml_empty(x, "target", "dev", spec->tap, NULL);
+    sandbox_xml_empty(x, "model", "type", "virtio", NULL);
+    sandbox_xml_empty(x, "rom", "enabled", "no", NULL);
+    sandbox_xml_pci(x, "0x03");
+    sandbox_xml_end(x);
+}
+
+
+static void
+sandbox_xml_channel(sandbox_xml_t *x)
+{
+    sandbox_xml_start(x, "controller");
+    sandbox_xml_attr(x, "type", "virtio-serial");
+    sandbox_xml_attr(x, "index", "0");
+    sandbox_xml_attr(x, "ports", "2");
+    sandbox_xml_pci(x, "0x04");
+    sandbox_xml_end(x);
+
+    sandbox_xml_start(x, "channel");
+    sandbox_xml_attr(x, "type", "unix");
+    sandbox_xml_empty(x, "target", "type", "virtio", "name", SANDBOX_HV_CHANNEL,
+                      NULL);
+    sandbox_xml_end(x);
+}
+
+
+static void
+sandbox_xml_devices(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                    const sandbox_domain_xml_t *host)
+{
+    sandbox_xml_start(x, "devices");
+
+    sandbox_xml_disk(x, spec, host);
+    sandbox_xml_interface(x, spec, host);
+    sandbox_xml_channel(x);
+
+    sandbox_xml_start(x, "rng");
+    sandbox_xml_attr(x, "model", "virtio");
+    sandbox_xml_start(x, "backend");
+    sandbox_xml_attr(x, "model", "random");
+    sandbox_xml_text(x, "/dev/urandom");
+    sandbox_xml_end(x);
+    sandbox_xml_pci(x, "0x05");
+    sandbox_xml_end(x);
+
+    /* QEMU's own output: the domain's log, which virtlogd keeps bounded */
+    sandbox_xml_empty(x, "serial", "type", "stdio", NULL);
+
+    sandbox_xml_empty(x, "controller", "type", "usb", "model", "none", NULL);
+    sandbox_xml_empty(x, "memballoon", "model", "none", NULL);
+
+    sandbox_xml_end(x);
+}
+
+
+/* What does not depend on the sandbox: power events, features, clock, CPU. */
+static void
+sandbox_xml_platform(sandbox_xml_t *x, sandbox_accel_t accel)
+{
+    sandbox_xml_start(x, "features");
+    sandbox_xml_empty(x, "acpi", NULL);
+    sandbox_xml_empty(x, "apic", NULL);
+    sandbox_xml_empty(x, "smm", "state", "off", NULL);
+    sandbox_xml_empty(x, "vmport", "state", "off", NULL);
+    sandbox_xml_end(x);
+
+    if (accel == SANDBOX_ACCEL_KVM) {
+        sandbox_xml_empty(x, "cpu", "mode", "host-passthrough", "check", "none",
+                          NULL);
+    } else {
+        sandbox_xml_empty(x, "cpu", "mode", "maximum", "check", "none", NULL);
+    }
+
+    sandbox_xml_start(x, "clock");
+    sandbox_xml_attr(x, "offset", "utc");
+    sandbox_xml_empty(x, "timer", "name", "hpet", "present", "no", NULL);
+    sandbox_xml_end(x);
+
+    sandbox_xml_element(x, "on_poweroff", "destroy");
+    sandbox_xml_element(x, "on_reboot", "destroy");
+    sandbox_xml_element(x, "on_crash", "destroy");
+}
+
+
+/* <domain …> up to and without its devices; the element stays open. */
+static void
+sandbox_xml_head(sandbox_xml_t *x, const char *name,
+                 const sandbox_domain_xml_t *host, long long memory_mb,
+                 int vcpus)
+{
+    sandbox_xml_start(x, "domain");
+    sandbox_xml_attr(x, "type",
+                     host->accel == SANDBOX_ACCEL_KVM ? "kvm" : "qemu");
+    sandbox_xml_attr(x, "xmlns:qemu", SANDBOX_XML_QEMU);
+
+    sandbox_xml_element(x, "name", name);
+    sandbox_xml_element(x, "uuid", host->uuid);
+    sandbox_xml_number(x, "memory", "MiB", memory_mb);
+    sandbox_xml_number(x, "vcpu", NULL, vcpus);
+}
+
+
+/*
+ * QEMU's own user, and nothing is relabelled: the overlay belongs to that
+ * user from its making, kernel, initrd and base are shared and must keep
+ * their owner.
+ */
+static void
+sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host)
+{
+    if (host->label) {
+        sandbox_xml_start(x, "seclabel");
+        sandbox_xml_attr(x, "type", "static");
+        sandbox_xml_attr(x, "model", "dac");
+        sandbox_xml_attr(x, "relabel", "no");
+        sandbox_xml_element(x, "label", host->label);
+        sandbox_xml_end(x);
+    }
+
+    /* spares some 400 QMP calls at each start */
+    sandbox_xml_start(x, "qemu:capabilities");
+    sandbox_xml_empty(x, "qemu:del", "capability", "cpu-unavailable-features",
+                      NULL);
+    sandbox_xml_end(x);
+
+    sandbox_xml_end(x);
+}
+
+
+static void
+sandbox_xml_type(sandbox_xml_t *x, const char *machine)
+{
+    sandbox_xml_start(x, "type");
+    sandbox_xml_attr(x, "arch", "x86_64");
+    sandbox_xml_attr(x, "machine", machine);
+    sandbox_xml_text(x, "hvm");
+    sandbox_xml_end(x);
+}
+
+
+char *
+sandbox_domain_xml(const sandbox_domain_spec_t *spec,
+                   const sandbox_domain_xml_t *host)
+{
+    sandbox_xml_t x;
+
+    sandbox_xml_open(&x);
+    sandbox_xml_head(&x, spec->id, host, spec->memory_mb, spec->vcpus);
+
+    sandbox_xml_empty(&x, "genid", NULL);
+
+    sandbox_xml_start(&x, "metadata");
+    sandbox_xml_empty(&x, "sandbox:domain", "xmlns:sandbox",
+                      SANDBOX_HV_NAMESPACE, "id", spec->id, "tenant",
+                      spec->tenant, "operation", spec->operation, NULL);
+    sandbox_xml_end(&x);
+
+    sandbox_xml_start(&x, "os");
+    sandbox_xml_type(&x, host->machine);
+    sandbox_xml_element(&x, "kernel", spec->template->kernel);
+    sandbox_xml_element(&x, "initrd", spec->template->initrd);
+    sandbox_xml_element(&x, "cmdline", spec->template->cmdline);
+    sandbox_xml_end(&x);
+
+    sandbox_xml_platform(&x, host->accel);
+    sandbox_xml_devices(&x, spec, host);
+    sandbox_xml_tail(&x, host);
+
+    return sandbox_xml_close(&x);
+}
+
+
+char *
+sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host,
+                         const char *serial_path)
+{
+    sandbox_xml_t x;
+
+    sandbox_xml_open(&x);
+    sandbox_xml_head(&x, name, host, 32, 1);
+
+    sandbox_xml_start(&x, "metadata");
+    sandbox_xml_empty(&x, "sandbox:probe", "xmlns:sandbox",
+                      SANDBOX_HV_NAMESPACE, NULL);
+    sandbox_xml_end(&x);
+
+    sandbox_xml_start(&x, "os");
+    sandbox_xml_type(&x, host->machine);
+    sandbox_xml_empty(&x, "boot", "dev", "hd", NULL);
+    sandbox_xml_end(&x);
+
+    sandbox_xml_platform(&x, host->accel);
+
+    sandbox_xml_start(&x, "devices");
+    sandbox_xml_start(&x, "disk");
+    sandbox_xml_attr(&x, "type", "file");
+    sandbox_xml_attr(&x, "device", "disk");
+    sandbox_xml_empty(&x, "driver", "name", "qemu", "type", "raw", NULL);
+    sandbox_xml_empty(&x, "source", "file", host->disk, NULL);
+    sandbox_xml_empty(&x, "target", "dev", "vda", "bus", "virtio", NULL);
+    sandbox_xml_pci(&x, "0x02");
+    sandbox_xml_end(&x);
+    sandbox_xml_start(&x, "serial");
+    sandbox_xml_attr(&x, "type", "unix");
+    sandbox_xml_empty(&x, "source", "mode", "bind", "path", serial_path, NULL);
+    sandbox_xml_end(&x);
+    sandbox_xml_empty(&x, "controller", "type", "usb", "model", "none", NULL);
+    sandbox_xml_empty(&x, "memballoon", "model", "none", NULL);
+    sandbox_xml_end(&x);
+
+    sandbox_xml_tail(&x, host);
+
+    return sandbox_xml_close(&x);
+}
+
+
+char *
+sandbox_domain_xml_pool(const char *name, const char *path)
+{
+    sandbox_xml_t x;
+
+    sandbox_xml_open(&x);
+    sandbox_xml_start(&x, "pool");
+    sandbox_xml_attr(&x, "type", "dir");
+    sandbox_xml_element(&x, "name", name);
+    sandbox_xml_start(&x, "target");
+    sandbox_xml_element(&x, "path", path);
+    sandbox_xml_end(&x);
+    sandbox_xml_end(&x);
+
+    return sandbox_xml_close(&x);
+}
+
+
+char *
+sandbox_domain_xml_volume(const char *name, const char *backing,
+                          long long bytes, long owner, long group)
+{
+    sandbox_xml_t x;
+
+    sandbox_xml_open(&x);
+    sandbox_xml_start(&x, "volume");
+    sandbox_xml_element(&x, "name", name);
+    sandbox_xml_number(&x, "capacity", "bytes", bytes);
+    sandbox_xml_number(&x, "allocation", "bytes", 0);
+
+    sandbox_xml_start(&x, "target");
+    sandbox_xml_empty(&x, "format", "type", backing ? "qcow2" : "raw", NULL);
+    sandbox_xml_start(&x, "permissions");
+    sandbox_xml_element(&x, "mode", "0600");
+    if (owner >= 0 && group >= 0) {
+        sandbox_xml_number(&x, "owner", NULL, owner);
+        sandbox_xml_number(&x, "group", NULL, group);
+    }
+    sandbox_xml_end(&x);
+    if (backing) {
+        sandbox_xml_element(&x, "compat", "1.1");
+    }
+    sandbox_xml_end(&x);
+
+    if (backing) {
+        sandbox_xml_start(&x, "backingStore");
+        sandbox_xml_element(&x, "path", backing);
+        sandbox_xml_empty(&x, "format", "type", "qcow2", NULL);
+        sandbox_xml_end(&x);
+    }
+
+    sandbox_xml_end(&x);
+
+    return sandbox_xml_close(&x);
+}
+
+
+char *
+sandbox_domain_xml_find(const char *document, const char *xpath)
+{
+    char *result;
+    size_t len;
+    xmlChar *text;
+    xmlDocPtr doc;
+    xmlXPathObjectPtr found;
+    xmlXPathContextPtr context;
+
+    result = NULL;
+    len = strlen(document);
+
+    if (len > 8 * 1024 * 1024) {
+        return NULL;
+    }
+
+    doc = xmlReadMemory(document, (int) len, NULL, NULL,
+                        XML_PARSE_NONET | XML_PARSE_NOERROR
+                            | XML_PARSE_NOWARNING);
+    if (doc == NULL) {
+        return NULL;
+    }
+
+    context = xmlXPathNewContext(doc);
+    if (context) {
+        found = xmlXPathEvalExpression((const xmlChar *) xpath, context);
+
+        if (found && found->nodesetval && found->nodesetval->nodeNr > 0) {
+            text = xmlNodeGetContent(found->nodesetval->nodeTab[0]);
+            if (text) {
+                result = strdup((const char *) text);
+                xmlFree(text);
+            }
+        }
+
+        xmlXPathFreeObject(found);
+        xmlXPathFreeContext(context);
+    }
+
+    xmlFreeDoc(doc);
+    return result;
+}

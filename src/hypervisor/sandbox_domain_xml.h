@@ -1,0 +1,47 @@
+/*
+ * The XML documents we give to libvirt, and the little we read back.  Pure
+ * functions over libxml2; any thread; no libvirt.  Every value is escaped by
+ * the writer; a value XML cannot carry (a control character, bad UTF-8) makes
+ * the whole document NULL, as does missing memory.
+ *
+ * Results are NUL-terminated and the caller's to free().
+ */
+
+#ifndef SANDBOX_DOMAIN_XML_H
+#define SANDBOX_DOMAIN_XML_H
+
+#include <stddef.h>
+
+#include "sandbox_hypervisor.h"
+
+/* What a domain needs beyond its spec. */
+typedef struct {
+    const char *uuid;
+    const char *disk; /* the overlay */
+    const char *bridge;
+    const char *machine;
+    const char *label; /* DAC "+uid:+gid" of QEMU, NULL to let libvirt decide */
+    sandbox_accel_t accel; /* KVM or TCG */
+} sandbox_domain_xml_t;
+
+char *sandbox_domain_xml(const sandbox_domain_spec_t *spec,
+                         const sandbox_domain_xml_t *host);
+
+/* The guest of the accelerator probe: one disk to boot from, one serial. */
+char *
+sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host,
+                         const char *serial_path);
+
+char *sandbox_domain_xml_pool(const char *name, const char *path);
+
+/* backing is NULL for a raw volume; owner and group below 0 are left out. */
+char *sandbox_domain_xml_volume(const char *name, const char *backing,
+                                long long bytes, long owner, long group);
+
+/*
+ * The content of the first node that the XPath expression finds, in memory
+ * the caller frees; NULL if there is none or the document is no XML.
+ */
+char *sandbox_domain_xml_find(const char *document, const char *xpath);
+
+#endif
