@@ -111,12 +111,13 @@ sub _taps {
 }
 
 
+# The answer of the probe for KVM is kept in data/accel.
 sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
 
     return map { "file $_" } glob("\Q$dir\E/data/disks/*"),
-           grep({ !m{/disks$} } glob("\Q$dir\E/data/*"));
+           grep({ !m{/(?:disks|accel)$} } glob("\Q$dir\E/data/*"));
 }
 
 
