@@ -126,6 +126,7 @@ test_accepted(void **state)
 static void
 test_refused(void **state)
 {
+    char control[] = "\"x\"";
     size_t i;
     static const char *cases[] = {
         "",
@@ -194,6 +195,11 @@ test_refused(void **state)
         }
     }
 
+    for (i = 0; i < 0x20; i++) {
+        control[1] = (char) i;
+        assert_false(accepts(control, 3));
+    }
+
     assert_false(accepts("1\0", 2));
     assert_false(accepts("\"a\0b\"", 5));
     assert_false(accepts("[1,\0 2]", 7));
@@ -206,10 +212,11 @@ test_surrogates(void **state)
     size_t i;
     static const char *refused[] = {
         "\"\\ud800\"",        "\"\\udc00\"",        "\"\\udfff\"",
-        "\"\\ud800x\"",       "\"\\ud800\\n\"",     "\"\\ud800\\u0041\"",
-        "\"\\ud800\\ud800\"", "\"\\udc00\\ud800\"", "\"\\ud800\\udbff\"",
-        "\"\\ud800\\u\"",     "\"\\ud800\\udc0\"",  "\"\\ud800\\",
-        "\"\\ud800\\u",       "\"\\ud800\\udc00",   "{\"\\udc00\":1}",
+        "\"\\udc00\\udc00\"", "\"\\ud800x\"",       "\"\\ud800\\n\"",
+        "\"\\ud800\\u0041\"", "\"\\ud800\\ud800\"", "\"\\udc00\\ud800\"",
+        "\"\\ud800\\udbff\"", "\"\\ud800\\u\"",     "\"\\ud800\\udc0\"",
+        "\"\\ud800\\",        "\"\\ud800\\u",       "\"\\ud800\\udc00",
+        "{\"\\udc00\":1}",
     };
 
     (void) state;
