@@ -39,6 +39,7 @@ typedef struct {
 
     sandbox_boot_t boot;
     int64_t committing; /* monotonic ms */
+    unsigned left : 1;  /* could not be undone: the agenda's */
 } ngx_http_sandbox_create_op_t;
 
 
@@ -586,8 +587,8 @@ ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c)
                                  ngx_http_sandbox_create_undone)
         != NGX_OK)
     {
-        /* the agenda will do it when the lease has run out */
-        ngx_http_sandbox_op_finish(&c->op);
+        c->left = 1;
+        ngx_http_sandbox_create_abandon(c);
     }
 }
 
@@ -610,8 +611,7 @@ ngx_http_sandbox_create_undone(ngx_event_t *ev)
     if (c->boot.result.status != SANDBOX_HV_OK) {
         ngx_http_sandbox_op_log(&c->op, NGX_LOG_ERR, "cannot be undone yet: %s",
                                 c->boot.result.message);
-        ngx_http_sandbox_op_finish(&c->op);
-        return;
+        c->left = 1;
     }
 
     ngx_http_sandbox_create_abandon(c);
@@ -623,8 +623,8 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    /* release only what nobody else has taken over */
-    if (reply && reply->type == REDIS_REPLY_INTEGER
+    /* release only what is undone and nobody else has taken over */
+    if (!c->left && reply && reply->type == REDIS_REPLY_INTEGER
         && (reply->integer == 1 || c->op.fenced))
     {
         ngx_http_sandbox_op_release(c->op.id);

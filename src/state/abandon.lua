@@ -1,8 +1,8 @@
--- Ends a create that failed and was undone: no record, and the idempotency
--- key is free again.
+-- Ends a create that failed: the idempotency key is free again, and the
+-- record is gone if the create was undone, or left to the agenda if not.
 --
 -- KEYS  1 record  2 tenant index  3 idempotency key
--- ARGV  1 owner  2 fence  3 id
+-- ARGV  1 owner  2 fence  3 id  4 "undone" or "left"
 -- Gives 1, or 0 if the operation was fenced off (nothing is changed then).
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence')
@@ -16,6 +16,12 @@ if redis.call('HGET', KEYS[3], 'id') == ARGV[3] then
 end
 
 redis.call('ZREM', KEYS[2], ARGV[3])
-redis.call('DEL', KEYS[1])
+
+if ARGV[4] == 'undone' then
+    redis.call('DEL', KEYS[1])
+else
+    redis.call('HSET', KEYS[1], 'state', 'destroying', 'lease_at', 0)
+    redis.call('HDEL', KEYS[1], 'owner')
+end
 
 return 1
