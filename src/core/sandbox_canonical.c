@@ -169,6 +169,7 @@ sandbox_text_json_canonical(sandbox_text_t *t, const sandbox_json_t *doc,
         break;
 
     case SANDBOX_JSON_STRING:
+        len = 0;
         s = sandbox_json_string(doc, node, &len);
         sandbox_canonical_string(t, s, len);
         free(s);

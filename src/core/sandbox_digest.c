@@ -64,9 +64,9 @@ sandbox_sha256(uint8_t out[SANDBOX_SHA256_LEN], const void *data, size_t len)
 
     ctx = sandbox_sha256_ctx();
 
-    if (ctx == NULL || EVP_DigestInit_ex2(ctx, sandbox_sha256_md, NULL) != 1 ||
-        EVP_DigestUpdate(ctx, data, len) != 1 ||
-        EVP_DigestFinal_ex(ctx, out, NULL) != 1)
+    if (ctx == NULL || EVP_DigestInit_ex2(ctx, sandbox_sha256_md, NULL) != 1
+        || EVP_DigestUpdate(ctx, data, len) != 1
+        || EVP_DigestFinal_ex(ctx, out, NULL) != 1)
     {
         return -1;
     }

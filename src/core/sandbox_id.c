@@ -111,8 +111,8 @@ sandbox_id_parse(char id[SANDBOX_ID_SIZE], const char *prefix, const char *text,
 
     n = strlen(prefix);
 
-    if (n + 1 > SANDBOX_PREFIX_MAX || len != n + 1 + SANDBOX_ID_BODY_LEN ||
-        memcmp(text, prefix, n) != 0 || (text[n] != '_' && text[n] != '-'))
+    if (n + 1 > SANDBOX_PREFIX_MAX || len != n + 1 + SANDBOX_ID_BODY_LEN
+        || memcmp(text, prefix, n) != 0 || (text[n] != '_' && text[n] != '-'))
     {
         return -1;
     }

@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SANDBOX_JSON_HASH_INIT 0xcbf29ce484222325u /* FNV-1a, 64 bits */
-#define SANDBOX_JSON_HASH_PRIME 0x100000001b3u
-
 
 typedef struct {
     sandbox_json_t *doc;
@@ -31,8 +28,11 @@ typedef struct {
 } sandbox_json_parser_t;
 
 typedef struct {
-    uint64_t hash;
-    uint32_t node;
+    const char *pos;
+    const char *last;
+    char utf8[4]; /* an escape half read */
+    uint32_t pending;
+    uint32_t used;
 } sandbox_json_name_t;
 
 
@@ -47,8 +47,9 @@ sandbox_json_fail(sandbox_json_parser_t *p, const char *reason)
 static void
 sandbox_json_space(sandbox_json_parser_t *p)
 {
-    while (p->pos < p->last && (*p->pos == ' ' || *p->pos == '\t' ||
-                                *p->pos == '\n' || *p->pos == '\r'))
+    while (p->pos < p->last
+           && (*p->pos == ' ' || *p->pos == '\t' || *p->pos == '\n'
+               || *p->pos == '\r'))
     {
         p->pos++;
     }
@@ -304,46 +305,49 @@ sandbox_json_value(sandbox_json_parser_t *p, size_t key_start, size_t key_len)
 }
 
 
-/* A hash of the unescaped name of a member. */
-static uint64_t
-sandbox_json_hash(const sandbox_json_t *doc, const sandbox_json_node_t *node)
+/* The next byte of a checked name, escapes resolved; -1 at its end. */
+static int
+sandbox_json_name_byte(sandbox_json_name_t *name)
 {
-    char utf8[4];
-    size_t i, n;
+    const char *reason;
     uint32_t code;
-    uint64_t hash;
-    const char *s, *last, *reason;
 
-    hash = SANDBOX_JSON_HASH_INIT;
-    s = doc->text + node->key_start + 1;
-    last = s + node->key_len - 2;
-
-    while (s < last) {
-        n = 1;
-        utf8[0] = *s;
-
-        if (*s == '\\') {
-            s += sandbox_json_escape(s, last, &code, &reason);
-            n = sandbox_utf8_encode(utf8, code);
-        } else {
-            s++;
-        }
-
-        for (i = 0; i < n; i++) {
-            hash = (hash ^ (uint8_t) utf8[i]) * SANDBOX_JSON_HASH_PRIME;
-        }
+    if (name->used < name->pending) {
+        return (uint8_t) name->utf8[name->used++];
     }
 
-    return hash;
+    if (name->pos == name->last) {
+        return -1;
+    }
+
+    if (*name->pos != '\\') {
+        return (uint8_t) *name->pos++;
+    }
+
+    name->pos += sandbox_json_escape(name->pos, name->last, &code, &reason);
+    name->pending = (uint32_t) sandbox_utf8_encode(name->utf8, code);
+    name->used = 1;
+
+    return (uint8_t) name->utf8[0];
 }
 
 
+/* Orders names by their unescaped bytes: no hash that could be aimed at. */
 static int
 sandbox_json_name_order(const void *a, const void *b)
 {
-    const sandbox_json_name_t *x = a, *y = b;
+    int left, right;
+    sandbox_json_name_t x, y;
 
-    return x->hash < y->hash ? -1 : x->hash > y->hash;
+    x = *(const sandbox_json_name_t *) a;
+    y = *(const sandbox_json_name_t *) b;
+
+    do {
+        left = sandbox_json_name_byte(&x);
+        right = sandbox_json_name_byte(&y);
+    } while (left == right && left != -1);
+
+    return left - right;
 }
 
 
@@ -353,8 +357,8 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
 {
     int twice;
     size_t i, n;
-    uint32_t node;
     sandbox_json_name_t *names;
+    const sandbox_json_node_t *node;
 
     n = p->doc->nodes[object].count;
 
@@ -362,26 +366,25 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
         return 0;
     }
 
-    names = malloc(n * sizeof(sandbox_json_name_t));
+    names = calloc(n, sizeof(sandbox_json_name_t));
     if (names == NULL) {
         return sandbox_json_fail(p, "needs more memory than there is");
     }
 
-    node = p->doc->nodes[object].child;
+    node = &p->doc->nodes[p->doc->nodes[object].child];
 
     for (i = 0; i < n; i++) {
-        names[i].node = node;
-        names[i].hash = sandbox_json_hash(p->doc, &p->doc->nodes[node]);
-        node = p->doc->nodes[node].next;
+        names[i].pos = p->doc->text + node->key_start + 1;
+        names[i].last = names[i].pos + node->key_len - 2;
+        node = &p->doc->nodes[node->next];
     }
 
     qsort(names, n, sizeof(sandbox_json_name_t), sandbox_json_name_order);
 
     twice = 0;
 
-    /* 64 bits: other names of equal hash do not happen by chance */
     for (i = 1; i < n && !twice; i++) {
-        twice = names[i].hash == names[i - 1].hash;
+        twice = sandbox_json_name_order(&names[i - 1], &names[i]) == 0;
     }
 
     free(names);
@@ -487,6 +490,10 @@ sandbox_json_parse(sandbox_json_t *doc, const char *text, size_t len,
         err->offset = 0;
         err->reason = "is too long";
         return -1;
+    }
+
+    if (len == 0) {
+        text = ""; /* NULL may come with length 0 */
     }
 
     doc->text = text;

@@ -149,8 +149,8 @@ sandbox_json_integer(const sandbox_json_t *doc, const sandbox_json_node_t *node,
     const char *s;
     sandbox_decimal_t d;
 
-    if (node == NULL || node->type != SANDBOX_JSON_NUMBER ||
-        sandbox_decimal_read(&d, doc->text + node->start, node->len) != 0)
+    if (node == NULL || node->type != SANDBOX_JSON_NUMBER
+        || sandbox_decimal_read(&d, doc->text + node->start, node->len) != 0)
     {
         return -1;
     }
@@ -181,8 +181,8 @@ sandbox_json_integer(const sandbox_json_t *doc, const sandbox_json_node_t *node,
         }
 
         /* negative, because INT64_MIN has no positive twin */
-        if (__builtin_mul_overflow(n, 10, &n) ||
-            __builtin_sub_overflow(n, digit, &n)) {
+        if (__builtin_mul_overflow(n, 10, &n)
+            || __builtin_sub_overflow(n, digit, &n)) {
             return -1;
         }
     }

@@ -65,6 +65,7 @@ sandbox_cidr_parse(sandbox_cidr_t *cidr, const char *text, size_t len,
     char addr[INET6_ADDRSTRLEN];
     size_t n;
     const char *slash;
+    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
     memset(cidr, 0, sizeof(sandbox_cidr_t));
 
@@ -84,6 +85,12 @@ sandbox_cidr_parse(sandbox_cidr_t *cidr, const char *text, size_t len,
 
     if (inet_pton(cidr->family, addr, cidr->addr) != 1) {
         *reason = "is not an IPv4 or IPv6 address";
+        return -1;
+    }
+
+    if (bytes == 16 && memcmp(cidr->addr, mapped, sizeof(mapped)) == 0) {
+        /* such packets are IPv4: the block would match nothing */
+        *reason = "is an IPv4 address in IPv6 form";
         return -1;
     }
 

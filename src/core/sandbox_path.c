@@ -94,6 +94,6 @@ sandbox_path_within(const char *path, const char *dir)
         return 1;
     }
 
-    return strncmp(path, dir, len) == 0 &&
-           (path[len] == '\0' || path[len] == '/');
+    return strncmp(path, dir, len) == 0
+           && (path[len] == '\0' || path[len] == '/');
 }

@@ -167,7 +167,10 @@ sandbox_text_json_string(sandbox_text_t *t, const char *s, size_t len)
         start = i + n;
     }
 
-    sandbox_text_add(t, s + start, len - start);
+    if (start < len) {
+        sandbox_text_add(t, s + start, len - start);
+    }
+
     sandbox_text_add(t, "\"", 1);
 }
 
