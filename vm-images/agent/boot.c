@@ -28,6 +28,7 @@
 #define DEVICE_WAIT_MS 30000
 #define DEVICE_STEP_MS 5
 #define FILES_MAX 1048576
+#define AGENT_NICE (-15)
 
 typedef struct {
     const char *path;
@@ -288,6 +289,11 @@ boot_survive(void)
 
     if (fd != -1) {
         close(fd);
+    }
+
+    /* Commands that take all of the processor must not delay their end. */
+    if (setpriority(PRIO_PROCESS, 0, AGENT_NICE) == -1) {
+        agent_log("the agent has no precedence over commands");
     }
 
     files.rlim_cur = FILES_MAX;

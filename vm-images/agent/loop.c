@@ -92,8 +92,7 @@ loop_next_timer(void)
 
     next = NULL;
 
-    TAILQ_FOREACH(t, &loop_timers, link)
-    {
+    for (t = TAILQ_FIRST(&loop_timers); t != NULL; t = TAILQ_NEXT(t, link)) {
         if (next == NULL || t->at < next->at) {
             next = t;
         }

@@ -260,35 +260,58 @@ child_say(const char *command, const char *what)
 }
 
 
-/* Never returns; what goes wrong is said on the command's stderr. */
-static void __attribute__((noreturn))
-child_run(const agent_process_spec_t *spec, const int out[2])
+/* What the agent has for itself, a command must not inherit. */
+static void
+child_renounce(const char *command)
 {
     int fd;
     struct rlimit files;
 
-    setsid();
     agent_reap_reset_signals();
 
     fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd != -1 && write(fd, "0", 1) != 1) {
-        child_say(spec->argv[0], "the memory score could not be reset");
+        child_say(command, "the memory score could not be reset");
     }
+
+    setpriority(PRIO_PROCESS, 0, 0);
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = FILES_SOFT;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+}
+
+
+static int
+child_descriptors(const int out[2])
+{
+    int fd;
 
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
     if (fd == -1 || dup2(fd, STDIN_FILENO) == -1
         || dup2(out[AGENT_STDOUT], STDOUT_FILENO) == -1
         || dup2(out[AGENT_STDERR], STDERR_FILENO) == -1)
     {
+        return -1;
+    }
+
+    return close_range(STDERR_FILENO + 1, ~0U, 0);
+}
+
+
+/* Never returns; what goes wrong is said on the command's stderr. */
+static void __attribute__((noreturn))
+child_run(const agent_process_spec_t *spec, const int out[2])
+{
+    setsid();
+
+    if (child_descriptors(out) == -1) {
         _exit(126);
     }
 
-    close_range(STDERR_FILENO + 1, ~0U, 0);
+    child_renounce(spec->argv[0]);
 
     if (setgroups(spec->user->ngroups, spec->user->groups) == -1
         || setgid(spec->user->gid) == -1 || setuid(spec->user->uid) == -1)

@@ -29,7 +29,8 @@ reap_child(pid_t pid, int status)
 {
     agent_child_t *child;
 
-    LIST_FOREACH(child, &reap_children, link)
+    for (child = LIST_FIRST(&reap_children); child != NULL;
+         child = LIST_NEXT(child, link))
     {
         if (child->pid == pid) {
             LIST_REMOVE(child, link);
