@@ -12,7 +12,6 @@
  * data_dir/accel if the worker may write there.
  */
 
-#include "sandbox_domain_xml.h"
 #include "sandbox_hv.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"

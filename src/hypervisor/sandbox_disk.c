@@ -8,7 +8,6 @@
  * first makes it anew.
  */
 
-#include "sandbox_domain_xml.h"
 #include "sandbox_hv.h"
 #include "sandbox_time.h"
 

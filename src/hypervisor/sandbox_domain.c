@@ -10,7 +10,6 @@
  * it may stand on the removed file, and fails.
  */
 
-#include "sandbox_domain_xml.h"
 #include "sandbox_hv.h"
 #include "sandbox_time.h"
 

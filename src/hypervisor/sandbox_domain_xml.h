@@ -14,6 +14,9 @@
 
 #include "sandbox_hypervisor.h"
 
+#define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
+#define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
+
 /* What a domain needs beyond its spec. */
 typedef struct {
     const char *uuid;

@@ -4,7 +4,6 @@
  * hosts too.  Knows nothing of sandboxes.
  */
 
-#include "sandbox_domain_xml.h"
 #include "sandbox_hv.h"
 
 #include <errno.h>

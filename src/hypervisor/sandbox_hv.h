@@ -8,6 +8,7 @@
 
 #include <libvirt/libvirt.h>
 
+#include "sandbox_domain_xml.h"
 #include "sandbox_hypervisor.h"
 
 #define SANDBOX_HV_LABEL_SIZE 64
@@ -16,9 +17,6 @@
 /* Levels of the log callback: those of nginx. */
 #define SANDBOX_HV_LOG_WARN 5
 #define SANDBOX_HV_LOG_NOTICE 6
-
-#define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
-#define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
 
 /* Read once per connection, so they are fresh after a restart of libvirtd. */
 typedef struct {
