@@ -378,30 +378,56 @@ ngx_http_sandbox_api_body(ngx_http_request_t *r, ngx_str_t *body)
 }
 
 
+ngx_table_elt_t *
+ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
+                                 ngx_http_sandbox_headers_t *it,
+                                 const char *name)
+{
+    size_t len;
+    ngx_table_elt_t *h;
+
+    len = ngx_strlen(name);
+
+    if (it->part == NULL) {
+        it->part = &r->headers_in.headers.part;
+    }
+
+    for (;;) {
+        if (it->i == it->part->nelts) {
+            if (it->part->next == NULL) {
+                return NULL;
+            }
+
+            it->part = it->part->next;
+            it->i = 0;
+            continue;
+        }
+
+        h = it->part->elts;
+        h = &h[it->i++];
+
+        if (h->key.len == len && ngx_memcmp(h->lowcase_key, name, len) == 0) {
+            return h;
+        }
+    }
+}
+
+
 ngx_int_t
 ngx_http_sandbox_api_header(ngx_http_request_t *r, const char *name,
                             const char *value, size_t len)
 {
-    ngx_table_elt_t *h;
+    ngx_str_t copy;
 
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
+    copy.len = len;
+    copy.data = ngx_pnalloc(r->pool, len);
+    if (copy.data == NULL) {
         return NGX_ERROR;
     }
 
-    h->hash = 1;
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value.len = len;
-    h->value.data = ngx_pnalloc(r->pool, len);
-    if (h->value.data == NULL) {
-        h->hash = 0;
-        return NGX_ERROR;
-    }
+    ngx_memcpy(copy.data, value, len);
 
-    ngx_memcpy(h->value.data, value, len);
-
-    return NGX_OK;
+    return ngx_http_sandbox_add_header(r, name, &copy);
 }
 
 

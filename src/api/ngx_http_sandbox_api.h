@@ -30,6 +30,20 @@ void ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
                                      const char *message, const char *field,
                                      const char *reason);
 
+/*
+ * Request headers of one name (lower case), in the order they came; start
+ * with a zeroed iterator.  NULL after the last.
+ */
+typedef struct {
+    ngx_list_part_t *part;
+    ngx_uint_t i;
+} ngx_http_sandbox_headers_t;
+
+ngx_table_elt_t *
+ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
+                                 ngx_http_sandbox_headers_t *it,
+                                 const char *name);
+
 /* Adds a response header; name is static, value is copied. */
 ngx_int_t ngx_http_sandbox_api_header(ngx_http_request_t *r, const char *name,
                                       const char *value, size_t len);

@@ -17,9 +17,8 @@ static ngx_int_t
 ngx_http_sandbox_agent_credentials(ngx_http_request_t *r, const char *token)
 {
     ngx_str_t bearer;
-    ngx_uint_t i;
-    ngx_list_part_t *part;
     ngx_table_elt_t *h;
+    ngx_http_sandbox_headers_t it;
 
     bearer.len = sizeof("Bearer ") - 1 + ngx_strlen(token);
     bearer.data = ngx_pnalloc(r->pool, bearer.len + 1);
@@ -29,26 +28,10 @@ ngx_http_sandbox_agent_credentials(ngx_http_request_t *r, const char *token)
 
     ngx_snprintf(bearer.data, bearer.len + 1, "Bearer %s%Z", token);
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    ngx_memzero(&it, sizeof(it));
 
-    for (i = 0; /* void */; i++) {
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == sizeof("Authorization") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "Authorization",
-                               sizeof("Authorization") - 1)
-                   == 0)
-        {
-            h[i].value = bearer;
-        }
+    while ((h = ngx_http_sandbox_api_next_header(r, &it, "authorization"))) {
+        h->value = bearer;
     }
 
     return NGX_OK;

@@ -15,8 +15,9 @@
 
 /* A request that waits for an operation or for Redis. */
 typedef struct {
-    ngx_http_request_t *request; /* NULL when it has been answered */
+    ngx_http_request_t *request;
     ngx_http_sandbox_op_t *op;
+    void (*answer)(ngx_http_request_t *r, ngx_http_sandbox_op_t *op);
     ngx_http_sandbox_record_get_t get;
 } ngx_http_sandbox_wait_t;
 
@@ -60,6 +61,30 @@ ngx_http_sandbox_wait(ngx_http_request_t *r)
 }
 
 
+/* The operation has ended: its error, or what wait->answer makes of it. */
+static void
+ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_wait_t *wait = data;
+
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = wait->request;
+    c = r->connection;
+    wait->op = NULL;
+
+    if (op->error) {
+        ngx_http_sandbox_api_fail(r, op->error, op->message);
+
+    } else {
+        wait->answer(r, op);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
 static void
 ngx_http_sandbox_no_store(ngx_http_request_t *r)
 {
@@ -84,34 +109,17 @@ static ngx_int_t
 ngx_http_sandbox_idem_key(ngx_http_request_t *r, ngx_str_t *key)
 {
     size_t i;
-    ngx_uint_t n;
-    ngx_list_part_t *part;
     ngx_table_elt_t *h;
+    ngx_http_sandbox_headers_t it;
 
     ngx_str_null(key);
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    ngx_memzero(&it, sizeof(it));
 
-    for (n = 0; /* void */; n++) {
-        if (n >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-            part = part->next;
-            h = part->elts;
-            n = 0;
+    while ((h = ngx_http_sandbox_api_next_header(r, &it, "idempotency-key"))) {
+        if (key->data) {
+            return NGX_ERROR;
         }
-
-        if (h[n].key.len == sizeof("Idempotency-Key") - 1
-            && ngx_strncasecmp(h[n].key.data, (u_char *) "Idempotency-Key",
-                               sizeof("Idempotency-Key") - 1)
-                   == 0)
-        {
-            if (key->data) {
-                return NGX_ERROR;
-            }
-            *key = h[n].value;
-        }
+        *key = h->value;
     }
 
     if (key->data == NULL) {
@@ -168,30 +176,15 @@ ngx_http_sandbox_create_headers(ngx_http_request_t *r,
 }
 
 
-/* An operation has ended. */
 static void
-ngx_http_sandbox_create_done(void *data, ngx_http_sandbox_op_t *op)
+ngx_http_sandbox_create_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 {
-    ngx_http_sandbox_wait_t *wait = data;
-
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
-
-    r = wait->request;
-    c = r->connection;
-    wait->op = NULL;
-
-    if (op->error) {
-        ngx_http_sandbox_api_fail(r, op->error, op->message);
-
-    } else if (ngx_http_sandbox_create_headers(r, op) != NGX_OK) {
+    if (ngx_http_sandbox_create_headers(r, op) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    } else {
-        ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
+        return;
     }
 
-    ngx_http_run_posted_requests(c);
+    ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
 }
 
 
@@ -294,8 +287,9 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
+    wait->answer = ngx_http_sandbox_create_answer;
     wait->op = ngx_http_sandbox_op_create(&create, ctx, &key,
-                                          ngx_http_sandbox_create_done, wait);
+                                          ngx_http_sandbox_wait_done, wait);
     if (wait->op == NULL) {
         sandbox_create_free(&create);
         ngx_http_sandbox_no_store(r);
@@ -304,28 +298,13 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 
 
 static void
-ngx_http_sandbox_delete_done(void *data, ngx_http_sandbox_op_t *op)
+ngx_http_sandbox_delete_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 {
-    ngx_http_sandbox_wait_t *wait = data;
-
     u_char buf[128], *p;
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
 
-    r = wait->request;
-    c = r->connection;
-    wait->op = NULL;
-
-    if (op->error) {
-        ngx_http_sandbox_api_fail(r, op->error, op->message);
-
-    } else {
-        p = ngx_slprintf(buf, buf + sizeof(buf),
-                         "{\"id\":\"%s\",\"status\":\"destroyed\"}", op->id);
-        ngx_http_sandbox_api_answer(r, op->status, (char *) buf, p - buf);
-    }
-
-    ngx_http_run_posted_requests(c);
+    p = ngx_slprintf(buf, buf + sizeof(buf),
+                     "{\"id\":\"%s\",\"status\":\"destroyed\"}", op->id);
+    ngx_http_sandbox_api_answer(r, op->status, (char *) buf, p - buf);
 }
 
 
@@ -350,8 +329,9 @@ ngx_http_sandbox_api_delete(ngx_http_request_t *r)
         return;
     }
 
-    wait->op = ngx_http_sandbox_op_destroy(id, ctx,
-                                           ngx_http_sandbox_delete_done, wait);
+    wait->answer = ngx_http_sandbox_delete_answer;
+    wait->op =
+        ngx_http_sandbox_op_destroy(id, ctx, ngx_http_sandbox_wait_done, wait);
     if (wait->op == NULL) {
         ngx_http_sandbox_no_store(r);
     }
@@ -518,9 +498,9 @@ ngx_http_sandbox_api_list(ngx_http_request_t *r)
     sandbox_id_shard(shard, (char *) ctx->tenant.data, ctx->tenant.len);
     ngx_http_sandbox_key_tenant(&index, (char *) ctx->tenant.data);
     ngx_http_sandbox_key_shard(&records, shard, "sandbox");
-    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
+    ngx_http_sandbox_arg_key(&a, &index);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_LIST_MAX);
-    ngx_http_sandbox_arg_len(&a, records.name.data, records.name.len);
+    ngx_http_sandbox_arg_key(&a, &records);
     ngx_http_sandbox_record_fields(&a);
 
     if (ngx_http_sandbox_redis_eval(

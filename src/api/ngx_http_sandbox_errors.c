@@ -133,7 +133,7 @@ ngx_http_sandbox_error_by_status(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_sandbox_add_header(ngx_http_request_t *r, const char *name,
                             ngx_str_t *value)
 {

@@ -59,6 +59,10 @@ ngx_int_t ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json);
 /* Adds Retry-After and WWW-Authenticate as the noted error asks for. */
 ngx_int_t ngx_http_sandbox_error_headers(ngx_http_request_t *r);
 
+/* Adds a response header; name is static, value lives as long as r. */
+ngx_int_t ngx_http_sandbox_add_header(ngx_http_request_t *r, const char *name,
+                                      ngx_str_t *value);
+
 /* Installs the header and body filter; from postconfiguration. */
 ngx_int_t ngx_http_sandbox_errors_init(ngx_conf_t *cf);
 

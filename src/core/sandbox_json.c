@@ -486,7 +486,7 @@ sandbox_json_parse(sandbox_json_t *doc, const char *text, size_t len,
     memset(doc, 0, sizeof(sandbox_json_t));
     memset(&p, 0, sizeof(p));
 
-    if (len > UINT32_MAX) {
+    if (len > SANDBOX_JSON_MAX_LEN) {
         err->offset = 0;
         err->reason = "is too long";
         return -1;

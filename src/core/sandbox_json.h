@@ -5,7 +5,8 @@
  * a member can be stored or echoed byte for byte as the client spelled it.
  * Refused: invalid UTF-8, duplicate member names (compared after unescaping),
  * NUL in strings, lone surrogates, nesting over SANDBOX_JSON_MAX_DEPTH, more
- * than SANDBOX_JSON_MAX_NODES values, anything after the value.
+ * than SANDBOX_JSON_MAX_NODES values or SANDBOX_JSON_MAX_LEN bytes, anything
+ * after the value.
  *
  * Pure functions; any thread.  The text is not copied: it must outlive the
  * document.
@@ -19,6 +20,7 @@
 
 #define SANDBOX_JSON_MAX_DEPTH 64
 #define SANDBOX_JSON_MAX_NODES 65536
+#define SANDBOX_JSON_MAX_LEN (64 * 1024 * 1024)
 
 typedef enum {
     SANDBOX_JSON_NULL = 1,

@@ -118,8 +118,9 @@ typedef struct sandbox_channel_s sandbox_channel_t;
 
 sandbox_hv_status_t sandbox_channel_open(sandbox_channel_t **ch, const char *id,
                                          sandbox_hv_error_t *err);
-/* Writes all of it before the deadline (sandbox_time_monotonic_ms) or fails. */
-int sandbox_channel_write(void *ch, const char *data, size_t len,
+/* data: the channel.  Writes all of it before the deadline
+ * (sandbox_time_monotonic_ms) or fails. */
+int sandbox_channel_write(void *data, const char *text, size_t len,
                           int64_t deadline_ms);
 /* Bytes read (1..size), 0 when the deadline passed, -1 when the peer ended. */
 int64_t

@@ -48,7 +48,7 @@ ngx_http_sandbox_agenda_look(ngx_event_t *ev)
 
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_node(&key, "agenda");
-    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_arg_int(&args,
                              (int64_t) ngx_http_sandbox_worker.conf->lease);
     ngx_http_sandbox_arg_int(&args, NGX_HTTP_SANDBOX_AGENDA_BATCH);

@@ -43,6 +43,13 @@ typedef struct {
 } ngx_http_sandbox_create_op_t;
 
 
+typedef struct {
+    ngx_http_sandbox_key_t record;
+    ngx_http_sandbox_key_t index;
+    ngx_http_sandbox_key_t idem;
+} ngx_http_sandbox_create_keys_t;
+
+
 static void ngx_http_sandbox_create_peeked(void *data, redisReply *reply);
 static void ngx_http_sandbox_create_admitted(void *data, redisReply *reply);
 static void ngx_http_sandbox_create_reserved(void *data, redisReply *reply);
@@ -74,7 +81,24 @@ ngx_http_sandbox_create_no_redis(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* Keys and leading arguments of reserve.lua. */
+/* The three keys of reserve.lua and abandon.lua. */
+static void
+ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
+                             ngx_http_sandbox_create_keys_t *k,
+                             ngx_http_sandbox_args_t *a)
+{
+    ngx_http_sandbox_key_record(&k->record, c->op.id);
+    ngx_http_sandbox_key_tenant(&k->index, c->tenant);
+    ngx_http_sandbox_key_idem(&k->idem, c->tenant,
+                              NGX_HTTP_SANDBOX_ROUTE_CREATE, c->idem);
+
+    a->n = a->nnumbers = 0;
+    ngx_http_sandbox_arg_key(a, &k->record);
+    ngx_http_sandbox_arg_key(a, &k->index);
+    ngx_http_sandbox_arg_key(a, &k->idem);
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c,
                                 const char *mode,
@@ -84,19 +108,12 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c,
     char execution[17];
     char fingerprint[SANDBOX_SHA256_HEX_SIZE];
     uint8_t sha[SANDBOX_SHA256_LEN];
-    ngx_http_sandbox_key_t record, index, idem;
+    ngx_http_sandbox_create_keys_t keys;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_record(&record, c->op.id);
-    ngx_http_sandbox_key_tenant(&index, c->tenant);
-    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
-                              c->idem);
+    ngx_http_sandbox_create_keys(c, &keys, &a);
     sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
 
-    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
-    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
-    ngx_http_sandbox_arg_len(&a, idem.name.data, idem.name.len);
     ngx_http_sandbox_arg(&a, mode);
     ngx_http_sandbox_arg(&a, fingerprint);
     ngx_http_sandbox_arg(&a, c->op.id);
@@ -257,7 +274,7 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
     ngx_http_sandbox_create_op_t *c = data;
 
     uint32_t hosts;
-    ngx_http_sandbox_key_t agenda, addresses, guests, cursor;
+    ngx_http_sandbox_node_keys_t keys;
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
 
@@ -275,14 +292,7 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
     hosts = 1u << (32 - mcf->subnet_bits);
 
     a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_node(&agenda, "agenda");
-    ngx_http_sandbox_key_node(&addresses, "addresses");
-    ngx_http_sandbox_key_node(&guests, "guests");
-    ngx_http_sandbox_key_node(&cursor, "cursor");
-    ngx_http_sandbox_arg_len(&a, agenda.name.data, agenda.name.len);
-    ngx_http_sandbox_arg_len(&a, addresses.name.data, addresses.name.len);
-    ngx_http_sandbox_arg_len(&a, guests.name.data, guests.name.len);
-    ngx_http_sandbox_arg_len(&a, cursor.name.data, cursor.name.len);
+    ngx_http_sandbox_node_keys(&keys, &a);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     /* less the network, the gateway and the broadcast address */
@@ -490,12 +500,12 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
                               c->idem);
     ngx_http_sandbox_key_events(&events);
 
-    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
-    ngx_http_sandbox_arg_len(&a, idem.name.data, idem.name.len);
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg_key(&a, &idem);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, c->op.fence);
     ngx_http_sandbox_arg(&a, c->op.id);
-    ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
+    ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->retention);
     ngx_http_sandbox_arg_int(&a, (int64_t) c->op.status);
     ngx_http_sandbox_arg_len(&a, c->op.answer, c->op.answer_len);
@@ -637,17 +647,10 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
 static void
 ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c)
 {
-    ngx_http_sandbox_key_t record, index, idem;
+    ngx_http_sandbox_create_keys_t keys;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_record(&record, c->op.id);
-    ngx_http_sandbox_key_tenant(&index, c->tenant);
-    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
-                              c->idem);
-    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
-    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
-    ngx_http_sandbox_arg_len(&a, idem.name.data, idem.name.len);
+    ngx_http_sandbox_create_keys(c, &keys, &a);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, c->op.fence);
     ngx_http_sandbox_arg(&a, c->op.id);

@@ -64,13 +64,13 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
     ngx_http_sandbox_key_record(&record, id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(id), "tenant");
-    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
+    ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg(&a, d->op.id);
     ngx_http_sandbox_arg(&a, d->tenant);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
-    ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
-    ngx_http_sandbox_arg_len(&a, index.name.data, index.name.len);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_key(&a, &index);
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_claimed, d,
@@ -196,13 +196,13 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, d->op.id);
     ngx_http_sandbox_key_events(&events);
-    ngx_http_sandbox_arg_len(&a, record.name.data, record.name.len);
+    ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, d->op.fence);
     ngx_http_sandbox_arg_int(&a,
                              (int64_t) ngx_http_sandbox_worker.conf->retention);
     ngx_http_sandbox_arg(&a, d->op.id);
-    ngx_http_sandbox_arg_len(&a, events.name.data, events.name.len);
+    ngx_http_sandbox_arg_key(&a, &events);
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_buried, d,

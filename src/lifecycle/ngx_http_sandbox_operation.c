@@ -104,7 +104,7 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
 
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_record(&key, op->id);
-    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_arg(&args, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&args, op->fence);
     ngx_http_sandbox_arg_int(&args, (int64_t) lease);
@@ -164,21 +164,16 @@ ngx_http_sandbox_op_ignore(void *data, redisReply *reply)
 void
 ngx_http_sandbox_op_release(const char *id)
 {
-    ngx_http_sandbox_key_t agenda, addresses, guests;
     ngx_http_sandbox_args_t args;
+    ngx_http_sandbox_node_keys_t keys;
 
     args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_node(&agenda, "agenda");
-    ngx_http_sandbox_key_node(&addresses, "addresses");
-    ngx_http_sandbox_key_node(&guests, "guests");
-    ngx_http_sandbox_arg_len(&args, agenda.name.data, agenda.name.len);
-    ngx_http_sandbox_arg_len(&args, addresses.name.data, addresses.name.len);
-    ngx_http_sandbox_arg_len(&args, guests.name.data, guests.name.len);
+    ngx_http_sandbox_node_keys(&keys, &args);
     ngx_http_sandbox_arg(&args, id);
 
     (void) ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
-        &ngx_http_sandbox_lua_release, 3, args.n, args.values);
+        &ngx_http_sandbox_lua_release, 4, args.n, args.values);
 }
 
 
@@ -191,7 +186,7 @@ ngx_http_sandbox_op_schedule(const char *id, int64_t at)
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_node(&key, "agenda");
     ngx_http_sandbox_arg(&args, "ZADD");
-    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_arg_int(&args, at);
     ngx_http_sandbox_arg(&args, id);
 

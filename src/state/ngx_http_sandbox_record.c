@@ -152,6 +152,30 @@ ngx_http_sandbox_arg(ngx_http_sandbox_args_t *args, const char *value)
 
 
 void
+ngx_http_sandbox_arg_key(ngx_http_sandbox_args_t *args,
+                         ngx_http_sandbox_key_t *key)
+{
+    ngx_http_sandbox_arg_len(args, key->name.data, key->name.len);
+}
+
+
+void
+ngx_http_sandbox_node_keys(ngx_http_sandbox_node_keys_t *keys,
+                           ngx_http_sandbox_args_t *args)
+{
+    ngx_http_sandbox_key_node(&keys->agenda, "agenda");
+    ngx_http_sandbox_key_node(&keys->addresses, "addresses");
+    ngx_http_sandbox_key_node(&keys->guests, "guests");
+    ngx_http_sandbox_key_node(&keys->cursor, "cursor");
+
+    ngx_http_sandbox_arg_key(args, &keys->agenda);
+    ngx_http_sandbox_arg_key(args, &keys->addresses);
+    ngx_http_sandbox_arg_key(args, &keys->guests);
+    ngx_http_sandbox_arg_key(args, &keys->cursor);
+}
+
+
+void
 ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value)
 {
     u_char *p, *last;
@@ -290,7 +314,7 @@ ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get)
     ngx_http_sandbox_key_record(&key, get->id);
 
     ngx_http_sandbox_arg(&args, "HMGET");
-    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_record_fields(&args);
 
     return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
@@ -401,7 +425,7 @@ ngx_http_sandbox_record_route(const char *id, ngx_http_sandbox_route_pt handler,
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_record(&key, id);
     ngx_http_sandbox_arg(&args, "HMGET");
-    ngx_http_sandbox_arg_len(&args, key.name.data, key.name.len);
+    ngx_http_sandbox_arg_key(&args, &key);
 
     for (i = 0; i < NGX_HTTP_SANDBOX_NROUTE; i++) {
         ngx_http_sandbox_arg(&args, ngx_http_sandbox_route_fields[i]);

@@ -63,7 +63,20 @@ typedef struct {
 void ngx_http_sandbox_arg(ngx_http_sandbox_args_t *args, const char *value);
 void ngx_http_sandbox_arg_len(ngx_http_sandbox_args_t *args, const void *value,
                               size_t len);
+void ngx_http_sandbox_arg_key(ngx_http_sandbox_args_t *args,
+                              ngx_http_sandbox_key_t *key);
 void ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value);
+
+/* The keys of admit.lua and release.lua, made and appended to args. */
+typedef struct {
+    ngx_http_sandbox_key_t agenda;
+    ngx_http_sandbox_key_t addresses;
+    ngx_http_sandbox_key_t guests;
+    ngx_http_sandbox_key_t cursor;
+} ngx_http_sandbox_node_keys_t;
+
+void ngx_http_sandbox_node_keys(ngx_http_sandbox_node_keys_t *keys,
+                                ngx_http_sandbox_args_t *args);
 
 /* Strings point into the reply they were read from, NUL-terminated. */
 typedef struct {

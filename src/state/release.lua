@@ -1,6 +1,6 @@
 -- Gives back what admit.lua gave; repeating it does nothing.
 --
--- KEYS  1 agenda  2 addresses  3 guests
+-- KEYS  as admit.lua
 -- ARGV  1 id
 -- Gives 1.
 
