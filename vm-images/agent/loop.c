@@ -10,6 +10,8 @@
 #include "loop.h"
 #include "sandbox_time.h"
 
+#define SLEEP_MAX_MS 60000
+
 static int loop_epoll = -1;
 static int loop_stopped;
 static int64_t (*loop_hook)(void *data);
@@ -102,8 +104,7 @@ loop_next_timer(void)
 }
 
 
-/* Fires what is due; how long to sleep until the next one, -1 if none. */
-static int64_t
+static void
 loop_run_timers(void)
 {
     int64_t now;
@@ -111,35 +112,34 @@ loop_run_timers(void)
 
     now = sandbox_time_monotonic_ms();
 
-    for (;;) {
-        t = loop_next_timer();
-        if (t == NULL) {
-            return -1;
-        }
-
-        if (t->at > now) {
-            return t->at - now;
-        }
-
+    while ((t = loop_next_timer()) != NULL && t->at <= now) {
         agent_loop_timer_stop(t);
         t->handler(t->data);
     }
 }
 
 
+/*
+ * How long to sleep.  The hook comes after all handlers of this turn, for
+ * they may give it work that no descriptor tells of; it may set timers, so
+ * these are looked at last.
+ */
 static int
 loop_sleep(void)
 {
-    int64_t hook, timer;
+    int64_t ms, left;
+    agent_timer_t *t;
 
-    hook = loop_hook ? loop_hook(loop_hook_data) : -1;
-    timer = loop_run_timers();
+    ms = loop_hook ? loop_hook(loop_hook_data) : -1;
 
-    if (timer == -1 || (hook != -1 && hook < timer)) {
-        timer = hook;
+    t = loop_next_timer();
+    if (t != NULL) {
+        left = t->at - sandbox_time_monotonic_ms();
+        left = left < 0 ? 0 : left;
+        ms = ms == -1 || left < ms ? left : ms;
     }
 
-    return timer > 60000 ? 60000 : (int) timer;
+    return ms > SLEEP_MAX_MS ? SLEEP_MAX_MS : (int) ms;
 }
 
 
@@ -153,6 +153,7 @@ agent_loop_run(void)
     loop_stopped = 0;
 
     while (!loop_stopped) {
+        loop_run_timers();
         sleep = loop_sleep();
         if (loop_stopped) {
             break;

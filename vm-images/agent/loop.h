@@ -42,8 +42,8 @@ void agent_loop_timer(agent_timer_t *t, int64_t ms);
 void agent_loop_timer_stop(agent_timer_t *t);
 
 /*
- * hook runs once a turn and returns how many milliseconds the loop may sleep
- * at most, or -1 for as long as it likes.  NULL removes it.
+ * hook runs once a turn, after all handlers, and returns how many milliseconds
+ * the loop may sleep at most, or -1 for as long as it likes.  NULL removes it.
  */
 void agent_loop_hook(int64_t (*hook)(void *data), void *data);
 

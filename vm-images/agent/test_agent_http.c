@@ -35,8 +35,42 @@
 #define EXEC "POST /v1/sandboxes/sb_1/exec HTTP/1.1\r\nHost: x\r\n"
 #define REPLY_MAX (64 * 1024 * 1024)
 
+/* A route that answers from a timer, with nothing else to wake the loop. */
+static void
+later_answer(void *data)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    sandbox_text_str(&t, "{}");
+    agent_http_answer(data, 200, &t);
+}
+
+
+static void
+later_handler(agent_request_t *r, const char *body, size_t len)
+{
+    static agent_timer_t timer;
+
+    (void) body;
+    (void) len;
+
+    timer.handler = later_answer;
+    timer.data = r;
+    agent_loop_timer(&timer, 100);
+    agent_http_set_ctx(r, &timer);
+}
+
+
+static void
+later_abort(void *ctx)
+{
+    agent_loop_timer_stop(ctx);
+}
+
+
 static const agent_route_t routes[] = {
     { "exec", "POST", agent_exec_handler, agent_exec_abort },
+    { "later", "POST", later_handler, later_abort },
 };
 
 static in_port_t port;
@@ -64,7 +98,7 @@ server_start(const char *peer)
     conf.port = port;
     conf.token = TOKEN;
     conf.routes = routes;
-    conf.nroutes = 1;
+    conf.nroutes = 2;
     assert_int_equal(agent_http_start(&conf), 0);
 }
 
@@ -478,6 +512,31 @@ test_timeout(void **state)
 
 
 static void
+client_later(void)
+{
+    int i;
+    int64_t start;
+
+    for (i = 0; i < 5; i++) {
+        start = sandbox_time_monotonic_ms();
+        answers("POST /v1/sandboxes/a/later HTTP/1.1\r\nHost: x\r\n" AUTH, "",
+                200, "{}");
+        expect(sandbox_time_monotonic_ms() - start < 2000);
+    }
+}
+
+
+static void
+test_later(void **state)
+{
+    (void) state;
+    server_start("127.0.0.1");
+    scenario(client_later);
+    agent_http_stop();
+}
+
+
+static void
 client_disconnect(void)
 {
     int fd;
@@ -691,9 +750,9 @@ main(void)
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_request_ids),
         cmocka_unit_test(test_keepalive),    cmocka_unit_test(test_body_limit),
         cmocka_unit_test(test_output_limit), cmocka_unit_test(test_timeout),
-        cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_parallel),
-        cmocka_unit_test(test_stranger),     cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_later),        cmocka_unit_test(test_disconnect),
+        cmocka_unit_test(test_parallel),     cmocka_unit_test(test_stranger),
+        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_restart),
     };
 
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || agent_loop_init() == -1
