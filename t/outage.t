@@ -150,8 +150,12 @@ works('and so does what ran before');
             is($t->delete("/v1/sandboxes/$name")->{status}, 200,
                'it is done when repeated');
         }
+        my $began = time();
         ok(wait_for(40, sub { scalar($t->domains) == 1 }),
-           'the domain ends when libvirtd is back');
+           'the domain ends when libvirtd is back')
+            or diag("$name still is, of ", join ' ', $t->domains);
+        diag(sprintf 'a delete without libvirtd: done %.1f s after its return',
+             time() - $began);
     }
 }
 

@@ -23,11 +23,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, status, body, **headers):
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" and status not in (204, 304):
             self.wfile.write(body)
 
     def body(self):
@@ -57,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path, _, query = self.path.partition("?")
-        if path == "/echo":
+        if path.startswith("/echo"):
             n, digest = self.body()
             text = json.dumps({
                 "method": self.command, "path": self.path, "length": n,
@@ -166,12 +167,12 @@ is($r->{body}, "hello\n", 'and answers');
 like($r->{headers}{'x-request-id'} // '', qr/^req_/, 'with a request id');
 
 my $host = $t->host($s, 8000);
-$r = $t->traffic($s, 8000, 'POST', '/echo/../echo?a=%20b&c', body => 'abc',
+$r = $t->traffic($s, 8000, 'POST', '/echo//../%2e?a=%20b&c', body => 'abc',
                  type => 'text/x', headers => ['X-Some' => 'thing',
                                                'Accept-Encoding' => 'br']);
 my $e = $r->{json} // {};
 is($e->{method}, 'POST', 'the method');
-is($e->{path}, '/echo/../echo?a=%20b&c', 'the path is not touched')
+is($e->{path}, '/echo//../%2e?a=%20b&c', 'the path is not touched')
     or diag($r->{body});
 is("$e->{length} $e->{sha256}", '3 ' . sha256_hex('abc'), 'the body');
 is($e->{headers}{host}, $host, 'Host');
@@ -329,7 +330,7 @@ is($r->{complete}, 0, 'an answer that is cut off is not made complete');
     is_deeply([$ws->ws_read], [10, 'ping'], 'ping and pong');
 
     sleep 1.5;
-    $ws->ws_send("still \x{2603}" =~ s/\x{2603}/here/r);
+    $ws->ws_send('still here');
     is_deeply([$ws->ws_read], [1, 'still here'], 'after a while');
 
     $ws->ws_send(pack('n', 1000), 8);
@@ -386,7 +387,6 @@ if ($other) {
 
     my $id = $other->{id};
     undef $other;
-    my $path = SandboxHttp->new($t->{traffic});
     $t->is_error($t->traffic($id, 8000, 'GET', '/'), 404, 'sandbox_not_found',
                  'after its delete it is gone');
     if ($r = $kept->request('GET', '/', [Host => $name])) {
@@ -400,10 +400,12 @@ if ($other) {
     my $ws = SandboxHttp->new($t->{traffic});
     is($ws->ws_open('/ws', [Host => $host])->{status}, 101,
        'a WebSocket again');
+
     my $big = SandboxHttp->new($t->{traffic});
     $big->send($big->format_request('GET', '/big?400000000',
                                     [Host => $host]));
     is($big->read_head->{status}, 200, 'and a download that lasts');
+
     my $id = $s->{id};
     undef $s;
     $t->is_error($t->traffic($id, 8000, 'GET', '/'), 404, 'sandbox_not_found',
