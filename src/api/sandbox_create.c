@@ -184,8 +184,8 @@ create_path(sandbox_schema_t *s, const char *text, char **path)
     char buf[SANDBOX_PATH_MAX];
     const char *reason;
 
-    if (sandbox_path_normalise(buf, sizeof(buf), text, strlen(text), &reason) !=
-        0) {
+    if (sandbox_path_normalise(buf, sizeof(buf), text, strlen(text), &reason)
+        != 0) {
         return sandbox_schema_refuse(s, NULL, "%s", reason);
     }
 
@@ -291,8 +291,8 @@ create_mount_path(sandbox_schema_t *s, const char *path)
     }
 
     for (i = 0; i < data->nmounts; i++) {
-        if (sandbox_path_within(path, data->mounts[i]) ||
-            sandbox_path_within(data->mounts[i], path))
+        if (sandbox_path_within(path, data->mounts[i])
+            || sandbox_path_within(data->mounts[i], path))
         {
             return sandbox_schema_refuse(
                 s, NULL, "must not overlap the mount_path of volumes[%zu]", i);
@@ -347,7 +347,8 @@ create_subpath(sandbox_schema_t *s, const sandbox_json_node_t *node,
     (void) snprintf(absolute, sizeof(absolute), "/%s", text);
 
     if (sandbox_path_normalise(path, sizeof(path), absolute, strlen(absolute),
-                               &reason) != 0)
+                               &reason)
+        != 0)
     {
         return sandbox_schema_refuse(s, NULL, "%s", reason);
     }
@@ -472,8 +473,8 @@ create_combine(sandbox_schema_t *s)
     hibernate = sandbox_schema_is(s, M_TIMEOUT_ACTION, "hibernate");
     pause = sandbox_schema_is(s, M_ON_TIMEOUT, "pause");
 
-    if (s->node[M_TIMEOUT_ACTION] && s->node[M_ON_TIMEOUT] &&
-        hibernate != pause) {
+    if (s->node[M_TIMEOUT_ACTION] && s->node[M_ON_TIMEOUT]
+        && hibernate != pause) {
         return sandbox_schema_refuse(s, "lifecycle.on_timeout",
                                      "contradicts timeout_action");
     }
@@ -491,8 +492,8 @@ create_combine(sandbox_schema_t *s)
                                      "which determines it");
     }
 
-    if (s->node[M_WARM_POOL] && s->node[M_WARM_POOL_ID] == NULL &&
-        !sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass"))
+    if (s->node[M_WARM_POOL] && s->node[M_WARM_POOL_ID] == NULL
+        && !sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass"))
     {
         return sandbox_schema_refuse(s, "warm_pool.id",
                                      "must be given unless mode is \"bypass\"");
@@ -657,8 +658,8 @@ create_check(sandbox_schema_t *s)
 
     /* A snapshot brings its template along. */
 
-    if (rc == SANDBOX_SCHEMA_OK &&
-        (s->node[M_SNAPSHOT_ID] == NULL || s->node[M_TEMPLATE]))
+    if (rc == SANDBOX_SCHEMA_OK
+        && (s->node[M_SNAPSHOT_ID] == NULL || s->node[M_TEMPLATE]))
     {
         found = create_find_template(s);
         if (found != SANDBOX_CREATE_OK) {

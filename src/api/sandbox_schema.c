@@ -169,8 +169,8 @@ schema_integer(sandbox_schema_t *s, const sandbox_schema_member_t *m,
 
     max = schema_max(s, m);
 
-    if (node->type != SANDBOX_JSON_NUMBER ||
-        sandbox_json_integer(&s->doc, node, &n) != 0)
+    if (node->type != SANDBOX_JSON_NUMBER
+        || sandbox_json_integer(&s->doc, node, &n) != 0)
     {
         return sandbox_schema_refuse(s, NULL,
                                      "must be an integer from %lld to %lld",

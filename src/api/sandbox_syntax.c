@@ -15,8 +15,8 @@
 static int
 is_alnum(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c >= '0' && c <= '9');
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9');
 }
 
 
@@ -65,8 +65,8 @@ is_host_name(const char *p, size_t len)
             continue;
         }
 
-        if ((i < len && p[i] != '.') || label == 0 ||
-            label > SYNTAX_LABEL_MAX || p[i - 1] == '-' || p[i - label] == '-')
+        if ((i < len && p[i] != '.') || label == 0 || label > SYNTAX_LABEL_MAX
+            || p[i - 1] == '-' || p[i - label] == '-')
         {
             return 0;
         }
@@ -98,8 +98,8 @@ is_path_part(const char *p, size_t len)
             continue;
         }
 
-        if ((p[i] == '.' && run > 1) || (p[i] == '_' && run > 2) ||
-            strchr("._-", p[i]) == NULL || !is_lower_alnum(p[i + run]))
+        if ((p[i] == '.' && run > 1) || (p[i] == '_' && run > 2)
+            || strchr("._-", p[i]) == NULL || !is_lower_alnum(p[i + run]))
         {
             return 0;
         }
@@ -121,8 +121,8 @@ is_registry(const char *p, size_t len)
         return is_host_name(p, len);
     }
 
-    return is_host_name(p, (size_t) (colon - p)) &&
-           is_port(colon + 1, len - (size_t) (colon - p) - 1);
+    return is_host_name(p, (size_t) (colon - p))
+           && is_port(colon + 1, len - (size_t) (colon - p) - 1);
 }
 
 
@@ -132,8 +132,8 @@ is_tag(const char *p, size_t len)
     size_t i;
 
     for (i = 0; i < len; i++) {
-        if (!is_alnum(p[i]) && p[i] != '_' &&
-            (i == 0 || (p[i] != '.' && p[i] != '-'))) {
+        if (!is_alnum(p[i]) && p[i] != '_'
+            && (i == 0 || (p[i] != '.' && p[i] != '-'))) {
             return 0;
         }
     }
@@ -261,10 +261,11 @@ is_plain_authority(const char *text)
 
     end = strchr(text, ']');
 
-    if (end == NULL || memchr(text, '/', (size_t) (end - text)) != NULL ||
-        memchr(text, ':', (size_t) (end - text)) == NULL ||
-        sandbox_cidr_parse(&cidr, text + 1, (size_t) (end - text) - 1,
-                           &reason) != 0)
+    if (end == NULL || memchr(text, '/', (size_t) (end - text)) != NULL
+        || memchr(text, ':', (size_t) (end - text)) == NULL
+        || sandbox_cidr_parse(&cidr, text + 1, (size_t) (end - text) - 1,
+                              &reason)
+               != 0)
     {
         return 0;
     }

@@ -160,8 +160,8 @@ guest_judge(guest_talk_t *t, const char *line, size_t len, const char *op,
         return 0;
     }
 
-    answers = doc.nodes[0].type == SANDBOX_JSON_OBJECT &&
-              guest_is(&doc, "op", op) && guest_is(&doc, "nonce", nonce);
+    answers = doc.nodes[0].type == SANDBOX_JSON_OBJECT
+              && guest_is(&doc, "op", op) && guest_is(&doc, "nonce", nonce);
 
     if (answers) {
         ok = sandbox_json_member(&doc, &doc.nodes[0], "ok");
@@ -264,8 +264,8 @@ guest_say(guest_talk_t *t, const sandbox_text_t *line, const char *op)
                           "there is no memory to ask the guest for \"%s\"", op);
     }
 
-    if (t->ch->write(t->ch->channel, line->data, line->len, t->deadline_ms) ==
-        -1) {
+    if (t->ch->write(t->ch->channel, line->data, line->len, t->deadline_ms)
+        == -1) {
         if (sandbox_time_monotonic_ms() >= t->deadline_ms) {
             return guest_fail(t, SANDBOX_GUEST_TIMEOUT,
                               "the guest did not take \"%s\" in time", op);
@@ -313,8 +313,8 @@ guest_sync(guest_talk_t *t)
 
         status = guest_listen(t, "sync", nonce, until);
 
-    } while (status == SANDBOX_GUEST_TIMEOUT &&
-             sandbox_time_monotonic_ms() < t->deadline_ms);
+    } while (status == SANDBOX_GUEST_TIMEOUT
+             && sandbox_time_monotonic_ms() < t->deadline_ms);
 
     sandbox_text_free(&line);
 
@@ -408,8 +408,8 @@ guest_configure(guest_talk_t *t, const sandbox_guest_config_t *conf)
     sandbox_text_t line = SANDBOX_TEXT_INIT;
     sandbox_guest_status_t status;
 
-    if (guest_nonce(nonce) == -1 ||
-        guest_random(entropy, sizeof(entropy)) == -1) {
+    if (guest_nonce(nonce) == -1
+        || guest_random(entropy, sizeof(entropy)) == -1) {
         return guest_fail(t, SANDBOX_GUEST_CLOSED,
                           "the host has no randomness");
     }

@@ -28,8 +28,8 @@ typedef struct {
 typedef struct {
     const char *hostname;
     const char *mac;
-    const char *address; /* "10.88.0.5/16" */
-    const char *gateway; /* also the only peer the agent's server accepts */
+    const char *address;    /* "10.88.0.5/16" */
+    const char *gateway;    /* also the only peer the agent's server accepts */
     const char *const *dns; /* NULL-terminated, may be NULL */
     const char *token;      /* for the agent's HTTP server */
     const char *envs;       /* JSON object text, may be NULL */
