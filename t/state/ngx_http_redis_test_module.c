@@ -10,7 +10,8 @@
  *   /events                  what the subscription has seen
  *   /ready                   1 or 0
  *
- * 503: declined; 502: accepted, but no reply.
+ * 503: declined; 502: accepted, but no reply.  Each worker starts with INCR of
+ * "started", before there is a connection.
  */
 
 #include <ngx_config.h>
@@ -406,6 +407,7 @@ ngx_http_redis_test_init_process(ngx_cycle_t *cycle)
     ngx_sha1_t sha1;
     ngx_http_redis_test_conf_t *conf;
     u_char digest[20];
+    ngx_str_t argv[] = { ngx_string("INCR"), ngx_string("started") };
     ngx_http_sandbox_redis_listener_t listener = { ngx_http_redis_test_message,
                                                    ngx_http_redis_test_lost,
                                                    ngx_http_redis_test_ready,
@@ -425,7 +427,9 @@ ngx_http_redis_test_init_process(ngx_cycle_t *cycle)
     *ngx_hex_dump((u_char *) script.sha, digest, sizeof(digest)) = '\0';
 
     redis = ngx_http_sandbox_redis_create(conf->redis, cycle->log);
-    if (redis == NULL) {
+    if (redis == NULL
+        || ngx_http_sandbox_redis_command(redis, NULL, NULL, 2, argv) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
