@@ -1,0 +1,59 @@
+#!/usr/bin/perl
+
+# conf/nginx.conf as it stands, with TLS, on its own paths: "nginx -t" in a
+# mount namespace where those paths are empty directories of ours.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+$> == 0 or plan(skip_all => 'needs root, for namespaces');
+
+my $top = $SandboxTest::top;
+my $module = "$top/build/module/ngx_http_sandbox_module.so";
+my @manifests = glob "\Q$top\E/build/templates/*/manifest.json";
+
+-e $module or BAIL_OUT("there is no $module; run scripts/build");
+@manifests or BAIL_OUT('there is no template; run vm-images/build');
+
+my $script = <<'END';
+set -eu
+top=$1
+cd "$top"
+modules=$(readlink -m /usr/share/nginx/modules)
+exec 3<build
+
+for dir in /etc/nginx /var/lib /var/log /run "$(dirname "$modules")"; do
+    [ ! -d "$dir" ] || mount -t tmpfs tmpfs "$dir"
+done
+# where Debian's link leads, unless there is nothing yet
+mkdir -p "$modules" 2>/dev/null || {
+    mount -t tmpfs tmpfs /usr/share/nginx
+    modules=/usr/share/nginx/modules
+    mkdir "$modules"
+}
+
+mkdir -p /etc/nginx/sandbox /var/log/nginx /var/lib/nginx /run/redis \
+    /var/lib/nginx-sandbox/templates
+mount --no-canonicalize --bind /proc/self/fd/3/templates \
+    /var/lib/nginx-sandbox/templates
+cp /proc/self/fd/3/module/ngx_http_sandbox_module.so "$modules/"
+cp conf/nginx.conf /etc/nginx/
+
+for name in api traffic; do
+    openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=test -days 2 \
+        -keyout "/etc/nginx/sandbox/$name.key" \
+        -out "/etc/nginx/sandbox/$name.crt" 2>/dev/null
+done
+
+exec nginx -t
+END
+
+my ($rc, $text) = run_command(
+    qw(unshare --mount --net --propagation private --),
+    'sh', '-c', $script, 'sample', $top);
+
+is($rc, 0, 'nginx accepts the production sample') or diag($text);
+unlike($text, qr/\[(?:warn|error|alert|crit|emerg)\]/, 'without a warning');
+
+done_testing();
