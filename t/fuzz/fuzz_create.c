@@ -54,13 +54,13 @@ check_accepted(const sandbox_create_t *c)
 {
     require(c->template == &fuzz_base || c->template == &fuzz_desktop);
     require(c->vcpus >= 1 && c->vcpus <= fuzz_limits.max_vcpus);
-    require(c->memory_mb >= c->template->min_memory_mb &&
-            c->memory_mb <= fuzz_limits.max_memory_mb);
-    require(c->disk_mb >= c->template->disk_mb &&
-            c->disk_mb <= fuzz_limits.max_disk_mb);
+    require(c->memory_mb >= c->template->min_memory_mb
+            && c->memory_mb <= fuzz_limits.max_memory_mb);
+    require(c->disk_mb >= c->template->disk_mb
+            && c->disk_mb <= fuzz_limits.max_disk_mb);
     require(c->timeout_ms >= 1 && c->timeout_ms <= fuzz_limits.max_timeout_ms);
-    require(c->metadata && c->metadata[0] == '{' &&
-            strlen(c->metadata) <= SANDBOX_METADATA_MAX);
+    require(c->metadata && c->metadata[0] == '{'
+            && strlen(c->metadata) <= SANDBOX_METADATA_MAX);
     require(!c->envs || strlen(c->envs) <= SANDBOX_ENVS_MAX);
     require(!c->cwd || (c->cwd[0] == '/' && !strstr(c->cwd, "//")));
 }

@@ -80,10 +80,10 @@ check_refusals(const refusal_t *list, size_t n)
     for (i = 0; i < n; i++) {
         rc = parse(&create, &err, list[i].body);
 
-        if (rc != list[i].status || strcmp(err.field, list[i].field) != 0 ||
-            (list[i].reason && !strstr(err.reason, list[i].reason)) ||
-            err.reason[0] == '\0' || create.metadata || create.envs ||
-            create.cwd)
+        if (rc != list[i].status || strcmp(err.field, list[i].field) != 0
+            || (list[i].reason && !strstr(err.reason, list[i].reason))
+            || err.reason[0] == '\0' || create.metadata || create.envs
+            || create.cwd)
         {
             fail_msg("%.200s: status %d, field \"%s\", reason \"%s\"",
                      list[i].body, rc, err.field, err.reason);
