@@ -34,7 +34,23 @@ struct sandbox_domain_turn_s {
     const char *id;
 };
 
+/*
+ * A libvirtd that is killed while it starts a domain comes back with one that
+ * has no process and whose start never ends (9.0: status with pid='0'); no
+ * call can remove it, and each try to end it takes 30 s.  There is nothing to
+ * end, so it counts as gone; scripts/libvirt-purge removes it before libvirtd
+ * starts.  The last few are remembered, to spare the tries.
+ */
+#define SANDBOX_DOMAIN_LOST 32
+
+static struct {
+    char uuid[SANDBOX_DOMAIN_LOST][SANDBOX_UUID_SIZE];
+    unsigned next;
+} sandbox_domain_lost;
+
 static sandbox_domain_turn_t *sandbox_domain_turns;
+
+/* for all of the above */
 static pthread_mutex_t sandbox_domain_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t sandbox_domain_left = PTHREAD_COND_INITIALIZER;
 
@@ -92,6 +108,46 @@ sandbox_domain_leave(sandbox_domain_turn_t *turn)
 }
 
 
+static void
+sandbox_domain_lose(const char *uuid)
+{
+    unsigned i;
+
+    (void) pthread_mutex_lock(&sandbox_domain_mutex);
+
+    i = sandbox_domain_lost.next++ % SANDBOX_DOMAIN_LOST;
+    (void) snprintf(sandbox_domain_lost.uuid[i], SANDBOX_UUID_SIZE, "%s", uuid);
+
+    (void) pthread_mutex_unlock(&sandbox_domain_mutex);
+
+    sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                   "libvirtd was killed while it started the domain %s and "
+                   "shows it for ever: stop libvirtd, run libvirt-purge",
+                   uuid);
+}
+
+
+static int
+sandbox_domain_is_lost(const char *uuid)
+{
+    int lost;
+    unsigned i;
+
+    lost = 0;
+    (void) pthread_mutex_lock(&sandbox_domain_mutex);
+
+    for (i = 0; i < SANDBOX_DOMAIN_LOST; i++) {
+        if (strcmp(sandbox_domain_lost.uuid[i], uuid) == 0) {
+            lost = 1;
+            break;
+        }
+    }
+
+    (void) pthread_mutex_unlock(&sandbox_domain_mutex);
+    return lost;
+}
+
+
 virDomainPtr
 sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
                       sandbox_hv_error_t *err)
@@ -115,12 +171,63 @@ sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
 }
 
 
+/*
+ * virDomainDestroy has failed: is it one that never ends starting?  A start
+ * that is going on lets itself be ended at once, so it is no such time-out.
+ */
+static int
+sandbox_domain_stuck(virDomainPtr domain)
+{
+    int state, reason;
+    virErrorPtr e;
+
+    e = virGetLastError();
+
+    if (e == NULL || e->code != VIR_ERR_OPERATION_TIMEOUT) {
+        return 0;
+    }
+
+    return virDomainGetState(domain, &state, &reason, 0) == 0
+           && state == VIR_DOMAIN_PAUSED
+           && reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+}
+
+
+/* One try; 1 if the domain is known to be lost. */
+static int
+sandbox_domain_kill(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                    const char *uuid, sandbox_hv_error_t *err)
+{
+    int lost;
+
+    lost = 0;
+
+    /* fails if it is ending by itself or QEMU resists: look again */
+    if (virDomainDestroy(domain) < 0) {
+        (void) sandbox_hv_fail(err, conn, "cannot end the domain %s", uuid);
+        lost = sandbox_domain_stuck(domain);
+    }
+
+    /* transient domains of ours vanish with their QEMU; others stay */
+    if (!lost && virDomainIsPersistent(domain) == 1) {
+        (void) virDomainUndefine(domain);
+    }
+
+    return lost;
+}
+
+
 sandbox_hv_status_t
 sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
                    sandbox_hv_error_t *err)
 {
+    int lost;
     int64_t deadline;
     virDomainPtr domain;
+
+    if (sandbox_domain_is_lost(uuid)) {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
 
     deadline = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_END_MS;
 
@@ -130,17 +237,13 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
             return err->status;
         }
 
-        /* fails if it is ending by itself or QEMU resists: look again */
-        if (virDomainDestroy(domain) < 0) {
-            (void) sandbox_hv_fail(err, conn, "cannot end the domain %s", uuid);
-        }
-
-        /* transient domains of ours vanish with their QEMU; others stay */
-        if (virDomainIsPersistent(domain) == 1) {
-            (void) virDomainUndefine(domain);
-        }
-
+        lost = sandbox_domain_kill(conn, domain, uuid, err);
         (void) virDomainFree(domain);
+
+        if (lost) {
+            sandbox_domain_lose(uuid);
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
 
         if (err->status == SANDBOX_HV_UNAVAILABLE) {
             return err->status;
@@ -382,13 +485,16 @@ sandbox_domain_inform(virDomainPtr domain, sandbox_domain_info_t *info)
 {
     int state;
     char *document, *value;
+    char uuid[VIR_UUID_STRING_BUFLEN];
     const char *name;
 
     name = virDomainGetName(domain);
 
     if (name == NULL
         || sandbox_id_parse(info->id, "sb", name, strlen(name)) != 0
-        || strcmp(info->id, name) != 0)
+        || strcmp(info->id, name) != 0
+        || virDomainGetUUIDString(domain, uuid) < 0
+        || sandbox_domain_is_lost(uuid))
     {
         return 0;
     }
