@@ -53,7 +53,10 @@ ngx_http_sandbox_redis_create(ngx_http_sandbox_redis_conf_t *conf,
 /* From exit_process; pending handlers run with NULL. */
 void ngx_http_sandbox_redis_destroy(ngx_http_sandbox_redis_t *redis);
 
-/* 1 if a command sent now has a connection to go out on. */
+/*
+ * 1 if a command sent now would be taken: there is a connection, or the first
+ * attempt of this worker to get one is under way.
+ */
 ngx_uint_t ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis);
 
 /*
@@ -85,7 +88,7 @@ void ngx_http_sandbox_redis_forget(ngx_http_sandbox_redis_t *redis, void *data);
 /*
  * Subscribes to one channel on a connection of its own.  message is called
  * for each message, lost whenever the subscription was interrupted (messages
- * may have been missed), also before the first one stands.
+ * may have been missed), also if the first attempt to get it fails.
  */
 typedef struct {
     void (*message)(void *data, ngx_str_t *payload);

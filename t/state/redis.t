@@ -35,7 +35,7 @@ END {
     if (defined $owner && $$ == $owner) {
         my $status = $?;
 
-        end($_) for qw(nginx redis);
+        end($_) for qw(nginx fake redis);
         $? = $status;
     }
 }
@@ -476,6 +476,45 @@ subtest 'refused by Redis' => sub {
     stop('nginx', 'QUIT', 5);
     stop('redis', 'TERM', 5);
     start_redis();
+};
+
+subtest 'nonsense from the server' => sub {
+    my $port = free_port();
+    my $fake = <<'END';
+        use IO::Socket::INET;
+        my ($port, $nonsense) = @ARGV;
+        my $l = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+            LocalPort => $port, Listen => 16, ReuseAddr => 1) or die $!;
+        while (my $s = $l->accept) {
+            sysread $s, my $greeting, 4096;
+            my $n = $greeting =~ /SUBSCRIBE/ ? 4 : 3;
+            syswrite $s, "+OK\r\n" x $n;
+            select undef, undef, undef, 0.05;
+            syswrite $s, eval qq("$nonsense");
+            select undef, undef, undef, 0.05;
+        }
+END
+    my @nonsense = (
+        '+unasked\r\n', '!x\r\n', '$99999999999999999999\r\n', '*-7\r\n',
+        '$-9\r\n', ':12x\r\n', '*3\r\n$7\r\nmessage\r\n:1\r\n:2\r\n',
+        '*3\r\n$-1\r\n$-1\r\n$-1\r\n', '*0\r\n*-1\r\n',
+        '*1\r\n' x 12, '*2\r\n$5\r\nab', "\\0" x 3000,
+    );
+
+    conf(server => "127.0.0.1:$port");
+
+    for my $nonsense (@nonsense) {
+        start('fake', "$dir/fake.log", $^X, '-e', $fake, $port, $nonsense);
+        start_nginx() unless $pids{nginx};
+        sleep 0.4;
+        # 200 if the nonsense came while an answer was awaited
+        like get('/command?PING')->{status}, qr/^(?:200|500|502|503)$/,
+            'survived ' . substr($nonsense, 0, 40);
+    }
+
+    end('fake');
+    ok defined stop('nginx', 'QUIT', 5), 'quit';
+    is logged('exited on signal'), 0, 'no worker crashed';
 };
 
 subtest 'a unix socket' => sub {
