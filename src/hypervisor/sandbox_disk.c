@@ -146,16 +146,6 @@ sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 }
 
 
-static int
-sandbox_disk_error(void)
-{
-    virErrorPtr e;
-
-    e = virGetLastError();
-    return e ? e->code : VIR_ERR_OK;
-}
-
-
 /*
  * The volume by name, also if libvirtd does not know the file yet: one that
  * a killed libvirtd left is found by a look into the directory (refresh).
@@ -168,7 +158,8 @@ sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
     volume = virStorageVolLookupByName(pool, name);
 
     if (volume == NULL && refresh
-        && sandbox_disk_error() == VIR_ERR_NO_STORAGE_VOL) {
+        && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+    {
         /* refused while any volume is being made, which is no harm */
         (void) virStoragePoolRefresh(pool, 0);
         volume = virStorageVolLookupByName(pool, name);
@@ -195,7 +186,7 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
         volume = sandbox_disk_find(pool, name, refresh);
 
         if (volume == NULL) {
-            if (sandbox_disk_error() == VIR_ERR_NO_STORAGE_VOL) {
+            if (virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL) {
                 return SANDBOX_HV_OK;
             }
             return sandbox_hv_fail(err, conn, "cannot look up the disk \"%s\"",
@@ -208,7 +199,7 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
             return SANDBOX_HV_OK;
         }
 
-        code = sandbox_disk_error();
+        code = virGetLastErrorCode();
         (void) sandbox_hv_fail(err, conn, "cannot remove the disk \"%s\"",
                                name);
         (void) virStorageVolFree(volume);
@@ -237,7 +228,7 @@ sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
     volume = virStorageVolCreateXML(pool, xml, 0);
 
     if (volume == NULL) {
-        code = sandbox_disk_error();
+        code = virGetLastErrorCode();
         (void) sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"", name);
 
         /* the latter: a file libvirtd has not seen yet */

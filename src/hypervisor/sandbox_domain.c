@@ -176,18 +176,12 @@ sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
  * that is going on lets itself be ended at once, so it is no such time-out.
  */
 static int
-sandbox_domain_stuck(virDomainPtr domain)
+sandbox_domain_stuck(virDomainPtr domain, int code)
 {
     int state, reason;
-    virErrorPtr e;
 
-    e = virGetLastError();
-
-    if (e == NULL || e->code != VIR_ERR_OPERATION_TIMEOUT) {
-        return 0;
-    }
-
-    return virDomainGetState(domain, &state, &reason, 0) == 0
+    return code == VIR_ERR_OPERATION_TIMEOUT
+           && virDomainGetState(domain, &state, &reason, 0) == 0
            && state == VIR_DOMAIN_PAUSED
            && reason == VIR_DOMAIN_PAUSED_STARTING_UP;
 }
@@ -198,14 +192,15 @@ static int
 sandbox_domain_kill(sandbox_hv_conn_t *conn, virDomainPtr domain,
                     const char *uuid, sandbox_hv_error_t *err)
 {
-    int lost;
+    int code, lost;
 
     lost = 0;
 
     /* fails if it is ending by itself or QEMU resists: look again */
     if (virDomainDestroy(domain) < 0) {
+        code = virGetLastErrorCode();
         (void) sandbox_hv_fail(err, conn, "cannot end the domain %s", uuid);
-        lost = sandbox_domain_stuck(domain);
+        lost = sandbox_domain_stuck(domain, code);
     }
 
     /* transient domains of ours vanish with their QEMU; others stay */
