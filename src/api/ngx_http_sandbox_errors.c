@@ -273,6 +273,40 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
 }
 
 
+/*
+ * Every answer has our X-Request-Id.  The agent echoes it, so what came from
+ * upstream gives way, except that a guest's own server may have ids of its
+ * own to tell.
+ */
+static ngx_int_t
+ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
+                                   ngx_http_sandbox_ctx_t *ctx)
+{
+    ngx_uint_t i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash && h[i].key.len == sizeof("X-Request-Id") - 1
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "X-Request-Id",
+                                   sizeof("X-Request-Id") - 1)
+                       == 0)
+            {
+                if (!ctx->traffic) {
+                    h[i].value = ctx->request_id;
+                }
+                return NGX_OK;
+            }
+        }
+    }
+
+    return ngx_http_sandbox_add_header(r, "X-Request-Id", &ctx->request_id);
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 {

@@ -126,8 +126,10 @@ static void
 sandbox_text_json_control(sandbox_text_t *t, char c)
 {
     const char *p;
+    char escape[] = "\\u0000";
     static const char from[] = "\"\\\b\f\n\r\t";
     static const char to[] = "\"\\bfnrt";
+    static const char digits[] = "0123456789abcdef";
 
     p = c ? strchr(from, c) : NULL;
 
@@ -137,7 +139,10 @@ sandbox_text_json_control(sandbox_text_t *t, char c)
         return;
     }
 
-    sandbox_text_fmt(t, "\\u%04x", (unsigned) (unsigned char) c);
+    /* by hand: the agent may have megabytes of them */
+    escape[4] = digits[(unsigned char) c >> 4];
+    escape[5] = digits[(unsigned char) c & 15];
+    sandbox_text_add(t, escape, sizeof(escape) - 1);
 }
 
 
