@@ -332,8 +332,7 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ngx_http_sandbox_add_header(r, "X-Request-Id", &ctx->request_id)
-        != NGX_OK) {
+    if (ngx_http_sandbox_request_id_header(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
