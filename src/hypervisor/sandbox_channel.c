@@ -243,25 +243,25 @@ sandbox_channel_open(sandbox_channel_t **ch, const char *id,
 
 
 int
-sandbox_channel_write(void *data, const char *text, size_t len,
+sandbox_channel_write(void *ch, const char *data, size_t len,
                       int64_t deadline_ms)
 {
     int n;
     size_t piece;
-    sandbox_channel_t *ch = data;
+    sandbox_channel_t *c = ch;
 
     while (len) {
         piece = len < SANDBOX_CHANNEL_PIECE ? len : SANDBOX_CHANNEL_PIECE;
-        n = virStreamSend(ch->stream, text, piece);
+        n = virStreamSend(c->stream, data, piece);
 
         if (n > 0) {
-            text += n;
+            data += n;
             len -= (size_t) n;
             continue;
         }
 
         if (n == -1
-            || sandbox_channel_wait(ch, VIR_STREAM_EVENT_WRITABLE, deadline_ms)
+            || sandbox_channel_wait(c, VIR_STREAM_EVENT_WRITABLE, deadline_ms)
                    != 1)
         {
             return -1;
@@ -273,17 +273,17 @@ sandbox_channel_write(void *data, const char *text, size_t len,
 
 
 int64_t
-sandbox_channel_read(void *data, char *text, size_t size, int64_t deadline_ms)
+sandbox_channel_read(void *ch, char *data, size_t size, int64_t deadline_ms)
 {
     int n, rc;
-    sandbox_channel_t *ch = data;
+    sandbox_channel_t *c = ch;
 
     if (size > SANDBOX_CHANNEL_PIECE) {
         size = SANDBOX_CHANNEL_PIECE;
     }
 
     for (;;) {
-        n = virStreamRecv(ch->stream, text, size);
+        n = virStreamRecv(c->stream, data, size);
 
         if (n > 0) {
             return n;
@@ -294,7 +294,7 @@ sandbox_channel_read(void *data, char *text, size_t size, int64_t deadline_ms)
             return -1;
         }
 
-        rc = sandbox_channel_wait(ch, VIR_STREAM_EVENT_READABLE, deadline_ms);
+        rc = sandbox_channel_wait(c, VIR_STREAM_EVENT_READABLE, deadline_ms);
         if (rc != 1) {
             return rc;
         }
