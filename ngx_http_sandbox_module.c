@@ -9,6 +9,7 @@
 #include "ngx_http_sandbox_api.h"
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_traffic.h"
 
@@ -432,6 +433,8 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
                       "sandbox: the libvirt event loop cannot start");
         return NGX_ERROR;
     }
+
+    ngx_http_sandbox_op_probe();
 
     return ngx_http_sandbox_agenda_start(cycle);
 }

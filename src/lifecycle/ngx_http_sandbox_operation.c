@@ -222,3 +222,40 @@ ngx_http_sandbox_reply_integer(redisReply *reply, size_t n)
 
     return strtoll(ngx_http_sandbox_reply_string(reply, n), NULL, 10);
 }
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_probe(void *data, ngx_log_t *log)
+{
+    sandbox_accel_t accel;
+    sandbox_hv_error_t err;
+
+    if (sandbox_hypervisor_accel(&accel, &err) != SANDBOX_HV_OK) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "sandbox: accelerator not known yet: %s", err.message);
+    }
+}
+
+
+static void
+ngx_http_sandbox_probed(ngx_event_t *ev)
+{
+}
+
+
+void
+ngx_http_sandbox_op_probe(void)
+{
+    static ngx_thread_task_t task;
+
+    if (ngx_http_sandbox_worker.conf->accel != SANDBOX_ACCEL_AUTO) {
+        return;
+    }
+
+    task.handler = ngx_http_sandbox_probe;
+    task.event.handler = ngx_http_sandbox_probed;
+    task.event.log = ngx_cycle->log;
+
+    (void) ngx_thread_task_post(ngx_http_sandbox_worker.conf->quick, &task);
+}

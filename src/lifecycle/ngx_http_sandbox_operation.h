@@ -79,6 +79,12 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
 /* The waiter goes away; the operation goes on. */
 void ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op);
 
+/*
+ * Lets a thread find out how guests will run, so that the first create need
+ * not wait for the probe.  Once, from init_process.
+ */
+void ngx_http_sandbox_op_probe(void);
+
 
 /* For the operations themselves. */
 
