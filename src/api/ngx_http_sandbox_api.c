@@ -538,6 +538,16 @@ ngx_http_sandbox_api_pass(ngx_http_request_t *r)
 {
     ngx_http_sandbox_ctx_t *ctx;
 
+    if (r->content_handler == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "a location with \"sandbox_api\" has no \"proxy_pass\" "
+                      "to an upstream with \"sandbox_peer\"");
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
+                                  "The server cannot reach into sandboxes; "
+                                  "its log says more.");
+        return;
+    }
+
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     ctx->passed = 1;
 

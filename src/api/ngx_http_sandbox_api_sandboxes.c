@@ -389,8 +389,17 @@ ngx_http_sandbox_get_done(void *data, ngx_int_t rc,
 void
 ngx_http_sandbox_api_get(ngx_http_request_t *r)
 {
+    ngx_str_t fields;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
+
+    if (ngx_http_arg(r, (u_char *) "fields", 6, &fields) == NGX_OK) {
+        ngx_http_sandbox_api_fail_field(
+            r, &ngx_http_sandbox_not_implemented,
+            "Field masks are not built yet.", "fields",
+            "is not implemented yet; leave it out for the whole object");
+        return;
+    }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
