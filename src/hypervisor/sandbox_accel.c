@@ -2,11 +2,14 @@
  * KVM or TCG?  Some hosts have /dev/kvm and libvirt reports KVM, yet a guest
  * hangs or crawls (nested virtualisation in software).  So the answer is
  * observed: a guest of one boot sector starts under KVM, enters long mode
- * with paging, and says so on its serial port; it has SANDBOX_ACCEL_MS.
+ * with paging, and powers itself off; it has SANDBOX_ACCEL_MS for that, and
+ * libvirt's event says that it was the guest's own doing.
  *
  * Everything goes through libvirt, so it is tried where QEMU runs and with
- * the rights QEMU has.  Name and UUID of the guest are fixed: libvirt lets
- * one probe run at a time, and what a killed one left is found again.
+ * the rights QEMU has.  Names and UUID are fixed: the guest's disk, which can
+ * be made only once, is the lock between processes, and what a killed one
+ * left is found again.  A guest that others ended says nothing: only one that
+ * still stands there, or that QEMU refuses to run, means "no".
  *
  * The answer is kept in this process, and for a local libvirt in the file
  * data_dir/accel if the worker may write there.
@@ -16,8 +19,8 @@
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
-#include <errno.h>
 #include <fcntl.h>
+#include <libvirt/virterror.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,11 +34,12 @@
  * several seconds.
  */
 #define SANDBOX_ACCEL_MS 1500
-#define SANDBOX_ACCEL_TURN_MS 8000
+
+/* Longer than any probe takes: past it, its owner is dead. */
+#define SANDBOX_ACCEL_TURN_MS 30000
 
 #define SANDBOX_ACCEL_NAME "sandbox-probe"
 #define SANDBOX_ACCEL_UUID "5a6d0a5e-6b76-8d00-8000-70726f626500"
-#define SANDBOX_ACCEL_SAYS "sandbox"
 
 /* A "no" in the file counts for an hour: the host may have been busy. */
 #define SANDBOX_ACCEL_NO_S 3600
@@ -45,7 +49,7 @@
 /*
  * The boot sector.  Firmware jumps to 0x7c00 in real mode; tables for the
  * first 2 MiB go to 0x1000, then long mode is switched on in one step, and
- * 64-bit code writes the text to COM1.
+ * 64-bit code asks the chipset for S5: PM1a_CNT of q35, where SeaBIOS puts it.
  */
 __asm__(".pushsection .rodata\n"
         "sandbox_accel_sector:\n"
@@ -78,16 +82,11 @@ __asm__(".pushsection .rodata\n"
         "  ljmpl $8, $(sandbox_accel_long - sandbox_accel_sector + 0x7c00)\n"
         ".code64\n"
         "sandbox_accel_long:\n"
-        "  leaq sandbox_accel_text(%rip), %rsi\n"
-        "  movw $0x3f8, %dx\n"
-        "1: lodsb\n"
-        "  outb %al, %dx\n"
-        "  testb %al, %al\n"
-        "  jnz 1b\n"
-        "2: hlt\n"
-        "  jmp 2b\n"
-        "sandbox_accel_text:\n"
-        "  .asciz \"" SANDBOX_ACCEL_SAYS "\"\n"
+        "  movw $0x604, %dx\n"
+        "  movw $0x2000, %ax\n"
+        "  outw %ax, %dx\n"
+        "1: hlt\n"
+        "  jmp 1b\n"
         "  .balign 8\n"
         "sandbox_accel_gdt:\n"
         "  .quad 0, 0x00209a0000000000\n"
@@ -104,7 +103,11 @@ extern const unsigned char sandbox_accel_sector[512]
 static struct {
     pthread_mutex_t mutex;  /* held during a probe: others wait for it */
     sandbox_accel_t answer; /* AUTO: not known */
-} sandbox_accel = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+    pthread_mutex_t watch; /* for what follows */
+    int off;               /* the guest of the probe has powered off */
+} sandbox_accel = { .mutex = PTHREAD_MUTEX_INITIALIZER,
+                    .watch = PTHREAD_MUTEX_INITIALIZER };
 
 
 /* 1 if libvirt runs on this machine, so that its boot id is ours. */
@@ -251,57 +254,70 @@ sandbox_accel_save(const char *key, sandbox_accel_t answer)
 }
 
 
-/* Waits until no other process probes; ends one that was left behind. */
-static sandbox_hv_status_t
-sandbox_accel_turn(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
+/* In the loop thread. */
+static void
+sandbox_accel_event(virConnectPtr virt, virDomainPtr domain, int event,
+                    int detail, void *data)
 {
-    int64_t deadline;
-    virDomainPtr domain;
+    (void) virt;
+    (void) domain;
+    (void) data;
 
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_ACCEL_TURN_MS;
-
-    for (;; sandbox_hv_sleep_ms(100)) {
-        domain = sandbox_domain_lookup(conn, SANDBOX_ACCEL_UUID, err);
-        if (domain == NULL) {
-            return err->status;
-        }
-
-        (void) virDomainFree(domain);
-
-        if (sandbox_time_monotonic_ms() >= deadline) {
-            return sandbox_domain_end(conn, SANDBOX_ACCEL_UUID, err);
-        }
+    if (event == VIR_DOMAIN_EVENT_SHUTDOWN
+        && detail == VIR_DOMAIN_EVENT_SHUTDOWN_GUEST)
+    {
+        (void) pthread_mutex_lock(&sandbox_accel.watch);
+        sandbox_accel.off = 1;
+        (void) pthread_mutex_unlock(&sandbox_accel.watch);
     }
 }
 
 
-/* 1 if the text came in time. */
+/* 1 if the guest powered itself off in time. */
 static int
-sandbox_accel_listen(sandbox_channel_t *ch)
+sandbox_accel_watch(void)
 {
-    char text[64];
-    size_t len;
-    int64_t n, deadline;
+    int off;
+    int64_t deadline;
 
-    len = 0;
     deadline = sandbox_time_monotonic_ms() + SANDBOX_ACCEL_MS;
 
-    while (len < sizeof(text) - 1) {
-        n = sandbox_channel_read(ch, text + len, sizeof(text) - 1 - len,
-                                 deadline);
-        if (n <= 0) {
-            return 0;
-        }
+    do {
+        sandbox_hv_sleep_ms(10);
 
-        len += (size_t) n;
-        text[len] = '\0';
+        (void) pthread_mutex_lock(&sandbox_accel.watch);
+        off = sandbox_accel.off;
+        (void) pthread_mutex_unlock(&sandbox_accel.watch);
+    } while (!off && sandbox_time_monotonic_ms() < deadline);
 
-        if (strstr(text, SANDBOX_ACCEL_SAYS)) {
-            return 1;
-        }
+    return off;
+}
+
+
+/* The domain could not be created: did QEMU refuse, or was it disturbed? */
+static sandbox_hv_status_t
+sandbox_accel_refused(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
+{
+    int code;
+
+    code = virGetLastErrorCode();
+    (void) sandbox_hv_fail(err, conn, "cannot start a guest under KVM");
+
+    switch (code) {
+    case VIR_ERR_INTERNAL_ERROR:     /* QEMU ended at once */
+    case VIR_ERR_CONFIG_UNSUPPORTED: /* no KVM, or not this CPU */
+    case VIR_ERR_INVALID_ARG:        /* libvirt's word for no KVM */
+        break;
+    default:
+        return err->status;
     }
 
-    return 0;
+    if (err->status != SANDBOX_HV_FAILED) {
+        return err->status;
+    }
+
+    sandbox_hv_log(SANDBOX_HV_LOG_NOTICE, "%s", err->message);
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 }
 
 
@@ -310,59 +326,51 @@ static sandbox_hv_status_t
 sandbox_accel_run(sandbox_hv_conn_t *conn, const char *xml, int *runs,
                   sandbox_hv_error_t *err)
 {
+    int callback;
     virDomainPtr domain;
-    sandbox_channel_t *ch;
-
-    *runs = 0;
 
     domain = virDomainCreateXML(conn->virt, xml, VIR_DOMAIN_START_PAUSED);
     if (domain == NULL) {
-        (void) sandbox_hv_fail(err, conn, "cannot start a guest under KVM");
-
-        if (err->status == SANDBOX_HV_UNAVAILABLE
-            || err->status == SANDBOX_HV_NO_CAPACITY)
-        {
-            return err->status;
-        }
-
-        sandbox_hv_log(SANDBOX_HV_LOG_NOTICE, "%s", err->message);
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_accel_refused(conn, err);
     }
 
-    if (sandbox_channel_open_serial(&ch, conn, domain, err) == SANDBOX_HV_OK) {
-        *runs = virDomainResume(domain) == 0 && sandbox_accel_listen(ch);
-        sandbox_channel_close(ch);
+    sandbox_accel.off = 0;
+    callback = virConnectDomainEventRegisterAny(
+        conn->virt, domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+        VIR_DOMAIN_EVENT_CALLBACK(sandbox_accel_event), NULL, NULL);
+
+    if (callback < 0 || virDomainResume(domain) < 0) {
+        (void) sandbox_hv_fail(err, conn, "cannot watch the KVM probe");
+
+    } else {
+        *runs = sandbox_accel_watch();
+
+        if (!*runs && virDomainIsActive(domain) != 1) {
+            (void) sandbox_hv_fail(err, conn, "the KVM probe was ended");
+        }
+    }
+
+    if (callback >= 0) {
+        (void) virConnectDomainEventDeregisterAny(conn->virt, callback);
     }
 
     (void) virDomainFree(domain);
-
     return err->status;
 }
 
 
+/* With the disk, which is the lock, in hand. */
 static sandbox_hv_status_t
-sandbox_accel_probe(sandbox_hv_conn_t *conn, sandbox_accel_t *answer,
-                    sandbox_hv_error_t *err)
+sandbox_accel_probe(sandbox_hv_conn_t *conn, const char *disk,
+                    sandbox_accel_t *answer, sandbox_hv_error_t *err)
 {
-    int runs = 0;
+    int runs;
     char *xml;
-    char disk[SANDBOX_HV_PATH_SIZE], serial[SANDBOX_HV_PATH_SIZE + 8];
     int64_t start;
-    sandbox_hv_error_t ignored;
     sandbox_domain_xml_t host;
 
     runs = 0;
     start = sandbox_time_monotonic_ms();
-
-    if (sandbox_accel_turn(conn, err) != SANDBOX_HV_OK
-        || sandbox_disk_put(conn, SANDBOX_ACCEL_NAME, sandbox_accel_sector,
-                            sizeof(sandbox_accel_sector), disk, err)
-               != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    (void) snprintf(serial, sizeof(serial), "%s.sock", disk);
 
     host.uuid = SANDBOX_ACCEL_UUID;
     host.disk = disk;
@@ -371,17 +379,14 @@ sandbox_accel_probe(sandbox_hv_conn_t *conn, sandbox_accel_t *answer,
     host.label = conn->facts.label[0] ? conn->facts.label : NULL;
     host.accel = SANDBOX_ACCEL_KVM;
 
-    xml = sandbox_domain_xml_probe(SANDBOX_ACCEL_NAME, &host, serial);
+    xml = sandbox_domain_xml_probe(SANDBOX_ACCEL_NAME, &host);
     if (xml == NULL) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "the probe cannot be written as XML");
-    } else {
-        (void) sandbox_accel_run(conn, xml, &runs, err);
     }
 
+    (void) sandbox_accel_run(conn, xml, &runs, err);
     free(xml);
-    (void) sandbox_domain_end(conn, SANDBOX_ACCEL_UUID, &ignored);
-    (void) sandbox_disk_remove(conn, SANDBOX_ACCEL_NAME, &ignored);
 
     if (err->status == SANDBOX_HV_OK) {
         *answer = runs ? SANDBOX_ACCEL_KVM : SANDBOX_ACCEL_TCG;
@@ -392,6 +397,60 @@ sandbox_accel_probe(sandbox_hv_conn_t *conn, sandbox_accel_t *answer,
                        (long long) (sandbox_time_monotonic_ms() - start));
     }
 
+    return err->status;
+}
+
+
+static void
+sandbox_accel_clean(sandbox_hv_conn_t *conn)
+{
+    sandbox_hv_error_t ignored;
+
+    (void) sandbox_domain_end(conn, SANDBOX_ACCEL_UUID, &ignored);
+    (void) sandbox_disk_remove(conn, SANDBOX_ACCEL_NAME, &ignored);
+}
+
+
+/* The answer of another process if it has one by then, else our own. */
+static sandbox_hv_status_t
+sandbox_accel_ask(sandbox_hv_conn_t *conn, const char *key,
+                  sandbox_accel_t *answer, sandbox_hv_error_t *err)
+{
+    int exists;
+    char disk[SANDBOX_HV_PATH_SIZE];
+    int64_t deadline;
+
+    deadline = sandbox_time_monotonic_ms() + SANDBOX_ACCEL_TURN_MS;
+
+    for (;; sandbox_hv_sleep_ms(100)) {
+        *answer = sandbox_accel_load(key);
+        if (*answer != SANDBOX_ACCEL_AUTO) {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
+
+        if (sandbox_disk_put(conn, SANDBOX_ACCEL_NAME, sandbox_accel_sector,
+                             sizeof(sandbox_accel_sector), disk, &exists, err)
+            == SANDBOX_HV_OK)
+        {
+            break;
+        }
+
+        if (!exists) {
+            return err->status;
+        }
+
+        if (sandbox_time_monotonic_ms() >= deadline) {
+            /* the next one who asks finds it free */
+            sandbox_accel_clean(conn);
+            return err->status;
+        }
+    }
+
+    if (sandbox_accel_probe(conn, disk, answer, err) == SANDBOX_HV_OK) {
+        sandbox_accel_save(key, *answer);
+    }
+
+    sandbox_accel_clean(conn);
     return err->status;
 }
 
@@ -407,19 +466,11 @@ sandbox_accel_decide(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    answer = sandbox_accel_load(key);
-
-    if (answer == SANDBOX_ACCEL_AUTO) {
-        if (sandbox_accel_probe(conn, &answer, err) != SANDBOX_HV_OK) {
-            return err->status;
-        }
-
-        sandbox_accel_save(key, answer);
+    if (sandbox_accel_ask(conn, key, &answer, err) == SANDBOX_HV_OK) {
+        sandbox_accel.answer = answer;
     }
 
-    sandbox_accel.answer = answer;
-
-    return SANDBOX_HV_OK;
+    return err->status;
 }
 
 

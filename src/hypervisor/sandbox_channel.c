@@ -153,32 +153,6 @@ sandbox_channel_wrap(sandbox_hv_conn_t *conn, virStreamPtr stream,
 }
 
 
-sandbox_hv_status_t
-sandbox_channel_open_serial(sandbox_channel_t **ch, sandbox_hv_conn_t *conn,
-                            virDomainPtr domain, sandbox_hv_error_t *err)
-{
-    virStreamPtr stream;
-
-    *ch = NULL;
-
-    stream = virStreamNew(conn->virt, VIR_STREAM_NONBLOCK);
-    if (stream == NULL
-        || virDomainOpenConsole(domain, NULL, stream, VIR_DOMAIN_CONSOLE_FORCE)
-               < 0)
-    {
-        (void) sandbox_hv_fail(err, conn, "cannot open the console of \"%s\"",
-                               virDomainGetName(domain));
-        if (stream) {
-            (void) virStreamFree(stream);
-        }
-        return err->status;
-    }
-
-    *ch = sandbox_channel_wrap(conn, stream, err);
-    return err->status;
-}
-
-
 static sandbox_hv_status_t
 sandbox_channel_attach(sandbox_channel_t **ch, sandbox_hv_conn_t *conn,
                        virDomainPtr domain, const char *id,

@@ -297,9 +297,9 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
 }
 
 
-sandbox_hv_status_t
-sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
-                    sandbox_hv_error_t *err)
+static sandbox_hv_status_t
+sandbox_disk_end(sandbox_hv_conn_t *conn, const char *name, int refresh,
+                 sandbox_hv_error_t *err)
 {
     int existed;
     sandbox_hv_status_t status;
@@ -310,7 +310,7 @@ sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
         return err->status;
     }
 
-    status = sandbox_disk_drop(conn, pool, name, 0, &existed, err);
+    status = sandbox_disk_drop(conn, pool, name, refresh, &existed, err);
     (void) virStoragePoolFree(pool);
 
     return status == SANDBOX_HV_OK ? sandbox_hv_set(err, status, "%s", "")
@@ -325,7 +325,15 @@ sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
     char name[SANDBOX_DISK_NAME_SIZE];
 
     sandbox_disk_name(name, id);
-    return sandbox_disk_remove(conn, name, err);
+    return sandbox_disk_end(conn, name, 0, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
+                    sandbox_hv_error_t *err)
+{
+    return sandbox_disk_end(conn, name, 1, err);
 }
 
 
@@ -369,11 +377,14 @@ sandbox_disk_fill(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 sandbox_hv_status_t
 sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
                  const unsigned char *data, size_t size, char *path,
-                 sandbox_hv_error_t *err)
+                 int *exists, sandbox_hv_error_t *err)
 {
-    int replaced;
+    int code;
     char *xml;
+    virStorageVolPtr volume;
     virStoragePoolPtr pool;
+
+    *exists = 0;
 
     if (sandbox_disk_path(path, name) != 0) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -388,12 +399,19 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
     /* firmware wants a disk of some size */
     xml = sandbox_domain_xml_volume(name, NULL, 1048576, conn->facts.owner,
                                     conn->facts.group);
+    volume = xml ? virStorageVolCreateXML(pool, xml, 0) : NULL;
+
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "out of memory");
 
-    } else if (sandbox_disk_make(conn, pool, name, xml, &replaced, err)
-               == SANDBOX_HV_OK)
-    {
+    } else if (volume == NULL) {
+        code = virGetLastErrorCode();
+        *exists = code == VIR_ERR_STORAGE_VOL_EXIST
+                  || code == VIR_ERR_OPERATION_INVALID;
+        (void) sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"", name);
+
+    } else {
+        (void) virStorageVolFree(volume);
         (void) sandbox_disk_fill(conn, pool, name, data, size, err);
     }
 

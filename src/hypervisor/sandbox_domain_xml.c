@@ -434,8 +434,7 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
 
 
 char *
-sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host,
-                         const char *serial_path)
+sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host)
 {
     sandbox_xml_t x;
 
@@ -462,10 +461,6 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host,
     sandbox_xml_empty(&x, "source", "file", host->disk, NULL);
     sandbox_xml_empty(&x, "target", "dev", "vda", "bus", "virtio", NULL);
     sandbox_xml_pci(&x, "0x02");
-    sandbox_xml_end(&x);
-    sandbox_xml_start(&x, "serial");
-    sandbox_xml_attr(&x, "type", "unix");
-    sandbox_xml_empty(&x, "source", "mode", "bind", "path", serial_path, NULL);
     sandbox_xml_end(&x);
     sandbox_xml_empty(&x, "controller", "type", "usb", "model", "none", NULL);
     sandbox_xml_empty(&x, "memballoon", "model", "none", NULL);

@@ -30,10 +30,9 @@ typedef struct {
 char *sandbox_domain_xml(const sandbox_domain_spec_t *spec,
                          const sandbox_domain_xml_t *host);
 
-/* The guest of the accelerator probe: one disk to boot from, one serial. */
+/* The guest of the accelerator probe: a disk to boot from and no more. */
 char *
-sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host,
-                         const char *serial_path);
+sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host);
 
 char *sandbox_domain_xml_pool(const char *name, const char *path);
 

@@ -74,18 +74,17 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
 /* OK as well if there is none. */
 sandbox_hv_status_t sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                                         sandbox_hv_error_t *err);
-/* A raw volume that holds size bytes of data; for the accelerator probe. */
-sandbox_hv_status_t sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
-                                     const unsigned char *data, size_t size,
-                                     char *path, sandbox_hv_error_t *err);
+/*
+ * A raw volume that holds size bytes of data, for the accelerator probe.  Its
+ * making is atomic: *exists says that it failed because there is one.
+ */
+sandbox_hv_status_t
+sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
+                 const unsigned char *data, size_t size, char *path,
+                 int *exists, sandbox_hv_error_t *err);
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);
-
-/* sandbox_channel.c: the first serial port of a domain as a channel. */
-sandbox_hv_status_t
-sandbox_channel_open_serial(sandbox_channel_t **ch, sandbox_hv_conn_t *conn,
-                            virDomainPtr domain, sandbox_hv_error_t *err);
 
 /* sandbox_domain.c */
 
