@@ -385,6 +385,7 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
     virStoragePoolPtr pool;
 
     *exists = 0;
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
     if (sandbox_disk_path(path, name) != 0) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
