@@ -1,0 +1,107 @@
+#!/usr/bin/perl
+
+# What happens to a create while it runs: the same request again, a delete, a
+# client that goes away, a reload.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+my $t = SandboxTest->new;
+my @made;
+
+sub begin_create {
+    my ($key) = @_;
+    my $http = SandboxHttp->new($t->{api}, 120);
+
+    $http->send($http->format_request('POST', '/v1/sandboxes',
+        [Authorization => "Bearer $t->{key}",
+         'Content-Type' => 'application/json', 'Idempotency-Key' => $key],
+        '{"memory_mb":128}'));
+    return $http;
+}
+
+sub end_create {
+    my ($http) = @_;
+    my $r = $http->read_response
+        // { status => 0, headers => {}, body => '' };
+
+    $r->{json} = eval { json->decode($r->{body}) };
+    push @made, $t->sandbox($r) if $r->{status} == 201;
+    return $r;
+}
+
+sub creating {
+    return (grep { $_->{status} eq 'creating' }
+            @{ $t->get('/v1/sandboxes')->{json} })[0];
+}
+
+# --- the same request, three times -------------------------------------------
+
+{
+    my $key = SandboxTest::idem();
+    my @c = map { begin_create($key) } 1 .. 3;
+    my @r = map { end_create($_) } @c;
+    my %body = map { $_->{body} => 1 } grep { $_->{status} == 201 } @r;
+
+    is(scalar(keys %body), 1, 'one of the same requests makes a sandbox');
+    for (grep { $_->{status} != 201 } @r) {
+        $t->is_error($_, 409, 'idempotency_in_progress', 'another one waits');
+    }
+    is(scalar(@{ $t->get('/v1/sandboxes')->{json} }), 1, 'there is one');
+}
+
+# --- a delete ----------------------------------------------------------------
+
+{
+    my $c = begin_create(SandboxTest::idem());
+    my $s = wait_for(10, \&creating);
+    is(($s // {})->{status}, 'creating', 'a sandbox is seen being created');
+
+    if ($s) {
+        my $path = "/v1/sandboxes/$s->{id}";
+        $t->is_error($t->post("$path/exec", json => { command => 'true' }),
+                     409, 'sandbox_not_ready', 'exec is too early');
+        $t->is_error($t->traffic($s->{id}, 8000, 'GET', '/'), 503,
+                     'sandbox_changing', 'traffic too');
+        is($t->delete($path)->{status}, 200, 'it is deleted');
+        $t->is_error(end_create($c), 409, 'transition_in_progress',
+                     'and its create says so');
+        $t->is_error($t->get($path), 404, 'sandbox_not_found', 'it is gone');
+    }
+}
+
+# --- a client that goes away -------------------------------------------------
+
+{
+    my $key = SandboxTest::idem();
+    my $c = begin_create($key);
+    my $s = wait_for(10, \&creating);
+    $c->abort;
+
+    ok(wait_for(30, sub {
+        $t->get("/v1/sandboxes/$s->{id}")->{json}{status} eq 'running'
+    }), 'a create goes on without its client');
+    my $r = end_create(begin_create($key));
+    is(($r->{json} // {})->{id}, $s->{id}, 'who gets it by the same key');
+    is($r->{headers}{'idempotent-replayed'}, 'true', 'as a replay');
+    is($t->exec($s->{id}, 'echo ok')->{stdout}, "ok\n", 'and it works');
+}
+
+# --- a reload ----------------------------------------------------------------
+
+{
+    my $c = begin_create(SandboxTest::idem());
+    wait_for(10, \&creating);
+    $t->stack('reload', 'nginx');
+    my $r = end_create($c);
+    is($r->{status}, 201, 'a reload does not disturb a create')
+        or diag($r->{body});
+    ok(wait_for(30, sub { scalar($t->workers) == 2 }),
+       'and the old workers end');
+    is($t->exec($made[-1], 'echo ok')->{stdout}, "ok\n", 'it works')
+        if $r->{status} == 201;
+}
+
+@made = ();
+$t->finish;
