@@ -59,7 +59,7 @@ typedef struct {
 typedef struct {
     int64_t disk_ms;    /* overlay made */
     int64_t domain_ms;  /* virDomainCreateXML returned */
-    int64_t channel_ms; /* channel open */
+    int64_t channel_ms; /* for who opens the channel; boot leaves 0 */
 } sandbox_hv_times_t;
 
 /*
@@ -118,9 +118,8 @@ typedef struct sandbox_channel_s sandbox_channel_t;
 
 sandbox_hv_status_t sandbox_channel_open(sandbox_channel_t **ch, const char *id,
                                          sandbox_hv_error_t *err);
-/* data: the channel.  Writes all of it before the deadline
- * (sandbox_time_monotonic_ms) or fails. */
-int sandbox_channel_write(void *data, const char *text, size_t len,
+/* Writes all of it before the deadline (sandbox_time_monotonic_ms) or fails. */
+int sandbox_channel_write(void *ch, const char *data, size_t len,
                           int64_t deadline_ms);
 /* Bytes read (1..size), 0 when the deadline passed, -1 when the peer ended. */
 int64_t
