@@ -55,6 +55,7 @@ typedef struct {
     ngx_http_sandbox_routes_t *routes;
     ngx_msec_t route_ttl;
 
+    unsigned limited : 1; /* sandbox_limits was given */
     unsigned api : 1;     /* some location has "sandbox_api on" */
     unsigned traffic : 1; /* some location has "sandbox_traffic on" */
 } ngx_http_sandbox_main_conf_t;

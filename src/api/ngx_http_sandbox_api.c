@@ -70,6 +70,9 @@ ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
                 q++;
             }
             id->len = q - id->data;
+            if (id->len == 0) {
+                return 0;
+            }
             p += sizeof("{id}") - 1;
             continue;
         }

@@ -8,7 +8,7 @@
 #include <net/if.h>
 
 
-/* Reads the value of "name=value" arguments; NULL if arg is another one. */
+/* The value of a "name=value" argument; NULL if arg is another or empty. */
 static u_char *
 ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)
 {
@@ -16,7 +16,7 @@ ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)
 
     len = ngx_strlen(name);
 
-    if (arg->len <= len || ngx_strncmp(arg->data, name, len) != 0
+    if (arg->len <= len + 1 || ngx_strncmp(arg->data, name, len) != 0
         || arg->data[len] != '=')
     {
         return NULL;
@@ -260,6 +260,11 @@ ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         { "sandboxes", &mcf->max_sandboxes, 1000000 },
     };
 
+    if (mcf->limited) {
+        return "is duplicate";
+    }
+
+    mcf->limited = 1;
     args = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
@@ -326,6 +331,35 @@ ngx_http_sandbox_conf_required(ngx_conf_t *cf,
 }
 
 
+/* The node's name is a hash tag in keys, and part of log lines. */
+static ngx_int_t
+ngx_http_sandbox_conf_node(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
+{
+    size_t i;
+    u_char c;
+
+    for (i = 0; i < mcf->node.len; i++) {
+        c = mcf->node.data[i];
+
+        if (c <= ' ' || c > '~' || c == '{' || c == '}') {
+            break;
+        }
+    }
+
+    if (mcf->node.len == 0 || i < mcf->node.len
+        || mcf->node.len > NGX_HTTP_SANDBOX_PREFIX_MAX)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid sandbox_node \"%V\": it takes 1 to %d "
+                           "visible characters other than braces",
+                           &mcf->node, NGX_HTTP_SANDBOX_PREFIX_MAX);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_http_sandbox_free_templates(void *data)
 {
@@ -373,7 +407,9 @@ ngx_http_sandbox_load_templates(ngx_conf_t *cf,
 ngx_int_t
 ngx_http_sandbox_conf_check(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
 {
-    if (ngx_http_sandbox_conf_required(cf, mcf) != NGX_OK) {
+    if (ngx_http_sandbox_conf_required(cf, mcf) != NGX_OK
+        || ngx_http_sandbox_conf_node(cf, mcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

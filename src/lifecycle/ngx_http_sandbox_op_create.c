@@ -81,6 +81,16 @@ ngx_http_sandbox_create_no_redis(ngx_http_sandbox_create_op_t *c)
 }
 
 
+/* Whatever went wrong, this is why: the guest died under the creator. */
+static void
+ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c)
+{
+    c->op.fenced = 1;
+    c->op.error = &ngx_http_sandbox_transition_in_progress;
+    c->op.message = "The sandbox was deleted while it was created.";
+}
+
+
 /* The three keys of reserve.lua and abandon.lua. */
 static void
 ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
@@ -535,8 +545,7 @@ ngx_http_sandbox_create_booted(ngx_event_t *ev)
     }
 
     if (c->op.fenced) {
-        c->op.error = &ngx_http_sandbox_transition_in_progress;
-        c->op.message = "The sandbox was deleted while it was created.";
+        ngx_http_sandbox_create_fenced(c);
         ngx_http_sandbox_create_undo(c);
         return;
     }
@@ -563,9 +572,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     }
 
     if (reply->integer == 0) {
-        c->op.fenced = 1;
-        c->op.error = &ngx_http_sandbox_transition_in_progress;
-        c->op.message = "The sandbox was deleted while it was created.";
+        ngx_http_sandbox_create_fenced(c);
         ngx_http_sandbox_create_undo(c);
         return;
     }
@@ -633,11 +640,14 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    /* release only what is undone and nobody else has taken over */
-    if (!c->left && reply && reply->type == REDIS_REPLY_INTEGER
-        && (reply->integer == 1 || c->op.fenced))
-    {
-        ngx_http_sandbox_op_release(c->op.id);
+    if (reply && reply->type == REDIS_REPLY_INTEGER) {
+        if (reply->integer == 0) {
+            ngx_http_sandbox_create_fenced(c);
+        }
+
+        if (!c->left) {
+            ngx_http_sandbox_op_release(c->op.id);
+        }
     }
 
     ngx_http_sandbox_op_finish(&c->op);

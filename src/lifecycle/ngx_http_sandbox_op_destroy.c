@@ -58,6 +58,11 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
 
     if (ctx) {
         ngx_cpystrn((u_char *) d->tenant, ctx->tenant.data, sizeof(d->tenant));
+
+        /* before the claim: should this worker die, somebody goes on */
+        ngx_http_sandbox_op_hasten(
+            id, sandbox_time_now_ms()
+                    + (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 
     a.n = a.nnumbers = 0;

@@ -177,8 +177,8 @@ ngx_http_sandbox_op_release(const char *id)
 }
 
 
-void
-ngx_http_sandbox_op_schedule(const char *id, int64_t at)
+static void
+ngx_http_sandbox_op_zadd(const char *id, int64_t at, ngx_uint_t hasten)
 {
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
@@ -187,12 +187,32 @@ ngx_http_sandbox_op_schedule(const char *id, int64_t at)
     ngx_http_sandbox_key_node(&key, "agenda");
     ngx_http_sandbox_arg(&args, "ZADD");
     ngx_http_sandbox_arg_key(&args, &key);
+
+    if (hasten) {
+        ngx_http_sandbox_arg(&args, "XX");
+        ngx_http_sandbox_arg(&args, "LT");
+    }
+
     ngx_http_sandbox_arg_int(&args, at);
     ngx_http_sandbox_arg(&args, id);
 
     (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                           ngx_http_sandbox_op_ignore, NULL,
                                           args.n, args.values);
+}
+
+
+void
+ngx_http_sandbox_op_schedule(const char *id, int64_t at)
+{
+    ngx_http_sandbox_op_zadd(id, at, 0);
+}
+
+
+void
+ngx_http_sandbox_op_hasten(const char *id, int64_t at)
+{
+    ngx_http_sandbox_op_zadd(id, at, 1);
 }
 
 

@@ -119,6 +119,9 @@ void ngx_http_sandbox_op_release(const char *id);
 /* Puts id on the node's agenda at a time (ms since the epoch). */
 void ngx_http_sandbox_op_schedule(const char *id, int64_t at);
 
+/* Moves id, if it is on the agenda, up to a time that is not later. */
+void ngx_http_sandbox_op_hasten(const char *id, int64_t at);
+
 /* A handler for replies nobody waits for. */
 void ngx_http_sandbox_op_ignore(void *data, redisReply *reply);
 

@@ -28,11 +28,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     domain_len = data[0] < size ? data[0] : size;
 
     if (sandbox_host_parse(&host, text, domain_len, text + domain_len,
-                           size - domain_len) == 0)
+                           size - domain_len)
+        == 0)
     {
-        if (host.port < 1 || host.port > 65535 ||
-            strlen(host.id) != SANDBOX_ID_LEN ||
-            strncmp(host.id, "sb_", 3) != 0)
+        if (host.port < 1 || host.port > 65535
+            || strlen(host.id) != SANDBOX_ID_LEN
+            || strncmp(host.id, "sb_", 3) != 0)
         {
             abort();
         }
