@@ -110,68 +110,91 @@ ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
 
 
 static ngx_int_t
-ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c,
-                                const char *mode,
-                                ngx_http_sandbox_redis_handler_pt handler)
+ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c)
 {
-    char digest[SANDBOX_SHA256_HEX_SIZE];
-    char execution[17];
+    char fingerprint[SANDBOX_SHA256_HEX_SIZE];
+    ngx_http_sandbox_create_keys_t keys;
+    ngx_http_sandbox_args_t a;
+
+    sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
+
+    ngx_http_sandbox_create_keys(c, &keys, &a);
+    ngx_http_sandbox_arg(&a, "peek");
+    ngx_http_sandbox_arg(&a, fingerprint);
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_peeked, c,
+        &ngx_http_sandbox_lua_reserve, 3, a.n, a.values);
+}
+
+
+/* Appends the fields and values of the record. */
+static void
+ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
+                               ngx_http_sandbox_args_t *a, const char *digest,
+                               const char *execution)
+{
+    ngx_http_sandbox_arg(a, "tenant");
+    ngx_http_sandbox_arg(a, c->tenant);
+    ngx_http_sandbox_arg(a, "template");
+    ngx_http_sandbox_arg(a, c->spec.template->name);
+    ngx_http_sandbox_arg(a, "vcpus");
+    ngx_http_sandbox_arg_int(a, c->spec.vcpus);
+    ngx_http_sandbox_arg(a, "memory_mb");
+    ngx_http_sandbox_arg_int(a, c->spec.memory_mb);
+    ngx_http_sandbox_arg(a, "disk_mb");
+    ngx_http_sandbox_arg_int(a, c->spec.disk_mb);
+    ngx_http_sandbox_arg(a, "timeout_ms");
+    ngx_http_sandbox_arg_int(a, c->spec.timeout_ms);
+    ngx_http_sandbox_arg(a, "metadata");
+    ngx_http_sandbox_arg(a, c->spec.metadata);
+    ngx_http_sandbox_arg(a, "address");
+    ngx_http_sandbox_arg_int(a, c->address);
+    ngx_http_sandbox_arg(a, "execution");
+    ngx_http_sandbox_arg(a, execution);
+    ngx_http_sandbox_arg(a, "agent_token");
+    ngx_http_sandbox_arg(a, c->agent_token);
+    ngx_http_sandbox_arg(a, "traffic_sha256");
+    ngx_http_sandbox_arg(a, digest);
+    ngx_http_sandbox_arg(a, "public_traffic");
+    ngx_http_sandbox_arg(a, "1");
+
+    if (c->spec.cwd) {
+        ngx_http_sandbox_arg(a, "cwd");
+        ngx_http_sandbox_arg(a, c->spec.cwd);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
+{
+    char digest[SANDBOX_SHA256_HEX_SIZE], execution[17];
     char fingerprint[SANDBOX_SHA256_HEX_SIZE];
     uint8_t sha[SANDBOX_SHA256_LEN];
     ngx_http_sandbox_create_keys_t keys;
     ngx_http_sandbox_args_t a;
 
-    ngx_http_sandbox_create_keys(c, &keys, &a);
-    sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
-
-    ngx_http_sandbox_arg(&a, mode);
-    ngx_http_sandbox_arg(&a, fingerprint);
-    ngx_http_sandbox_arg(&a, c->op.id);
-    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
-    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
-
-    if (sandbox_sha256(sha, c->traffic_token, ngx_strlen(c->traffic_token))
-        != 0) {
+    if (sandbox_sha256(sha, c->traffic_token, ngx_strlen(c->traffic_token))) {
         return NGX_ERROR;
     }
 
     sandbox_hex(digest, sha, SANDBOX_SHA256_LEN);
+    sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
                  c->execution);
 
-    ngx_http_sandbox_arg(&a, "tenant");
-    ngx_http_sandbox_arg(&a, c->tenant);
-    ngx_http_sandbox_arg(&a, "template");
-    ngx_http_sandbox_arg(&a, c->spec.template->name);
-    ngx_http_sandbox_arg(&a, "vcpus");
-    ngx_http_sandbox_arg_int(&a, c->spec.vcpus);
-    ngx_http_sandbox_arg(&a, "memory_mb");
-    ngx_http_sandbox_arg_int(&a, c->spec.memory_mb);
-    ngx_http_sandbox_arg(&a, "disk_mb");
-    ngx_http_sandbox_arg_int(&a, c->spec.disk_mb);
-    ngx_http_sandbox_arg(&a, "timeout_ms");
-    ngx_http_sandbox_arg_int(&a, c->spec.timeout_ms);
-    ngx_http_sandbox_arg(&a, "metadata");
-    ngx_http_sandbox_arg(&a, c->spec.metadata);
-    ngx_http_sandbox_arg(&a, "address");
-    ngx_http_sandbox_arg_int(&a, c->address);
-    ngx_http_sandbox_arg(&a, "execution");
-    ngx_http_sandbox_arg(&a, execution);
-    ngx_http_sandbox_arg(&a, "agent_token");
-    ngx_http_sandbox_arg(&a, c->agent_token);
-    ngx_http_sandbox_arg(&a, "traffic_sha256");
-    ngx_http_sandbox_arg(&a, digest);
-    ngx_http_sandbox_arg(&a, "public_traffic");
-    ngx_http_sandbox_arg(&a, "1");
+    ngx_http_sandbox_create_keys(c, &keys, &a);
+    ngx_http_sandbox_arg(&a, "reserve");
+    ngx_http_sandbox_arg(&a, fingerprint);
+    ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_create_record(c, &a, digest, execution);
 
-    if (c->spec.cwd) {
-        ngx_http_sandbox_arg(&a, "cwd");
-        ngx_http_sandbox_arg(&a, c->spec.cwd);
-    }
-
-    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
-                                       c, &ngx_http_sandbox_lua_reserve, 3, a.n,
-                                       a.values);
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
+        &ngx_http_sandbox_lua_reserve, 3, a.n, a.values);
 }
 
 
@@ -211,10 +234,7 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 
     c->spec = *create;
 
-    if (ngx_http_sandbox_create_reserve(c, "peek",
-                                        ngx_http_sandbox_create_peeked)
-        != NGX_OK)
-    {
+    if (ngx_http_sandbox_create_peek(c) != NGX_OK) {
         ngx_free(c);
         return NULL;
     }
@@ -339,10 +359,7 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 
     c->address = (uint32_t) reply->integer;
 
-    if (ngx_http_sandbox_create_reserve(c, "reserve",
-                                        ngx_http_sandbox_create_reserved)
-        != NGX_OK)
-    {
+    if (ngx_http_sandbox_create_reserve(c) != NGX_OK) {
         ngx_http_sandbox_create_no_redis(c);
     }
 }

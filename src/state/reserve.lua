@@ -2,7 +2,7 @@
 -- reserves it together with the record of a sandbox in state creating.
 --
 -- KEYS  1 record  2 tenant index  3 idempotency key
--- ARGV  1 "peek" or "reserve"  2 fingerprint of the request  3 id
+-- ARGV  1 "peek" or "reserve"  2 fingerprint of the request; to reserve: 3 id
 --       4 owner  5 lease ms  6... fields and values of the record
 -- Gives {"absent"}, {"new", fence, created_at}, {"replay", status, answer,
 --       id}, {"running"} or {"reused"}.
