@@ -145,15 +145,15 @@ room_cwd(void)
     strcpy(c.cwd, "/");
     expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
 
-    strcpy(c.cwd, "/work/deep/er");
+    strcpy(c.cwd, "/job/deep/er");
     expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
     expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
-    expect(stat("/work/deep/er", &st) == 0 && S_ISDIR(st.st_mode));
+    expect(stat("/job/deep/er", &st) == 0 && S_ISDIR(st.st_mode));
 
-    expect(agent_file_replace("/work/file", "x", 1) == 0);
-    strcpy(c.cwd, "/work/file");
+    expect(agent_file_replace("/job/file", "x", 1) == 0);
+    strcpy(c.cwd, "/job/file");
     expect(agent_step_cwd(&c, error, sizeof(error)) == -1);
-    strcpy(c.cwd, "/work/file/below");
+    strcpy(c.cwd, "/job/file/below");
     expect(agent_step_cwd(&c, error, sizeof(error)) == -1);
 }
 
