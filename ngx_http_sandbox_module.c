@@ -234,6 +234,10 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
+/* nginx's own handler; a request keeps ours when a redirect drops its ctx. */
+static ngx_http_log_handler_pt ngx_http_sandbox_next_log_handler;
+
+
 /* Appends ", request_id: …" to the log lines of a request. */
 static u_char *
 ngx_http_sandbox_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
@@ -242,15 +246,14 @@ ngx_http_sandbox_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
     u_char *p;
     ngx_http_sandbox_ctx_t *ctx;
 
+    p = buf;
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    if (ctx == NULL) {
-        return buf;
+    if (ctx) {
+        p = ngx_snprintf(buf, len, ", request_id: %V", &ctx->request_id);
     }
 
-    p = ngx_snprintf(buf, len, ", request_id: %V", &ctx->request_id);
-
-    return ctx->log_handler(r, sr, p, len - (p - buf));
+    return ngx_http_sandbox_next_log_handler(r, sr, p, len - (p - buf));
 }
 
 
@@ -279,8 +282,10 @@ ngx_http_sandbox_ctx(ngx_http_request_t *r)
     ngx_memcpy(ctx->request_id.data, id, ctx->request_id.len + 1);
     ngx_http_set_ctx(r, ctx, ngx_http_sandbox_module);
 
-    ctx->log_handler = r->log_handler;
-    r->log_handler = ngx_http_sandbox_log_handler;
+    if (r->log_handler != ngx_http_sandbox_log_handler) {
+        ngx_http_sandbox_next_log_handler = r->log_handler;
+        r->log_handler = ngx_http_sandbox_log_handler;
+    }
 
     return ctx;
 }

@@ -74,8 +74,6 @@ typedef struct {
 
 typedef struct {
     ngx_str_t request_id;
-    ngx_http_log_handler_pt log_handler; /* nginx's, before ours */
-
     ngx_str_t tenant;  /* NUL-terminated */
     ngx_str_t sandbox; /* the id in the path, as the client spelled it */
     const void *route; /* of the API, once it is known */

@@ -448,6 +448,8 @@ ngx_http_sandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
         r->keepalive = 0;
     }
 
+    /* an answer tells what was done, whatever validators the client sent */
+    r->disable_not_modified = 1;
     r->headers_out.status = status;
 
     if (status == NGX_HTTP_SANDBOX_UNPROCESSABLE) {

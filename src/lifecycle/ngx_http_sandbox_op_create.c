@@ -659,10 +659,11 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
 
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (reply->integer == 0) {
+            /* somebody else's: let the agenda see what is left, now */
             ngx_http_sandbox_create_fenced(c);
-        }
+            ngx_http_sandbox_op_schedule(c->op.id, sandbox_time_now_ms());
 
-        if (!c->left) {
+        } else if (!c->left) {
             ngx_http_sandbox_op_release(c->op.id);
         }
     }
@@ -681,6 +682,7 @@ ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, c->op.fence);
     ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg(&a, c->left ? "left" : "undone");
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_abandoned, c,

@@ -127,10 +127,17 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     if (ngx_strcmp(outcome, "claimed") == 0) {
         d->recorded = 1;
         d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
-        d->was_creating =
-            !due
-            && ngx_strcmp(ngx_http_sandbox_reply_string(reply, 2), "creating")
-                   == 0;
+        d->was_creating = ngx_http_sandbox_reply_integer(reply, 2) != 0;
+
+        if (d->was_creating) {
+            /* its boot may yet begin: nothing is given back before that */
+            ngx_http_sandbox_op_schedule(
+                d->op.id,
+                sandbox_time_now_ms()
+                    + (int64_t) ngx_http_sandbox_worker.conf->boot_timeout
+                    + (int64_t) ngx_http_sandbox_worker.conf->lease);
+        }
+
         ngx_http_sandbox_destroy_start(d);
         return;
     }
@@ -230,8 +237,8 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
 
         /*
          * A creator that was fenced off may still start the domain before it
-         * notices; it undoes and releases that itself, and if it dies the
-         * agenda does.
+         * notices; it undoes that and sends the agenda to release, which
+         * looks by itself when the creator has died.
          */
         if (!d->was_creating) {
             ngx_http_sandbox_op_release(d->op.id);

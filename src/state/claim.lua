@@ -9,7 +9,7 @@
 -- A creating sandbox is fenced off from its creator, whose commit then fails.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
-                          'timeout_at', 'idem')
+                          'timeout_at', 'idem', 'was_creating')
 local state, tenant = record[1], record[2]
 
 if not state or (ARGV[2] ~= '' and ARGV[2] ~= tenant) then
@@ -45,6 +45,11 @@ if state == 'creating' and redis.call('HGET', record[5], 'id') == ARGV[1] then
     redis.call('DEL', record[5])
 end
 
+if state == 'creating' and not due then
+    record[6] = 1
+    redis.call('HSET', KEYS[1], 'was_creating', 1)
+end
+
 redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' destroying')
 
-return { 'claimed', fence, state }
+return { 'claimed', fence, record[6] and 1 or 0 }
