@@ -7,8 +7,10 @@
 
 #include "ngx_http_sandbox_agenda.h"
 #include "ngx_http_sandbox_api.h"
+#include "ngx_http_sandbox_await.h"
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_traffic.h"
@@ -89,6 +91,10 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
       NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
       NGX_HTTP_SANDBOX_MAIN(retention), NULL },
 
+    { ngx_string("sandbox_idempotency_wait"),
+      NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
+      NGX_HTTP_SANDBOX_MAIN(idem_wait), NULL },
+
     { ngx_string("sandbox_route_ttl"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(route_ttl), NULL },
 
@@ -150,6 +156,7 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
     mcf->accel = NGX_CONF_UNSET_UINT;
     mcf->boot_timeout = NGX_CONF_UNSET_MSEC;
     mcf->lease = NGX_CONF_UNSET_MSEC;
+    mcf->idem_wait = NGX_CONF_UNSET_MSEC;
     mcf->retention = NGX_CONF_UNSET_MSEC;
     mcf->route_ttl = NGX_CONF_UNSET_MSEC;
     mcf->max_vcpus = 8;
@@ -170,6 +177,7 @@ ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(mcf->accel, SANDBOX_ACCEL_AUTO);
     ngx_conf_init_msec_value(mcf->boot_timeout, 60000);
     ngx_conf_init_msec_value(mcf->lease, 15000);
+    ngx_conf_init_msec_value(mcf->idem_wait, 30000);
     ngx_conf_init_msec_value(mcf->retention, 24 * 3600 * 1000);
     ngx_conf_init_msec_value(mcf->route_ttl, 10000);
 
@@ -426,7 +434,10 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_sandbox_routes_listen(mcf) != NGX_OK) {
+    ngx_http_sandbox_routes_subscribe();
+    ngx_http_sandbox_await_init();
+
+    if (ngx_http_sandbox_events_listen() != NGX_OK) {
         return NGX_ERROR;
     }
 

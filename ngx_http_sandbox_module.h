@@ -49,6 +49,7 @@ typedef struct {
     ngx_msec_t max_timeout;
     ngx_msec_t boot_timeout;
     ngx_msec_t lease;
+    ngx_msec_t idem_wait; /* of a repeated request for the first one */
     ngx_msec_t retention; /* of idempotent answers and of tombstones */
 
     ngx_shm_zone_t *zone; /* the route cache */
@@ -65,7 +66,7 @@ typedef struct {
     ngx_flag_t traffic;
 } ngx_http_sandbox_loc_conf_t;
 
-/* An error of the API; ngx_http_sandbox_errors.h lists them. */
+/* An error of the API; ngx_http_sandbox_codes.h lists them. */
 typedef struct {
     ngx_uint_t status;
     ngx_str_t code;
@@ -87,6 +88,7 @@ typedef struct {
     ngx_str_t message; /* a sentence for a person */
     ngx_str_t field;   /* error_detail, when not empty */
     ngx_str_t reason;
+    char *state; /* error_detail, when not NULL */
 
     /* The body the error filter sends in place of nginx's page. */
     ngx_str_t envelope;

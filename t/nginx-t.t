@@ -64,6 +64,7 @@ my @main = (
     ['sandbox_boot_timeout', '60s'],
     ['sandbox_lease', '15s'],
     ['sandbox_route_ttl', '10s'],
+    ['sandbox_idempotency_wait', '30s'],
     ['sandbox_idempotency_retention', '24h'],
 );
 
@@ -142,7 +143,7 @@ accepted('all directives');
 accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
          sandbox_node sandbox_limits sandbox_boot_timeout sandbox_lease
-         sandbox_route_ttl sandbox_idempotency_retention));
+         sandbox_route_ttl sandbox_idempotency_wait sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');
 accepted('no directive of ours at all', (map { $_->[0] => undef } @main),

@@ -504,15 +504,14 @@ ngx_http_sandbox_api_answer(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
-void
-ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
-                                const ngx_http_sandbox_error_t *error,
-                                const char *message, const char *field,
-                                const char *reason)
+/* Sends the error that was noted in the context. */
+static void
+ngx_http_sandbox_api_send_error(ngx_http_request_t *r)
 {
     ngx_str_t json;
+    ngx_http_sandbox_ctx_t *ctx;
 
-    (void) ngx_http_sandbox_error_field(r, error, message, field, reason);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     if (ngx_http_sandbox_envelope(r, &json) != NGX_OK
         || ngx_http_sandbox_error_headers(r) != NGX_OK)
@@ -522,10 +521,32 @@ ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
     }
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "sandbox api: %ui %V",
-                  error->status, &error->code);
+                  ctx->error->status, &ctx->error->code);
 
     ngx_http_finalize_request(
-        r, ngx_http_sandbox_api_send(r, error->status, json.data, json.len));
+        r,
+        ngx_http_sandbox_api_send(r, ctx->error->status, json.data, json.len));
+}
+
+
+void
+ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
+                                const ngx_http_sandbox_error_t *error,
+                                const char *message, const char *field,
+                                const char *reason)
+{
+    (void) ngx_http_sandbox_error_field(r, error, message, field, reason);
+    ngx_http_sandbox_api_send_error(r);
+}
+
+
+void
+ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
+                                const ngx_http_sandbox_error_t *error,
+                                const char *message, const char *state)
+{
+    (void) ngx_http_sandbox_error_state(r, error, message, state);
+    ngx_http_sandbox_api_send_error(r);
 }
 
 
@@ -534,7 +555,8 @@ ngx_http_sandbox_api_fail(ngx_http_request_t *r,
                           const ngx_http_sandbox_error_t *error,
                           const char *message)
 {
-    ngx_http_sandbox_api_fail_field(r, error, message, NULL, NULL);
+    (void) ngx_http_sandbox_error(r, error, message);
+    ngx_http_sandbox_api_send_error(r);
 }
 
 

@@ -29,6 +29,9 @@ void ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
                                      const ngx_http_sandbox_error_t *error,
                                      const char *message, const char *field,
                                      const char *reason);
+void ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
+                                     const ngx_http_sandbox_error_t *error,
+                                     const char *message, const char *state);
 
 /*
  * Request headers of one name (lower case), in the order they came; start

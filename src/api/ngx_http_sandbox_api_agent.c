@@ -83,8 +83,13 @@ ngx_http_sandbox_agent_pass(ngx_http_request_t *r, ngx_int_t rc,
     }
 
     if (record->state != NGX_HTTP_SANDBOX_RUNNING) {
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_not_ready,
-                                  "The sandbox is not running yet.");
+        ngx_http_sandbox_api_fail_state(
+            r,
+            record->state == NGX_HTTP_SANDBOX_CREATING
+                ? &ngx_http_sandbox_sandbox_not_ready
+                : &ngx_http_sandbox_transition_conflict,
+            "The sandbox is not running.",
+            ngx_http_sandbox_state_name(record->state));
         return;
     }
 

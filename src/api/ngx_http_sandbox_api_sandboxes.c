@@ -75,7 +75,8 @@ ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
     wait->op = NULL;
 
     if (op->error) {
-        ngx_http_sandbox_api_fail(r, op->error, op->message);
+        ngx_http_sandbox_api_fail_state(r, op->error, op->message,
+                                        op->state[0] ? op->state : NULL);
 
     } else {
         wait->answer(r, op);

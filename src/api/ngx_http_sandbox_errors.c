@@ -1,5 +1,5 @@
 /*
- * Error codes and the envelope; see the header.
+ * The envelope and the filter; see the header.
  *
  * Our API handlers send the envelope themselves.  All other errors of an API
  * or traffic location are raised by nginx, which sends an HTML page; the
@@ -10,39 +10,6 @@
 #include "ngx_http_sandbox_errors.h"
 
 #include "sandbox_text.h"
-
-#define NGX_HTTP_SANDBOX_ERROR(name, status, retry)                            \
-    const ngx_http_sandbox_error_t ngx_http_sandbox_##name = {                 \
-        status, ngx_string(#name), retry                                       \
-    }
-
-NGX_HTTP_SANDBOX_ERROR(invalid_request, 400, 0);
-NGX_HTTP_SANDBOX_ERROR(invalid_json, 400, 0);
-NGX_HTTP_SANDBOX_ERROR(idempotency_key_required, 400, 0);
-NGX_HTTP_SANDBOX_ERROR(unauthorized, 401, 0);
-NGX_HTTP_SANDBOX_ERROR(forbidden, 403, 0);
-NGX_HTTP_SANDBOX_ERROR(port_not_allowed, 403, 0);
-NGX_HTTP_SANDBOX_ERROR(traffic_token_required, 403, 0);
-NGX_HTTP_SANDBOX_ERROR(sandbox_not_found, 404, 0);
-NGX_HTTP_SANDBOX_ERROR(template_not_found, 404, 0);
-NGX_HTTP_SANDBOX_ERROR(not_found, 404, 0);
-NGX_HTTP_SANDBOX_ERROR(method_not_allowed, 405, 0);
-NGX_HTTP_SANDBOX_ERROR(transition_in_progress, 409, 1);
-NGX_HTTP_SANDBOX_ERROR(sandbox_not_ready, 409, 1);
-NGX_HTTP_SANDBOX_ERROR(idempotency_in_progress, 409, 1);
-NGX_HTTP_SANDBOX_ERROR(body_too_large, 413, 0);
-NGX_HTTP_SANDBOX_ERROR(unsupported_media_type, 415, 0);
-NGX_HTTP_SANDBOX_ERROR(idempotency_key_reused, 422, 0);
-NGX_HTTP_SANDBOX_ERROR(internal_error, 500, 0);
-NGX_HTTP_SANDBOX_ERROR(not_implemented, 501, 0);
-NGX_HTTP_SANDBOX_ERROR(port_not_open, 502, 0);
-NGX_HTTP_SANDBOX_ERROR(sandbox_unreachable, 502, 0);
-NGX_HTTP_SANDBOX_ERROR(capacity_exceeded, 503, 5);
-NGX_HTTP_SANDBOX_ERROR(hypervisor_unavailable, 503, 2);
-NGX_HTTP_SANDBOX_ERROR(state_store_unavailable, 503, 1);
-NGX_HTTP_SANDBOX_ERROR(sandbox_changing, 503, 5);
-NGX_HTTP_SANDBOX_ERROR(rate_limit_exceeded, 429, 1);
-NGX_HTTP_SANDBOX_ERROR(timeout, 504, 0);
 
 /* What a status means when nginx raised it and no handler said more. */
 static const struct {
@@ -98,8 +65,34 @@ ngx_http_sandbox_error_field(ngx_http_request_t *r,
     ctx->field.len = field ? ngx_strlen(field) : 0;
     ctx->reason.data = (u_char *) reason;
     ctx->reason.len = reason ? ngx_strlen(reason) : 0;
+    ctx->state = NULL;
 
     return (ngx_int_t) error->status;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_error_state(ngx_http_request_t *r,
+                             const ngx_http_sandbox_error_t *error,
+                             const char *message, const char *state)
+{
+    size_t size;
+    ngx_int_t rc;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    rc = ngx_http_sandbox_error(r, error, message);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx && state) {
+        size = ngx_strlen(state) + 1;
+        ctx->state = ngx_pnalloc(r->pool, size);
+
+        if (ctx->state) {
+            ngx_memcpy(ctx->state, state, size);
+        }
+    }
+
+    return rc;
 }
 
 
@@ -219,6 +212,11 @@ ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
         sandbox_text_json_string(&t, (char *) ctx->reason.data,
                                  ctx->reason.len);
         sandbox_text_str(&t, "}");
+    }
+
+    if (ctx->state) {
+        sandbox_text_fmt(&t, ",\"error_detail\":{\"state\":\"%s\"}",
+                         ctx->state);
     }
 
     sandbox_text_str(&t, "}\n");

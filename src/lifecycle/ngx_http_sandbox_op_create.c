@@ -7,15 +7,19 @@
  *   boot      overlay, domain, guest confirmed         thread
  *   commit    running, answer stored, routes told      commit.lua
  *
+ * When the key is taken by a create that is still running, this one joins it:
+ * it waits for news of that sandbox and peeks again.
+ *
  * A failure walks back: teardown (thread), abandon.lua, release.lua, and only
  * then the client is told.  When Redis does not answer, it is unknown whether
  * a script ran; then nothing is undone here and the agenda settles it.
  */
 
-#include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_transition.h"
 #include "sandbox_boot.h"
 #include "sandbox_digest.h"
 #include "sandbox_text.h"
@@ -38,8 +42,11 @@ typedef struct {
     uint64_t execution;
 
     sandbox_boot_t boot;
+    int64_t reserving;  /* monotonic ms */
     int64_t committing; /* monotonic ms */
-    unsigned left : 1;  /* could not be undone: the agenda's */
+    int64_t joining;    /* monotonic ms at which it ends; 0: not yet */
+    unsigned peeking : 1;
+    unsigned left : 1; /* could not be undone: the agenda's */
 } ngx_http_sandbox_create_op_t;
 
 
@@ -117,6 +124,7 @@ ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_args_t a;
 
     sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
+    c->peeking = 1;
 
     ngx_http_sandbox_create_keys(c, &keys, &a);
     ngx_http_sandbox_arg(&a, "peek");
@@ -136,6 +144,9 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
 {
     ngx_http_sandbox_arg(a, "tenant");
     ngx_http_sandbox_arg(a, c->tenant);
+    ngx_http_sandbox_arg(a, "node");
+    ngx_http_sandbox_arg_len(a, ngx_http_sandbox_worker.conf->node.data,
+                             ngx_http_sandbox_worker.conf->node.len);
     ngx_http_sandbox_arg(a, "template");
     ngx_http_sandbox_arg(a, c->spec.template->name);
     ngx_http_sandbox_arg(a, "vcpus");
@@ -192,6 +203,8 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
     ngx_http_sandbox_create_record(c, &a, digest, execution);
 
+    c->reserving = sandbox_time_monotonic_ms();
+
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
         &ngx_http_sandbox_lua_reserve, 3, a.n, a.values);
@@ -245,6 +258,64 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 }
 
 
+/* There is news of the create this one has joined, or it is time to look. */
+static void
+ngx_http_sandbox_create_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    const ngx_http_sandbox_error_t *error;
+
+    if (c->op.done == NULL) {
+        ngx_http_sandbox_op_finish(&c->op);
+        return;
+    }
+
+    if (word && word->len == sizeof("failed") - 1
+        && ngx_strncmp(word->data, "failed", word->len) == 0)
+    {
+        error = ngx_http_sandbox_code_find(detail->data, detail->len);
+        ngx_http_sandbox_op_finish_error(
+            &c->op, error ? error : &ngx_http_sandbox_internal_error,
+            "The request with this Idempotency-Key that came first failed.");
+        return;
+    }
+
+    if (sandbox_time_monotonic_ms() >= c->joining) {
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_idempotency_in_progress,
+            "A request with this Idempotency-Key is still running.");
+        return;
+    }
+
+    if (!c->peeking && ngx_http_sandbox_create_peek(c) != NGX_OK) {
+        ngx_http_sandbox_create_no_redis(c);
+    }
+}
+
+
+/* Waits for the create of first, which has the same key. */
+static void
+ngx_http_sandbox_create_join(ngx_http_sandbox_create_op_t *c, const char *first)
+{
+    ngx_msec_t wait;
+
+    wait = ngx_http_sandbox_worker.conf->idem_wait;
+
+    if (c->joining == 0) {
+        c->joining = sandbox_time_monotonic_ms() + (int64_t) wait;
+    }
+
+    if (wait == 0) {
+        ngx_http_sandbox_create_wake(c, NULL, NULL);
+        return;
+    }
+
+    ngx_http_sandbox_await(&c->op.await, first, ngx_http_sandbox_create_wake,
+                           c);
+}
+
+
 /* Settles a reply of reserve.lua that says the key is taken. */
 static void
 ngx_http_sandbox_create_taken(ngx_http_sandbox_create_op_t *c,
@@ -276,9 +347,8 @@ ngx_http_sandbox_create_taken(ngx_http_sandbox_create_op_t *c,
     }
 
     if (ngx_strcmp(outcome, "running") == 0) {
-        ngx_http_sandbox_op_finish_error(
-            &c->op, &ngx_http_sandbox_idempotency_in_progress,
-            "A request with this Idempotency-Key is still running.");
+        ngx_http_sandbox_create_join(c,
+                                     ngx_http_sandbox_reply_string(reply, 1));
         return;
     }
 
@@ -308,6 +378,8 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
 
+    c->peeking = 0;
+
     if (reply == NULL) {
         ngx_http_sandbox_create_no_redis(c);
         return;
@@ -317,6 +389,9 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
         ngx_http_sandbox_create_taken(c, reply);
         return;
     }
+
+    /* not joined, or the first one left nothing: this one makes it */
+    ngx_http_sandbox_await_end(&c->op.await);
 
     mcf = ngx_http_sandbox_worker.conf;
     hosts = 1u << (32 - mcf->subnet_bits);
@@ -414,7 +489,7 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
     c->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
     c->created_at = ngx_http_sandbox_reply_integer(reply, 2);
 
-    ngx_http_sandbox_op_hold_lease(&c->op);
+    ngx_http_sandbox_op_hold_lease(&c->op, c->reserving);
     ngx_http_sandbox_create_plan(c, mcf);
 
     if (ngx_http_sandbox_op_task(&c->op, mcf->slow,
@@ -434,6 +509,15 @@ static void
 ngx_http_sandbox_create_boot(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_create_op_t *c = data;
+
+    if (sandbox_time_monotonic_ms() >= c->op.holds) {
+        /* the address may have been given back meanwhile */
+        c->boot.result.status = SANDBOX_HV_TIMEOUT;
+        ngx_cpystrn((u_char *) c->boot.result.message,
+                    (u_char *) "the lease ran out before a thread was free",
+                    sizeof(c->boot.result.message));
+        return;
+    }
 
     sandbox_boot(&c->boot);
 }
@@ -536,6 +620,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->retention);
     ngx_http_sandbox_arg_int(&a, (int64_t) c->op.status);
     ngx_http_sandbox_arg_len(&a, c->op.answer, c->op.answer_len);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_COMMIT);
     ngx_http_sandbox_arg(&a, "started_at");
     ngx_http_sandbox_arg_int(&a, started_at);
     ngx_http_sandbox_arg(&a, "timeout_at");
@@ -585,6 +670,13 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
         /* it may have been committed: the agenda will tell */
         ngx_http_sandbox_create_no_redis(c);
+        return;
+    }
+
+    if (reply->integer < 0) {
+        c->op.error = &ngx_http_sandbox_state_store_unavailable;
+        c->op.message = "The state store has lost this sandbox; try again.";
+        ngx_http_sandbox_create_undo(c);
         return;
     }
 
@@ -675,14 +767,19 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
 static void
 ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c)
 {
+    ngx_http_sandbox_key_t events;
     ngx_http_sandbox_create_keys_t keys;
     ngx_http_sandbox_args_t a;
 
+    ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_create_keys(c, &keys, &a);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, c->op.fence);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, c->left ? "left" : "undone");
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_len(&a, c->op.error->code.data, c->op.error->code.len);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_ABANDON);
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_abandoned, c,

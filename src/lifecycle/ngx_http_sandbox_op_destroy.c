@@ -8,11 +8,16 @@
  *
  * After the claim the outcome is certain: what cannot be done now stays on
  * the agenda and is tried again when the lease has run out.
+ *
+ * A client's DELETE is answered when the sandbox is gone, whoever does it:
+ * while another operation is at it, or another node has it on its agenda,
+ * this one waits for the news.
  */
 
-#include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_transition.h"
 #include "sandbox_time.h"
 
 
@@ -20,6 +25,9 @@ typedef struct {
     ngx_http_sandbox_op_t op;
 
     char tenant[128];
+    int64_t claiming;          /* monotonic ms */
+    int64_t patience;          /* monotonic ms at which the wait ends */
+    unsigned asking : 1;       /* claim.lua is under way */
     unsigned recorded : 1;     /* there is a record to bury */
     unsigned was_creating : 1; /* its creator may still be at it */
     sandbox_hv_error_t result;
@@ -39,49 +47,66 @@ ngx_http_sandbox_destroy_free(ngx_http_sandbox_op_t *op)
 }
 
 
+static ngx_int_t
+ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d)
+{
+    ngx_http_sandbox_key_t record, events, index;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+    d->claiming = sandbox_time_monotonic_ms();
+    d->asking = 1;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, d->op.id);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(d->op.id),
+                               "tenant");
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg(&a, d->op.id);
+    ngx_http_sandbox_arg(&a, d->tenant);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_key(&a, &index);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_DESTROY);
+    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_claimed, d,
+        &ngx_http_sandbox_lua_claim, 1, a.n, a.values);
+}
+
+
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             ngx_http_sandbox_op_done_pt done, void *data)
 {
-    ngx_http_sandbox_key_t record, events, index;
-    ngx_http_sandbox_args_t a;
     ngx_http_sandbox_destroy_op_t *d;
+    ngx_http_sandbox_main_conf_t *mcf;
 
     d = ngx_calloc(sizeof(ngx_http_sandbox_destroy_op_t), ngx_cycle->log);
     if (d == NULL) {
         return NULL;
     }
 
+    mcf = ngx_http_sandbox_worker.conf;
+
     ngx_http_sandbox_op_init(&d->op, ctx, done, data);
     d->op.destroy = ngx_http_sandbox_destroy_free;
     ngx_cpystrn((u_char *) d->op.id, (u_char *) id, sizeof(d->op.id));
+    d->patience = d->op.started + (int64_t) mcf->boot_timeout;
 
     if (ctx) {
         ngx_cpystrn((u_char *) d->tenant, ctx->tenant.data, sizeof(d->tenant));
 
         /* before the claim: should this worker die, somebody goes on */
-        ngx_http_sandbox_op_hasten(
-            id, sandbox_time_now_ms()
-                    + (int64_t) ngx_http_sandbox_worker.conf->lease);
+        ngx_http_sandbox_op_hasten(id, sandbox_time_now_ms()
+                                           + (int64_t) mcf->lease);
     }
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_record(&record, id);
-    ngx_http_sandbox_key_events(&events);
-    ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(id), "tenant");
-    ngx_http_sandbox_arg_key(&a, &record);
-    ngx_http_sandbox_arg(&a, d->op.id);
-    ngx_http_sandbox_arg(&a, d->tenant);
-    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
-    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
-    ngx_http_sandbox_arg_key(&a, &events);
-    ngx_http_sandbox_arg_key(&a, &index);
-
-    if (ngx_http_sandbox_redis_eval(
-            ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_claimed, d,
-            &ngx_http_sandbox_lua_claim, 1, a.n, a.values)
-        != NGX_OK)
-    {
+    if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
         ngx_free(d);
         return NULL;
     }
@@ -90,19 +115,100 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
+/* It is certain that the sandbox goes, and done or left to the agenda. */
+static void
+ngx_http_sandbox_destroy_end(ngx_http_sandbox_destroy_op_t *d)
+{
+    d->op.status = NGX_HTTP_OK;
+    ngx_http_sandbox_op_finish(&d->op);
+}
+
+
+/* There is news of the sandbox another operation destroys. */
+static void
+ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
+{
+    ngx_http_sandbox_destroy_op_t *d = data;
+
+    if (d->op.done == NULL || sandbox_time_monotonic_ms() >= d->patience) {
+        ngx_http_sandbox_destroy_end(d);
+        return;
+    }
+
+    if (!d->asking && ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
+        ngx_http_sandbox_destroy_end(d);
+    }
+}
+
+
+/* Another node has the sandbox: it finds that on its agenda. */
+static void
+ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
+                                 redisReply *reply)
+{
+    ngx_str_t node;
+
+    node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
+    node.len = ngx_strlen(node.data);
+
+    ngx_http_sandbox_op_schedule_at(&node, d->op.id, sandbox_time_now_ms());
+    ngx_http_sandbox_await(&d->op.await, d->op.id,
+                           ngx_http_sandbox_destroy_wake, d);
+}
+
+
+/* claim.lua said "wait". */
+static void
+ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until)
+{
+    if (d->tenant[0] == '\0') {
+        ngx_http_sandbox_op_schedule(d->op.id, until);
+        ngx_http_sandbox_destroy_end(d);
+        return;
+    }
+
+    ngx_http_sandbox_await(&d->op.await, d->op.id,
+                           ngx_http_sandbox_destroy_wake, d);
+}
+
+
 static void
 ngx_http_sandbox_destroy_start(ngx_http_sandbox_destroy_op_t *d)
 {
-    ngx_http_sandbox_op_hold_lease(&d->op);
+    ngx_http_sandbox_await_end(&d->op.await);
+    ngx_http_sandbox_op_hold_lease(&d->op, d->claiming);
 
     if (ngx_http_sandbox_op_task(&d->op, ngx_http_sandbox_worker.conf->quick,
                                  ngx_http_sandbox_destroy_teardown,
                                  ngx_http_sandbox_destroy_gone)
         != NGX_OK)
     {
-        d->op.status = NGX_HTTP_OK;
-        ngx_http_sandbox_op_finish(&d->op);
+        ngx_http_sandbox_destroy_end(d);
     }
+}
+
+
+/* The record is ours to end. */
+static void
+ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
+                              redisReply *reply)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    d->recorded = 1;
+    d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
+    d->was_creating = ngx_http_sandbox_reply_integer(reply, 2) != 0;
+
+    if (d->was_creating) {
+        /* its boot may yet begin: nothing is given back before that */
+        ngx_http_sandbox_op_schedule(d->op.id, sandbox_time_now_ms()
+                                                   + (int64_t) mcf->boot_timeout
+                                                   + (int64_t) mcf->lease);
+    }
+
+    ngx_http_sandbox_destroy_start(d);
 }
 
 
@@ -112,7 +218,8 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     ngx_http_sandbox_destroy_op_t *d = data;
 
     const char *outcome;
-    ngx_uint_t due;
+
+    d->asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         ngx_http_sandbox_op_finish_error(
@@ -121,53 +228,38 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
         return;
     }
 
-    due = d->tenant[0] == '\0';
     outcome = ngx_http_sandbox_reply_string(reply, 0);
 
     if (ngx_strcmp(outcome, "claimed") == 0) {
-        d->recorded = 1;
-        d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
-        d->was_creating = ngx_http_sandbox_reply_integer(reply, 2) != 0;
+        ngx_http_sandbox_destroy_take(d, reply);
 
-        if (d->was_creating) {
-            /* its boot may yet begin: nothing is given back before that */
-            ngx_http_sandbox_op_schedule(
-                d->op.id,
-                sandbox_time_now_ms()
-                    + (int64_t) ngx_http_sandbox_worker.conf->boot_timeout
-                    + (int64_t) ngx_http_sandbox_worker.conf->lease);
-        }
+    } else if (ngx_strcmp(outcome, "wait") == 0) {
+        ngx_http_sandbox_destroy_wait(d,
+                                      ngx_http_sandbox_reply_integer(reply, 1));
 
-        ngx_http_sandbox_destroy_start(d);
-        return;
-    }
+    } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
+        ngx_http_sandbox_destroy_forward(d, reply);
 
-    if (ngx_strcmp(outcome, "wait") == 0) {
-        if (due) {
-            ngx_http_sandbox_op_schedule(
-                d->op.id, ngx_http_sandbox_reply_integer(reply, 1));
-        }
+    } else if (ngx_strcmp(outcome, "conflict") == 0) {
+        ngx_cpystrn((u_char *) d->op.state,
+                    (u_char *) ngx_http_sandbox_reply_string(reply, 1),
+                    sizeof(d->op.state));
+        ngx_http_sandbox_op_finish_error(
+            &d->op, &ngx_http_sandbox_transition_conflict,
+            "The sandbox cannot be destroyed in its state.");
 
-        d->op.status = NGX_HTTP_OK;
-        ngx_http_sandbox_op_finish(&d->op);
-        return;
-    }
-
-    if (due) {
+    } else if (d->tenant[0] == '\0') {
         /* "none" or "destroyed": what is left on the node belongs to nobody */
         ngx_http_sandbox_destroy_start(d);
-        return;
-    }
 
-    if (ngx_strcmp(outcome, "destroyed") == 0) {
-        d->op.status = NGX_HTTP_OK;
-        ngx_http_sandbox_op_finish(&d->op);
-        return;
-    }
+    } else if (ngx_strcmp(outcome, "destroyed") == 0) {
+        ngx_http_sandbox_destroy_end(d);
 
-    ngx_http_sandbox_op_finish_error(&d->op,
-                                     &ngx_http_sandbox_sandbox_not_found,
-                                     "There is no such sandbox.");
+    } else {
+        ngx_http_sandbox_op_finish_error(&d->op,
+                                         &ngx_http_sandbox_sandbox_not_found,
+                                         "There is no such sandbox.");
+    }
 }
 
 

@@ -52,6 +52,7 @@ void
 ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_op_drop_lease(op);
+    ngx_http_sandbox_await_end(&op->await);
 
     op->times.total = sandbox_time_monotonic_ms() - op->started;
 
@@ -80,9 +81,21 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
 {
     ngx_http_sandbox_op_t *op = data;
 
-    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
-        op->fenced = 1;
+    int64_t sent;
+
+    sent = op->renewing;
+    op->renewing = 0;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        return;
     }
+
+    if (reply->integer == 0) {
+        op->fenced = 1;
+        return;
+    }
+
+    op->holds = sent + (int64_t) ngx_http_sandbox_worker.conf->lease;
 }
 
 
@@ -98,7 +111,7 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
     lease = ngx_http_sandbox_worker.conf->lease;
     ngx_add_timer(ev, lease / 3);
 
-    if (op->fenced) {
+    if (op->fenced || op->renewing) {
         return;
     }
 
@@ -109,15 +122,21 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
     ngx_http_sandbox_arg_int(&args, op->fence);
     ngx_http_sandbox_arg_int(&args, (int64_t) lease);
 
-    (void) ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_renewed, op,
-        &ngx_http_sandbox_lua_renew, 1, args.n, args.values);
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_renewed, op,
+            &ngx_http_sandbox_lua_renew, 1, args.n, args.values)
+        == NGX_OK)
+    {
+        op->renewing = sandbox_time_monotonic_ms();
+    }
 }
 
 
 void
-ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op)
+ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken)
 {
+    op->holds = taken + (int64_t) ngx_http_sandbox_worker.conf->lease;
+
     op->lease.handler = ngx_http_sandbox_op_renew;
     op->lease.data = op;
     op->lease.log = ngx_cycle->log;
@@ -178,13 +197,14 @@ ngx_http_sandbox_op_release(const char *id)
 
 
 static void
-ngx_http_sandbox_op_zadd(const char *id, int64_t at, ngx_uint_t hasten)
+ngx_http_sandbox_op_zadd(const ngx_str_t *node, const char *id, int64_t at,
+                         ngx_uint_t hasten)
 {
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
 
     args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_node(&key, "agenda");
+    ngx_http_sandbox_key_of_node(&key, node, "agenda");
     ngx_http_sandbox_arg(&args, "ZADD");
     ngx_http_sandbox_arg_key(&args, &key);
 
@@ -203,16 +223,24 @@ ngx_http_sandbox_op_zadd(const char *id, int64_t at, ngx_uint_t hasten)
 
 
 void
+ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
+                                int64_t at)
+{
+    ngx_http_sandbox_op_zadd(node, id, at, 0);
+}
+
+
+void
 ngx_http_sandbox_op_schedule(const char *id, int64_t at)
 {
-    ngx_http_sandbox_op_zadd(id, at, 0);
+    ngx_http_sandbox_op_zadd(&ngx_http_sandbox_worker.conf->node, id, at, 0);
 }
 
 
 void
 ngx_http_sandbox_op_hasten(const char *id, int64_t at)
 {
-    ngx_http_sandbox_op_zadd(id, at, 1);
+    ngx_http_sandbox_op_zadd(&ngx_http_sandbox_worker.conf->node, id, at, 1);
 }
 
 

@@ -14,7 +14,7 @@
 #ifndef NGX_HTTP_SANDBOX_OPERATION_H
 #define NGX_HTTP_SANDBOX_OPERATION_H
 
-#include "ngx_http_sandbox_module.h"
+#include "ngx_http_sandbox_await.h"
 #include "ngx_http_sandbox_record.h"
 #include "sandbox_create.h"
 
@@ -44,13 +44,17 @@ struct ngx_http_sandbox_op_s {
     void (*destroy)(ngx_http_sandbox_op_t *op); /* frees the whole */
 
     ngx_event_t lease;
+    int64_t renewing;      /* monotonic ms of a renewal under way, or 0 */
+    _Atomic int64_t holds; /* the lease at least until then; for threads too */
     ngx_thread_task_t task;
+    ngx_http_sandbox_await_t await;
     unsigned fenced : 1;   /* another owner has taken over */
     unsigned replayed : 1; /* the answer is that of an earlier request */
 
     /* The outcome: an error, or a status and an answer. */
     const ngx_http_sandbox_error_t *error;
     const char *message;
+    char state[16]; /* that forbids it, of a transition_conflict */
     ngx_uint_t status;
     char *answer; /* heap */
     size_t answer_len;
@@ -103,8 +107,11 @@ ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
 void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
                              const char *fmt, ...);
 
-/* Starts and stops renewing the lease of op->id. */
-void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op);
+/*
+ * Starts and stops renewing the lease of op->id, which was taken by a script
+ * sent at a monotonic time in ms.
+ */
+void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken);
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
 
 /* Runs work in a thread of pool, then then(op) on the event loop. */
@@ -116,7 +123,10 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
 /* release.lua for id; nobody waits for it. */
 void ngx_http_sandbox_op_release(const char *id);
 
-/* Puts id on the node's agenda at a time (ms since the epoch). */
+/* Puts id on a node's agenda at a time (ms since the epoch). */
+void ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
+                                     int64_t at);
+/* The same for this node. */
 void ngx_http_sandbox_op_schedule(const char *id, int64_t at);
 
 /* Moves id, if it is on the agenda, up to a time that is not later. */

@@ -2,12 +2,15 @@
 -- record is gone if the create was undone, or left to the agenda if not.
 --
 -- KEYS  1 record  2 tenant index  3 idempotency key
--- ARGV  1 owner  2 fence  3 id  4 "undone" or "left"
+-- ARGV  1 owner  2 fence  3 id  4 "undone" or "left"  5 channel
+--       6 code of the error  7 states it is allowed in  8 state if left
 -- Gives 1, or 0 if the operation was fenced off (nothing is changed then).
 
-local record = redis.call('HMGET', KEYS[1], 'owner', 'fence')
+local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state')
 
-if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
+if record[1] ~= ARGV[1] or record[2] ~= ARGV[2]
+   or not string.find(ARGV[7], ' ' .. record[3] .. ' ', 1, true)
+then
     return 0
 end
 
@@ -20,8 +23,10 @@ redis.call('ZREM', KEYS[2], ARGV[3])
 if ARGV[4] == 'undone' then
     redis.call('DEL', KEYS[1])
 else
-    redis.call('HSET', KEYS[1], 'state', 'destroying', 'lease_at', 0)
+    redis.call('HSET', KEYS[1], 'state', ARGV[8], 'lease_at', 0)
     redis.call('HDEL', KEYS[1], 'owner')
 end
+
+redis.call('PUBLISH', ARGV[5], ARGV[3] .. ' failed ' .. ARGV[6])
 
 return 1

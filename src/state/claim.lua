@@ -3,14 +3,17 @@
 -- KEYS  1 record
 -- ARGV  1 id  2 tenant (delete by a client) or "" (due on the agenda)
 --       3 owner  4 lease ms  5 channel  6 prefix of the tenant index
--- Gives {"none"}, {"destroyed"}, {"wait", until ms} (another owner is at it,
---       or its time has not come) or {"claimed", fence, former state}.
+--       7 states it is allowed in  8 state it leads to  9 this node
+-- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms}
+--       (another owner is at it, or its time has not come), {"elsewhere",
+--       node} (that node's agenda is to do it) or {"claimed", fence, 1 if its
+--       creator may still be at work}.
 --
 -- A creating sandbox is fenced off from its creator, whose commit then fails.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
-                          'timeout_at', 'idem', 'was_creating')
-local state, tenant = record[1], record[2]
+                          'timeout_at', 'idem', 'was_creating', 'node')
+local state, tenant, node = record[1], record[2], record[7] or ARGV[9]
 
 if not state or (ARGV[2] ~= '' and ARGV[2] ~= tenant) then
     return { 'none' }
@@ -20,13 +23,26 @@ if state == 'destroyed' then
     return { 'destroyed' }
 end
 
+if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
+    return { 'conflict', state }
+end
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due = ARGV[2] == ''
+local ours = due or node == ARGV[9]
 local at = 0
 
-if state == 'destroying' or (due and state == 'creating') then
+if state == ARGV[8] then
+    if not ours then
+        return { 'elsewhere', node }
+    end
+
     at = tonumber(record[3] or 0)
+
+elseif due and state == 'creating' then
+    at = tonumber(record[3] or 0)
+
 elseif due then
     at = tonumber(record[4] or 0)
 end
@@ -37,8 +53,8 @@ end
 
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 
-redis.call('HSET', KEYS[1], 'state', 'destroying', 'owner', ARGV[3],
-           'lease_at', now + tonumber(ARGV[4]))
+redis.call('HSET', KEYS[1], 'state', ARGV[8], 'owner', ours and ARGV[3] or '',
+           'lease_at', ours and now + tonumber(ARGV[4]) or 0)
 redis.call('ZREM', ARGV[6] .. tenant, ARGV[1])
 
 if state == 'creating' and redis.call('HGET', record[5], 'id') == ARGV[1] then
@@ -50,6 +66,10 @@ if state == 'creating' and not due then
     redis.call('HSET', KEYS[1], 'was_creating', 1)
 end
 
-redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' destroying')
+redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' ' .. ARGV[8])
+
+if not ours then
+    return { 'elsewhere', node }
+end
 
 return { 'claimed', fence, record[6] and 1 or 0 }

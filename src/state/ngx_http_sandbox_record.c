@@ -39,6 +39,24 @@ static const char *ngx_http_sandbox_route_fields[] = { "state", "address",
 
 
 const char *
+ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state)
+{
+    ngx_uint_t i;
+
+    for (i = 0; i < sizeof(ngx_http_sandbox_states)
+                        / sizeof(ngx_http_sandbox_states[0]);
+         i++)
+    {
+        if (ngx_http_sandbox_states[i].state == state) {
+            return ngx_http_sandbox_states[i].name;
+        }
+    }
+
+    return "";
+}
+
+
+const char *
 ngx_http_sandbox_id_shard(const char *id)
 {
     const char *p;
@@ -112,15 +130,22 @@ ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
 
 
 void
+ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key, const ngx_str_t *node,
+                             const char *kind)
+{
+    key->name.data = key->buf;
+    key->name.len =
+        ngx_snprintf(key->buf, sizeof(key->buf), "%V{%V}:%s",
+                     &ngx_http_sandbox_worker.conf->prefix, node, kind)
+        - key->buf;
+}
+
+
+void
 ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind)
 {
-    ngx_http_sandbox_main_conf_t *mcf;
-
-    mcf = ngx_http_sandbox_worker.conf;
-    key->name.data = key->buf;
-    key->name.len = ngx_snprintf(key->buf, sizeof(key->buf), "%V{%V}:%s",
-                                 &mcf->prefix, &mcf->node, kind)
-                    - key->buf;
+    ngx_http_sandbox_key_of_node(key, &ngx_http_sandbox_worker.conf->node,
+                                 kind);
 }
 
 

@@ -12,7 +12,7 @@
  *   P{<node>}:addresses, :guests   hashes address -> id and id -> address
  *   P{<node>}:cursor               where the next address is looked for
  *   Pkey:<sha256 of API key>       hash, tenant
- *   Pevents                        channel: "<id> <state>" at every commit
+ *   Pevents                        channel, see ngx_http_sandbox_events.h
  */
 
 #ifndef NGX_HTTP_SANDBOX_RECORD_H
@@ -29,6 +29,9 @@ typedef enum {
     NGX_HTTP_SANDBOX_FAILED
 } ngx_http_sandbox_state_e;
 
+/* As it stands in Redis; "error" for FAILED. */
+const char *ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state);
+
 /* A key in a buffer of its own, so that callers allocate nothing. */
 typedef struct {
     ngx_str_t name;
@@ -43,7 +46,9 @@ void
 ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key, const char *tenant);
 void ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
                                const char *route, const uint8_t *digest);
-/* "agenda", "addresses", "guests" or "cursor" of this node. */
+/* "agenda", "addresses", "guests" or "cursor" of a node, and of this one. */
+void ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key,
+                                  const ngx_str_t *node, const char *kind);
 void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 

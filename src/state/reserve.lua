@@ -5,7 +5,7 @@
 -- ARGV  1 "peek" or "reserve"  2 fingerprint of the request; to reserve: 3 id
 --       4 owner  5 lease ms  6... fields and values of the record
 -- Gives {"absent"}, {"new", fence, created_at}, {"replay", status, answer,
---       id}, {"running"} or {"reused"}.
+--       id}, {"running", id} or {"reused"}.
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',
                         'answer', 'id')
@@ -19,7 +19,7 @@ if idem[1] then
         return { 'replay', idem[3], idem[4], idem[5] }
     end
 
-    return { 'running' }
+    return { 'running', idem[5] }
 end
 
 if ARGV[1] == 'peek' then

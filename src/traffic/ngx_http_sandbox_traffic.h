@@ -43,10 +43,11 @@ ngx_uint_t ngx_http_sandbox_routes_epoch(ngx_http_sandbox_main_conf_t *mcf,
 void ngx_http_sandbox_routes_bump(ngx_http_sandbox_main_conf_t *mcf);
 
 /*
- * Invalidation by events of Redis (see events.c); listen from init_process.
- * current tells if this worker hears them, so that a cached route is right.
+ * Invalidation by events of Redis (see invalidation.c); subscribe from
+ * init_process.  current tells if this worker hears them, so that a cached
+ * route is right.
  */
-ngx_int_t ngx_http_sandbox_routes_listen(ngx_http_sandbox_main_conf_t *mcf);
+void ngx_http_sandbox_routes_subscribe(void);
 ngx_uint_t ngx_http_sandbox_routes_current(void);
 
 /* Points ctx->peer at a port of a guest, keyed by execution (see peer.c). */

@@ -1,0 +1,53 @@
+/*
+ * The machine codes of the API with their HTTP statuses: the one place where
+ * an inner outcome meets HTTP.  Constants; how they are sent is errors.h's.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_CODES_H
+#define NGX_HTTP_SANDBOX_CODES_H
+
+#include "ngx_http_sandbox_module.h"
+
+/* X(code, status, seconds of Retry-After or 0 if not retryable) */
+#define NGX_HTTP_SANDBOX_CODES(X)                                              \
+    X(invalid_request, 400, 0)                                                 \
+    X(invalid_json, 400, 0)                                                    \
+    X(idempotency_key_required, 400, 0)                                        \
+    X(unauthorized, 401, 0)                                                    \
+    X(forbidden, 403, 0)                                                       \
+    X(port_not_allowed, 403, 0)                                                \
+    X(traffic_token_required, 403, 0)                                          \
+    X(sandbox_not_found, 404, 0)                                               \
+    X(template_not_found, 404, 0)                                              \
+    X(not_found, 404, 0)                                                       \
+    X(method_not_allowed, 405, 0)                                              \
+    X(transition_in_progress, 409, 1)                                          \
+    X(transition_conflict, 409, 0)                                             \
+    X(sandbox_not_ready, 409, 1)                                               \
+    X(idempotency_in_progress, 409, 1)                                         \
+    X(body_too_large, 413, 0)                                                  \
+    X(unsupported_media_type, 415, 0)                                          \
+    X(idempotency_key_reused, 422, 0)                                          \
+    X(rate_limit_exceeded, 429, 1)                                             \
+    X(internal_error, 500, 0)                                                  \
+    X(not_implemented, 501, 0)                                                 \
+    X(port_not_open, 502, 0)                                                   \
+    X(sandbox_unreachable, 502, 0)                                             \
+    X(capacity_exceeded, 503, 5)                                               \
+    X(hypervisor_unavailable, 503, 2)                                          \
+    X(state_store_unavailable, 503, 1)                                         \
+    X(sandbox_changing, 503, 5)                                                \
+    X(timeout, 504, 0)
+
+#define NGX_HTTP_SANDBOX_CODE_EXTERN(name, status, retry)                      \
+    extern const ngx_http_sandbox_error_t ngx_http_sandbox_##name;
+
+NGX_HTTP_SANDBOX_CODES(NGX_HTTP_SANDBOX_CODE_EXTERN)
+
+#undef NGX_HTTP_SANDBOX_CODE_EXTERN
+
+/* The error of a code, or NULL. */
+const ngx_http_sandbox_error_t *
+ngx_http_sandbox_code_find(const u_char *code, size_t len);
+
+#endif

@@ -1,0 +1,25 @@
+/* The table; see the header. */
+
+#include "ngx_http_sandbox_transition.h"
+
+
+static const struct {
+    const char *from;
+    const char *to;
+} ngx_http_sandbox_transitions[] = {
+    [NGX_HTTP_SANDBOX_COMMIT] = { " creating ", "running" },
+    [NGX_HTTP_SANDBOX_ABANDON] = { " creating ", "destroying" },
+    [NGX_HTTP_SANDBOX_DESTROY] = { " creating running paused error destroying ",
+                                   "destroying" },
+    [NGX_HTTP_SANDBOX_TIMEOUT] = { " running ", "running" },
+    [NGX_HTTP_SANDBOX_LOSE] = { " running ", "error" },
+};
+
+
+void
+ngx_http_sandbox_arg_transition(ngx_http_sandbox_args_t *args,
+                                ngx_http_sandbox_verb_e verb)
+{
+    ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].from);
+    ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].to);
+}

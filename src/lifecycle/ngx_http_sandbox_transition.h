@@ -1,0 +1,29 @@
+/*
+ * The states of a sandbox and what leads from one to another: the one table.
+ *
+ * The scripts that change a state get "from" and "to" of their verb as
+ * arguments, so what is allowed is decided where the record is, by what stands
+ * here.  A script that finds another state changes nothing.  Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_TRANSITION_H
+#define NGX_HTTP_SANDBOX_TRANSITION_H
+
+#include "ngx_http_sandbox_record.h"
+
+typedef enum {
+    NGX_HTTP_SANDBOX_COMMIT,  /* the guest has confirmed */
+    NGX_HTTP_SANDBOX_ABANDON, /* a create was undone, or is left to be */
+    NGX_HTTP_SANDBOX_DESTROY, /* by DELETE, a deadline or a lost lease */
+    NGX_HTTP_SANDBOX_TIMEOUT, /* POST …/timeout moves the deadline */
+    NGX_HTTP_SANDBOX_LOSE     /* its machine is gone */
+} ngx_http_sandbox_verb_e;
+
+/*
+ * Appends two arguments: the states in which verb is allowed, each between
+ * spaces, and the state it leads to.
+ */
+void ngx_http_sandbox_arg_transition(ngx_http_sandbox_args_t *args,
+                                     ngx_http_sandbox_verb_e verb);
+
+#endif

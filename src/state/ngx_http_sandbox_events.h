@@ -1,0 +1,36 @@
+/*
+ * What changed in Redis, as told to every worker: one subscription a worker
+ * to the channel Pevents, with several subscribers.  A message is
+ * "<id> <word>" or "<id> <word> <detail>":
+ *
+ *   running      a create was committed
+ *   failed code  a create was undone; the code of its error
+ *   destroying   a destruction has begun
+ *   destroyed    it has ended
+ *
+ * Published by the scripts after they wrote.  Messages may be lost: lost() and
+ * ready() tell when.  Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_EVENTS_H
+#define NGX_HTTP_SANDBOX_EVENTS_H
+
+#include "ngx_http_sandbox_module.h"
+
+typedef struct ngx_http_sandbox_subscriber_s ngx_http_sandbox_subscriber_t;
+
+/* Static storage of the subscriber's; lost and ready may be NULL. */
+struct ngx_http_sandbox_subscriber_s {
+    void (*message)(const char *id, ngx_str_t *word, ngx_str_t *detail);
+    void (*lost)(void);
+    void (*ready)(void); /* listening (again) */
+    ngx_http_sandbox_subscriber_t *next;
+};
+
+/* Before listen. */
+void ngx_http_sandbox_events_subscribe(ngx_http_sandbox_subscriber_t *s);
+
+/* From init_process, when Redis is started. */
+ngx_int_t ngx_http_sandbox_events_listen(void);
+
+#endif
