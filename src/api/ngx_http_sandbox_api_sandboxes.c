@@ -8,9 +8,9 @@
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_create.h"
+#include "sandbox_idem_key.h"
 
 #define NGX_HTTP_SANDBOX_LIST_MAX 100
-#define NGX_HTTP_SANDBOX_IDEM_KEY_MAX 255
 
 
 /* A request that waits for an operation or for Redis. */
@@ -103,47 +103,43 @@ ngx_http_sandbox_no_sandbox(ngx_http_request_t *r)
 
 
 /*
- * The Idempotency-Key of r without the quotes of a structured-field string.
- * NGX_DECLINED if it is missing, NGX_ERROR if malformed.
+ * The Idempotency-Key of r, in its pool.  Otherwise *reason (static) is set:
+ * NGX_DECLINED if it is missing, NGX_ERROR if malformed or memory is out.
  */
 static ngx_int_t
-ngx_http_sandbox_idem_key(ngx_http_request_t *r, ngx_str_t *key)
+ngx_http_sandbox_idem_key(ngx_http_request_t *r, ngx_str_t *key,
+                          const char **reason)
 {
-    size_t i;
-    ngx_table_elt_t *h;
+    ngx_table_elt_t *h, *value;
     ngx_http_sandbox_headers_t it;
 
-    ngx_str_null(key);
+    value = NULL;
     ngx_memzero(&it, sizeof(it));
 
     while ((h = ngx_http_sandbox_api_next_header(r, &it, "idempotency-key"))) {
-        if (key->data) {
+        if (value) {
+            *reason = "is given twice";
             return NGX_ERROR;
         }
-        *key = h->value;
+        value = h;
     }
 
-    if (key->data == NULL) {
+    if (value == NULL) {
+        *reason = "is missing";
         return NGX_DECLINED;
     }
 
-    if (key->len >= 2 && key->data[0] == '"' && key->data[key->len - 1] == '"')
-    {
-        key->data++;
-        key->len -= 2;
-    }
+    *reason = "needs more memory than there is";
 
-    if (key->len == 0 || key->len > NGX_HTTP_SANDBOX_IDEM_KEY_MAX) {
+    key->data = ngx_pnalloc(r->pool, SANDBOX_IDEM_KEY_MAX);
+    if (key->data == NULL) {
         return NGX_ERROR;
     }
 
-    for (i = 0; i < key->len; i++) {
-        if (key->data[i] < 0x21 || key->data[i] > 0x7e) {
-            return NGX_ERROR;
-        }
-    }
+    key->len = sandbox_idem_key((char *) key->data, (char *) value->value.data,
+                                value->value.len, reason);
 
-    return NGX_OK;
+    return key->len ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -233,6 +229,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 {
     ngx_int_t rc;
     ngx_str_t body, key;
+    const char *reason;
     sandbox_create_t create;
     sandbox_create_error_t *err;
     sandbox_create_limits_t limits;
@@ -244,13 +241,13 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
 
-    rc = ngx_http_sandbox_idem_key(r, &key);
+    rc = ngx_http_sandbox_idem_key(r, &key, &reason);
 
     if (rc == NGX_DECLINED) {
         ngx_http_sandbox_api_fail_field(
             r, &ngx_http_sandbox_idempotency_key_required,
             "The Idempotency-Key header is required.", "Idempotency-Key",
-            "is missing");
+            reason);
         return;
     }
 
@@ -258,7 +255,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         ngx_http_sandbox_api_fail_field(
             r, &ngx_http_sandbox_invalid_request,
             "The Idempotency-Key header is malformed.", "Idempotency-Key",
-            "must be given once, as 1 to 255 visible ASCII characters");
+            reason);
         return;
     }
 
