@@ -24,6 +24,7 @@
 #define CREATE_ID_MAX 128
 #define CREATE_TEXT_MAX 255
 #define CREATE_VOLUMES_MAX 8
+#define CREATE_ENVS_NAMES_MAX 1024 /* the guest takes no more */
 
 #define CREATE_MEMORY_MB 256
 #define CREATE_TIMEOUT_MS 300000
@@ -130,6 +131,11 @@ create_envs(sandbox_schema_t *s, const sandbox_json_node_t *object,
 
     (void) text;
 
+    if (object->count > CREATE_ENVS_NAMES_MAX) {
+        return sandbox_schema_refuse(s, NULL, "must be at most %d members",
+                                     CREATE_ENVS_NAMES_MAX);
+    }
+
     for (node = sandbox_json_child(&s->doc, object); node;
          node = sandbox_json_next(&s->doc, node))
     {
@@ -139,7 +145,7 @@ create_envs(sandbox_schema_t *s, const sandbox_json_node_t *object,
         }
 
         ok = sandbox_syntax_env(name);
-        mark = sandbox_schema_enter(s, ".", name);
+        mark = sandbox_schema_enter(s, name);
         free(name);
 
         if (!ok) {
@@ -709,8 +715,8 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
     }
 
     if (sandbox_json_parse(&s.doc, body, len, &json) != 0) {
-        (void) sandbox_schema_refuse(&s, NULL, "%s at byte %zu", json.reason,
-                                     json.offset);
+        (void) sandbox_schema_refuse(&s, json.field, "%s at byte %zu",
+                                     json.reason, json.offset);
         rc = SANDBOX_CREATE_INVALID_JSON;
 
     } else {

@@ -10,6 +10,7 @@
 #define SANDBOX_CREATE_H
 
 #include "sandbox_digest.h"
+#include "sandbox_json_path.h"
 #include "sandbox_path.h"
 #include "sandbox_template.h"
 
@@ -46,7 +47,7 @@ typedef enum {
 } sandbox_create_status_t;
 
 typedef struct {
-    char field[128]; /* dotted path, e.g. "network.allow_out[2]" */
+    char field[SANDBOX_JSON_PATH_SIZE]; /* e.g. "network.allow_out[2]" */
     char reason[256];
 } sandbox_create_error_t;
 

@@ -27,31 +27,12 @@ sandbox_schema_refuse(sandbox_schema_t *s, const char *path, const char *fmt,
 
 
 size_t
-sandbox_schema_enter(sandbox_schema_t *s, const char *separator,
-                     const char *name)
+sandbox_schema_enter(sandbox_schema_t *s, const char *name)
 {
-    size_t n, mark;
+    size_t mark;
 
     mark = strlen(s->path);
-
-    (void) snprintf(s->path + mark, sizeof(s->path) - mark, "%s%s",
-                    mark ? separator : "", name);
-
-    n = strlen(s->path);
-
-    /* A client's own name may be too long: cut it between characters. */
-
-    if (n == sizeof(s->path) - 1) {
-        while (n > mark && ((uint8_t) s->path[n - 1] & 0xc0) == 0x80) {
-            n--;
-        }
-
-        if (n > mark && (uint8_t) s->path[n - 1] >= 0xc0) {
-            n--;
-        }
-
-        s->path[n] = '\0';
-    }
+    sandbox_json_path_name(s->path, name);
 
     return mark;
 }
@@ -60,11 +41,12 @@ sandbox_schema_enter(sandbox_schema_t *s, const char *separator,
 size_t
 sandbox_schema_enter_item(sandbox_schema_t *s, size_t index)
 {
-    char text[24];
+    size_t mark;
 
-    (void) snprintf(text, sizeof(text), "[%zu]", index);
+    mark = strlen(s->path);
+    sandbox_json_path_index(s->path, index);
 
-    return sandbox_schema_enter(s, "", text);
+    return mark;
 }
 
 
@@ -395,13 +377,11 @@ sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
     const sandbox_json_node_t *node;
     const sandbox_schema_member_t *m;
 
+    sandbox_json_drop_nulls(&s->doc, object);
+
     for (node = sandbox_json_child(&s->doc, object); node;
          node = sandbox_json_next(&s->doc, node))
     {
-        if (node->type == SANDBOX_JSON_NULL) {
-            continue;
-        }
-
         key = sandbox_json_key(&s->doc, node, NULL);
         if (key == NULL) {
             return SANDBOX_SCHEMA_NO_MEMORY;
@@ -411,7 +391,7 @@ sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
             /* void */
         }
 
-        mark = sandbox_schema_enter(s, ".", key);
+        mark = sandbox_schema_enter(s, key);
         free(key);
 
         rc = m->name ? schema_member(s, m, node)
@@ -425,7 +405,7 @@ sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
 
     for (m = table; m->name; m++) {
         if (m->required && s->node[m->slot] == NULL) {
-            (void) sandbox_schema_enter(s, ".", m->name);
+            (void) sandbox_schema_enter(s, m->name);
             return sandbox_schema_refuse(s, NULL, "must be given");
         }
     }
@@ -447,7 +427,7 @@ sandbox_schema_features(sandbox_schema_t *s,
             continue;
         }
 
-        mark = sandbox_schema_enter(s, ".", m->name);
+        mark = sandbox_schema_enter(s, m->name);
 
         if (m->plain && !m->plain(s, m)) {
             return sandbox_schema_refuse(s, NULL,

@@ -4,8 +4,9 @@
  * A table describes the members of an object: type, bounds, nested tables,
  * and what is not built yet.  sandbox_schema_walk() refuses what a table does
  * not allow and leaves each member's node in a slot, so that rules between
- * members are plain code after it; sandbox_schema_features() then finds what
- * is valid but not built.  A refusal names the dotted path and a reason.
+ * members are plain code after it; members that are null are taken out of the
+ * document, as if they had been left out.  sandbox_schema_features() then finds
+ * what is valid but not built.  A refusal names the dotted path and a reason.
  *
  * Knows no resource.  Pure C, any thread.
  */
@@ -46,8 +47,8 @@ typedef struct {
     const sandbox_json_node_t *node[SANDBOX_SCHEMA_SLOTS];
     int64_t number[SANDBOX_SCHEMA_SLOTS];
 
-    char path[128];   /* where we are; on a refusal: its field */
-    char reason[256]; /* of a refusal */
+    char path[SANDBOX_JSON_PATH_SIZE]; /* where we are; of a refusal: field */
+    char reason[256];                  /* of a refusal */
 } sandbox_schema_t;
 
 struct sandbox_schema_member_s {
@@ -91,11 +92,10 @@ sandbox_schema_refuse(sandbox_schema_t *s, const char *path, const char *fmt,
                       ...) __attribute__((format(printf, 3, 4)));
 
 /*
- * For checks that descend on their own: appends separator and name to the
+ * For checks that descend on their own: appends a name or an index to the
  * path and gives what sandbox_schema_leave() needs.
  */
-size_t sandbox_schema_enter(sandbox_schema_t *s, const char *separator,
-                            const char *name);
+size_t sandbox_schema_enter(sandbox_schema_t *s, const char *name);
 size_t sandbox_schema_enter_item(sandbox_schema_t *s, size_t index);
 void sandbox_schema_leave(sandbox_schema_t *s, size_t mark);
 

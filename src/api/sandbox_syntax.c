@@ -281,7 +281,7 @@ sandbox_syntax_authority(const char *text)
 {
     int ok;
     char *copy, *p;
-    size_t len = sizeof("${PORT}") - 1;
+    size_t len = sizeof("${PORT}") - 1, longest = sizeof("65535") - 1;
 
     copy = strdup(text);
     if (copy == NULL) {
@@ -289,8 +289,8 @@ sandbox_syntax_authority(const char *text)
     }
 
     while ((p = strstr(copy, "${PORT}")) != NULL) {
-        *p = '1';
-        memmove(p + 1, p + len, strlen(p + len) + 1);
+        memcpy(p, "65535", longest);
+        memmove(p + longest, p + len, strlen(p + len) + 1);
     }
 
     ok = is_plain_authority(copy);

@@ -24,12 +24,14 @@ typedef struct {
     uint32_t stack[SANDBOX_JSON_MAX_DEPTH]; /* open containers */
     uint32_t tail[SANDBOX_JSON_MAX_DEPTH];  /* their newest child, or 0 */
     size_t depth;
+    uint32_t twice; /* a member whose name its object has already, or 0 */
     const char *reason;
 } sandbox_json_parser_t;
 
 typedef struct {
     const char *pos;
     const char *last;
+    uint32_t node;
     char utf8[4]; /* an escape half read */
     uint32_t pending;
     uint32_t used;
@@ -355,8 +357,8 @@ sandbox_json_name_order(const void *a, const void *b)
 static int
 sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
 {
-    int twice;
     size_t i, n;
+    uint32_t child;
     sandbox_json_name_t *names;
     const sandbox_json_node_t *node;
 
@@ -371,25 +373,33 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
         return sandbox_json_fail(p, "needs more memory than there is");
     }
 
-    node = &p->doc->nodes[p->doc->nodes[object].child];
+    child = p->doc->nodes[object].child;
 
     for (i = 0; i < n; i++) {
+        node = &p->doc->nodes[child];
+        names[i].node = child;
         names[i].pos = p->doc->text + node->key_start + 1;
         names[i].last = names[i].pos + node->key_len - 2;
-        node = &p->doc->nodes[node->next];
+        child = node->next;
     }
 
     qsort(names, n, sizeof(sandbox_json_name_t), sandbox_json_name_order);
 
-    twice = 0;
-
-    for (i = 1; i < n && !twice; i++) {
-        twice = sandbox_json_name_order(&names[i - 1], &names[i]) == 0;
+    for (i = 1; i < n && !p->twice; i++) {
+        if (sandbox_json_name_order(&names[i - 1], &names[i]) == 0) {
+            p->twice = names[i - 1].node > names[i].node ? names[i - 1].node
+                                                         : names[i].node;
+        }
     }
 
     free(names);
 
-    return twice ? sandbox_json_fail(p, "has a member twice") : 0;
+    if (p->twice) {
+        p->pos = p->doc->text + p->doc->nodes[p->twice].key_start;
+        return sandbox_json_fail(p, "is given twice");
+    }
+
+    return 0;
 }
 
 
@@ -399,16 +409,19 @@ sandbox_json_close(sandbox_json_parser_t *p)
     uint32_t i;
     sandbox_json_node_t *node;
 
-    p->pos++;
-    i = p->stack[--p->depth];
+    i = p->stack[p->depth - 1];
     node = &p->doc->nodes[i];
-    node->len = (uint32_t) (p->pos - p->doc->text) - node->start;
 
-    if (node->type == SANDBOX_JSON_ARRAY) {
-        return 0;
+    if (node->type == SANDBOX_JSON_OBJECT
+        && sandbox_json_check_names(p, i) != 0) {
+        return -1;
     }
 
-    return sandbox_json_check_names(p, i);
+    p->depth--;
+    p->pos++;
+    node->len = (uint32_t) (p->pos - p->doc->text) - node->start;
+
+    return 0;
 }
 
 
@@ -476,6 +489,53 @@ sandbox_json_step(sandbox_json_parser_t *p)
 }
 
 
+/* Appends the name or index of a value, the newest one of its container. */
+static void
+sandbox_json_field(const sandbox_json_parser_t *p, char *field,
+                   uint32_t container, uint32_t value)
+{
+    char *name;
+    sandbox_json_t *doc;
+
+    doc = p->doc;
+
+    if (doc->nodes[container].type == SANDBOX_JSON_ARRAY) {
+        sandbox_json_path_index(field, doc->nodes[container].count - 1);
+        return;
+    }
+
+    name = sandbox_json_key(doc, &doc->nodes[value], NULL);
+
+    if (name) {
+        sandbox_json_path_name(field, name);
+        free(name);
+    }
+}
+
+
+/* What was being read: values that are not complete have no length yet. */
+static void
+sandbox_json_where(const sandbox_json_parser_t *p, sandbox_json_error_t *err)
+{
+    size_t i;
+    uint32_t value;
+
+    for (i = 0; i < p->depth; i++) {
+        value = p->tail[i];
+
+        if (value == 0 || p->doc->nodes[value].len != 0) {
+            break;
+        }
+
+        sandbox_json_field(p, err->field, p->stack[i], value);
+    }
+
+    if (p->twice) {
+        sandbox_json_field(p, err->field, p->stack[p->depth - 1], p->twice);
+    }
+}
+
+
 int
 sandbox_json_parse(sandbox_json_t *doc, const char *text, size_t len,
                    sandbox_json_error_t *err)
@@ -485,9 +545,9 @@ sandbox_json_parse(sandbox_json_t *doc, const char *text, size_t len,
 
     memset(doc, 0, sizeof(sandbox_json_t));
     memset(&p, 0, sizeof(p));
+    memset(err, 0, sizeof(*err));
 
     if (len > SANDBOX_JSON_MAX_LEN) {
-        err->offset = 0;
         err->reason = "is too long";
         return -1;
     }
@@ -522,6 +582,7 @@ sandbox_json_parse(sandbox_json_t *doc, const char *text, size_t len,
     if (rc != 0) {
         err->offset = (size_t) (p.pos - text);
         err->reason = p.reason;
+        sandbox_json_where(&p, err);
         sandbox_json_free(doc);
     }
 

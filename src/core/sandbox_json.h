@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sandbox_json_path.h"
+
 #define SANDBOX_JSON_MAX_DEPTH 64
 #define SANDBOX_JSON_MAX_NODES 65536
 #define SANDBOX_JSON_MAX_LEN (64 * 1024 * 1024)
@@ -53,6 +55,7 @@ typedef struct {
 typedef struct {
     size_t offset;      /* where in the text parsing stopped */
     const char *reason; /* static sentence fragment, never NULL on error */
+    char field[SANDBOX_JSON_PATH_SIZE]; /* the value at fault; "": the whole */
 } sandbox_json_error_t;
 
 /* 0, or -1 with *err set; on -1 the document is empty and needs no free. */
@@ -79,6 +82,13 @@ char *sandbox_json_string(const sandbox_json_t *doc,
                           const sandbox_json_node_t *node, size_t *len);
 char *sandbox_json_key(const sandbox_json_t *doc,
                        const sandbox_json_node_t *node, size_t *len);
+
+/*
+ * Unlinks the members of an object that are null: from now on they are as if
+ * they had been left out.
+ */
+void
+sandbox_json_drop_nulls(sandbox_json_t *doc, const sandbox_json_node_t *object);
 
 /*
  * A number that is a whole value within int64 (1, 1.0 and 1e3 are; 1.5 is

@@ -1,6 +1,6 @@
 /*
- * Reading the nodes of a parsed document: members, unescaped strings, whole
- * numbers.  Declared in sandbox_json.h.
+ * The nodes of a parsed document: members, unescaped strings, whole numbers.
+ * Declared in sandbox_json.h.
  */
 
 #include "sandbox_json.h"
@@ -137,6 +137,28 @@ sandbox_json_member(const sandbox_json_t *doc, const sandbox_json_node_t *obj,
     }
 
     return NULL;
+}
+
+
+void
+sandbox_json_drop_nulls(sandbox_json_t *doc, const sandbox_json_node_t *object)
+{
+    uint32_t *link;
+    sandbox_json_node_t *parent, *node;
+
+    parent = &doc->nodes[object - doc->nodes];
+    link = &parent->child;
+
+    while (*link) {
+        node = &doc->nodes[*link];
+
+        if (node->type == SANDBOX_JSON_NULL) {
+            *link = node->next;
+            parent->count--;
+        } else {
+            link = &node->next;
+        }
+    }
 }
 
 

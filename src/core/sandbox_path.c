@@ -59,6 +59,11 @@ sandbox_path_normalise(char *out, size_t size, const char *path, size_t len,
             continue;
         }
 
+        if (seg > SANDBOX_PATH_NAME_MAX) {
+            *reason = "has a name longer than 255 bytes";
+            return -1;
+        }
+
         if (n + 1 + seg + 1 > size) {
             *reason = "is too long";
             return -1;

@@ -125,6 +125,7 @@ static void
 test_length(void **state)
 {
     char out[SANDBOX_PATH_MAX], path[SANDBOX_PATH_MAX + 1];
+    size_t i;
 
     (void) state;
 
@@ -134,12 +135,35 @@ test_length(void **state)
     assert_int_equal(normalise(out, 4, "/a/b", 4), -1);
     assert_int_equal(normalise(out, 5, "//a//b//", 8), 0);
 
-    path[0] = '/';
-    memset(path + 1, 'x', sizeof(path) - 1);
+    /* names of 127 characters */
+    for (i = 0; i < sizeof(path); i++) {
+        path[i] = i % 128 ? 'x' : '/';
+    }
+
     assert_int_equal(normalise(out, sizeof(out), path, SANDBOX_PATH_MAX), -1);
     assert_int_equal(normalise(out, sizeof(out), path, SANDBOX_PATH_MAX - 1),
                      0);
     assert_int_equal(strlen(out), SANDBOX_PATH_MAX - 1);
+}
+
+
+/* A name that no file system takes is refused, even if ".." drops it. */
+static void
+test_long_name(void **state)
+{
+    char out[SANDBOX_PATH_MAX], path[2 * SANDBOX_PATH_NAME_MAX];
+    size_t len;
+
+    (void) state;
+
+    memset(path, 'x', sizeof(path));
+    path[0] = '/';
+    len = 1 + SANDBOX_PATH_NAME_MAX;
+    assert_int_equal(normalise(out, sizeof(out), path, len), 0);
+    assert_int_equal(normalise(out, sizeof(out), path, len + 1), -1);
+
+    memcpy(path + len + 1, "/..", 3);
+    assert_int_equal(normalise(out, sizeof(out), path, len + 4), -1);
 }
 
 
@@ -214,8 +238,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_normalised), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_length),     cmocka_unit_test(test_within),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_length),     cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_within),     cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -410,7 +410,8 @@ agent_exec_parse(agent_exec_request_t *req, const char *body, size_t len,
     req->signal = SIGKILL;
 
     if (sandbox_json_parse(&doc, body, len, &jerr) == -1) {
-        snprintf(err->field, sizeof(err->field), "body");
+        snprintf(err->field, sizeof(err->field), "%s",
+                 jerr.field[0] ? jerr.field : "body");
         snprintf(err->reason, sizeof(err->reason), "%s at byte %zu",
                  jerr.reason, jerr.offset);
         return AGENT_EXEC_INVALID_JSON;

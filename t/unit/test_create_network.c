@@ -1,0 +1,145 @@
+/* Network and volumes of a create. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "create_body.h"
+
+
+static void
+test_network(void **state)
+{
+    static const refusal_t list[] = {
+        { "{\"network\":{\"allow_out\":\"10.0.0.0/8\"}}",
+          SANDBOX_CREATE_INVALID, "network.allow_out", "array" },
+        { "{\"network\":{\"allow_out\":[\"10.0.0.0/8\",7]}}",
+          SANDBOX_CREATE_INVALID, "network.allow_out[1]", "string" },
+        { "{\"network\":{\"allow_out\":[\"10.0.0.0/8\",\"10.0.0.1/8\"]}}",
+          SANDBOX_CREATE_INVALID, "network.allow_out[1]", NULL },
+        { "{\"network\":{\"deny_out\":[\"example.com\"]}}",
+          SANDBOX_CREATE_INVALID, "network.deny_out[0]", NULL },
+        { "{\"network\":{\"deny_out\":[null]}}", SANDBOX_CREATE_INVALID,
+          "network.deny_out[0]", "string" },
+        { "{\"network\":{\"deny_out\":[\"1.2.3.4/33\"]}}",
+          SANDBOX_CREATE_INVALID, "network.deny_out[0]", NULL },
+        { "{\"network\":{\"mask_request_host\":\"\"}}", SANDBOX_CREATE_INVALID,
+          "network.mask_request_host", "empty" },
+        { "{\"network\":{\"mask_request_host\":\"a b\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", "localhost" },
+        { "{\"network\":{\"mask_request_host\":\"a\\r\\nX: y\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"h:${HOST}\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"h:99999\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"http://h\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"[::1\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"h:1${PORT}\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"[fe80::${PORT}]\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"localhost:${PORT}\"}}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"[::1]:${PORT}\"}}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"p${PORT}.example.com\"}}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.mask_request_host", NULL },
+        { "{\"network\":{\"allow_out\":[\"2001:db8::/32\",\"192.0.2.1\"]}}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.allow_out", NULL },
+        { "{\"network\":{\"deny_out\":[\"0.0.0.0/0\"]}}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.deny_out", NULL },
+        { "{\"network\":{\"allow_public_traffic\":false}}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.allow_public_traffic",
+          NULL },
+    };
+    static const char *const good[] = {
+        "{\"network\":{}}",
+        "{\"network\":{\"allow_out\":[],\"deny_out\":[]}}",
+        "{\"network\":{\"allow_public_traffic\":true}}",
+        "{\"network\":{\"mask_request_host\":null,\"allow_out\":null}}",
+    };
+
+    (void) state;
+    check_refusals(list, COUNT(list));
+    check_accepted(good, COUNT(good));
+}
+
+
+static void
+test_volumes(void **state)
+{
+    static const refusal_t list[] = {
+        { "{\"volumes\":[1]}", SANDBOX_CREATE_INVALID, "volumes[0]", "object" },
+        { "{\"volumes\":[null]}", SANDBOX_CREATE_INVALID, "volumes[0]",
+          "object" },
+        { "{\"volumes\":[{}]}", SANDBOX_CREATE_INVALID, "volumes[0].ref",
+          "given" },
+        { "{\"volumes\":[{\"ref\":\"v\"}]}", SANDBOX_CREATE_INVALID,
+          "volumes[0].mount_path", "given" },
+        { "{\"volumes\":[{\"ref\":null,\"mount_path\":\"/d\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].ref", "given" },
+        /* the slots of an item are its own */
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\"},"
+          "{\"ref\":\"v\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[1].mount_path", "given" },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"d\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", NULL },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/a/..\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", "\"/\"" },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/proc/x\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", "/proc" },
+        { "{\"volumes\":[{\"ref\":\"v\","
+          "\"mount_path\":\"/workspace/.nullspace/x\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", ".nullspace" },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\"},"
+          "{\"ref\":\"w\",\"mount_path\":\"/d/e\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[1].mount_path", "volumes[0]" },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d/e\"},"
+          "{\"ref\":\"w\",\"mount_path\":\"//d\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[1].mount_path", "volumes[0]" },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\","
+          "\"subpath\":\"/x\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].subpath", "relative" },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\","
+          "\"subpath\":\"a/../../x\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].subpath", NULL },
+        { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\","
+          "\"read_only\":1}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].read_only", "true or false" },
+        { "{\"volumes\":[{\"ref\":\"a/b\",\"mount_path\":\"/d\"}]}",
+          SANDBOX_CREATE_INVALID, "volumes[0].ref", NULL },
+        { "{\"volumes\":[{},{},{},{},{},{},{},{},{}]}", SANDBOX_CREATE_INVALID,
+          "volumes", "at most 8 items" },
+        { "{\"volumes\":[{\"ref\":\"vol_x\",\"mount_path\":\"/d\","
+          "\"subpath\":\"a/b\",\"read_only\":true},"
+          "{\"ref\":\"v\",\"mount_path\":\"/dd\",\"subpath\":null}]}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "volumes", NULL },
+    };
+    static const char *const good[] = { "{\"volumes\":[]}",
+                                        "{\"volumes\":null}" };
+
+    (void) state;
+    check_refusals(list, COUNT(list));
+    check_accepted(good, COUNT(good));
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_volumes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
