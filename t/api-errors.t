@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 
-# Errors of the API: routes, methods, bodies, keys, the create schema, and
-# Idempotency-Key.  One sandbox is made, for replays.
+# Errors of the API: routes, methods, bodies, API keys and the create schema.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -208,68 +207,5 @@ for (['snapshot_id', { snapshot_id => 'snap_aaaa' }],
 
 $t->is_error($t->get('/v1/sandboxes?state=running'), 501, 'not_implemented',
              'a list by query is not built yet');
-
-# --- Idempotency-Key ---------------------------------------------------------
-
-$t->is_error($t->post('/v1/sandboxes', json => {}, idem => undef), 400,
-             'idempotency_key_required', 'no Idempotency-Key',
-             'Idempotency-Key');
-
-for (['empty', ''], ['only quotes', '""'], ['a blank', 'a b'],
-     ['256 characters', 'x' x 256], ['not ASCII', "\xc3\xa9"],
-     ['a tab', "a\tb"]) {
-    my ($name, $key) = @$_;
-    $t->is_error($t->post('/v1/sandboxes', json => {}, idem => $key), 400,
-                 'invalid_request', "Idempotency-Key: $name",
-                 'Idempotency-Key');
-}
-
-$t->is_error($t->post('/v1/sandboxes', json => {}, idem => 'a',
-                      headers => ['Idempotency-Key' => 'b']), 400,
-             'invalid_request', 'Idempotency-Key twice', 'Idempotency-Key');
-
-{
-    # 255 characters; the refusals above and this one leave keys free
-    my $key = substr(SandboxTest::idem() . 'x' x 255, 0, 255);
-    my $text = '{"memory_mb":128,"metadata":{"b": 1.10, "a":"\u00e9"}}';
-
-    $t->is_error($t->post('/v1/sandboxes', json => { vcpus => 0 },
-                          idem => $key), 400, 'invalid_request',
-                 'a request that is refused');
-
-    my $first = $t->post('/v1/sandboxes', body => $text, idem => $key);
-    is($first->{status}, 201, 'and one with the same key that is not')
-        or diag($first->{body});
-    ok(!exists $first->{headers}{'idempotent-replayed'}, 'is no replay');
-    my $sandbox = $t->sandbox($first);
-
-    for (['a replay', $text, $key], ['with the key quoted', $text, "\"$key\""],
-         ['of an equal body',
-          '{ "metadata": {"a":"\u00E9","b":11e-1}, "memory_mb":1.28e2 }',
-          $key]) {
-        my ($name, $body, $idem) = @$_;
-        $r = $t->post('/v1/sandboxes', body => $body, idem => $idem);
-        is($r->{status}, 201, $name);
-        is($r->{body}, $first->{body}, 'gives the same bytes');
-        is($r->{headers}{'idempotent-replayed'}, 'true',
-           'with Idempotent-Replayed');
-        isnt($r->{headers}{'x-request-id'}, $first->{headers}{'x-request-id'},
-             'and a request id of its own');
-    }
-
-    $t->is_error($t->post('/v1/sandboxes', json => {}, idem => $key), 422,
-                 'idempotency_key_reused', 'the key with another body');
-    is(scalar(grep { $_->{id} eq $sandbox->{id} }
-              @{ $t->get('/v1/sandboxes')->{json} }), 1,
-       'there is one sandbox');
-
-    my $id = $sandbox->{id};
-    undef $sandbox;
-    $t->is_error($t->get("/v1/sandboxes/$id"), 404, 'sandbox_not_found',
-                 'it is gone');
-    $r = $t->post('/v1/sandboxes', body => $text, idem => $key);
-    is("$r->{status} $r->{body}", "201 $first->{body}",
-       'and a replay is still the same');
-}
 
 $t->finish;

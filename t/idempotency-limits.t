@@ -1,0 +1,75 @@
+#!/usr/bin/perl
+
+# Idempotency-Key and time: how long a repeated request waits for the first
+# one, how long answers are kept; and first ones that fail.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+my $t = SandboxTest->new(own => 1, up => [
+    '--set', 'sandbox_limits=sandboxes=1',
+    '--set', 'sandbox_idempotency_wait=300ms',
+    '--set', 'sandbox_idempotency_retention=3s']);
+my $body = '{"memory_mb":128}';
+my ($key, $late) = (SandboxTest::idem(), SandboxTest::idem());
+
+sub create {
+    my ($idem) = @_;
+
+    return $t->post('/v1/sandboxes', body => $body, idem => $idem);
+}
+
+# --- waiting -----------------------------------------------------------------
+
+my $http = SandboxHttp->new($t->{api}, 120);
+$http->send($http->format_request('POST', '/v1/sandboxes',
+    [Authorization => "Bearer $t->{key}", 'Content-Type' => 'application/json',
+     'Idempotency-Key' => $key], $body));
+ok(wait_for(10, sub {
+    grep { $_->{status} eq 'creating' } @{ $t->get('/v1/sandboxes')->{json} }
+}), 'a create runs');
+
+my $r = create($key);
+$t->is_error($r, 409, 'idempotency_in_progress', 'the same again');
+is($r->{headers}{'retry-after'}, 1, 'says when to come back');
+cmp_ok($r->{seconds}, '>=', 0.25, 'after it has waited');
+cmp_ok($r->{seconds}, '<', 2, 'for as long as it may');
+
+# --- a first one that fails --------------------------------------------------
+
+$t->is_error(create($late), 503, 'capacity_exceeded',
+             'a create that finds no room');
+
+my $first = $http->read_response // { status => 0 };
+my $done = time();
+$first->{json} = eval { json->decode($first->{body}) };
+is($first->{status}, 201, 'the one that ran has ended well');
+my $sandbox = $t->sandbox($first);
+
+$r = create($key);
+is($r->{body}, $first->{body}, 'and is replayed');
+is($r->{headers}{'idempotent-replayed'}, 'true', 'with Idempotent-Replayed');
+
+$t->is_error(create($late), 503, 'capacity_exceeded',
+             'there is no room yet for the other');
+undef $sandbox;
+$r = create($late);
+is($r->{status}, 201, 'and when there is, its key is free')
+    or diag($r->{body});
+ok(!exists $r->{headers}{'idempotent-replayed'}, 'it is no replay');
+$sandbox = $t->sandbox($r);
+my $other = $sandbox->{id};
+
+# --- keeping -----------------------------------------------------------------
+
+sleep 0.1 while time() < $done + 3.5;
+undef $sandbox;
+$r = create($key);
+is($r->{status}, 201, 'after the retention a key is free')
+    or diag($r->{body});
+ok(!exists $r->{headers}{'idempotent-replayed'}, 'it is no replay');
+$sandbox = $t->sandbox($r);
+isnt($sandbox->{id}, $first->{json}{id}, 'but another sandbox');
+
+$t->finish;
