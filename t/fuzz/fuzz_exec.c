@@ -1,0 +1,58 @@
+/*
+ * libFuzzer target of the agent's exec requests: any bytes as a body, and the
+ * promises of the header about what is set.
+ */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec_request.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+static void
+require(int ok)
+{
+    if (!ok) {
+        abort();
+    }
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t i;
+    agent_exec_error_t err;
+    agent_exec_request_t req;
+    agent_exec_status_t status;
+
+    memset(&err, 0, sizeof(err));
+    status = agent_exec_parse(&req, (const char *) data, size, &err);
+
+    if (status == AGENT_EXEC_OK) {
+        require(req.argc > 0 && req.argv[req.argc] == NULL);
+
+        for (i = 0; i < req.argc; i++) {
+            require(req.argv[i] != NULL);
+        }
+
+        require(req.argv[0][0] != '\0');
+        require(req.timeout_secs >= 1
+                && req.timeout_secs <= AGENT_EXEC_TIMEOUT_MAX);
+        require(req.signal >= 1 && req.signal <= 31);
+        require(req.cwd[0] == '\0' || req.cwd[0] == '/');
+        agent_exec_free(&req);
+        return 0;
+    }
+
+    require(status != AGENT_EXEC_NO_MEMORY);
+    require(memchr(err.field, '\0', sizeof(err.field)) != NULL);
+    require(memchr(err.reason, '\0', sizeof(err.reason)) != NULL);
+    require(err.reason[0] != '\0');
+    require(!req.argv && !req.user && !req.envs.list);
+
+    return 0;
+}
