@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_traffic.h"
@@ -107,6 +108,9 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
       NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF
           | NGX_CONF_FLAG,
       ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_LOC(traffic), NULL },
+
+    { ngx_string("sandbox_metrics"), NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
+      ngx_http_sandbox_metrics, NGX_HTTP_SANDBOX_LOC(metrics), NULL },
 
     { ngx_string("sandbox_peer"), NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS,
       ngx_http_sandbox_peer, NGX_HTTP_SRV_CONF_OFFSET, 0, NULL },
@@ -213,6 +217,7 @@ ngx_http_sandbox_create_loc_conf(ngx_conf_t *cf)
 
     conf->api = NGX_CONF_UNSET;
     conf->traffic = NGX_CONF_UNSET;
+    conf->metrics = NGX_CONF_UNSET;
 
     return conf;
 }
@@ -228,6 +233,8 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_value(conf->api, prev->api, 0);
     ngx_conf_merge_value(conf->traffic, prev->traffic, 0);
+    /* a content handler is not inherited, so this is not */
+    ngx_conf_init_value(conf->metrics, 0);
 
     if (conf->api && conf->traffic) {
         return "\"sandbox_api\" and \"sandbox_traffic\" exclude each other in "
@@ -341,14 +348,15 @@ ngx_http_sandbox_preconfiguration(ngx_conf_t *cf)
 
 
 static ngx_int_t
-ngx_http_sandbox_add_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
+ngx_http_sandbox_add_handler(ngx_conf_t *cf, ngx_http_phases phase,
+                             ngx_http_handler_pt handler)
 {
     ngx_http_handler_pt *h;
     ngx_http_core_main_conf_t *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    h = ngx_array_push(&cmcf->phases[phase].handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -367,10 +375,20 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
 
     if (!mcf->api && !mcf->traffic) {
+        if (mcf->metrics) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"sandbox_metrics\" has nothing to tell: no "
+                               "location has \"sandbox_api\" or "
+                               "\"sandbox_traffic\"");
+            return NGX_ERROR;
+        }
+
         return NGX_OK;
     }
 
-    if (ngx_http_sandbox_conf_check(cf, mcf) != NGX_OK) {
+    if (ngx_http_sandbox_metrics_init(cf, &ngx_http_sandbox_module) != NGX_OK
+        || ngx_http_sandbox_conf_check(cf, mcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -379,12 +397,23 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
      * proxy_pass stays its content handler.
      */
 
-    if (ngx_http_sandbox_add_handler(cf, ngx_http_sandbox_api_handler) != NGX_OK
-        || ngx_http_sandbox_add_handler(cf, ngx_http_sandbox_traffic_handler)
+    if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                     ngx_http_sandbox_api_handler)
+            != NGX_OK
+        || ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                        ngx_http_sandbox_traffic_handler)
+               != NGX_OK
+        || ngx_http_sandbox_add_handler(cf, NGX_HTTP_LOG_PHASE,
+                                        ngx_http_sandbox_api_count)
+               != NGX_OK
+        || ngx_http_sandbox_add_handler(cf, NGX_HTTP_LOG_PHASE,
+                                        ngx_http_sandbox_traffic_count)
                != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+    ngx_http_sandbox_api_name_routes();
 
     return ngx_http_sandbox_errors_init(cf);
 }
@@ -416,6 +445,9 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
     if (mcf == NULL || (!mcf->api && !mcf->traffic)) {
         return NGX_OK;
     }
+
+    ngx_http_sandbox_metrics_start();
+    ngx_http_sandbox_loop_start(cycle);
 
     worker = &ngx_http_sandbox_worker;
     worker->conf = mcf;
@@ -464,4 +496,7 @@ ngx_http_sandbox_exit_process(ngx_cycle_t *cycle)
         ngx_http_sandbox_worker.redis = NULL;
         sandbox_hypervisor_stop();
     }
+
+    ngx_http_sandbox_loop_stop();
+    ngx_http_sandbox_metrics_stop();
 }

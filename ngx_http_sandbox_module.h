@@ -59,11 +59,13 @@ typedef struct {
     unsigned limited : 1; /* sandbox_limits was given */
     unsigned api : 1;     /* some location has "sandbox_api on" */
     unsigned traffic : 1; /* some location has "sandbox_traffic on" */
+    unsigned metrics : 1; /* some location has "sandbox_metrics on" */
 } ngx_http_sandbox_main_conf_t;
 
 typedef struct {
     ngx_flag_t api;
     ngx_flag_t traffic;
+    ngx_flag_t metrics;
 } ngx_http_sandbox_loc_conf_t;
 
 /* An error of the API; ngx_http_sandbox_codes.h lists them. */

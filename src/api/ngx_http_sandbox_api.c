@@ -10,6 +10,7 @@
 #include "ngx_http_sandbox_api.h"
 
 #include "ngx_http_sandbox_auth.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_resources.h"
 
 #define NGX_HTTP_SANDBOX_UNPROCESSABLE 422
@@ -46,6 +47,15 @@ static const struct {
     { NGX_HTTP_POST, "POST" },     { NGX_HTTP_PUT, "PUT" },
     { NGX_HTTP_DELETE, "DELETE" }, { NGX_HTTP_PATCH, "PATCH" },
 };
+
+
+/* Row 0 of the metric is for what matches no route. */
+typedef char ngx_http_sandbox_api_routes_check
+    [sizeof(ngx_http_sandbox_api_routes)
+             < NGX_HTTP_SANDBOX_METRIC_ROUTES
+                   * sizeof(ngx_http_sandbox_api_routes[0])
+         ? 1
+         : -1];
 
 
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
@@ -580,4 +590,70 @@ ngx_http_sandbox_api_pass(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_core_run_phases;
     ngx_http_core_run_phases(r);
+}
+
+
+void
+ngx_http_sandbox_api_name_routes(void)
+{
+    size_t len;
+    u_char *p;
+    ngx_uint_t i, m, n;
+    static u_char names[NGX_HTTP_SANDBOX_METRIC_ROUTES][64];
+
+    ngx_http_sandbox_metrics_route(0, "none");
+    n = sizeof(ngx_http_sandbox_api_routes)
+        / sizeof(ngx_http_sandbox_api_routes[0]);
+
+    for (i = 0; i < n; i++) {
+        for (m = 0; !(ngx_http_sandbox_api_routes[i].methods
+                      & ngx_http_sandbox_methods[m].method);
+             m++)
+        { /* void */
+        }
+
+        len = sizeof(names[i]) - 1;
+        p = ngx_snprintf(names[i], len, "%s /v1/%V",
+                         ngx_http_sandbox_methods[m].name,
+                         &ngx_http_sandbox_api_routes[i].path);
+        *p = '\0';
+
+        ngx_http_sandbox_metrics_route(i + 1, (char *) names[i]);
+    }
+}
+
+
+ngx_int_t
+ngx_http_sandbox_api_count(ngx_http_request_t *r)
+{
+    ngx_uint_t row, class;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_loc_conf_t *slcf;
+    const ngx_http_sandbox_api_route_t *route;
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
+
+    if (!slcf->api) {
+        return NGX_OK;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    route = ctx ? ctx->route : NULL;
+    row = route ? (ngx_uint_t) (route - ngx_http_sandbox_api_routes) + 1 : 0;
+
+    /* 0: the client left before there was an answer */
+    class = r->err_status ? r->err_status : r->headers_out.status;
+    class = class ? ngx_min(class / 100, NGX_HTTP_SANDBOX_METRIC_CLASSES) : 4;
+    class -= class ? 1 : 0;
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_API,
+                                row * NGX_HTTP_SANDBOX_METRIC_CLASSES + class,
+                                1);
+
+    if (route && route->handler == ngx_http_sandbox_api_create && class == 3) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CREATES,
+                                    NGX_HTTP_SANDBOX_CREATE_REFUSED, 1);
+    }
+
+    return NGX_OK;
 }

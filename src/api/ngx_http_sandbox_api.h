@@ -17,6 +17,12 @@
 /* The precontent-phase handler. */
 ngx_int_t ngx_http_sandbox_api_handler(ngx_http_request_t *r);
 
+/* The log-phase handler: metrics by route. */
+ngx_int_t ngx_http_sandbox_api_count(ngx_http_request_t *r);
+
+/* From postconfiguration: the routes' names for the metrics. */
+void ngx_http_sandbox_api_name_routes(void);
+
 /* Sends status with a JSON body, which is copied, and finalizes r. */
 void ngx_http_sandbox_api_answer(ngx_http_request_t *r, ngx_uint_t status,
                                  const char *json, size_t len);

@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_operation.h"
 
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_time.h"
 
@@ -13,6 +14,7 @@ ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
     op->done = done;
     op->data = data;
     op->started = sandbox_time_monotonic_ms();
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, 1);
 
     ngx_cpystrn((u_char *) op->request_id,
                 ctx ? ctx->request_id.data : (u_char *) "-",
@@ -55,6 +57,7 @@ ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op)
     ngx_http_sandbox_await_end(&op->await);
 
     op->times.total = sandbox_time_monotonic_ms() - op->started;
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, -1);
 
     if (op->done) {
         op->done(op->data, op);
@@ -170,7 +173,17 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
     op->task.event.data = op;
     op->task.event.log = ngx_cycle->log;
 
-    return ngx_thread_task_post(pool, &op->task);
+    if (ngx_thread_task_post(pool, &op->task) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OVERFLOWS,
+                                pool == ngx_http_sandbox_worker.conf->slow
+                                    ? NGX_HTTP_SANDBOX_POOL_SLOW
+                                    : NGX_HTTP_SANDBOX_POOL_QUICK,
+                                1);
+
+    return NGX_ERROR;
 }
 
 

@@ -8,6 +8,7 @@
  * the command.
  */
 
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_redis_listener.h"
 
 #define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
@@ -141,6 +142,8 @@ ngx_http_sandbox_redis_deadline(ngx_event_t *ev)
         ngx_add_timer(ev, (ngx_msec_t) left);
         return;
     }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_REDIS_TIMEOUTS, 0, 1);
 
     /* replies come in order: the ones behind it would wait for it, too */
     ngx_http_sandbox_redis_link_fail(&redis->link, NGX_ETIMEDOUT,

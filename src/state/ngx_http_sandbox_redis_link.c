@@ -11,6 +11,8 @@
 
 #include "ngx_http_sandbox_redis_link.h"
 
+#include "ngx_http_sandbox_metrics.h"
+
 #define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN 100 /* ms; jitter halves it */
 #define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MAX 2000
 
@@ -167,6 +169,14 @@ ngx_http_sandbox_redis_link_emptied(ngx_http_sandbox_redis_link_t *link)
 }
 
 
+static ngx_uint_t
+ngx_http_sandbox_redis_link_label(ngx_http_sandbox_redis_link_t *link)
+{
+    return link->channel.len ? NGX_HTTP_SANDBOX_LINK_EVENTS
+                             : NGX_HTTP_SANDBOX_LINK_COMMANDS;
+}
+
+
 static void
 ngx_http_sandbox_redis_link_disconnect(ngx_http_sandbox_redis_link_t *link)
 {
@@ -187,6 +197,9 @@ ngx_http_sandbox_redis_link_disconnect(ngx_http_sandbox_redis_link_t *link)
         redisReaderFree(link->reader);
         link->reader = NULL;
     }
+
+    ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_REDIS_UP,
+                                ngx_http_sandbox_redis_link_label(link), 0);
 
     link->fresh = 0;
     link->awaited = 0;
@@ -294,8 +307,13 @@ ngx_http_sandbox_redis_link_up(ngx_http_sandbox_redis_link_t *link)
     link->backoff = NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN;
     link->fresh = 0;
 
+    ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_REDIS_UP,
+                                ngx_http_sandbox_redis_link_label(link), 1);
+
     if (link->away) {
         link->away = 0;
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_REDIS_RECONNECTS,
+                                    ngx_http_sandbox_redis_link_label(link), 1);
 
         if (link->channel.len) {
             ngx_log_error(NGX_LOG_NOTICE, link->log, 0,

@@ -13,6 +13,7 @@
  */
 
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_traffic.h"
 
 #include "sandbox_host.h"
@@ -257,6 +258,8 @@ ngx_http_sandbox_flight_take(const char *id, ngx_http_sandbox_flight_t **found)
         flight = ngx_queue_data(q, ngx_http_sandbox_flight_t, queue);
 
         if (flight->epoch == epoch && ngx_strcmp(flight->id, id) == 0) {
+            ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
+                                        NGX_HTTP_SANDBOX_LOOKUP_JOINED, 1);
             *found = flight;
             return NGX_OK;
         }
@@ -284,6 +287,8 @@ ngx_http_sandbox_flight_take(const char *id, ngx_http_sandbox_flight_t **found)
         return NGX_ERROR;
     }
 
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
+                                NGX_HTTP_SANDBOX_LOOKUP_MISS, 1);
     ngx_queue_insert_tail(slot, &flight->queue);
     ngx_http_sandbox_nflights++;
     *found = flight;
@@ -436,6 +441,8 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
     if (ngx_http_sandbox_routes_current()
         && ngx_http_sandbox_routes_lookup(mcf, host.id, &route) == NGX_OK)
     {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
+                                    NGX_HTTP_SANDBOX_LOOKUP_HIT, 1);
         return ngx_http_sandbox_traffic_go(r, &route, host.port);
     }
 
@@ -486,4 +493,46 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 
     return ngx_http_sandbox_traffic_outcome(r, wait->rc, &wait->route,
                                             wait->port);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_traffic_count(ngx_http_request_t *r)
+{
+    ngx_uint_t outcome;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL || !ctx->traffic) {
+        return NGX_OK;
+    }
+
+    switch (ctx->error ? ctx->error->status : 0) {
+    case 0:
+        outcome = NGX_HTTP_SANDBOX_TRAFFIC_PROXIED;
+        break;
+
+    case NGX_HTTP_NOT_FOUND:
+        outcome = NGX_HTTP_SANDBOX_TRAFFIC_NOT_FOUND;
+        break;
+
+    case NGX_HTTP_BAD_GATEWAY:
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        outcome = NGX_HTTP_SANDBOX_TRAFFIC_UNREACHABLE;
+        break;
+
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+        outcome = NGX_HTTP_SANDBOX_TRAFFIC_UNAVAILABLE;
+        break;
+
+    default:
+        outcome = ctx->error->status < NGX_HTTP_INTERNAL_SERVER_ERROR
+                      ? NGX_HTTP_SANDBOX_TRAFFIC_REFUSED
+                      : NGX_HTTP_SANDBOX_TRAFFIC_FAILED;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TRAFFIC, outcome, 1);
+
+    return NGX_OK;
 }

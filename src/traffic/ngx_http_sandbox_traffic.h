@@ -15,6 +15,9 @@
 /* Precontent-phase handler. */
 ngx_int_t ngx_http_sandbox_traffic_handler(ngx_http_request_t *r);
 
+/* Log-phase handler: metrics by outcome. */
+ngx_int_t ngx_http_sandbox_traffic_count(ngx_http_request_t *r);
+
 /* The directives "sandbox_zone name:size" and "sandbox_peer". */
 char *ngx_http_sandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

@@ -1,0 +1,579 @@
+/*
+ * The table of metrics, the slots of the workers, and their sum as text; see
+ * the header.  Owns the shared memory zone.
+ *
+ * A slot belongs to the process whose id it holds, or to nobody once that
+ * process is gone; a new worker takes the first one that is free.  Should
+ * there be none, it counts into the last slot together with its owner.
+ * Hence all changes are atomic, though nearly always only one process makes
+ * them.
+ */
+
+#include "ngx_http_sandbox_metrics.h"
+
+#include <signal.h>
+
+#define NGX_HTTP_SANDBOX_METRIC_SLOTS 128
+#define NGX_HTTP_SANDBOX_METRIC_CELLS 1024
+
+
+typedef enum {
+    NGX_HTTP_SANDBOX_COUNTER = 0, /* the sum of all workers there ever were */
+    NGX_HTTP_SANDBOX_HISTOGRAM,   /* likewise */
+    NGX_HTTP_SANDBOX_GAUGE,       /* of each worker that lives */
+    NGX_HTTP_SANDBOX_PEAK         /* of each slot, whoever had it */
+} ngx_http_sandbox_metric_kind_e;
+
+typedef struct {
+    const char *name; /* NULL: no label */
+    ngx_uint_t n;
+    const char *const *values;
+} ngx_http_sandbox_labels_t;
+
+typedef struct {
+    const char *name;
+    ngx_http_sandbox_metric_kind_e kind;
+    int64_t unit; /* of what is counted in one of what is told: 1000 for ms */
+    const ngx_http_sandbox_labels_t *first;
+    const ngx_http_sandbox_labels_t *second;
+    const int64_t *bounds; /* of a histogram: ends with 0 */
+    const char *help;
+} ngx_http_sandbox_metric_t;
+
+typedef struct {
+    ngx_atomic_t pid;  /* 0: free */
+    ngx_atomic_t used; /* ever */
+    ngx_atomic_t cells[NGX_HTTP_SANDBOX_METRIC_CELLS];
+} ngx_http_sandbox_slot_t;
+
+
+#define NGX_HTTP_SANDBOX_LABELS(set, label)                                    \
+    static const ngx_http_sandbox_labels_t ngx_http_sandbox_label_##set = {    \
+        label, sizeof(ngx_http_sandbox_##set) / sizeof(const char *),          \
+        ngx_http_sandbox_##set                                                 \
+    }
+
+static const char *const ngx_http_sandbox_outcomes[] = {
+    "created", "replayed", "joined", "refused", "failed", "unavailable",
+};
+static const char *const ngx_http_sandbox_steps[] = {
+    "queue", "disk", "domain", "guest", "commit",
+};
+static const char *const ngx_http_sandbox_causes[] = {
+    "api",
+    "deadline",
+    "lease",
+    "orphan",
+};
+static const char *const ngx_http_sandbox_pools[] = { "quick", "slow" };
+static const char *const ngx_http_sandbox_classes[] = {
+    "1xx", "2xx", "3xx", "4xx", "5xx",
+};
+static const char *const ngx_http_sandbox_traffics[] = {
+    "proxied", "refused", "not_found", "unreachable", "unavailable", "failed",
+};
+static const char *const ngx_http_sandbox_lookups[] = {
+    "hit",
+    "miss",
+    "joined",
+};
+static const char *const ngx_http_sandbox_links[] = { "commands", "events" };
+
+/* Rows that have no name yet are not told. */
+static const char *ngx_http_sandbox_routes[NGX_HTTP_SANDBOX_METRIC_ROUTES];
+
+NGX_HTTP_SANDBOX_LABELS(outcomes, "outcome");
+NGX_HTTP_SANDBOX_LABELS(steps, "step");
+NGX_HTTP_SANDBOX_LABELS(causes, "cause");
+NGX_HTTP_SANDBOX_LABELS(pools, "pool");
+NGX_HTTP_SANDBOX_LABELS(routes, "route");
+NGX_HTTP_SANDBOX_LABELS(classes, "status");
+NGX_HTTP_SANDBOX_LABELS(traffics, "outcome");
+NGX_HTTP_SANDBOX_LABELS(lookups, "result");
+NGX_HTTP_SANDBOX_LABELS(links, "link");
+static const ngx_http_sandbox_labels_t ngx_http_sandbox_label_none = {
+    NULL,
+    1,
+    NULL,
+};
+
+static const int64_t ngx_http_sandbox_bounds_ms[] = {
+    10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 20000, 30000, 60000, 0
+};
+static const int64_t ngx_http_sandbox_bounds_us[] = {
+    1000,  2000,   5000,   10000,  15000,   20000, 30000,
+    50000, 100000, 200000, 500000, 1000000, 0
+};
+
+#define NGX_HTTP_SANDBOX_METRIC(kind, name, unit, first, second, help)         \
+    {                                                                          \
+        "sandbox_" name, NGX_HTTP_SANDBOX_##kind, unit,                        \
+            &ngx_http_sandbox_label_##first, &ngx_http_sandbox_label_##second, \
+            NULL, help                                                         \
+    }
+
+#define NGX_HTTP_SANDBOX_METRIC_TIME(name, unit, bounds, help)                 \
+    {                                                                          \
+        "sandbox_" name, NGX_HTTP_SANDBOX_HISTOGRAM, unit,                     \
+            &ngx_http_sandbox_label_none, &ngx_http_sandbox_label_none,        \
+            ngx_http_sandbox_bounds_##bounds, help                             \
+    }
+
+static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
+    [NGX_HTTP_SANDBOX_METRIC_CREATES] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "creates_total", 1, outcomes, none,
+        "Creates by outcome: refused is a 4xx, failed a 500, unavailable a 503 "
+        "or 504."),
+    [NGX_HTTP_SANDBOX_METRIC_CREATE_TIME] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "create_seconds", 1000, ms,
+        "Time of creates that ended well, in the worker."),
+    [NGX_HTTP_SANDBOX_METRIC_CREATE_STEPS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "create_step_seconds_total", 1000, steps, none,
+        "Time of creates that ended well, by step."),
+    [NGX_HTTP_SANDBOX_METRIC_DESTROYS] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "destroys_total", 1, causes, none,
+                                "Sandboxes destroyed, by cause."),
+    [NGX_HTTP_SANDBOX_METRIC_OPERATIONS] = NGX_HTTP_SANDBOX_METRIC(
+        GAUGE, "operations", 1, none, none, "Operations in flight."),
+    [NGX_HTTP_SANDBOX_METRIC_OVERFLOWS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "thread_pool_overflows_total", 1, pools, none,
+        "Tasks that found the queue of their thread pool full."),
+    [NGX_HTTP_SANDBOX_METRIC_API] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "api_requests_total", 1, routes, classes,
+        "API requests by route and class of status."),
+    [NGX_HTTP_SANDBOX_METRIC_TRAFFIC] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "traffic_requests_total", 1, traffics, none,
+        "Requests to ports of sandboxes by outcome; proxied is whatever the "
+        "guest answered."),
+    [NGX_HTTP_SANDBOX_METRIC_LOOKUPS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "route_cache_lookups_total", 1, lookups, none,
+        "Look-ups of routes; a miss reads Redis, joined ones wait for such a "
+        "read."),
+    [NGX_HTTP_SANDBOX_METRIC_REDIS_UP] = NGX_HTTP_SANDBOX_METRIC(
+        GAUGE, "redis_connected", 1, links, none,
+        "1 while the worker's connection to Redis stands."),
+    [NGX_HTTP_SANDBOX_METRIC_REDIS_RECONNECTS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "redis_reconnects_total", 1, links, none,
+        "Connections to Redis that came back after they were lost."),
+    [NGX_HTTP_SANDBOX_METRIC_REDIS_TIMEOUTS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "redis_timeouts_total", 1, none, none,
+        "Connections to Redis that were dropped because a command was not "
+        "answered in time."),
+    [NGX_HTTP_SANDBOX_METRIC_LATENESS] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "agenda_lateness_seconds", 1000, ms,
+        "How late a sandbox that was due was taken from the agenda."),
+    [NGX_HTTP_SANDBOX_METRIC_LAG] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "event_loop_lag_seconds", 1000000, us,
+        "How late a timer of 5 ms was, for whatever reason."),
+    [NGX_HTTP_SANDBOX_METRIC_STALL] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "event_loop_stall_seconds", 1000000, us,
+        "The lag less the time in which the worker was ready to run and the "
+        "kernel did not let it: what our code or a blocking call has caused."),
+    [NGX_HTTP_SANDBOX_METRIC_STALLS] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "event_loop_stalls_total", 1, none,
+                                none, "Stalls of more than 20 ms."),
+    [NGX_HTTP_SANDBOX_METRIC_LAG_PEAK] = NGX_HTTP_SANDBOX_METRIC(
+        PEAK, "event_loop_lag_seconds_max", 1000000, none, none,
+        "The longest lag since nginx was started."),
+    [NGX_HTTP_SANDBOX_METRIC_STALL_PEAK] = NGX_HTTP_SANDBOX_METRIC(
+        PEAK, "event_loop_stall_seconds_max", 1000000, none, none,
+        "The longest stall since nginx was started."),
+};
+
+static ngx_uint_t ngx_http_sandbox_metric_base[NGX_HTTP_SANDBOX_METRIC_N];
+
+/* Where whatever has no slot of its own counts. */
+static ngx_http_sandbox_slot_t ngx_http_sandbox_slot_nowhere;
+static ngx_http_sandbox_slot_t *ngx_http_sandbox_slot =
+    &ngx_http_sandbox_slot_nowhere;
+static ngx_http_sandbox_slot_t *ngx_http_sandbox_slots;
+
+
+/* Cells of a metric: one per series, or buckets (one is +Inf) and the sum. */
+static ngx_uint_t
+ngx_http_sandbox_metric_size(const ngx_http_sandbox_metric_t *m)
+{
+    ngx_uint_t n;
+
+    if (m->kind != NGX_HTTP_SANDBOX_HISTOGRAM) {
+        return m->first->n * m->second->n;
+    }
+
+    for (n = 0; m->bounds[n]; n++) { /* void */
+    }
+
+    return n + 2;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_metric_layout(ngx_log_t *log)
+{
+    ngx_uint_t i, n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_N; i++) {
+        ngx_http_sandbox_metric_base[i] = n;
+        n += ngx_http_sandbox_metric_size(&ngx_http_sandbox_metric_table[i]);
+    }
+
+    if (n > NGX_HTTP_SANDBOX_METRIC_CELLS) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "sandbox: metrics take %ui cells, a slot has %d", n,
+                      NGX_HTTP_SANDBOX_METRIC_CELLS);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_metrics_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_slab_pool_t *shpool;
+
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (data == NULL && !zone->shm.exists) {
+        shpool->data =
+            ngx_slab_calloc(shpool, NGX_HTTP_SANDBOX_METRIC_SLOTS
+                                        * sizeof(ngx_http_sandbox_slot_t));
+    }
+
+    zone->data = shpool->data;
+    ngx_http_sandbox_slots = shpool->data;
+
+    return zone->data ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag)
+{
+    size_t size;
+    ngx_shm_zone_t *zone;
+    ngx_str_t name = ngx_string("sandbox_metrics");
+
+    if (ngx_http_sandbox_metric_layout(cf->log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* and what the slab's own pages take */
+    size = NGX_HTTP_SANDBOX_METRIC_SLOTS * sizeof(ngx_http_sandbox_slot_t);
+    size += size / 64 + 8 * ngx_pagesize;
+
+    zone = ngx_shared_memory_add(cf, &name, ngx_align(size, ngx_pagesize), tag);
+    if (zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->init = ngx_http_sandbox_metrics_zone;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sandbox_metrics_route(ngx_uint_t row, const char *name)
+{
+    ngx_http_sandbox_routes[row] = name;
+}
+
+
+/* 1 while the process that owns a slot lives. */
+static ngx_uint_t
+ngx_http_sandbox_slot_alive(ngx_http_sandbox_slot_t *slot)
+{
+    ngx_pid_t pid;
+
+    pid = (ngx_pid_t) slot->pid;
+
+    return pid && (kill(pid, 0) == 0 || ngx_errno != ESRCH);
+}
+
+
+/* A gauge tells of the worker that has the slot now. */
+static void
+ngx_http_sandbox_slot_reset(ngx_http_sandbox_slot_t *slot)
+{
+    ngx_uint_t i, n, base;
+    const ngx_http_sandbox_metric_t *m;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_N; i++) {
+        m = &ngx_http_sandbox_metric_table[i];
+        base = ngx_http_sandbox_metric_base[i];
+
+        if (m->kind != NGX_HTTP_SANDBOX_GAUGE) {
+            continue;
+        }
+
+        for (n = ngx_http_sandbox_metric_size(m); n; n--) {
+            slot->cells[base + n - 1] = 0;
+        }
+    }
+}
+
+
+void
+ngx_http_sandbox_metrics_start(void)
+{
+    ngx_uint_t i;
+    ngx_atomic_uint_t pid;
+    ngx_http_sandbox_slot_t *slot;
+
+    slot = NULL;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_SLOTS; i++) {
+        slot = &ngx_http_sandbox_slots[i];
+        pid = slot->pid;
+
+        if (!ngx_http_sandbox_slot_alive(slot)
+            && ngx_atomic_cmp_set(&slot->pid, pid, (ngx_atomic_uint_t) ngx_pid))
+        {
+            ngx_http_sandbox_slot_reset(slot);
+            break;
+        }
+    }
+
+    slot->used = 1;
+    ngx_http_sandbox_slot = slot;
+}
+
+
+void
+ngx_http_sandbox_metrics_stop(void)
+{
+    (void) ngx_atomic_cmp_set(&ngx_http_sandbox_slot->pid,
+                              (ngx_atomic_uint_t) ngx_pid, 0);
+    ngx_http_sandbox_slot = &ngx_http_sandbox_slot_nowhere;
+}
+
+
+static ngx_atomic_t *
+ngx_http_sandbox_metric_cell(ngx_http_sandbox_metric_e metric, ngx_uint_t i)
+{
+    return &ngx_http_sandbox_slot
+                ->cells[ngx_http_sandbox_metric_base[metric] + i];
+}
+
+
+void
+ngx_http_sandbox_metric_add(ngx_http_sandbox_metric_e metric, ngx_uint_t label,
+                            int64_t n)
+{
+    (void) ngx_atomic_fetch_add(ngx_http_sandbox_metric_cell(metric, label), n);
+}
+
+
+void
+ngx_http_sandbox_metric_set(ngx_http_sandbox_metric_e metric, ngx_uint_t label,
+                            int64_t value)
+{
+    *ngx_http_sandbox_metric_cell(metric, label) = (ngx_atomic_uint_t) value;
+}
+
+
+void
+ngx_http_sandbox_metric_peak(ngx_http_sandbox_metric_e metric, int64_t value)
+{
+    ngx_atomic_t *cell;
+    ngx_atomic_uint_t old;
+
+    cell = ngx_http_sandbox_metric_cell(metric, 0);
+
+    do {
+        old = *cell;
+    } while (value > (int64_t) old
+             && !ngx_atomic_cmp_set(cell, old, (ngx_atomic_uint_t) value));
+}
+
+
+void
+ngx_http_sandbox_metric_observe(ngx_http_sandbox_metric_e metric, int64_t value)
+{
+    ngx_uint_t i, n;
+    const int64_t *bounds;
+
+    bounds = ngx_http_sandbox_metric_table[metric].bounds;
+    n = 0;
+
+    while (bounds[n] && value > bounds[n]) {
+        n++;
+    }
+
+    for (i = n; bounds[i]; i++) { /* void */
+    }
+
+    ngx_http_sandbox_metric_add(metric, n, 1);
+    ngx_http_sandbox_metric_add(metric, i + 1, value);
+}
+
+
+/* What all workers have counted in a cell. */
+static int64_t
+ngx_http_sandbox_metric_sum(ngx_uint_t cell)
+{
+    int64_t sum;
+    ngx_uint_t i;
+
+    sum = 0;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_SLOTS; i++) {
+        if (ngx_http_sandbox_slots[i].used) {
+            sum += (int64_t) ngx_http_sandbox_slots[i].cells[cell];
+        }
+    }
+
+    return sum;
+}
+
+
+static void
+ngx_http_sandbox_metric_number(sandbox_text_t *t,
+                               const ngx_http_sandbox_metric_t *m,
+                               int64_t value)
+{
+    int digits;
+
+    digits = m->unit == 1000 ? 3 : 6;
+
+    if (m->unit == 1) {
+        sandbox_text_int(t, value);
+
+    } else {
+        sandbox_text_fmt(t, "%lld.%0*lld", (long long) (value / m->unit),
+                         digits, (long long) (value % m->unit));
+    }
+}
+
+
+/* One sample; worker is -1 where all are summed up. */
+static void
+ngx_http_sandbox_metric_sample(sandbox_text_t *t,
+                               const ngx_http_sandbox_metric_t *m,
+                               ngx_uint_t label, ngx_int_t worker,
+                               int64_t value)
+{
+    const char *first, *second;
+
+    first = m->first->name ? m->first->values[label / m->second->n] : NULL;
+    second = m->second->name ? m->second->values[label % m->second->n] : NULL;
+
+    if (m->first->name && first == NULL) {
+        return;
+    }
+
+    sandbox_text_str(t, m->name);
+
+    if (first || worker >= 0) {
+        sandbox_text_str(t, "{");
+
+        if (worker >= 0) {
+            sandbox_text_fmt(t, "worker=\"%d\"", (int) worker);
+            sandbox_text_str(t, first ? "," : "");
+        }
+
+        if (first) {
+            sandbox_text_fmt(t, "%s=\"%s\"", m->first->name, first);
+        }
+
+        if (second) {
+            sandbox_text_fmt(t, ",%s=\"%s\"", m->second->name, second);
+        }
+
+        sandbox_text_str(t, "}");
+    }
+
+    sandbox_text_str(t, " ");
+    ngx_http_sandbox_metric_number(t, m, value);
+    sandbox_text_str(t, "\n");
+}
+
+
+static void
+ngx_http_sandbox_metric_histogram(sandbox_text_t *t,
+                                  const ngx_http_sandbox_metric_t *m,
+                                  ngx_uint_t base)
+{
+    int64_t count;
+    ngx_uint_t i;
+
+    count = 0;
+
+    for (i = 0; m->bounds[i]; i++) {
+        count += ngx_http_sandbox_metric_sum(base + i);
+        sandbox_text_fmt(t, "%s_bucket{le=\"", m->name);
+        ngx_http_sandbox_metric_number(t, m, m->bounds[i]);
+        sandbox_text_fmt(t, "\"} %lld\n", (long long) count);
+    }
+
+    count += ngx_http_sandbox_metric_sum(base + i);
+    sandbox_text_fmt(t, "%s_bucket{le=\"+Inf\"} %lld\n%s_sum ", m->name,
+                     (long long) count, m->name);
+    ngx_http_sandbox_metric_number(t, m,
+                                   ngx_http_sandbox_metric_sum(base + i + 1));
+    sandbox_text_fmt(t, "\n%s_count %lld\n", m->name, (long long) count);
+}
+
+
+static void
+ngx_http_sandbox_metric_workers(sandbox_text_t *t,
+                                const ngx_http_sandbox_metric_t *m,
+                                ngx_uint_t base)
+{
+    ngx_uint_t i, n, size;
+    ngx_http_sandbox_slot_t *slot;
+
+    size = ngx_http_sandbox_metric_size(m);
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_SLOTS; i++) {
+        slot = &ngx_http_sandbox_slots[i];
+
+        if (!slot->used
+            || (m->kind == NGX_HTTP_SANDBOX_GAUGE
+                && !ngx_http_sandbox_slot_alive(slot)))
+        {
+            continue;
+        }
+
+        for (n = 0; n < size; n++) {
+            ngx_http_sandbox_metric_sample(t, m, n, (ngx_int_t) i,
+                                           (int64_t) slot->cells[base + n]);
+        }
+    }
+}
+
+
+void
+ngx_http_sandbox_metrics_text(sandbox_text_t *t)
+{
+    ngx_uint_t i, n, base;
+    const ngx_http_sandbox_metric_t *m;
+    static const char *const types[] = { "counter", "histogram", "gauge",
+                                         "gauge" };
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_N; i++) {
+        m = &ngx_http_sandbox_metric_table[i];
+        base = ngx_http_sandbox_metric_base[i];
+
+        sandbox_text_fmt(t, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help,
+                         m->name, types[m->kind]);
+
+        if (m->kind == NGX_HTTP_SANDBOX_HISTOGRAM) {
+            ngx_http_sandbox_metric_histogram(t, m, base);
+            continue;
+        }
+
+        if (m->kind != NGX_HTTP_SANDBOX_COUNTER) {
+            ngx_http_sandbox_metric_workers(t, m, base);
+            continue;
+        }
+
+        for (n = 0; n < ngx_http_sandbox_metric_size(m); n++) {
+            ngx_http_sandbox_metric_sample(
+                t, m, n, -1, ngx_http_sandbox_metric_sum(base + n));
+        }
+    }
+}

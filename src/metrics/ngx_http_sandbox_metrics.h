@@ -1,0 +1,131 @@
+/*
+ * Counters, gauges and histograms of all workers, in shared memory.
+ *
+ * Knows neither HTTP nor sandboxes; what each metric is stands in the table
+ * of ngx_http_sandbox_metrics.c.  Each worker counts into a slot of its own,
+ * so that workers neither wait for each other nor share cache lines, and no
+ * lock is left behind by one that is killed.  What a worker has counted
+ * outlives it and a reload; only a restart of nginx begins at 0.
+ *
+ * Event loop only.  Before a worker has its slot (and in the master) all of
+ * this may be called and goes nowhere.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_METRICS_H
+#define NGX_HTTP_SANDBOX_METRICS_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "sandbox_text.h"
+
+typedef enum {
+    NGX_HTTP_SANDBOX_METRIC_CREATES = 0,
+    NGX_HTTP_SANDBOX_METRIC_CREATE_TIME,
+    NGX_HTTP_SANDBOX_METRIC_CREATE_STEPS,
+    NGX_HTTP_SANDBOX_METRIC_DESTROYS,
+    NGX_HTTP_SANDBOX_METRIC_OPERATIONS,
+    NGX_HTTP_SANDBOX_METRIC_OVERFLOWS,
+    NGX_HTTP_SANDBOX_METRIC_API,
+    NGX_HTTP_SANDBOX_METRIC_TRAFFIC,
+    NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
+    NGX_HTTP_SANDBOX_METRIC_REDIS_UP,
+    NGX_HTTP_SANDBOX_METRIC_REDIS_RECONNECTS,
+    NGX_HTTP_SANDBOX_METRIC_REDIS_TIMEOUTS,
+    NGX_HTTP_SANDBOX_METRIC_LATENESS,
+    NGX_HTTP_SANDBOX_METRIC_LAG,
+    NGX_HTTP_SANDBOX_METRIC_STALL,
+    NGX_HTTP_SANDBOX_METRIC_STALLS,
+    NGX_HTTP_SANDBOX_METRIC_LAG_PEAK,
+    NGX_HTTP_SANDBOX_METRIC_STALL_PEAK,
+    NGX_HTTP_SANDBOX_METRIC_N
+} ngx_http_sandbox_metric_e;
+
+/* Values of labels, in the order of the sets in ngx_http_sandbox_metrics.c. */
+enum {
+    NGX_HTTP_SANDBOX_CREATE_MADE = 0,
+    NGX_HTTP_SANDBOX_CREATE_REPLAYED,
+    NGX_HTTP_SANDBOX_CREATE_JOINED,
+    NGX_HTTP_SANDBOX_CREATE_REFUSED, /* a 4xx */
+    NGX_HTTP_SANDBOX_CREATE_FAILED,  /* a 500 */
+    NGX_HTTP_SANDBOX_CREATE_UNAVAILABLE
+};
+
+enum {
+    NGX_HTTP_SANDBOX_STEP_QUEUE = 0,
+    NGX_HTTP_SANDBOX_STEP_DISK,
+    NGX_HTTP_SANDBOX_STEP_DOMAIN,
+    NGX_HTTP_SANDBOX_STEP_GUEST,
+    NGX_HTTP_SANDBOX_STEP_COMMIT
+};
+
+enum {
+    NGX_HTTP_SANDBOX_CAUSE_API = 0,
+    NGX_HTTP_SANDBOX_CAUSE_DEADLINE,
+    NGX_HTTP_SANDBOX_CAUSE_LEASE, /* its operation was cut short */
+    NGX_HTTP_SANDBOX_CAUSE_ORPHAN /* without a record */
+};
+
+enum {
+    NGX_HTTP_SANDBOX_TRAFFIC_PROXIED = 0,
+    NGX_HTTP_SANDBOX_TRAFFIC_REFUSED,
+    NGX_HTTP_SANDBOX_TRAFFIC_NOT_FOUND,
+    NGX_HTTP_SANDBOX_TRAFFIC_UNREACHABLE,
+    NGX_HTTP_SANDBOX_TRAFFIC_UNAVAILABLE,
+    NGX_HTTP_SANDBOX_TRAFFIC_FAILED
+};
+
+enum {
+    NGX_HTTP_SANDBOX_LOOKUP_HIT = 0,
+    NGX_HTTP_SANDBOX_LOOKUP_MISS,
+    NGX_HTTP_SANDBOX_LOOKUP_JOINED
+};
+
+enum { NGX_HTTP_SANDBOX_LINK_COMMANDS = 0, NGX_HTTP_SANDBOX_LINK_EVENTS };
+
+enum { NGX_HTTP_SANDBOX_POOL_QUICK = 0, NGX_HTTP_SANDBOX_POOL_SLOW };
+
+/* Rows of the API's route table that are told apart. */
+#define NGX_HTTP_SANDBOX_METRIC_ROUTES 64
+
+/* Classes of status, "1xx" to "5xx"; others count as the nearest. */
+#define NGX_HTTP_SANDBOX_METRIC_CLASSES 5
+
+/* From postconfiguration: the shared memory zone. */
+ngx_int_t ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag);
+
+/* The label of a row of the API's route table; name is static. */
+void ngx_http_sandbox_metrics_route(ngx_uint_t row, const char *name);
+
+/* From init_process and exit_process: takes a slot, and gives it back. */
+void ngx_http_sandbox_metrics_start(void);
+void ngx_http_sandbox_metrics_stop(void);
+
+/*
+ * label is the index of the label's value, 0 if there is none; with two
+ * labels, first * (values of the second) + second.  Values are in the unit
+ * that the table says.
+ */
+void ngx_http_sandbox_metric_add(ngx_http_sandbox_metric_e metric,
+                                 ngx_uint_t label, int64_t n);
+void ngx_http_sandbox_metric_set(ngx_http_sandbox_metric_e metric,
+                                 ngx_uint_t label, int64_t value);
+void
+ngx_http_sandbox_metric_peak(ngx_http_sandbox_metric_e metric, int64_t value);
+void ngx_http_sandbox_metric_observe(ngx_http_sandbox_metric_e metric,
+                                     int64_t value);
+
+/* All of them in Prometheus' text format 0.0.4. */
+void ngx_http_sandbox_metrics_text(sandbox_text_t *t);
+
+/* The location's directive "sandbox_metrics on". */
+char *ngx_http_sandbox_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/*
+ * The timer that measures how late this worker's event loop is; from
+ * init_process and exit_process.
+ */
+void ngx_http_sandbox_loop_start(ngx_cycle_t *cycle);
+void ngx_http_sandbox_loop_stop(void);
+
+#endif
