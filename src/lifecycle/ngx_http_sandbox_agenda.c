@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_agenda.h"
 
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 
@@ -69,17 +70,20 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
         return;
     }
 
-    for (i = 0; i < reply->elements; i++) {
+    for (i = 0; i + 1 < reply->elements; i += 2) {
         if (reply->element[i]->type == REDIS_REPLY_STRING
             && sandbox_id_parse(id, "sb", reply->element[i]->str,
                                 (size_t) reply->element[i]->len)
                    == 0)
         {
+            ngx_http_sandbox_metric_observe(
+                NGX_HTTP_SANDBOX_METRIC_LATENESS,
+                ngx_http_sandbox_reply_integer(reply, i + 1));
             (void) ngx_http_sandbox_op_destroy(id, NULL, NULL, NULL);
         }
     }
 
-    if (reply->elements == NGX_HTTP_SANDBOX_AGENDA_BATCH && !ngx_exiting) {
+    if (reply->elements == 2 * NGX_HTTP_SANDBOX_AGENDA_BATCH && !ngx_exiting) {
         /* more may be waiting */
         ngx_http_sandbox_agenda_event.timedout = 0;
         ngx_add_timer(&ngx_http_sandbox_agenda_event, 1);

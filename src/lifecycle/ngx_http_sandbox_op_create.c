@@ -16,6 +16,8 @@
  */
 
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_counts.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -74,6 +76,7 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_create_op_t *c = (ngx_http_sandbox_create_op_t *) op;
 
+    ngx_http_sandbox_count_create(op, c->joining != 0);
     sandbox_create_free(&c->spec);
     ngx_free(c);
 }
@@ -253,6 +256,7 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
     }
 
     ngx_memzero(create, sizeof(sandbox_create_t));
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, 1);
 
     return &c->op;
 }

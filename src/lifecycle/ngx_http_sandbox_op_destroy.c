@@ -15,6 +15,7 @@
  */
 
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
@@ -30,6 +31,8 @@ typedef struct {
     unsigned asking : 1;       /* claim.lua is under way */
     unsigned recorded : 1;     /* there is a record to bury */
     unsigned was_creating : 1; /* its creator may still be at it */
+    unsigned counted : 1;      /* cause is set */
+    ngx_uint_t cause;          /* for the metric */
     sandbox_hv_error_t result;
 } ngx_http_sandbox_destroy_op_t;
 
@@ -44,6 +47,26 @@ static void
 ngx_http_sandbox_destroy_free(ngx_http_sandbox_op_t *op)
 {
     ngx_free(op);
+}
+
+
+static void
+ngx_http_sandbox_destroy_cause(ngx_http_sandbox_destroy_op_t *d,
+                               ngx_uint_t cause)
+{
+    d->counted = 1;
+    d->cause = d->tenant[0] ? NGX_HTTP_SANDBOX_CAUSE_API : cause;
+}
+
+
+/* It is gone; what is not counted was counted when its record went. */
+static void
+ngx_http_sandbox_destroy_count(ngx_http_sandbox_destroy_op_t *d)
+{
+    if (d->counted) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_DESTROYS, d->cause,
+                                    1);
+    }
 }
 
 
@@ -110,6 +133,8 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
         ngx_free(d);
         return NULL;
     }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, 1);
 
     return &d->op;
 }
@@ -201,6 +226,10 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
     d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
     d->was_creating = ngx_http_sandbox_reply_integer(reply, 2) != 0;
 
+    ngx_http_sandbox_destroy_cause(d, ngx_http_sandbox_reply_integer(reply, 3)
+                                          ? NGX_HTTP_SANDBOX_CAUSE_DEADLINE
+                                          : NGX_HTTP_SANDBOX_CAUSE_LEASE);
+
     if (d->was_creating) {
         /* its boot may yet begin: nothing is given back before that */
         ngx_http_sandbox_op_schedule(d->op.id, sandbox_time_now_ms()
@@ -250,6 +279,10 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 
     } else if (d->tenant[0] == '\0') {
         /* "none" or "destroyed": what is left on the node belongs to nobody */
+        if (ngx_strcmp(outcome, "none") == 0) {
+            ngx_http_sandbox_destroy_cause(d, NGX_HTTP_SANDBOX_CAUSE_ORPHAN);
+        }
+
         ngx_http_sandbox_destroy_start(d);
 
     } else if (ngx_strcmp(outcome, "destroyed") == 0) {
@@ -292,6 +325,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     }
 
     if (!d->recorded) {
+        ngx_http_sandbox_destroy_count(d);
         ngx_http_sandbox_op_release(d->op.id);
         ngx_http_sandbox_op_finish(&d->op);
         return;
@@ -324,6 +358,7 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
     ngx_http_sandbox_destroy_op_t *d = data;
 
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+        ngx_http_sandbox_destroy_count(d);
         ngx_http_sandbox_op_log(&d->op, NGX_LOG_NOTICE, "destroyed in %L ms",
                                 sandbox_time_monotonic_ms() - d->op.started);
 

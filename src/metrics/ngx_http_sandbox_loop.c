@@ -1,32 +1,42 @@
 /*
- * How late the event loop of this worker is.
+ * How late the event loop of this worker is, and whose fault that is.
  *
- * A timer of 5 ms looks at the clock.  What it is late by is the lag.  On a
- * host whose cores are busy with guests most of that only means that the
- * kernel ran others: the time the thread stood in the run queue, from
- * /proc/thread-self/schedstat, is taken off, and the rest is the stall.
- * Stopping the process (SIGSTOP, a debugger) is told as a stall, too; the
- * run queue does not know it.
+ * A timer of 10 ms looks how late it is: the lag, whatever its cause.  On a
+ * host whose cores are busy with guests, or that is a guest itself, most of
+ * it means that the worker was not run.  What the worker has caused is the
+ * stall: the time from the return of epoll_wait() to the next call of it, in
+ * which handlers compute or block.  The time the thread stood in the run
+ * queue meanwhile, from /proc/thread-self/schedstat, is taken off.
  *
- * A stall that begins right after the timer was set is seen 5 ms shorter than
- * it is, and so is one whose worker waited for its CPU in those 5 ms.
+ * The begin of a turn is nginx's own time, which it reads when epoll_wait()
+ * returns; the end is seen by standing before process_events().
  */
 
 #include "ngx_http_sandbox_metrics.h"
 
 #include <ngx_event.h>
 
-#define NGX_HTTP_SANDBOX_LOOP_INTERVAL 5        /* ms */
-#define NGX_HTTP_SANDBOX_LOOP_STALL (20 * 1000) /* us */
+#define NGX_HTTP_SANDBOX_LOOP_INTERVAL 10       /* ms */
+#define NGX_HTTP_SANDBOX_LOOP_STALL (20 * 1000) /* us, worth a line */
+#define NGX_HTTP_SANDBOX_LOOP_LONG (2 * 1000)   /* us, worth a system call */
 
 
-static void ngx_http_sandbox_loop_tick(ngx_event_t *ev);
+/* Of the thread since it began, in us. */
+typedef struct {
+    int64_t ran;
+    int64_t waited; /* ready to run, but not let */
+} ngx_http_sandbox_loop_sched_t;
 
 
 static ngx_event_t ngx_http_sandbox_loop_event;
 static ngx_fd_t ngx_http_sandbox_loop_fd = NGX_INVALID_FILE;
-static int64_t ngx_http_sandbox_loop_due;    /* monotonic us */
-static int64_t ngx_http_sandbox_loop_waited; /* us, since the thread began */
+static int64_t ngx_http_sandbox_loop_due;     /* monotonic us */
+static int64_t ngx_http_sandbox_loop_longest; /* us, since the last tick */
+static ngx_uint_t ngx_http_sandbox_loop_turning;
+static ngx_http_sandbox_loop_sched_t ngx_http_sandbox_loop_sched;
+static ngx_int_t (*ngx_http_sandbox_loop_next)(ngx_cycle_t *cycle,
+                                               ngx_msec_t timer,
+                                               ngx_uint_t flags);
 
 
 static int64_t
@@ -40,27 +50,69 @@ ngx_http_sandbox_loop_now(void)
 }
 
 
-/* The file holds "<ns on a CPU> <ns in the run queue> <turns>". */
-static int64_t
-ngx_http_sandbox_loop_wait(void)
+/* The change since the last call; zeros if the kernel does not tell. */
+static ngx_http_sandbox_loop_sched_t
+ngx_http_sandbox_loop_sched_since(void)
 {
     char buf[80], *p;
     ssize_t n;
-
-    if (ngx_http_sandbox_loop_fd == NGX_INVALID_FILE) {
-        return 0;
-    }
+    ngx_http_sandbox_loop_sched_t now, since = { 0, 0 };
 
     n = pread(ngx_http_sandbox_loop_fd, buf, sizeof(buf) - 1, 0);
-
     if (n <= 0) {
-        return ngx_http_sandbox_loop_waited;
+        return since;
     }
 
+    /* "<ns run> <ns waited> <turns>" */
     buf[n] = '\0';
-    p = strchr(buf, ' ');
+    now.ran = strtoll(buf, &p, 10) / 1000;
+    now.waited = strtoll(p, NULL, 10) / 1000;
 
-    return p ? strtoll(p, NULL, 10) / 1000 : 0;
+    since.ran = now.ran - ngx_http_sandbox_loop_sched.ran;
+    since.waited = now.waited - ngx_http_sandbox_loop_sched.waited;
+    ngx_http_sandbox_loop_sched = now;
+
+    return since;
+}
+
+
+/* A turn of the loop has taken so long. */
+static void
+ngx_http_sandbox_loop_turn(int64_t took)
+{
+    ngx_http_sandbox_loop_sched_t since;
+
+    if (took > NGX_HTTP_SANDBOX_LOOP_LONG) {
+        since = ngx_http_sandbox_loop_sched_since();
+        took -= ngx_min(since.waited, took);
+
+        if (took > NGX_HTTP_SANDBOX_LOOP_STALL) {
+            ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_STALLS, 0, 1);
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                          "sandbox: the event loop stood still for %L ms, on a "
+                          "CPU for %L ms",
+                          took / 1000, since.ran / 1000);
+        }
+    }
+
+    ngx_http_sandbox_loop_longest =
+        ngx_max(ngx_http_sandbox_loop_longest, took);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_loop_process(ngx_cycle_t *cycle, ngx_msec_t timer,
+                              ngx_uint_t flags)
+{
+    if (ngx_http_sandbox_loop_turning) {
+        ngx_http_sandbox_loop_turn(ngx_http_sandbox_loop_now()
+                                   - (int64_t) ngx_current_msec * 1000);
+    }
+
+    /* what came before the first one was the start of the worker */
+    ngx_http_sandbox_loop_turning = 1;
+
+    return ngx_http_sandbox_loop_next(cycle, timer, flags);
 }
 
 
@@ -76,27 +128,21 @@ ngx_http_sandbox_loop_arm(ngx_event_t *ev)
 static void
 ngx_http_sandbox_loop_tick(ngx_event_t *ev)
 {
-    int64_t lag, stall, waited;
+    int64_t lag, stall;
 
     lag = ngx_http_sandbox_loop_now() - ngx_http_sandbox_loop_due;
     lag = ngx_max(lag, 0);
 
-    waited = ngx_http_sandbox_loop_wait();
-    stall = lag - (waited - ngx_http_sandbox_loop_waited);
-    stall = ngx_max(stall, 0);
-    ngx_http_sandbox_loop_waited = waited;
+    stall = ngx_http_sandbox_loop_longest;
+    ngx_http_sandbox_loop_longest = 0;
+
+    /* what it has waited until now belongs to no later turn */
+    (void) ngx_http_sandbox_loop_sched_since();
 
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_LAG, lag);
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_STALL, stall);
     ngx_http_sandbox_metric_peak(NGX_HTTP_SANDBOX_METRIC_LAG_PEAK, lag);
     ngx_http_sandbox_metric_peak(NGX_HTTP_SANDBOX_METRIC_STALL_PEAK, stall);
-
-    if (stall > NGX_HTTP_SANDBOX_LOOP_STALL) {
-        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_STALLS, 0, 1);
-        ngx_log_error(NGX_LOG_WARN, ev->log, 0,
-                      "sandbox: the event loop stood still for %L ms",
-                      stall / 1000);
-    }
 
     if (!ngx_exiting) {
         ngx_http_sandbox_loop_arm(ev);
@@ -114,11 +160,12 @@ ngx_http_sandbox_loop_start(ngx_cycle_t *cycle)
 
     if (ngx_http_sandbox_loop_fd == NGX_INVALID_FILE) {
         ngx_log_error(NGX_LOG_NOTICE, cycle->log, ngx_errno,
-                      "sandbox: no /proc/thread-self/schedstat: each lag of "
-                      "the event loop will count as a stall");
+                      "sandbox: no /proc/thread-self/schedstat: waiting for a "
+                      "CPU will count as a stall of the event loop");
     }
 
-    ngx_http_sandbox_loop_waited = ngx_http_sandbox_loop_wait();
+    ngx_http_sandbox_loop_next = ngx_event_actions.process_events;
+    ngx_event_actions.process_events = ngx_http_sandbox_loop_process;
 
     ev = &ngx_http_sandbox_loop_event;
     ngx_memzero(ev, sizeof(ngx_event_t));

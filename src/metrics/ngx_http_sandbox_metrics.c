@@ -164,11 +164,11 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
         "How late a sandbox that was due was taken from the agenda."),
     [NGX_HTTP_SANDBOX_METRIC_LAG] = NGX_HTTP_SANDBOX_METRIC_TIME(
         "event_loop_lag_seconds", 1000000, us,
-        "How late a timer of 5 ms was, for whatever reason."),
+        "How late a timer of 10 ms was, for whatever reason."),
     [NGX_HTTP_SANDBOX_METRIC_STALL] = NGX_HTTP_SANDBOX_METRIC_TIME(
         "event_loop_stall_seconds", 1000000, us,
-        "The lag less the time in which the worker was ready to run and the "
-        "kernel did not let it: what our code or a blocking call has caused."),
+        "The longest turn of the event loop in 10 ms, less its wait for a CPU: "
+        "what code of the worker or a blocking call has caused."),
     [NGX_HTTP_SANDBOX_METRIC_STALLS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "event_loop_stalls_total", 1, none,
                                 none, "Stalls of more than 20 ms."),

@@ -7,7 +7,7 @@
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms}
 --       (another owner is at it, or its time has not come), {"elsewhere",
 --       node} (that node's agenda is to do it) or {"claimed", fence, 1 if its
---       creator may still be at work}.
+--       creator may still be at work, 1 if no operation was at work}.
 --
 -- A creating sandbox is fenced off from its creator, whose commit then fails.
 
@@ -27,6 +27,7 @@ if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 end
 
+local interrupted = state == 'creating' or state == ARGV[8]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due = ARGV[2] == ''
@@ -72,4 +73,4 @@ if not ours then
     return { 'elsewhere', node }
 end
 
-return { 'claimed', fence, record[6] and 1 or 0 }
+return { 'claimed', fence, record[6] and 1 or 0, interrupted and 0 or 1 }

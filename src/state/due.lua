@@ -3,15 +3,16 @@
 --
 -- KEYS  1 agenda
 -- ARGV  1 hold ms  2 most ids
--- Gives the ids.
+-- Gives a flat list of ids and how late (ms) each is.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0,
-                       ARGV[2])
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES',
+                       'LIMIT', 0, ARGV[2])
 
-for _, id in ipairs(ids) do
-    redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]), id)
+for i = 1, #ids, 2 do
+    redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]), ids[i])
+    ids[i + 1] = now - ids[i + 1]
 end
 
 return ids

@@ -1,0 +1,349 @@
+#!/usr/bin/perl
+
+# /metrics: the format, that each number moves when it should and survives
+# reloads and kills, and that a stall of a worker is told from a busy host.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../scripts/lib";
+use POSIX ();
+use SandboxTest;
+use StackConf qw(read_file write_file);
+
+my $t = SandboxTest->new(own => 1);
+my $dir = $t->dir;
+
+# The page: { 'name{labels}' => value }.
+sub metrics {
+    my $r = $t->get('/metrics', key => undef);
+
+    $r->{status} == 200 or BAIL_OUT("/metrics: $r->{status} $r->{body}");
+    return { map { /^([^#].*) (\S+)$/ ? ($1 => $2) : () }
+             split /\n/, $r->{body} };
+}
+
+
+# Those whose name begins so, summed up.
+sub total {
+    my ($m, $prefix) = @_;
+    my $sum = 0;
+
+    $sum += $m->{$_} for grep { /^\Q$prefix\E(?:\{|$)/ } keys %$m;
+    return $sum;
+}
+
+
+# The page as soon as a sample has grown so much: a request is counted when it
+# has been answered.
+sub metrics_after {
+    my ($before, $sample, $by) = @_;
+    my $m;
+
+    wait_for(3, sub {
+        $m = metrics();
+        return $m->{$sample} - $before->{$sample} >= $by;
+    });
+    return $m;
+}
+
+
+sub grows {
+    my ($sample, $by, $name, $code) = @_;
+    my $before = metrics();
+
+    exists $before->{$sample} or die "there is no $sample";
+    $code->();
+    my $after = metrics_after($before, $sample, $by);
+    is($after->{$sample} - $before->{$sample}, $by, $name);
+}
+
+# --- the page ----------------------------------------------------------------
+
+my $page = $t->get('/metrics', key => undef);
+is($page->{headers}{'content-type'}, 'text/plain; version=0.0.4', 'its type');
+
+my (%type, %help, @bad, %seen, $family);
+
+for (split /\n/, $page->{body}) {
+    if (/^# HELP ([a-z_]+) (\S.*\S)$/) {
+        $family = $1;
+        push @bad, "$_ (twice)" if $help{$family}++;
+    } elsif (/^# TYPE ([a-z_]+) (counter|gauge|histogram)$/) {
+        push @bad, "$_ (no help)" if $1 ne $family;
+        $type{$1} = $2;
+    } elsif (m{^([a-z_]+)
+              (\{[a-z]+="[^"\\]+"(?:,[a-z]+="[^"\\]+")*\})?
+              \ [0-9]+(?:\.[0-9]+)?$}x) {
+        my ($name, $labels) = ($1, $2 // '');
+        push @bad, "$_ (twice)" if $seen{$name . $labels}++;
+        $name =~ s/_(?:bucket|sum|count)$// if $type{$family} eq 'histogram';
+        push @bad, "$_ (not of $family)" if $name ne $family;
+    } else {
+        push @bad, $_;
+    }
+}
+
+is_deeply(\@bad, [], 'each line is one of the format');
+is_deeply([sort keys %type], [sort keys %help], 'each metric has a type');
+is_deeply([grep { /_total$/ xor $type{$_} eq 'counter' } keys %type], [],
+          'counters, and nothing else, end in _total');
+
+for my $name (grep { $type{$_} eq 'histogram' } sort keys %type) {
+    my $m = metrics();
+    my @counts = map { $m->{$_} }
+        sort { (($a =~ /le="([0-9.]+)/)[0] // 1e9)
+               <=> (($b =~ /le="([0-9.]+)/)[0] // 1e9) }
+        grep { /^${name}_bucket/ } keys %$m;
+    my @sorted = sort { $a <=> $b } @counts;
+    is_deeply(\@counts, \@sorted, "$name is cumulative");
+    is($counts[-1], $m->{"${name}_count"}, 'and ends with its count');
+}
+
+my $head = $t->request('HEAD', '/metrics', key => undef);
+is($head->{status}, 200, 'HEAD');
+is($head->{body}, '', 'has no body');
+is($t->post('/metrics', key => undef, body => 'x')->{status}, 405,
+   'POST is refused');
+
+my $docs = read_file("$SandboxTest::top/docs/metrics.md");
+my %documented = $docs =~ /^\| `(sandbox_\w+)` \| (\w+) \|/mg;
+is_deeply(\%documented, \%type, 'docs/metrics.md has the same metrics');
+
+# --- creates, destroys, API requests -----------------------------------------
+
+my $idem = $t->idem;
+my %body = (json => { memory_mb => 128, timeout_ms => 12_000 });
+my $api = 'sandbox_api_requests_total';
+my $before = metrics();
+my $r = $t->post('/v1/sandboxes', %body, idem => $idem);
+my $born = time();
+is($r->{status}, 201, 'a sandbox is created');
+metrics_after($before, 'sandbox_creates_total{outcome="created"}', 1);
+my $after = metrics_after($before, "$api\{route=\"POST /v1/sandboxes\","
+                          . 'status="2xx"}', 1);
+
+for (['sandbox_creates_total{outcome="created"}', 1],
+     ['sandbox_create_seconds_count', 1],
+     ["$api\{route=\"POST /v1/sandboxes\",status=\"2xx\"}", 1],
+     ['sandbox_creates_total{outcome="replayed"}', 0]) {
+    is($after->{$_->[0]} - $before->{$_->[0]}, $_->[1], $_->[0]);
+}
+
+my %timing = $r->{headers}{'server-timing'} =~ /(\w+);dur=(\d+)/g;
+my %step = map { $_ => sprintf '%.0f', 1000 * $after->{
+                 "sandbox_create_step_seconds_total{step=\"$_\"}"} }
+           grep { $_ ne 'total' } keys %timing;
+is_deeply(\%step, { map { $_ => $timing{$_} } keys %step },
+          'its steps are those of Server-Timing');
+is(sprintf('%.0f', 1000 * $after->{sandbox_create_seconds_sum}),
+   $timing{total}, 'and so is its time');
+
+grows('sandbox_creates_total{outcome="replayed"}', 1, 'a replay',
+      sub { $t->post('/v1/sandboxes', %body, idem => $idem) });
+grows('sandbox_creates_total{outcome="refused"}', 3, 'three refusals', sub {
+    $t->post('/v1/sandboxes', json => {}, idem => $idem);
+    $t->post('/v1/sandboxes', json => {}, idem => undef);
+    $t->post('/v1/sandboxes', json => { memory_mb => 1 });
+});
+grows("$api\{route=\"POST /v1/sandboxes\",status=\"4xx\"}", 1, 'a 4xx',
+      sub { $t->post('/v1/sandboxes', body => '{') });
+grows("$api\{route=\"GET /v1/sandboxes/{id}\",status=\"2xx\"}", 2,
+      'GET of any id is one route', sub {
+    $t->get("/v1/sandboxes/$r->{json}{id}") for 1 .. 2;
+});
+grows("$api\{route=\"none\",status=\"4xx\"}", 2, 'no route at all', sub {
+    $t->get('/v1/nothing');
+    $t->request('PATCH', '/v1/sandboxes');
+});
+
+# --- traffic -----------------------------------------------------------------
+
+my $id = $r->{json}{id};
+my $traffic = 'sandbox_traffic_requests_total';
+grows("$traffic\{outcome=\"unreachable\"}", 2, 'a closed port', sub {
+    $t->traffic($id, 8000, GET => '/') for 1 .. 2;
+});
+grows("$traffic\{outcome=\"refused\"}", 1, 'a port that is not allowed',
+      sub { $t->traffic($id, 22, GET => '/') });
+grows("$traffic\{outcome=\"not_found\"}", 1, 'an unknown sandbox', sub {
+    $t->request('GET', '/', key => undef, to => $t->{traffic},
+                headers => [Host => "80-sb-nothing.$t->{domain}"]);
+});
+grows('sandbox_route_cache_lookups_total{result="hit"}', 1, 'a hit',
+      sub { $t->traffic($id, 8000, GET => '/') });
+
+# --- its end by the deadline -------------------------------------------------
+
+ok(wait_for(3, sub { total(metrics(), 'sandbox_operations') == 0 }),
+   'no operation is in flight');
+ok(wait_for(20 + $born + 12 - time(), sub {
+    metrics()->{'sandbox_destroys_total{cause="deadline"}'} == 1
+}), 'its end is counted as the deadline\'s');
+
+my $m = metrics();
+is($m->{sandbox_agenda_lateness_seconds_count}, 1, 'one look at the agenda');
+cmp_ok($m->{sandbox_agenda_lateness_seconds_sum}, '<', 5, 'was in time');
+is($m->{'sandbox_destroys_total{cause="api"}'}, 0, 'no DELETE');
+
+# --- a busy worker and a busy host -------------------------------------------
+
+my $conf = read_file("$dir/etc/nginx.conf");
+$conf =~ s{(\ *location\ =\ /metrics\ \{)}{
+        location = /burn {
+            if (\$arg_a ~ "^(a|a)*\$") { return 200 one; }
+            if (\$arg_a ~ "^(a|a)*\$") { return 200 two; }
+            if (\$arg_a ~ "^(a|a)*\$") { return 200 three; }
+            return 200 none;
+        }
+
+$1}x or die 'no location = /metrics';
+write_file("$dir/etc/nginx.conf", $conf);
+
+sub workers_are_new {
+    my (@old) = @_;
+    my %old = map { $_ => 1 } @old;
+
+    return wait_for(20, sub {
+        my @now = $t->workers;
+        return @now == @old && !grep { $old{$_} } @now;
+    });
+}
+
+my @workers = $t->workers;
+$before = metrics();
+$t->stack('reload', 'nginx');
+ok(workers_are_new(@workers), 'a reload replaces the workers');
+$after = metrics();
+is($after->{$_}, $before->{$_}, "$_ is kept")
+    for 'sandbox_creates_total{outcome="created"}',
+        'sandbox_create_seconds_sum',
+        "$api\{route=\"POST /v1/sandboxes\",status=\"4xx\"}";
+is(scalar(grep { /^sandbox_operations/ } keys %$after), 2,
+   'gauges are those of the new workers');
+
+# Regular expressions that try all ways to fail, with a longer text until it
+# takes long enough; from some length on PCRE gives up.
+my ($n, $took) = (12, 0);
+
+while ($took < 0.06 && $n < 20) {
+    my $began = time();
+    $n++;
+    $t->get('/burn?a=' . 'a' x $n . 'b', key => undef);
+    $took = time() - $began;
+}
+
+cmp_ok($took, '>=', 0.06, "a request that computes for $took s");
+my $mark = $t->log_mark;
+$before = metrics();
+$t->get('/burn?a=' . 'a' x $n . 'b', key => undef);
+sleep 0.1;
+$after = metrics();
+my $stalls = 'sandbox_event_loop_stalls_total';
+cmp_ok($after->{$stalls}, '>', $before->{$stalls}, 'is a stall');
+cmp_ok((sort { $b <=> $a } map { $after->{$_} }
+        grep { /^sandbox_event_loop_stall_seconds_max/ } keys %$after)[0],
+       '>=', 0.03, 'with its length');
+my ($still, $ran) = $t->log_text($mark)
+    =~ /the event loop stood still for (\d+) ms, on a CPU for (\d+) ms/;
+cmp_ok($still // 0, '>=', 30, 'and a line in the log');
+cmp_ok($ran // 0, '>=', 15, 'that says that it computed');
+
+# Stopped while it waits for events: late, and not its own fault.
+sub while_stopped {
+    kill STOP => @_;
+    sleep 0.3;
+    kill CONT => @_;
+    sleep 0.1;
+}
+
+my $lag = 'sandbox_event_loop_lag_seconds_bucket{le="0.200000"}';
+my $inf = 'sandbox_event_loop_lag_seconds_bucket{le="+Inf"}';
+@workers = $t->workers;
+$before = metrics();
+while_stopped($workers[0]);
+$after = metrics();
+cmp_ok($after->{$inf} - $after->{$lag}, '>', $before->{$inf} - $before->{$lag},
+       'a worker that was stopped has a lag');
+is($after->{$stalls}, $before->{$stalls}, 'and no stall');
+
+# A CPU with others on it, all of them more important than the worker.
+sub hogs {
+    my ($cpu, $n) = @_;
+    my @pids;
+
+    for (1 .. $n) {
+        my $pid = fork() // die "cannot fork: $!";
+        if ($pid == 0) {
+            exec('taskset', '-c', $cpu, $^X, '-e',
+                 'my $end = time + 20; 1 while time < $end')
+                or POSIX::_exit(127);
+        }
+        push @pids, $pid;
+    }
+
+    return guard(sub { kill KILL => @pids; waitpid($_, 0) for @pids });
+}
+
+@workers = $t->workers;
+my $cpu = (split /[-,]/, (grep { s/^Cpus_allowed_list:\s*// }
+                          split /\n/, read_file('/proc/self/status'))[0])[0];
+run_command('taskset', '-a', '-p', '-c', $cpu, $_) for @workers;
+run_command('chrt', '--idle', '-p', '0', $_) for @workers;
+$before = metrics();
+{
+    my $busy = hogs($cpu, 3);
+    sleep 1;
+    my $load = SandboxHttp->new($t->{api});
+    my $end = time() + 4;
+    while (time() < $end) {
+        $load->request('GET', '/v1/nothing') or last;
+    }
+}
+$after = metrics();
+my %sum = map {
+    $_ => $after->{"sandbox_event_loop_${_}_seconds_sum"}
+          - $before->{"sandbox_event_loop_${_}_seconds_sum"}
+} qw(lag stall);
+cmp_ok($sum{lag}, '>', 0.3, "a worker without a CPU is late: $sum{lag} s");
+cmp_ok($after->{$stalls} - $before->{$stalls}, '<=', 1,
+       'which is no stall of its own');
+
+# --- kill -9 -----------------------------------------------------------------
+
+$before = metrics();
+$t->expect_log(qr/worker process \d+ exited on signal 9/);
+kill KILL => @workers;
+ok(workers_are_new(@workers), 'killed workers are replaced');
+wait_for(10, sub { total(metrics(), 'sandbox_redis_connected') == 4 });
+$after = metrics();
+is($after->{$_}, $before->{$_}, "$_ is kept")
+    for 'sandbox_creates_total{outcome="created"}', $stalls,
+        'sandbox_destroys_total{cause="deadline"}';
+is_deeply([sort grep { /^sandbox_operations/ } keys %$after],
+          ['sandbox_operations{worker="0"}', 'sandbox_operations{worker="1"}'],
+          'the new ones take the places of the dead');
+
+# --- Redis -------------------------------------------------------------------
+
+is(total($after, 'sandbox_redis_connected'), 4, 'all connections stand');
+$t->stack('stop', 'redis');
+ok(wait_for(10, sub { total(metrics(), 'sandbox_redis_connected') == 0 }),
+   'none does without Redis');
+$t->stack('start', 'redis');
+ok(wait_for(20, sub { total(metrics(), 'sandbox_redis_connected') == 4 }),
+   'all are back');
+my $reconnects = 'sandbox_redis_reconnects_total';
+is(metrics()->{$_} - $after->{$_}, 2, $_)
+    for "$reconnects\{link=\"commands\"}", "$reconnects\{link=\"events\"}";
+
+my ($redis) = $t->stack('status') =~ /^redis running, pid (\d+)/m;
+is(metrics()->{sandbox_redis_timeouts_total}, 0, 'all was answered in time');
+kill STOP => $redis;
+$t->get("/v1/sandboxes/$id");
+ok(wait_for(5, sub { metrics()->{sandbox_redis_timeouts_total} }),
+   'a command that is not answered');
+kill CONT => $redis;
+ok(wait_for(20, sub { total(metrics(), 'sandbox_redis_connected') == 4 }),
+   'and Redis is back');
+
+$t->finish;
