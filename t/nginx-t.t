@@ -255,6 +255,15 @@ refused('both in one location', qr/"sandbox_api" and "sandbox_traffic" exclu/,
                . 'proxy_pass http://sandboxes;');
 refused('sandbox_api maybe', qr/invalid value "maybe"/,
         api => 'sandbox_api maybe;');
+refused('sandbox_metrics maybe', qr/invalid value "maybe"/,
+        api => 'sandbox_metrics maybe;');
+refused('sandbox_metrics in http {}',
+        qr/"sandbox_metrics" directive is not allowed/,
+        add => 'sandbox_metrics on;');
+refused('metrics of nothing', qr/"sandbox_metrics" has nothing to tell/,
+        api => 'sandbox_metrics on;', traffic => 'return 204;');
+accepted('metrics beside the API',
+         traffic => 'sandbox_metrics on;', sandbox_domain => undef);
 refused('sandbox_peer after keepalive', qr/must stand before "keepalive"/,
         upstream => 'keepalive 4; sandbox_peer;');
 refused('sandbox_peer in a location', qr/"sandbox_peer" directive is not allo/,
