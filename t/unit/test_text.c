@@ -9,33 +9,11 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "random_json.h"
 #include "sandbox_json.h"
 #include "sandbox_text.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define MEMBERS_MAX 6
-#define DIGITS_MAX 40
-
-
-/*
- * A document is drawn by one generator and spelled by another: two spellings
- * of one shape must be equal in canonical form.
- */
-typedef struct {
-    uint64_t shape;
-    uint64_t spelling;
-} random_t;
-
-
-static uint32_t
-draw(uint64_t *state, uint32_t below)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-
-    return (uint32_t) ((*state >> 16) % below);
-}
 
 
 /* The canonical form of text, which must be valid, for the caller to free. */
@@ -197,10 +175,10 @@ test_json_string_random(void **state)
 
     for (i = 0; i < 20000; i++) {
         memset(&t, 0, sizeof(t));
-        n = draw(&seed, sizeof(bytes));
+        n = random_draw(&seed, sizeof(bytes));
 
         for (j = 0; j < n; j++) {
-            bytes[j] = (char) (1 + draw(&seed, i % 2 ? 127 : 255));
+            bytes[j] = (char) (1 + random_draw(&seed, i % 2 ? 127 : 255));
         }
 
         sandbox_text_json_string(&t, bytes, n);
@@ -318,213 +296,18 @@ test_canonical_numbers(void **state)
     seed = 0x853c49e6748fea9bu;
 
     for (i = 0; i < 20000; i++) {
-        x = (int32_t) draw(&seed, 2001) - 1000;
-        y = draw(&seed, 2) ? x : (int32_t) draw(&seed, 2001) - 1000;
+        x = (int32_t) random_draw(&seed, 2001) - 1000;
+        y = random_draw(&seed, 2) ? x
+                                  : (int32_t) random_draw(&seed, 2001) - 1000;
 
-        (void) snprintf(a, sizeof(a), "%.*f", (int) draw(&seed, 12), x / 1.0);
-        (void) snprintf(b, sizeof(b), draw(&seed, 2) ? "%.*e" : "%.*E",
-                        3 + (int) draw(&seed, 9), y / 1.0);
+        (void) snprintf(a, sizeof(a), "%.*f", (int) random_draw(&seed, 12),
+                        x / 1.0);
+        (void) snprintf(b, sizeof(b), random_draw(&seed, 2) ? "%.*e" : "%.*E",
+                        3 + (int) random_draw(&seed, 9), y / 1.0);
 
         if (same(a, b) != (x == y)) {
             fail_msg("wrong on %s and %s", a, b);
         }
-    }
-}
-
-
-static void
-space(sandbox_text_t *t, random_t *r)
-{
-    static const char *const spaces[] = {
-        "", "", "", " ", "\n", "\t ", "\r\n"
-    };
-
-    sandbox_text_str(t, spaces[draw(&r->spelling, COUNT(spaces))]);
-}
-
-
-static void
-spell_code(sandbox_text_t *t, random_t *r, uint32_t code)
-{
-    if (code >= 0x10000 && draw(&r->spelling, 2)) {
-        code -= 0x10000;
-        sandbox_text_fmt(t, "\\u%04x\\u%04X", 0xd800 + (code >> 10),
-                         0xdc00 + (code & 0x3ff));
-
-    } else if (code >= 0x10000) {
-        sandbox_text_fmt(t, "%c%c%c%c", (int) (0xf0 | code >> 18),
-                         (int) (0x80 | (code >> 12 & 63)),
-                         (int) (0x80 | (code >> 6 & 63)),
-                         (int) (0x80 | (code & 63)));
-
-    } else if (code < 0x20 || draw(&r->spelling, 3) == 0) {
-        sandbox_text_fmt(t, draw(&r->spelling, 2) ? "\\u%04x" : "\\u%04X",
-                         code);
-
-    } else if (code == '"' || code == '\\') {
-        sandbox_text_fmt(t, "\\%c", (int) code);
-
-    } else if (code == '/') {
-        sandbox_text_str(t, draw(&r->spelling, 2) ? "/" : "\\/");
-
-    } else if (code < 0x80) {
-        sandbox_text_fmt(t, "%c", (int) code);
-
-    } else {
-        sandbox_text_fmt(t, "%c%c%c", (int) (0xe0 | code >> 12),
-                         (int) (0x80 | (code >> 6 & 63)),
-                         (int) (0x80 | (code & 63)));
-    }
-}
-
-
-/* first is put in front, so that names of one object differ. */
-static void
-spell_string(sandbox_text_t *t, random_t *r, uint32_t first)
-{
-    uint32_t code, n;
-
-    sandbox_text_str(t, "\"");
-
-    if (first) {
-        spell_code(t, r, first);
-    }
-
-    for (n = draw(&r->shape, 6); n > 0; n--) {
-        switch (draw(&r->shape, 5)) {
-        case 0:
-            code = 1 + draw(&r->shape, 0x1f);
-            break;
-        case 1:
-            code = 0x800 + draw(&r->shape, 0xd000);
-            break;
-        case 2:
-            code = 0x10000 + draw(&r->shape, 0x100000);
-            break;
-        default:
-            code = 0x20 + draw(&r->shape, 0x5f);
-        }
-
-        spell_code(t, r, code);
-    }
-
-    sandbox_text_str(t, "\"");
-}
-
-
-static void
-spell_number(sandbox_text_t *t, random_t *r)
-{
-    int i, n, point, exponent;
-    char digits[DIGITS_MAX + 1];
-
-    if (draw(&r->shape, 2)) {
-        sandbox_text_str(t, "-");
-    }
-
-    n = 1 + (int) draw(&r->shape, DIGITS_MAX / 2);
-    exponent = (int) draw(&r->shape, 60) - 30;
-
-    for (i = 0; i < n; i++) {
-        digits[i] = (char) ('1' + draw(&r->shape, 9));
-    }
-
-    /* the same value with zeros added, then with a point somewhere */
-
-    for (i = (int) draw(&r->spelling, 5); i > 0; i--) {
-        digits[n++] = '0';
-        exponent--;
-    }
-
-    point = 1 + (int) draw(&r->spelling, (uint32_t) n);
-    exponent += n - point;
-
-    sandbox_text_add(t, digits, (size_t) point);
-
-    if (point < n) {
-        sandbox_text_str(t, ".");
-        sandbox_text_add(t, digits + point, (size_t) (n - point));
-    }
-
-    if (exponent != 0 || draw(&r->spelling, 2)) {
-        sandbox_text_str(t, draw(&r->spelling, 2) ? "e" : "E");
-        sandbox_text_str(t, exponent < 0            ? "-"
-                            : draw(&r->spelling, 2) ? "+"
-                                                    : "");
-        sandbox_text_fmt(t, "%0*d", 1 + (int) draw(&r->spelling, 4),
-                         abs(exponent));
-    }
-}
-
-
-static void spell_value(sandbox_text_t *t, random_t *r, unsigned depth);
-
-
-/* Members and elements are spelled apart: members may then change places. */
-static void
-spell_container(sandbox_text_t *t, random_t *r, unsigned depth, int object)
-{
-    uint32_t i, n, other;
-    sandbox_text_t parts[MEMBERS_MAX], swap;
-
-    n = draw(&r->shape, MEMBERS_MAX + 1);
-    memset(parts, 0, sizeof(parts));
-
-    for (i = 0; i < n; i++) {
-        space(&parts[i], r);
-
-        if (object) {
-            spell_string(&parts[i], r, 'a' + i);
-            space(&parts[i], r);
-            sandbox_text_str(&parts[i], ":");
-            space(&parts[i], r);
-        }
-
-        spell_value(&parts[i], r, depth + 1);
-        space(&parts[i], r);
-    }
-
-    for (i = n; object && i > 1; i--) {
-        other = draw(&r->spelling, i);
-        swap = parts[i - 1];
-        parts[i - 1] = parts[other];
-        parts[other] = swap;
-    }
-
-    sandbox_text_str(t, object ? "{" : "[");
-    space(t, r);
-
-    for (i = 0; i < n; i++) {
-        sandbox_text_str(t, i ? "," : "");
-        sandbox_text_add(t, parts[i].data, parts[i].len);
-        sandbox_text_free(&parts[i]);
-    }
-
-    sandbox_text_str(t, object ? "}" : "]");
-}
-
-
-static void
-spell_value(sandbox_text_t *t, random_t *r, unsigned depth)
-{
-    static const char *const words[] = { "null", "true", "false", "0" };
-
-    switch (draw(&r->shape, depth < 5 ? 7 : 4)) {
-    case 0:
-        sandbox_text_str(t, words[draw(&r->shape, COUNT(words))]);
-        break;
-    case 1:
-        spell_string(t, r, 0);
-        break;
-    case 2:
-    case 3:
-        spell_number(t, r);
-        break;
-    case 4:
-        spell_container(t, r, depth, 0);
-        break;
-    default:
-        spell_container(t, r, depth, 1);
     }
 }
 
@@ -539,9 +322,9 @@ random_canonical(uint64_t shape, uint64_t spelling)
     r.shape = shape;
     r.spelling = spelling;
 
-    space(&t, &r);
-    spell_container(&t, &r, 0, 1);
-    space(&t, &r);
+    random_space(&t, &r);
+    random_object(&t, &r);
+    random_space(&t, &r);
     assert_false(sandbox_text_failed(&t));
 
     out = canonical(t.data, t.len);
@@ -656,10 +439,10 @@ test_base64_random(void **state)
 
     for (i = 0; i < 5000; i++) {
         memset(&t, 0, sizeof(t));
-        n = draw(&seed, sizeof(bytes) + 1);
+        n = random_draw(&seed, sizeof(bytes) + 1);
 
         for (j = 0; j < n; j++) {
-            bytes[j] = (uint8_t) draw(&seed, 256);
+            bytes[j] = (uint8_t) random_draw(&seed, 256);
         }
 
         sandbox_text_base64(&t, bytes, n);
