@@ -194,8 +194,7 @@ ngx_http_sandbox_api_authenticated(ngx_http_request_t *r, ngx_int_t rc)
         return;
 
     default:
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_state_store_unavailable,
-                                  "The state store does not answer.");
+        ngx_http_sandbox_api_no_store(r);
     }
 }
 
@@ -567,6 +566,47 @@ ngx_http_sandbox_api_fail(ngx_http_request_t *r,
 {
     (void) ngx_http_sandbox_error(r, error, message);
     ngx_http_sandbox_api_send_error(r);
+}
+
+
+void
+ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,
+                                sandbox_query_status_t status,
+                                const sandbox_query_error_t *err)
+{
+    sandbox_query_error_t *copy;
+
+    copy = ngx_palloc(r->pool, sizeof(sandbox_query_error_t));
+
+    if (copy == NULL || status == SANDBOX_QUERY_NO_MEMORY) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    *copy = *err;
+
+    ngx_http_sandbox_api_fail_field(r,
+                                    status == SANDBOX_QUERY_INVALID_FIELDS
+                                        ? &ngx_http_sandbox_invalid_fields
+                                        : &ngx_http_sandbox_invalid_request,
+                                    "A parameter of the query is not valid.",
+                                    copy->field, copy->reason);
+}
+
+
+void
+ngx_http_sandbox_api_no_store(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_state_store_unavailable,
+                              "The state store does not answer.");
+}
+
+
+void
+ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_not_found,
+                              "There is no such sandbox.");
 }
 
 

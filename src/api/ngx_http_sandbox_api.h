@@ -12,6 +12,7 @@
 
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_module.h"
+#include "sandbox_query.h"
 #include "sandbox_text.h"
 
 /* The precontent-phase handler. */
@@ -38,6 +39,15 @@ void ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
 void ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
                                      const ngx_http_sandbox_error_t *error,
                                      const char *message, const char *state);
+
+/* Refuses a query string; err is copied. */
+void ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,
+                                     sandbox_query_status_t status,
+                                     const sandbox_query_error_t *err);
+
+/* The two that nearly every resource has. */
+void ngx_http_sandbox_api_no_store(ngx_http_request_t *r);
+void ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r);
 
 /*
  * Request headers of one name (lower case), in the order they came; start

@@ -69,16 +69,14 @@ ngx_http_sandbox_agent_pass(ngx_http_request_t *r, ngx_int_t rc,
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     if (rc == NGX_ERROR) {
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_state_store_unavailable,
-                                  "The state store does not answer.");
+        ngx_http_sandbox_api_no_store(r);
         return;
     }
 
     if (rc == NGX_DECLINED
         || ngx_strcmp(record->tenant, (char *) ctx->tenant.data) != 0)
     {
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_not_found,
-                                  "There is no such sandbox.");
+        ngx_http_sandbox_api_no_sandbox(r);
         return;
     }
 

@@ -1,16 +1,13 @@
 /*
- * /v1/sandboxes and /v1/sandboxes/{id}: create, list, get, delete.
+ * /v1/sandboxes and /v1/sandboxes/{id}: create, get, delete.
  * Translates between HTTP and the lifecycle; decides nothing itself.
  */
 
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_resources.h"
-#include "ngx_http_sandbox_scripts.h"
 #include "sandbox_create.h"
 #include "sandbox_idem_key.h"
-
-#define NGX_HTTP_SANDBOX_LIST_MAX 100
 
 
 /* A request that waits for an operation or for Redis. */
@@ -19,6 +16,7 @@ typedef struct {
     ngx_http_sandbox_op_t *op;
     void (*answer)(ngx_http_request_t *r, ngx_http_sandbox_op_t *op);
     ngx_http_sandbox_record_get_t get;
+    uint32_t fields; /* of the object, for get */
 } ngx_http_sandbox_wait_t;
 
 
@@ -83,22 +81,6 @@ ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
     }
 
     ngx_http_run_posted_requests(c);
-}
-
-
-static void
-ngx_http_sandbox_no_store(ngx_http_request_t *r)
-{
-    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_state_store_unavailable,
-                              "The state store does not answer.");
-}
-
-
-static void
-ngx_http_sandbox_no_sandbox(ngx_http_request_t *r)
-{
-    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_not_found,
-                              "There is no such sandbox.");
 }
 
 
@@ -290,7 +272,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
                                           ngx_http_sandbox_wait_done, wait);
     if (wait->op == NULL) {
         sandbox_create_free(&create);
-        ngx_http_sandbox_no_store(r);
+        ngx_http_sandbox_api_no_store(r);
     }
 }
 
@@ -318,7 +300,7 @@ ngx_http_sandbox_api_delete(ngx_http_request_t *r)
     if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
         != 0)
     {
-        ngx_http_sandbox_no_sandbox(r);
+        ngx_http_sandbox_api_no_sandbox(r);
         return;
     }
 
@@ -331,20 +313,20 @@ ngx_http_sandbox_api_delete(ngx_http_request_t *r)
     wait->op =
         ngx_http_sandbox_op_destroy(id, ctx, ngx_http_sandbox_wait_done, wait);
     if (wait->op == NULL) {
-        ngx_http_sandbox_no_store(r);
+        ngx_http_sandbox_api_no_store(r);
     }
 }
 
 
 static void
 ngx_http_sandbox_get_answer(ngx_http_request_t *r, ngx_int_t rc,
-                            ngx_http_sandbox_record_t *record)
+                            ngx_http_sandbox_record_t *record, uint32_t fields)
 {
     sandbox_text_t t = SANDBOX_TEXT_INIT;
     ngx_http_sandbox_ctx_t *ctx;
 
     if (rc == NGX_ERROR) {
-        ngx_http_sandbox_no_store(r);
+        ngx_http_sandbox_api_no_store(r);
         return;
     }
 
@@ -353,11 +335,11 @@ ngx_http_sandbox_get_answer(ngx_http_request_t *r, ngx_int_t rc,
     if (rc == NGX_DECLINED
         || ngx_strcmp(record->tenant, (char *) ctx->tenant.data) != 0)
     {
-        ngx_http_sandbox_no_sandbox(r);
+        ngx_http_sandbox_api_no_sandbox(r);
         return;
     }
 
-    ngx_http_sandbox_object(&t, record, NULL);
+    ngx_http_sandbox_object_masked(&t, record, fields);
 
     if (sandbox_text_failed(&t)) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -374,12 +356,12 @@ static void
 ngx_http_sandbox_get_done(void *data, ngx_int_t rc,
                           ngx_http_sandbox_record_t *record)
 {
-    ngx_http_request_t *r = data;
+    ngx_http_sandbox_wait_t *wait = data;
 
     ngx_connection_t *c;
 
-    c = r->connection;
-    ngx_http_sandbox_get_answer(r, rc, record);
+    c = wait->request->connection;
+    ngx_http_sandbox_get_answer(wait->request, rc, record, wait->fields);
     ngx_http_run_posted_requests(c);
 }
 
@@ -387,22 +369,30 @@ ngx_http_sandbox_get_done(void *data, ngx_int_t rc,
 void
 ngx_http_sandbox_api_get(ngx_http_request_t *r)
 {
-    ngx_str_t fields;
+    sandbox_query_error_t err;
+    sandbox_query_param_t params[] = { { "fields", NULL }, { NULL, NULL } };
+    sandbox_query_status_t rc;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
-
-    if (ngx_http_arg(r, (u_char *) "fields", 6, &fields) == NGX_OK) {
-        ngx_http_sandbox_api_fail_field(
-            r, &ngx_http_sandbox_not_implemented,
-            "Field masks are not built yet.", "fields",
-            "is not implemented yet; leave it out for the whole object");
-        return;
-    }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     wait = ngx_http_sandbox_wait(r);
     if (wait == NULL) {
+        return;
+    }
+
+    rc = sandbox_query_parse(params, (char *) r->args.data, r->args.len, &err);
+
+    if (rc == SANDBOX_QUERY_OK) {
+        rc = sandbox_query_fields(&wait->fields, &params[0],
+                                  ngx_http_sandbox_object_member, &err);
+    }
+
+    sandbox_query_free(params);
+
+    if (rc != SANDBOX_QUERY_OK) {
+        ngx_http_sandbox_api_fail_query(r, rc, &err);
         return;
     }
 
@@ -410,111 +400,14 @@ ngx_http_sandbox_api_get(ngx_http_request_t *r)
                          ctx->sandbox.len)
         != 0)
     {
-        ngx_http_sandbox_no_sandbox(r);
+        ngx_http_sandbox_api_no_sandbox(r);
         return;
     }
 
     wait->get.handler = ngx_http_sandbox_get_done;
-    wait->get.data = r;
+    wait->get.data = wait;
 
     if (ngx_http_sandbox_record_get(&wait->get) != NGX_OK) {
-        ngx_http_sandbox_no_store(r);
-    }
-}
-
-
-/* The rows of list.lua as a JSON array; ids whose record is odd are skipped. */
-static void
-ngx_http_sandbox_list_rows(sandbox_text_t *t, redisReply *reply)
-{
-    size_t i;
-    ngx_uint_t n;
-    ngx_http_sandbox_record_t record;
-
-    n = 0;
-    sandbox_text_str(t, "[");
-
-    for (i = 0; i < reply->elements; i++) {
-        if (ngx_http_sandbox_record_row(&record, reply->element[i]) == NGX_OK) {
-            sandbox_text_str(t, n++ ? "," : "");
-            ngx_http_sandbox_object(t, &record, NULL);
-        }
-    }
-
-    sandbox_text_str(t, "]");
-}
-
-
-static void
-ngx_http_sandbox_list_done(void *data, redisReply *reply)
-{
-    ngx_http_sandbox_wait_t *wait = data;
-
-    sandbox_text_t t = SANDBOX_TEXT_INIT;
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
-
-    r = wait->request;
-    c = r->connection;
-
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_no_store(r);
-        ngx_http_run_posted_requests(c);
-        return;
-    }
-
-    ngx_http_sandbox_list_rows(&t, reply);
-
-    if (sandbox_text_failed(&t)) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    } else {
-        ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t.data, t.len);
-    }
-
-    sandbox_text_free(&t);
-    ngx_http_run_posted_requests(c);
-}
-
-
-void
-ngx_http_sandbox_api_list(ngx_http_request_t *r)
-{
-    char shard[SANDBOX_SHARD_LEN];
-    ngx_http_sandbox_ctx_t *ctx;
-    ngx_http_sandbox_key_t index, records;
-    ngx_http_sandbox_args_t a;
-    ngx_http_sandbox_wait_t *wait;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (r->args.len) {
-        ngx_http_sandbox_api_fail_field(
-            r, &ngx_http_sandbox_not_implemented,
-            "Listing by query is not built yet.", "query",
-            "list without a query, or get one sandbox by its id");
-        return;
-    }
-
-    wait = ngx_http_sandbox_wait(r);
-    if (wait == NULL) {
-        return;
-    }
-
-    a.n = a.nnumbers = 0;
-    sandbox_id_shard(shard, (char *) ctx->tenant.data, ctx->tenant.len);
-    ngx_http_sandbox_key_tenant(&index, (char *) ctx->tenant.data);
-    ngx_http_sandbox_key_shard(&records, shard, "sandbox");
-    ngx_http_sandbox_arg_key(&a, &index);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_LIST_MAX);
-    ngx_http_sandbox_arg_key(&a, &records);
-    ngx_http_sandbox_record_fields(&a);
-
-    if (ngx_http_sandbox_redis_eval(
-            ngx_http_sandbox_worker.redis, ngx_http_sandbox_list_done, wait,
-            &ngx_http_sandbox_lua_list, 1, a.n, a.values)
-        != NGX_OK)
-    {
-        ngx_http_sandbox_no_store(r);
+        ngx_http_sandbox_api_no_store(r);
     }
 }

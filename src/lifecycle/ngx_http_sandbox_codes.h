@@ -11,6 +11,7 @@
 /* X(code, status, seconds of Retry-After or 0 if not retryable) */
 #define NGX_HTTP_SANDBOX_CODES(X)                                              \
     X(invalid_request, 400, 0)                                                 \
+    X(invalid_fields, 400, 0)                                                  \
     X(invalid_json, 400, 0)                                                    \
     X(idempotency_key_required, 400, 0)                                        \
     X(unauthorized, 401, 0)                                                    \

@@ -5,6 +5,49 @@
 #include "sandbox_time.h"
 
 
+typedef enum {
+    NGX_HTTP_SANDBOX_OBJECT_STRING, /* left out if NULL */
+    NGX_HTTP_SANDBOX_OBJECT_NUMBER,
+    NGX_HTTP_SANDBOX_OBJECT_TIME, /* left out if 0 */
+    NGX_HTTP_SANDBOX_OBJECT_JSON, /* left out if NULL */
+    NGX_HTTP_SANDBOX_OBJECT_STATUS,
+    NGX_HTTP_SANDBOX_OBJECT_CONFIG
+} ngx_http_sandbox_object_kind_e;
+
+/* clang-format off */
+
+#define MEMBER(name, kind, field)                                              \
+    { name, sizeof(name) - 1, NGX_HTTP_SANDBOX_OBJECT_##kind,                  \
+      offsetof(ngx_http_sandbox_record_t, field) }
+
+static const struct {
+    const char *name;
+    size_t len;
+    ngx_http_sandbox_object_kind_e kind;
+    size_t field; /* of the record, the first one of several */
+} ngx_http_sandbox_members[] = {
+    MEMBER("id", STRING, id),
+    MEMBER("status", STATUS, state),
+    MEMBER("config", CONFIG, vcpus),
+    MEMBER("template", STRING, template),
+    MEMBER("created_at", TIME, created_at),
+    MEMBER("metadata", JSON, metadata),
+    MEMBER("started_at", TIME, started_at),
+    MEMBER("timeout_ms", NUMBER, timeout_ms),
+    MEMBER("timeout_at", TIME, timeout_at),
+    MEMBER("expires_at", TIME, timeout_at),
+    MEMBER("timeout_action", STRING, timeout_action),
+    MEMBER("cwd", STRING, cwd),
+};
+
+#undef MEMBER
+
+/* clang-format on */
+
+#define NGX_HTTP_SANDBOX_NMEMBERS                                              \
+    (sizeof(ngx_http_sandbox_members) / sizeof(ngx_http_sandbox_members[0]))
+
+
 static const char *
 ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 {
@@ -27,10 +70,18 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 
 
 static void
+ngx_http_sandbox_object_name(sandbox_text_t *t, const char *name)
+{
+    sandbox_text_fmt(t, "%s\"%s\":", t->data[t->len - 1] == '{' ? "" : ",",
+                     name);
+}
+
+
+static void
 ngx_http_sandbox_object_string(sandbox_text_t *t, const char *name,
                                const char *value)
 {
-    sandbox_text_fmt(t, ",\"%s\":", name);
+    ngx_http_sandbox_object_name(t, name);
     sandbox_text_json_string(t, value, strlen(value));
 }
 
@@ -45,45 +96,137 @@ ngx_http_sandbox_object_time(sandbox_text_t *t, const char *name, int64_t ms)
 }
 
 
+static void
+ngx_http_sandbox_object_config(sandbox_text_t *t,
+                               const ngx_http_sandbox_record_t *record)
+{
+    sandbox_text_fmt(t, "{\"vcpus\":%lld,\"memory_mb\":%lld,\"disk_mb\":%lld}",
+                     (long long) record->vcpus, (long long) record->memory_mb,
+                     (long long) record->disk_mb);
+}
+
+
+static void
+ngx_http_sandbox_object_write(sandbox_text_t *t,
+                              const ngx_http_sandbox_record_t *record,
+                              ngx_uint_t i)
+{
+    int64_t number;
+    const char *name, *text;
+    const u_char *field;
+
+    name = ngx_http_sandbox_members[i].name;
+    field = (const u_char *) record + ngx_http_sandbox_members[i].field;
+    text = NULL;
+    number = 0;
+
+    switch (ngx_http_sandbox_members[i].kind) {
+    case NGX_HTTP_SANDBOX_OBJECT_STRING:
+        ngx_memcpy(&text, field, sizeof(text));
+        if (text) {
+            ngx_http_sandbox_object_string(t, name, text);
+        }
+        return;
+
+    case NGX_HTTP_SANDBOX_OBJECT_NUMBER:
+        ngx_memcpy(&number, field, sizeof(number));
+        ngx_http_sandbox_object_name(t, name);
+        sandbox_text_int(t, number);
+        return;
+
+    case NGX_HTTP_SANDBOX_OBJECT_TIME:
+        ngx_memcpy(&number, field, sizeof(number));
+        if (number) {
+            ngx_http_sandbox_object_time(t, name, number);
+        }
+        return;
+
+    case NGX_HTTP_SANDBOX_OBJECT_JSON:
+        ngx_memcpy(&text, field, sizeof(text));
+        if (text) {
+            ngx_http_sandbox_object_name(t, name);
+            sandbox_text_str(t, text);
+        }
+        return;
+
+    case NGX_HTTP_SANDBOX_OBJECT_STATUS:
+        ngx_http_sandbox_object_string(t, name,
+                                       ngx_http_sandbox_status(record->state));
+        return;
+
+    case NGX_HTTP_SANDBOX_OBJECT_CONFIG:
+        ngx_http_sandbox_object_name(t, name);
+        ngx_http_sandbox_object_config(t, record);
+        return;
+    }
+}
+
+
+static void
+ngx_http_sandbox_object_members(sandbox_text_t *t,
+                                const ngx_http_sandbox_record_t *record,
+                                uint32_t mask)
+{
+    ngx_uint_t i;
+
+    sandbox_text_str(t, "{");
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_NMEMBERS && !sandbox_text_failed(t); i++) {
+        if (mask & UINT32_C(1) << i) {
+            ngx_http_sandbox_object_write(t, record, i);
+        }
+    }
+}
+
+
 void
 ngx_http_sandbox_object(sandbox_text_t *t,
                         const ngx_http_sandbox_record_t *record,
                         const char *token)
 {
-    sandbox_text_fmt(t, "{\"id\":\"%s\",\"status\":\"%s\"", record->id,
-                     ngx_http_sandbox_status(record->state));
-    sandbox_text_fmt(t,
-                     ",\"config\":{\"vcpus\":%lld,\"memory_mb\":%lld,"
-                     "\"disk_mb\":%lld}",
-                     (long long) record->vcpus, (long long) record->memory_mb,
-                     (long long) record->disk_mb);
+    ngx_http_sandbox_object_members(t, record, UINT32_MAX);
 
-    ngx_http_sandbox_object_string(t, "template", record->template);
-    ngx_http_sandbox_object_time(t, "created_at", record->created_at);
-
-    sandbox_text_str(t, ",\"metadata\":");
-    sandbox_text_str(t, record->metadata);
-
-    if (record->started_at) {
-        ngx_http_sandbox_object_time(t, "started_at", record->started_at);
-    }
-
-    sandbox_text_fmt(t, ",\"timeout_ms\":%lld", (long long) record->timeout_ms);
-
-    if (record->timeout_at) {
-        ngx_http_sandbox_object_time(t, "timeout_at", record->timeout_at);
-        ngx_http_sandbox_object_time(t, "expires_at", record->timeout_at);
-    }
-
-    sandbox_text_str(t, ",\"timeout_action\":\"destroy\"");
-
-    if (record->cwd) {
-        ngx_http_sandbox_object_string(t, "cwd", record->cwd);
-    }
-
-    if (token) {
+    if (token && !sandbox_text_failed(t)) {
         ngx_http_sandbox_object_string(t, "traffic_access_token", token);
     }
 
     sandbox_text_str(t, "}");
+}
+
+
+void
+ngx_http_sandbox_object_masked(sandbox_text_t *t,
+                               const ngx_http_sandbox_record_t *record,
+                               uint32_t mask)
+{
+    ngx_http_sandbox_object_members(t, record, mask);
+    sandbox_text_str(t, "}");
+}
+
+
+int
+ngx_http_sandbox_object_member(const char *name, size_t len)
+{
+    int i;
+
+    for (i = 0; i < (int) NGX_HTTP_SANDBOX_NMEMBERS; i++) {
+        if (ngx_http_sandbox_members[i].len == len
+            && ngx_memcmp(ngx_http_sandbox_members[i].name, name, len) == 0)
+        {
+            return i;
+        }
+    }
+
+    return -1;
+}
+
+
+ngx_uint_t
+ngx_http_sandbox_object_has_metadata(uint32_t mask)
+{
+    int i;
+
+    i = ngx_http_sandbox_object_member("metadata", sizeof("metadata") - 1);
+
+    return (mask >> i & 1) != 0;
 }

@@ -1,6 +1,7 @@
 /*
  * The sandbox object of the API, made from a record: what GET and list give,
- * and what create answers and stores for replays.  Any thread.
+ * and what create answers and stores for replays.  One table has its members,
+ * for writing and for masks.  Any thread.
  */
 
 #ifndef NGX_HTTP_SANDBOX_OBJECT_H
@@ -13,5 +14,16 @@
 void ngx_http_sandbox_object(sandbox_text_t *t,
                              const ngx_http_sandbox_record_t *record,
                              const char *token);
+
+/* The members of a mask, as far as the record has them. */
+void ngx_http_sandbox_object_masked(sandbox_text_t *t,
+                                    const ngx_http_sandbox_record_t *record,
+                                    uint32_t mask);
+
+/* The bit of a mask a member has; -1 if none may be asked for. */
+int ngx_http_sandbox_object_member(const char *name, size_t len);
+
+/* 1 if mask has the member metadata, which is the one that may be long. */
+ngx_uint_t ngx_http_sandbox_object_has_metadata(uint32_t mask);
 
 #endif

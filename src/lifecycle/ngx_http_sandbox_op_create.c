@@ -160,6 +160,8 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg_int(a, c->spec.disk_mb);
     ngx_http_sandbox_arg(a, "timeout_ms");
     ngx_http_sandbox_arg_int(a, c->spec.timeout_ms);
+    ngx_http_sandbox_arg(a, "timeout_action");
+    ngx_http_sandbox_arg(a, NGX_HTTP_SANDBOX_ACTION_DESTROY);
     ngx_http_sandbox_arg(a, "metadata");
     ngx_http_sandbox_arg(a, c->spec.metadata);
     ngx_http_sandbox_arg(a, "address");
@@ -576,6 +578,7 @@ ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
     record.started_at = started_at;
     record.timeout_ms = c->spec.timeout_ms;
     record.timeout_at = started_at + c->spec.timeout_ms;
+    record.timeout_action = NGX_HTTP_SANDBOX_ACTION_DESTROY;
     record.metadata = c->spec.metadata;
     record.cwd = c->spec.cwd;
 

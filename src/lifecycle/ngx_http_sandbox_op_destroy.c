@@ -311,7 +311,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
 {
     ngx_http_sandbox_destroy_op_t *d = ev->data;
 
-    ngx_http_sandbox_key_t record, events;
+    ngx_http_sandbox_key_t record, events, index;
     ngx_http_sandbox_args_t a;
 
     d->op.status = NGX_HTTP_OK;
@@ -334,6 +334,8 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, d->op.id);
     ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(d->op.id),
+                               "tenant");
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, d->op.fence);
@@ -341,6 +343,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
                              (int64_t) ngx_http_sandbox_worker.conf->retention);
     ngx_http_sandbox_arg(&a, d->op.id);
     ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_key(&a, &index);
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_buried, d,

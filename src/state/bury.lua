@@ -1,19 +1,52 @@
--- Ends a destruction: only a tombstone is left, so that a repeated DELETE
--- is answered as the first one.
+-- Ends a destruction: a tombstone is left, so that a repeated DELETE is
+-- answered as the first one and the sandbox can be listed for a while.  It
+-- has what clients may see, and no token, address or variable.
 --
 -- KEYS  1 record
 -- ARGV  1 owner  2 fence  3 retention ms  4 id  5 channel
+--       6 prefix of the tenant index
 -- Gives 1, or 0 if the operation was fenced off.
 
-local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'tenant')
+local fields = { 'tenant', 'template', 'vcpus', 'memory_mb', 'disk_mb',
+                 'created_at', 'started_at', 'timeout_ms', 'timeout_at',
+                 'timeout_action', 'metadata', 'cwd' }
+local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', unpack(fields))
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
     return 0
 end
 
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local stone = { 'state', 'destroyed', 'destroyed_at', now }
+
+for i, field in ipairs(fields) do
+    if record[i + 2] then
+        table.insert(stone, field)
+        table.insert(stone, record[i + 2])
+    end
+end
+
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'state', 'destroyed', 'tenant', record[3])
+redis.call('HSET', KEYS[1], unpack(stone))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+
+local index = ARGV[6] .. record[3]
+local destroyed, graves = index .. ':destroyed', index .. ':graves'
+
+redis.call('ZADD', destroyed, record[8] or 0, ARGV[4])
+redis.call('ZADD', graves, now + tonumber(ARGV[3]), ARGV[4])
+
+-- One comes, at most some go: the index forgets faster than it learns.
+local old = redis.call('ZRANGEBYSCORE', graves, '-inf', now, 'LIMIT', 0, 100)
+
+if #old > 0 then
+    redis.call('ZREM', destroyed, unpack(old))
+    redis.call('ZREM', graves, unpack(old))
+end
+
+redis.call('PEXPIRE', destroyed, ARGV[3])
+redis.call('PEXPIRE', graves, ARGV[3])
 redis.call('PUBLISH', ARGV[5], ARGV[4] .. ' destroyed')
 
 return 1

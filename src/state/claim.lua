@@ -12,7 +12,8 @@
 -- A creating sandbox is fenced off from its creator, whose commit then fails.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
-                          'timeout_at', 'idem', 'was_creating', 'node')
+                          'timeout_at', 'idem', 'was_creating', 'node',
+                          'created_at')
 local state, tenant, node = record[1], record[2], record[7] or ARGV[9]
 
 if not state or (ARGV[2] ~= '' and ARGV[2] ~= tenant) then
@@ -57,6 +58,7 @@ local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 redis.call('HSET', KEYS[1], 'state', ARGV[8], 'owner', ours and ARGV[3] or '',
            'lease_at', ours and now + tonumber(ARGV[4]) or 0)
 redis.call('ZREM', ARGV[6] .. tenant, ARGV[1])
+redis.call('ZADD', ARGV[6] .. tenant .. ':destroyed', record[8] or 0, ARGV[1])
 
 if state == 'creating' and redis.call('HGET', record[5], 'id') == ARGV[1] then
     redis.call('DEL', record[5])

@@ -1,19 +1,107 @@
--- The newest records of a tenant.
+-- A part of a tenant's list, newest first: what stands behind a position in
+-- the order of creation time and id.
 --
--- KEYS  1 tenant index
--- ARGV  1 most records  2 prefix of record keys  3... fields
--- Gives a list of {id, value...}; ids whose record is gone are left out.
+-- KEYS  the indexes to read, which are merged
+-- ARGV  1 prefix of record keys  2 creation time of the position, "" for the
+--       begin  3 its id  4 most rows  5 most ids looked at  6 most bytes of
+--       rows (the last one may pass it)  7 states wanted, each between spaces
+--       8 template wanted, or ""  9... fields
+-- Gives {1 if more may follow or 0, creation time and id of the last one
+--       looked at, {{id, value...}...}}.
+--
+-- The id of the position may be gone.  It is found in the logarithm of the
+-- index, so a page in the middle costs what the first one does.  Ids whose
+-- record is gone are passed over.
 
-local out = {}
-local fields = { unpack(ARGV, 3) }
+local at, after = ARGV[2], ARGV[3]
+local most_rows, most_looks = tonumber(ARGV[4]), tonumber(ARGV[5])
+local most_bytes = tonumber(ARGV[6])
+local fields = { unpack(ARGV, 9) }
 
-for _, id in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, ARGV[1] - 1)) do
-    local values = redis.call('HMGET', ARGV[2] .. id, unpack(fields))
-
-    if values[1] then
-        table.insert(values, 1, id)
-        table.insert(out, values)
+-- How many of an index stand before or at the position.
+local function passed(index)
+    if at == '' then
+        return 0
     end
+
+    local rank = redis.call('ZREVRANK', index, after)
+
+    if rank then
+        return rank + 1
+    end
+
+    -- newer ones; then those of the same time, whose order is that of ids
+    local low = redis.call('ZCOUNT', index, '(' .. at, '+inf')
+    local high = redis.call('ZCOUNT', index, at, '+inf')
+
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+
+        if redis.call('ZREVRANGE', index, middle, middle)[1] > after then
+            low = middle + 1
+        else
+            high = middle
+        end
+    end
+
+    return low
 end
 
-return out
+local queues = {}
+
+for i, index in ipairs(KEYS) do
+    local start = passed(index)
+
+    queues[i] = { first = 1, ids = redis.call('ZREVRANGE', index, start,
+                                              start + most_looks,
+                                              'WITHSCORES') }
+end
+
+-- The queue whose first id is the newest, or nil.
+local function newest()
+    local best, best_id, best_time
+
+    for _, queue in ipairs(queues) do
+        local id = queue.ids[queue.first]
+        local time = tonumber(queue.ids[queue.first + 1])
+
+        if id and (not best or time > best_time
+                   or time == best_time and id > best_id)
+        then
+            best, best_id, best_time = queue, id, time
+        end
+    end
+
+    return best
+end
+
+local rows, looks, bytes = {}, 0, 0
+local queue = newest()
+
+while queue and #rows < most_rows and looks < most_looks
+      and bytes < most_bytes
+do
+    after, at = queue.ids[queue.first], queue.ids[queue.first + 1]
+    queue.first = queue.first + 2
+    looks = looks + 1
+
+    local key = ARGV[1] .. after
+    local found = redis.call('HMGET', key, 'state', 'template')
+
+    if found[1] and string.find(ARGV[7], ' ' .. found[1] .. ' ', 1, true)
+       and (ARGV[8] == '' or found[2] == ARGV[8])
+    then
+        local row = redis.call('HMGET', key, unpack(fields))
+
+        for _, value in ipairs(row) do
+            bytes = bytes + (value and #value or 0)
+        end
+
+        table.insert(row, 1, after)
+        rows[#rows + 1] = row
+    end
+
+    queue = newest()
+end
+
+return { queue and 1 or 0, at, after, rows }

@@ -22,15 +22,17 @@ static const struct {
 
 /* Order matters: ngx_http_sandbox_record_values() reads by index. */
 static const char *ngx_http_sandbox_fields[] = {
-    "tenant",   "state",      "template",   "vcpus",      "memory_mb",
-    "disk_mb",  "created_at", "started_at", "timeout_ms", "timeout_at",
-    "metadata", "cwd",        "address",    "execution",  "agent_token",
+    "tenant",     "state",      "template",    "vcpus",
+    "memory_mb",  "disk_mb",    "created_at",  "started_at",
+    "timeout_ms", "timeout_at", "metadata",    "cwd",
+    "address",    "execution",  "agent_token", "timeout_action",
 };
 
 static const char *ngx_http_sandbox_route_fields[] = { "state", "address",
                                                        "execution",
                                                        "public_traffic" };
 
+#define NGX_HTTP_SANDBOX_FIELD_METADATA 10
 #define NGX_HTTP_SANDBOX_NFIELDS                                               \
     (sizeof(ngx_http_sandbox_fields) / sizeof(ngx_http_sandbox_fields[0]))
 #define NGX_HTTP_SANDBOX_NROUTE                                                \
@@ -112,6 +114,15 @@ ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key, const char *tenant)
     sandbox_id_shard(shard, tenant, ngx_strlen(tenant));
     ngx_http_sandbox_key_shard(key, shard, "tenant");
     ngx_http_sandbox_key_append(key, "%s", tenant);
+}
+
+
+void
+ngx_http_sandbox_key_tenant_destroyed(ngx_http_sandbox_key_t *key,
+                                      const char *tenant)
+{
+    ngx_http_sandbox_key_tenant(key, tenant);
+    ngx_http_sandbox_key_append(key, ":destroyed");
 }
 
 
@@ -271,23 +282,27 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     record->started_at = ngx_http_sandbox_reply_int(v[7]);
     record->timeout_ms = ngx_http_sandbox_reply_int(v[8]);
     record->timeout_at = ngx_http_sandbox_reply_int(v[9]);
-    record->metadata = ngx_http_sandbox_reply_text(v[10]);
+    record->metadata =
+        ngx_http_sandbox_reply_text(v[NGX_HTTP_SANDBOX_FIELD_METADATA]);
     record->cwd = ngx_http_sandbox_reply_text(v[11]);
     record->address = (uint32_t) ngx_http_sandbox_reply_int(v[12]);
     execution = ngx_http_sandbox_reply_text(v[13]);
     record->execution = execution ? strtoull(execution, NULL, 16) : 0;
     record->agent_token = ngx_http_sandbox_reply_text(v[14]);
+    record->timeout_action = ngx_http_sandbox_reply_text(v[15]);
 
-    if (record->state == 0 || record->tenant == NULL
-        || record->state == NGX_HTTP_SANDBOX_DESTROYING
-        || record->state == NGX_HTTP_SANDBOX_DESTROYED)
-    {
+    if (record->timeout_action == NULL) {
+        record->timeout_action = NGX_HTTP_SANDBOX_ACTION_DESTROY;
+    }
+
+    if (record->state == 0 || record->tenant == NULL) {
         return NGX_DECLINED;
     }
 
     /* written by reserve.lua in one go: absent only if somebody else did */
-    if (record->template == NULL || record->metadata == NULL
-        || record->agent_token == NULL)
+    if (record->template == NULL
+        || (record->agent_token == NULL
+            && record->state != NGX_HTTP_SANDBOX_DESTROYED))
     {
         return NGX_ERROR;
     }
@@ -314,17 +329,28 @@ ngx_http_sandbox_record_reply(void *data, redisReply *reply)
     rc = ngx_http_sandbox_record_values(&record, reply->element);
     record.id = get->id;
 
+    if (record.state == NGX_HTTP_SANDBOX_DESTROYING
+        || record.state == NGX_HTTP_SANDBOX_DESTROYED)
+    {
+        rc = NGX_DECLINED;
+    }
+
     get->handler(get->data, rc, rc == NGX_OK ? &record : NULL);
 }
 
 
 void
-ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args)
+ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args,
+                               ngx_uint_t metadata)
 {
     ngx_uint_t i;
 
     for (i = 0; i < NGX_HTTP_SANDBOX_NFIELDS; i++) {
-        ngx_http_sandbox_arg(args, ngx_http_sandbox_fields[i]);
+        /* no field has an empty name */
+        ngx_http_sandbox_arg(args,
+                             metadata || i != NGX_HTTP_SANDBOX_FIELD_METADATA
+                                 ? ngx_http_sandbox_fields[i]
+                                 : "");
     }
 }
 
@@ -340,7 +366,7 @@ ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get)
 
     ngx_http_sandbox_arg(&args, "HMGET");
     ngx_http_sandbox_arg_key(&args, &key);
-    ngx_http_sandbox_record_fields(&args);
+    ngx_http_sandbox_record_fields(&args, 1);
 
     return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                           ngx_http_sandbox_record_reply, get,

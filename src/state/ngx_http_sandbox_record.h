@@ -4,7 +4,11 @@
  * cluster hash tags: a script touches keys of one tag only):
  *
  *   P{<shard>}:sandbox:<id>        hash, the record of a sandbox
- *   P{<shard>}:tenant:<tenant>     zset of live ids by creation time
+ *   P{<shard>}:tenant:<tenant>     zset of live ids by creation time (ms)
+ *   P{<shard>}:tenant:<tenant>:destroyed   the same of those whose end has
+ *                                  begun; ids may stand longer than tombstones
+ *   P{<shard>}:tenant:<tenant>:graves      zset of ids by the end of their
+ *                                  tombstone, for trimming the former
  *   P{<shard>}:idem:<tenant>:<route>:<sha256 of key>   hash
  *   P{<node>}:agenda               zset of ids by the time (ms) at which
  *                                  somebody must look at the sandbox: the end
@@ -32,6 +36,8 @@ typedef enum {
 /* As it stands in Redis; "error" for FAILED. */
 const char *ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state);
 
+#define NGX_HTTP_SANDBOX_ACTION_DESTROY "destroy"
+
 /* A key in a buffer of its own, so that callers allocate nothing. */
 typedef struct {
     ngx_str_t name;
@@ -44,6 +50,8 @@ void ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
                                 const char *kind);
 void
 ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key, const char *tenant);
+void ngx_http_sandbox_key_tenant_destroyed(ngx_http_sandbox_key_t *key,
+                                           const char *tenant);
 void ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
                                const char *route, const uint8_t *digest);
 /* "agenda", "addresses", "guests" or "cursor" of a node, and of this one. */
@@ -96,11 +104,12 @@ typedef struct {
     int64_t started_at; /* 0 while creating */
     int64_t timeout_ms;
     int64_t timeout_at;
-    const char *metadata; /* JSON text */
-    const char *cwd;      /* NULL if not set */
-    uint32_t address;     /* IPv4, host order */
+    const char *timeout_action; /* what is then done */
+    const char *metadata;       /* JSON text; NULL if it was not read */
+    const char *cwd;            /* NULL if not set */
+    uint32_t address;           /* IPv4, host order */
     uint64_t execution;
-    const char *agent_token;
+    const char *agent_token; /* NULL of a destroyed one */
 } ngx_http_sandbox_record_t;
 
 /*
@@ -120,8 +129,12 @@ typedef struct {
 /* get is the caller's, filled by it, and what forget() takes. */
 ngx_int_t ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get);
 
-/* The fields list.lua is to give, and reading one of its rows. */
-void ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args);
+/*
+ * The fields a script is to give, and reading such a row, which begins with
+ * the id; destroyed ones are read like others.  NGX_ERROR: it is no record.
+ */
+void ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args,
+                                    ngx_uint_t metadata);
 ngx_int_t
 ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row);
 

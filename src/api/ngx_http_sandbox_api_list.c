@@ -1,0 +1,361 @@
+/*
+ * GET /v1/sandboxes: a page of a tenant's sandboxes.
+ *
+ * A page is gathered in rounds.  In each, list.lua looks at a bounded number
+ * of records behind a position and gives those of the wanted states and
+ * template; metadata is compared here.  A round is small enough to stall
+ * neither Redis nor this worker, and when the rounds are used up the page is
+ * answered as it is, with a token to go on from.
+ */
+
+#include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_resources.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "sandbox_list_query.h"
+
+/* Of one round: records looked at, and bytes of those that were read. */
+#define NGX_HTTP_SANDBOX_LIST_LOOKS 256
+#define NGX_HTTP_SANDBOX_LIST_BYTES (128 * 1024)
+
+/* A full page of the largest metadata there is must fit in. */
+#define NGX_HTTP_SANDBOX_LIST_ROUNDS 16
+
+
+typedef struct {
+    ngx_http_request_t *request;
+    sandbox_list_query_t query; /* after: how far we are */
+    sandbox_text_t text;
+    ngx_uint_t count;
+    ngx_uint_t rounds;
+    unsigned more : 1;
+} ngx_http_sandbox_list_t;
+
+
+static void ngx_http_sandbox_list_done(void *data, redisReply *reply);
+
+
+static const struct {
+    uint32_t state;
+    const char *words;
+} ngx_http_sandbox_list_states[] = {
+    { SANDBOX_LIST_CREATING, "creating " },
+    { SANDBOX_LIST_RUNNING, "running " },
+    { SANDBOX_LIST_PAUSED, "paused " },
+    { SANDBOX_LIST_ERROR, "error " },
+    { SANDBOX_LIST_DESTROYED, "destroying destroyed " },
+};
+
+
+static void
+ngx_http_sandbox_list_cleanup(void *data)
+{
+    ngx_http_sandbox_list_t *list = data;
+
+    if (ngx_http_sandbox_worker.redis) {
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis, list);
+    }
+
+    sandbox_list_query_free(&list->query);
+    sandbox_text_free(&list->text);
+}
+
+
+/* NULL when r was answered because memory is out. */
+static ngx_http_sandbox_list_t *
+ngx_http_sandbox_list_new(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_sandbox_list_t *list;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_sandbox_list_t));
+    if (cln == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NULL;
+    }
+
+    list = cln->data;
+    ngx_memzero(list, sizeof(ngx_http_sandbox_list_t));
+    list->request = r;
+    cln->handler = ngx_http_sandbox_list_cleanup;
+
+    return list;
+}
+
+
+/* 1 if every record behind the position is wanted, but for its metadata. */
+static ngx_uint_t
+ngx_http_sandbox_list_plain(sandbox_list_query_t *q)
+{
+    return q->states == SANDBOX_LIST_LIVE && q->template == NULL;
+}
+
+
+/* Appends what list.lua is to look for. */
+static void
+ngx_http_sandbox_list_wanted(ngx_http_sandbox_list_t *list,
+                             ngx_http_sandbox_args_t *a, char *states,
+                             size_t size)
+{
+    u_char *p, *last;
+    ngx_uint_t i, rows, looks;
+    sandbox_list_query_t *q;
+
+    q = &list->query;
+
+    rows = q->metadata ? NGX_HTTP_SANDBOX_LIST_LOOKS : q->limit - list->count;
+    looks = ngx_http_sandbox_list_plain(q) ? rows : NGX_HTTP_SANDBOX_LIST_LOOKS;
+
+    ngx_http_sandbox_arg_int(a, (int64_t) rows);
+    ngx_http_sandbox_arg_int(a, (int64_t) looks);
+    ngx_http_sandbox_arg_int(a, NGX_HTTP_SANDBOX_LIST_BYTES);
+
+    p = (u_char *) states;
+    last = p + size;
+    p = ngx_slprintf(p, last, " ");
+
+    for (i = 0; i < sizeof(ngx_http_sandbox_list_states)
+                        / sizeof(ngx_http_sandbox_list_states[0]);
+         i++)
+    {
+        if (q->states & ngx_http_sandbox_list_states[i].state) {
+            p = ngx_slprintf(p, last, "%s",
+                             ngx_http_sandbox_list_states[i].words);
+        }
+    }
+
+    ngx_http_sandbox_arg_len(a, states, (size_t) (p - (u_char *) states));
+    ngx_http_sandbox_arg(a, q->template ? q->template : "");
+    ngx_http_sandbox_record_fields(
+        a, q->metadata || ngx_http_sandbox_object_has_metadata(q->fields));
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_list_ask(ngx_http_sandbox_list_t *list)
+{
+    char states[64], shard[SANDBOX_SHARD_LEN];
+    ngx_uint_t nkeys;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_key_t live, destroyed, records;
+    ngx_http_sandbox_args_t a;
+    sandbox_list_query_t *q;
+
+    ctx = ngx_http_get_module_ctx(list->request, ngx_http_sandbox_module);
+    q = &list->query;
+    list->rounds++;
+
+    a.n = a.nnumbers = 0;
+
+    if (q->states & SANDBOX_LIST_LIVE) {
+        ngx_http_sandbox_key_tenant(&live, (char *) ctx->tenant.data);
+        ngx_http_sandbox_arg_key(&a, &live);
+    }
+
+    if (q->states & SANDBOX_LIST_DESTROYED) {
+        ngx_http_sandbox_key_tenant_destroyed(&destroyed,
+                                              (char *) ctx->tenant.data);
+        ngx_http_sandbox_arg_key(&a, &destroyed);
+    }
+
+    nkeys = a.n;
+    sandbox_id_shard(shard, (char *) ctx->tenant.data, ctx->tenant.len);
+    ngx_http_sandbox_key_shard(&records, shard, "sandbox");
+    ngx_http_sandbox_arg_key(&a, &records);
+
+    if (q->after.id[0]) {
+        ngx_http_sandbox_arg_int(&a, q->after.created_at);
+    } else {
+        ngx_http_sandbox_arg(&a, "");
+    }
+
+    ngx_http_sandbox_arg(&a, q->after.id);
+    ngx_http_sandbox_list_wanted(list, &a, states, sizeof(states));
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_list_done, list,
+        &ngx_http_sandbox_lua_list, nkeys, a.n, a.values);
+}
+
+
+/* 1 if the row belongs to the page, into which it is then written. */
+static ngx_uint_t
+ngx_http_sandbox_list_row(ngx_http_sandbox_list_t *list, redisReply *row,
+                          ngx_http_sandbox_record_t *record)
+{
+    int match;
+    sandbox_list_query_t *q;
+
+    q = &list->query;
+
+    if (ngx_http_sandbox_record_row(record, row) != NGX_OK) {
+        return 0;
+    }
+
+    if (q->metadata) {
+        match = record->metadata ? sandbox_metadata_filter_match(
+                    q->metadata, record->metadata, ngx_strlen(record->metadata))
+                                 : 0;
+
+        if (match < 0) {
+            list->text.failed = 1;
+        }
+
+        if (match != 1) {
+            return 0;
+        }
+    }
+
+    sandbox_text_str(&list->text, list->count++ ? "," : "");
+    ngx_http_sandbox_object_masked(&list->text, record, q->fields);
+
+    return 1;
+}
+
+
+static void
+ngx_http_sandbox_list_position(ngx_http_sandbox_list_t *list,
+                               int64_t created_at, const char *id)
+{
+    list->query.after.created_at = created_at;
+    ngx_cpystrn((u_char *) list->query.after.id, (u_char *) id,
+                sizeof(list->query.after.id));
+}
+
+
+/* Takes in a reply of list.lua. */
+static void
+ngx_http_sandbox_list_rows(ngx_http_sandbox_list_t *list, redisReply *reply)
+{
+    size_t i;
+    redisReply *rows;
+    ngx_http_sandbox_record_t record;
+
+    rows = reply->element[3];
+    list->more = ngx_http_sandbox_reply_integer(reply, 0) != 0;
+    ngx_http_sandbox_list_position(list,
+                                   ngx_http_sandbox_reply_integer(reply, 1),
+                                   ngx_http_sandbox_reply_string(reply, 2));
+
+    for (i = 0; i < rows->elements; i++) {
+        if (ngx_http_sandbox_list_row(list, rows->element[i], &record)
+            && list->count == list->query.limit && i + 1 < rows->elements)
+        {
+            /* the page ends here; the next one looks at the rest again */
+            list->more = 1;
+            ngx_http_sandbox_list_position(list, record.created_at, record.id);
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_http_sandbox_list_answer(ngx_http_sandbox_list_t *list)
+{
+    char token[SANDBOX_LIST_TOKEN_SIZE];
+    sandbox_text_t *t;
+    ngx_http_request_t *r;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    r = list->request;
+    t = &list->text;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    token[0] = '\0';
+
+    if (list->more
+        && sandbox_list_token_make(token, &list->query.after,
+                                   (char *) ctx->tenant.data)
+               != 0)
+    {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    sandbox_text_str(t, "]");
+
+    if (list->query.asked) {
+        sandbox_text_fmt(
+            t, list->more ? ",\"next_token\":\"%s\"}" : ",\"next_token\":null}",
+            token);
+
+    } else if (list->more
+               && ngx_http_sandbox_api_header(r, "X-Next-Token", token,
+                                              sizeof(token) - 1)
+                      != NGX_OK)
+    {
+        t->failed = 1;
+    }
+
+    if (sandbox_text_failed(t)) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t->data, t->len);
+}
+
+
+static void
+ngx_http_sandbox_list_done(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_list_t *list = data;
+
+    ngx_connection_t *c;
+
+    c = list->request->connection;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != 4 || reply->element[3]->type != REDIS_REPLY_ARRAY)
+    {
+        ngx_http_sandbox_api_no_store(list->request);
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
+    ngx_http_sandbox_list_rows(list, reply);
+
+    if (list->more && list->count < list->query.limit
+        && list->rounds < NGX_HTTP_SANDBOX_LIST_ROUNDS)
+    {
+        if (ngx_http_sandbox_list_ask(list) != NGX_OK) {
+            ngx_http_sandbox_api_no_store(list->request);
+        }
+
+    } else {
+        ngx_http_sandbox_list_answer(list);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_sandbox_api_list(ngx_http_request_t *r)
+{
+    sandbox_query_error_t err;
+    sandbox_query_status_t rc;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_list_t *list;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    list = ngx_http_sandbox_list_new(r);
+    if (list == NULL) {
+        return;
+    }
+
+    rc = sandbox_list_query_parse(&list->query, (char *) r->args.data,
+                                  r->args.len, (char *) ctx->tenant.data,
+                                  ngx_http_sandbox_object_member, &err);
+    if (rc != SANDBOX_QUERY_OK) {
+        ngx_http_sandbox_api_fail_query(r, rc, &err);
+        return;
+    }
+
+    sandbox_text_str(&list->text, list->query.asked ? "{\"items\":[" : "[");
+
+    if (ngx_http_sandbox_list_ask(list) != NGX_OK) {
+        ngx_http_sandbox_api_no_store(r);
+    }
+}

@@ -1,0 +1,68 @@
+/*
+ * The query of GET /v1/sandboxes: from its text to checked filters, and the
+ * tokens that lead from page to page.  Pure C: no nginx, no I/O, any thread.
+ *
+ * A token is a position in the order of the list (newest first): creation
+ * time and id of the last sandbox of a page, whether or not that one still
+ * exists, with a digest that ties them to a tenant.  It is no secret: it
+ * names nothing but a place in its own tenant's list.
+ */
+
+#ifndef SANDBOX_LIST_QUERY_H
+#define SANDBOX_LIST_QUERY_H
+
+#include "sandbox_id.h"
+#include "sandbox_metadata_filter.h"
+#include "sandbox_query.h"
+
+#define SANDBOX_LIST_LIMIT_MAX 100
+
+/* "nt_", 16 digits of time, the body of an id, 16 digits of digest, NUL */
+#define SANDBOX_LIST_TOKEN_SIZE (3 + 16 + SANDBOX_ID_BODY_LEN + 16 + 1)
+
+enum {
+    SANDBOX_LIST_CREATING = 1,
+    SANDBOX_LIST_RUNNING = 2,
+    SANDBOX_LIST_PAUSED = 4,
+    SANDBOX_LIST_ERROR = 8,
+    SANDBOX_LIST_DESTROYED = 16,
+
+    SANDBOX_LIST_LIVE = 15
+};
+
+typedef struct {
+    int64_t created_at;       /* ms since the epoch */
+    char id[SANDBOX_ID_SIZE]; /* "": before the newest */
+} sandbox_list_position_t;
+
+typedef struct {
+    unsigned asked : 1; /* there is a query */
+    uint32_t states;    /* set of the above */
+    uint32_t fields;    /* set of the numbers find gave */
+    size_t limit;
+    sandbox_list_position_t after;
+    char *template;                      /* NULL: any */
+    sandbox_metadata_filter_t *metadata; /* NULL: any */
+} sandbox_list_query_t;
+
+/*
+ * Reads what stands behind "?" of a request of tenant; find knows the members
+ * of a sandbox object.  On OK the caller frees q with
+ * sandbox_list_query_free(); otherwise it is empty and err is set.
+ */
+sandbox_query_status_t
+sandbox_list_query_parse(sandbox_list_query_t *q, const char *text, size_t len,
+                         const char *tenant, sandbox_query_find_pt find,
+                         sandbox_query_error_t *err);
+void sandbox_list_query_free(sandbox_list_query_t *q);
+
+/* 0, or -1 if OpenSSL fails. */
+int sandbox_list_token_make(char token[SANDBOX_LIST_TOKEN_SIZE],
+                            const sandbox_list_position_t *position,
+                            const char *tenant);
+
+/* 0, or -1 if it is no token of tenant. */
+int sandbox_list_token_read(sandbox_list_position_t *position,
+                            const char *token, const char *tenant);
+
+#endif
