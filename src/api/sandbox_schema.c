@@ -252,30 +252,6 @@ schema_string(sandbox_schema_t *s, const sandbox_schema_member_t *m,
 }
 
 
-static sandbox_schema_status_t
-schema_object(sandbox_schema_t *s, const sandbox_schema_member_t *m,
-              const sandbox_json_node_t *node)
-{
-    sandbox_schema_status_t rc;
-
-    if (node->type != SANDBOX_JSON_OBJECT) {
-        return sandbox_schema_refuse(s, NULL, "must be an object");
-    }
-
-    rc = schema_at_most(s, m, node->len, "bytes of JSON");
-
-    if (rc == SANDBOX_SCHEMA_OK && m->members) {
-        rc = sandbox_schema_walk(s, m->members, node);
-    }
-
-    if (rc == SANDBOX_SCHEMA_OK && m->check) {
-        rc = m->check(s, node, NULL);
-    }
-
-    return rc;
-}
-
-
 /* Items that are objects share one set of slots: check sees the last one's. */
 static sandbox_schema_status_t
 schema_items(sandbox_schema_t *s, const sandbox_schema_member_t *m,
@@ -314,19 +290,25 @@ schema_items(sandbox_schema_t *s, const sandbox_schema_member_t *m,
 
 
 static sandbox_schema_status_t
-schema_array(sandbox_schema_t *s, const sandbox_schema_member_t *m,
-             const sandbox_json_node_t *node)
+schema_container(sandbox_schema_t *s, const sandbox_schema_member_t *m,
+                 const sandbox_json_node_t *node)
 {
+    int object;
     sandbox_schema_status_t rc;
 
-    if (node->type != SANDBOX_JSON_ARRAY) {
-        return sandbox_schema_refuse(s, NULL, "must be an array");
+    object = m->type == SANDBOX_SCHEMA_OBJECT;
+
+    if (node->type != (object ? SANDBOX_JSON_OBJECT : SANDBOX_JSON_ARRAY)) {
+        return sandbox_schema_refuse(s, NULL, "must be an %s",
+                                     object ? "object" : "array");
     }
 
-    rc = schema_at_most(s, m, node->count, "items");
+    rc = schema_at_most(s, m, object ? node->len : node->count,
+                        object ? "bytes of JSON" : "items");
 
     if (rc == SANDBOX_SCHEMA_OK && m->members) {
-        rc = schema_items(s, m, node);
+        rc = object ? sandbox_schema_walk(s, m->members, node)
+                    : schema_items(s, m, node);
     }
 
     if (rc == SANDBOX_SCHEMA_OK && m->check) {
@@ -355,10 +337,8 @@ schema_member(sandbox_schema_t *s, const sandbox_schema_member_t *m,
         return SANDBOX_SCHEMA_OK;
 
     case SANDBOX_SCHEMA_OBJECT:
-        return schema_object(s, m, node);
-
     case SANDBOX_SCHEMA_ARRAY:
-        return schema_array(s, m, node);
+        return schema_container(s, m, node);
 
     default:
         return schema_string(s, m, node);

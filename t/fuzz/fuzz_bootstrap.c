@@ -4,23 +4,11 @@
  * The first byte is the size of the pieces.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "bootstrap.h"
 #include "configure.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
 
 
 static void

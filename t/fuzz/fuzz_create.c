@@ -3,11 +3,9 @@
  * of the header about what is set after success and after a refusal.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "sandbox_create.h"
 
 
@@ -36,17 +34,6 @@ static const sandbox_create_limits_t fuzz_limits = {
     .max_timeout_ms = 86400000,
     .templates = fuzz_templates,
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
 
 
 static void

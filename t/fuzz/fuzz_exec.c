@@ -3,22 +3,10 @@
  * promises of the header about what is set.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "exec_request.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
 
 
 int

@@ -8,10 +8,9 @@
  * operation.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "sandbox_guest.h"
 #include "sandbox_json.h"
 
@@ -29,17 +28,6 @@ typedef struct {
     char op[16];
     const char *word; /* what of nonce or op is still to be said */
 } fuzz_guest_t;
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
 
 
 static void

@@ -3,13 +3,10 @@
  * of the rest is the domain.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "sandbox_host.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 
 int
@@ -31,12 +28,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                            size - domain_len)
         == 0)
     {
-        if (host.port < 1 || host.port > 65535
-            || strlen(host.id) != SANDBOX_ID_LEN
-            || strncmp(host.id, "sb_", 3) != 0)
-        {
-            abort();
-        }
+        require(host.port >= 1 && host.port <= 65535);
+        require(strlen(host.id) == SANDBOX_ID_LEN);
+        require(strncmp(host.id, "sb_", 3) == 0);
     }
 
     return 0;

@@ -4,24 +4,11 @@
  * its own canonical form.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "sandbox_json.h"
 #include "sandbox_text.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
 
 
 /* Children lie inside their parent, in order, as many as it counts. */

@@ -3,27 +3,15 @@
  * blocks, names, base64.  The first byte says which.
  */
 
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "sandbox_idem_key.h"
 #include "sandbox_net.h"
 #include "sandbox_path.h"
 #include "sandbox_syntax.h"
 #include "sandbox_text.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-require(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
 
 
 /* What is normalised is absolute, has no empty segment, and stays as it is. */
