@@ -51,6 +51,28 @@ sub creating {
     is(scalar(@{ $t->get('/v1/sandboxes')->{json} }), 1, 'there is one');
 }
 
+# --- the first one fails -----------------------------------------------------
+
+{
+    my $key = SandboxTest::idem();
+
+    $t->stack('stop', 'libvirtd');
+    my @c = map { begin_create($key) } 1 .. 4;
+    for my $r (map { end_create($_) } @c) {
+        $t->is_error($r, 503, 'hypervisor_unavailable',
+                     'who waited for it fails alike');
+    }
+    $t->stack('start', 'libvirtd');
+
+    my $r;
+    ok(wait_for(30, sub {
+        $r = end_create(begin_create($key));
+        $r->{status} == 201
+    }), 'and the key is free');
+    ok(!$r->{headers}{'idempotent-replayed'}, 'for a create of its own');
+    @made = ();
+}
+
 # --- a delete ----------------------------------------------------------------
 
 {
