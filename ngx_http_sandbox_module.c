@@ -330,18 +330,58 @@ ngx_http_sandbox_request_id_variable(ngx_http_request_t *r,
 }
 
 
+/* The Host for the guest: the client's, or what masks it. */
+static ngx_int_t
+ngx_http_sandbox_host_variable(ngx_http_request_t *r,
+                               ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t *host;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    host = &r->headers_in.server;
+
+    if (ctx && ctx->host.len) {
+        host = &ctx->host;
+
+    } else if (r->headers_in.host) {
+        host = &r->headers_in.host->value;
+    }
+
+    v->data = host->data;
+    v->len = host->len;
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_http_variable_t ngx_http_sandbox_variables[] = {
+    { ngx_string("sandbox_request_id"), NULL,
+      ngx_http_sandbox_request_id_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sandbox_host"), NULL, ngx_http_sandbox_host_variable, 0,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    ngx_http_null_variable
+};
+
+
 static ngx_int_t
 ngx_http_sandbox_preconfiguration(ngx_conf_t *cf)
 {
-    ngx_str_t name = ngx_string("sandbox_request_id");
-    ngx_http_variable_t *var;
+    ngx_http_variable_t *v, *var;
 
-    var = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
-    if (var == NULL) {
-        return NGX_ERROR;
+    for (v = ngx_http_sandbox_variables; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
     }
-
-    var->get_handler = ngx_http_sandbox_request_id_variable;
 
     return NGX_OK;
 }

@@ -84,6 +84,7 @@ typedef struct {
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
     ngx_str_t peer_name;
+    ngx_str_t host; /* what the guest sees as its Host, if masked */
 
     /* the error to be answered, for the envelope; NULL if none */
     const ngx_http_sandbox_error_t *error;

@@ -193,12 +193,8 @@ for (['snapshot_id', { snapshot_id => 'snap_aaaa' }],
      ['lifecycle.on_timeout', { %pause }],
      ['auto_resume', { auto_resume => JSON::PP::true, %pause }],
      ['internet_access', { internet_access => JSON::PP::false }],
-     ['network.allow_public_traffic',
-      { network => { allow_public_traffic => JSON::PP::false } }],
      ['network.allow_out', { network => { allow_out => ['192.0.2.1'] } }],
      ['network.deny_out', { network => { deny_out => ['0.0.0.0/0'] } }],
-     ['network.mask_request_host',
-      { network => { mask_request_host => 'localhost:${PORT}' } }],
      ['volumes', { volumes => [{ ref => 'v', mount_path => '/v' }] }]) {
     my ($field, $body) = @$_;
     $t->is_error($t->post('/v1/sandboxes', json => $body), 501,

@@ -122,8 +122,8 @@ sub nginx_conf {
     my %seen;
     each_server(\$text, sub {
         my ($server) = @_;
-        my $kind = $server =~ /^\s*sandbox_traffic on;/m ? 'port_traffic'
-                                                         : 'port_api';
+        my $kind = $server =~ /^\s*sandbox_api on;/m ? 'port_api'
+                                                     : 'port_traffic';
         $seen{$kind}++;
         return listen_on($server, $o{$kind});
     });

@@ -262,9 +262,11 @@ create_cidrs(sandbox_schema_t *s, const sandbox_json_node_t *array,
 
 
 static sandbox_schema_status_t
-create_host(sandbox_schema_t *s, const sandbox_json_node_t *node,
-            const char *text)
+create_mask_host(sandbox_schema_t *s, const sandbox_json_node_t *node,
+                 const char *text)
 {
+    create_data_t *data = s->data;
+
     (void) node;
 
     if (!sandbox_syntax_authority(text)) {
@@ -273,7 +275,10 @@ create_host(sandbox_schema_t *s, const sandbox_json_node_t *node,
                                      "such as \"localhost:${PORT}\"");
     }
 
-    return SANDBOX_SCHEMA_OK;
+    data->create->mask_host = strdup(text);
+
+    return data->create->mask_host ? SANDBOX_SCHEMA_OK
+                                   : SANDBOX_SCHEMA_NO_MEMORY;
 }
 
 
@@ -401,14 +406,13 @@ static const sandbox_schema_member_t create_desktop[] = {
 };
 
 static const sandbox_schema_member_t create_network[] = {
-    { NAME("allow_public_traffic", M_PUBLIC_TRAFFIC, BOOL),
-      UNBUILT_UNLESS(true) },
+    { NAME("allow_public_traffic", M_PUBLIC_TRAFFIC, BOOL) },
     { NAME("allow_out", M_ALLOW_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
       .check = create_cidrs, UNBUILT_UNLESS(empty) },
     { NAME("deny_out", M_DENY_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
       .check = create_cidrs, UNBUILT_UNLESS(empty) },
     { NAME("mask_request_host", M_MASK_HOST, STRING),
-      RANGE(1, CREATE_TEXT_MAX), .check = create_host, UNBUILT_UNLESS(never) },
+      RANGE(1, SANDBOX_MASK_HOST_MAX), .check = create_mask_host },
     END
 };
 
@@ -648,6 +652,8 @@ create_status(sandbox_schema_status_t rc, sandbox_create_status_t refused)
 static sandbox_create_status_t
 create_check(sandbox_schema_t *s)
 {
+    create_data_t *data = s->data;
+
     sandbox_schema_status_t rc;
     sandbox_create_status_t found;
 
@@ -678,6 +684,9 @@ create_check(sandbox_schema_t *s)
     if (rc != SANDBOX_SCHEMA_OK) {
         return create_status(rc, SANDBOX_CREATE_INVALID);
     }
+
+    data->create->public_traffic = s->node[M_PUBLIC_TRAFFIC] == NULL
+                                   || sandbox_schema_true(s, M_PUBLIC_TRAFFIC);
 
     rc = sandbox_schema_features(s, create_members);
 
@@ -744,5 +753,6 @@ sandbox_create_free(sandbox_create_t *create)
     free(create->metadata);
     free(create->envs);
     free(create->cwd);
+    free(create->mask_host);
     memset(create, 0, sizeof(*create));
 }

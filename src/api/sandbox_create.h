@@ -34,6 +34,8 @@ typedef struct {
     char *metadata; /* verbatim text of the object, "{}" if left out */
     char *envs;     /* verbatim text of the object, or NULL */
     char *cwd;      /* normalised, or NULL if left out */
+    int public_traffic;
+    char *mask_host; /* network.mask_request_host, or NULL */
     uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of the canonical body */
 } sandbox_create_t;
 

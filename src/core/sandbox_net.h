@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Characters of network.mask_request_host. */
+#define SANDBOX_MASK_HOST_MAX 127
+
 typedef struct {
     int family;       /* AF_INET or AF_INET6 */
     uint8_t addr[16]; /* network order, host bits cleared */

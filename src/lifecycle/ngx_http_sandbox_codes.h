@@ -18,6 +18,7 @@
     X(forbidden, 403, 0)                                                       \
     X(port_not_allowed, 403, 0)                                                \
     X(traffic_token_required, 403, 0)                                          \
+    X(traffic_token_invalid, 403, 0)                                           \
     X(sandbox_not_found, 404, 0)                                               \
     X(template_not_found, 404, 0)                                              \
     X(not_found, 404, 0)                                                       \

@@ -142,7 +142,7 @@ ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c)
 /* Appends the fields and values of the record. */
 static void
 ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
-                               ngx_http_sandbox_args_t *a, const char *digest,
+                               ngx_http_sandbox_args_t *a,
                                const char *execution)
 {
     ngx_http_sandbox_arg(a, "tenant");
@@ -170,10 +170,15 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg(a, execution);
     ngx_http_sandbox_arg(a, "agent_token");
     ngx_http_sandbox_arg(a, c->agent_token);
-    ngx_http_sandbox_arg(a, "traffic_sha256");
-    ngx_http_sandbox_arg(a, digest);
+    ngx_http_sandbox_arg(a, "traffic_token");
+    ngx_http_sandbox_arg(a, c->traffic_token);
     ngx_http_sandbox_arg(a, "public_traffic");
-    ngx_http_sandbox_arg(a, "1");
+    ngx_http_sandbox_arg(a, c->spec.public_traffic ? "1" : "0");
+
+    if (c->spec.mask_host) {
+        ngx_http_sandbox_arg(a, "mask_host");
+        ngx_http_sandbox_arg(a, c->spec.mask_host);
+    }
 
     if (c->spec.cwd) {
         ngx_http_sandbox_arg(a, "cwd");
@@ -185,17 +190,10 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
 static ngx_int_t
 ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
 {
-    char digest[SANDBOX_SHA256_HEX_SIZE], execution[17];
-    char fingerprint[SANDBOX_SHA256_HEX_SIZE];
-    uint8_t sha[SANDBOX_SHA256_LEN];
+    char fingerprint[SANDBOX_SHA256_HEX_SIZE], execution[17];
     ngx_http_sandbox_create_keys_t keys;
     ngx_http_sandbox_args_t a;
 
-    if (sandbox_sha256(sha, c->traffic_token, ngx_strlen(c->traffic_token))) {
-        return NGX_ERROR;
-    }
-
-    sandbox_hex(digest, sha, SANDBOX_SHA256_LEN);
     sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
                  c->execution);
@@ -206,7 +204,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
-    ngx_http_sandbox_create_record(c, &a, digest, execution);
+    ngx_http_sandbox_create_record(c, &a, execution);
 
     c->reserving = sandbox_time_monotonic_ms();
 

@@ -28,9 +28,10 @@ static const char *ngx_http_sandbox_fields[] = {
     "address",    "execution",  "agent_token", "timeout_action",
 };
 
-static const char *ngx_http_sandbox_route_fields[] = { "state", "address",
-                                                       "execution",
-                                                       "public_traffic" };
+static const char *ngx_http_sandbox_route_fields[] = {
+    "state",          "address",       "execution",
+    "public_traffic", "traffic_token", "mask_host",
+};
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
 #define NGX_HTTP_SANDBOX_NFIELDS                                               \
@@ -416,13 +417,38 @@ typedef struct {
 } ngx_http_sandbox_route_get_t;
 
 
+/* v: the values of ngx_http_sandbox_route_fields, in order. */
+static void
+ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
+{
+    const char *execution, *token, *mask;
+
+    route->state = ngx_http_sandbox_reply_state(v[0]);
+    route->address = htonl((uint32_t) ngx_http_sandbox_reply_int(v[1]));
+    execution = ngx_http_sandbox_reply_text(v[2]);
+    route->execution = execution ? strtoull(execution, NULL, 16) : 0;
+    route->public_traffic = ngx_http_sandbox_reply_int(v[3]) != 0;
+
+    token = ngx_http_sandbox_reply_text(v[4]);
+    if (!route->public_traffic && token) {
+        ngx_cpystrn((u_char *) route->token, (u_char *) token,
+                    sizeof(route->token));
+    }
+
+    mask = ngx_http_sandbox_reply_text(v[5]);
+    if (mask) {
+        route->masked = 1;
+        ngx_cpystrn((u_char *) route->mask_host, (u_char *) mask,
+                    sizeof(route->mask_host));
+    }
+}
+
+
 static void
 ngx_http_sandbox_route_reply(void *data, redisReply *reply)
 {
     ngx_http_sandbox_route_get_t *get = data;
 
-    const char *execution;
-    redisReply **v;
     ngx_http_sandbox_route_t route;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
@@ -433,14 +459,9 @@ ngx_http_sandbox_route_reply(void *data, redisReply *reply)
         return;
     }
 
-    v = reply->element;
     ngx_memzero(&route, sizeof(ngx_http_sandbox_route_t));
     ngx_memcpy(route.id, get->id, sizeof(route.id));
-    route.state = ngx_http_sandbox_reply_state(v[0]);
-    route.address = htonl((uint32_t) ngx_http_sandbox_reply_int(v[1]));
-    execution = ngx_http_sandbox_reply_text(v[2]);
-    route.execution = execution ? strtoull(execution, NULL, 16) : 0;
-    route.public_traffic = ngx_http_sandbox_reply_int(v[3]) != 0;
+    ngx_http_sandbox_route_values(&route, reply->element);
 
     if (route.state == 0 || route.state == NGX_HTTP_SANDBOX_DESTROYING
         || route.state == NGX_HTTP_SANDBOX_DESTROYED)

@@ -23,6 +23,7 @@
 #define NGX_HTTP_SANDBOX_RECORD_H
 
 #include "ngx_http_sandbox_module.h"
+#include "sandbox_net.h"
 
 typedef enum {
     NGX_HTTP_SANDBOX_CREATING = 1,
@@ -145,6 +146,10 @@ typedef struct {
     in_addr_t address;  /* network order; 0 if none */
     uint64_t execution; /* differs between executions that share an address */
     unsigned public_traffic : 1;
+    unsigned masked : 1;
+    /* only set when traffic is not public, and when masked */
+    char token[SANDBOX_TOKEN_SIZE];
+    char mask_host[SANDBOX_MASK_HOST_MAX + 1];
 } ngx_http_sandbox_route_t;
 
 /*

@@ -3,9 +3,10 @@
  * memory.  Knows nothing of Redis or of requests.
  *
  * A fixed table of buckets fills the zone.  A bucket is one cache line of
- * tags (half of the id's hash) and NGX_HTTP_SANDBOX_WAYS entries of a line
- * each; a lookup touches two lines under the slab mutex, copies the entry out
- * and compares the whole id outside.  Two ids with equal tags in one bucket
+ * tags (half of the id's hash) and NGX_HTTP_SANDBOX_WAYS entries of four lines
+ * each.  A lookup touches two lines under the slab mutex, more only if the
+ * sandbox needs a token or has a mask, copies the entry out and compares the
+ * whole id outside.  Two ids with equal tags in one bucket
  * displace each other, so a tag is unique there.  A full bucket drops by
  * clock: an entry used since the hand last passed stays one round longer.
  *
@@ -17,6 +18,7 @@
 
 #define NGX_HTTP_SANDBOX_WAYS 8
 #define NGX_HTTP_SANDBOX_CACHE_LINE 64
+#define NGX_HTTP_SANDBOX_ENTRY_SIZE (4 * NGX_HTTP_SANDBOX_CACHE_LINE)
 
 typedef struct {
     char id[SANDBOX_ID_LEN + 1];
@@ -25,7 +27,11 @@ typedef struct {
     ngx_uint_t epoch;
     in_addr_t address;
     u_char state;
-    u_char public_traffic;
+    unsigned public_traffic : 1;
+    unsigned masked : 1;
+    /* the other lines */
+    char token[SANDBOX_TOKEN_SIZE];
+    char mask_host[SANDBOX_MASK_HOST_MAX + 1];
 } ngx_http_sandbox_entry_t;
 
 typedef struct {
@@ -42,7 +48,7 @@ typedef struct {
     } head;
     union {
         ngx_http_sandbox_entry_t entry;
-        u_char line[NGX_HTTP_SANDBOX_CACHE_LINE];
+        u_char lines[NGX_HTTP_SANDBOX_ENTRY_SIZE];
     } ways[NGX_HTTP_SANDBOX_WAYS];
 } ngx_http_sandbox_bucket_t;
 
@@ -65,7 +71,10 @@ typedef struct {
 
 typedef char ngx_http_sandbox_bucket_size_check
     [sizeof(ngx_http_sandbox_bucket_t)
-             == (1 + NGX_HTTP_SANDBOX_WAYS) * NGX_HTTP_SANDBOX_CACHE_LINE
+                 == NGX_HTTP_SANDBOX_CACHE_LINE
+                        + NGX_HTTP_SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE
+             && offsetof(ngx_http_sandbox_entry_t, token)
+                    <= NGX_HTTP_SANDBOX_CACHE_LINE
          ? 1
          : -1];
 
@@ -248,7 +257,7 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
     ngx_uint_t way, epoch;
     ngx_http_sandbox_tags_t *tags;
     ngx_http_sandbox_place_t place;
-    ngx_http_sandbox_entry_t entry;
+    ngx_http_sandbox_entry_t entry, *cached;
     ngx_http_sandbox_routes_t *routes;
 
     routes = mcf->routes;
@@ -268,7 +277,17 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
         return NGX_DECLINED;
     }
 
-    entry = place.bucket->ways[way].entry;
+    cached = &place.bucket->ways[way].entry;
+
+    if (cached->public_traffic && !cached->masked) {
+        ngx_memcpy(&entry, cached, offsetof(ngx_http_sandbox_entry_t, token));
+        entry.token[0] = '\0';
+        entry.mask_host[0] = '\0';
+
+    } else {
+        entry = *cached;
+    }
+
     epoch = routes->table->epoch;
     tags->used |= 1 << way;
 
@@ -281,12 +300,16 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
         return NGX_DECLINED;
     }
 
-    ngx_memzero(route, sizeof(ngx_http_sandbox_route_t));
     ngx_memcpy(route->id, entry.id, sizeof(entry.id));
     route->state = entry.state;
     route->address = entry.address;
     route->execution = entry.execution;
     route->public_traffic = entry.public_traffic;
+    route->masked = entry.masked;
+    ngx_cpystrn((u_char *) route->token, (u_char *) entry.token,
+                sizeof(route->token));
+    ngx_cpystrn((u_char *) route->mask_host, (u_char *) entry.mask_host,
+                sizeof(route->mask_host));
 
     return NGX_OK;
 }
@@ -375,6 +398,9 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     entry.address = route->address;
     entry.state = (u_char) route->state;
     entry.public_traffic = route->public_traffic;
+    entry.masked = route->masked;
+    ngx_memcpy(entry.token, route->token, sizeof(entry.token));
+    ngx_memcpy(entry.mask_host, route->mask_host, sizeof(entry.mask_host));
 
     ngx_shmtx_lock(&routes->shpool->mutex);
 

@@ -16,7 +16,9 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_traffic.h"
 
-#include "sandbox_host.h"
+#include "sandbox_edge.h"
+
+#include <openssl/crypto.h>
 
 #define NGX_HTTP_SANDBOX_FLIGHT_SLOTS 256 /* a power of two */
 #define NGX_HTTP_SANDBOX_FLIGHTS_MAX 4096
@@ -58,55 +60,123 @@ ngx_http_sandbox_traffic_unknown(ngx_http_request_t *r)
 
 
 /*
- * Hides the access token from the guest.  Elements of the list cannot be
- * taken out (other fields point into it, and readers of the list do not bear
- * empty parts), so the header becomes one that proxy modules never pass on.
+ * The access token that the client sent; count says how many it sent.  Hides
+ * it from the guest: elements of the list cannot be taken out (other fields
+ * point into it, and readers of the list do not bear empty parts), so the
+ * header becomes one that proxy modules never pass on.
  */
-static void
-ngx_http_sandbox_traffic_strip(ngx_http_request_t *r)
+static ngx_uint_t
+ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token)
 {
-    static ngx_str_t token = ngx_string("x-nullspace-traffic-access-token");
-    static ngx_str_t name = ngx_string("keep-alive");
+    static ngx_str_t header = ngx_string("x-nullspace-traffic-access-token");
+    static ngx_str_t hidden = ngx_string("keep-alive");
 
-    ngx_uint_t i;
+    ngx_uint_t i, count;
     ngx_list_part_t *part;
-    ngx_table_elt_t *header;
+    ngx_table_elt_t *h;
+
+    count = 0;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
-        header = part->elts;
+        h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (header[i].key.len != token.len
-                || ngx_memcmp(header[i].lowcase_key, token.data, token.len)
-                       != 0)
+            if (h[i].key.len != header.len
+                || ngx_memcmp(h[i].lowcase_key, header.data, header.len) != 0)
             {
                 continue;
             }
 
-            header[i].hash = ngx_hash_key(name.data, name.len);
-            header[i].key = name;
-            header[i].lowcase_key = name.data;
-            ngx_str_set(&header[i].value, "");
+            *token = h[i].value;
+            count++;
+
+            h[i].hash = ngx_hash_key(hidden.data, hidden.len);
+            h[i].key = hidden;
+            h[i].lowcase_key = hidden.data;
+            ngx_str_set(&h[i].value, "");
         }
     }
+
+    return count;
 }
 
 
+/* NGX_OK if the client may reach a sandbox whose traffic is not public. */
 static ngx_int_t
-ngx_http_sandbox_traffic_go(ngx_http_request_t *r,
-                            const ngx_http_sandbox_route_t *route,
-                            ngx_uint_t port)
+ngx_http_sandbox_traffic_admit(ngx_http_request_t *r,
+                               const ngx_http_sandbox_route_t *route,
+                               ngx_uint_t ntokens, const ngx_str_t *token)
 {
-    if (!route->public_traffic) {
-        return ngx_http_sandbox_error(
-            r, &ngx_http_sandbox_traffic_token_required,
-            "This sandbox does not allow public traffic.");
+    size_t len;
+
+    if (route->public_traffic) {
+        return NGX_OK;
     }
 
+    if (ntokens == 0) {
+        return ngx_http_sandbox_error(
+            r, &ngx_http_sandbox_traffic_token_required,
+            "This sandbox wants its traffic access token.");
+    }
+
+    len = ngx_strlen(route->token);
+
+    if (ntokens != 1 || len == 0 || token->len != len
+        || CRYPTO_memcmp(token->data, route->token, len) != 0)
+    {
+        return ngx_http_sandbox_error(
+            r, &ngx_http_sandbox_traffic_token_invalid,
+            "This is not the sandbox's traffic access token.");
+    }
+
+    return NGX_OK;
+}
+
+
+/* The Host that the guest is to see, with the port in place of "${PORT}". */
+static ngx_int_t
+ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
+                              const ngx_http_sandbox_route_t *route,
+                              ngx_uint_t port)
+{
+    size_t size;
+    u_char *p;
+    const char *mark;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    size = sizeof(route->mask_host) + NGX_INT_T_LEN;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    ctx->host.data = ngx_pnalloc(r->pool, size);
+    if (ctx->host.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    mark = ngx_strstr(route->mask_host, "${PORT}");
+
+    if (mark) {
+        p = ngx_snprintf(ctx->host.data, size, "%*s%ui%s",
+                         (size_t) (mark - route->mask_host), route->mask_host,
+                         port, mark + sizeof("${PORT}") - 1);
+    } else {
+        p = ngx_snprintf(ctx->host.data, size, "%s", route->mask_host);
+    }
+
+    ctx->host.len = p - ctx->host.data;
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK if there is a guest to go to. */
+static ngx_int_t
+ngx_http_sandbox_traffic_state(ngx_http_request_t *r,
+                               const ngx_http_sandbox_route_t *route)
+{
     switch (route->state) {
     case NGX_HTTP_SANDBOX_RUNNING:
         if (route->address) {
-            break;
+            return NGX_OK;
         }
 
         /* fall through */
@@ -126,8 +196,36 @@ ngx_http_sandbox_traffic_go(ngx_http_request_t *r,
     default:
         return ngx_http_sandbox_traffic_unknown(r);
     }
+}
 
-    ngx_http_sandbox_traffic_strip(r);
+
+static ngx_int_t
+ngx_http_sandbox_traffic_go(ngx_http_request_t *r,
+                            const ngx_http_sandbox_route_t *route,
+                            ngx_uint_t port)
+{
+    ngx_int_t rc;
+    ngx_str_t token;
+    ngx_uint_t ntokens;
+
+    ntokens = ngx_http_sandbox_traffic_take_token(r, &token);
+
+    /* first: who may not come in learns nothing and wakes nothing */
+    rc = ngx_http_sandbox_traffic_admit(r, route, ntokens, &token);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_sandbox_traffic_state(r, route);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (route->masked
+        && ngx_http_sandbox_traffic_mask(r, route, port) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx(r), route, port);
 
     return NGX_DECLINED;
@@ -297,7 +395,7 @@ ngx_http_sandbox_flight_take(const char *id, ngx_http_sandbox_flight_t **found)
 }
 
 
-/* Redis is away: see events.c for what may be served then. */
+/* Redis is away: see invalidation.c for what may be served then. */
 static ngx_int_t
 ngx_http_sandbox_traffic_fallback(const char *id,
                                   ngx_http_sandbox_route_t *route)
@@ -412,6 +510,64 @@ ngx_http_sandbox_traffic_wait(ngx_http_request_t *r,
 }
 
 
+/*
+ * Takes the part that names the sandbox off the path, as the client wrote it
+ * and as nginx normalised it: both must begin with it, so that what rules of
+ * locations saw is what is asked for.
+ */
+static ngx_int_t
+ngx_http_sandbox_traffic_edge(ngx_http_request_t *r, sandbox_host_t *host)
+{
+    size_t prefix;
+    ngx_str_t rest;
+
+    if (!r->valid_unparsed_uri
+        || sandbox_edge_parse(host, &prefix, (char *) r->unparsed_uri.data,
+                              r->unparsed_uri.len)
+               != 0
+        || r->uri.len < prefix
+        || ngx_memcmp(r->uri.data, r->unparsed_uri.data, prefix) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    rest.data = r->unparsed_uri.data + prefix;
+    rest.len = r->unparsed_uri.len - prefix;
+
+    if (rest.len == 0 || rest.data[0] != '/') {
+        rest.data = ngx_pnalloc(r->pool, rest.len + 1);
+        if (rest.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        rest.data[0] = '/';
+        ngx_memcpy(rest.data + 1, r->unparsed_uri.data + prefix, rest.len++);
+    }
+
+    r->unparsed_uri = rest;
+
+    return NGX_OK;
+}
+
+
+/* Which sandbox r is for, by its Host or else by its path. */
+static ngx_int_t
+ngx_http_sandbox_traffic_target(ngx_http_request_t *r,
+                                ngx_http_sandbox_main_conf_t *mcf,
+                                sandbox_host_t *host)
+{
+    if (sandbox_host_parse(host, (char *) mcf->domain.data, mcf->domain.len,
+                           (char *) r->headers_in.server.data,
+                           r->headers_in.server.len)
+        == 0)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_sandbox_traffic_edge(r, host);
+}
+
+
 /* A request that has no wait yet. */
 static ngx_int_t
 ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
@@ -423,12 +579,13 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
     ngx_http_sandbox_main_conf_t *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
+    rc = ngx_http_sandbox_traffic_target(r, mcf, &host);
 
-    if (sandbox_host_parse(&host, (char *) mcf->domain.data, mcf->domain.len,
-                           (char *) r->headers_in.server.data,
-                           r->headers_in.server.len)
-        != 0)
-    {
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
         return ngx_http_sandbox_traffic_unknown(r);
     }
 

@@ -64,9 +64,8 @@ sandbox_host_label(const char *domain, size_t domain_len, const char *text,
 }
 
 
-/* Reads "8000-" without leading zeros; the number of characters, or 0. */
-static size_t
-sandbox_host_read_port(unsigned *port, const char *text, size_t len)
+size_t
+sandbox_host_port_parse(unsigned *port, const char *text, size_t len)
 {
     size_t i;
     unsigned n;
@@ -77,13 +76,13 @@ sandbox_host_read_port(unsigned *port, const char *text, size_t len)
         n = n * 10 + (unsigned) (text[i] - '0');
     }
 
-    if (i == 0 || i == len || text[i] != '-' || text[0] == '0' || n > 65535) {
+    if (i == 0 || text[0] == '0' || n > 65535) {
         return 0;
     }
 
     *port = n;
 
-    return i + 1;
+    return i;
 }
 
 
@@ -106,9 +105,9 @@ sandbox_host_parse(sandbox_host_t *host, const char *domain, size_t domain_len,
     }
 
     n = sandbox_host_label(domain, domain_len, text, len);
-    port_len = sandbox_host_read_port(&port, text, n);
+    port_len = sandbox_host_port_parse(&port, text, n);
 
-    if (port_len == 0) {
+    if (port_len == 0 || port_len == n || text[port_len++] != '-') {
         return -1;
     }
 

@@ -24,6 +24,12 @@ typedef struct {
 int sandbox_host_parse(sandbox_host_t *host, const char *domain,
                        size_t domain_len, const char *text, size_t len);
 
+/*
+ * Reads a port of 1 to 65535 without leading zeros; the number of characters,
+ * or 0 if none is there.
+ */
+size_t sandbox_host_port_parse(unsigned *port, const char *text, size_t len);
+
 /* 0 for ports that are never reachable from outside: SSH, VNC, the agent. */
 int sandbox_host_port_allowed(unsigned port);
 

@@ -75,7 +75,7 @@ check_refusals(const refusal_t *list, size_t n)
         if (rc != list[i].status || strcmp(err.field, list[i].field) != 0
             || (list[i].reason && !strstr(err.reason, list[i].reason))
             || err.reason[0] == '\0' || create.metadata || create.envs
-            || create.cwd)
+            || create.cwd || create.mask_host)
         {
             fail_msg("%.200s: status %d, field \"%s\", reason \"%s\"",
                      list[i].body, rc, err.field, err.reason);

@@ -47,30 +47,62 @@ test_network(void **state)
           SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"[fe80::${PORT}]\"}}",
           SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
-        { "{\"network\":{\"mask_request_host\":\"localhost:${PORT}\"}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.mask_request_host", NULL },
-        { "{\"network\":{\"mask_request_host\":\"[::1]:${PORT}\"}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.mask_request_host", NULL },
-        { "{\"network\":{\"mask_request_host\":\"p${PORT}.example.com\"}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.mask_request_host", NULL },
         { "{\"network\":{\"allow_out\":[\"2001:db8::/32\",\"192.0.2.1\"]}}",
           SANDBOX_CREATE_NOT_IMPLEMENTED, "network.allow_out", NULL },
         { "{\"network\":{\"deny_out\":[\"0.0.0.0/0\"]}}",
           SANDBOX_CREATE_NOT_IMPLEMENTED, "network.deny_out", NULL },
-        { "{\"network\":{\"allow_public_traffic\":false}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.allow_public_traffic",
-          NULL },
     };
     static const char *const good[] = {
         "{\"network\":{}}",
         "{\"network\":{\"allow_out\":[],\"deny_out\":[]}}",
         "{\"network\":{\"allow_public_traffic\":true}}",
+        "{\"network\":{\"allow_public_traffic\":false}}",
+        "{\"network\":{\"mask_request_host\":\"localhost:${PORT}\"}}",
+        "{\"network\":{\"mask_request_host\":\"[::1]:${PORT}\"}}",
+        "{\"network\":{\"mask_request_host\":\"p${PORT}.example.com\"}}",
         "{\"network\":{\"mask_request_host\":null,\"allow_out\":null}}",
     };
 
     (void) state;
     check_refusals(list, COUNT(list));
     check_accepted(good, COUNT(good));
+}
+
+
+static void
+test_traffic(void **state)
+{
+    size_t i;
+    sandbox_create_t create;
+    sandbox_create_error_t err;
+    static const struct {
+        const char *body;
+        int public_traffic;
+        const char *mask_host;
+    } cases[] = {
+        { "{}", 1, NULL },
+        { "{\"network\":null}", 1, NULL },
+        { "{\"network\":{\"allow_public_traffic\":null}}", 1, NULL },
+        { "{\"network\":{\"allow_public_traffic\":false,"
+          "\"mask_request_host\":\"localhost:${PORT}\"}}",
+          0, "localhost:${PORT}" },
+    };
+
+    (void) state;
+
+    for (i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(create_parse(&create, &err, cases[i].body),
+                         SANDBOX_CREATE_OK);
+        assert_int_equal(create.public_traffic, cases[i].public_traffic);
+
+        if (cases[i].mask_host) {
+            assert_string_equal(create.mask_host, cases[i].mask_host);
+        } else {
+            assert_null(create.mask_host);
+        }
+
+        sandbox_create_free(&create);
+    }
 }
 
 
@@ -138,6 +170,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_network),
+        cmocka_unit_test(test_traffic),
         cmocka_unit_test(test_volumes),
     };
 

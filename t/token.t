@@ -1,0 +1,117 @@
+#!/usr/bin/perl
+
+# Traffic that is not public, masked host names, and the path form.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+use constant HEADER => 'X-Nullspace-Traffic-Access-Token';
+
+my $t = SandboxTest->new;
+my $server = <<'END';
+import http.server, json
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        text = json.dumps({"path": self.path, "headers": {
+            k.lower(): v for k, v in self.headers.items()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+END
+
+sub ask {
+    my ($s, @tokens) = @_;
+
+    return $t->traffic($s, 8000, 'GET', '/',
+                       headers => [map { (HEADER, $_) } @tokens]);
+}
+
+# A request to the path form, on the listener of the API.
+sub edge {
+    my ($path, @headers) = @_;
+
+    return $t->get("/__ns-edge/$path", key => undef, headers => \@headers);
+}
+
+my $s = $t->create({ memory_mb => 128, network => {
+    allow_public_traffic => JSON::PP::false,
+    mask_request_host => 'localhost:${PORT}' } });
+my $open = $t->create({ memory_mb => 128,
+                        network => { mask_request_host => 'fixed.test' } });
+$t->serve($s, 8000, $server) && $t->serve($open, 8000, $server)
+    or BAIL_OUT('no server in the guest');
+
+# --- the token ---------------------------------------------------------------
+
+for my $round ('read', 'cached') {
+    $t->is_error(ask($s), 403, 'traffic_token_required', "no token ($round)");
+    $t->is_error(ask($s, "$s->{token}x"), 403, 'traffic_token_invalid',
+                 "a longer one ($round)");
+    $t->is_error(ask($s, substr($s->{token}, 0, -1)), 403,
+                 'traffic_token_invalid', "a shorter one ($round)");
+    $t->is_error(ask($s, $open->{token}), 403, 'traffic_token_invalid',
+                 "another sandbox's ($round)");
+    $t->is_error(ask($s, ''), 403, 'traffic_token_invalid',
+                 "an empty one ($round)");
+    $t->is_error(ask($s, $s->{token}, $s->{token}), 403,
+                 'traffic_token_invalid', "two ($round)");
+
+    my $r = ask($s, $s->{token});
+    is($r->{status}, 200, "the right one ($round)") or diag($r->{body});
+    ok(!grep({ /nullspace/ } keys %{ $r->{json}{headers} }),
+       'which the guest does not see');
+    unlike($r->{body}, qr/\Q$s->{token}/, 'under no name');
+}
+
+is(ask($open)->{status}, 200, 'public traffic needs none');
+is(ask($open, 'any')->{status}, 200, 'and bears any');
+
+for my $path ("/v1/sandboxes/$s->{id}", '/v1/sandboxes') {
+    unlike($t->get($path)->{body}, qr/\Q$s->{token}/, "$path has no token");
+}
+unlike($t->log_text, qr/\Q$s->{token}/, 'nor has the log');
+
+# --- the host ----------------------------------------------------------------
+
+is(ask($s, $s->{token})->{json}{headers}{host}, 'localhost:8000',
+   'a masked host with its port');
+my $r = ask($open);
+is($r->{json}{headers}{host}, 'fixed.test', 'a fixed one');
+is($r->{json}{headers}{'x-forwarded-host'}, $t->host($open, 8000),
+   'the real one is forwarded');
+
+# --- the path form -----------------------------------------------------------
+
+(my $dashed = $open->{id}) =~ tr/_/-/;
+for (["sandboxes/$open->{id}/ports/8000/a/b?c=%2Fd", '/a/b?c=%2Fd'],
+     ["sandboxes/$dashed/ports/8000/%61/x", '/%61/x'],
+     ["sandboxes/$open->{id}/ports/8000", '/'],
+     ["sandboxes/$open->{id}/ports/8000?q", '/?q']) {
+    my ($path, $seen) = @$_;
+    my $r = edge($path);
+    is($r->{status}, 200, $path) or diag($r->{body});
+    is($r->{json}{path}, $seen, 'as the guest sees it');
+}
+
+is(edge("sandboxes/$s->{id}/ports/8000/", HEADER, $s->{token})->{status}, 200,
+   'with a token');
+$t->is_error(edge("sandboxes/$s->{id}/ports/8000/"), 403,
+             'traffic_token_required', 'without it');
+$t->is_error(edge("sandboxes/$open->{id}/ports/22/"), 403, 'port_not_allowed',
+             'a port that is never reachable');
+for ('sandboxes', "sandboxes/$open->{id}/", "sandboxes/$open->{id}/ports/0/",
+     "sandboxes/sb_nobody/ports/8000/",
+     "x/../sandboxes/$open->{id}/ports/8000/",
+     "sandboxes/$open->{id}/ports/8000/%2e%2e/8001/") {
+    $t->is_error(edge($_), 404, 'sandbox_not_found', $_);
+}
+
+$t->finish;
