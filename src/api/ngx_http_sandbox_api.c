@@ -35,6 +35,8 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
       ngx_http_sandbox_api_get },
     { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}"), 0, 0,
       ngx_http_sandbox_api_delete },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1, 0,
+      ngx_http_sandbox_api_timeout },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
       ngx_http_sandbox_api_agent },
 };

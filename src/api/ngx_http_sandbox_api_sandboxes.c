@@ -1,5 +1,5 @@
 /*
- * /v1/sandboxes and /v1/sandboxes/{id}: create, get, delete.
+ * /v1/sandboxes and /v1/sandboxes/{id}: create, get, delete, timeout.
  * Translates between HTTP and the lifecycle; decides nothing itself.
  */
 
@@ -8,6 +8,7 @@
 #include "ngx_http_sandbox_resources.h"
 #include "sandbox_create.h"
 #include "sandbox_idem_key.h"
+#include "sandbox_timeout.h"
 
 
 /* A request that waits for an operation or for Redis. */
@@ -167,11 +168,11 @@ ngx_http_sandbox_create_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 }
 
 
-/* The error of a body that sandbox_create_parse() refuses. */
+/* The error of a body that was refused by its schema. */
 static void
-ngx_http_sandbox_create_refuse(ngx_http_request_t *r,
-                               sandbox_create_status_t status,
-                               const sandbox_create_error_t *err)
+ngx_http_sandbox_body_refuse(ngx_http_request_t *r,
+                             sandbox_create_status_t status,
+                             const sandbox_create_error_t *err)
 {
     switch (status) {
     case SANDBOX_CREATE_INVALID_JSON:
@@ -206,6 +207,21 @@ ngx_http_sandbox_create_refuse(ngx_http_request_t *r,
 }
 
 
+static void
+ngx_http_sandbox_limits(ngx_http_request_t *r, sandbox_create_limits_t *limits)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
+
+    limits->max_vcpus = mcf->max_vcpus;
+    limits->max_memory_mb = mcf->max_memory_mb;
+    limits->max_disk_mb = mcf->max_disk_mb;
+    limits->max_timeout_ms = (int64_t) mcf->max_timeout;
+    limits->templates = mcf->templates;
+}
+
+
 void
 ngx_http_sandbox_api_create(ngx_http_request_t *r)
 {
@@ -218,10 +234,8 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
     sandbox_create_status_t status;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
-    ngx_http_sandbox_main_conf_t *mcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
 
     rc = ngx_http_sandbox_idem_key(r, &key, &reason);
 
@@ -248,16 +262,12 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    limits.max_vcpus = mcf->max_vcpus;
-    limits.max_memory_mb = mcf->max_memory_mb;
-    limits.max_disk_mb = mcf->max_disk_mb;
-    limits.max_timeout_ms = (int64_t) mcf->max_timeout;
-    limits.templates = mcf->templates;
+    ngx_http_sandbox_limits(r, &limits);
 
     status = sandbox_create_parse(&create, (char *) body.data, body.len,
                                   &limits, err);
     if (status != SANDBOX_CREATE_OK) {
-        ngx_http_sandbox_create_refuse(r, status, err);
+        ngx_http_sandbox_body_refuse(r, status, err);
         return;
     }
 
@@ -408,6 +418,66 @@ ngx_http_sandbox_api_get(ngx_http_request_t *r)
     wait->get.data = wait;
 
     if (ngx_http_sandbox_record_get(&wait->get) != NGX_OK) {
+        ngx_http_sandbox_api_no_store(r);
+    }
+}
+
+
+static void
+ngx_http_sandbox_timeout_answer(ngx_http_request_t *r,
+                                ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
+}
+
+
+void
+ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
+{
+    char id[SANDBOX_ID_SIZE];
+    ngx_str_t body;
+    sandbox_timeout_t timeout;
+    sandbox_create_error_t *err;
+    sandbox_create_limits_t limits;
+    sandbox_create_status_t status;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_wait_t *wait;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
+
+    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_sandbox_limits(r, &limits);
+
+    status = sandbox_timeout_parse(&timeout, (char *) body.data, body.len,
+                                   &limits, err);
+    if (status != SANDBOX_CREATE_OK) {
+        ngx_http_sandbox_body_refuse(r, status, err);
+        return;
+    }
+
+    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
+        != 0)
+    {
+        ngx_http_sandbox_api_no_sandbox(r);
+        return;
+    }
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        return;
+    }
+
+    wait->answer = ngx_http_sandbox_timeout_answer;
+    wait->op =
+        ngx_http_sandbox_op_timeout(id, ctx, timeout.timeout_ms, timeout.action,
+                                    ngx_http_sandbox_wait_done, wait);
+    if (wait->op == NULL) {
         ngx_http_sandbox_api_no_store(r);
     }
 }

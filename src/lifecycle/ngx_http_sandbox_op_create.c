@@ -691,7 +691,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_op_schedule(c->op.id, c->timeout_at);
+    ngx_http_sandbox_op_postpone(c->op.id, c->timeout_at);
 
     times = &c->op.times;
     times->queue = c->boot.queue_ms;

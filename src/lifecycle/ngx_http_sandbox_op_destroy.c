@@ -187,7 +187,7 @@ static void
 ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until)
 {
     if (d->tenant[0] == '\0') {
-        ngx_http_sandbox_op_schedule(d->op.id, until);
+        ngx_http_sandbox_op_postpone(d->op.id, until);
         ngx_http_sandbox_destroy_end(d);
         return;
     }

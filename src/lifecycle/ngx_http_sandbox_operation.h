@@ -80,6 +80,16 @@ ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             ngx_http_sandbox_op_done_pt done, void *data);
 
+/*
+ * Moves the deadline of a sandbox of ctx's tenant to timeout_ms from now;
+ * action (static) may be NULL, to leave it as it is.  As above; the answer is
+ * the object.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                            int64_t timeout_ms, const char *action,
+                            ngx_http_sandbox_op_done_pt done, void *data);
+
 /* The waiter goes away; the operation goes on. */
 void ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op);
 
@@ -128,6 +138,12 @@ void ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
                                      int64_t at);
 /* The same for this node. */
 void ngx_http_sandbox_op_schedule(const char *id, int64_t at);
+
+/*
+ * Schedules a look whose time was read from the record, which may have got an
+ * earlier deadline since: then that counts.
+ */
+void ngx_http_sandbox_op_postpone(const char *id, int64_t at);
 
 /* Moves id, if it is on the agenda, up to a time that is not later. */
 void ngx_http_sandbox_op_hasten(const char *id, int64_t at);

@@ -24,6 +24,7 @@ NGX_HTTP_SANDBOX_LUA(list);
 NGX_HTTP_SANDBOX_LUA(release);
 NGX_HTTP_SANDBOX_LUA(renew);
 NGX_HTTP_SANDBOX_LUA(reserve);
+NGX_HTTP_SANDBOX_LUA(timeout);
 
 
 void
@@ -38,6 +39,7 @@ ngx_http_sandbox_scripts_init(void)
         &ngx_http_sandbox_lua_commit,  &ngx_http_sandbox_lua_due,
         &ngx_http_sandbox_lua_list,    &ngx_http_sandbox_lua_release,
         &ngx_http_sandbox_lua_renew,   &ngx_http_sandbox_lua_reserve,
+        &ngx_http_sandbox_lua_timeout,
     };
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

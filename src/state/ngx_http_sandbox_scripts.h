@@ -18,6 +18,7 @@ extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_list;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_release;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_renew;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_reserve;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_timeout;
 
 /* Fills the digests; from init_process. */
 void ngx_http_sandbox_scripts_init(void);

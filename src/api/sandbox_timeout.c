@@ -1,0 +1,97 @@
+/* The timeout schema; see the header. */
+
+#include "sandbox_timeout.h"
+
+#include <string.h>
+
+#include "sandbox_schema.h"
+
+
+enum { M_TIMEOUT, M_ACTION };
+
+static const char *const timeout_actions[] = { "destroy", "hibernate", NULL };
+
+static const sandbox_schema_member_t timeout_members[] = {
+    { .name = "timeout_ms",
+      .slot = M_TIMEOUT,
+      .type = SANDBOX_SCHEMA_INTEGER,
+      .min = 1,
+      .limit = SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, max_timeout_ms),
+      .required = 1 },
+    { .name = "timeout_action",
+      .slot = M_ACTION,
+      .type = SANDBOX_SCHEMA_WORD,
+      .words = timeout_actions,
+      .plain = sandbox_schema_plain_default },
+    { .name = NULL },
+};
+
+
+static sandbox_create_status_t
+timeout_check(sandbox_timeout_t *timeout, sandbox_schema_t *s)
+{
+    sandbox_schema_status_t rc;
+
+    if (s->doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
+        (void) sandbox_schema_refuse(s, NULL, "must be a JSON object");
+        return SANDBOX_CREATE_INVALID_JSON;
+    }
+
+    rc = sandbox_schema_walk(s, timeout_members, &s->doc.nodes[0]);
+
+    if (rc == SANDBOX_SCHEMA_REFUSED) {
+        return SANDBOX_CREATE_INVALID;
+    }
+
+    if (rc == SANDBOX_SCHEMA_OK) {
+        rc = sandbox_schema_features(s, timeout_members);
+    }
+
+    if (rc != SANDBOX_SCHEMA_OK) {
+        return rc == SANDBOX_SCHEMA_REFUSED ? SANDBOX_CREATE_NOT_IMPLEMENTED
+                                            : SANDBOX_CREATE_NO_MEMORY;
+    }
+
+    timeout->timeout_ms = s->number[M_TIMEOUT];
+    timeout->action = s->node[M_ACTION] ? timeout_actions[0] : NULL;
+
+    return SANDBOX_CREATE_OK;
+}
+
+
+sandbox_create_status_t
+sandbox_timeout_parse(sandbox_timeout_t *timeout, const char *body, size_t len,
+                      const sandbox_create_limits_t *lim,
+                      sandbox_create_error_t *err)
+{
+    sandbox_schema_t s;
+    sandbox_json_error_t json;
+    sandbox_create_status_t rc;
+
+    memset(timeout, 0, sizeof(*timeout));
+    memset(err, 0, sizeof(*err));
+    memset(&s, 0, sizeof(s));
+    s.limits = lim;
+
+    if (len == 0) {
+        body = "{}";
+        len = 2;
+    }
+
+    if (sandbox_json_parse(&s.doc, body, len, &json) != 0) {
+        (void) sandbox_schema_refuse(&s, json.field, "%s at byte %zu",
+                                     json.reason, json.offset);
+        rc = SANDBOX_CREATE_INVALID_JSON;
+
+    } else {
+        rc = timeout_check(timeout, &s);
+        sandbox_json_free(&s.doc);
+    }
+
+    if (rc != SANDBOX_CREATE_OK) {
+        memcpy(err->field, s.path, sizeof(err->field));
+        memcpy(err->reason, s.reason, sizeof(err->reason));
+    }
+
+    return rc;
+}
