@@ -6,61 +6,15 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use SandboxDrive;
 use SandboxTest;
 
 my $t = SandboxTest->new(own => 1, up => ['--plain']);
 my $top = $SandboxTest::top;
-my $drive = "$t->{base}/drive";
 my $disks = "$t->{dir}/data/disks";
-my @letters = ('a' .. 'z');
+my $d = SandboxDrive->new($t);
+my ($rc, $text);
 
-my ($rc, $text) = run_command(
-    'sh', '-c', 'cd "$1" && exec gcc -std=gnu11 -Wall -Wextra -Werror -g -O1'
-    . ' -fsanitize=address,undefined -fno-sanitize-recover=all'
-    . ' -Isrc/hypervisor -Isrc/core -I/usr/include/libxml2'
-    . ' t/hypervisor/drive.c src/hypervisor/*.c src/core/*.c'
-    . ' -lvirt -lxml2 -lcrypto -lpthread -o "$2"', 'sh', $top, $drive);
-is($rc, 0, 'the driver builds') or diag($text);
-
-# The command that runs the driver inside the stack.
-sub command {
-    my ($env, @args) = @_;
-
-    return ("$top/scripts/stack", 'run', '--dir', $t->{dir}, '--', 'env',
-            'DRIVE_DATA=/run/stack/data', 'DRIVE_BRIDGE=sbx0',
-            'DRIVE_TEMPLATE=/run/stack/templates/base', @$env,
-            $drive, @args);
-}
-
-sub drive {
-    my $env = ref $_[0] ? shift : [];
-
-    return run_command(command($env, @_));
-}
-
-# Starts the driver; gives a sub that waits for (exit code, output).
-sub drive_later {
-    my @command = command([], @_);
-
-    my $pid = open(my $out, '-|') // die "cannot fork: $!";
-    if ($pid == 0) {
-        open(STDERR, '>&', \*STDOUT);
-        exec @command or POSIX::_exit(127);
-    }
-
-    return sub {
-        local $/;
-        my $said = <$out> // '';
-        close $out;
-        return ($? >> 8, $said);
-    };
-}
-
-sub ids {
-    my ($n) = @_;
-
-    return map { 'sb_' . join('', map { $letters[rand 26] } 1 .. 20) } 1 .. $n;
-}
 
 sub nothing_left {
     my ($name) = @_;
@@ -68,7 +22,7 @@ sub nothing_left {
     subtest($name => sub {
         is(join(' ', $t->domains), '', 'no domain');
         is(join(' ', glob("$disks/*")), '', 'no overlay');
-        is((drive('list'))[1], '', 'nor does the engine list any');
+        is(($d->run('list'))[1], '', 'nor does the engine list any');
         unlike($t->inside(qw(ip -o link)), qr/: sbx[0-9a-f]{8}:/, 'no tap');
         is((run_command("$top/scripts/stack", 'exec-in', '--dir', $t->{dir},
                         'pgrep', '-c', 'qemu-system'))[1], "0\n", 'no QEMU');
@@ -77,27 +31,27 @@ sub nothing_left {
 
 # --- one ---------------------------------------------------------------------
 
-($rc, $text) = drive(['DRIVE_ACCEL=auto'], 'accel');
+($rc, $text) = $d->run(['DRIVE_ACCEL=auto'], 'accel');
 is($rc, 0, 'the accelerator probe ends') or diag($text);
 like($text, qr/^accel (kvm|tcg) ms=(\d+)$/m, 'with an answer');
 my ($accel) = $text =~ /^accel (kvm|tcg)/m;
 cmp_ok(($text =~ /^accel \w+ ms=(\d+)/m)[0] // 1e9, '<', 8000, 'in time');
-($rc, $text) = drive(['DRIVE_ACCEL=auto'], 'accel');
+($rc, $text) = $d->run(['DRIVE_ACCEL=auto'], 'accel');
 cmp_ok(($text =~ /^accel \w+ ms=(\d+)/m)[0] // 1e9, '<', 1000,
        'and remembers it');
 nothing_left('the probe leaves nothing');
 
-my ($id) = ids(1);
+my ($id) = $d->ids(1);
 my $forced = ["DRIVE_ACCEL=$accel"];
 
-is((drive($forced, 'destroy', $id))[0], 0, 'destroy what never was');
-($rc, $text) = drive($forced, 'boot', $id);
+is(($d->run($forced, 'destroy', $id))[0], 0, 'destroy what never was');
+($rc, $text) = $d->run($forced, 'boot', $id);
 is($rc, 0, 'boot') or diag($text);
-($rc, $text) = drive($forced, 'boot', $id);
+($rc, $text) = $d->run($forced, 'boot', $id);
 is($rc, 0, 'boot again') or diag($text);
 like($text, qr/domain_ms=0/, 'does nothing');
-like((drive('list'))[1], qr/^domain $id tenant=drive running=1$/m, 'listed');
-unlike((drive('list'))[1], qr/^disk/m, 'its overlay is no stray');
+like(($d->run('list'))[1], qr/^domain $id tenant=drive running=1$/m, 'listed');
+unlike(($d->run('list'))[1], qr/^disk/m, 'its overlay is no stray');
 
 my @owner = (stat "$disks/$id.qcow2")[4, 2];
 isnt($owner[0], 0, 'the overlay is QEMU\'s');
@@ -105,44 +59,44 @@ is($owner[1] & 0777, 0600, 'and nobody else\'s');
 is((stat "$top/build/templates/base/manifest.json")[4], 0,
    'the template was not given away');
 
-($rc, $text) = drive($forced, 'sync', $id);
+($rc, $text) = $d->run($forced, 'sync', $id);
 is($rc, 0, 'the agent answers on the channel') or diag($text);
-($rc, $text) = drive($forced, 'sync', $id);
+($rc, $text) = $d->run($forced, 'sync', $id);
 is($rc, 0, 'and to the next one who opens it') or diag($text);
-is((drive('destroy', $id))[0], 0, 'destroy');
-is((drive('destroy', $id))[0], 0, 'destroy again');
+is(($d->run('destroy', $id))[0], 0, 'destroy');
+is(($d->run('destroy', $id))[0], 0, 'destroy again');
 nothing_left('nothing is left');
 
 # --- a stray overlay ---------------------------------------------------------
 
 open(my $fh, '>', "$disks/$id.qcow2") or die $!;
 close $fh;
-like((drive('list'))[1], qr/^disk $id$/m, 'a stray overlay is listed');
-($rc, $text) = drive($forced, 'boot', $id);
+like(($d->run('list'))[1], qr/^disk $id$/m, 'a stray overlay is listed');
+($rc, $text) = $d->run($forced, 'boot', $id);
 is($rc, 0, 'and replaced at a boot') or diag($text);
-is((drive('destroy', $id))[0], 0, 'destroy');
+is(($d->run('destroy', $id))[0], 0, 'destroy');
 
 # --- many, and the same at once ----------------------------------------------
 
-my @many = ids(6);
-($rc, $text) = drive($forced, 'boot', @many);
+my @many = $d->ids(6);
+($rc, $text) = $d->run($forced, 'boot', @many);
 is($rc, 0, 'six at once') or diag($text);
 is(scalar($t->domains), 6, 'six domains');
-($rc, $text) = drive('destroy', @many);
+($rc, $text) = $d->run('destroy', @many);
 is($rc, 0, 'destroyed at once') or diag($text);
 
-($rc, $text) = drive(['DRIVE_SAME=6', @$forced], 'boot', $id);
+($rc, $text) = $d->run(['DRIVE_SAME=6', @$forced], 'boot', $id);
 is($rc, 0, 'six threads boot one') or diag($text);
 is(scalar($t->domains), 1, 'one domain');
-($rc, $text) = drive(['DRIVE_SAME=6'], 'destroy', $id);
+($rc, $text) = $d->run(['DRIVE_SAME=6'], 'destroy', $id);
 is($rc, 0, 'six threads destroy it') or diag($text);
 
-my @waits = map { drive_later('boot', $id) } 1 .. 3;
+my @waits = map { $d->later('boot', $id) } 1 .. 3;
 my @done = map { [$_->()] } @waits;
 cmp_ok(scalar(grep { $_->[0] == 0 } @done), '>=', 1,
        'three processes boot one: it runs or each fails')
     or diag(map { $_->[1] } @done);
-@waits = map { drive_later('destroy', $id) } 1 .. 3;
+@waits = map { $d->later('destroy', $id) } 1 .. 3;
 is(scalar(grep { ($_->())[0] != 0 } @waits), 0, 'three processes destroy it');
 nothing_left('nothing is left');
 
@@ -150,7 +104,7 @@ nothing_left('nothing is left');
 
 $t->stack('kill', 'libvirtd');
 my $began = time();
-($rc, $text) = drive('destroy', $id);
+($rc, $text) = $d->run('destroy', $id);
 is($rc, 1, 'libvirtd away');
 like($text, qr/status=1 /, 'unavailable');
 cmp_ok(time() - $began, '<', 3, 'at once');
@@ -158,12 +112,12 @@ $t->stack('start', 'libvirtd');
 
 $t->stack('kill', 'libvirtd', 'STOP');
 $began = time();
-($rc, $text) = drive('list');
+($rc, $text) = $d->run('list');
 like($text, qr/status=1 .*does not answer/, 'libvirtd stopped: unavailable');
 cmp_ok(time() - $began, '<', 8, 'within the time limit');
 $t->stack('kill', 'libvirtd', 'CONT');
 
-my $wait = drive_later('boot', $id);
+my $wait = $d->later('boot', $id);
 sleep 0.35;
 $t->stack('kill', 'libvirtd', 'STOP');
 $began = time();
@@ -172,23 +126,23 @@ cmp_ok(time() - $began, '<', 30, 'stopped in the middle: keepalive notices')
     or diag($text);
 $t->stack('kill', 'libvirtd', 'CONT');
 sleep 1;
-is((drive('destroy', $id))[0], 0, 'what came of it is destroyed');
+is(($d->run('destroy', $id))[0], 0, 'what came of it is destroyed');
 nothing_left('nothing is left');
 
 # --- libvirtd killed at moments of a boot ------------------------------------
 
 for my $ms (map { 150 + 50 * $_ } 0 .. 7) {
-    @many = ids(3);
-    $wait = drive_later('boot', @many);
+    @many = $d->ids(3);
+    $wait = $d->later('boot', @many);
     sleep $ms / 1000;
     $t->stack('kill', 'libvirtd');
     $wait->();
     $t->stack('exec-in', "$top/scripts/libvirt-purge");
     $t->stack('start', 'libvirtd');
-    ($rc, $text) = drive('destroy', @many);
+    ($rc, $text) = $d->run('destroy', @many);
     is($rc, 0, "killed after $ms ms: destroyed") or diag($text);
 }
 nothing_left('nothing is left');
 
-unlink $drive;
+undef $d;
 $t->finish;

@@ -434,6 +434,46 @@ guest_configure(guest_talk_t *t, const sandbox_guest_config_t *conf)
 }
 
 
+static void
+guest_begin(guest_talk_t *t, const sandbox_guest_channel_t *ch,
+            int64_t deadline_ms, char *message, size_t size)
+{
+    memset(t, 0, sizeof(*t));
+    t->ch = ch;
+    t->deadline_ms = deadline_ms;
+    t->message = message;
+    t->size = size;
+
+    if (size > 0) {
+        message[0] = '\0';
+    }
+}
+
+
+/* A first question in vain may have left its sentence. */
+static sandbox_guest_status_t
+guest_end(guest_talk_t *t, sandbox_guest_status_t status)
+{
+    if (status == SANDBOX_GUEST_OK && t->size > 0) {
+        t->message[0] = '\0';
+    }
+
+    return status;
+}
+
+
+sandbox_guest_status_t
+sandbox_guest_sync(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
+                   char *message, size_t size)
+{
+    guest_talk_t t;
+
+    guest_begin(&t, ch, deadline_ms, message, size);
+
+    return guest_end(&t, guest_sync(&t));
+}
+
+
 sandbox_guest_status_t
 sandbox_guest_bootstrap(const sandbox_guest_channel_t *ch,
                         const sandbox_guest_config_t *conf, int64_t deadline_ms,
@@ -442,25 +482,12 @@ sandbox_guest_bootstrap(const sandbox_guest_channel_t *ch,
     guest_talk_t t;
     sandbox_guest_status_t status;
 
-    memset(&t, 0, sizeof(t));
-    t.ch = ch;
-    t.deadline_ms = deadline_ms;
-    t.message = message;
-    t.size = size;
-
-    if (size > 0) {
-        message[0] = '\0';
-    }
+    guest_begin(&t, ch, deadline_ms, message, size);
 
     status = guest_sync(&t);
     if (status == SANDBOX_GUEST_OK) {
         status = guest_configure(&t, conf);
     }
 
-    /* A first question in vain may have left its sentence. */
-    if (status == SANDBOX_GUEST_OK && size > 0) {
-        message[0] = '\0';
-    }
-
-    return status;
+    return guest_end(&t, status);
 }

@@ -56,4 +56,9 @@ sandbox_guest_bootstrap(const sandbox_guest_channel_t *ch,
                         const sandbox_guest_config_t *conf, int64_t deadline_ms,
                         char *message, size_t size);
 
+/* The first half alone: OK when the guest's agent is up and answers. */
+sandbox_guest_status_t
+sandbox_guest_sync(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
+                   char *message, size_t size);
+
 #endif

@@ -39,6 +39,7 @@
 #define SANDBOX_ACCEL_TURN_MS 20000
 
 #define SANDBOX_ACCEL_NAME "sandbox-probe"
+#define SANDBOX_ACCEL_DISK 1048576 /* firmware wants a disk of some size */
 #define SANDBOX_ACCEL_UUID "5a6d0a5e-6b76-8d00-8000-70726f626500"
 
 /* A "no" in the file counts for an hour: the host may have been busy. */
@@ -372,12 +373,9 @@ sandbox_accel_probe(sandbox_hv_conn_t *conn, const char *disk,
     runs = 0;
     start = sandbox_time_monotonic_ms();
 
+    sandbox_domain_host(&host, conn, SANDBOX_ACCEL_KVM);
     host.uuid = SANDBOX_ACCEL_UUID;
     host.disk = disk;
-    host.bridge = NULL;
-    host.machine = conn->facts.machine;
-    host.label = conn->facts.label[0] ? conn->facts.label : NULL;
-    host.accel = SANDBOX_ACCEL_KVM;
 
     xml = sandbox_domain_xml_probe(SANDBOX_ACCEL_NAME, &host);
     if (xml == NULL) {
@@ -430,7 +428,8 @@ sandbox_accel_ask(sandbox_hv_conn_t *conn, const char *key,
         }
 
         if (sandbox_disk_put(conn, SANDBOX_ACCEL_NAME, sandbox_accel_sector,
-                             sizeof(sandbox_accel_sector), disk, &exists, err)
+                             sizeof(sandbox_accel_sector), SANDBOX_ACCEL_DISK,
+                             disk, &exists, err)
             == SANDBOX_HV_OK)
         {
             break;

@@ -17,7 +17,8 @@
 #include <string.h>
 
 #define SANDBOX_DISK_SUFFIX ".qcow2"
-#define SANDBOX_DISK_NAME_SIZE (SANDBOX_ID_SIZE + sizeof(SANDBOX_DISK_SUFFIX))
+#define SANDBOX_DISK_NAME_SIZE                                                 \
+    (SANDBOX_HV_STEM_SIZE + sizeof(SANDBOX_DISK_SUFFIX))
 
 /* How long a volume may be busy (still being written) before we give up. */
 #define SANDBOX_DISK_BUSY_MS 10000
@@ -35,7 +36,7 @@ sandbox_disk_directory(char *path)
 }
 
 
-static int
+int
 sandbox_disk_path(char *path, const char *name)
 {
     int n;
@@ -48,9 +49,10 @@ sandbox_disk_path(char *path, const char *name)
 
 
 static void
-sandbox_disk_name(char name[SANDBOX_DISK_NAME_SIZE], const char *id)
+sandbox_disk_name(char name[SANDBOX_DISK_NAME_SIZE], const char *stem)
 {
-    (void) snprintf(name, SANDBOX_DISK_NAME_SIZE, "%s" SANDBOX_DISK_SUFFIX, id);
+    (void) snprintf(name, SANDBOX_DISK_NAME_SIZE, "%s" SANDBOX_DISK_SUFFIX,
+                    stem);
 }
 
 
@@ -91,7 +93,7 @@ sandbox_disk_pool_name(char name[32], const char *dir)
 }
 
 
-static virStoragePoolPtr
+virStoragePoolPtr
 sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 {
     int attempt;
@@ -150,7 +152,7 @@ sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
  * The volume by name, also if libvirtd does not know the file yet: one that
  * a killed libvirtd left is found by a look into the directory (refresh).
  */
-static virStorageVolPtr
+virStorageVolPtr
 sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 {
     virStorageVolPtr volume;
@@ -216,7 +218,7 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 }
 
 
-static sandbox_hv_status_t
+sandbox_hv_status_t
 sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
                   const char *name, const char *xml, int *replaced,
                   sandbox_hv_error_t *err)
@@ -256,20 +258,15 @@ sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 
 
 sandbox_hv_status_t
-sandbox_disk_create(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
-                    char *path, int *replaced, sandbox_hv_error_t *err)
+sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
+                    const char *backing, int64_t mb, char *path, int *replaced,
+                    sandbox_hv_error_t *err)
 {
     char *xml;
     char name[SANDBOX_DISK_NAME_SIZE];
-    int64_t mb;
     virStoragePoolPtr pool;
 
-    sandbox_disk_name(name, spec->id);
-
-    mb = spec->disk_mb;
-    if (mb < spec->template->disk_mb) {
-        mb = spec->template->disk_mb;
-    }
+    sandbox_disk_name(name, stem);
 
     if (sandbox_disk_path(path, name) != 0) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -281,12 +278,12 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, spec->template->disk, mb * 1048576,
+    xml = sandbox_domain_xml_volume(name, backing, mb * 1048576,
                                     conn->facts.owner, conn->facts.group);
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "the disk of \"%s\" cannot be written as XML",
-                              spec->id);
+                              stem);
     } else {
         (void) sandbox_disk_make(conn, pool, name, xml, replaced, err);
     }
@@ -334,91 +331,6 @@ sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err)
 {
     return sandbox_disk_end(conn, name, 1, err);
-}
-
-
-static sandbox_hv_status_t
-sandbox_disk_fill(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
-                  const char *name, const unsigned char *data, size_t size,
-                  sandbox_hv_error_t *err)
-{
-    int rc;
-    virStreamPtr stream;
-    virStorageVolPtr volume;
-
-    rc = -1;
-    volume = virStorageVolLookupByName(pool, name);
-    stream = virStreamNew(conn->virt, 0);
-
-    if (volume && stream
-        && virStorageVolUpload(volume, stream, 0, size, 0) == 0) {
-        if (virStreamSend(stream, (const char *) data, size) == (int) size) {
-            rc = virStreamFinish(stream);
-        } else {
-            (void) virStreamAbort(stream);
-        }
-    }
-
-    if (rc != 0) {
-        (void) sandbox_hv_fail(err, conn, "cannot fill the disk \"%s\"", name);
-    }
-
-    if (stream) {
-        (void) virStreamFree(stream);
-    }
-    if (volume) {
-        (void) virStorageVolFree(volume);
-    }
-
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
-                 const unsigned char *data, size_t size, char *path,
-                 int *exists, sandbox_hv_error_t *err)
-{
-    int code;
-    char *xml;
-    virStorageVolPtr volume;
-    virStoragePoolPtr pool;
-
-    *exists = 0;
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-
-    if (sandbox_disk_path(path, name) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                              "the data directory's name is too long");
-    }
-
-    pool = sandbox_disk_pool(conn, err);
-    if (pool == NULL) {
-        return err->status;
-    }
-
-    /* firmware wants a disk of some size */
-    xml = sandbox_domain_xml_volume(name, NULL, 1048576, conn->facts.owner,
-                                    conn->facts.group);
-    volume = xml ? virStorageVolCreateXML(pool, xml, 0) : NULL;
-
-    if (xml == NULL) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "out of memory");
-
-    } else if (volume == NULL) {
-        code = virGetLastErrorCode();
-        *exists = code == VIR_ERR_STORAGE_VOL_EXIST
-                  || code == VIR_ERR_OPERATION_INVALID;
-        (void) sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"", name);
-
-    } else {
-        (void) virStorageVolFree(volume);
-        (void) sandbox_disk_fill(conn, pool, name, data, size, err);
-    }
-
-    free(xml);
-    (void) virStoragePoolFree(pool);
-    return err->status;
 }
 
 

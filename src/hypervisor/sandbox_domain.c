@@ -26,14 +26,6 @@
 #define SANDBOX_DOMAIN_END_MS 30000
 #define SANDBOX_DOMAIN_STARTING_MS 15000
 
-/* Ids with a verb in progress; the nodes are on the stacks of their threads. */
-typedef struct sandbox_domain_turn_s sandbox_domain_turn_t;
-
-struct sandbox_domain_turn_s {
-    sandbox_domain_turn_t *next;
-    const char *id;
-};
-
 /*
  * A libvirtd that is killed while it starts a domain comes back with one that
  * has no process and whose start never ends (9.0: status with pid='0'); no
@@ -48,6 +40,7 @@ static struct {
     unsigned next;
 } sandbox_domain_lost;
 
+/* Ids with a verb in progress; the nodes are on the stacks of their threads. */
 static sandbox_domain_turn_t *sandbox_domain_turns;
 
 /* for all of the above */
@@ -71,7 +64,7 @@ sandbox_domain_taken(const char *id)
 
 
 /* Every verb is bounded, so waiting for one is too. */
-static void
+void
 sandbox_domain_enter(sandbox_domain_turn_t *turn, const char *id)
 {
     turn->id = id;
@@ -89,7 +82,7 @@ sandbox_domain_enter(sandbox_domain_turn_t *turn, const char *id)
 }
 
 
-static void
+void
 sandbox_domain_leave(sandbox_domain_turn_t *turn)
 {
     sandbox_domain_turn_t **t;
@@ -254,11 +247,7 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
 }
 
 
-/*
- * 1: it runs; 0: there is none any more; -1 with *err.  One that is being
- * started by another process is waited for, one that has ended is removed.
- */
-static int
+int
 sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
                       sandbox_hv_error_t *err)
 {
@@ -301,7 +290,7 @@ sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
 
 
 /* virDomainCreateXML has failed: what is there now, and is it to be kept? */
-static sandbox_hv_status_t
+sandbox_hv_status_t
 sandbox_domain_refused(sandbox_hv_conn_t *conn,
                        const sandbox_domain_spec_t *spec, const char *uuid,
                        int replaced, sandbox_hv_error_t *err)
@@ -340,29 +329,43 @@ sandbox_domain_refused(sandbox_hv_conn_t *conn,
 }
 
 
-static sandbox_hv_status_t
+virDomainPtr
 sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
-                     const sandbox_domain_xml_t *host, sandbox_hv_error_t *err)
+                     const sandbox_domain_xml_t *host, unsigned flags,
+                     sandbox_hv_error_t *err)
 {
     char *xml;
     virDomainPtr domain;
 
     xml = sandbox_domain_xml(spec, host);
     if (xml == NULL) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "the domain of \"%s\" cannot be written as XML",
                               spec->id);
+        return NULL;
     }
 
-    domain = virDomainCreateXML(conn->virt, xml, VIR_DOMAIN_NONE);
+    domain = virDomainCreateXML(conn->virt, xml, flags);
     free(xml);
 
     if (domain == NULL) {
-        return sandbox_hv_fail(err, conn, "cannot start \"%s\"", spec->id);
+        (void) sandbox_hv_fail(err, conn, "cannot start \"%s\"", spec->id);
     }
 
-    (void) virDomainFree(domain);
-    return SANDBOX_HV_OK;
+    return domain;
+}
+
+
+void
+sandbox_domain_host(sandbox_domain_xml_t *host, sandbox_hv_conn_t *conn,
+                    sandbox_accel_t accel)
+{
+    memset(host, 0, sizeof(*host));
+
+    host->bridge = sandbox_hv_conf()->bridge;
+    host->machine = conn->facts.machine;
+    host->label = conn->facts.label[0] ? conn->facts.label : NULL;
+    host->accel = accel;
 }
 
 
@@ -373,7 +376,8 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
 {
     int replaced;
     char uuid[SANDBOX_UUID_SIZE], disk[SANDBOX_HV_PATH_SIZE];
-    int64_t start, made;
+    int64_t start, made, mb;
+    virDomainPtr domain;
     sandbox_domain_xml_t host;
 
     if (sandbox_id_uuid(uuid, spec->id) != 0) {
@@ -392,7 +396,14 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
 
     start = sandbox_time_monotonic_ms();
 
-    if (sandbox_disk_create(conn, spec, disk, &replaced, err) != SANDBOX_HV_OK)
+    mb = spec->disk_mb;
+    if (mb < spec->template->disk_mb) {
+        mb = spec->template->disk_mb;
+    }
+
+    if (sandbox_disk_create(conn, spec->id, spec->template->disk, mb, disk,
+                            &replaced, err)
+        != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -400,17 +411,16 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
     made = sandbox_time_monotonic_ms();
     times->disk_ms = made - start;
 
+    sandbox_domain_host(&host, conn, accel);
     host.uuid = uuid;
     host.disk = disk;
-    host.bridge = sandbox_hv_conf()->bridge;
-    host.machine = conn->facts.machine;
-    host.label = conn->facts.label[0] ? conn->facts.label : NULL;
-    host.accel = accel;
 
-    if (sandbox_domain_start(conn, spec, &host, err) != SANDBOX_HV_OK) {
+    domain = sandbox_domain_start(conn, spec, &host, VIR_DOMAIN_NONE, err);
+    if (domain == NULL) {
         return sandbox_domain_refused(conn, spec, uuid, replaced, err);
     }
 
+    (void) virDomainFree(domain);
     times->domain_ms = sandbox_time_monotonic_ms() - made;
     return SANDBOX_HV_OK;
 }

@@ -2,7 +2,8 @@
 
 #include "sandbox_domain_xml.h"
 
-#include <libxml/chvalid.h>
+#include "sandbox_text.h"
+
 #include <libxml/chvalid.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
@@ -16,6 +17,9 @@
 
 #define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
 #define SANDBOX_XML_MAX_VALUE 65536
+
+/* Part of the name of the memory in a device state: never to be changed. */
+#define SANDBOX_XML_RAM "sandbox.ram"
 
 /* The writer and its buffer; failed is sticky, checked once at the end. */
 typedef struct {
@@ -206,10 +210,33 @@ sandbox_xml_pci(sandbox_xml_t *x, const char *slot)
 }
 
 
+/* Spelled out, so that libvirt need not probe what is in the files. */
+static void
+sandbox_xml_layers(sandbox_xml_t *x, const char *const *layers)
+{
+    size_t i, n;
+
+    for (n = 0; layers[n]; n++) {
+        sandbox_xml_start(x, "backingStore");
+        sandbox_xml_attr(x, "type", "file");
+        sandbox_xml_empty(x, "format", "type", "qcow2", NULL);
+        sandbox_xml_empty(x, "source", "file", layers[n], NULL);
+    }
+
+    sandbox_xml_empty(x, "backingStore", NULL);
+
+    for (i = 0; i < n; i++) {
+        sandbox_xml_end(x);
+    }
+}
+
+
 static void
 sandbox_xml_disk(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
                  const sandbox_domain_xml_t *host)
 {
+    const char *const template[] = { spec->template->disk, NULL };
+
     sandbox_xml_start(x, "disk");
     sandbox_xml_attr(x, "type", "file");
     sandbox_xml_attr(x, "device", "disk");
@@ -219,13 +246,7 @@ sandbox_xml_disk(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
                       "writeback", "io", "threads", "discard", "unmap", NULL);
     sandbox_xml_empty(x, "source", "file", host->disk, NULL);
 
-    /* spelled out, so that libvirt need not probe what is in the files */
-    sandbox_xml_start(x, "backingStore");
-    sandbox_xml_attr(x, "type", "file");
-    sandbox_xml_empty(x, "format", "type", "qcow2", NULL);
-    sandbox_xml_empty(x, "source", "file", spec->template->disk, NULL);
-    sandbox_xml_empty(x, "backingStore", NULL);
-    sandbox_xml_end(x);
+    sandbox_xml_layers(x, host->layers ? host->layers : template);
 
     sandbox_xml_empty(x, "target", "dev", "vda", "bus", "virtio", NULL);
     sandbox_xml_pci(x, "0x02");
@@ -344,13 +365,59 @@ sandbox_xml_head(sandbox_xml_t *x, const char *name,
 }
 
 
+static void
+sandbox_xml_argument(sandbox_xml_t *x, const char *value)
+{
+    sandbox_xml_empty(x, "qemu:arg", "value", value, NULL);
+}
+
+
+/*
+ * libvirt can back memory with files, but names, empties and removes them
+ * itself: so ours takes the place of the one it defines.
+ */
+static void
+sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
+                long long memory_mb)
+{
+    sandbox_text_t object = SANDBOX_TEXT_INIT;
+
+    sandbox_text_fmt(&object,
+                     "{\"qom-type\":\"memory-backend-file\",\"id\":\"%s\","
+                     "\"size\":%lld,\"share\":%s,\"mem-path\":",
+                     SANDBOX_XML_RAM, memory_mb * 1048576,
+                     ram->shared ? "true" : "false");
+    sandbox_text_json_string(&object, ram->path, strlen(ram->path));
+    sandbox_text_str(&object, "}");
+
+    if (sandbox_text_failed(&object)) {
+        x->failed = 1;
+    }
+
+    sandbox_xml_start(x, "qemu:commandline");
+    sandbox_xml_argument(x, "-object");
+    sandbox_xml_argument(x, object.data);
+    sandbox_xml_argument(x, "-machine");
+    sandbox_xml_argument(x, "memory-backend=" SANDBOX_XML_RAM);
+
+    if (ram->incoming) {
+        sandbox_xml_argument(x, "-incoming");
+        sandbox_xml_argument(x, "defer");
+    }
+
+    sandbox_xml_end(x);
+    sandbox_text_free(&object);
+}
+
+
 /*
  * QEMU's own user, and nothing is relabelled: the overlay belongs to that
  * user from its making, kernel, initrd and base are shared and must keep
  * their owner.
  */
 static void
-sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host)
+sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
+                 long long memory_mb)
 {
     if (host->label) {
         sandbox_xml_start(x, "seclabel");
@@ -359,6 +426,10 @@ sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host)
         sandbox_xml_attr(x, "relabel", "no");
         sandbox_xml_element(x, "label", host->label);
         sandbox_xml_end(x);
+    }
+
+    if (host->ram) {
+        sandbox_xml_ram(x, host->ram, memory_mb);
     }
 
     /* spares some 400 QMP calls at each start */
@@ -413,9 +484,15 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
     sandbox_xml_empty(&x, "genid", NULL);
 
     sandbox_xml_start(&x, "metadata");
-    sandbox_xml_empty(&x, "sandbox:domain", "xmlns:sandbox",
-                      SANDBOX_HV_NAMESPACE, "id", spec->id, "tenant",
-                      spec->tenant, "operation", spec->operation, NULL);
+    sandbox_xml_start(&x, "sandbox:domain");
+    sandbox_xml_attr(&x, "xmlns:sandbox", SANDBOX_HV_NAMESPACE);
+    sandbox_xml_attr(&x, "id", spec->id);
+    sandbox_xml_attr(&x, "tenant", spec->tenant);
+    sandbox_xml_attr(&x, "operation", spec->operation);
+    if (host->checkpoint) {
+        sandbox_xml_attr(&x, "checkpoint", host->checkpoint);
+    }
+    sandbox_xml_end(&x);
     sandbox_xml_end(&x);
 
     sandbox_xml_start(&x, "os");
@@ -427,7 +504,7 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
 
     sandbox_xml_platform(&x, host->accel);
     sandbox_xml_devices(&x, spec, host);
-    sandbox_xml_tail(&x, host);
+    sandbox_xml_tail(&x, host, spec->memory_mb);
 
     return sandbox_xml_close(&x);
 }
@@ -466,7 +543,7 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host)
     sandbox_xml_empty(&x, "memballoon", "model", "none", NULL);
     sandbox_xml_end(&x);
 
-    sandbox_xml_tail(&x, host);
+    sandbox_xml_tail(&x, host, 0);
 
     return sandbox_xml_close(&x);
 }

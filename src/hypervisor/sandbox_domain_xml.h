@@ -17,10 +17,22 @@
 #define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
 #define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
 
+/* The memory of a domain as a file, for checkpoints. */
+typedef struct {
+    const char *path;
+    int shared;   /* the guest's writes go to the file */
+    int incoming; /* starts with a device state, which comes later */
+} sandbox_domain_ram_t;
+
 /* What a domain needs beyond its spec. */
 typedef struct {
     const char *uuid;
     const char *disk; /* the overlay */
+
+    /* what it stands on, nearest first, up to NULL; NULL: template's disk */
+    const char *const *layers;
+    const sandbox_domain_ram_t *ram; /* NULL: memory that is no file */
+    const char *checkpoint; /* the one it starts from, for metadata, or NULL */
     const char *bridge;
     const char *machine;
     const char *label; /* DAC "+uid:+gid" of QEMU, NULL to let libvirt decide */

@@ -19,6 +19,7 @@
 #define SANDBOX_FACTS_NEWEST "q35"
 #define SANDBOX_FACTS_ARCH "x86_64"
 
+#define SANDBOX_FACTS_CPU "/capabilities/host/cpu/model"
 #define SANDBOX_FACTS_LABEL                                                    \
     "/capabilities/host/secmodel[model='dac']/baselabel[@type='qemu']"
 
@@ -101,6 +102,17 @@ sandbox_facts_label(sandbox_hv_facts_t *facts, const char *document)
 }
 
 
+static void
+sandbox_facts_cpu(sandbox_hv_facts_t *facts, const char *document)
+{
+    char *model;
+
+    model = sandbox_domain_xml_find(document, SANDBOX_FACTS_CPU);
+    (void) snprintf(facts->cpu, sizeof(facts->cpu), "%s", model ? model : "");
+    free(model);
+}
+
+
 sandbox_hv_status_t
 sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 {
@@ -118,7 +130,12 @@ sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
     }
 
     sandbox_facts_label(&conn->facts, document);
+    sandbox_facts_cpu(&conn->facts, document);
     free(document);
+
+    if (virConnectGetVersion(conn->virt, &conn->facts.qemu) < 0) {
+        return sandbox_hv_fail(err, conn, "cannot read QEMU's version");
+    }
 
     return SANDBOX_HV_OK;
 }

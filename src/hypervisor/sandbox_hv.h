@@ -22,8 +22,10 @@
 typedef struct {
     char machine[SANDBOX_HV_MACHINE_SIZE];
     char label[SANDBOX_HV_LABEL_SIZE]; /* "+64055:+108"; empty: no DAC */
+    char cpu[SANDBOX_HV_MACHINE_SIZE]; /* model of the host's, may be empty */
     long owner;                        /* of the QEMU processes, -1 unknown */
     long group;
+    unsigned long qemu; /* version: major * 1000000 + minor * 1000 + micro */
 } sandbox_hv_facts_t;
 
 typedef struct {
@@ -64,29 +66,124 @@ sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 /* sandbox_disk.c */
 
 /*
- * Makes the overlay of id over the template's disk.  *replaced is set if one
- * stood there and was removed.  path (SANDBOX_HV_PATH_SIZE) receives where.
+ * Makes the overlay "<stem>.qcow2" of mb MiB over backing.  *replaced is set
+ * if one stood there and was removed.  path (SANDBOX_HV_PATH_SIZE) receives
+ * where.  The stem is a sandbox's id, or one of a checkpoint and more.
  */
 #define SANDBOX_HV_PATH_SIZE 1024
+#define SANDBOX_HV_STEM_SIZE 48
 sandbox_hv_status_t
-sandbox_disk_create(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
-                    char *path, int *replaced, sandbox_hv_error_t *err);
+sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
+                    const char *backing, int64_t mb, char *path, int *replaced,
+                    sandbox_hv_error_t *err);
 /* OK as well if there is none. */
 sandbox_hv_status_t sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                                         sandbox_hv_error_t *err);
+
+/* For sandbox_disk.c and sandbox_disk_file.c: the running pool, referenced. */
+virStoragePoolPtr
+sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
+/* 0, or -1 if it does not fit into SANDBOX_HV_PATH_SIZE. */
+int sandbox_disk_path(char *path, const char *name);
+/* NULL with libvirt's error; refresh: also a file libvirtd has not seen. */
+virStorageVolPtr
+sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh);
+/* One that stands there is replaced. */
+sandbox_hv_status_t
+sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
+                  const char *name, const char *xml, int *replaced,
+                  sandbox_hv_error_t *err);
+
+/* sandbox_disk_file.c: raw volumes by name. */
+
 /*
- * A raw volume that holds size bytes of data, for the accelerator probe.  Its
- * making is atomic: *exists says that it failed because there is one.
+ * One of capacity bytes that begins with the size bytes of data.  Its making
+ * is atomic: *exists says that it failed because there is one.
  */
 sandbox_hv_status_t
 sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
-                 const unsigned char *data, size_t size, char *path,
-                 int *exists, sandbox_hv_error_t *err);
+                 const unsigned char *data, size_t size, long long capacity,
+                 char *path, int *exists, sandbox_hv_error_t *err);
+/*
+ * The content, malloc'd; *data NULL with OK: there is none.  One longer than
+ * max is not read.
+ */
+sandbox_hv_status_t
+sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
+                 unsigned char **data, size_t *size, sandbox_hv_error_t *err);
+/* An empty, sparse one that QEMU may write; as sandbox_disk_create(). */
+sandbox_hv_status_t
+sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
+                 char *path, int *replaced, sandbox_hv_error_t *err);
+/* The names of the files that begin with prefix. */
+sandbox_hv_status_t
+sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
+                   size_t *n, sandbox_hv_error_t *err);
+void sandbox_disk_names_free(char **names, size_t n);
+/* In bytes: the virtual length, -1 if there is none, and what it takes. */
+sandbox_hv_status_t
+sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
+                  int64_t *blocks, sandbox_hv_error_t *err);
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);
 
+/* sandbox_monitor.c: QEMU's monitor; all of them are quick but the last. */
+
+/* Passes a descriptor under a name; it stays open here. */
+sandbox_hv_status_t
+sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   const char *name, int fd, sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                           const char *name, int on, sandbox_hv_error_t *err);
+/* Begins to send, or to receive, a state over a descriptor passed before. */
+sandbox_hv_status_t
+sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        int incoming, const char *fd, sandbox_hv_error_t *err);
+/* Waits for its end. */
+sandbox_hv_status_t
+sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         int64_t deadline_ms, sandbox_hv_error_t *err);
+
 /* sandbox_domain.c */
+
+/*
+ * Verbs on the same id wait for each other in this process; the turn is the
+ * caller's memory until it leaves.
+ */
+typedef struct sandbox_domain_turn_s sandbox_domain_turn_t;
+
+struct sandbox_domain_turn_s {
+    sandbox_domain_turn_t *next;
+    const char *id;
+};
+
+void sandbox_domain_enter(sandbox_domain_turn_t *turn, const char *id);
+void sandbox_domain_leave(sandbox_domain_turn_t *turn);
+
+/* The domain of the spec, which the caller frees; NULL with *err. */
+virDomainPtr
+sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
+                     const sandbox_domain_xml_t *host, unsigned flags,
+                     sandbox_hv_error_t *err);
+/*
+ * 1: it runs; 0: there is none any more; -1 with *err.  One that is being
+ * started by another process is waited for, one that has ended is removed.
+ */
+int sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
+                          sandbox_hv_error_t *err);
+/*
+ * Starting it has failed: OK if another process has started it meanwhile,
+ * else *err as it was, and the overlay is removed.
+ */
+sandbox_hv_status_t
+sandbox_domain_refused(sandbox_hv_conn_t *conn,
+                       const sandbox_domain_spec_t *spec, const char *uuid,
+                       int replaced, sandbox_hv_error_t *err);
+/* The parts of host that do not depend on the sandbox; the rest is empty. */
+void sandbox_domain_host(sandbox_domain_xml_t *host, sandbox_hv_conn_t *conn,
+                         sandbox_accel_t accel);
 
 /* NULL with err OK: there is none; NULL with another status: it failed. */
 virDomainPtr sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,

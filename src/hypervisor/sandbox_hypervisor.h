@@ -32,11 +32,13 @@ typedef struct {
 
 typedef enum {
     SANDBOX_HV_OK = 0,
-    SANDBOX_HV_UNAVAILABLE, /* libvirtd away or not answering: retry later */
-    SANDBOX_HV_NO_CAPACITY, /* memory, disk or a limit of the host */
-    SANDBOX_HV_TIMEOUT,     /* the guest did not answer in time */
-    SANDBOX_HV_GUEST,       /* the guest answered that it failed */
-    SANDBOX_HV_FAILED       /* anything else; see the message */
+    SANDBOX_HV_UNAVAILABLE,   /* libvirtd away or not answering: retry later */
+    SANDBOX_HV_NO_CAPACITY,   /* memory, disk or a limit of the host */
+    SANDBOX_HV_TIMEOUT,       /* the guest did not answer in time */
+    SANDBOX_HV_GUEST,         /* the guest answered that it failed */
+    SANDBOX_HV_FAILED,        /* anything else; see the message */
+    SANDBOX_HV_NO_CHECKPOINT, /* none, or torn, or of another host */
+    SANDBOX_HV_IN_USE         /* something stands on it */
 } sandbox_hv_status_t;
 
 typedef struct {

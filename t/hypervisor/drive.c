@@ -1,10 +1,12 @@
 /*
- * Drives the VM engine from the command line, for t/hypervisor/run: boots,
- * talks, destroys and lists sandboxes through sandbox_hypervisor.h alone.
- * Each verb prints one line per sandbox and exits 0, 1 (it failed) or 2
- * (usage).
+ * Drives the VM engine from the command line, for t/hypervisor.t and
+ * t/checkpoint.t: boots, talks, destroys and lists sandboxes and checkpoints
+ * through the public headers of the room alone.  Each verb prints one line
+ * per sandbox and exits 0, 1 (it failed) or 2 (usage).
  */
 
+#include "sandbox_checkpoint.h"
+#include "sandbox_guest.h"
 #include "sandbox_hypervisor.h"
 #include "sandbox_net.h"
 #include "sandbox_time.h"
@@ -56,6 +58,34 @@ drive_failed(const char *what, const char *id, const sandbox_hv_error_t *err)
 
 
 static int
+drive_number(const char *name, const char *otherwise)
+{
+    return atoi(drive_env(name, otherwise));
+}
+
+
+/* mac and tap are the caller's memory, for as long as spec is used. */
+static void
+drive_spec(sandbox_domain_spec_t *spec, const drive_job_t *job, char mac[18],
+           char tap[16])
+{
+    sandbox_net_mac(mac, job->address);
+    (void) snprintf(tap, 16, "sbx%08x", (unsigned) job->address);
+
+    memset(spec, 0, sizeof(*spec));
+    spec->id = job->id;
+    spec->tenant = "drive";
+    spec->operation = "op_drive";
+    spec->mac = mac;
+    spec->tap = tap;
+    spec->vcpus = drive_number("DRIVE_VCPUS", "1");
+    spec->memory_mb = drive_number("DRIVE_MEMORY_MB", "256");
+    spec->disk_mb = template->disk_mb + drive_number("DRIVE_MORE_MB", "512");
+    spec->template = template;
+}
+
+
+static int
 drive_boot(const drive_job_t *job)
 {
     char mac[18], tap[16];
@@ -64,20 +94,7 @@ drive_boot(const drive_job_t *job)
     sandbox_hv_times_t times;
     sandbox_domain_spec_t spec;
 
-    sandbox_net_mac(mac, job->address);
-    (void) snprintf(tap, sizeof(tap), "sbx%08x", (unsigned) job->address);
-
-    memset(&spec, 0, sizeof(spec));
-    spec.id = job->id;
-    spec.tenant = "drive";
-    spec.operation = "op_drive";
-    spec.mac = mac;
-    spec.tap = tap;
-    spec.vcpus = 1;
-    spec.memory_mb = 256;
-    spec.disk_mb = template->disk_mb + 512;
-    spec.template = template;
-
+    drive_spec(&spec, job, mac, tap);
     start = sandbox_time_monotonic_ms();
 
     if (sandbox_hypervisor_boot(&spec, &times, &err) != SANDBOX_HV_OK) {
@@ -147,6 +164,165 @@ drive_sync(const drive_job_t *job)
 }
 
 
+/* Gives the guest its identity; the token of its agent is its id. */
+static int
+drive_configure(const drive_job_t *job)
+{
+    char ip[16], address[24], mac[18], message[256], hostname[SANDBOX_ID_SIZE];
+    int64_t start;
+    sandbox_channel_t *channel;
+    sandbox_hv_error_t err;
+    sandbox_guest_config_t guest;
+    sandbox_guest_status_t status;
+    sandbox_guest_channel_t ch = { NULL, sandbox_channel_write,
+                                   sandbox_channel_read };
+
+    sandbox_net_mac(mac, job->address);
+    sandbox_net_ipv4(ip, job->address);
+    (void) snprintf(address, sizeof(address), "%s/16", ip);
+    (void) snprintf(hostname, sizeof(hostname), "sb-%s", job->id + 3);
+
+    memset(&guest, 0, sizeof(guest));
+    guest.hostname = hostname;
+    guest.mac = mac;
+    guest.address = address;
+    guest.gateway = "10.88.0.1";
+    guest.token = job->id;
+    guest.grow_disk = drive_number("DRIVE_MORE_MB", "512") > 0;
+
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_channel_open(&channel, job->id, &err) != SANDBOX_HV_OK) {
+        return drive_failed("configure", job->id, &err);
+    }
+
+    ch.channel = channel;
+    status = sandbox_guest_bootstrap(&ch, &guest, start + DRIVE_SYNC_MS,
+                                     message, sizeof(message));
+    sandbox_channel_close(channel);
+
+    (void) printf("configure %s %s ms=%lld address=%s %s\n", job->id,
+                  status == SANDBOX_GUEST_OK ? "ok" : "failed",
+                  (long long) (sandbox_time_monotonic_ms() - start), ip,
+                  message);
+    return status != SANDBOX_GUEST_OK;
+}
+
+
+static int
+drive_cold(const drive_job_t *job)
+{
+    int rc;
+    int64_t start;
+
+    start = sandbox_time_monotonic_ms();
+    rc = drive_boot(job) || drive_configure(job);
+
+    (void) printf("cold %s rc=%d ms=%lld\n", job->id, rc,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return rc;
+}
+
+
+static sandbox_hv_status_t
+drive_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
+            sandbox_hv_error_t *err)
+{
+    sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
+                                   sandbox_channel_read };
+
+    (void) data;
+
+    err->status =
+        sandbox_guest_sync(&ch, deadline, err->message, sizeof(err->message))
+                == SANDBOX_GUEST_OK
+            ? SANDBOX_HV_OK
+            : SANDBOX_HV_GUEST;
+    return err->status;
+}
+
+
+/* Keeps the template in the shape of the environment. */
+static int
+drive_keep(const drive_job_t *job)
+{
+    char id[SANDBOX_ID_SIZE];
+    int64_t start;
+    sandbox_hv_error_t err;
+    sandbox_checkpoint_boot_t boot;
+
+    memset(&boot, 0, sizeof(boot));
+    boot.id = id;
+    boot.template = template;
+    boot.vcpus = drive_number("DRIVE_VCPUS", "1");
+    boot.memory_mb = drive_number("DRIVE_MEMORY_MB", "256");
+    boot.ready = drive_ready;
+
+    start = sandbox_time_monotonic_ms();
+    boot.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
+
+    if (sandbox_checkpoint_shape(id, template, boot.vcpus, boot.memory_mb, &err)
+            != SANDBOX_HV_OK
+        || sandbox_checkpoint_boot(&boot, &err) != SANDBOX_HV_OK)
+    {
+        return drive_failed("keep", job->id, &err);
+    }
+
+    (void) printf("keep %s made=%d ms=%lld\n", id, boot.made,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+/* Starts from the checkpoint of the environment, and configures. */
+static int
+drive_start(const drive_job_t *job)
+{
+    char mac[18], tap[16];
+    int64_t start, run;
+    sandbox_hv_error_t err;
+    sandbox_hv_times_t times;
+    sandbox_domain_spec_t spec;
+
+    drive_spec(&spec, job, mac, tap);
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_checkpoint_start(drive_env("DRIVE_CHECKPOINT", ""), &spec,
+                                 &times, &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("start", job->id, &err);
+    }
+
+    run = sandbox_time_monotonic_ms();
+
+    if (drive_configure(job)) {
+        return 1;
+    }
+
+    (void) printf("start %s ok disk_ms=%lld domain_ms=%lld run_ms=%lld "
+                  "ms=%lld\n",
+                  job->id, (long long) times.disk_ms,
+                  (long long) times.domain_ms, (long long) (run - start),
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+static int
+drive_discard(const drive_job_t *job)
+{
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_discard(job->id, &err) != SANDBOX_HV_OK) {
+        return drive_failed("discard", job->id, &err);
+    }
+
+    (void) printf("discard %s ok\n", job->id);
+    return 0;
+}
+
+
 static int
 drive_destroy(const drive_job_t *job)
 {
@@ -165,23 +341,41 @@ drive_destroy(const drive_job_t *job)
 }
 
 
+/* All of it; destroys also what failed to come up. */
+static int
+drive_cycle(const drive_job_t *job)
+{
+    return (drive_boot(job) || drive_sync(job)) + drive_destroy(job);
+}
+
+
+static const struct {
+    const char *name;
+    int (*run)(const drive_job_t *job);
+} drive_verbs[] = {
+    { "boot", drive_boot },       { "sync", drive_sync },
+    { "destroy", drive_destroy }, { "cycle", drive_cycle },
+    { "cold", drive_cold },       { "keep", drive_keep },
+    { "start", drive_start },     { "configure", drive_configure },
+    { "discard", drive_discard },
+};
+
+#define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))
+
+
 static int
 drive_one(const drive_job_t *job)
 {
-    if (strcmp(job->verb, "boot") == 0) {
-        return drive_boot(job);
+    size_t i;
+
+    for (i = 0; i < DRIVE_VERBS; i++) {
+        if (strcmp(job->verb, drive_verbs[i].name) == 0) {
+            return drive_verbs[i].run(job);
+        }
     }
 
-    if (strcmp(job->verb, "sync") == 0) {
-        return drive_sync(job);
-    }
-
-    if (strcmp(job->verb, "destroy") == 0) {
-        return drive_destroy(job);
-    }
-
-    /* "cycle": all of it; destroys also what failed to come up */
-    return (drive_boot(job) || drive_sync(job)) + drive_destroy(job);
+    (void) fprintf(stderr, "no verb \"%s\"\n", job->verb);
+    return 1;
 }
 
 
@@ -227,6 +421,27 @@ drive_list(void)
 
 
 static int
+drive_checkpoints(void)
+{
+    size_t i, n;
+    sandbox_hv_error_t err;
+    sandbox_checkpoint_info_t *list;
+
+    if (sandbox_checkpoint_list(&list, &n, &err) != SANDBOX_HV_OK) {
+        return drive_failed("checkpoints", "-", &err);
+    }
+
+    for (i = 0; i < n; i++) {
+        (void) printf("checkpoint %s whole=%d bytes=%lld\n", list[i].id,
+                      list[i].whole, (long long) list[i].bytes);
+    }
+
+    free(list);
+    return 0;
+}
+
+
+static int
 drive_accel(void)
 {
     int64_t start;
@@ -263,7 +478,8 @@ drive_jobs(const char *verb, int n, char **ids, int same)
 
     for (i = 0; i < threads; i++) {
         jobs[i].verb = verb;
-        jobs[i].address = 0x0a580100 + (uint32_t) (same ? 0 : i);
+        jobs[i].address = 0x0a580100 + (uint32_t) (same ? 0 : i)
+                          + (uint32_t) drive_number("DRIVE_ADDRESS", "0");
         (void) snprintf(jobs[i].id, sizeof(jobs[i].id), "%s",
                         ids[same ? 0 : i]);
 
@@ -291,11 +507,15 @@ drive(int argc, char **argv)
         return drive_list();
     }
 
+    if (strcmp(argv[1], "checkpoints") == 0) {
+        return drive_checkpoints();
+    }
+
     if (strcmp(argv[1], "accel") == 0) {
         return drive_accel();
     }
 
-    same = atoi(drive_env("DRIVE_SAME", "0"));
+    same = drive_number("DRIVE_SAME", "0");
 
     if (argc < 3 || argc - 2 > DRIVE_THREADS_MAX) {
         return 2;
@@ -313,11 +533,19 @@ main(int argc, char **argv)
     const char *accel;
 
     if (argc < 2) {
-        (void) fprintf(stderr, "usage: drive accel|list\n"
-                               "       drive boot|sync|destroy|cycle ID...\n"
-                               "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
-                               "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
-                               "DRIVE_SAME=threads on the first ID\n");
+        (void) fprintf(
+            stderr,
+            "usage: drive accel|list|checkpoints\n"
+            "       drive boot|sync|configure|cold|destroy|cycle "
+            "ID...\n"
+            "       drive keep NAME...\n"
+            "       drive start ID...\n"
+            "       drive discard CHECKPOINT...\n"
+            "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
+            "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
+            "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
+            "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
+            "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for keep\n");
         return 2;
     }
 

@@ -157,6 +157,61 @@ test_kvm(void **state)
 }
 
 
+/* Memory in a file, a chain of disks, and a state that is to come. */
+static void
+test_checkpoint(void **state)
+{
+    char *xml;
+    sandbox_domain_xml_t host = tcg;
+    sandbox_domain_ram_t ram = { "/d/a,\"b.ram", 0, 1 };
+    static const char *const layers[] = { "/d/2.qcow2", "/d/1.qcow2", NULL };
+
+    (void) state;
+
+    host.layers = layers;
+    host.ram = &ram;
+    host.checkpoint = "boot_aabcdefghijklmnop234";
+
+    xml = sandbox_domain_xml(&plain, &host);
+    assert_non_null(xml);
+    assert_found(xml, "/domain/metadata/*/@checkpoint",
+                 "boot_aabcdefghijklmnop234");
+    assert_found(xml, "//disk/backingStore/source/@file", "/d/2.qcow2");
+    assert_found(xml, "//disk/backingStore/backingStore/source/@file",
+                 "/d/1.qcow2");
+    assert_found(xml, "//disk/backingStore/backingStore/backingStore", "");
+    assert_found(xml, "//*[local-name()='arg'][1]/@value", "-object");
+    assert_found(xml, "//*[local-name()='arg'][2]/@value",
+                 "{\"qom-type\":\"memory-backend-file\",\"id\":"
+                 "\"sandbox.ram\",\"size\":268435456,\"share\":false,"
+                 "\"mem-path\":\"/d/a,\\\"b.ram\"}");
+    assert_found(xml, "//*[local-name()='arg'][4]/@value",
+                 "memory-backend=sandbox.ram");
+    assert_found(xml, "//*[local-name()='arg'][6]/@value", "defer");
+    free(xml);
+
+    ram.shared = 1;
+    ram.incoming = 0;
+
+    xml = sandbox_domain_xml(&plain, &host);
+    assert_non_null(xml);
+    assert_found(xml,
+                 "//*[local-name()='arg'][contains(@value, "
+                 "'\"share\":true')]/@value",
+                 "{\"qom-type\":\"memory-backend-file\",\"id\":"
+                 "\"sandbox.ram\",\"size\":268435456,\"share\":true,"
+                 "\"mem-path\":\"/d/a,\\\"b.ram\"}");
+    assert_absent(xml, "//*[local-name()='arg'][@value='-incoming']");
+    free(xml);
+
+    xml = sandbox_domain_xml(&plain, &tcg);
+    assert_non_null(xml);
+    assert_absent(xml, "//*[local-name()='commandline']");
+    assert_absent(xml, "/domain/metadata/*/@checkpoint");
+    free(xml);
+}
+
+
 /* What a value says comes back as it was, and adds no node. */
 static void
 test_escaping(void **state)
@@ -314,10 +369,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_domain),   cmocka_unit_test(test_kvm),
-        cmocka_unit_test(test_escaping), cmocka_unit_test(test_not_carried),
-        cmocka_unit_test(test_probe),    cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_volume),   cmocka_unit_test(test_find),
+        cmocka_unit_test(test_domain),      cmocka_unit_test(test_kvm),
+        cmocka_unit_test(test_checkpoint),  cmocka_unit_test(test_escaping),
+        cmocka_unit_test(test_not_carried), cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_pool),        cmocka_unit_test(test_volume),
+        cmocka_unit_test(test_find),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

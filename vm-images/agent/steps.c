@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -16,7 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "boot.h"
@@ -25,6 +26,14 @@
 #include "steps.h"
 
 #define EXT4_RESIZE_FS _IOW('f', 16, __u64)
+#define EXT4_SUPER_OFFSET 1024
+#define EXT4_SUPER_SIZE 1024
+#define EXT4_BLOCKS_LOW 0x4
+#define EXT4_BLOCK_SHIFT 0x18
+#define EXT4_BLOCK_SHIFT_MAX 6
+#define EXT4_BLOCKS_HIGH 0x150
+#define DISK_WAIT_MS 5000
+#define DISK_STEP_MS 5
 #define HOSTS_MAX 65536
 #define HOSTS_MARK "# sandbox-agent"
 
@@ -165,6 +174,69 @@ agent_step_hostname(const agent_config_t *c, char *error, size_t size)
 }
 
 
+/* The length of the file system on the disk, as its superblock says it. */
+static int
+disk_used(int disk, uint64_t *block, uint64_t *bytes)
+{
+    uint8_t super[EXT4_SUPER_SIZE];
+    uint32_t low, high, shift;
+
+    if (pread(disk, super, sizeof(super), EXT4_SUPER_OFFSET)
+        != (ssize_t) sizeof(super))
+    {
+        return -1;
+    }
+
+    memcpy(&low, super + EXT4_BLOCKS_LOW, sizeof(low));
+    memcpy(&high, super + EXT4_BLOCKS_HIGH, sizeof(high));
+    memcpy(&shift, super + EXT4_BLOCK_SHIFT, sizeof(shift));
+
+    if (le32toh(shift) > EXT4_BLOCK_SHIFT_MAX) {
+        errno = EINVAL;
+        return -1;
+    }
+
+    *block = 1024U << le32toh(shift);
+    *bytes = ((uint64_t) le32toh(high) << 32 | le32toh(low)) * *block;
+
+    return 0;
+}
+
+
+/*
+ * The size of the disk in blocks.  In a guest that was started from a
+ * checkpoint the news that it has grown may still be under way; when none
+ * comes it has grown before, for the step may be repeated.
+ */
+static int
+disk_blocks(int disk, uint64_t *blocks)
+{
+    int waited;
+    uint64_t block, used, bytes;
+    struct timespec step = { 0, DISK_STEP_MS * 1000000L };
+
+    if (disk_used(disk, &block, &used) == -1) {
+        return -1;
+    }
+
+    for (waited = 0; waited < DISK_WAIT_MS; waited += DISK_STEP_MS) {
+        if (ioctl(disk, BLKGETSIZE64, &bytes) == -1) {
+            return -1;
+        }
+
+        *blocks = bytes / block;
+
+        if (*blocks * block > used) {
+            break;
+        }
+
+        nanosleep(&step, NULL);
+    }
+
+    return 0;
+}
+
+
 /*
  * The file system lies on the whole disk without a partition table, so
  * growing it is one call on the mounted root.
@@ -173,8 +245,7 @@ int
 agent_step_disk(const agent_config_t *c, char *error, size_t size)
 {
     int disk, root, rc;
-    uint64_t bytes, blocks;
-    struct statfs fs;
+    uint64_t blocks;
 
     if (!c->grow_disk) {
         return 0;
@@ -184,10 +255,7 @@ agent_step_disk(const agent_config_t *c, char *error, size_t size)
     root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     rc = -1;
-    if (disk != -1 && root != -1 && ioctl(disk, BLKGETSIZE64, &bytes) == 0
-        && fstatfs(root, &fs) == 0)
-    {
-        blocks = bytes / (uint64_t) fs.f_bsize;
+    if (disk != -1 && root != -1 && disk_blocks(disk, &blocks) == 0) {
         rc = ioctl(root, EXT4_RESIZE_FS, &blocks);
     }
 

@@ -1,0 +1,650 @@
+/*
+ * Boot checkpoints: a template booted once in a shape, held where its guest
+ * waits to be configured, and kept.
+ *
+ * The UUID of the maker's domain is computed from the checkpoint's id, so
+ * there is one maker at a time.  Its files have names of their own, and what
+ * is written last, "<id>.state", is made only once: whatever two makers do
+ * that did not see each other, the files of the one are whole and the other
+ * removes his.  The domain ends after that file is there: as long as there is
+ * neither, nobody is making it.
+ */
+
+#define _GNU_SOURCE
+
+#include "sandbox_checkpoint_parts.h"
+#include "sandbox_digest.h"
+#include "sandbox_text.h"
+#include "sandbox_time.h"
+
+#include <fcntl.h>
+#include <libvirt/virterror.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHECKPOINT_SHAPE_PREFIX "boot_"
+#define CHECKPOINT_RANDOM_LEN 8
+#define CHECKPOINT_WAIT_MS 100
+
+
+static const char *
+checkpoint_accel(sandbox_accel_t accel)
+{
+    return accel == SANDBOX_ACCEL_KVM ? "kvm" : "tcg";
+}
+
+
+static const char *
+checkpoint_cpu(sandbox_hv_conn_t *conn, sandbox_accel_t accel)
+{
+    return accel == SANDBOX_ACCEL_KVM ? conn->facts.cpu : "";
+}
+
+
+static sandbox_hv_status_t
+checkpoint_shape(char id[SANDBOX_ID_SIZE], sandbox_hv_conn_t *conn,
+                 sandbox_accel_t accel, const sandbox_template_t *template,
+                 int vcpus, int64_t memory_mb, sandbox_hv_error_t *err)
+{
+    size_t i;
+    uint8_t digest[SANDBOX_SHA256_LEN];
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+
+    sandbox_text_fmt(&t, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n", template->name,
+                     template->version, template->kernel, template->initrd,
+                     template->disk, template->cmdline, conn->facts.machine);
+    sandbox_text_fmt(&t, "%s\n%s\n%lu\n%d\n%lld\n", checkpoint_accel(accel),
+                     checkpoint_cpu(conn, accel), conn->facts.qemu, vcpus,
+                     (long long) memory_mb);
+
+    if (sandbox_text_failed(&t) || sandbox_sha256(digest, t.data, t.len) != 0) {
+        sandbox_text_free(&t);
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    sandbox_text_free(&t);
+
+    (void) snprintf(id, SANDBOX_ID_SIZE, CHECKPOINT_SHAPE_PREFIX);
+    id += sizeof(CHECKPOINT_SHAPE_PREFIX) - 1;
+
+    for (i = 0; i < SANDBOX_ID_BODY_LEN; i++) {
+        id[i] = letters[digest[i] & 31];
+    }
+    id[i] = '\0';
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_shape(char id[SANDBOX_ID_SIZE],
+                         const sandbox_template_t *template, int vcpus,
+                         int64_t memory_mb, sandbox_hv_error_t *err)
+{
+    sandbox_accel_t accel;
+    sandbox_hv_conn_t *conn;
+
+    if (sandbox_hypervisor_accel(&accel, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    return checkpoint_shape(id, conn, accel, template, vcpus, memory_mb, err);
+}
+
+
+int
+sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id)
+{
+    char token[SANDBOX_TOKEN_SIZE];
+
+    if (sandbox_token_make(token) != 0) {
+        return -1;
+    }
+
+    (void) snprintf(names->stem, sizeof(names->stem), "%s.%.*s", id,
+                    CHECKPOINT_RANDOM_LEN, token);
+    (void) snprintf(names->ram, sizeof(names->ram), "%s.ram", names->stem);
+    (void) snprintf(names->disk, sizeof(names->disk), "%s.qcow2", names->stem);
+
+    return 0;
+}
+
+
+/* A descriptor of a copy in memory, to be read from its begin; -1. */
+static int
+checkpoint_memory(const unsigned char *data, size_t len)
+{
+    int fd;
+    size_t done;
+    ssize_t n;
+
+    fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC);
+
+    for (done = 0; fd != -1 && done < len; done += (size_t) n) {
+        n = pwrite(fd, data + done, len - done, (off_t) done);
+
+        if (n <= 0) {
+            (void) close(fd);
+            return -1;
+        }
+    }
+
+    return fd;
+}
+
+
+/* Why the checkpoint cannot be started here, or NULL. */
+static const char *
+checkpoint_foreign(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
+                   const sandbox_checkpoint_t *c)
+{
+    if (strcmp(c->machine, conn->facts.machine) != 0) {
+        return "it is of another machine type";
+    }
+
+    if (c->qemu != (int64_t) conn->facts.qemu) {
+        return "it is of another version of QEMU";
+    }
+
+    if (strcmp(c->accel, checkpoint_accel(accel)) != 0
+        || strcmp(c->cpu, checkpoint_cpu(conn, accel)) != 0)
+    {
+        return "it is of another processor";
+    }
+
+    return NULL;
+}
+
+
+/* Checks what the digest does not cover, and copies the state. */
+static sandbox_hv_status_t
+checkpoint_usable(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
+                  const sandbox_checkpoint_t *c, const unsigned char *data,
+                  size_t len, int *state, int *torn, sandbox_hv_error_t *err)
+{
+    int64_t length, blocks;
+    const char *reason;
+
+    reason = checkpoint_foreign(conn, accel, c);
+    if (reason) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT, "\"%s\": %s",
+                              c->id, reason);
+    }
+
+    if (sandbox_disk_size(conn, c->ram, &length, &blocks, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (length != c->memory_mb * 1048576) {
+        *torn = 1;
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
+                              "\"%s\": its memory is missing or torn", c->id);
+    }
+
+    if (state) {
+        *state = checkpoint_memory(data, len);
+        if (*state == -1) {
+            return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        }
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
+                        sandbox_accel_t accel, sandbox_checkpoint_t *c,
+                        int *state, int *torn, sandbox_hv_error_t *err)
+{
+    size_t size, len;
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE];
+    const char *reason;
+    unsigned char *data;
+    const unsigned char *part;
+
+    *torn = 0;
+    memset(c, 0, sizeof(*c));
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
+
+    if (sandbox_disk_get(conn, name, SANDBOX_CHECKPOINT_STATE_MAX, &data, &size,
+                         err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (data == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
+                              "there is no checkpoint \"%s\"", id);
+    }
+
+    if (sandbox_checkpoint_read(c, data, size, &part, &len, &reason) != 0) {
+        *torn = 1;
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT, "\"%s\": %s", name,
+                              reason);
+
+    } else if (checkpoint_usable(conn, accel, c, part, len, state, torn, err)
+               != SANDBOX_HV_OK)
+    {
+        sandbox_checkpoint_free(c);
+    }
+
+    free(data);
+    return err->status;
+}
+
+
+/* What QEMU has written so far, and nothing more is coming; NULL. */
+static const unsigned char *
+checkpoint_map(int fd, size_t *len)
+{
+    void *map;
+    struct stat st;
+
+    if (fstat(fd, &st) == -1 || st.st_size <= 0
+        || st.st_size > SANDBOX_CHECKPOINT_STATE_MAX)
+    {
+        return NULL;
+    }
+
+    *len = (size_t) st.st_size;
+    map = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
+
+    return map == MAP_FAILED ? NULL : map;
+}
+
+
+static sandbox_hv_status_t
+checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain, int fd,
+                sandbox_hv_error_t *err)
+{
+    int64_t deadline;
+
+    deadline = sandbox_time_monotonic_ms() + SANDBOX_CHECKPOINT_STATE_MS;
+
+    /* the memory is in its file already */
+    if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
+            != SANDBOX_HV_OK
+        || sandbox_monitor_fd(conn, domain, SANDBOX_CHECKPOINT_FD, fd, err)
+               != SANDBOX_HV_OK
+        || sandbox_monitor_migrate(conn, domain, 0, SANDBOX_CHECKPOINT_FD, err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    return sandbox_monitor_migrated(conn, domain, deadline, err);
+}
+
+
+/*
+ * Memory and disk reach the disk before the file that vouches for them does.
+ * They are QEMU's: a worker may not open them, but may sync what they are on.
+ */
+static void
+checkpoint_sync(void)
+{
+    int fd;
+
+    fd = open(sandbox_hv_conf()->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd == -1 || syncfs(fd) == -1) {
+        sync();
+    }
+
+    if (fd != -1) {
+        (void) close(fd);
+    }
+}
+
+
+static sandbox_hv_status_t
+checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
+               int *exists, sandbox_hv_error_t *err)
+{
+    size_t len, size;
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE], path[SANDBOX_HV_PATH_SIZE];
+    unsigned char *data;
+    const unsigned char *state;
+
+    state = checkpoint_map(fd, &len);
+    if (state == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "QEMU's device state of \"%s\" cannot be read",
+                              c->id);
+    }
+
+    data = sandbox_checkpoint_write(c, state, len, &size);
+    (void) munmap((void *) state, len);
+
+    if (data == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    checkpoint_sync();
+
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, c->id);
+    (void) sandbox_disk_put(conn, name, data, size, (long long) size, path,
+                            exists, err);
+    free(data);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        const sandbox_checkpoint_t *c, int *exists,
+                        sandbox_hv_error_t *err)
+{
+    int fd;
+
+    *exists = 0;
+    fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC);
+
+    if (fd == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    if (checkpoint_save(conn, domain, fd, err) == SANDBOX_HV_OK) {
+        (void) checkpoint_put(conn, c, fd, exists, err);
+    }
+
+    (void) close(fd);
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+checkpoint_suspend(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   sandbox_hv_error_t *err)
+{
+    if (virDomainSuspend(domain) < 0) {
+        return sandbox_hv_fail(err, conn, "cannot suspend \"%s\"",
+                               virDomainGetName(domain));
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+static sandbox_hv_status_t
+checkpoint_ready(const sandbox_checkpoint_boot_t *boot, sandbox_hv_error_t *err)
+{
+    sandbox_channel_t *ch;
+
+    if (sandbox_channel_open(&ch, boot->id, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    (void) boot->ready(boot->data, ch, boot->deadline, err);
+    sandbox_channel_close(ch);
+
+    return err->status;
+}
+
+
+/* The booted domain becomes a checkpoint. */
+static sandbox_hv_status_t
+checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                sandbox_accel_t accel, const sandbox_checkpoint_boot_t *boot,
+                const sandbox_checkpoint_names_t *names, int *exists,
+                sandbox_hv_error_t *err)
+{
+    sandbox_checkpoint_t c;
+    const sandbox_template_t *t;
+
+    t = boot->template;
+
+    if (checkpoint_ready(boot, err) != SANDBOX_HV_OK
+        || checkpoint_suspend(conn, domain, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    /* all of it borrowed, so it is not freed */
+    memset(&c, 0, sizeof(c));
+    c.id = (char *) boot->id;
+    c.template = t->name;
+    c.version = t->version;
+    c.kernel = t->kernel;
+    c.initrd = t->initrd;
+    c.cmdline = t->cmdline;
+    c.machine = conn->facts.machine;
+    c.accel = (char *) checkpoint_accel(accel);
+    c.cpu = (char *) checkpoint_cpu(conn, accel);
+    c.ram = (char *) names->ram;
+    c.qemu = (int64_t) conn->facts.qemu;
+    c.vcpus = boot->vcpus;
+    c.memory_mb = boot->memory_mb;
+    c.disk_mb = t->disk_mb;
+    c.layers[0] = (char *) names->disk_path;
+    c.layers[1] = t->disk;
+
+    return sandbox_checkpoint_seal(conn, domain, &c, exists, err);
+}
+
+
+/* NULL with *err; the files are made by then, or not. */
+static virDomainPtr
+checkpoint_domain(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
+                  const char *uuid, const sandbox_checkpoint_boot_t *boot,
+                  sandbox_checkpoint_names_t *names, sandbox_hv_error_t *err)
+{
+    int replaced;
+    char tap[16];
+    sandbox_domain_xml_t host;
+    sandbox_domain_ram_t ram;
+    sandbox_domain_spec_t spec;
+    const sandbox_template_t *t;
+
+    t = boot->template;
+
+    if (sandbox_disk_ram(conn, names->ram, boot->memory_mb, names->ram_path,
+                         &replaced, err)
+            != SANDBOX_HV_OK
+        || sandbox_disk_create(conn, names->stem, t->disk, t->disk_mb,
+                               names->disk_path, &replaced, err)
+               != SANDBOX_HV_OK)
+    {
+        return NULL;
+    }
+
+    /*
+     * The card must be what it will be in the children, down to what the
+     * host's side of it offers; the guest does not bring it up before it is
+     * configured, so its address is never seen.
+     */
+    (void) snprintf(tap, sizeof(tap), "sbc%.8s", uuid);
+
+    memset(&spec, 0, sizeof(spec));
+    spec.id = boot->id;
+    spec.tenant = "";
+    spec.operation = "checkpoint";
+    spec.mac = "02:00:00:00:00:01";
+    spec.tap = tap;
+    spec.vcpus = boot->vcpus;
+    spec.memory_mb = boot->memory_mb;
+    spec.disk_mb = t->disk_mb;
+    spec.template = t;
+
+    ram.path = names->ram_path;
+    ram.shared = 1;
+    ram.incoming = 0;
+
+    sandbox_domain_host(&host, conn, accel);
+    host.uuid = uuid;
+    host.disk = names->disk_path;
+    host.ram = &ram;
+
+    return sandbox_domain_start(conn, &spec, &host, VIR_DOMAIN_NONE, err);
+}
+
+
+static void
+checkpoint_unmake(sandbox_hv_conn_t *conn,
+                  const sandbox_checkpoint_names_t *names)
+{
+    sandbox_hv_error_t ignored;
+
+    (void) sandbox_disk_remove(conn, names->ram, &ignored);
+    (void) sandbox_disk_remove(conn, names->disk, &ignored);
+}
+
+
+/* *again: another maker was faster, look what comes of his. */
+static sandbox_hv_status_t
+checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
+                const char *uuid, sandbox_checkpoint_boot_t *boot, int *again,
+                sandbox_hv_error_t *err)
+{
+    virDomainPtr domain, other;
+    sandbox_hv_error_t ended;
+    sandbox_checkpoint_names_t names;
+
+    if (sandbox_checkpoint_names(&names, boot->id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the host has no randomness");
+    }
+
+    domain = checkpoint_domain(conn, accel, uuid, boot, &names, err);
+
+    if (domain == NULL) {
+        other = sandbox_domain_lookup(conn, uuid, &ended);
+        if (other) {
+            (void) virDomainFree(other);
+            *again = 1;
+        }
+
+        checkpoint_unmake(conn, &names);
+        return err->status;
+    }
+
+    (void) checkpoint_keep(conn, domain, accel, boot, &names, again, err);
+    (void) virDomainFree(domain);
+
+    /* after its end nothing can write to the files */
+    if (sandbox_domain_end(conn, uuid, &ended) != SANDBOX_HV_OK
+        && err->status == SANDBOX_HV_OK)
+    {
+        *err = ended;
+    }
+
+    if (err->status == SANDBOX_HV_OK) {
+        boot->made = 1;
+    } else {
+        checkpoint_unmake(conn, &names);
+    }
+
+    return err->status;
+}
+
+
+/* One look and, if there is nothing to wait for, one try. */
+static sandbox_hv_status_t
+checkpoint_boot(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
+                const char *uuid, sandbox_checkpoint_boot_t *boot, int *again,
+                sandbox_hv_error_t *err)
+{
+    int torn;
+    virDomainPtr domain;
+    sandbox_checkpoint_t c;
+    sandbox_hv_error_t ignored;
+
+    *again = 0;
+
+    /* in this order: a maker's domain ends only after his checkpoint is */
+    domain = sandbox_domain_lookup(conn, uuid, err);
+    if (domain == NULL && err->status != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    if (sandbox_checkpoint_load(conn, boot->id, accel, &c, NULL, &torn, err)
+        == SANDBOX_HV_OK)
+    {
+        sandbox_checkpoint_free(&c);
+
+    } else if (domain && err->status == SANDBOX_HV_NO_CHECKPOINT) {
+        *again = 1;
+    }
+
+    if (domain) {
+        (void) virDomainFree(domain);
+    }
+
+    if (err->status != SANDBOX_HV_NO_CHECKPOINT || *again) {
+        return err->status;
+    }
+
+    if (torn) {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN, "%s: it is made anew",
+                       err->message);
+        (void) sandbox_checkpoint_remove(conn, boot->id, &ignored);
+    }
+
+    return checkpoint_make(conn, accel, uuid, boot, again, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
+                        sandbox_hv_error_t *err)
+{
+    int again;
+    char uuid[SANDBOX_UUID_SIZE];
+    sandbox_accel_t accel;
+    sandbox_hv_conn_t *conn;
+    sandbox_hv_error_t ignored;
+    sandbox_domain_turn_t turn;
+
+    boot->made = 0;
+
+    if (sandbox_hypervisor_accel(&accel, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    if (sandbox_id_uuid(uuid, boot->id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
+                              boot->id);
+    }
+
+    sandbox_domain_enter(&turn, boot->id);
+
+    for (;; sandbox_hv_sleep_ms(CHECKPOINT_WAIT_MS)) {
+        (void) checkpoint_boot(conn, accel, uuid, boot, &again, err);
+
+        if (!again) {
+            break;
+        }
+
+        if (sandbox_time_monotonic_ms() >= boot->deadline) {
+            /* its maker must be dead: make way for the next who asks */
+            (void) sandbox_domain_end(conn, uuid, &ignored);
+            (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                                  "\"%s\" was not made in time by another "
+                                  "process",
+                                  boot->id);
+            break;
+        }
+    }
+
+    sandbox_domain_leave(&turn);
+    return err->status;
+}

@@ -1,0 +1,83 @@
+/*
+ * Checkpoints: a machine's memory, device state and disk at one instant, from
+ * which any number of others start copy-on-write.  docs/checkpoints.md is the
+ * design.
+ *
+ * As in sandbox_hypervisor.h, all verbs block and are for pool threads only.
+ * What they are given stays the caller's.  They are safe against each other
+ * in any number of threads and processes, and may be repeated after a crash.
+ *
+ * They need a local libvirt (descriptors are passed to QEMU); with any other
+ * they fail before they change anything, and a cold boot is the way.
+ */
+
+#ifndef SANDBOX_CHECKPOINT_H
+#define SANDBOX_CHECKPOINT_H
+
+#include "sandbox_hypervisor.h"
+
+/*
+ * The id of the boot checkpoint of a shape.  It depends on everything that
+ * would make the guest another one: the template's files, the machine, QEMU.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_shape(char id[SANDBOX_ID_SIZE],
+                         const sandbox_template_t *template, int vcpus,
+                         int64_t memory_mb, sandbox_hv_error_t *err);
+
+typedef struct {
+    const char *id; /* as sandbox_checkpoint_shape() gives it */
+    const sandbox_template_t *template;
+    int vcpus;
+    int64_t memory_mb;
+    int64_t deadline; /* monotonic ms */
+
+    /*
+     * Returns once the guest waits to be configured; ch belongs to the
+     * caller of ready.  In the thread of the verb.
+     */
+    sandbox_hv_status_t (*ready)(void *data, sandbox_channel_t *ch,
+                                 int64_t deadline, sandbox_hv_error_t *err);
+    void *data;
+
+    int made; /* out: 0 if there was one */
+} sandbox_checkpoint_boot_t;
+
+/*
+ * Boots the shape and keeps what came of it, unless that was done before.
+ * Whoever asks for one that is being made waits for it, in this process and
+ * in others.  Nothing is left of a failure.
+ */
+sandbox_hv_status_t sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
+                                            sandbox_hv_error_t *err);
+
+/*
+ * Starts a sandbox from a checkpoint; running when it returns OK, and not
+ * configured.  Of the spec, vcpus, memory_mb and template are not read: they
+ * are the checkpoint's.  disk_mb may be larger than its disk, never smaller.
+ * NO_CHECKPOINT: there is none that could be started here.  On failure no
+ * domain and no overlay is left.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
+                         sandbox_hv_times_t *times, sandbox_hv_error_t *err);
+
+/*
+ * Removes all of a checkpoint; OK as well if there is none.  IN_USE if a
+ * domain runs from it or another checkpoint's disk stands on it.  That none
+ * begins to meanwhile is the caller's affair.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err);
+
+typedef struct {
+    char id[SANDBOX_ID_SIZE];
+    int whole;     /* 0: parts, of one being made or of a failure */
+    int64_t bytes; /* on disk, in blocks taken */
+} sandbox_checkpoint_info_t;
+
+/* All on this host; *list is malloc'd, the caller frees it. */
+sandbox_hv_status_t sandbox_checkpoint_list(sandbox_checkpoint_info_t **list,
+                                            size_t *n, sandbox_hv_error_t *err);
+
+#endif

@@ -1,0 +1,60 @@
+/* What the files of the checkpoint verbs share.  Not for other rooms. */
+
+#ifndef SANDBOX_CHECKPOINT_PARTS_H
+#define SANDBOX_CHECKPOINT_PARTS_H
+
+#include "sandbox_checkpoint.h"
+#include "sandbox_checkpoint_file.h"
+#include "sandbox_hv.h"
+
+#define SANDBOX_CHECKPOINT_SUFFIX ".state"
+#define SANDBOX_CHECKPOINT_FD "sandbox-state"
+
+/* File names: "<id>.<8 random characters>.qcow2" and alike. */
+#define SANDBOX_CHECKPOINT_NAME_SIZE (SANDBOX_HV_STEM_SIZE + 8)
+
+/* A device state is some 400 KB; this is its bound. */
+#define SANDBOX_CHECKPOINT_STATE_MAX (64 * 1024 * 1024)
+
+/* QEMU takes milliseconds for a device state. */
+#define SANDBOX_CHECKPOINT_STATE_MS 10000
+
+/*
+ * Reads the checkpoint and checks that it is whole and may be started here.
+ * state, unless NULL, receives the descriptor of a copy of the device state.
+ * NO_CHECKPOINT with *torn set: there is a file, and it is no good.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
+                        sandbox_accel_t accel, sandbox_checkpoint_t *c,
+                        int *state, int *torn, sandbox_hv_error_t *err);
+
+/*
+ * The names of a new generation of files, so that makers of one checkpoint
+ * never touch each other's.
+ */
+typedef struct {
+    char stem[SANDBOX_HV_STEM_SIZE];
+    char ram[SANDBOX_CHECKPOINT_NAME_SIZE];
+    char disk[SANDBOX_CHECKPOINT_NAME_SIZE];
+    char ram_path[SANDBOX_HV_PATH_SIZE];
+    char disk_path[SANDBOX_HV_PATH_SIZE];
+} sandbox_checkpoint_names_t;
+
+int sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id);
+
+/*
+ * Saves the suspended domain, whose memory is the shared file, and writes the
+ * checkpoint's file.  *exists: somebody has, so ours is surplus.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        const sandbox_checkpoint_t *c, int *exists,
+                        sandbox_hv_error_t *err);
+
+/* All files of it; with its turn held and no domain on it. */
+sandbox_hv_status_t
+sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
+                          sandbox_hv_error_t *err);
+
+#endif

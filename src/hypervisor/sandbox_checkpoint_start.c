@@ -1,0 +1,221 @@
+/*
+ * Starting a sandbox from a checkpoint.  Its memory is a private mapping of
+ * the checkpoint's, so that nothing is read before it is used; its disk is an
+ * overlay.  QEMU starts without a state and receives the devices' over a
+ * descriptor.
+ */
+
+#include "sandbox_checkpoint_parts.h"
+#include "sandbox_time.h"
+
+#include <libvirt/virterror.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECKPOINT_DISK "vda"
+
+
+static sandbox_hv_status_t
+checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain, int state,
+                   sandbox_hv_error_t *err)
+{
+    int64_t deadline;
+
+    deadline = sandbox_time_monotonic_ms() + SANDBOX_CHECKPOINT_STATE_MS;
+
+    if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
+            != SANDBOX_HV_OK
+        || sandbox_monitor_fd(conn, domain, SANDBOX_CHECKPOINT_FD, state, err)
+               != SANDBOX_HV_OK
+        || sandbox_monitor_migrate(conn, domain, 1, SANDBOX_CHECKPOINT_FD, err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    return sandbox_monitor_migrated(conn, domain, deadline, err);
+}
+
+
+/*
+ * The overlay is made as large as the disk the guest knows and grows here:
+ * the guest is told only of a change.
+ */
+static sandbox_hv_status_t
+checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
+               const sandbox_checkpoint_t *c, const sandbox_domain_spec_t *spec,
+               int state, sandbox_hv_error_t *err)
+{
+    if (checkpoint_receive(conn, domain, state, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    if (spec->disk_mb > c->disk_mb
+        && virDomainBlockResize(domain, CHECKPOINT_DISK,
+                                (unsigned long long) spec->disk_mb * 1048576,
+                                VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+               < 0)
+    {
+        return sandbox_hv_fail(err, conn, "cannot grow the disk of \"%s\"",
+                               spec->id);
+    }
+
+    if (virDomainResume(domain) < 0) {
+        return sandbox_hv_fail(err, conn, "cannot run \"%s\"", spec->id);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+/* The overlay is made; the domain starts and runs, or all is removed. */
+static sandbox_hv_status_t
+checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
+                  const sandbox_domain_spec_t *spec,
+                  const sandbox_domain_xml_t *host, int replaced, int state,
+                  sandbox_hv_error_t *err)
+{
+    virDomainPtr domain;
+    sandbox_hv_error_t ignored;
+
+    domain =
+        sandbox_domain_start(conn, spec, host, VIR_DOMAIN_START_PAUSED, err);
+    if (domain == NULL) {
+        return sandbox_domain_refused(conn, spec, host->uuid, replaced, err);
+    }
+
+    (void) checkpoint_run(conn, domain, c, spec, state, err);
+    (void) virDomainFree(domain);
+
+    if (err->status != SANDBOX_HV_OK
+        && sandbox_domain_end(conn, host->uuid, &ignored) == SANDBOX_HV_OK)
+    {
+        (void) sandbox_disk_delete(conn, spec->id, &ignored);
+    }
+
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
+                 const sandbox_checkpoint_t *c,
+                 const sandbox_domain_spec_t *wanted, int state,
+                 sandbox_hv_times_t *times, sandbox_hv_error_t *err)
+{
+    int replaced;
+    char uuid[SANDBOX_UUID_SIZE];
+    char disk[SANDBOX_HV_PATH_SIZE], memory[SANDBOX_HV_PATH_SIZE];
+    int64_t start, made;
+    sandbox_template_t template;
+    sandbox_domain_xml_t host;
+    sandbox_domain_ram_t ram;
+    sandbox_domain_spec_t spec;
+
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_id_uuid(uuid, wanted->id) != 0
+        || sandbox_disk_path(memory, c->ram) != 0)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no names for \"%s\"",
+                              wanted->id);
+    }
+
+    if (sandbox_disk_create(conn, wanted->id, c->layers[0], c->disk_mb, disk,
+                            &replaced, err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    made = sandbox_time_monotonic_ms();
+    times->disk_ms = made - start;
+
+    memset(&template, 0, sizeof(template));
+    template.kernel = c->kernel;
+    template.initrd = c->initrd;
+    template.cmdline = c->cmdline;
+
+    spec = *wanted;
+    spec.template = &template;
+    spec.vcpus = (int) c->vcpus;
+    spec.memory_mb = c->memory_mb;
+
+    ram.path = memory;
+    ram.shared = 0;
+    ram.incoming = 1;
+
+    sandbox_domain_host(&host, conn, accel);
+    host.uuid = uuid;
+    host.disk = disk;
+    host.layers = (const char *const *) c->layers;
+    host.ram = &ram;
+    host.checkpoint = c->id;
+
+    (void) checkpoint_launch(conn, c, &spec, &host, replaced, state, err);
+    times->domain_ms = sandbox_time_monotonic_ms() - made;
+
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
+                 const sandbox_domain_spec_t *spec, sandbox_hv_times_t *times,
+                 sandbox_hv_error_t *err)
+{
+    int state, torn;
+    char uuid[SANDBOX_UUID_SIZE];
+    sandbox_accel_t accel;
+    sandbox_checkpoint_t c;
+
+    if (sandbox_id_uuid(uuid, spec->id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
+                              spec->id);
+    }
+
+    switch (sandbox_domain_settle(conn, uuid, err)) {
+    case 1:
+        return SANDBOX_HV_OK;
+    case 0:
+        break;
+    default:
+        return err->status;
+    }
+
+    if (sandbox_hypervisor_accel(&accel, err) != SANDBOX_HV_OK
+        || sandbox_checkpoint_load(conn, id, accel, &c, &state, &torn, err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    (void) checkpoint_child(conn, accel, &c, spec, state, times, err);
+
+    (void) close(state);
+    sandbox_checkpoint_free(&c);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
+                         sandbox_hv_times_t *times, sandbox_hv_error_t *err)
+{
+    sandbox_hv_conn_t *conn;
+    sandbox_domain_turn_t turn;
+
+    memset(times, 0, sizeof(*times));
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    sandbox_domain_enter(&turn, spec->id);
+    (void) checkpoint_start(conn, id, spec, times, err);
+    sandbox_domain_leave(&turn);
+
+    return err->status;
+}

@@ -1,0 +1,381 @@
+/*
+ * Files of known content beside the overlays, through libvirt as these are:
+ * raw volumes that are written at once, read at once, or left to QEMU.
+ */
+
+#include "sandbox_hv.h"
+
+#include <libvirt/virterror.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What one call takes or gives at most. */
+#define SANDBOX_DISK_PIECE 65536
+
+
+/* 0 or -1; the stream is finished or aborted either way. */
+static int
+sandbox_disk_send(virStreamPtr stream, const unsigned char *data, size_t size)
+{
+    int n;
+    size_t piece;
+
+    while (size) {
+        piece = size < SANDBOX_DISK_PIECE ? size : SANDBOX_DISK_PIECE;
+        n = virStreamSend(stream, (const char *) data, piece);
+
+        if (n <= 0) {
+            (void) virStreamAbort(stream);
+            return -1;
+        }
+
+        data += n;
+        size -= (size_t) n;
+    }
+
+    return virStreamFinish(stream);
+}
+
+
+static sandbox_hv_status_t
+sandbox_disk_fill(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
+                  const char *name, const unsigned char *data, size_t size,
+                  sandbox_hv_error_t *err)
+{
+    int rc;
+    virStreamPtr stream;
+    virStorageVolPtr volume;
+
+    rc = -1;
+    volume = virStorageVolLookupByName(pool, name);
+    stream = virStreamNew(conn->virt, 0);
+
+    if (volume && stream
+        && virStorageVolUpload(volume, stream, 0, size, 0) == 0) {
+        rc = sandbox_disk_send(stream, data, size);
+    }
+
+    if (rc != 0) {
+        (void) sandbox_hv_fail(err, conn, "cannot fill the disk \"%s\"", name);
+    }
+
+    if (stream) {
+        (void) virStreamFree(stream);
+    }
+    if (volume) {
+        (void) virStorageVolFree(volume);
+    }
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
+                 const unsigned char *data, size_t size, long long capacity,
+                 char *path, int *exists, sandbox_hv_error_t *err)
+{
+    int code;
+    char *xml;
+    virStorageVolPtr volume;
+    virStoragePoolPtr pool;
+
+    *exists = 0;
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (sandbox_disk_path(path, name) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the data directory's name is too long");
+    }
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    xml = sandbox_domain_xml_volume(name, NULL, capacity, conn->facts.owner,
+                                    conn->facts.group);
+    volume = xml ? virStorageVolCreateXML(pool, xml, 0) : NULL;
+
+    if (xml == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "out of memory");
+
+    } else if (volume == NULL) {
+        code = virGetLastErrorCode();
+        *exists = code == VIR_ERR_STORAGE_VOL_EXIST
+                  || code == VIR_ERR_OPERATION_INVALID;
+        (void) sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"", name);
+
+    } else {
+        (void) virStorageVolFree(volume);
+        (void) sandbox_disk_fill(conn, pool, name, data, size, err);
+    }
+
+    free(xml);
+    (void) virStoragePoolFree(pool);
+    return err->status;
+}
+
+
+/* Reads exactly size bytes; 0 or -1.  The stream is ended either way. */
+static int
+sandbox_disk_receive(virStreamPtr stream, unsigned char *data, size_t size)
+{
+    int n;
+    size_t piece;
+
+    while (size) {
+        piece = size < SANDBOX_DISK_PIECE ? size : SANDBOX_DISK_PIECE;
+        n = virStreamRecv(stream, (char *) data, piece);
+
+        if (n <= 0) {
+            (void) virStreamAbort(stream);
+            return -1;
+        }
+
+        data += n;
+        size -= (size_t) n;
+    }
+
+    return virStreamFinish(stream);
+}
+
+
+static unsigned char *
+sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
+                  const char *name, size_t size, sandbox_hv_error_t *err)
+{
+    int rc;
+    virStreamPtr stream;
+    unsigned char *data;
+
+    data = malloc(size);
+    if (data == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        return NULL;
+    }
+
+    rc = -1;
+    stream = virStreamNew(conn->virt, 0);
+
+    if (stream && virStorageVolDownload(volume, stream, 0, size, 0) == 0) {
+        rc = sandbox_disk_receive(stream, data, size);
+    }
+
+    if (rc != 0) {
+        (void) sandbox_hv_fail(err, conn, "cannot read \"%s\"", name);
+        free(data);
+        data = NULL;
+    }
+
+    if (stream) {
+        (void) virStreamFree(stream);
+    }
+
+    return data;
+}
+
+
+/* *volume NULL with OK: there is none; else the caller frees it. */
+static sandbox_hv_status_t
+sandbox_disk_look(sandbox_hv_conn_t *conn, const char *name,
+                  virStorageVolPtr *volume, virStorageVolInfo *info,
+                  sandbox_hv_error_t *err)
+{
+    virStorageVolPtr found;
+    virStoragePoolPtr pool;
+
+    *volume = NULL;
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    found = sandbox_disk_find(pool, name, 1);
+
+    if (found && virStorageVolGetInfo(found, info) == 0) {
+        *volume = found;
+
+    } else {
+        /* libvirt may remember one whose file somebody else has removed */
+        if (virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL) {
+            (void) sandbox_hv_fail(err, conn, "cannot look at \"%s\"", name);
+        }
+
+        if (found) {
+            (void) virStorageVolFree(found);
+        }
+    }
+
+    (void) virStoragePoolFree(pool);
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
+                 unsigned char **data, size_t *size, sandbox_hv_error_t *err)
+{
+    virStorageVolPtr volume;
+    virStorageVolInfo info;
+
+    *data = NULL;
+    *size = 0;
+
+    if (sandbox_disk_look(conn, name, &volume, &info, err) != SANDBOX_HV_OK
+        || volume == NULL)
+    {
+        return err->status;
+    }
+
+    /* an empty one was being made when its maker died: as good as none */
+    if (info.capacity > max) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" is too long",
+                              name);
+    } else if (info.capacity > 0) {
+        *size = (size_t) info.capacity;
+        *data = sandbox_disk_read(conn, volume, name, *size, err);
+    }
+
+    (void) virStorageVolFree(volume);
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
+                 char *path, int *replaced, sandbox_hv_error_t *err)
+{
+    char *xml;
+    virStoragePoolPtr pool;
+
+    if (sandbox_disk_path(path, name) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the data directory's name is too long");
+    }
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, conn->facts.owner,
+                                    conn->facts.group);
+    if (xml == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    } else {
+        (void) sandbox_disk_make(conn, pool, name, xml, replaced, err);
+    }
+
+    free(xml);
+    (void) virStoragePoolFree(pool);
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
+                  int64_t *blocks, sandbox_hv_error_t *err)
+{
+    virStorageVolPtr volume;
+    virStorageVolInfo info;
+
+    *length = -1;
+    *blocks = 0;
+
+    if (sandbox_disk_look(conn, name, &volume, &info, err) == SANDBOX_HV_OK
+        && volume)
+    {
+        *length = (int64_t) info.capacity;
+        *blocks = (int64_t) info.allocation;
+        (void) virStorageVolFree(volume);
+    }
+
+    return err->status;
+}
+
+
+static int
+sandbox_disk_collect(virStorageVolPtr *volumes, int count, const char *prefix,
+                     char **names, size_t *n)
+{
+    int i;
+    const char *name;
+
+    for (i = 0; i < count; i++) {
+        name = virStorageVolGetName(volumes[i]);
+
+        if (name == NULL || strncmp(name, prefix, strlen(prefix)) != 0) {
+            continue;
+        }
+
+        names[*n] = strdup(name);
+        if (names[*n] == NULL) {
+            return -1;
+        }
+
+        (*n)++;
+    }
+
+    return 0;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
+                   size_t *n, sandbox_hv_error_t *err)
+{
+    int i, count;
+    virStoragePoolPtr pool;
+    virStorageVolPtr *volumes;
+
+    *n = 0;
+    *names = NULL;
+
+    pool = sandbox_disk_pool(conn, err);
+    if (pool == NULL) {
+        return err->status;
+    }
+
+    (void) virStoragePoolRefresh(pool, 0);
+    count = virStoragePoolListAllVolumes(pool, &volumes, 0);
+    (void) virStoragePoolFree(pool);
+
+    if (count < 0) {
+        return sandbox_hv_fail(err, conn, "cannot list the files");
+    }
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    *names = calloc((size_t) count + 1, sizeof(**names));
+
+    if (*names == NULL
+        || sandbox_disk_collect(volumes, count, prefix, *names, n) != 0)
+    {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        sandbox_disk_names_free(*names, *n);
+        *names = NULL;
+        *n = 0;
+    }
+
+    for (i = 0; i < count; i++) {
+        (void) virStorageVolFree(volumes[i]);
+    }
+
+    free(volumes);
+    return err->status;
+}
+
+
+void
+sandbox_disk_names_free(char **names, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        free(names[i]);
+    }
+
+    free(names);
+}

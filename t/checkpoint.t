@@ -1,0 +1,246 @@
+#!/usr/bin/perl
+
+# Checkpoints of the VM engine, without nginx: a template kept in a shape,
+# children that share its memory and nothing else, torn files, makers that
+# meet or die.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxDrive;
+use SandboxTest;
+
+my $t = SandboxTest->new(own => 1, up => ['--plain']);
+my $disks = "$t->{dir}/data/disks";
+my $d = SandboxDrive->new($t);
+my $shape = ['DRIVE_MEMORY_MB=192', 'DRIVE_MORE_MB=0'];
+my ($rc, $text);
+
+
+# One command in a guest that the driver has configured; what it printed.
+sub in_guest {
+    my ($id, $address, $command) = @_;
+    my $body = json()->encode({ command => $command, shell => JSON::PP::true,
+                                timeout_secs => 60 });
+    my $answer = $t->inside('curl', '-s', '-m', '60',
+        '-H', "Authorization: Bearer $id",
+        '-H', 'Content-Type: application/json', '-d', $body,
+        "http://$address:891/v1/sandboxes/$id/exec");
+    my $said = eval { json()->decode($answer) } // {};
+
+    defined $said->{exit_code} && $said->{exit_code} == 0
+        or diag("$command: $answer");
+    return $said->{stdout} // '';
+}
+
+
+# Starts children of a checkpoint; gives id => address.
+sub start {
+    my ($checkpoint, $env, @ids) = @_;
+    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint", @$shape, @$env],
+                              'start', @ids);
+
+    is($rc, 0, scalar(@ids) . ' started') or diag($text);
+    return $text =~ /^configure (\S+) ok .* address=(\S+)/mg;
+}
+
+
+# The digests of a checkpoint's files by name.
+sub digests {
+    my ($checkpoint) = @_;
+
+    return { reverse map { split }
+             split /\n/, (run_command('sha256sum',
+                                      glob("$disks/$checkpoint.*")))[1] };
+}
+
+
+sub median {
+    my @sorted = sort { $a <=> $b } @_;
+
+    return $sorted[@sorted / 2];
+}
+
+
+# --- making ------------------------------------------------------------------
+
+my @makers = map { $d->later(['DRIVE_SAME=3', @$shape], 'keep', 'x') } 1 .. 2;
+$text = join '', map { my ($rc, $said) = $_->();
+                       is($rc, 0, 'three threads ask for it') or diag($said);
+                       $said } @makers;
+is(scalar(() = $text =~ /made=1/g), 1, 'six ask for it, one makes it')
+    or diag($text);
+is(scalar(() = $text =~ /made=0/g), 5, 'the others get it');
+
+my ($boot) = $text =~ /^keep (boot_[a-z2-7]{20}) /m;
+is(join(' ', $t->domains), '', 'no domain is left');
+is(scalar(glob_count("$boot.*")), 3, 'three files');
+is(scalar(glob_count('*')), 3, 'and no other');
+
+sub glob_count {
+    my ($pattern) = @_;
+
+    return scalar(my @found = glob("$disks/$pattern"));
+}
+
+my ($ram) = glob("$disks/$boot.*.ram");
+my ($state) = glob("$disks/$boot.state");
+is(-s $ram, 192 * 1048576, 'the memory has its length');
+cmp_ok((stat $ram)[12] * 512, '<', 0.9 * 192 * 1048576, 'and is sparse');
+is((stat $_)[2] & 0777, 0600, 'nobody else may read them')
+    for $ram, $state;
+
+(undef, $text) = $d->run('checkpoints');
+like($text, qr/^checkpoint $boot whole=1 bytes=\d+$/m, 'it is listed');
+my ($bytes) = $text =~ /bytes=(\d+)/;
+my $blocks = 0;
+$blocks += (stat $_)[12] * 512 for glob("$disks/$boot.*");
+cmp_ok(abs($bytes - $blocks), '<=', 65536, 'with the blocks it takes');
+
+# --- children ----------------------------------------------------------------
+
+my $before = digests($boot);
+my @ids = $d->ids(2);
+my %address = start($boot, [], @ids);
+is(scalar(keys %address), 2, 'two children at once');
+
+my @facts = map { [split /\n/, in_guest($_, $address{$_}, <<'END')] } @ids;
+cat /proc/sys/kernel/random/uuid
+od -An -N16 -tx1 /dev/urandom
+python3 -c 'import os; print(os.getrandom(16).hex())'
+hostname
+cat /sys/class/net/eth0/address
+ip -4 -o addr show dev eth0 | awk '{print $4}'
+END
+
+isnt($facts[0][$_], $facts[1][$_],
+     (qw(uuid urandom getrandom hostname mac address))[$_] . ' differs')
+    for 0 .. 5;
+is(scalar(grep { length } map { @$_ } @facts), 12, 'all is said');
+
+my ($here, $there) = (time(), in_guest($ids[0], $address{$ids[0]},
+                                       'date +%s.%N'), time());
+cmp_ok($there, '>', $here - 0.5, 'the clock of a child does not lag');
+cmp_ok($there, '<', time() + 0.5, 'and is not ahead');
+
+in_guest($ids[0], $address{$ids[0]}, <<'END');
+head -c 8000000 /dev/urandom > /dev/shm/mine
+head -c 8000000 /dev/urandom > /root/mine
+sync
+END
+is(in_guest($ids[1], $address{$ids[1]}, 'ls /dev/shm /root'),
+   "/dev/shm:\n\n/root:\n", 'what one writes the other does not see');
+is_deeply(digests($boot), $before, 'the checkpoint stays as it was');
+
+# --- in use ------------------------------------------------------------------
+
+($rc, $text) = $d->run('discard', $boot);
+is($rc, 1, 'a checkpoint with children stays');
+like($text, qr/status=7 .* runs from /, 'and it is said why');
+is((my @left = glob("$disks/$boot.*")), 3, 'whole');
+
+($rc, $text) = $d->run([@$shape, "DRIVE_CHECKPOINT=$boot"], 'start', $ids[0]);
+is($rc, 0, 'a start may be repeated') or diag($text);
+like($text, qr/domain_ms=0/, 'and does nothing');
+
+is(($d->run('destroy', @ids))[0], 0, 'the children end');
+is(scalar(glob_count('sb_*')), 0, 'with their overlays');
+
+# --- a larger disk -----------------------------------------------------------
+
+%address = start($boot, ['DRIVE_MORE_MB=1024'], $ids[0]);
+my $mb = in_guest($ids[0], $address{$ids[0]},
+                  q{df -m / | awk 'NR == 2 {print $2}'});
+cmp_ok($mb, '>', 2900, 'a child with a larger disk has it from its begin');
+is(($d->run('destroy', $ids[0]))[0], 0, 'it ends');
+
+# --- speed -------------------------------------------------------------------
+
+my (@cold, @warm);
+for (1 .. 3) {
+    (undef, $text) = $d->run($shape, 'cold', $ids[0]);
+    push @cold, $text =~ /^cold \S+ rc=0 ms=(\d+)/m;
+    $d->run('destroy', $ids[0]);
+    (undef, $text) = $d->run(["DRIVE_CHECKPOINT=$boot", @$shape], 'start',
+                             $ids[0]);
+    push @warm, $text =~ /^start .* ms=(\d+)$/m;
+    $d->run('destroy', $ids[0]);
+}
+is(@cold + @warm, 6, 'all of them came up');
+diag("ms cold @cold, from the checkpoint @warm");
+cmp_ok(median(@cold), '>', 3 * median(@warm), 'it is worth it');
+
+# --- torn --------------------------------------------------------------------
+
+sub refused {
+    my ($name) = @_;
+    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$boot", @$shape], 'start',
+                              $ids[0]);
+
+    is($rc, 1, "$name: refused");
+    like($text, qr/status=6 /, 'as no checkpoint') or diag($text);
+    is(join(' ', $t->domains), '', 'nothing runs');
+    is(scalar(glob_count('sb_*')), 0, 'nothing is left');
+}
+
+sub change {
+    my ($file, $at, $byte) = @_;
+
+    open(my $fh, '+<:raw', $file) or die $!;
+    seek($fh, $at, 0);
+    print $fh $byte;
+    close $fh or die $!;
+}
+
+open(my $fh, '<:raw', $state) or die $!;
+my $whole = do { local $/; <$fh> };
+close $fh;
+
+truncate($state, length($whole) / 2) or die $!;
+refused('half a device state');
+truncate($state, 0) or die $!;
+refused('an empty one');
+change($state, 0, $whole);
+change($state, length($whole) - 1000, substr($whole, -1000, 1) ^ "\1");
+refused('one bit is another');
+like(($d->run('checkpoints'))[1], qr/^checkpoint $boot whole=0 /m,
+     'listed as torn');
+
+($rc, $text) = $d->run($shape, 'keep', 'x');
+like($text, qr/made=1/, 'it is made anew') or diag($text);
+is(scalar(glob_count("$boot.*")), 3, 'the torn one is gone');
+
+($ram) = glob("$disks/$boot.*.ram");
+truncate($ram, 191 * 1048576) or die $!;
+refused('memory that ends too early');
+unlink $ram or die $!;
+refused('no memory');
+
+is(($d->run('discard', $boot))[0], 0, 'discard');
+is(($d->run('discard', $boot))[0], 0, 'discard again');
+is(scalar(glob_count('*')), 0, 'nothing is left');
+refused('none at all');
+
+# --- a maker that dies -------------------------------------------------------
+
+my $wait = $d->later($shape, 'keep', 'x');
+ok(wait_for(20, sub { scalar $t->domains }), 'a maker is at work');
+sleep 0.5;
+$t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+$wait->();
+is(scalar($t->domains), 1, 'it died half-way');
+like(($d->run('checkpoints'))[1], qr/^checkpoint $boot whole=0 /m,
+     'its parts are listed');
+
+($rc, $text) = $d->run(['DRIVE_WAIT_MS=1000', @$shape], 'keep', 'x');
+is($rc, 1, 'the next one waits for it');
+like($text, qr/status=3 /, 'until its time is over');
+($rc, $text) = $d->run($shape, 'keep', 'x');
+like($text, qr/made=1/, 'and the one after makes it') or diag($text);
+%address = start($boot, [], $ids[0]);
+like(in_guest($ids[0], $address{$ids[0]}, 'uname'), qr/Linux/, 'and it runs');
+is(($d->run('destroy', $ids[0]))[0], 0, 'its child ends');
+is(($d->run('discard', $boot))[0], 0, 'discard');
+is(scalar(glob_count('*')), 0, 'takes the parts of the dead maker with it');
+
+undef $d;
+$t->finish;

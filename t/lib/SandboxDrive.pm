@@ -1,0 +1,89 @@
+package SandboxDrive;
+
+# The driver of the VM engine (t/hypervisor/drive.c), built with the
+# sanitizers and run inside a stack.
+#
+#     my $d = SandboxDrive->new($t);
+#     my ($rc, $text) = $d->run('boot', $id);
+#     my $wait = $d->later(['DRIVE_MORE_MB=0'], 'boot', $id);  # in parallel
+#     ($rc, $text) = $wait->();
+
+use strict;
+use warnings;
+use SandboxTest;
+
+my @letters = ('a' .. 'z', 2 .. 7);
+
+
+sub new {
+    my ($class, $t) = @_;
+    my $self = bless { t => $t, file => "$t->{base}/drive", pid => $$ }, $class;
+
+    my ($rc, $text) = run_command(
+        'bash', '-c', 'cd "$1" && exec gcc -std=gnu11 -Wall -Wextra -Werror'
+        . ' -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all'
+        . ' -Isrc/hypervisor -Isrc/guest -Isrc/core -I/usr/include/libxml2'
+        . ' t/hypervisor/drive.c src/{hypervisor,guest,core}/*.c'
+        . ' -lvirt -lvirt-qemu -lxml2 -lcrypto -lpthread -o "$2"',
+        'bash', $SandboxTest::top, $self->{file});
+    is($rc, 0, 'the driver builds') or BAIL_OUT($text);
+
+    return $self;
+}
+
+
+# An array of variables may come first.
+sub command {
+    my ($self, @args) = @_;
+    my $env = ref $args[0] ? shift @args : [];
+
+    return ("$SandboxTest::top/scripts/stack", 'run', '--dir',
+            $self->{t}{dir}, '--', 'env', 'DRIVE_DATA=/run/stack/data',
+            'DRIVE_BRIDGE=sbx0', 'DRIVE_TEMPLATE=/run/stack/templates/base',
+            @$env, $self->{file}, @args);
+}
+
+
+# (exit code, output)
+sub run {
+    my ($self, @args) = @_;
+
+    return run_command($self->command(@args));
+}
+
+
+# Starts the driver; gives a sub that waits for (exit code, output).
+sub later {
+    my ($self, @args) = @_;
+    my @command = $self->command(@args);
+
+    my $pid = open(my $out, '-|') // die "cannot fork: $!";
+    if ($pid == 0) {
+        open(STDERR, '>&', \*STDOUT);
+        exec @command or POSIX::_exit(127);
+    }
+
+    return sub {
+        local $/;
+        my $said = <$out> // '';
+        close $out;
+        return ($? >> 8, $said);
+    };
+}
+
+
+sub ids {
+    my ($self, $n) = @_;
+
+    return map { 'sb_' . join('', map { $letters[rand @letters] } 1 .. 20) }
+           1 .. $n;
+}
+
+
+sub DESTROY {
+    my ($self) = @_;
+
+    unlink $self->{file} if $self->{pid} == $$;
+}
+
+1;
