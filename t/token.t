@@ -79,6 +79,23 @@ for my $path ("/v1/sandboxes/$s->{id}", '/v1/sandboxes') {
 }
 unlike($t->log_text, qr/\Q$s->{token}/, 'nor has the log');
 
+# --- a browser ---------------------------------------------------------------
+
+{
+    my $r = $t->traffic($s, 8000, 'GET', '/', headers => [
+        Accept => 'text/html,application/xhtml+xml,*/*;q=0.8']);
+
+    is($r->{status}, 403, 'a browser without a token');
+    is($r->{headers}{'content-type'}, 'text/html; charset=utf-8',
+       'gets a page');
+    is($r->{headers}{vary}, 'Accept', 'as it accepts it');
+    like($r->{body}, qr{<code>traffic_token_required</code>.*
+                        <code>\Q$r->{headers}{'x-request-id'}\E</code>}sx,
+         'with the code and the request');
+    $t->is_error($t->get('/v1/nothing', headers => [Accept => 'text/html']),
+                 404, 'not_found', 'which the API never does');
+}
+
 # --- the host ----------------------------------------------------------------
 
 is(ask($s, $s->{token})->{json}{headers}{host}, 'localhost:8000',

@@ -9,6 +9,7 @@
 
 #include "ngx_http_sandbox_errors.h"
 
+#include "sandbox_accept.h"
 #include "sandbox_text.h"
 
 /* What a status means when nginx raised it and no handler said more. */
@@ -188,6 +189,23 @@ ngx_http_sandbox_error_headers(ngx_http_request_t *r)
 }
 
 
+/* Moves text into the pool of r. */
+static ngx_int_t
+ngx_http_sandbox_error_text(ngx_http_request_t *r, sandbox_text_t *t,
+                            ngx_str_t *out)
+{
+    out->data = sandbox_text_failed(t) ? NULL : ngx_pnalloc(r->pool, t->len);
+    if (out->data) {
+        ngx_memcpy(out->data, t->data, t->len);
+        out->len = t->len;
+    }
+
+    sandbox_text_free(t);
+
+    return out->data ? NGX_OK : NGX_ERROR;
+}
+
+
 ngx_int_t
 ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
 {
@@ -221,15 +239,61 @@ ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
 
     sandbox_text_str(&t, "}\n");
 
-    json->data = sandbox_text_failed(&t) ? NULL : ngx_pnalloc(r->pool, t.len);
-    if (json->data) {
-        ngx_memcpy(json->data, t.data, t.len);
-        json->len = t.len;
+    return ngx_http_sandbox_error_text(r, &t, json);
+}
+
+
+/* 1 if the client is a browser that asked a sandbox for a page. */
+static ngx_uint_t
+ngx_http_sandbox_wants_page(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    ngx_uint_t i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    if (!ctx->traffic) {
+        return 0;
     }
 
-    sandbox_text_free(&t);
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
 
-    return json->data ? NGX_OK : NGX_ERROR;
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == sizeof("accept") - 1
+                && ngx_strncmp(h[i].lowcase_key, "accept", 6) == 0)
+            {
+                return sandbox_accept_html((char *) h[i].value.data,
+                                           h[i].value.len);
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+/* The noted error for a person; nothing in it comes from outside. */
+static ngx_int_t
+ngx_http_sandbox_page(ngx_http_request_t *r, ngx_str_t *html)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    sandbox_text_fmt(&t,
+                     "<!DOCTYPE html>\n<html lang=\"en\">\n"
+                     "<meta charset=\"utf-8\">\n<title>%d %.*s</title>\n",
+                     (int) ctx->error->status, (int) ctx->error->code.len,
+                     ctx->error->code.data);
+    sandbox_text_fmt(&t,
+                     "<h1>%.*s</h1>\n<p>Code: <code>%.*s</code></p>\n"
+                     "<p>Request: <code>%.*s</code></p>\n</html>\n",
+                     (int) ctx->message.len, ctx->message.data,
+                     (int) ctx->error->code.len, ctx->error->code.data,
+                     (int) ctx->request_id.len, ctx->request_id.data);
+
+    return ngx_http_sandbox_error_text(r, &t, html);
 }
 
 
@@ -238,7 +302,9 @@ static ngx_int_t
 ngx_http_sandbox_replace_page(ngx_http_request_t *r,
                               ngx_http_sandbox_ctx_t *ctx)
 {
-    ngx_uint_t peer;
+    ngx_int_t rc;
+    ngx_str_t vary = ngx_string("Accept");
+    ngx_uint_t page, peer;
 
     /* a connect that timed out is a 504 to nginx; the peer knows better */
     peer = ctx->error == &ngx_http_sandbox_sandbox_unreachable
@@ -254,15 +320,27 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
                                       "connections.");
     }
 
-    if (ngx_http_sandbox_envelope(r, &ctx->envelope) != NGX_OK
-        || ngx_http_sandbox_error_headers(r) != NGX_OK)
+    page = ngx_http_sandbox_wants_page(r, ctx);
+    rc = page ? ngx_http_sandbox_page(r, &ctx->envelope)
+              : ngx_http_sandbox_envelope(r, &ctx->envelope);
+
+    if (rc != NGX_OK || ngx_http_sandbox_error_headers(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->traffic && ngx_http_sandbox_add_header(r, "Vary", &vary) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    if (page) {
+        ngx_str_set(&r->headers_out.content_type, "text/html; charset=utf-8");
+    } else {
+        ngx_str_set(&r->headers_out.content_type, "application/json");
+    }
+
     r->headers_out.status = ctx->error->status;
-    r->headers_out.content_type_len = sizeof("application/json") - 1;
-    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
     r->headers_out.charset.len = 0;
     r->headers_out.content_length_n = (off_t) ctx->envelope.len;
