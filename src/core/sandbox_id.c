@@ -5,6 +5,7 @@
 #include "sandbox_digest.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -12,20 +13,84 @@
 #define SANDBOX_TOKEN_LEN (SANDBOX_TOKEN_SIZE - 1)
 #define SANDBOX_PREFIX_MAX (SANDBOX_ID_SIZE - SANDBOX_ID_BODY_LEN - 1)
 
+#define SANDBOX_RANDOM_SIZE 1024
+
+/*
+ * Randomness that was fetched and not yet given out: a system call for each
+ * identifier costs more than all else about it.
+ */
+typedef struct {
+    size_t left; /* at the end of buf */
+    uint8_t buf[SANDBOX_RANDOM_SIZE];
+} sandbox_random_t;
+
+static _Thread_local sandbox_random_t sandbox_random_pool;
+static pthread_once_t sandbox_random_once = PTHREAD_ONCE_INIT;
+
 static const char sandbox_base32[] = "abcdefghijklmnopqrstuvwxyz234567";
 
 
+/* In a child: what its parent has fetched is its parent's. */
+static void
+sandbox_random_forked(void)
+{
+    sandbox_random_pool.left = 0;
+}
+
+
+static void
+sandbox_random_init(void)
+{
+    (void) pthread_atfork(NULL, NULL, sandbox_random_forked);
+}
+
+
+static int
+sandbox_random_fetch(sandbox_random_t *pool)
+{
+    size_t have;
+    ssize_t n;
+
+    (void) pthread_once(&sandbox_random_once, sandbox_random_init);
+
+    /* a signal may cut it short */
+    for (have = 0; have < sizeof(pool->buf); have += (size_t) n) {
+        n = getrandom(pool->buf + have, sizeof(pool->buf) - have, 0);
+
+        if (n == -1 && errno == EINTR) {
+            n = 0;
+        }
+
+        if (n == -1) {
+            return -1;
+        }
+    }
+
+    pool->left = sizeof(pool->buf);
+
+    return 0;
+}
+
+
+/* len is at most SANDBOX_RANDOM_SIZE. */
 static int
 sandbox_random(uint8_t *buf, size_t len)
 {
-    ssize_t n;
+    uint8_t *p;
+    sandbox_random_t *pool;
 
-    /* up to 256 bytes come whole once the pool is ready */
-    do {
-        n = getrandom(buf, len, 0);
-    } while (n == -1 && errno == EINTR);
+    pool = &sandbox_random_pool;
 
-    return n == (ssize_t) len ? 0 : -1;
+    if (pool->left < len && sandbox_random_fetch(pool) != 0) {
+        return -1;
+    }
+
+    p = pool->buf + sizeof(pool->buf) - pool->left;
+    memcpy(buf, p, len);
+    explicit_bzero(p, len);
+    pool->left -= len;
+
+    return 0;
 }
 
 

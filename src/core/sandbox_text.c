@@ -92,10 +92,17 @@ void
 sandbox_text_fmt(sandbox_text_t *t, const char *fmt, ...)
 {
     int n;
+    size_t room;
     va_list args;
 
+    if (sandbox_text_room(t, 0) != 0) {
+        return;
+    }
+
+    room = t->size - t->len;
+
     va_start(args, fmt);
-    n = vsnprintf(NULL, 0, fmt, args);
+    n = vsnprintf(t->data + t->len, room, fmt, args);
     va_end(args);
 
     if (n < 0) {
@@ -103,13 +110,16 @@ sandbox_text_fmt(sandbox_text_t *t, const char *fmt, ...)
         return;
     }
 
-    if (sandbox_text_room(t, (size_t) n) != 0) {
-        return;
-    }
+    if ((size_t) n >= room) {
+        /* cut off: once more, with room for all of it */
+        if (sandbox_text_room(t, (size_t) n) != 0) {
+            return;
+        }
 
-    va_start(args, fmt);
-    (void) vsnprintf(t->data + t->len, (size_t) n + 1, fmt, args);
-    va_end(args);
+        va_start(args, fmt);
+        (void) vsnprintf(t->data + t->len, (size_t) n + 1, fmt, args);
+        va_end(args);
+    }
 
     t->len += (size_t) n;
 }
@@ -118,7 +128,22 @@ sandbox_text_fmt(sandbox_text_t *t, const char *fmt, ...)
 void
 sandbox_text_int(sandbox_text_t *t, int64_t n)
 {
-    sandbox_text_fmt(t, "%lld", (long long) n);
+    char buf[20], *p; /* the digits of INT64_MIN and its sign */
+    uint64_t left;
+
+    p = buf + sizeof(buf);
+    left = n < 0 ? -(uint64_t) n : (uint64_t) n;
+
+    do {
+        *--p = (char) ('0' + left % 10);
+        left /= 10;
+    } while (left);
+
+    if (n < 0) {
+        *--p = '-';
+    }
+
+    sandbox_text_add(t, p, (size_t) (buf + sizeof(buf) - p));
 }
 
 

@@ -72,8 +72,9 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 static void
 ngx_http_sandbox_object_name(sandbox_text_t *t, const char *name)
 {
-    sandbox_text_fmt(t, "%s\"%s\":", t->data[t->len - 1] == '{' ? "" : ",",
-                     name);
+    sandbox_text_str(t, t->data[t->len - 1] == '{' ? "\"" : ",\"");
+    sandbox_text_str(t, name);
+    sandbox_text_str(t, "\":");
 }
 
 
@@ -100,9 +101,13 @@ static void
 ngx_http_sandbox_object_config(sandbox_text_t *t,
                                const ngx_http_sandbox_record_t *record)
 {
-    sandbox_text_fmt(t, "{\"vcpus\":%lld,\"memory_mb\":%lld,\"disk_mb\":%lld}",
-                     (long long) record->vcpus, (long long) record->memory_mb,
-                     (long long) record->disk_mb);
+    sandbox_text_str(t, "{\"vcpus\":");
+    sandbox_text_int(t, record->vcpus);
+    sandbox_text_str(t, ",\"memory_mb\":");
+    sandbox_text_int(t, record->memory_mb);
+    sandbox_text_str(t, ",\"disk_mb\":");
+    sandbox_text_int(t, record->disk_mb);
+    sandbox_text_str(t, "}");
 }
 
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "sandbox_id.h"
@@ -212,13 +214,49 @@ test_uuid(void **state)
 }
 
 
+/* A child draws other identifiers than its parent does next. */
+static void
+test_fork(void **state)
+{
+    char id[SANDBOX_ID_SIZE], other[SANDBOX_ID_SIZE];
+    int fds[2], status;
+    pid_t pid;
+
+    (void) state;
+
+    assert_int_equal(sandbox_id_make(id, "sb_", NULL), 0);
+    assert_int_equal(pipe(fds), 0);
+
+    pid = fork();
+    assert_int_not_equal(pid, -1);
+
+    if (pid == 0) {
+        if (sandbox_id_make(id, "sb_", NULL) != 0
+            || write(fds[1], id, sizeof(id)) != (ssize_t) sizeof(id))
+        {
+            _exit(1);
+        }
+        _exit(0);
+    }
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(sandbox_id_make(id, "sb_", NULL), 0);
+    assert_int_equal(read(fds[0], other, sizeof(other)), sizeof(other));
+    assert_string_not_equal(id, other);
+
+    (void) close(fds[0]);
+    (void) close(fds[1]);
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_make),  cmocka_unit_test(test_random),
         cmocka_unit_test(test_parse), cmocka_unit_test(test_shard),
-        cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_uuid),  cmocka_unit_test(test_fork),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
