@@ -70,8 +70,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     require(rc != SANDBOX_CREATE_NO_MEMORY);
-    require(memchr(err.field, '\0', sizeof(err.field)) != NULL);
-    require(memchr(err.reason, '\0', sizeof(err.reason)) != NULL);
+    require_utf8(err.field, sizeof(err.field));
+    require_utf8(err.reason, sizeof(err.reason));
+    require(rc == SANDBOX_CREATE_INVALID_JSON || err.field[0] != '\0');
     require(err.reason[0] != '\0');
     require(!create.metadata && !create.envs && !create.cwd);
 

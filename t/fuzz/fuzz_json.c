@@ -131,6 +131,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (sandbox_json_parse(&doc, text, size, &err) != 0) {
         require(err.reason && err.offset <= size);
+        require_utf8(err.field, sizeof(err.field));
         require(!doc.nodes && !doc.nnodes);
         free(text);
         return 0;
