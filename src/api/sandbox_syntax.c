@@ -288,7 +288,9 @@ sandbox_syntax_authority(const char *text)
         return 0;
     }
 
-    while ((p = strstr(copy, "${PORT}")) != NULL) {
+    p = strstr(copy, "${PORT}");
+
+    if (p) {
         memcpy(p, "65535", longest);
         memmove(p + longest, p + len, strlen(p + len) + 1);
     }

@@ -17,7 +17,10 @@ int sandbox_syntax_env(const char *text);
 /* A template's name, name:tag, or a Docker image reference. */
 int sandbox_syntax_reference(const char *text);
 
-/* "host", "host:port" or "[IPv6]:port"; "${PORT}" stands for any port. */
+/*
+ * "host", "host:port" or "[IPv6]:port"; one "${PORT}" in it
+ * stands for any port.
+ */
 int sandbox_syntax_authority(const char *text);
 
 #endif

@@ -43,6 +43,8 @@ test_network(void **state)
           SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"[::1\"}}",
           SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+        { "{\"network\":{\"mask_request_host\":\"${PORT}.h:${PORT}\"}}",
+          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"h:1${PORT}\"}}",
           SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"[fe80::${PORT}]\"}}",

@@ -157,13 +157,14 @@ test_refused(void **state)
         { "{\"command\":\"x\",\"signal\":true}", "signal" },
         { "{\"command\":\"x\",\"timeout\":5}", "timeout" },
     };
-    static const char *const broken[] = {
-        "",
-        "{",
-        "{\"command\":\"x\"}}",
-        "{\"command\":\"x\\u0000\"}",
-        "{\"command\":\"\xff\"}",
-        "{\"command\":\"x\",\"command\":\"y\"}",
+    static const char *const broken[][2] = {
+        { "", "body" },
+        { "{", "body" },
+        { "{\"command\":\"x\"}}", "body" },
+        { "{\"command\":\"x\\u0000\"}", "command" },
+        { "{\"command\":\"\xff\"}", "command" },
+        { "{\"command\":\"x\",\"command\":\"y\"}", "command" },
+        { "{\"args\":[\"\",\"\\ud800\"]}", "args[1]" },
     };
 
     (void) state;
@@ -175,7 +176,9 @@ test_refused(void **state)
     }
 
     for (i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
-        assert_int_equal(parse(&req, broken[i], &err), AGENT_EXEC_INVALID_JSON);
+        assert_int_equal(parse(&req, broken[i][0], &err),
+                         AGENT_EXEC_INVALID_JSON);
+        assert_string_equal(err.field, broken[i][1]);
     }
 
     assert_int_equal(
