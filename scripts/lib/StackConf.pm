@@ -98,7 +98,7 @@ sub hard_limit_nofile {
 
 
 # o: top, module ('' for none), workers, log_level, domain, node, accel,
-# port_api, port_traffic, set (directive => arguments)
+# port_api, port_traffic, crash_points, set (directive => arguments)
 sub nginx_conf {
     my (%o) = @_;
     my $text = read_file("$o{top}/conf/nginx.conf");
@@ -132,6 +132,8 @@ sub nginx_conf {
         or die "conf/nginx.conf has not one API and one traffic server\n";
 
     without_module(\$text) if $o{module} eq '';
+    $text = "env SANDBOX_CRASH_DIR=/run/stack/data/crash;\n\n$text"
+        if $o{crash_points};
 
     return "# Made by scripts/stack from conf/nginx.conf.\n\n" . $text;
 }

@@ -11,6 +11,7 @@
  */
 
 #include "sandbox_hv.h"
+#include "sandbox_crash.h"
 #include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
@@ -345,7 +346,9 @@ sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
         return NULL;
     }
 
+    SANDBOX_CRASH_POINT("boot.domain.before");
     domain = virDomainCreateXML(conn->virt, xml, flags);
+    SANDBOX_CRASH_POINT("boot.domain.after");
     free(xml);
 
     if (domain == NULL) {
@@ -394,6 +397,7 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
         return err->status;
     }
 
+    SANDBOX_CRASH_POINT("boot.overlay.before");
     start = sandbox_time_monotonic_ms();
 
     mb = spec->disk_mb;
@@ -408,6 +412,7 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
         return err->status;
     }
 
+    SANDBOX_CRASH_POINT("boot.overlay.after");
     made = sandbox_time_monotonic_ms();
     times->disk_ms = made - start;
 
@@ -473,9 +478,13 @@ sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
 
     sandbox_domain_enter(&turn, id);
 
+    SANDBOX_CRASH_POINT("destroy.domain.before");
     status = sandbox_domain_end(conn, uuid, err);
+    SANDBOX_CRASH_POINT("destroy.domain.after");
+
     if (status == SANDBOX_HV_OK) {
         status = sandbox_disk_delete(conn, id, err);
+        SANDBOX_CRASH_POINT("destroy.overlay.after");
     }
 
     sandbox_domain_leave(&turn);

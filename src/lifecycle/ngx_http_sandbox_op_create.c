@@ -23,6 +23,7 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_boot.h"
+#include "sandbox_crash.h"
 #include "sandbox_digest.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
@@ -206,6 +207,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
     ngx_http_sandbox_create_record(c, &a, execution);
 
+    SANDBOX_CRASH_POINT("create.reserve.before");
     c->reserving = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
@@ -249,6 +251,8 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
     ngx_memcpy(&c->execution, digest, sizeof(c->execution));
 
     c->spec = *create;
+
+    SANDBOX_CRASH_POINT("create.peek.before");
 
     if (ngx_http_sandbox_create_peek(c) != NGX_OK) {
         ngx_free(c);
@@ -382,6 +386,7 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
 
+    SANDBOX_CRASH_POINT("create.peek.after");
     c->peeking = 0;
 
     if (reply == NULL) {
@@ -397,6 +402,7 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
     /* not joined, or the first one left nothing: this one makes it */
     ngx_http_sandbox_await_end(&c->op.await);
 
+    SANDBOX_CRASH_POINT("create.admit.before");
     mcf = ngx_http_sandbox_worker.conf;
     hosts = 1u << (32 - mcf->subnet_bits);
 
@@ -423,6 +429,8 @@ static void
 ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
+
+    SANDBOX_CRASH_POINT("create.admit.after");
 
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
         ngx_http_sandbox_create_no_redis(c);
@@ -489,12 +497,14 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
         return;
     }
 
+    SANDBOX_CRASH_POINT("create.reserve.after");
     mcf = ngx_http_sandbox_worker.conf;
     c->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
     c->created_at = ngx_http_sandbox_reply_integer(reply, 2);
 
     ngx_http_sandbox_op_hold_lease(&c->op, c->reserving);
     ngx_http_sandbox_create_plan(c, mcf);
+    SANDBOX_CRASH_POINT("create.queue.before");
 
     if (ngx_http_sandbox_op_task(&c->op, mcf->slow,
                                  ngx_http_sandbox_create_boot,
@@ -505,6 +515,8 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
         c->op.message = "Too many sandboxes are being created at once.";
         ngx_http_sandbox_create_abandon(c);
     }
+
+    SANDBOX_CRASH_POINT("create.queue.after");
 }
 
 
@@ -523,7 +535,9 @@ ngx_http_sandbox_create_boot(void *data, ngx_log_t *log)
         return;
     }
 
+    SANDBOX_CRASH_POINT("create.boot.before");
     sandbox_boot(&c->boot);
+    SANDBOX_CRASH_POINT("create.boot.after");
 }
 
 
@@ -544,6 +558,11 @@ ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
     case SANDBOX_HV_TIMEOUT:
         c->op.error = &ngx_http_sandbox_capacity_exceeded;
         c->op.message = "The guest did not come up in time.";
+        break;
+
+    case SANDBOX_HV_GUEST:
+        c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        c->op.message = "The guest ended while it came up; try again.";
         break;
 
     default:
@@ -631,6 +650,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg(&a, "timeout_at");
     ngx_http_sandbox_arg_int(&a, started_at + c->spec.timeout_ms);
 
+    SANDBOX_CRASH_POINT("create.commit.before");
     c->committing = sandbox_time_monotonic_ms();
     c->timeout_at = started_at + c->spec.timeout_ms;
 
@@ -672,6 +692,8 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
 
     ngx_http_sandbox_op_times_t *times;
 
+    SANDBOX_CRASH_POINT("create.commit.after");
+
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
         /* it may have been committed: the agenda will tell */
         ngx_http_sandbox_create_no_redis(c);
@@ -691,7 +713,9 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
         return;
     }
 
+    SANDBOX_CRASH_POINT("create.agenda.before");
     ngx_http_sandbox_op_postpone(c->op.id, c->timeout_at);
+    SANDBOX_CRASH_POINT("create.agenda.after");
 
     times = &c->op.times;
     times->queue = c->boot.queue_ms;
@@ -706,7 +730,9 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
         times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
         times->commit);
 
+    SANDBOX_CRASH_POINT("create.answer.before");
     ngx_http_sandbox_op_finish(&c->op);
+    SANDBOX_CRASH_POINT("create.answer.after");
 }
 
 
@@ -730,7 +756,9 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
+    SANDBOX_CRASH_POINT("undo.teardown.before");
     (void) sandbox_hypervisor_destroy(c->op.id, &c->boot.result);
+    SANDBOX_CRASH_POINT("undo.teardown.after");
 }
 
 
@@ -754,6 +782,8 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
+    SANDBOX_CRASH_POINT("undo.abandon.after");
+
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (reply->integer == 0) {
             /* somebody else's: let the agenda see what is left, now */
@@ -765,7 +795,9 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
         }
     }
 
+    SANDBOX_CRASH_POINT("undo.answer.before");
     ngx_http_sandbox_op_finish(&c->op);
+    SANDBOX_CRASH_POINT("undo.answer.after");
 }
 
 
@@ -777,6 +809,7 @@ ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_args_t a;
 
     ngx_http_sandbox_key_events(&events);
+    SANDBOX_CRASH_POINT("undo.abandon.before");
     ngx_http_sandbox_create_keys(c, &keys, &a);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, c->op.fence);

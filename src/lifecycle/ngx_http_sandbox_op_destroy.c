@@ -19,6 +19,7 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
+#include "sandbox_crash.h"
 #include "sandbox_time.h"
 
 
@@ -78,6 +79,7 @@ ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d)
     ngx_http_sandbox_main_conf_t *mcf;
 
     mcf = ngx_http_sandbox_worker.conf;
+    SANDBOX_CRASH_POINT("destroy.claim.before");
     d->claiming = sandbox_time_monotonic_ms();
     d->asking = 1;
 
@@ -124,9 +126,12 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
     if (ctx) {
         ngx_cpystrn((u_char *) d->tenant, ctx->tenant.data, sizeof(d->tenant));
 
+        SANDBOX_CRASH_POINT("destroy.hasten.before");
+
         /* before the claim: should this worker die, somebody goes on */
         ngx_http_sandbox_op_hasten(id, sandbox_time_now_ms()
                                            + (int64_t) mcf->lease);
+        SANDBOX_CRASH_POINT("destroy.hasten.after");
     }
 
     if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
@@ -202,6 +207,7 @@ ngx_http_sandbox_destroy_start(ngx_http_sandbox_destroy_op_t *d)
 {
     ngx_http_sandbox_await_end(&d->op.await);
     ngx_http_sandbox_op_hold_lease(&d->op, d->claiming);
+    SANDBOX_CRASH_POINT("destroy.queue.before");
 
     if (ngx_http_sandbox_op_task(&d->op, ngx_http_sandbox_worker.conf->quick,
                                  ngx_http_sandbox_destroy_teardown,
@@ -248,6 +254,7 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 
     const char *outcome;
 
+    SANDBOX_CRASH_POINT("destroy.claim.after");
     d->asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
@@ -302,7 +309,9 @@ ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_destroy_op_t *d = data;
 
+    SANDBOX_CRASH_POINT("destroy.teardown.before");
     (void) sandbox_hypervisor_destroy(d->op.id, &d->result);
+    SANDBOX_CRASH_POINT("destroy.teardown.after");
 }
 
 
@@ -331,6 +340,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
         return;
     }
 
+    SANDBOX_CRASH_POINT("destroy.bury.before");
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, d->op.id);
     ngx_http_sandbox_key_events(&events);
@@ -360,6 +370,8 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
 {
     ngx_http_sandbox_destroy_op_t *d = data;
 
+    SANDBOX_CRASH_POINT("destroy.bury.after");
+
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         ngx_http_sandbox_destroy_count(d);
         ngx_http_sandbox_op_log(&d->op, NGX_LOG_NOTICE, "destroyed in %L ms",
@@ -371,9 +383,13 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
          * looks by itself when the creator has died.
          */
         if (!d->was_creating) {
+            SANDBOX_CRASH_POINT("destroy.release.before");
             ngx_http_sandbox_op_release(d->op.id);
+            SANDBOX_CRASH_POINT("destroy.release.after");
         }
     }
 
+    SANDBOX_CRASH_POINT("destroy.answer.before");
     ngx_http_sandbox_op_finish(&d->op);
+    SANDBOX_CRASH_POINT("destroy.answer.after");
 }

@@ -2,6 +2,7 @@
 
 #include "sandbox_boot.h"
 
+#include "sandbox_crash.h"
 #include "sandbox_net.h"
 #include "sandbox_time.h"
 
@@ -110,12 +111,16 @@ sandbox_boot(sandbox_boot_t *boot)
 
     now = sandbox_time_monotonic_ms();
 
+    SANDBOX_CRASH_POINT("boot.channel.before");
+
     if (sandbox_channel_open(&channel, boot->id, &boot->result)
         != SANDBOX_HV_OK) {
         return;
     }
 
+    SANDBOX_CRASH_POINT("boot.channel.after");
     sandbox_boot_guest(boot, channel);
+    SANDBOX_CRASH_POINT("boot.guest.after");
     sandbox_channel_close(channel);
     boot->guest_ms = sandbox_time_monotonic_ms() - now;
 }

@@ -111,13 +111,14 @@ sub _taps {
 }
 
 
-# The answer of the probe for KVM is kept in data/accel.
+# The answer of the probe for KVM is kept in data/accel; what crash points
+# have not been reached stands in data/crash.
 sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
 
     return map { "file $_" } glob("\Q$dir\E/data/disks/*"),
-           grep({ !m{/(?:disks|accel)$} } glob("\Q$dir\E/data/*"));
+           grep({ !m{/(?:disks|accel|crash)$} } glob("\Q$dir\E/data/*"));
 }
 
 

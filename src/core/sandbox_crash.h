@@ -1,0 +1,30 @@
+/*
+ * Points at which a test may end or stop this process: before and after each
+ * step of an operation.  Only in a build with --crash-points; in every other
+ * one a point is no code at all.
+ *
+ * A point is armed by a file of its name in the directory that the environment
+ * variable SANDBOX_CRASH_DIR names.  Who comes to the point first takes the
+ * file away and does what it says: "kill" (SIGKILL for this process), "stop"
+ * (SIGSTOP; who armed the point continues the process) or "sleep MS" (this
+ * thread alone).  The line that goes to standard error says so.
+ *
+ * Any thread.
+ */
+
+#ifndef SANDBOX_CRASH_H
+#define SANDBOX_CRASH_H
+
+#ifdef SANDBOX_CRASH_POINTS
+
+#define SANDBOX_CRASH_POINT(name) sandbox_crash_point(name)
+
+void sandbox_crash_point(const char *name);
+
+#else
+
+#define SANDBOX_CRASH_POINT(name) ((void) 0)
+
+#endif
+
+#endif
