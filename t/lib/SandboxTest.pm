@@ -17,17 +17,17 @@ package SandboxTest;
 
 use strict;
 use warnings;
-use Carp qw(croak);
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use JSON::PP ();
-use POSIX qw(WNOHANG);
 use Test::More;
 use Time::HiRes qw(time sleep);
 
 use SandboxHttp;
-use SandboxLeft;
+use SandboxStack qw(run_command);
+
+our @ISA = ('SandboxStack');
 
 our $top = dirname(dirname(dirname(abs_path(__FILE__))));
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -72,27 +72,6 @@ sub wait_for {
 }
 
 
-# Runs a command: (exit code, stdout and stderr together).
-sub run_command {
-    my (@command) = @_;
-
-    my $pid = open(my $out, '-|') // croak "cannot fork: $!";
-
-    if ($pid == 0) {
-        open(STDIN, '<', '/dev/null');
-        open(STDERR, '>&', \*STDOUT);
-        exec { $command[0] } @command or POSIX::_exit(127);
-    }
-
-    local $/;
-    my $text = <$out> // '';
-    close $out;
-    my $status = $?;
-
-    return ($status & 127 ? 128 + ($status & 127) : $status >> 8, $text);
-}
-
-
 # --- a stack ---------------------------------------------------------------
 
 # own => 1: not the shared stack; up => [options of "stack up"].
@@ -116,92 +95,9 @@ sub new {
         $rc == 0 or BAIL_OUT("stack up: $text");
     }
 
-    $self->{dir} = $dir;
-    my $env = SandboxLeft::slurp("$dir/env");
-    @$self{qw(api key traffic domain)} = map {
-        $env =~ /^export SANDBOX_$_='(.*)'$/m ? $1
-            : BAIL_OUT("no SANDBOX_$_ in $dir/env")
-    } qw(API API_KEY TRAFFIC DOMAIN);
-
-    $self->{log_at} = -s "$dir/log/error.log" // 0;
-    $self->{left} = SandboxLeft->new($self);
+    eval { $self->attach($dir); 1 } or BAIL_OUT($@);
 
     return $self;
-}
-
-
-sub dir { return $_[0]{dir} }
-
-
-# scripts/stack VERB --dir DIR ...: its output; dies if it fails.
-sub stack {
-    my ($self, $verb, @args) = @_;
-    my ($rc, $text) = $self->try_stack($verb, @args);
-
-    $rc == 0 or croak "stack $verb @args: $text";
-    return $text;
-}
-
-
-sub try_stack {
-    my ($self, $verb, @args) = @_;
-
-    return run_command("$top/scripts/stack", $verb, '--dir', $self->{dir},
-                       @args);
-}
-
-
-# A command inside the stack: its output; dies if it fails.
-sub inside {
-    my ($self, @command) = @_;
-
-    return $self->stack('run', '--', @command);
-}
-
-
-sub redis {
-    my ($self, @command) = @_;
-
-    my $text = $self->inside('redis-cli', '-s',
-                             '/run/redis/redis-server.sock', '--raw',
-                             @command);
-    chomp $text;
-    return $text;
-}
-
-
-# Names of the domains that libvirt knows.
-sub domains {
-    my ($self) = @_;
-
-    return grep { /\S/ } split /\n/,
-           $self->inside(qw(virsh -q -c qemu:///system list --all --name));
-}
-
-
-# Pids, as the host sees them, of nginx's workers.
-sub workers {
-    my ($self) = @_;
-
-    return $self->{left}->workers;
-}
-
-
-# What nginx has logged since the file began, or since a mark of log_mark().
-sub log_text {
-    my ($self, $mark) = @_;
-
-    open(my $fh, '<', "$self->{dir}/log/error.log") or return '';
-    seek($fh, $mark // $self->{log_at}, 0);
-    local $/;
-    return scalar(<$fh>) // '';
-}
-
-
-sub log_mark {
-    my ($self) = @_;
-
-    return -s "$self->{dir}/log/error.log" // 0;
 }
 
 
@@ -419,30 +315,6 @@ sub is_error {
 }
 
 
-# Allows lines of the log that match, for files that cause them on purpose.
-sub expect_log {
-    my ($self, @patterns) = @_;
-
-    push @{ $self->{expected} }, @patterns;
-}
-
-
-sub bad_log_lines {
-    my ($self) = @_;
-    my @bad = grep {
-        / \[(?:alert|crit|emerg)\] /
-        || /ERROR: (?:Address|Leak|Thread)Sanitizer/
-        || /LeakSanitizer|SUMMARY: \w+Sanitizer/ || /runtime error:/
-    } split /\n/, $self->log_text;
-
-    for my $pattern (@{ $self->{expected} // [] }) {
-        @bad = grep { !/$pattern/ } @bad;
-    }
-
-    return @bad;
-}
-
-
 # The end of a file.
 sub finish {
     my ($self) = @_;
@@ -477,8 +349,7 @@ sub _down {
     return if !$self->{own} || $self->{pid} != $$ || $self->{gone};
 
     $self->{gone} = 1;
-    my ($rc, $text) = run_command("$top/scripts/stack", 'down', '--dir',
-                                  $self->{dir});
+    my ($rc, $text) = $self->try_stack('down');
     diag("stack down: $text") if $rc;
     rmdir $self->{base} or diag("$self->{base} is not empty: $!");
 }
