@@ -13,6 +13,7 @@
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_reconcile.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_traffic.h"
 
@@ -87,6 +88,9 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
     { ngx_string("sandbox_lease"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(lease),
       &ngx_http_sandbox_one_second },
+
+    { ngx_string("sandbox_reconcile"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_reconcile, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
 
     { ngx_string("sandbox_idempotency_retention"),
       NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
@@ -163,6 +167,8 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
     mcf->idem_wait = NGX_CONF_UNSET_MSEC;
     mcf->retention = NGX_CONF_UNSET_MSEC;
     mcf->route_ttl = NGX_CONF_UNSET_MSEC;
+    mcf->reconcile_interval = NGX_CONF_UNSET_MSEC;
+    mcf->reconcile_grace = 30000;
     mcf->max_vcpus = 8;
     mcf->max_memory_mb = 16384;
     mcf->max_disk_mb = 131072;
@@ -184,6 +190,7 @@ ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(mcf->idem_wait, 30000);
     ngx_conf_init_msec_value(mcf->retention, 24 * 3600 * 1000);
     ngx_conf_init_msec_value(mcf->route_ttl, 10000);
+    ngx_conf_init_msec_value(mcf->reconcile_interval, 10000);
 
     if (mcf->libvirt_uri.data == NULL) {
         ngx_str_set(&mcf->libvirt_uri, "qemu:///system");
@@ -508,6 +515,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
 
     ngx_http_sandbox_routes_subscribe();
     ngx_http_sandbox_await_init();
+    ngx_http_sandbox_reconcile_subscribe();
 
     if (ngx_http_sandbox_events_listen() != NGX_OK) {
         return NGX_ERROR;
@@ -523,6 +531,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_sandbox_op_probe();
+    ngx_http_sandbox_reconcile_start(cycle);
 
     return ngx_http_sandbox_agenda_start(cycle);
 }
@@ -532,6 +541,7 @@ static void
 ngx_http_sandbox_exit_process(ngx_cycle_t *cycle)
 {
     if (ngx_http_sandbox_worker.redis) {
+        ngx_http_sandbox_reconcile_stop();
         ngx_http_sandbox_redis_destroy(ngx_http_sandbox_worker.redis);
         ngx_http_sandbox_worker.redis = NULL;
         sandbox_hypervisor_stop();

@@ -19,6 +19,11 @@
 
 #define NGX_HTTP_SANDBOX_PREFIX_MAX 64
 
+typedef enum {
+    NGX_HTTP_SANDBOX_ORPHANS_DESTROY = 0,
+    NGX_HTTP_SANDBOX_ORPHANS_KEEP
+} ngx_http_sandbox_orphans_e;
+
 typedef struct ngx_http_sandbox_routes_s ngx_http_sandbox_routes_t;
 
 /* http {} level: one node. */
@@ -52,14 +57,19 @@ typedef struct {
     ngx_msec_t idem_wait; /* of a repeated request for the first one */
     ngx_msec_t retention; /* of idempotent answers and of tombstones */
 
+    ngx_msec_t reconcile_interval;
+    ngx_msec_t reconcile_grace;
+    ngx_http_sandbox_orphans_e reconcile_orphans;
+
     ngx_shm_zone_t *zone; /* the route cache */
     ngx_http_sandbox_routes_t *routes;
     ngx_msec_t route_ttl;
 
-    unsigned limited : 1; /* sandbox_limits was given */
-    unsigned api : 1;     /* some location has "sandbox_api on" */
-    unsigned traffic : 1; /* some location has "sandbox_traffic on" */
-    unsigned metrics : 1; /* some location has "sandbox_metrics on" */
+    unsigned limited : 1;    /* sandbox_limits was given */
+    unsigned reconciled : 1; /* sandbox_reconcile was */
+    unsigned api : 1;        /* some location has "sandbox_api on" */
+    unsigned traffic : 1;    /* some location has "sandbox_traffic on" */
+    unsigned metrics : 1;    /* some location has "sandbox_metrics on" */
 } ngx_http_sandbox_main_conf_t;
 
 typedef struct {

@@ -63,6 +63,7 @@ my @main = (
                        . 'timeout=1h'],
     ['sandbox_boot_timeout', '60s'],
     ['sandbox_lease', '15s'],
+    ['sandbox_reconcile', 'interval=10s grace=30s orphans=keep'],
     ['sandbox_route_ttl', '10s'],
     ['sandbox_idempotency_wait', '30s'],
     ['sandbox_idempotency_retention', '24h'],
@@ -143,7 +144,7 @@ accepted('all directives');
 accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
          sandbox_node sandbox_limits sandbox_boot_timeout sandbox_lease
-         sandbox_route_ttl sandbox_idempotency_wait sandbox_idempotency_retention));
+         sandbox_reconcile sandbox_route_ttl sandbox_idempotency_wait sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');
 accepted('no directive of ours at all', (map { $_->[0] => undef } @main),
@@ -237,6 +238,9 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
      ['sandbox_boot_timeout', '0', qr/value must be between/],
      ['sandbox_boot_timeout', 'x', qr/invalid value/],
      ['sandbox_lease', '10ms', qr/value must be between/],
+     ['sandbox_reconcile', 'interval=10ms', qr/invalid parameter "interval/],
+     ['sandbox_reconcile', 'grace=-1s', qr/invalid parameter "grace=-1s"/],
+     ['sandbox_reconcile', 'orphans=eat', qr/invalid parameter "orphans=eat"/],
      ['sandbox_domain', '""', qr/sandbox_domain/],
      ['sandbox_domain', 'a b', qr/invalid number of arguments/],
      ['sandbox_node', '""', qr/sandbox_node/],

@@ -299,6 +299,66 @@ ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+static ngx_int_t
+ngx_http_sandbox_reconcile_param(ngx_http_sandbox_main_conf_t *mcf,
+                                 ngx_str_t *arg)
+{
+    ngx_int_t n;
+    ngx_str_t value;
+
+    if (ngx_http_sandbox_param(arg, "interval", &value)) {
+        n = ngx_parse_time(&value, 0);
+        mcf->reconcile_interval = n;
+        return n < 1000 || n > 3600 * 1000 ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "grace", &value)) {
+        n = ngx_parse_time(&value, 0);
+        mcf->reconcile_grace = n;
+        return n < 0 || n > 24 * 3600 * 1000 ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "orphans", &value)) {
+        if (ngx_strcmp(value.data, "destroy") == 0) {
+            mcf->reconcile_orphans = NGX_HTTP_SANDBOX_ORPHANS_DESTROY;
+            return NGX_OK;
+        }
+
+        if (ngx_strcmp(value.data, "keep") == 0) {
+            mcf->reconcile_orphans = NGX_HTTP_SANDBOX_ORPHANS_KEEP;
+            return NGX_OK;
+        }
+    }
+
+    return NGX_ERROR;
+}
+
+
+char *
+ngx_http_sandbox_reconcile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_str_t *args;
+    ngx_uint_t i;
+
+    if (mcf->reconciled) {
+        return "is duplicate";
+    }
+
+    mcf->reconciled = 1;
+    args = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_sandbox_reconcile_param(mcf, &args[i]) != NGX_OK) {
+            return ngx_http_sandbox_invalid_param(cf, &args[i]);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 /* The directives without which no location of ours can work. */
 static ngx_int_t
 ngx_http_sandbox_conf_required(ngx_conf_t *cf,
@@ -404,11 +464,36 @@ ngx_http_sandbox_load_templates(ngx_conf_t *cf,
 }
 
 
+/*
+ * Whose a domain is: its node, and the prefix, because two installations may
+ * have a node of the same name.
+ */
+static ngx_int_t
+ngx_http_sandbox_conf_owner(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
+{
+    size_t len;
+    u_char *p;
+
+    len = mcf->prefix.len + mcf->node.len + sizeof("{}");
+
+    p = ngx_pnalloc(cf->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_snprintf(p, len, "%V{%V}%Z", &mcf->prefix, &mcf->node);
+    mcf->hypervisor.node = (char *) p;
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_sandbox_conf_check(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
 {
     if (ngx_http_sandbox_conf_required(cf, mcf) != NGX_OK
-        || ngx_http_sandbox_conf_node(cf, mcf) != NGX_OK)
+        || ngx_http_sandbox_conf_node(cf, mcf) != NGX_OK
+        || ngx_http_sandbox_conf_owner(cf, mcf) != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -1,5 +1,5 @@
 /*
- * Domains: boot, destroy and list.  The domain's UUID is computed from the
+ * Domains: boot and destroy.  The domain's UUID is computed from the
  * sandbox's id and libvirt admits a UUID once, so libvirt is the arbiter
  * between processes; inside one process verbs on the same id wait for each
  * other.
@@ -121,7 +121,7 @@ sandbox_domain_lose(const char *uuid)
 }
 
 
-static int
+int
 sandbox_domain_is_lost(const char *uuid)
 {
     int lost;
@@ -366,6 +366,7 @@ sandbox_domain_host(sandbox_domain_xml_t *host, sandbox_hv_conn_t *conn,
     memset(host, 0, sizeof(*host));
 
     host->bridge = sandbox_hv_conf()->bridge;
+    host->node = sandbox_hv_conf()->node;
     host->machine = conn->facts.machine;
     host->label = conn->facts.label[0] ? conn->facts.label : NULL;
     host->accel = accel;
@@ -490,99 +491,4 @@ sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
     sandbox_domain_leave(&turn);
 
     return status;
-}
-
-
-/* 1 and *info if the domain is a sandbox of ours, else 0. */
-static int
-sandbox_domain_inform(virDomainPtr domain, sandbox_domain_info_t *info)
-{
-    int state;
-    char *document, *value;
-    char uuid[VIR_UUID_STRING_BUFLEN];
-    const char *name;
-
-    name = virDomainGetName(domain);
-
-    if (name == NULL
-        || sandbox_id_parse(info->id, "sb", name, strlen(name)) != 0
-        || strcmp(info->id, name) != 0
-        || virDomainGetUUIDString(domain, uuid) < 0
-        || sandbox_domain_is_lost(uuid))
-    {
-        return 0;
-    }
-
-    document = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
-                                    SANDBOX_HV_NAMESPACE, 0);
-    if (document == NULL) {
-        return 0;
-    }
-
-    value = sandbox_domain_xml_find(document, "/*/@tenant");
-    free(document);
-
-    if (value == NULL) {
-        return 0;
-    }
-
-    (void) snprintf(info->tenant, sizeof(info->tenant), "%s", value);
-    free(value);
-
-    info->running =
-        virDomainGetState(domain, &state, NULL, 0) == 0
-        && (state == VIR_DOMAIN_RUNNING || state == VIR_DOMAIN_BLOCKED);
-    return 1;
-}
-
-
-sandbox_hv_status_t
-sandbox_hypervisor_list(sandbox_domain_info_t **list, size_t *n,
-                        sandbox_hv_error_t *err)
-{
-    int i, count;
-    virDomainPtr *domains;
-    sandbox_hv_conn_t *conn;
-
-    *list = NULL;
-    *n = 0;
-
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    count = virConnectListAllDomains(conn->virt, &domains, 0);
-    if (count < 0) {
-        return sandbox_hv_fail(err, conn, "cannot list the domains");
-    }
-
-    *list = calloc((size_t) count + 1, sizeof(**list));
-    if (*list == NULL) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
-    }
-
-    for (i = 0; i < count; i++) {
-        if (*list && sandbox_domain_inform(domains[i], &(*list)[*n])) {
-            (*n)++;
-        }
-
-        (void) virDomainFree(domains[i]);
-    }
-
-    free(domains);
-
-    /* half a list would make the reconciler think sandboxes are gone */
-    if (err->status == SANDBOX_HV_OK && virConnectIsAlive(conn->virt) != 1) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_UNAVAILABLE,
-                              "libvirt went away while listing");
-    }
-
-    if (err->status != SANDBOX_HV_OK) {
-        free(*list);
-        *list = NULL;
-        *n = 0;
-    }
-
-    return err->status;
 }

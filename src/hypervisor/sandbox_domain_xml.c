@@ -489,6 +489,9 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
     sandbox_xml_attr(&x, "id", spec->id);
     sandbox_xml_attr(&x, "tenant", spec->tenant);
     sandbox_xml_attr(&x, "operation", spec->operation);
+    if (host->node) {
+        sandbox_xml_attr(&x, "node", host->node);
+    }
     if (host->checkpoint) {
         sandbox_xml_attr(&x, "checkpoint", host->checkpoint);
     }

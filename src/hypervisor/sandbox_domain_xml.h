@@ -34,6 +34,7 @@ typedef struct {
     const sandbox_domain_ram_t *ram; /* NULL: memory that is no file */
     const char *checkpoint; /* the one it starts from, for metadata, or NULL */
     const char *bridge;
+    const char *node; /* whose it is; NULL: nobody's */
     const char *machine;
     const char *label; /* DAC "+uid:+gid" of QEMU, NULL to let libvirt decide */
     sandbox_accel_t accel; /* KVM or TCG */

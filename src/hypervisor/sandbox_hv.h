@@ -148,6 +148,9 @@ sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 /* sandbox_domain.c */
 
+/* 1 for one that libvirtd shows for ever, without a process. */
+int sandbox_domain_is_lost(const char *uuid);
+
 /*
  * Verbs on the same id wait for each other in this process; the turn is the
  * caller's memory until it leaves.

@@ -27,6 +27,7 @@ typedef struct {
     const char *uri;      /* libvirt, e.g. "qemu:///system" */
     const char *data_dir; /* on the hypervisor; overlays live in disks/ */
     const char *bridge;
+    const char *node; /* whose the domains are: metadata on each */
     sandbox_accel_t accel;
 } sandbox_hypervisor_conf_t;
 
@@ -96,16 +97,22 @@ sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
 sandbox_hv_status_t
 sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err);
 
-/* Domains of ours on this host, running or not, by metadata. */
+/* Sandboxes on this host, of whatever node, by metadata. */
 typedef struct {
     char id[SANDBOX_ID_SIZE];
     char tenant[128];
-    int running;
+    unsigned ours : 1; /* the node in its metadata is that of conf */
+    unsigned running : 1;
 } sandbox_domain_info_t;
 
-/* *list is malloc'd, the caller frees it. */
+/* *list is malloc'd, the caller frees it.  All of them, or an error. */
 sandbox_hv_status_t sandbox_hypervisor_list(sandbox_domain_info_t **list,
                                             size_t *n, sandbox_hv_error_t *err);
+
+/* Sets gone[i] for each id without a domain; the others are cleared. */
+sandbox_hv_status_t
+sandbox_hypervisor_gone(const char (*ids)[SANDBOX_ID_SIZE], unsigned char *gone,
+                        size_t n, sandbox_hv_error_t *err);
 
 /* Overlays without a domain; ids as above, malloc'd array. */
 sandbox_hv_status_t

@@ -7,14 +7,20 @@
 #include "ngx_http_sandbox_scripts.h"
 
 #define NGX_HTTP_SANDBOX_AGENDA_INTERVAL 500 /* ms */
-#define NGX_HTTP_SANDBOX_AGENDA_BATCH 16
+#define NGX_HTTP_SANDBOX_AGENDA_MOST 32 /* operations of a worker at once */
 
 
 static void ngx_http_sandbox_agenda_look(ngx_event_t *ev);
+static void ngx_http_sandbox_agenda_ask(void);
 static void ngx_http_sandbox_agenda_due(void *data, redisReply *reply);
 
 
-static ngx_event_t ngx_http_sandbox_agenda_event;
+static struct {
+    ngx_event_t event;
+    ngx_uint_t busy;   /* operations under way */
+    ngx_uint_t wanted; /* ids asked for */
+    unsigned more : 1; /* as many came: others may be waiting */
+} ngx_http_sandbox_agenda;
 
 
 ngx_int_t
@@ -22,8 +28,7 @@ ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle)
 {
     ngx_event_t *ev;
 
-    ev = &ngx_http_sandbox_agenda_event;
-    ngx_memzero(ev, sizeof(ngx_event_t));
+    ev = &ngx_http_sandbox_agenda.event;
     ev->handler = ngx_http_sandbox_agenda_look;
     ev->log = cycle->log;
     ev->cancelable = 1;
@@ -38,25 +43,60 @@ ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle)
 static void
 ngx_http_sandbox_agenda_look(ngx_event_t *ev)
 {
-    ngx_http_sandbox_key_t key;
-    ngx_http_sandbox_args_t args;
-
     if (ngx_exiting) {
         return;
     }
 
     ngx_add_timer(ev, NGX_HTTP_SANDBOX_AGENDA_INTERVAL);
 
+    if (ngx_http_sandbox_agenda.wanted
+        || ngx_http_sandbox_agenda.busy == NGX_HTTP_SANDBOX_AGENDA_MOST)
+    {
+        return;
+    }
+
+    ngx_http_sandbox_agenda_ask();
+}
+
+
+static void
+ngx_http_sandbox_agenda_ask(void)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
+
+    ngx_http_sandbox_agenda.wanted =
+        NGX_HTTP_SANDBOX_AGENDA_MOST - ngx_http_sandbox_agenda.busy;
+
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_node(&key, "agenda");
     ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_arg_int(&args,
                              (int64_t) ngx_http_sandbox_worker.conf->lease);
-    ngx_http_sandbox_arg_int(&args, NGX_HTTP_SANDBOX_AGENDA_BATCH);
+    ngx_http_sandbox_arg_int(&args, (int64_t) ngx_http_sandbox_agenda.wanted);
 
-    (void) ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_agenda_due, NULL,
-        &ngx_http_sandbox_lua_due, 1, args.n, args.values);
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_agenda_due, NULL,
+            &ngx_http_sandbox_lua_due, 1, args.n, args.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_agenda.wanted = 0;
+    }
+}
+
+
+/* An operation has ended: there is room for the next ones that are due. */
+static void
+ngx_http_sandbox_agenda_done(void *data, ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_agenda.busy--;
+
+    if (ngx_http_sandbox_agenda.more && ngx_http_sandbox_agenda.wanted == 0
+        && !ngx_exiting
+        && ngx_http_sandbox_agenda.busy <= NGX_HTTP_SANDBOX_AGENDA_MOST / 2)
+    {
+        ngx_http_sandbox_agenda_ask();
+    }
 }
 
 
@@ -65,27 +105,27 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
 {
     size_t i;
     char id[SANDBOX_ID_SIZE];
+    const char *text;
+    ngx_uint_t wanted;
+
+    wanted = ngx_http_sandbox_agenda.wanted;
+    ngx_http_sandbox_agenda.wanted = 0;
+    ngx_http_sandbox_agenda.more = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         return;
     }
 
-    for (i = 0; i + 1 < reply->elements; i += 2) {
-        if (reply->element[i]->type == REDIS_REPLY_STRING
-            && sandbox_id_parse(id, "sb", reply->element[i]->str,
-                                (size_t) reply->element[i]->len)
-                   == 0)
-        {
-            ngx_http_sandbox_metric_observe(
-                NGX_HTTP_SANDBOX_METRIC_LATENESS,
-                ngx_http_sandbox_reply_integer(reply, i + 1));
-            (void) ngx_http_sandbox_op_destroy(id, NULL, NULL, NULL);
-        }
-    }
+    ngx_http_sandbox_agenda.more = reply->elements == wanted;
 
-    if (reply->elements == 2 * NGX_HTTP_SANDBOX_AGENDA_BATCH && !ngx_exiting) {
-        /* more may be waiting */
-        ngx_http_sandbox_agenda_event.timedout = 0;
-        ngx_add_timer(&ngx_http_sandbox_agenda_event, 1);
+    for (i = 0; i < reply->elements; i++) {
+        text = ngx_http_sandbox_reply_string(reply, i);
+
+        if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0
+            && ngx_http_sandbox_op_destroy(id, NULL,
+                                           ngx_http_sandbox_agenda_done, NULL))
+        {
+            ngx_http_sandbox_agenda.busy++;
+        }
     }
 }

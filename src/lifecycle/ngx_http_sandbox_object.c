@@ -38,6 +38,7 @@ static const struct {
     MEMBER("expires_at", TIME, timeout_at),
     MEMBER("timeout_action", STRING, timeout_action),
     MEMBER("cwd", STRING, cwd),
+    MEMBER("error_detail", JSON, error_detail),
 };
 
 #undef MEMBER

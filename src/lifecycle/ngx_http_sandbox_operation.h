@@ -133,6 +133,9 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
 /* release.lua for id; nobody waits for it. */
 void ngx_http_sandbox_op_release(const char *id);
 
+/* The same, but id stays on the agenda. */
+void ngx_http_sandbox_op_release_address(const char *id);
+
 /* Puts id on a node's agenda at a time (ms since the epoch). */
 void ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
                                      int64_t at);

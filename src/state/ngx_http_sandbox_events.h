@@ -7,6 +7,7 @@
  *   failed code  a create was undone; the code of its error
  *   destroying   a destruction has begun
  *   destroyed    it has ended
+ *   error        its machine has ended by itself
  *
  * Published by the scripts after they wrote.  Messages may be lost: lost() and
  * ready() tell when.  Event loop only.

@@ -22,10 +22,10 @@ static const struct {
 
 /* Order matters: ngx_http_sandbox_record_values() reads by index. */
 static const char *ngx_http_sandbox_fields[] = {
-    "tenant",     "state",      "template",    "vcpus",
-    "memory_mb",  "disk_mb",    "created_at",  "started_at",
-    "timeout_ms", "timeout_at", "metadata",    "cwd",
-    "address",    "execution",  "agent_token", "timeout_action",
+    "tenant",         "state",        "template",   "vcpus",      "memory_mb",
+    "disk_mb",        "created_at",   "started_at", "timeout_ms", "timeout_at",
+    "metadata",       "cwd",          "address",    "execution",  "agent_token",
+    "timeout_action", "error_detail",
 };
 
 static const char *ngx_http_sandbox_route_fields[] = {
@@ -291,6 +291,7 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     record->execution = execution ? strtoull(execution, NULL, 16) : 0;
     record->agent_token = ngx_http_sandbox_reply_text(v[14]);
     record->timeout_action = ngx_http_sandbox_reply_text(v[15]);
+    record->error_detail = ngx_http_sandbox_reply_text(v[16]);
 
     if (record->timeout_action == NULL) {
         record->timeout_action = NGX_HTTP_SANDBOX_ACTION_DESTROY;

@@ -15,6 +15,7 @@
  *                                  of its operation's lease, or its deadline
  *   P{<node>}:addresses, :guests   hashes address -> id and id -> address
  *   P{<node>}:cursor               where the next address is looked for
+ *   P{<node>}:reconcile            the worker that compares Redis and libvirt
  *   Pkey:<sha256 of API key>       hash, tenant
  *   Pevents                        channel, see ngx_http_sandbox_events.h
  */
@@ -55,7 +56,7 @@ void ngx_http_sandbox_key_tenant_destroyed(ngx_http_sandbox_key_t *key,
                                            const char *tenant);
 void ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
                                const char *route, const uint8_t *digest);
-/* "agenda", "addresses", "guests" or "cursor" of a node, and of this one. */
+/* "agenda", "guests" or another key of a node, and of this one. */
 void ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key,
                                   const ngx_str_t *node, const char *kind);
 void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
@@ -110,7 +111,8 @@ typedef struct {
     const char *cwd;            /* NULL if not set */
     uint32_t address;           /* IPv4, host order */
     uint64_t execution;
-    const char *agent_token; /* NULL of a destroyed one */
+    const char *agent_token;  /* NULL of a destroyed one */
+    const char *error_detail; /* JSON text; NULL unless FAILED */
 } ngx_http_sandbox_record_t;
 
 /*

@@ -552,6 +552,7 @@ main(int argc, char **argv)
     (void) signal(SIGPIPE, SIG_IGN);
     (void) setvbuf(stdout, NULL, _IOLBF, 0);
 
+    conf.node = "drive";
     conf.uri = drive_env("DRIVE_URI", "qemu:///system");
     conf.data_dir = drive_env("DRIVE_DATA", "/var/lib/sandbox");
     conf.bridge = drive_env("DRIVE_BRIDGE", "sandbox0");

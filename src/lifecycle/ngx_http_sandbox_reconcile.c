@@ -1,0 +1,624 @@
+/*
+ * When a survey is made, by whom, and how it is filled:
+ *
+ *   lead     is this worker the one?                       lead.lua
+ *   node     guests and agenda of the node                 HGETALL, ZRANGE
+ *   host     domains and overlays                          thread
+ *   records  what Redis says of every id that came up      HMGET each
+ *   judge    sandbox_survey_judge(), and the argument why
+ *   settle   settle.c
+ *
+ * Redis may be a wrong or an empty one.  So nothing is concluded from a survey
+ * in which any command failed or whose connection was interrupted, and what
+ * has no record is only destroyed when it had none in every survey for the
+ * length of the grace, which begins anew with each interruption.
+ */
+
+#include "ngx_http_sandbox_reconcile.h"
+
+#include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_settle.h"
+#include "ngx_http_sandbox_walk.h"
+#include "sandbox_time.h"
+
+#define NGX_HTTP_SANDBOX_RECONCILE_SOON 100   /* ms */
+#define NGX_HTTP_SANDBOX_RECONCILE_RETRY 1000 /* ms */
+
+
+typedef struct {
+    sandbox_survey_t survey;
+    sandbox_survey_t before;
+    ngx_http_sandbox_walk_t walk;
+    ngx_thread_task_t task;
+    ngx_event_t timer;
+    sandbox_hv_error_t result; /* of the thread */
+    ngx_uint_t pending;        /* replies with the node's keys */
+    int64_t next;              /* ms until an orphan is ripe, or -1 */
+    unsigned busy : 1;
+    unsigned broken : 1; /* what was read may not belong together */
+    unsigned away : 1;   /* libvirt, and that was logged */
+} ngx_http_sandbox_reconcile_t;
+
+
+static void ngx_http_sandbox_reconcile_look(ngx_event_t *ev);
+static void ngx_http_sandbox_reconcile_led(void *data, redisReply *reply);
+static void ngx_http_sandbox_reconcile_node(void *data, redisReply *reply);
+static void ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_reconcile_records(ngx_event_t *ev);
+static void ngx_http_sandbox_reconcile_record(void *data, redisReply *reply);
+static void ngx_http_sandbox_reconcile_judge(ngx_int_t rc);
+
+
+static ngx_http_sandbox_reconcile_t ngx_http_sandbox_reconciler;
+
+
+static void
+ngx_http_sandbox_reconcile_in(ngx_msec_t ms)
+{
+    ngx_event_t *ev;
+
+    ev = &ngx_http_sandbox_reconciler.timer;
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    ngx_add_timer(ev, ms);
+}
+
+
+static void
+ngx_http_sandbox_reconcile_end(ngx_int_t rc)
+{
+    ngx_msec_t wait;
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+    wait = ngx_http_sandbox_worker.conf->reconcile_interval;
+
+    if (rc != NGX_OK || r->broken) {
+        wait = ngx_min(wait, NGX_HTTP_SANDBOX_RECONCILE_RETRY);
+
+    } else if (r->next >= 0) {
+        wait = ngx_min(wait, (ngx_msec_t) r->next + 1);
+    }
+
+    r->busy = 0;
+
+    if (!ngx_exiting) {
+        ngx_http_sandbox_reconcile_in(wait);
+    }
+}
+
+
+/* What was read says nothing any more: another Redis may answer next. */
+static void
+ngx_http_sandbox_reconcile_void(void)
+{
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+    r->broken = 1;
+    sandbox_survey_free(&r->before);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_redis_handler_pt handler,
+                                ngx_msec_t ms)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_node(&key, "reconcile");
+    ngx_http_sandbox_arg_key(&a, &key);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, (int64_t) ms);
+
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
+                                       NULL, &ngx_http_sandbox_lua_lead, 1, a.n,
+                                       a.values);
+}
+
+
+static void
+ngx_http_sandbox_reconcile_look(ngx_event_t *ev)
+{
+    ngx_msec_t interval;
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+
+    if (ngx_exiting || r->busy) {
+        return;
+    }
+
+    r->busy = 1;
+    r->broken = 0;
+    r->next = -1;
+
+    interval = ngx_http_sandbox_worker.conf->reconcile_interval;
+
+    /* it lasts until this worker has surely not come back in time */
+    if (ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_reconcile_led,
+                                        2 * interval
+                                            + NGX_HTTP_SANDBOX_RECONCILE_RETRY)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_reconcile_end(NGX_ERROR);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_reconcile_ask(const char *command, const char *kind)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_node(&key, kind);
+    ngx_http_sandbox_arg(&a, command);
+    ngx_http_sandbox_arg_key(&a, &key);
+
+    if (ngx_strcmp(command, "ZRANGE") == 0) {
+        ngx_http_sandbox_arg(&a, "0");
+        ngx_http_sandbox_arg(&a, "-1");
+        ngx_http_sandbox_arg(&a, "WITHSCORES");
+    }
+
+    /* data: the agenda's reply, not the guests' */
+    return ngx_http_sandbox_redis_command(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_reconcile_node,
+        a.n > 2 ? &ngx_http_sandbox_reconciler : NULL, a.n, a.values);
+}
+
+
+static void
+ngx_http_sandbox_reconcile_led(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        ngx_http_sandbox_reconcile_void();
+        ngx_http_sandbox_reconcile_end(NGX_ERROR);
+        return;
+    }
+
+    if (reply->integer == 0) {
+        /* another worker is at it */
+        sandbox_survey_free(&r->before);
+        ngx_http_sandbox_reconcile_end(NGX_OK);
+        return;
+    }
+
+    r->survey.n = 0;
+    r->pending = 0;
+
+    if (ngx_http_sandbox_reconcile_ask("HGETALL", "guests") == NGX_OK) {
+        r->pending++;
+    }
+
+    if (ngx_http_sandbox_reconcile_ask("ZRANGE", "agenda") == NGX_OK) {
+        r->pending++;
+    }
+
+    if (r->pending < 2) {
+        ngx_http_sandbox_reconcile_void();
+    }
+
+    if (r->pending == 0) {
+        ngx_http_sandbox_reconcile_end(NGX_ERROR);
+    }
+}
+
+
+/* Pairs of an id and its address, or its time on the agenda. */
+static ngx_int_t
+ngx_http_sandbox_reconcile_pairs(redisReply *reply, ngx_uint_t agenda)
+{
+    size_t i;
+    char id[SANDBOX_ID_SIZE];
+    const char *text;
+    sandbox_survey_entry_t *e;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i + 1 < reply->elements; i += 2) {
+        text = ngx_http_sandbox_reply_string(reply, i);
+
+        if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) != 0) {
+            continue;
+        }
+
+        e = sandbox_survey_add(&ngx_http_sandbox_reconciler.survey, id);
+        if (e == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (agenda) {
+            e->agenda = 1;
+            e->agenda_at = ngx_http_sandbox_reply_integer(reply, i + 1);
+
+        } else {
+            e->guest = 1;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sandbox_reconcile_node(void *data, redisReply *reply)
+{
+    ngx_thread_task_t *task;
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+
+    if (ngx_http_sandbox_reconcile_pairs(reply, data != NULL) != NGX_OK) {
+        ngx_http_sandbox_reconcile_void();
+    }
+
+    if (--r->pending) {
+        return;
+    }
+
+    task = &r->task;
+    ngx_memzero(task, sizeof(ngx_thread_task_t));
+    task->ctx = r;
+    task->handler = ngx_http_sandbox_reconcile_host;
+    task->event.handler = ngx_http_sandbox_reconcile_records;
+    task->event.log = ngx_cycle->log;
+
+    if (r->broken
+        || ngx_thread_task_post(ngx_http_sandbox_worker.conf->quick, task)
+               != NGX_OK)
+    {
+        ngx_http_sandbox_reconcile_end(NGX_ERROR);
+    }
+}
+
+
+static int
+ngx_http_sandbox_reconcile_domains(ngx_http_sandbox_reconcile_t *r)
+{
+    int rc;
+    size_t i, n;
+    sandbox_domain_info_t *list;
+    sandbox_survey_entry_t *e;
+
+    if (sandbox_hypervisor_list(&list, &n, &r->result) != SANDBOX_HV_OK) {
+        return -1;
+    }
+
+    rc = 0;
+
+    for (i = 0; rc == 0 && i < n; i++) {
+        e = sandbox_survey_add(&r->survey, list[i].id);
+
+        if (e == NULL) {
+            rc = -1;
+
+        } else {
+            e->domain = 1;
+            e->ours = list[i].ours;
+        }
+    }
+
+    free(list);
+    return rc;
+}
+
+
+static int
+ngx_http_sandbox_reconcile_disks(ngx_http_sandbox_reconcile_t *r)
+{
+    int rc;
+    char(*ids)[SANDBOX_ID_SIZE];
+    size_t i, n;
+    sandbox_survey_entry_t *e;
+
+    if (sandbox_hypervisor_list_disks(&ids, &n, &r->result) != SANDBOX_HV_OK) {
+        return -1;
+    }
+
+    rc = 0;
+
+    for (i = 0; rc == 0 && i < n; i++) {
+        e = sandbox_survey_add(&r->survey, ids[i]);
+
+        if (e == NULL) {
+            rc = -1;
+
+        } else {
+            e->overlay = 1;
+        }
+    }
+
+    free(ids);
+    return rc;
+}
+
+
+/* In a thread, which has the survey to itself meanwhile. */
+static void
+ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_reconcile_t *r = data;
+
+    if (ngx_http_sandbox_reconcile_domains(r) == 0
+        && ngx_http_sandbox_reconcile_disks(r) == 0)
+    {
+        sandbox_survey_merge(&r->survey);
+        r->result.status = SANDBOX_HV_OK;
+        return;
+    }
+
+    if (r->result.status == SANDBOX_HV_OK) {
+        r->result.status = SANDBOX_HV_NO_CAPACITY;
+        ngx_cpystrn((u_char *) r->result.message, (u_char *) "out of memory",
+                    sizeof(r->result.message));
+    }
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_reconcile_visit(sandbox_survey_entry_t *e)
+{
+    ngx_uint_t i;
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+    static const char *fields[] = { "state",      "node",    "lease_at",
+                                    "timeout_at", "address", "execution" };
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&key, e->id);
+    ngx_http_sandbox_arg(&a, "HMGET");
+    ngx_http_sandbox_arg_key(&a, &key);
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        ngx_http_sandbox_arg(&a, fields[i]);
+    }
+
+    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_reconcile_record, e,
+                                          a.n, a.values)
+                   == NGX_OK
+               ? NGX_OK
+               : NGX_ERROR;
+}
+
+
+static void
+ngx_http_sandbox_reconcile_records(ngx_event_t *ev)
+{
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+
+    if (r->result.status != SANDBOX_HV_OK) {
+        if (!r->away) {
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                          "sandbox: reconcile waits for the hypervisor: %s",
+                          r->result.message);
+            r->away = 1;
+        }
+
+        ngx_http_sandbox_reconcile_end(NGX_ERROR);
+        return;
+    }
+
+    r->away = 0;
+
+    r->walk.survey = &r->survey;
+    r->walk.visit = ngx_http_sandbox_reconcile_visit;
+    r->walk.end = ngx_http_sandbox_reconcile_judge;
+
+    ngx_http_sandbox_walk_start(&r->walk);
+}
+
+
+static ngx_uint_t
+ngx_http_sandbox_reconcile_is(const char *text, ngx_http_sandbox_state_e state)
+{
+    return ngx_strcmp(text, ngx_http_sandbox_state_name(state)) == 0;
+}
+
+
+static void
+ngx_http_sandbox_reconcile_record(void *data, redisReply *reply)
+{
+    sandbox_survey_entry_t *e = data;
+
+    ngx_str_t *own;
+    const char *state, *node;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_walk_back(&ngx_http_sandbox_reconciler.walk,
+                                   NGX_ERROR);
+        return;
+    }
+
+    own = &ngx_http_sandbox_worker.conf->node;
+    state = ngx_http_sandbox_reply_string(reply, 0);
+    node = ngx_http_sandbox_reply_string(reply, 1);
+
+    e->recorded =
+        *state
+        && !ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_DESTROYED);
+    e->elsewhere = *node
+                   && (ngx_strlen(node) != own->len
+                       || ngx_strncmp(node, own->data, own->len) != 0);
+    e->running = ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_RUNNING);
+    e->failed = ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_FAILED);
+    e->leased =
+        ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_CREATING)
+        || ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_DESTROYING);
+    e->lease_at = ngx_http_sandbox_reply_integer(reply, 2);
+    e->timeout_at = ngx_http_sandbox_reply_integer(reply, 3);
+    e->address = (uint32_t) ngx_http_sandbox_reply_integer(reply, 4);
+    ngx_cpystrn((u_char *) e->execution,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 5),
+                sizeof(e->execution));
+
+    ngx_http_sandbox_walk_back(&ngx_http_sandbox_reconciler.walk, NGX_OK);
+}
+
+
+/* Orphans and strays that were not known before. */
+static void
+ngx_http_sandbox_reconcile_warn(ngx_uint_t fresh)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    if (fresh == 0) {
+        return;
+    }
+
+    if (mcf->reconcile_orphans == NGX_HTTP_SANDBOX_ORPHANS_KEEP) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "sandbox: %ui sandboxes of this node have no record in "
+                      "Redis and are kept",
+                      fresh);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "sandbox: %ui sandboxes of this node have no record in Redis "
+                  "and are destroyed in %M ms",
+                  fresh, mcf->reconcile_grace);
+}
+
+
+static void
+ngx_http_sandbox_reconcile_settled(ngx_int_t rc)
+{
+    sandbox_survey_t old;
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+
+    if (r->broken) {
+        sandbox_survey_free(&r->before);
+
+    } else {
+        old = r->before;
+        r->before = r->survey;
+        r->survey = old;
+    }
+
+    ngx_http_sandbox_reconcile_end(rc);
+}
+
+
+static void
+ngx_http_sandbox_reconcile_judge(ngx_int_t rc)
+{
+    size_t i;
+    int64_t now, monotonic;
+    ngx_uint_t fresh;
+    sandbox_survey_entry_t *e;
+    ngx_http_sandbox_reconcile_t *r;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    r = &ngx_http_sandbox_reconciler;
+
+    if (rc != NGX_OK || r->broken) {
+        ngx_http_sandbox_reconcile_void();
+        ngx_http_sandbox_reconcile_end(NGX_ERROR);
+        return;
+    }
+
+    mcf = ngx_http_sandbox_worker.conf;
+    now = sandbox_time_now_ms();
+    monotonic = sandbox_time_monotonic_ms();
+
+    for (i = 0; i < r->survey.n; i++) {
+        sandbox_survey_judge(&r->survey.entries[i], now,
+                             (int64_t) (mcf->boot_timeout + mcf->lease));
+    }
+
+    r->next = sandbox_survey_age(&r->survey, &r->before, monotonic,
+                                 (int64_t) mcf->reconcile_grace);
+    fresh = 0;
+
+    for (i = 0; i < r->survey.n; i++) {
+        e = &r->survey.entries[i];
+        fresh += e->since == monotonic;
+
+        if (mcf->reconcile_orphans == NGX_HTTP_SANDBOX_ORPHANS_KEEP) {
+            e->ripe = 0;
+        }
+    }
+
+    ngx_http_sandbox_reconcile_warn(fresh);
+    ngx_http_sandbox_settle(&r->survey, ngx_http_sandbox_reconcile_settled);
+}
+
+
+static void
+ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
+                                   ngx_str_t *detail)
+{
+}
+
+
+static void
+ngx_http_sandbox_reconcile_lost(void)
+{
+    ngx_http_sandbox_reconcile_void();
+    ngx_http_sandbox_settle_stop();
+}
+
+
+static void
+ngx_http_sandbox_reconcile_ready(void)
+{
+    if (!ngx_http_sandbox_reconciler.busy && !ngx_exiting) {
+        ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+    }
+}
+
+
+void
+ngx_http_sandbox_reconcile_subscribe(void)
+{
+    static ngx_http_sandbox_subscriber_t subscriber = {
+        ngx_http_sandbox_reconcile_message, ngx_http_sandbox_reconcile_lost,
+        ngx_http_sandbox_reconcile_ready, NULL
+    };
+
+    ngx_http_sandbox_events_subscribe(&subscriber);
+}
+
+
+void
+ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
+{
+    ngx_event_t *ev;
+
+    ev = &ngx_http_sandbox_reconciler.timer;
+    ev->handler = ngx_http_sandbox_reconcile_look;
+    ev->log = cycle->log;
+    ev->cancelable = 1;
+
+    ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+}
+
+
+void
+ngx_http_sandbox_reconcile_stop(void)
+{
+    (void) ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_op_ignore, 0);
+}

@@ -1,0 +1,402 @@
+/*
+ * What a verdict leads to:
+ *
+ *   orphan   on the agenda for now: whoever takes it finds no record (or,
+ *            should the survey have been wrong, one whose time has not come),
+ *            ends the domain, removes the overlay, gives the address back
+ *   stray    the domain ends here; the record is another node's
+ *   lost     the domain is looked for once more; then lose.lua, which compares
+ *            state and execution
+ *   remains  what is left of a sandbox in state error is removed, and its
+ *            address given back; it stays on the agenda until its deadline
+ *   adopt    adopt.lua
+ *   late     an earlier place on the agenda, where claim.lua decides
+ *
+ * So each act is checked where it is done, and each may be repeated.  The
+ * record is changed first and the host cleared afterwards.
+ */
+
+#include "ngx_http_sandbox_settle.h"
+
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_transition.h"
+#include "ngx_http_sandbox_walk.h"
+#include "sandbox_time.h"
+
+
+typedef struct {
+    ngx_http_sandbox_walk_t walk;
+    ngx_thread_task_t task;
+    sandbox_hv_error_t result; /* of the thread's last step */
+    void (*done)(ngx_int_t rc);
+    unsigned stopped : 1;
+} ngx_http_sandbox_settle_t;
+
+
+static void ngx_http_sandbox_settle_confirmed(ngx_event_t *ev);
+static void ngx_http_sandbox_settle_cleared(ngx_event_t *ev);
+
+
+static ngx_http_sandbox_settle_t ngx_http_sandbox_settling;
+
+
+static void
+ngx_http_sandbox_settle_log(const sandbox_survey_entry_t *e, ngx_uint_t level,
+                            const char *what)
+{
+    ngx_log_error(level, ngx_cycle->log, 0, "sandbox %s: %s", e->id, what);
+}
+
+
+static ngx_uint_t
+ngx_http_sandbox_settle_any(sandbox_verdict_t a, sandbox_verdict_t b)
+{
+    size_t i;
+    sandbox_survey_t *s;
+    sandbox_survey_entry_t *e;
+
+    s = ngx_http_sandbox_settling.walk.survey;
+
+    for (i = 0; i < s->n; i++) {
+        e = &s->entries[i];
+
+        if (e->verdict == a || (e->verdict == b && e->ripe)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_settle_task(void (*work)(void *data, ngx_log_t *log),
+                             void (*then)(ngx_event_t *ev))
+{
+    ngx_thread_task_t *task;
+
+    task = &ngx_http_sandbox_settling.task;
+    ngx_memzero(task, sizeof(ngx_thread_task_t));
+    task->ctx = &ngx_http_sandbox_settling;
+    task->handler = work;
+    task->event.handler = then;
+    task->event.log = ngx_cycle->log;
+
+    return ngx_thread_task_post(ngx_http_sandbox_worker.conf->quick, task);
+}
+
+
+static void
+ngx_http_sandbox_settle_written(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_walk_back(
+        &ngx_http_sandbox_settling.walk,
+        reply && reply->type == REDIS_REPLY_INTEGER ? NGX_OK : NGX_ERROR);
+}
+
+
+static void
+ngx_http_sandbox_settle_lost(void *data, redisReply *reply)
+{
+    sandbox_survey_entry_t *e = data;
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+        ngx_http_sandbox_settle_log(e, NGX_LOG_WARN,
+                                    "its machine has ended by itself");
+        e->verdict = SANDBOX_SURVEY_REMAINS;
+    }
+
+    ngx_http_sandbox_settle_written(e, reply);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_settle_lose(sandbox_survey_entry_t *e)
+{
+    char at[SANDBOX_TIME_SIZE], detail[128];
+    ngx_http_sandbox_key_t record, events;
+    ngx_http_sandbox_args_t a;
+
+    sandbox_time_format(at, sandbox_time_now_ms());
+    ngx_snprintf((u_char *) detail, sizeof(detail),
+                 "{\"reason\":\"The machine has ended.\",\"at\":\"%s\"}%Z", at);
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, e->id);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg(&a, e->id);
+    ngx_http_sandbox_arg(&a, e->execution);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_LOSE);
+    ngx_http_sandbox_arg(&a, detail);
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_settle_lost, e,
+        &ngx_http_sandbox_lua_lose, 1, a.n, a.values);
+}
+
+
+static void
+ngx_http_sandbox_settle_adopted(void *data, redisReply *reply)
+{
+    sandbox_survey_entry_t *e = data;
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER) {
+        ngx_http_sandbox_settle_log(
+            e, reply->integer ? NGX_LOG_NOTICE : NGX_LOG_ERR,
+            reply->integer ? "has its place on the node again"
+                           : "has the address of another sandbox");
+    }
+
+    ngx_http_sandbox_settle_written(e, reply);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_settle_adopt(sandbox_survey_entry_t *e)
+{
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_node_keys_t keys;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_node_keys(&keys, &a);
+    ngx_http_sandbox_arg(&a, e->id);
+    ngx_http_sandbox_arg_int(&a, sandbox_survey_due(e));
+    ngx_http_sandbox_arg_int(&a, e->failed ? 0 : e->address);
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_settle_adopted, e,
+        &ngx_http_sandbox_lua_adopt, 4, a.n, a.values);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_settle_visit(sandbox_survey_entry_t *e)
+{
+    switch (e->verdict) {
+    case SANDBOX_SURVEY_LOST:
+        return ngx_http_sandbox_settle_lose(e);
+
+    case SANDBOX_SURVEY_ADOPT:
+        return ngx_http_sandbox_settle_adopt(e);
+
+    case SANDBOX_SURVEY_LATE:
+        ngx_http_sandbox_op_hasten(e->id, sandbox_survey_due(e));
+        break;
+
+    case SANDBOX_SURVEY_ORPHAN:
+        if (e->ripe) {
+            ngx_http_sandbox_settle_log(e, NGX_LOG_NOTICE,
+                                        "has no record and is destroyed");
+            ngx_http_sandbox_op_schedule(e->id, sandbox_time_now_ms());
+        }
+        break;
+
+    default:
+        break;
+    }
+
+    return NGX_DONE;
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_settle_t *settle = data;
+
+    size_t i;
+    sandbox_survey_t *s;
+    sandbox_survey_entry_t *e;
+
+    s = settle->walk.survey;
+
+    for (i = 0; i < s->n; i++) {
+        e = &s->entries[i];
+
+        if (e->verdict != SANDBOX_SURVEY_REMAINS
+            && (e->verdict != SANDBOX_SURVEY_STRAY || !e->ripe))
+        {
+            continue;
+        }
+
+        if (!e->domain && !e->overlay) {
+            e->done = 1;
+            continue;
+        }
+
+        if (sandbox_hypervisor_destroy(e->id, &settle->result) == SANDBOX_HV_OK)
+        {
+            e->done = 1;
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "sandbox %s: what is left cannot be removed yet: %s",
+                      e->id, settle->result.message);
+
+        if (settle->result.status == SANDBOX_HV_UNAVAILABLE) {
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_http_sandbox_settle_cleared(ngx_event_t *ev)
+{
+    size_t i;
+    sandbox_survey_t *s;
+    sandbox_survey_entry_t *e;
+
+    s = ngx_http_sandbox_settling.walk.survey;
+
+    for (i = 0; i < s->n; i++) {
+        e = &s->entries[i];
+
+        if (!e->done) {
+            continue;
+        }
+
+        if (e->verdict == SANDBOX_SURVEY_STRAY) {
+            ngx_http_sandbox_settle_log(
+                e, NGX_LOG_NOTICE,
+                "belongs to another node; its machine here is destroyed");
+            ngx_http_sandbox_op_release(e->id);
+
+        } else {
+            ngx_http_sandbox_op_release_address(e->id);
+        }
+    }
+
+    ngx_http_sandbox_settling.done(
+        ngx_http_sandbox_settling.result.status == SANDBOX_HV_OK ? NGX_OK
+                                                                 : NGX_ERROR);
+}
+
+
+static void
+ngx_http_sandbox_settle_walked(ngx_int_t rc)
+{
+    if (rc != NGX_OK
+        || !ngx_http_sandbox_settle_any(SANDBOX_SURVEY_REMAINS,
+                                        SANDBOX_SURVEY_STRAY))
+    {
+        ngx_http_sandbox_settling.done(rc);
+        return;
+    }
+
+    if (ngx_http_sandbox_settle_task(ngx_http_sandbox_settle_clear,
+                                     ngx_http_sandbox_settle_cleared)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_settling.done(NGX_ERROR);
+    }
+}
+
+
+/* In a thread: those that are lost, have they really no domain? */
+static void
+ngx_http_sandbox_settle_confirm(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_settle_t *settle = data;
+
+    size_t i, n;
+    char(*ids)[SANDBOX_ID_SIZE];
+    u_char *gone;
+    sandbox_survey_t *s;
+
+    s = settle->walk.survey;
+    ids = calloc(s->n, sizeof(*ids));
+    gone = calloc(s->n, 1);
+
+    for (i = 0, n = 0; ids && gone && i < s->n; i++) {
+        if (s->entries[i].verdict == SANDBOX_SURVEY_LOST) {
+            ngx_memcpy(ids[n++], s->entries[i].id, sizeof(*ids));
+        }
+    }
+
+    if (n == 0
+        || sandbox_hypervisor_gone((const char(*)[SANDBOX_ID_SIZE]) ids, gone,
+                                   n, &settle->result)
+               != SANDBOX_HV_OK)
+    {
+        n = 0;
+    }
+
+    for (i = s->n; n && i-- > 0;) {
+        if (s->entries[i].verdict == SANDBOX_SURVEY_LOST) {
+            s->entries[i].done = gone[--n];
+        }
+    }
+
+    free(ids);
+    free(gone);
+}
+
+
+static void
+ngx_http_sandbox_settle_confirmed(ngx_event_t *ev)
+{
+    size_t i;
+    sandbox_survey_t *s;
+    sandbox_survey_entry_t *e;
+
+    s = ngx_http_sandbox_settling.walk.survey;
+
+    for (i = 0; i < s->n; i++) {
+        e = &s->entries[i];
+
+        if (e->verdict == SANDBOX_SURVEY_LOST && !e->done) {
+            e->verdict = SANDBOX_SURVEY_FINE;
+        }
+
+        e->done = 0;
+    }
+
+    if (ngx_http_sandbox_settling.stopped) {
+        ngx_http_sandbox_settling.done(NGX_ERROR);
+        return;
+    }
+
+    ngx_http_sandbox_walk_start(&ngx_http_sandbox_settling.walk);
+}
+
+
+void
+ngx_http_sandbox_settle_stop(void)
+{
+    ngx_http_sandbox_settling.stopped = 1;
+    ngx_http_sandbox_settling.walk.broken = 1;
+}
+
+
+void
+ngx_http_sandbox_settle(sandbox_survey_t *survey, void (*done)(ngx_int_t rc))
+{
+    ngx_http_sandbox_settle_t *settle;
+
+    settle = &ngx_http_sandbox_settling;
+    settle->walk.survey = survey;
+    settle->walk.visit = ngx_http_sandbox_settle_visit;
+    settle->walk.end = ngx_http_sandbox_settle_walked;
+    settle->done = done;
+    settle->stopped = 0;
+    settle->result.status = SANDBOX_HV_OK;
+
+    if (!ngx_http_sandbox_settle_any(SANDBOX_SURVEY_LOST, SANDBOX_SURVEY_LOST))
+    {
+        ngx_http_sandbox_walk_start(&settle->walk);
+        return;
+    }
+
+    if (ngx_http_sandbox_settle_task(ngx_http_sandbox_settle_confirm,
+                                     ngx_http_sandbox_settle_confirmed)
+        != NGX_OK)
+    {
+        done(NGX_ERROR);
+    }
+}

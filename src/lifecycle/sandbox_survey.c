@@ -1,0 +1,192 @@
+/* The table and the rules; see the header. */
+
+#include "sandbox_survey.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+void
+sandbox_survey_free(sandbox_survey_t *s)
+{
+    free(s->entries);
+    memset(s, 0, sizeof(*s));
+}
+
+
+sandbox_survey_entry_t *
+sandbox_survey_add(sandbox_survey_t *s, const char *id)
+{
+    size_t size;
+    sandbox_survey_entry_t *e;
+
+    if (s->n == s->size) {
+        size = s->size ? s->size * 2 : 64;
+        e = realloc(s->entries, size * sizeof(*e));
+
+        if (e == NULL) {
+            return NULL;
+        }
+
+        s->entries = e;
+        s->size = size;
+    }
+
+    e = &s->entries[s->n++];
+    memset(e, 0, sizeof(*e));
+    (void) snprintf(e->id, sizeof(e->id), "%s", id);
+
+    return e;
+}
+
+
+static int
+sandbox_survey_compare(const void *a, const void *b)
+{
+    const sandbox_survey_entry_t *x = a;
+    const sandbox_survey_entry_t *y = b;
+
+    return strcmp(x->id, y->id);
+}
+
+
+void
+sandbox_survey_merge(sandbox_survey_t *s)
+{
+    size_t i, last;
+    sandbox_survey_entry_t *e, *other;
+
+    if (s->n == 0) {
+        return;
+    }
+
+    qsort(s->entries, s->n, sizeof(*s->entries), sandbox_survey_compare);
+
+    last = 0;
+
+    for (i = 1; i < s->n; i++) {
+        e = &s->entries[last];
+        other = &s->entries[i];
+
+        if (strcmp(e->id, other->id) != 0) {
+            s->entries[++last] = *other;
+            continue;
+        }
+
+        if (other->agenda) {
+            e->agenda_at = other->agenda_at;
+        }
+
+        e->guest |= other->guest;
+        e->agenda |= other->agenda;
+        e->domain |= other->domain;
+        e->ours |= other->ours;
+        e->overlay |= other->overlay;
+    }
+
+    s->n = last + 1;
+}
+
+
+int64_t
+sandbox_survey_due(const sandbox_survey_entry_t *e)
+{
+    return e->leased ? e->lease_at : e->timeout_at;
+}
+
+
+/* A record of this node whose sandbox is as it should be, or in the making. */
+static sandbox_verdict_t
+sandbox_survey_kept(const sandbox_survey_entry_t *e, int64_t now)
+{
+    if (!e->agenda || (!e->guest && !e->failed)) {
+        return SANDBOX_SURVEY_ADOPT;
+    }
+
+    if (e->leased) {
+        /* a second, so that what has just run out is left to the agenda */
+        return e->lease_at + 1000 < now && e->agenda_at > now + 1000
+                   ? SANDBOX_SURVEY_LATE
+                   : SANDBOX_SURVEY_FINE;
+    }
+
+    return e->timeout_at && e->agenda_at > e->timeout_at ? SANDBOX_SURVEY_LATE
+                                                         : SANDBOX_SURVEY_FINE;
+}
+
+
+/*
+ * Records were read after domains and disks, and node keys before both.  So:
+ *
+ * - A domain or overlay without a record is nobody's.  A create writes its
+ *   record before it makes either, and an id, once without a record, never
+ *   gets one again.
+ * - A place among the guests without a record may be a create between
+ *   admit.lua and reserve.lua: that one is on the agenda, soon.
+ * - A running record without a domain may have been committed after the
+ *   domains were listed.  The caller looks for the domain again: the record
+ *   says that it was there before, and none is ever started again under the
+ *   same execution.
+ */
+void
+sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
+{
+    e->verdict = SANDBOX_SURVEY_FINE;
+
+    if (e->recorded && e->elsewhere) {
+        if (e->ours) {
+            e->verdict = SANDBOX_SURVEY_STRAY;
+        }
+
+    } else if (!e->recorded) {
+        if (!(e->agenda && e->agenda_at <= now + patience)
+            && (e->ours || !e->domain)) {
+            e->verdict = SANDBOX_SURVEY_ORPHAN;
+        }
+
+    } else if (e->running && !e->domain) {
+        e->verdict = SANDBOX_SURVEY_LOST;
+
+    } else if (e->failed && (e->domain || e->overlay || e->guest)) {
+        e->verdict = SANDBOX_SURVEY_REMAINS;
+
+    } else if (e->running || e->failed || e->leased) {
+        e->verdict = sandbox_survey_kept(e, now);
+    }
+}
+
+
+int64_t
+sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
+                   int64_t monotonic, int64_t grace)
+{
+    size_t i;
+    int64_t left, next;
+    sandbox_survey_entry_t *e, *old;
+
+    next = -1;
+
+    for (i = 0; i < s->n; i++) {
+        e = &s->entries[i];
+
+        if (e->verdict != SANDBOX_SURVEY_ORPHAN
+            && e->verdict != SANDBOX_SURVEY_STRAY) {
+            continue;
+        }
+
+        old = before->n ? bsearch(e, before->entries, before->n, sizeof(*e),
+                                  sandbox_survey_compare)
+                        : NULL;
+
+        e->since = old && old->since ? old->since : monotonic;
+        left = e->since + grace - monotonic;
+        e->ripe = left <= 0;
+
+        if (left > 0 && (next < 0 || left < next)) {
+            next = left;
+        }
+    }
+
+    return next;
+}

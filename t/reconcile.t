@@ -1,0 +1,172 @@
+#!/usr/bin/perl
+
+# Redis, libvirt and the disks made to disagree by hand: the node settles it,
+# and leaves alone what is right.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+use Digest::SHA qw(sha256);
+
+use constant { INTERVAL => 1, GRACE => 3 };
+
+my $t = SandboxTest->new(own => 1, up => [
+    '--set', 'sandbox_lease=5s', '--set',
+    'sandbox_reconcile=interval=' . INTERVAL . 's grace=' . GRACE . 's']);
+my $sb = $t->create({ memory_mb => 128, timeout_ms => 3600000 })
+    or $t->finish, exit;
+my $id = $sb->{id};
+my ($node) = $t->redis('KEYS', 'sbx:{*}:guests') =~ /^(.*):guests$/m;
+
+sub key { return 'sbx:{' . substr($_[0], 3, 2) . "}:sandbox:$_[0]" }
+sub disks { return map { m{([^/]+)\.qcow2$} } glob("\Q$t->{dir}\E/data/disks/*") }
+sub ids { return [sort @_] }
+
+# Nothing but $id is on the host, and its address is the only one given.
+sub only_one_left {
+    return "@{ ids($t->domains) }" eq $id && "@{ ids(disks()) }" eq $id
+           && $t->redis('HKEYS', "$node:guests") eq $id
+           && $t->redis('HLEN', "$node:addresses") == 1;
+}
+
+sub works {
+    my ($name) = @_;
+
+    is($t->exec($sb, 'echo 1')->{stdout}, "1\n", $name);
+}
+
+# --- the machine ends --------------------------------------------------------
+
+{
+    my $doomed = $t->create({ memory_mb => 128, timeout_ms => 3600000 });
+    my $lost = $doomed->{id};
+    my $began = time();
+
+    $t->stack('kill', "qemu:$lost");
+    my $r;
+    ok(wait_for(INTERVAL + 5, sub {
+        $r = $t->get("/v1/sandboxes/$lost");
+        $r->{json}{status} eq 'error'
+    }), 'QEMU is killed: the sandbox is in state error') or diag($r->{body});
+    diag(sprintf 'a killed QEMU: known after %.1f s', time() - $began);
+    like($r->{json}{error_detail}{reason} // '', qr/machine/, 'and says why');
+    like($r->{json}{error_detail}{at} // '', qr/^\d{4}-.*Z$/, 'and when');
+    ok(wait_for(5, \&only_one_left), 'overlay and address are free');
+    is_deeply([map { $_->{status} } grep { $_->{id} eq $lost }
+               @{ $t->get('/v1/sandboxes')->{json} }], ['error'], 'it is listed');
+    $t->is_error($t->post("/v1/sandboxes/$lost/exec",
+                          json => { command => 'true' }),
+                 409, 'transition_conflict', 'exec is refused');
+    $r = $t->traffic($lost, 8000, 'GET', '/');
+    cmp_ok($r->{status}, '>=', 500, 'traffic too') or diag($r->{body});
+    is($r->{json}{code}, 'sandbox_unreachable', 'truthfully');
+    cmp_ok($t->redis('ZSCORE', "$node:agenda", $lost), '>', time() * 1000,
+           'its deadline stands');
+
+    is($t->delete("/v1/sandboxes/$lost")->{status}, 200, 'it can be deleted');
+    $t->is_error($t->get("/v1/sandboxes/$lost"), 404, 'sandbox_not_found',
+                 'and is gone');
+    works('the other one is not touched');
+}
+
+{
+    my $doomed = $t->create({ memory_mb => 128, timeout_ms => 8000 });
+    my $lost = $doomed->{id};
+
+    $t->stack('kill', "qemu:$lost");
+    ok(wait_for(INTERVAL + 5, sub {
+        $t->get("/v1/sandboxes/$lost")->{json}{status} eq 'error'
+    }), 'another one ends');
+    ok(wait_for(12, sub { $t->get("/v1/sandboxes/$lost")->{status} == 404 }),
+       'the deadline ends what is in state error');
+}
+
+# --- things that nobody knows of ---------------------------------------------
+
+{
+    # a copy of a domain of ours under another id, as libvirt has it
+    my $orphan = 'sb_' . substr($id, 3, 2) . 'a' x 18;
+    my $xml = $t->inside(qw(virsh -c qemu:///system dumpxml), $id);
+    my $path = "$t->{dir}/data/orphan.xml";
+    my $sha = sha256($orphan);
+    vec($sha, 6, 8) = vec($sha, 6, 8) & 0x0f | 0x80;
+    vec($sha, 8, 8) = vec($sha, 8, 8) & 0x3f | 0x80;
+    my $uuid = join '-', unpack 'A8A4A4A4A12', unpack 'H*', $sha;
+
+    $xml =~ s/\Q$id\E/$orphan/g;
+    $xml =~ s{<uuid>.*?</uuid>}{<uuid>$uuid</uuid>};
+    $xml =~ s{<interface.*?</interface>}{}s;
+    $xml =~ s{<(?:source mode|address)[^>]*>}{}g;
+    $xml =~ s{<(?:alias)[^>]*>}{}g;
+    open(my $fh, '>', $path) or die $!;
+    print $fh $xml;
+    close($fh);
+    system('cp', "$t->{dir}/data/disks/$id.qcow2",
+           "$t->{dir}/data/disks/$orphan.qcow2");
+    system("chown --reference=\Q$t->{dir}\E/data/disks/$id.qcow2 "
+           . "\Q$t->{dir}\E/data/disks/$orphan.qcow2");
+    diag($t->inside(qw(virsh -c qemu:///system create),
+                    '/run/stack/data/orphan.xml'));
+    unlink $path;
+
+    my $file = 'sb_' . substr($id, 3, 2) . 'b' x 18;
+    $t->inside('touch', "/run/stack/data/disks/$file.qcow2");
+
+    my $began = time();
+    my $seen = 0;
+    ok(wait_for(GRACE + 10, sub {
+        $seen = time() if grep { $_ eq $orphan } $t->domains;
+        only_one_left()
+    }), 'a domain and an overlay without a record are destroyed')
+        or diag(join ' ', $t->domains, disks());
+    cmp_ok($seen - $began, '>', GRACE - 2, 'not before the grace is over');
+    diag(sprintf 'an orphan: gone after %.1f s', time() - $began);
+    works('the one with a record is not touched');
+}
+
+# --- what Redis lost in part -------------------------------------------------
+
+{
+    my $address = $t->redis('HGET', "$node:guests", $id);
+    my $due = $t->redis('ZSCORE', "$node:agenda", $id);
+
+    $t->redis('DEL', "$node:agenda", "$node:guests",
+              "$node:addresses");
+    ok(wait_for(INTERVAL + 5, sub {
+        $t->redis('HGET', "$node:guests", $id) eq $address
+    }), 'the keys of the node are lost: the address is held again');
+    is($t->redis('HGET', "$node:addresses", $address), $id, 'both ways');
+    is($t->redis('ZSCORE', "$node:agenda", $id), $due,
+       'and the deadline is on the agenda');
+
+    my $nobody = 'sb_' . substr($id, 3, 2) . 'c' x 18;
+    $t->redis('HSET', "$node:guests", $nobody, $address + 1);
+    $t->redis('HSET', "$node:addresses", $address + 1, $nobody);
+    ok(wait_for(GRACE + 5, \&only_one_left),
+       'an address that nobody has is given back');
+
+    $t->redis('ZADD', "$node:agenda", (time() + 9000) * 1000, $id);
+    ok(wait_for(INTERVAL + 5, sub {
+        $t->redis('ZSCORE', "$node:agenda", $id) == $due
+    }), 'an agenda that would miss the deadline is put right');
+    works('and it runs on');
+}
+
+# --- Redis is emptied --------------------------------------------------------
+
+{
+    my $began = time();
+    $t->redis('FLUSHALL');
+    sleep GRACE - 2;
+    is_deeply([$t->domains], [$id], 'Redis is emptied: nothing happens at once');
+    ok(wait_for(GRACE + 10, sub { !$t->domains && !disks() }),
+       'after the grace, all without a record is gone')
+        or diag(join ' ', $t->domains, disks());
+    diag(sprintf 'an empty Redis: gone after %.1f s', time() - $began);
+    like($t->log_text, qr/1 sandboxes of this node have no record in Redis and are destroyed/,
+         'the log has said so before');
+    ok(wait_for(5, sub { $t->redis('HLEN', "$node:guests") == 0 }),
+       'nothing is left in Redis');
+}
+
+$t->finish;
