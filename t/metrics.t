@@ -151,6 +151,10 @@ grows("$api\{route=\"GET /v1/sandboxes/{id}\",status=\"2xx\"}", 2,
       'GET of any id is one route', sub {
     $t->get("/v1/sandboxes/$r->{json}{id}") for 1 .. 2;
 });
+is($t->post("/v1/sandboxes/$r->{json}{id}/timeout",
+            json => { timeout_ms => 12_000 })->{status}, 200,
+   'its deadline is moved');
+$born = time();
 grows("$api\{route=\"none\",status=\"4xx\"}", 2, 'no route at all', sub {
     $t->get('/v1/nothing');
     $t->request('PATCH', '/v1/sandboxes');
@@ -181,8 +185,10 @@ ok(wait_for(20 + $born + 12 - time(), sub {
 }), 'its end is counted as the deadline\'s');
 
 my $m = metrics();
-is($m->{sandbox_agenda_lateness_seconds_count}, 1, 'one look at the agenda');
-cmp_ok($m->{sandbox_agenda_lateness_seconds_sum}, '<', 5, 'was in time');
+cmp_ok($m->{sandbox_agenda_lateness_seconds_count}, '>=', 1,
+       'who looked at the agenda');
+cmp_ok($m->{sandbox_agenda_lateness_seconds_sum}
+       / $m->{sandbox_agenda_lateness_seconds_count}, '<', 5, 'was in time');
 is($m->{'sandbox_destroys_total{cause="api"}'}, 0, 'no DELETE');
 
 # --- a busy worker and a busy host -------------------------------------------

@@ -17,7 +17,6 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_counts.h"
-#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -244,7 +243,7 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
         || sandbox_sha256(digest, nonce, sizeof(nonce)) != 0
         || sandbox_sha256(c->idem, idem_key->data, idem_key->len) != 0)
     {
-        ngx_free(c);
+        ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }
 
@@ -255,12 +254,11 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
     SANDBOX_CRASH_POINT("create.peek.before");
 
     if (ngx_http_sandbox_create_peek(c) != NGX_OK) {
-        ngx_free(c);
+        ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }
 
     ngx_memzero(create, sizeof(sandbox_create_t));
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, 1);
 
     return &c->op;
 }

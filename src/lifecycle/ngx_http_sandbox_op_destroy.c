@@ -135,11 +135,9 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
     }
 
     if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
-        ngx_free(d);
+        ngx_http_sandbox_op_discard(&d->op);
         return NULL;
     }
-
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, 1);
 
     return &d->op;
 }

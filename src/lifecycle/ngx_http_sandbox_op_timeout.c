@@ -71,7 +71,7 @@ ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
             &ngx_http_sandbox_lua_timeout, 1, a.n, a.values)
         != NGX_OK)
     {
-        ngx_free(op);
+        ngx_http_sandbox_op_discard(op);
         return NULL;
     }
 

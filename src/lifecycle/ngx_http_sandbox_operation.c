@@ -14,10 +14,19 @@ ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
     op->done = done;
     op->data = data;
     op->started = sandbox_time_monotonic_ms();
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, 1);
 
     ngx_cpystrn((u_char *) op->request_id,
                 ctx ? ctx->request_id.data : (u_char *) "-",
                 sizeof(op->request_id));
+}
+
+
+void
+ngx_http_sandbox_op_discard(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, -1);
+    ngx_free(op);
 }
 
 

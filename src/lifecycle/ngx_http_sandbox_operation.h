@@ -113,6 +113,9 @@ void
 ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
                          ngx_http_sandbox_op_done_pt done, void *data);
 
+/* Frees an op that was initialized and has not begun; nobody is told. */
+void ngx_http_sandbox_op_discard(ngx_http_sandbox_op_t *op);
+
 /* A line in the error log with the ids of the sandbox and of the request. */
 void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
                              const char *fmt, ...);

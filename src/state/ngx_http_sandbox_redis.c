@@ -12,6 +12,7 @@
 #include "ngx_http_sandbox_redis_listener.h"
 
 #define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
+#define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024 /* a power of two */
 
 
 typedef struct {
@@ -32,6 +33,8 @@ struct ngx_http_sandbox_redis_s {
     ngx_http_sandbox_redis_link_t link;
     ngx_queue_t pending; /* cmd_t, as sent; so deadlines are in order */
     ngx_uint_t npending;
+    /* pending commands by a hash of their data: mostly there is none */
+    uint32_t owners[NGX_HTTP_SANDBOX_REDIS_OWNERS];
     ngx_event_t deadline; /* set while something is pending */
     ngx_queue_t listeners;
 };
@@ -44,6 +47,18 @@ static void ngx_http_sandbox_redis_down(void *data);
 static const ngx_http_sandbox_redis_link_ops_t ngx_http_sandbox_redis_ops = {
     ngx_http_sandbox_redis_reply, NULL, ngx_http_sandbox_redis_down
 };
+
+
+static uint32_t *
+ngx_http_sandbox_redis_owner(ngx_http_sandbox_redis_t *redis, void *data)
+{
+    uintptr_t n;
+
+    n = (uintptr_t) data >> 4; /* memory is aligned */
+    n ^= n >> 10;
+
+    return &redis->owners[n & (NGX_HTTP_SANDBOX_REDIS_OWNERS - 1)];
+}
 
 
 static ngx_http_sandbox_redis_cmd_t *
@@ -80,6 +95,7 @@ ngx_http_sandbox_redis_push(ngx_http_sandbox_redis_t *redis,
     cmd->deadline = ngx_current_msec + redis->link.conf->timeout;
     ngx_queue_insert_tail(&redis->pending, &cmd->queue);
     redis->npending++;
+    (*ngx_http_sandbox_redis_owner(redis, cmd->data))++;
 
     if (!redis->deadline.timer_set) {
         ngx_add_timer(&redis->deadline, redis->link.conf->timeout);
@@ -95,16 +111,19 @@ static ngx_http_sandbox_redis_cmd_t *
 ngx_http_sandbox_redis_pop(ngx_http_sandbox_redis_t *redis)
 {
     ngx_queue_t *q;
+    ngx_http_sandbox_redis_cmd_t *cmd;
 
     q = ngx_queue_head(&redis->pending);
+    cmd = ngx_queue_data(q, ngx_http_sandbox_redis_cmd_t, queue);
     ngx_queue_remove(q);
     redis->npending--;
+    (*ngx_http_sandbox_redis_owner(redis, cmd->data))--;
 
     if (redis->npending == 0 && redis->deadline.timer_set) {
         ngx_del_timer(&redis->deadline);
     }
 
-    return ngx_queue_data(q, ngx_http_sandbox_redis_cmd_t, queue);
+    return cmd;
 }
 
 
@@ -359,7 +378,7 @@ ngx_http_sandbox_redis_forget(ngx_http_sandbox_redis_t *redis, void *data)
     ngx_queue_t *q;
     ngx_http_sandbox_redis_cmd_t *cmd;
 
-    if (redis == NULL) {
+    if (redis == NULL || *ngx_http_sandbox_redis_owner(redis, data) == 0) {
         return;
     }
 
