@@ -188,7 +188,7 @@ my $m = metrics();
 cmp_ok($m->{sandbox_agenda_lateness_seconds_count}, '>=', 1,
        'who looked at the agenda');
 cmp_ok($m->{sandbox_agenda_lateness_seconds_sum}
-       / $m->{sandbox_agenda_lateness_seconds_count}, '<', 5, 'was in time');
+       / ($m->{sandbox_agenda_lateness_seconds_count} || 1), '<', 5, 'was in time');
 is($m->{'sandbox_destroys_total{cause="api"}'}, 0, 'no DELETE');
 
 # --- a busy worker and a busy host -------------------------------------------
@@ -240,17 +240,24 @@ while ($took < 0.06 && $n < 20) {
 
 cmp_ok($took, '>=', 0.06, "a request that computes for $took s");
 my $mark = $t->log_mark;
-$before = metrics();
-$t->get('/burn?a=' . 'a' x $n . 'b', key => undef);
-sleep 0.1;
-$after = metrics();
 my $stalls = 'sandbox_event_loop_stalls_total';
+my ($still, $ran) = (0, 0);
+$before = metrics();
+
+# on a busy host the wait for a CPU may eat up the first ones
+for (1 .. 10) {
+    $t->get('/burn?a=' . 'a' x $n . 'b', key => undef);
+    sleep 0.1;
+    ($still, $ran) = $t->log_text($mark)
+        =~ /.* stood still for (\d+) ms, on a CPU for (\d+) ms/s;
+    last if ($still // 0) >= 30 && $ran >= 15;
+}
+
+$after = metrics();
 cmp_ok($after->{$stalls}, '>', $before->{$stalls}, 'is a stall');
 cmp_ok((sort { $b <=> $a } map { $after->{$_} }
         grep { /^sandbox_event_loop_stall_seconds_max/ } keys %$after)[0],
        '>=', 0.03, 'with its length');
-my ($still, $ran) = $t->log_text($mark)
-    =~ /the event loop stood still for (\d+) ms, on a CPU for (\d+) ms/;
 cmp_ok($still // 0, '>=', 30, 'and a line in the log');
 cmp_ok($ran // 0, '>=', 15, 'that says that it computed');
 

@@ -116,10 +116,13 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_agenda.more = reply->elements == wanted;
+    ngx_http_sandbox_agenda.more = reply->elements == 2 * wanted;
 
-    for (i = 0; i < reply->elements; i++) {
+    for (i = 0; i + 1 < reply->elements; i += 2) {
         text = ngx_http_sandbox_reply_string(reply, i);
+        ngx_http_sandbox_metric_observe(
+            NGX_HTTP_SANDBOX_METRIC_LATENESS,
+            ngx_http_sandbox_reply_integer(reply, i + 1));
 
         if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0
             && ngx_http_sandbox_op_destroy(id, NULL,
