@@ -14,12 +14,19 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_list_query.h"
 
-/* Of one round: records looked at, and bytes of those that were read. */
+/*
+ * Of one round: records looked at, and bytes of those that were read.  The
+ * latter are fewer when metadata is compared, which takes up to a millisecond
+ * for 10 KiB.
+ */
+#define NGX_HTTP_SANDBOX_LIST_LOOKS_FIRST 64
 #define NGX_HTTP_SANDBOX_LIST_LOOKS 256
 #define NGX_HTTP_SANDBOX_LIST_BYTES (128 * 1024)
+#define NGX_HTTP_SANDBOX_LIST_BYTES_COMPARED (32 * 1024)
 
-/* A full page of the largest metadata there is must fit in. */
-#define NGX_HTTP_SANDBOX_LIST_ROUNDS 16
+/* Of a page; one that is full of the largest metadata must fit in. */
+#define NGX_HTTP_SANDBOX_LIST_ROUNDS 64
+#define NGX_HTTP_SANDBOX_LIST_LOOKS_ALL 4096
 
 
 typedef struct {
@@ -28,6 +35,7 @@ typedef struct {
     sandbox_text_t text;
     ngx_uint_t count;
     ngx_uint_t rounds;
+    ngx_uint_t looks;
     unsigned more : 1;
 } ngx_http_sandbox_list_t;
 
@@ -83,11 +91,12 @@ ngx_http_sandbox_list_new(ngx_http_request_t *r)
 }
 
 
-/* 1 if every record behind the position is wanted, but for its metadata. */
+/* 1 if every record behind the position is wanted. */
 static ngx_uint_t
 ngx_http_sandbox_list_plain(sandbox_list_query_t *q)
 {
-    return q->states == SANDBOX_LIST_LIVE && q->template == NULL;
+    return q->states == SANDBOX_LIST_LIVE && q->template == NULL
+           && q->metadata == NULL;
 }
 
 
@@ -103,12 +112,19 @@ ngx_http_sandbox_list_wanted(ngx_http_sandbox_list_t *list,
 
     q = &list->query;
 
-    rows = q->metadata ? NGX_HTTP_SANDBOX_LIST_LOOKS : q->limit - list->count;
-    looks = ngx_http_sandbox_list_plain(q) ? rows : NGX_HTTP_SANDBOX_LIST_LOOKS;
+    looks = list->rounds == 1 ? NGX_HTTP_SANDBOX_LIST_LOOKS_FIRST
+                              : NGX_HTTP_SANDBOX_LIST_LOOKS;
+    rows = q->metadata ? looks : q->limit - list->count;
+
+    if (ngx_http_sandbox_list_plain(q) || looks < rows) {
+        looks = rows;
+    }
 
     ngx_http_sandbox_arg_int(a, (int64_t) rows);
     ngx_http_sandbox_arg_int(a, (int64_t) looks);
-    ngx_http_sandbox_arg_int(a, NGX_HTTP_SANDBOX_LIST_BYTES);
+    ngx_http_sandbox_arg_int(a, q->metadata
+                                    ? NGX_HTTP_SANDBOX_LIST_BYTES_COMPARED
+                                    : NGX_HTTP_SANDBOX_LIST_BYTES);
 
     p = (u_char *) states;
     last = p + size;
@@ -231,8 +247,9 @@ ngx_http_sandbox_list_rows(ngx_http_sandbox_list_t *list, redisReply *reply)
     redisReply *rows;
     ngx_http_sandbox_record_t record;
 
-    rows = reply->element[3];
+    rows = reply->element[4];
     list->more = ngx_http_sandbox_reply_integer(reply, 0) != 0;
+    list->looks += (ngx_uint_t) ngx_http_sandbox_reply_integer(reply, 3);
     ngx_http_sandbox_list_position(list,
                                    ngx_http_sandbox_reply_integer(reply, 1),
                                    ngx_http_sandbox_reply_string(reply, 2));
@@ -306,7 +323,7 @@ ngx_http_sandbox_list_done(void *data, redisReply *reply)
     c = list->request->connection;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements != 4 || reply->element[3]->type != REDIS_REPLY_ARRAY)
+        || reply->elements != 5 || reply->element[4]->type != REDIS_REPLY_ARRAY)
     {
         ngx_http_sandbox_api_no_store(list->request);
         ngx_http_run_posted_requests(c);
@@ -316,7 +333,8 @@ ngx_http_sandbox_list_done(void *data, redisReply *reply)
     ngx_http_sandbox_list_rows(list, reply);
 
     if (list->more && list->count < list->query.limit
-        && list->rounds < NGX_HTTP_SANDBOX_LIST_ROUNDS)
+        && list->rounds < NGX_HTTP_SANDBOX_LIST_ROUNDS
+        && list->looks < NGX_HTTP_SANDBOX_LIST_LOOKS_ALL)
     {
         if (ngx_http_sandbox_list_ask(list) != NGX_OK) {
             ngx_http_sandbox_api_no_store(list->request);

@@ -7,7 +7,7 @@
 --       rows (the last one may pass it)  7 states wanted, each between spaces
 --       8 template wanted, or ""  9... fields
 -- Gives {1 if more may follow or 0, creation time and id of the last one
---       looked at, {{id, value...}...}}.
+--       looked at, how many were, {{id, value...}...}}.
 --
 -- The id of the position may be gone.  It is found in the logarithm of the
 -- index, so a page in the middle costs what the first one does.  Ids whose
@@ -104,4 +104,4 @@ do
     queue = newest()
 end
 
-return { queue and 1 or 0, at, after, rows }
+return { queue and 1 or 0, at, after, looks, rows }
