@@ -164,6 +164,18 @@ cmp_ok($records->command('ZSCORE', $agenda, $kept), '>', now_ms() + 500000,
        'the agenda has the new one');
 is($t->delete("/v1/sandboxes/$kept", key => $key)->{status}, 200, 'delete');
 
+{
+    my $far = $records->add(created_at => now_ms(), node => 'elsewhere');
+    $records->flush;
+    $r = move($far, { timeout_ms => 60000 });
+    is($r->{status}, 200, 'of another node');
+    is($records->command('ZSCORE', 'sbx:{elsewhere}:agenda', $far),
+       milliseconds($r->{json}{timeout_at}), 'whose agenda has it');
+    ok(!defined $records->command('ZSCORE', $agenda, $far), 'and not ours');
+    $records->command('DEL', 'sbx:{elsewhere}:agenda');
+    $records->remove($far);
+}
+
 # --- a real one --------------------------------------------------------------
 
 my $s = $t->create({ memory_mb => 128 }, key => $key) or $t->finish, exit;

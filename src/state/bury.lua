@@ -9,7 +9,7 @@
 
 local fields = { 'tenant', 'template', 'vcpus', 'memory_mb', 'disk_mb',
                  'created_at', 'started_at', 'timeout_ms', 'timeout_at',
-                 'timeout_action', 'metadata', 'cwd' }
+                 'timeout_action', 'metadata', 'cwd', 'error_detail' }
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', unpack(fields))
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
