@@ -36,7 +36,7 @@ sub settled {
     my @ids = sort map { $_->{id} } @{ $list->{json} };
     my @names = sort $t->domains;
     return unless @names == @ids;
-    my @files = glob("\Q$t->{dir}\E/data/disks/*");
+    my @files = glob("\Q$t->{dir}\E/data/disks/sb_*");
     return unless @files == @ids;
 
     return \@ids;

@@ -61,6 +61,7 @@ my @main = (
     ['sandbox_thread_pools', 'quick=quick slow=slow'],
     ['sandbox_limits', 'vcpus=8 memory_mb=1024 disk_mb=4096 sandboxes=9 '
                        . 'timeout=1h'],
+    ['sandbox_checkpoints', 'on'],
     ['sandbox_boot_timeout', '60s'],
     ['sandbox_lease', '15s'],
     ['sandbox_reconcile', 'interval=10s grace=30s orphans=keep'],
@@ -143,8 +144,9 @@ sub refused {
 accepted('all directives');
 accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
-         sandbox_node sandbox_limits sandbox_boot_timeout sandbox_lease
-         sandbox_reconcile sandbox_route_ttl sandbox_idempotency_wait sandbox_idempotency_retention));
+         sandbox_node sandbox_limits sandbox_checkpoints sandbox_boot_timeout
+         sandbox_lease sandbox_reconcile sandbox_route_ttl
+         sandbox_idempotency_wait sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');
 accepted('no directive of ours at all', (map { $_->[0] => undef } @main),

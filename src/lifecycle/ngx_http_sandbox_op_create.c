@@ -462,6 +462,7 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->tenant = c->tenant;
     boot->operation = ngx_http_sandbox_worker.owner;
     boot->template = c->spec.template;
+    boot->checkpoints = (int) mcf->checkpoints;
     boot->vcpus = (int) c->spec.vcpus;
     boot->memory_mb = c->spec.memory_mb;
     boot->disk_mb = c->spec.disk_mb;
@@ -663,6 +664,15 @@ ngx_http_sandbox_create_booted(ngx_event_t *ev)
 {
     ngx_http_sandbox_create_op_t *c = ev->data;
 
+    if (c->boot.reason[0]) {
+        ngx_http_sandbox_op_log(&c->op, NGX_LOG_WARN,
+                                "the checkpoint of its shape fails, cold "
+                                "boots for a while: %s",
+                                c->boot.reason);
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_STARTS, c->boot.way, 1);
+
     if (c->boot.result.status != SANDBOX_HV_OK) {
         ngx_http_sandbox_create_boot_error(c);
         ngx_http_sandbox_create_undo(c);
@@ -723,10 +733,14 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
 
     ngx_http_sandbox_op_log(
         &c->op, NGX_LOG_NOTICE,
-        "created in %L ms: queue %L, disk %L, domain %L, guest %L, commit %L",
-        sandbox_time_monotonic_ms() - c->op.started, times->queue,
-        times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
-        times->commit);
+        "created in %L ms, %s: queue %L, disk %L, domain %L, guest %L, "
+        "commit %L",
+        sandbox_time_monotonic_ms() - c->op.started,
+        c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
+        : c->boot.made                         ? "from a new checkpoint"
+                                               : "from a checkpoint",
+        times->queue, times->hypervisor.disk_ms, times->hypervisor.domain_ms,
+        times->guest, times->commit);
 
     SANDBOX_CRASH_POINT("create.answer.before");
     ngx_http_sandbox_op_finish(&c->op);

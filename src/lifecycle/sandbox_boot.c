@@ -2,12 +2,135 @@
 
 #include "sandbox_boot.h"
 
+#include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
 #include "sandbox_net.h"
 #include "sandbox_time.h"
 
 #include <stdio.h>
 #include <string.h>
+
+
+/*
+ * Checkpoints that fail cost each create a try, so after a failure they are
+ * left alone for a while (monotonic ms).
+ */
+#define SANDBOX_BOOT_COLD_MS 60000
+
+static _Atomic int64_t sandbox_boot_cold_until;
+
+
+static sandbox_hv_status_t
+sandbox_boot_guest_status(sandbox_guest_status_t status)
+{
+    switch (status) {
+    case SANDBOX_GUEST_OK:
+        return SANDBOX_HV_OK;
+    case SANDBOX_GUEST_TIMEOUT:
+        return SANDBOX_HV_TIMEOUT;
+    default:
+        return SANDBOX_HV_GUEST;
+    }
+}
+
+
+/* The template of a checkpoint is up when its agent answers. */
+static sandbox_hv_status_t
+sandbox_boot_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
+                   sandbox_hv_error_t *err)
+{
+    sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
+                                   sandbox_channel_read };
+
+    (void) data;
+
+    err->status = sandbox_boot_guest_status(
+        sandbox_guest_sync(&ch, deadline, err->message, sizeof(err->message)));
+
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+sandbox_boot_checkpoint(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
+{
+    char id[SANDBOX_ID_SIZE];
+    sandbox_checkpoint_boot_t shape;
+
+    if (sandbox_checkpoint_shape(id, boot->template, boot->vcpus,
+                                 boot->memory_mb, &boot->result)
+        != SANDBOX_HV_OK)
+    {
+        return boot->result.status;
+    }
+
+    if (sandbox_checkpoint_start(id, spec, &boot->times, &boot->result)
+        != SANDBOX_HV_NO_CHECKPOINT)
+    {
+        return boot->result.status;
+    }
+
+    memset(&shape, 0, sizeof(shape));
+    shape.id = id;
+    shape.template = boot->template;
+    shape.vcpus = boot->vcpus;
+    shape.memory_mb = boot->memory_mb;
+    shape.deadline = boot->deadline;
+    shape.ready = sandbox_boot_ready;
+
+    if (sandbox_checkpoint_boot(&shape, &boot->result) != SANDBOX_HV_OK) {
+        return boot->result.status;
+    }
+
+    boot->made = shape.made;
+
+    return sandbox_checkpoint_start(id, spec, &boot->times, &boot->result);
+}
+
+
+/* 1 if a cold boot may do what a checkpoint could not. */
+static int
+sandbox_boot_fall_back(sandbox_boot_t *boot)
+{
+    switch (boot->result.status) {
+    case SANDBOX_HV_OK:
+    case SANDBOX_HV_UNAVAILABLE:
+    case SANDBOX_HV_NO_CAPACITY:
+        return 0;
+
+    default:
+        break;
+    }
+
+    sandbox_boot_cold_until =
+        sandbox_time_monotonic_ms() + SANDBOX_BOOT_COLD_MS;
+    (void) snprintf(boot->reason, sizeof(boot->reason), "%s",
+                    boot->result.message);
+
+    return sandbox_time_monotonic_ms() < boot->deadline;
+}
+
+
+static sandbox_hv_status_t
+sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
+{
+    if (boot->checkpoints) {
+        boot->way = SANDBOX_BOOT_FALLBACK;
+
+        if (sandbox_time_monotonic_ms() >= sandbox_boot_cold_until) {
+            boot->way = SANDBOX_BOOT_CHECKPOINT;
+            (void) sandbox_boot_checkpoint(boot, spec);
+
+            if (!sandbox_boot_fall_back(boot)) {
+                return boot->result.status;
+            }
+
+            boot->way = SANDBOX_BOOT_FALLBACK;
+        }
+    }
+
+    return sandbox_hypervisor_boot(spec, &boot->times, &boot->result);
+}
 
 
 static sandbox_hv_status_t
@@ -30,21 +153,7 @@ sandbox_boot_domain(sandbox_boot_t *boot)
     spec.disk_mb = boot->disk_mb;
     spec.template = boot->template;
 
-    return sandbox_hypervisor_boot(&spec, &boot->times, &boot->result);
-}
-
-
-static sandbox_hv_status_t
-sandbox_boot_guest_status(sandbox_guest_status_t status)
-{
-    switch (status) {
-    case SANDBOX_GUEST_OK:
-        return SANDBOX_HV_OK;
-    case SANDBOX_GUEST_TIMEOUT:
-        return SANDBOX_HV_TIMEOUT;
-    default:
-        return SANDBOX_HV_GUEST;
-    }
+    return sandbox_boot_start(boot, &spec);
 }
 
 

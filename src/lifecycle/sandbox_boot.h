@@ -1,7 +1,10 @@
 /*
- * Booting one sandbox, from nothing to a guest that has confirmed: what a
- * pool thread does for a create.  Knows the hypervisor and the guest, nothing
- * of nginx.  Blocking; pool threads only; touches its argument and no other.
+ * Starting one sandbox, from nothing to a guest that has confirmed: what a
+ * pool thread does for a create.  From the boot checkpoint of its shape, which
+ * is made first if there is none; by a cold boot where that does not work.
+ *
+ * Knows the hypervisor and the guest, nothing of nginx.  Blocking; pool
+ * threads only.
  */
 
 #ifndef SANDBOX_BOOT_H
@@ -10,12 +13,19 @@
 #include "sandbox_guest.h"
 #include "sandbox_hypervisor.h"
 
+typedef enum {
+    SANDBOX_BOOT_COLD = 0, /* as the directive says */
+    SANDBOX_BOOT_CHECKPOINT,
+    SANDBOX_BOOT_FALLBACK /* cold, because checkpoints fail */
+} sandbox_boot_way_t;
+
 typedef struct {
     /* in; strings must live as long as the call */
     const char *id;
     const char *tenant;
     const char *operation;
     const sandbox_template_t *template;
+    int checkpoints; /* 0: boot cold */
     int vcpus;
     int64_t memory_mb;
     int64_t disk_mb;
@@ -32,6 +42,9 @@ typedef struct {
     /* out */
     sandbox_hv_error_t result;
     sandbox_hv_times_t times;
+    sandbox_boot_way_t way;
+    int made;         /* the checkpoint was made for this sandbox */
+    char reason[256]; /* of a fallback; empty if it is known to be needed */
     int64_t queue_ms; /* waiting for a thread */
     int64_t guest_ms; /* from the running domain to the confirmed guest */
 } sandbox_boot_t;

@@ -59,6 +59,9 @@ static const char *const ngx_http_sandbox_outcomes[] = {
 static const char *const ngx_http_sandbox_steps[] = {
     "queue", "disk", "domain", "guest", "commit",
 };
+/* as sandbox_boot_way_t */
+static const char *const ngx_http_sandbox_ways[] = { "cold", "checkpoint",
+                                                     "fallback" };
 static const char *const ngx_http_sandbox_causes[] = {
     "api",
     "deadline",
@@ -84,6 +87,7 @@ static const char *ngx_http_sandbox_routes[NGX_HTTP_SANDBOX_METRIC_ROUTES];
 
 NGX_HTTP_SANDBOX_LABELS(outcomes, "outcome");
 NGX_HTTP_SANDBOX_LABELS(steps, "step");
+NGX_HTTP_SANDBOX_LABELS(ways, "way");
 NGX_HTTP_SANDBOX_LABELS(causes, "cause");
 NGX_HTTP_SANDBOX_LABELS(pools, "pool");
 NGX_HTTP_SANDBOX_LABELS(routes, "route");
@@ -130,6 +134,10 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_CREATE_STEPS] = NGX_HTTP_SANDBOX_METRIC(
         COUNTER, "create_step_seconds_total", 1000, steps, none,
         "Time of creates that ended well, by step."),
+    [NGX_HTTP_SANDBOX_METRIC_STARTS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "starts_total", 1, ways, none,
+        "Machines started, well or not: by a cold boot, from a checkpoint, or "
+        "by a cold boot because the checkpoint failed."),
     [NGX_HTTP_SANDBOX_METRIC_DESTROYS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "destroys_total", 1, causes, none,
                                 "Sandboxes destroyed, by cause."),

@@ -117,7 +117,9 @@ sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
 
-    return map { "file $_" } glob("\Q$dir\E/data/disks/*"),
+    # boot checkpoints are kept for those who come later
+    return map { "file $_" }
+           grep({ !m{/boot_[a-z2-7]+\.[^/]*$} } glob("\Q$dir\E/data/disks/*")),
            grep({ !m{/(?:disks|accel|crash)$} } glob("\Q$dir\E/data/*"));
 }
 
