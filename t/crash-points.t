@@ -113,7 +113,7 @@ sub there_is {
     return ['no list'] if $list->{status} != 200;
 
     my @files = map { m{([^/.]+)[^/]*$} ? $1 : () }
-                glob("\Q$t->{dir}\E/data/disks/*");
+                glob("\Q$t->{dir}\E/data/disks/sb_*");
     my ($node) = $t->redis('KEYS', '*:addresses') =~ /^(\S*):addresses$/m;
     my @guests = $node ? split /\n/, $t->redis('HKEYS', "$node:guests") : ();
     my @agenda = $node

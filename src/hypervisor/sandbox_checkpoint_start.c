@@ -6,6 +6,7 @@
  */
 
 #include "sandbox_checkpoint_parts.h"
+#include "sandbox_crash.h"
 #include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
@@ -84,7 +85,9 @@ checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
         return sandbox_domain_refused(conn, spec, host->uuid, replaced, err);
     }
 
+    SANDBOX_CRASH_POINT("boot.run.before");
     (void) checkpoint_run(conn, domain, c, spec, state, err);
+    SANDBOX_CRASH_POINT("boot.run.after");
     (void) virDomainFree(domain);
 
     if (err->status != SANDBOX_HV_OK

@@ -8,6 +8,7 @@
  * first makes it anew.
  */
 
+#include "sandbox_crash.h"
 #include "sandbox_hv.h"
 #include "sandbox_time.h"
 
@@ -285,7 +286,9 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
                               "the disk of \"%s\" cannot be written as XML",
                               stem);
     } else {
+        SANDBOX_CRASH_POINT("boot.overlay.before");
         (void) sandbox_disk_make(conn, pool, name, xml, replaced, err);
+        SANDBOX_CRASH_POINT("boot.overlay.after");
     }
 
     free(xml);

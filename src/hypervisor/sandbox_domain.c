@@ -398,7 +398,6 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
         return err->status;
     }
 
-    SANDBOX_CRASH_POINT("boot.overlay.before");
     start = sandbox_time_monotonic_ms();
 
     mb = spec->disk_mb;
@@ -413,7 +412,6 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
         return err->status;
     }
 
-    SANDBOX_CRASH_POINT("boot.overlay.after");
     made = sandbox_time_monotonic_ms();
     times->disk_ms = made - start;
 

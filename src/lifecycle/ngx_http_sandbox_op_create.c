@@ -29,6 +29,9 @@
 
 #define NGX_HTTP_SANDBOX_ROUTE_CREATE "sandboxes"
 
+/* For the look that tells if a full node is so by the same request; ms. */
+#define NGX_HTTP_SANDBOX_FULL_WAIT 5000
+
 
 typedef struct {
     ngx_http_sandbox_op_t op;
@@ -48,6 +51,7 @@ typedef struct {
     int64_t committing; /* monotonic ms */
     int64_t joining;    /* monotonic ms at which it ends; 0: not yet */
     unsigned peeking : 1;
+    unsigned full : 1; /* the node is, at least for this one */
     unsigned left : 1; /* could not be undone: the agenda's */
 } ngx_http_sandbox_create_op_t;
 
@@ -308,7 +312,8 @@ ngx_http_sandbox_create_join(ngx_http_sandbox_create_op_t *c, const char *first)
 
     wait = ngx_http_sandbox_worker.conf->idem_wait;
 
-    if (c->joining == 0) {
+    if (c->joining == 0 || c->full) {
+        c->full = 0;
         c->joining = sandbox_time_monotonic_ms() + (int64_t) wait;
     }
 
@@ -397,6 +402,13 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
         return;
     }
 
+    if (c->full) {
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_capacity_exceeded,
+            "The node runs as many sandboxes as it may.");
+        return;
+    }
+
     /* not joined, or the first one left nothing: this one makes it */
     ngx_http_sandbox_await_end(&c->op.await);
 
@@ -436,9 +448,11 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
     }
 
     if (reply->integer < 0) {
-        ngx_http_sandbox_op_finish_error(
-            &c->op, &ngx_http_sandbox_capacity_exceeded,
-            "The node runs as many sandboxes as it may.");
+        /* one with the same key may have taken the last place just now */
+        c->full = 1;
+        c->joining = sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_FULL_WAIT;
+        ngx_http_sandbox_await(&c->op.await, c->op.id,
+                               ngx_http_sandbox_create_wake, c);
         return;
     }
 
