@@ -145,7 +145,7 @@ my %ways = (
 );
 
 
-# Does one of the plan's kills.  1 if something was killed now.
+# Does one of the plan's kills.
 sub strike {
     my ($self, $kill) = @_;
 
@@ -156,6 +156,11 @@ sub strike {
     }
 
     my $done = eval { $ways{ $kill->{kind} }->($self, $kill) };
+
+    # no guest runs just now
+    return $self->strike({ %$kill, kind => 'worker' })
+        if !$done && $kill->{kind} eq 'qemu';
+
     $self->{note}->("$kill->{kind}: " . ($done // $@));
     $self->{killed}{ $kill->{kind} }++ if $done;
 }
