@@ -84,6 +84,7 @@ sub without_module {
     $$text =~ s/^(\s*)proxy_pass [^;]*;/$1return 503;/mg;
     $$text =~ s/ *'?\$sandbox_request_id'?/ ''/;
     $$text =~ s/^\s*proxy_set_header X-Request-Id [^;]*;\n//mg;
+    $$text =~ s/^\s*proxy_set_header Host \$sandbox_host;\n//mg;
 }
 
 
