@@ -16,23 +16,6 @@ my $shape = ['DRIVE_MEMORY_MB=192', 'DRIVE_MORE_MB=0'];
 my ($rc, $text);
 
 
-# One command in a guest that the driver has configured; what it printed.
-sub in_guest {
-    my ($id, $address, $command) = @_;
-    my $body = json()->encode({ command => $command, shell => JSON::PP::true,
-                                timeout_secs => 60 });
-    my $answer = $t->inside('curl', '-s', '-m', '60',
-        '-H', "Authorization: Bearer $id",
-        '-H', 'Content-Type: application/json', '-d', $body,
-        "http://$address:891/v1/sandboxes/$id/exec");
-    my $said = eval { json()->decode($answer) } // {};
-
-    defined $said->{exit_code} && $said->{exit_code} == 0
-        or diag("$command: $answer");
-    return $said->{stdout} // '';
-}
-
-
 # Starts children of a checkpoint; gives id => address.
 sub start {
     my ($checkpoint, $env, @ids) = @_;
@@ -103,7 +86,7 @@ my @ids = $d->ids(2);
 my %address = start($boot, [], @ids);
 is(scalar(keys %address), 2, 'two children at once');
 
-my @facts = map { [split /\n/, in_guest($_, $address{$_}, <<'END')] } @ids;
+my @facts = map { [split /\n/, $d->guest($_, $address{$_}, <<'END')] } @ids;
 cat /proc/sys/kernel/random/uuid
 od -An -N16 -tx1 /dev/urandom
 python3 -c 'import os; print(os.getrandom(16).hex())'
@@ -117,17 +100,17 @@ isnt($facts[0][$_], $facts[1][$_],
     for 0 .. 5;
 is(scalar(grep { length } map { @$_ } @facts), 12, 'all is said');
 
-my ($here, $there) = (time(), in_guest($ids[0], $address{$ids[0]},
+my ($here, $there) = (time(), $d->guest($ids[0], $address{$ids[0]},
                                        'date +%s.%N'), time());
 cmp_ok($there, '>', $here - 0.5, 'the clock of a child does not lag');
 cmp_ok($there, '<', time() + 0.5, 'and is not ahead');
 
-in_guest($ids[0], $address{$ids[0]}, <<'END');
+$d->guest($ids[0], $address{$ids[0]}, <<'END');
 head -c 8000000 /dev/urandom > /dev/shm/mine
 head -c 8000000 /dev/urandom > /root/mine
 sync
 END
-is(in_guest($ids[1], $address{$ids[1]}, 'ls /dev/shm /root'),
+is($d->guest($ids[1], $address{$ids[1]}, 'ls /dev/shm /root'),
    "/dev/shm:\n\n/root:\n", 'what one writes the other does not see');
 is_deeply(digests($boot), $before, 'the checkpoint stays as it was');
 
@@ -148,7 +131,7 @@ is(scalar(glob_count('sb_*')), 0, 'with their overlays');
 # --- a larger disk -----------------------------------------------------------
 
 %address = start($boot, ['DRIVE_MORE_MB=1024'], $ids[0]);
-my $mb = in_guest($ids[0], $address{$ids[0]},
+my $mb = $d->guest($ids[0], $address{$ids[0]},
                   q{df -m / | awk 'NR == 2 {print $2}'});
 cmp_ok($mb, '>', 2900, 'a child with a larger disk has it from its begin');
 is(($d->run('destroy', $ids[0]))[0], 0, 'it ends');
@@ -237,7 +220,7 @@ like($text, qr/status=3 /, 'until its time is over');
 ($rc, $text) = $d->run($shape, 'keep', 'x');
 like($text, qr/made=1/, 'and the one after makes it') or diag($text);
 %address = start($boot, [], $ids[0]);
-like(in_guest($ids[0], $address{$ids[0]}, 'uname'), qr/Linux/, 'and it runs');
+like($d->guest($ids[0], $address{$ids[0]}, 'uname'), qr/Linux/, 'and it runs');
 is(($d->run('destroy', $ids[0]))[0], 0, 'its child ends');
 is(($d->run('discard', $boot))[0], 0, 'discard');
 is(scalar(glob_count('*')), 0, 'takes the parts of the dead maker with it');

@@ -396,89 +396,91 @@ checkpoint_ready(const sandbox_checkpoint_boot_t *boot, sandbox_hv_error_t *err)
 }
 
 
-/* The booted domain becomes a checkpoint. */
-static sandbox_hv_status_t
-checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                sandbox_accel_t accel, const sandbox_checkpoint_boot_t *boot,
-                const sandbox_checkpoint_names_t *names, int *exists,
-                sandbox_hv_error_t *err)
+/* All of it borrowed, so it is not freed. */
+static void
+checkpoint_describe(sandbox_checkpoint_t *c, sandbox_hv_conn_t *conn,
+                    sandbox_accel_t accel,
+                    const sandbox_checkpoint_boot_t *boot,
+                    sandbox_checkpoint_names_t *names)
 {
-    sandbox_checkpoint_t c;
     const sandbox_template_t *t;
 
     t = boot->template;
 
-    if (checkpoint_ready(boot, err) != SANDBOX_HV_OK
-        || checkpoint_suspend(conn, domain, err) != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
+    memset(c, 0, sizeof(*c));
+    c->id = (char *) boot->id;
+    c->template = t->name;
+    c->version = t->version;
+    c->kernel = t->kernel;
+    c->initrd = t->initrd;
+    c->cmdline = t->cmdline;
+    c->machine = conn->facts.machine;
+    c->accel = (char *) checkpoint_accel(accel);
+    c->cpu = (char *) checkpoint_cpu(conn, accel);
+    c->ram = names->ram;
+    c->qemu = (int64_t) conn->facts.qemu;
+    c->vcpus = boot->vcpus;
+    c->memory_mb = boot->memory_mb;
+    c->disk_mb = t->disk_mb;
+    c->layers[0] = names->disk_path;
+    c->layers[1] = t->disk;
+}
 
-    /* all of it borrowed, so it is not freed */
-    memset(&c, 0, sizeof(c));
-    c.id = (char *) boot->id;
-    c.template = t->name;
-    c.version = t->version;
-    c.kernel = t->kernel;
-    c.initrd = t->initrd;
-    c.cmdline = t->cmdline;
-    c.machine = conn->facts.machine;
-    c.accel = (char *) checkpoint_accel(accel);
-    c.cpu = (char *) checkpoint_cpu(conn, accel);
-    c.ram = (char *) names->ram;
-    c.qemu = (int64_t) conn->facts.qemu;
-    c.vcpus = boot->vcpus;
-    c.memory_mb = boot->memory_mb;
-    c.disk_mb = t->disk_mb;
-    c.layers[0] = (char *) names->disk_path;
-    c.layers[1] = t->disk;
 
-    return sandbox_checkpoint_seal(conn, domain, &c, exists, err);
+virDomainPtr
+sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
+                          const sandbox_checkpoint_t *c, const char *id,
+                          const sandbox_domain_xml_t *host, unsigned flags,
+                          sandbox_hv_error_t *err)
+{
+    char tap[16];
+    sandbox_template_t template;
+    sandbox_domain_spec_t spec;
+
+    /*
+     * The card must be what it will be in the children, down to what the
+     * host's side of it offers; its address is never seen.
+     */
+    (void) snprintf(tap, sizeof(tap), "sbc%.8s", host->uuid);
+
+    memset(&template, 0, sizeof(template));
+    template.kernel = c->kernel;
+    template.initrd = c->initrd;
+    template.cmdline = c->cmdline;
+
+    memset(&spec, 0, sizeof(spec));
+    spec.id = id;
+    spec.tenant = "";
+    spec.operation = "checkpoint";
+    spec.mac = "02:00:00:00:00:01";
+    spec.tap = tap;
+    spec.vcpus = (int) c->vcpus;
+    spec.memory_mb = c->memory_mb;
+    spec.template = &template;
+
+    return sandbox_domain_start(conn, &spec, host, flags, err);
 }
 
 
 /* NULL with *err; the files are made by then, or not. */
 static virDomainPtr
-checkpoint_domain(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
-                  const char *uuid, const sandbox_checkpoint_boot_t *boot,
-                  sandbox_checkpoint_names_t *names, sandbox_hv_error_t *err)
+checkpoint_maker(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
+                 const char *uuid, const sandbox_checkpoint_t *c,
+                 sandbox_checkpoint_names_t *names, sandbox_hv_error_t *err)
 {
     int replaced;
-    char tap[16];
     sandbox_domain_xml_t host;
     sandbox_domain_ram_t ram;
-    sandbox_domain_spec_t spec;
-    const sandbox_template_t *t;
 
-    t = boot->template;
-
-    if (sandbox_disk_ram(conn, names->ram, boot->memory_mb, names->ram_path,
+    if (sandbox_disk_ram(conn, names->ram, c->memory_mb, names->ram_path,
                          &replaced, err)
             != SANDBOX_HV_OK
-        || sandbox_disk_create(conn, names->stem, t->disk, t->disk_mb,
+        || sandbox_disk_create(conn, names->stem, c->layers[1], c->disk_mb,
                                names->disk_path, &replaced, err)
                != SANDBOX_HV_OK)
     {
         return NULL;
     }
-
-    /*
-     * The card must be what it will be in the children, down to what the
-     * host's side of it offers; the guest does not bring it up before it is
-     * configured, so its address is never seen.
-     */
-    (void) snprintf(tap, sizeof(tap), "sbc%.8s", uuid);
-
-    memset(&spec, 0, sizeof(spec));
-    spec.id = boot->id;
-    spec.tenant = "";
-    spec.operation = "checkpoint";
-    spec.mac = "02:00:00:00:00:01";
-    spec.tap = tap;
-    spec.vcpus = boot->vcpus;
-    spec.memory_mb = boot->memory_mb;
-    spec.disk_mb = t->disk_mb;
-    spec.template = t;
 
     ram.path = names->ram_path;
     ram.shared = 1;
@@ -487,9 +489,28 @@ checkpoint_domain(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     sandbox_domain_host(&host, conn, accel);
     host.uuid = uuid;
     host.disk = names->disk_path;
+    host.layers = (const char *const *) &c->layers[1];
     host.ram = &ram;
 
-    return sandbox_domain_start(conn, &spec, &host, VIR_DOMAIN_NONE, err);
+    return sandbox_checkpoint_domain(conn, c, c->id, &host, VIR_DOMAIN_NONE,
+                                     err);
+}
+
+
+/* The booted domain becomes a checkpoint. */
+static sandbox_hv_status_t
+checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                const sandbox_checkpoint_boot_t *boot,
+                const sandbox_checkpoint_t *c, int *exists,
+                sandbox_hv_error_t *err)
+{
+    if (checkpoint_ready(boot, err) != SANDBOX_HV_OK
+        || checkpoint_suspend(conn, domain, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    return sandbox_checkpoint_seal(conn, domain, c, exists, err);
 }
 
 
@@ -512,6 +533,7 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 {
     virDomainPtr domain, other;
     sandbox_hv_error_t ended;
+    sandbox_checkpoint_t c;
     sandbox_checkpoint_names_t names;
 
     if (sandbox_checkpoint_names(&names, boot->id) != 0) {
@@ -519,7 +541,8 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                               "the host has no randomness");
     }
 
-    domain = checkpoint_domain(conn, accel, uuid, boot, &names, err);
+    checkpoint_describe(&c, conn, accel, boot, &names);
+    domain = checkpoint_maker(conn, accel, uuid, &c, &names, err);
 
     if (domain == NULL) {
         other = sandbox_domain_lookup(conn, uuid, &ended);
@@ -532,7 +555,7 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         return err->status;
     }
 
-    (void) checkpoint_keep(conn, domain, accel, boot, &names, again, err);
+    (void) checkpoint_keep(conn, domain, boot, &c, again, err);
     (void) virDomainFree(domain);
 
     /* after its end nothing can write to the files */

@@ -62,6 +62,36 @@ sandbox_hv_status_t
 sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
                          sandbox_hv_times_t *times, sandbox_hv_error_t *err);
 
+typedef struct {
+    const char *id;      /* of the checkpoint that is to be: "snap_…" */
+    const char *sandbox; /* one that was started from a checkpoint */
+    int64_t deadline;    /* monotonic ms, for the copying of its memory */
+
+    int64_t receiver_ms; /* out: until there was a machine to copy to */
+    int64_t move_ms;     /* copying, which the sandbox stands still for */
+    int64_t keep_ms;     /* until all of it was on disk */
+} sandbox_checkpoint_take_t;
+
+/*
+ * Takes a checkpoint of a running sandbox and ends it: memory, processes and
+ * disk are the checkpoint's then.  On failure the sandbox goes on.  Repeated
+ * after a crash it finishes, or begins anew; without that the sandbox stands
+ * still.
+ *
+ * NO_CHECKPOINT: it was booted cold.
+ */
+sandbox_hv_status_t sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
+                                            sandbox_hv_error_t *err);
+
+/*
+ * Gives the network to a sandbox that was started from a checkpoint of a
+ * guest that had lived: its card is without a carrier until it is configured,
+ * for it would speak with the address of its earlier life.  Does nothing to
+ * others.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
+
 /*
  * Removes all of a checkpoint; OK as well if there is none.  IN_USE if a
  * domain runs from it or another checkpoint's disk stands on it.  That none

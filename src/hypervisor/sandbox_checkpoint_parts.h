@@ -43,6 +43,13 @@ typedef struct {
 
 int sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id);
 
+/* A domain named id that is what the checkpoint is of; NULL with *err. */
+virDomainPtr
+sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
+                          const sandbox_checkpoint_t *c, const char *id,
+                          const sandbox_domain_xml_t *host, unsigned flags,
+                          sandbox_hv_error_t *err);
+
 /*
  * Saves the suspended domain, whose memory is the shared file, and writes the
  * checkpoint's file.  *exists: somebody has, so ours is surplus.

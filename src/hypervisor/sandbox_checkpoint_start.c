@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define CHECKPOINT_DISK "vda"
+#define CHECKPOINT_CARD "net0" /* libvirt's name of the first one */
 
 
 static sandbox_hv_status_t
@@ -48,6 +49,14 @@ checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                int state, sandbox_hv_error_t *err)
 {
     if (checkpoint_receive(conn, domain, state, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    /* the state says that there is a carrier: only now it can be taken */
+    if (c->lived
+        && sandbox_monitor_link(conn, domain, CHECKPOINT_CARD, 0, err)
+               != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
@@ -219,6 +228,37 @@ sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
     sandbox_domain_enter(&turn, spec->id);
     (void) checkpoint_start(conn, id, spec, times, err);
     sandbox_domain_leave(&turn);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err)
+{
+    char uuid[SANDBOX_UUID_SIZE];
+    virDomainPtr domain;
+    sandbox_hv_conn_t *conn;
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    if (sandbox_id_uuid(uuid, id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
+    }
+
+    domain = sandbox_domain_lookup(conn, uuid, err);
+
+    if (domain) {
+        (void) sandbox_monitor_link(conn, domain, CHECKPOINT_CARD, 1, err);
+        (void) virDomainFree(domain);
+
+    } else if (err->status == SANDBOX_HV_OK) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" does not run",
+                              id);
+    }
 
     return err->status;
 }

@@ -137,6 +137,10 @@ sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const char *name, int on, sandbox_hv_error_t *err);
+/* The carrier of a network card. */
+sandbox_hv_status_t
+sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                     const char *card, int up, sandbox_hv_error_t *err);
 /* Begins to send, or to receive, a state over a descriptor passed before. */
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,

@@ -152,7 +152,29 @@ sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/* Begins to send or to receive a state over a descriptor passed before. */
+sandbox_hv_status_t
+sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                     const char *card, int up, sandbox_hv_error_t *err)
+{
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
+
+    sandbox_text_fmt(&command,
+                     "{\"execute\":\"set_link\",\"arguments\":"
+                     "{\"name\":\"%s\",\"up\":%s}}",
+                     card, up ? "true" : "false");
+
+    if (sandbox_text_failed(&command)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    } else {
+        (void) sandbox_monitor_ask(conn, domain, "set_link", command.data, NULL,
+                                   NULL, NULL, err);
+    }
+
+    sandbox_text_free(&command);
+    return err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         int incoming, const char *fd, sandbox_hv_error_t *err)

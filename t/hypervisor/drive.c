@@ -300,10 +300,42 @@ drive_start(const drive_job_t *job)
         return 1;
     }
 
+    if (sandbox_checkpoint_connect(job->id, &err) != SANDBOX_HV_OK) {
+        return drive_failed("connect", job->id, &err);
+    }
+
     (void) printf("start %s ok disk_ms=%lld domain_ms=%lld run_ms=%lld "
                   "ms=%lld\n",
                   job->id, (long long) times.disk_ms,
                   (long long) times.domain_ms, (long long) (run - start),
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+/* Takes the checkpoint of the environment, and ends the sandbox. */
+static int
+drive_take(const drive_job_t *job)
+{
+    int64_t start;
+    sandbox_hv_error_t err;
+    sandbox_checkpoint_take_t take;
+
+    start = sandbox_time_monotonic_ms();
+
+    memset(&take, 0, sizeof(take));
+    take.id = drive_env("DRIVE_CHECKPOINT", "");
+    take.sandbox = job->id;
+    take.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
+
+    if (sandbox_checkpoint_take(&take, &err) != SANDBOX_HV_OK) {
+        return drive_failed("take", job->id, &err);
+    }
+
+    (void) printf("take %s ok receiver_ms=%lld move_ms=%lld keep_ms=%lld "
+                  "ms=%lld\n",
+                  job->id, (long long) take.receiver_ms,
+                  (long long) take.move_ms, (long long) take.keep_ms,
                   (long long) (sandbox_time_monotonic_ms() - start));
     return 0;
 }
@@ -357,7 +389,7 @@ static const struct {
     { "destroy", drive_destroy }, { "cycle", drive_cycle },
     { "cold", drive_cold },       { "keep", drive_keep },
     { "start", drive_start },     { "configure", drive_configure },
-    { "discard", drive_discard },
+    { "discard", drive_discard }, { "take", drive_take },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))
@@ -533,19 +565,19 @@ main(int argc, char **argv)
     const char *accel;
 
     if (argc < 2) {
-        (void) fprintf(
-            stderr,
-            "usage: drive accel|list|checkpoints\n"
-            "       drive boot|sync|configure|cold|destroy|cycle "
-            "ID...\n"
-            "       drive keep NAME...\n"
-            "       drive start ID...\n"
-            "       drive discard CHECKPOINT...\n"
-            "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
-            "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
-            "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
-            "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
-            "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for keep\n");
+        (void) fprintf(stderr,
+                       "usage: drive accel|list|checkpoints\n"
+                       "       drive boot|sync|configure|cold|destroy|cycle "
+                       "ID...\n"
+                       "       drive keep NAME...\n"
+                       "       drive start|take ID...\n"
+                       "       drive discard CHECKPOINT...\n"
+                       "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
+                       "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
+                       "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
+                       "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
+                       "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for "
+                       "keep and take\n");
         return 2;
     }
 

@@ -72,6 +72,23 @@ sub later {
 }
 
 
+# One command in a guest that the driver has configured; what it printed.
+sub guest {
+    my ($self, $id, $address, $command) = @_;
+    my $body = json()->encode({ command => $command, shell => JSON::PP::true,
+                                timeout_secs => 60 });
+    my $answer = $self->{t}->inside('curl', '-s', '-m', '60',
+        '-H', "Authorization: Bearer $id",
+        '-H', 'Content-Type: application/json', '-d', $body,
+        "http://$address:891/v1/sandboxes/$id/exec");
+    my $said = eval { json()->decode($answer) } // {};
+
+    defined $said->{exit_code} && $said->{exit_code} == 0
+        or diag("$command: $answer");
+    return $said->{stdout} // '';
+}
+
+
 sub ids {
     my ($self, $n) = @_;
 

@@ -1,0 +1,204 @@
+#!/usr/bin/perl
+
+# Checkpoints taken of running sandboxes, without nginx: memory, processes and
+# disk go on in whatever is started from them; generations; takers that die.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxDrive;
+use SandboxTest;
+
+my $t = SandboxTest->new(own => 1, up => ['--plain']);
+my $disks = "$t->{dir}/data/disks";
+my $d = SandboxDrive->new($t);
+my $shape = ['DRIVE_MEMORY_MB=192', 'DRIVE_MORE_MB=0'];
+my ($rc, $text);
+
+
+sub snaps {
+    my ($n) = @_;
+
+    return map { s/^sb_/snap_/r } $d->ids($n);
+}
+
+
+# Starts one sandbox from a checkpoint: its address.
+sub start {
+    my ($checkpoint, $id, @env) = @_;
+    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint", @$shape, @env],
+                              'start', $id);
+    my ($address) = $text =~ /^configure $id ok .* address=(\S+)/m;
+
+    is($rc, 0, "$id started from $checkpoint") or diag($text);
+    return $address // '0.0.0.0';
+}
+
+
+sub take {
+    my ($id, $checkpoint) = @_;
+    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint", @$shape],
+                              'take', $id);
+
+    is($rc, 0, "$checkpoint taken of $id") or diag($text);
+    return $text;
+}
+
+
+# What must survive: tmpfs, disk, and the memory of a process that goes on.
+my $nonce = join '', map { ('a' .. 'z')[rand 26] } 1 .. 24;
+
+sub plant {
+    my ($id, $address) = @_;
+
+    return $d->guest($id, $address, <<"END");
+head -c 16000000 /dev/urandom > /dev/shm/memory
+head -c 16000000 /dev/urandom > /root/disk
+cat > /root/heap.py <<'EOF'
+import hashlib, os, signal, time
+block = bytearray(os.urandom(1 << 20)) * 8
+said = hashlib.sha256(block).hexdigest()
+n = 0
+while True:
+    n += 1
+    block[n % len(block)] ^= 255
+    block[n % len(block)] ^= 255
+    ok = hashlib.sha256(block).hexdigest() == said
+    with open('/dev/shm/heap.new', 'w') as f:
+        f.write('$nonce %s %d\\n' % ('whole' if ok else 'TORN', n))
+    os.rename('/dev/shm/heap.new', '/dev/shm/heap')
+    time.sleep(0.05)
+EOF
+setsid python3 /root/heap.py >/dev/null 2>&1 </dev/null &
+while ! [ -s /dev/shm/heap ]; do sleep 0.1; done
+sha256sum /dev/shm/memory /root/disk
+END
+}
+
+
+sub digests {
+    my ($id, $address) = @_;
+
+    return $d->guest($id, $address, <<'END');
+sha256sum /dev/shm/memory /root/disk
+END
+}
+
+
+# The process goes on counting, and its memory is what it was.
+sub goes_on {
+    my ($id, $address, $name) = @_;
+    my ($first, $second) = map {
+        my ($n) = $d->guest($id, $address, 'sleep 1; cat /dev/shm/heap')
+                  =~ /^$nonce whole (\d+)$/;
+        $n // 0
+    } 1 .. 2;
+
+    cmp_ok($first, '>', 0, "$name: the heap is whole");
+    cmp_ok($second, '>', $first, "$name: the process goes on");
+}
+
+
+# --- one ---------------------------------------------------------------------
+
+($rc, $text) = $d->run($shape, 'keep', 'x');
+my ($boot) = $text =~ /^keep (\S+) made=1/m;
+ok($boot, 'a shape is kept') or diag($text);
+
+my @ids = $d->ids(4);
+my @snaps = snaps(3);
+my $address = start($boot, $ids[0]);
+my $planted = plant($ids[0], $address);
+like($planted, qr/^[0-9a-f]{64} .*\n[0-9a-f]{64} /, 'something to lose');
+
+take($ids[0], $snaps[0]);
+is(join(' ', $t->domains), '', 'the sandbox is gone');
+is(scalar(my @none = glob("$disks/sb_*")), 0, 'and so is its disk');
+is(scalar(my @three = glob("$disks/$snaps[0].*")), 3, 'three files');
+like(take($ids[0], $snaps[0]), qr/ok/, 'once more does nothing');
+
+($rc, $text) = $d->run('discard', $boot);
+like($text, qr/status=7 .* stands on/, 'what it stands on stays');
+
+# --- two children of it ------------------------------------------------------
+
+my %at = map { $ids[$_] => start($snaps[0], $ids[$_], "DRIVE_ADDRESS=$_") }
+             1 .. 2;
+is(digests($_, $at{$_}), $planted, 'memory and disk are what they were')
+    for sort keys %at;
+goes_on($_, $at{$_}, $_) for sort keys %at;
+
+my @said = map { $d->guest($_, $at{$_}, <<'END') } sort keys %at;
+cat /proc/sys/kernel/random/uuid
+python3 -c 'import os; print(os.getrandom(16).hex())'
+cat /sys/class/net/eth0/address; hostname
+END
+my @facts = map { [split /\n/] } @said;
+isnt($facts[0][$_], $facts[1][$_],
+     (qw(uuid getrandom mac hostname))[$_] . ' differs') for 0 .. 3;
+
+my ($early, $now) = (time(), $d->guest($ids[1], $at{$ids[1]}, 'date +%s.%N'));
+cmp_ok($now, '>', $early - 0.5, 'the clock does not lag');
+cmp_ok($now, '<', time() + 0.5, 'and is not ahead');
+
+$d->guest($ids[1], $at{$ids[1]}, 'echo other > /root/disk; sync');
+is(digests($ids[2], $at{$ids[2]}), $planted, 'what one writes is its own');
+
+# --- generations -------------------------------------------------------------
+
+my $id = $ids[2];
+for my $n (1, 2) {
+    $d->guest($id, $at{$id}, "echo $n >> /root/log; echo $n >> /dev/shm/log");
+    take($id, $snaps[$n]);
+    $id = ($d->ids(1))[0];
+    $at{$id} = start($snaps[$n], $id, 'DRIVE_ADDRESS=' . (2 + $n));
+}
+is($d->guest($id, $at{$id}, 'cat /root/log /dev/shm/log'), "1\n2\n1\n2\n",
+   'three generations later all is there');
+is(digests($id, $at{$id}), $planted, 'memory and disk too');
+goes_on($id, $at{$id}, 'third generation');
+
+($rc, $text) = $d->run('checkpoints');
+is(scalar(() = $text =~ /whole=1/g), 4, 'four checkpoints') or diag($text);
+is(($d->run('destroy', $id, $ids[1]))[0], 0, 'the sandboxes end');
+
+# --- not from a checkpoint ---------------------------------------------------
+
+($rc, $text) = $d->run($shape, 'boot', $ids[3]);
+is($rc, 0, 'a cold boot') or diag($text);
+($rc, $text) = $d->run(['DRIVE_CHECKPOINT=' . (snaps(1))[0]], 'take', $ids[3]);
+like($text, qr/status=6 .* was not started from a checkpoint/,
+     'has no checkpoint');
+is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+
+# --- a taker that dies -------------------------------------------------------
+
+for my $ms (200, 500, 800) {
+    my ($snap) = snaps(1);
+    $address = start($snaps[2], $ids[3]);
+
+    my $wait = $d->later(["DRIVE_CHECKPOINT=$snap", @$shape], 'take', $ids[3]);
+    sleep $ms / 1000;
+    $t->try_stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+    $wait->();
+
+    take($ids[3], $snap);
+    is(scalar(my @parts = glob("$disks/$snap.*")), 3,
+       "killed after $ms ms: three files");
+
+    my ($child) = $d->ids(1);
+    $address = start($snap, $child);
+    is(digests($child, $address), $planted, 'nothing is lost');
+    goes_on($child, $address, "killed after $ms ms");
+    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('discard', $snap))[0], 0, 'discard');
+}
+
+is(join(' ', $t->domains), '', 'no domain is left');
+for my $checkpoint (reverse(@snaps), $boot) {
+    ($rc, $text) = $d->run('discard', $checkpoint);
+    is($rc, 0, "discard $checkpoint") or diag($text);
+}
+is(join(' ', glob("$disks/*")), '', 'no file is left');
+
+undef $d;
+$t->finish;
