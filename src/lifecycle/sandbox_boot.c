@@ -90,8 +90,10 @@ sandbox_boot_checkpoint(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 
 /* 1 if a cold boot may do what a checkpoint could not. */
 static int
-sandbox_boot_fall_back(sandbox_boot_t *boot)
+sandbox_boot_falls_back(const sandbox_boot_t *boot)
 {
+    int64_t now;
+
     switch (boot->result.status) {
     case SANDBOX_HV_OK:
     case SANDBOX_HV_UNAVAILABLE:
@@ -102,34 +104,40 @@ sandbox_boot_fall_back(sandbox_boot_t *boot)
         break;
     }
 
-    sandbox_boot_cold_until =
-        sandbox_time_monotonic_ms() + SANDBOX_BOOT_COLD_MS;
-    (void) snprintf(boot->reason, sizeof(boot->reason), "%s",
-                    boot->result.message);
+    now = sandbox_time_monotonic_ms();
 
-    return sandbox_time_monotonic_ms() < boot->deadline;
+    /* who took the sandbox from us has made the checkpoint's start fail */
+    return now < boot->deadline && now < *boot->holds;
 }
 
 
 static sandbox_hv_status_t
 sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 {
-    if (boot->checkpoints) {
-        boot->way = SANDBOX_BOOT_FALLBACK;
+    if (boot->checkpoints
+        && sandbox_time_monotonic_ms() >= sandbox_boot_cold_until) {
+        boot->way = SANDBOX_BOOT_CHECKPOINT;
+        (void) sandbox_boot_checkpoint(boot, spec);
 
-        if (sandbox_time_monotonic_ms() >= sandbox_boot_cold_until) {
-            boot->way = SANDBOX_BOOT_CHECKPOINT;
-            (void) sandbox_boot_checkpoint(boot, spec);
-
-            if (!sandbox_boot_fall_back(boot)) {
-                return boot->result.status;
-            }
-
-            boot->way = SANDBOX_BOOT_FALLBACK;
+        if (!sandbox_boot_falls_back(boot)) {
+            return boot->result.status;
         }
+
+        (void) snprintf(boot->reason, sizeof(boot->reason), "%s",
+                        boot->result.message);
     }
 
-    return sandbox_hypervisor_boot(spec, &boot->times, &boot->result);
+    boot->way = boot->checkpoints ? SANDBOX_BOOT_FALLBACK : SANDBOX_BOOT_COLD;
+
+    if (sandbox_hypervisor_boot(spec, &boot->times, &boot->result)
+            == SANDBOX_HV_OK
+        && boot->reason[0])
+    {
+        sandbox_boot_cold_until =
+            sandbox_time_monotonic_ms() + SANDBOX_BOOT_COLD_MS;
+    }
+
+    return boot->result.status;
 }
 
 
@@ -207,10 +215,12 @@ sandbox_boot(sandbox_boot_t *boot)
     now = sandbox_time_monotonic_ms();
     boot->queue_ms = now - boot->queued;
 
-    if (now >= boot->deadline) {
+    /* after the lease, the address may have been given back */
+    if (now >= boot->deadline || now >= *boot->holds) {
         boot->result.status = SANDBOX_HV_TIMEOUT;
         (void) snprintf(boot->result.message, sizeof(boot->result.message),
-                        "no thread was free before the boot timeout");
+                        "no thread was free before the boot timeout or the "
+                        "end of the lease");
         return;
     }
 

@@ -38,6 +38,7 @@ typedef struct {
     const char *cwd;  /* NULL: the template's */
     int64_t queued;   /* monotonic ms at which the call was asked for */
     int64_t deadline; /* monotonic ms */
+    const _Atomic int64_t *holds; /* monotonic ms: the sandbox is ours till */
 
     /* out */
     sandbox_hv_error_t result;

@@ -1,0 +1,401 @@
+/*
+ * A create from its reservation to its end: boot, commit, answer, or all the
+ * way back.  The head of ngx_http_sandbox_op_create.c has the whole.
+ */
+
+#include "ngx_http_sandbox_create_parts.h"
+
+#include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_transition.h"
+#include "sandbox_crash.h"
+#include "sandbox_text.h"
+#include "sandbox_time.h"
+
+
+static void ngx_http_sandbox_create_boot(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_create_booted(ngx_event_t *ev);
+static void ngx_http_sandbox_create_committed(void *data, redisReply *reply);
+static void ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c);
+static void ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_create_undone(ngx_event_t *ev);
+static void ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c);
+
+
+/* Whatever went wrong, this is why: the guest died under the creator. */
+static void
+ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c)
+{
+    c->op.fenced = 1;
+    c->op.error = &ngx_http_sandbox_transition_in_progress;
+    c->op.message =
+        "The sandbox was deleted, or given up, while it was created.";
+}
+
+
+/* What the boot thread needs to know. */
+static void
+ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
+                             ngx_http_sandbox_main_conf_t *mcf)
+{
+    sandbox_boot_t *boot;
+
+    boot = &c->boot;
+    boot->id = c->op.id;
+    boot->tenant = c->tenant;
+    boot->operation = ngx_http_sandbox_worker.owner;
+    boot->template = c->spec.template;
+    boot->checkpoints = (int) mcf->checkpoints;
+    boot->vcpus = (int) c->spec.vcpus;
+    boot->memory_mb = c->spec.memory_mb;
+    boot->disk_mb = c->spec.disk_mb;
+    boot->address = c->address;
+    boot->gateway = mcf->subnet + 1;
+    boot->prefix = (unsigned) mcf->subnet_bits;
+    boot->dns = (const char *const *) mcf->dns;
+    boot->agent_token = c->agent_token;
+    boot->envs = c->spec.envs;
+    boot->cwd = c->spec.cwd;
+    boot->queued = sandbox_time_monotonic_ms();
+    boot->holds = &c->op.holds;
+    boot->deadline = boot->queued + (int64_t) mcf->boot_timeout;
+}
+
+
+void
+ngx_http_sandbox_create_run(ngx_http_sandbox_create_op_t *c)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    ngx_http_sandbox_create_plan(c, mcf);
+    SANDBOX_CRASH_POINT("create.queue.before");
+
+    if (ngx_http_sandbox_op_task(&c->op, mcf->slow,
+                                 ngx_http_sandbox_create_boot,
+                                 ngx_http_sandbox_create_booted)
+        != NGX_OK)
+    {
+        c->op.error = &ngx_http_sandbox_capacity_exceeded;
+        c->op.message = "Too many sandboxes are being created at once.";
+        ngx_http_sandbox_create_abandon(c);
+    }
+
+    SANDBOX_CRASH_POINT("create.queue.after");
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_create_boot(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    SANDBOX_CRASH_POINT("create.boot.before");
+    sandbox_boot(&c->boot);
+    SANDBOX_CRASH_POINT("create.boot.after");
+}
+
+
+static void
+ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
+{
+    switch (c->boot.result.status) {
+    case SANDBOX_HV_UNAVAILABLE:
+        c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        c->op.message = "The hypervisor does not answer.";
+        break;
+
+    case SANDBOX_HV_NO_CAPACITY:
+        c->op.error = &ngx_http_sandbox_capacity_exceeded;
+        c->op.message = "The host has no room for this sandbox.";
+        break;
+
+    case SANDBOX_HV_TIMEOUT:
+        c->op.error = &ngx_http_sandbox_capacity_exceeded;
+        c->op.message = "The guest did not come up in time.";
+        break;
+
+    case SANDBOX_HV_GUEST:
+        c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        c->op.message = "The guest ended while it came up; try again.";
+        break;
+
+    default:
+        c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        c->op.message = "The sandbox could not be started; try again.";
+    }
+
+    ngx_http_sandbox_op_log(&c->op, NGX_LOG_ERR, "create failed: %s",
+                            c->boot.result.message);
+}
+
+
+/* The record as commit.lua will have made it, for the answer. */
+static ngx_int_t
+ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
+                               int64_t started_at)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_record_t record;
+
+    ngx_memzero(&record, sizeof(ngx_http_sandbox_record_t));
+    record.id = c->op.id;
+    record.tenant = c->tenant;
+    record.state = NGX_HTTP_SANDBOX_RUNNING;
+    record.template = c->spec.template->name;
+    record.vcpus = c->spec.vcpus;
+    record.memory_mb = c->spec.memory_mb;
+    record.disk_mb = c->spec.disk_mb;
+    record.created_at = c->created_at;
+    record.started_at = started_at;
+    record.timeout_ms = c->spec.timeout_ms;
+    record.timeout_at = started_at + c->spec.timeout_ms;
+    record.timeout_action = NGX_HTTP_SANDBOX_ACTION_DESTROY;
+    record.metadata = c->spec.metadata;
+    record.cwd = c->spec.cwd;
+
+    ngx_http_sandbox_object(&t, &record, c->traffic_token);
+
+    if (sandbox_text_failed(&t)) {
+        sandbox_text_free(&t);
+        return NGX_ERROR;
+    }
+
+    c->op.status = NGX_HTTP_CREATED;
+    c->op.answer = t.data;
+    c->op.answer_len = t.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
+{
+    int64_t started_at;
+    ngx_http_sandbox_key_t record, idem, events;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+    started_at = sandbox_time_now_ms();
+
+    if (ngx_http_sandbox_create_answer(c, started_at) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, c->op.id);
+    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
+                              c->idem);
+    ngx_http_sandbox_key_events(&events);
+
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg_key(&a, &idem);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, c->op.fence);
+    ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->retention);
+    ngx_http_sandbox_arg_int(&a, (int64_t) c->op.status);
+    ngx_http_sandbox_arg_len(&a, c->op.answer, c->op.answer_len);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_COMMIT);
+    ngx_http_sandbox_arg(&a, "started_at");
+    ngx_http_sandbox_arg_int(&a, started_at);
+    ngx_http_sandbox_arg(&a, "timeout_at");
+    ngx_http_sandbox_arg_int(&a, started_at + c->spec.timeout_ms);
+
+    SANDBOX_CRASH_POINT("create.commit.before");
+    c->committing = sandbox_time_monotonic_ms();
+    c->timeout_at = started_at + c->spec.timeout_ms;
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_committed, c,
+        &ngx_http_sandbox_lua_commit, 2, a.n, a.values);
+}
+
+
+static void
+ngx_http_sandbox_create_booted(ngx_event_t *ev)
+{
+    ngx_http_sandbox_create_op_t *c = ev->data;
+
+    if (c->boot.reason[0]) {
+        ngx_http_sandbox_op_log(&c->op, NGX_LOG_WARN,
+                                "the checkpoint of its shape fails, cold "
+                                "boots for a while: %s",
+                                c->boot.reason);
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_STARTS, c->boot.way, 1);
+
+    if (c->boot.result.status != SANDBOX_HV_OK) {
+        ngx_http_sandbox_create_boot_error(c);
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    if (c->op.fenced) {
+        ngx_http_sandbox_create_fenced(c);
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    if (ngx_http_sandbox_create_commit(c) != NGX_OK) {
+        c->op.error = &ngx_http_sandbox_state_store_unavailable;
+        c->op.message = "The state store does not answer.";
+        ngx_http_sandbox_create_undo(c);
+    }
+}
+
+
+static void
+ngx_http_sandbox_create_committed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    ngx_http_sandbox_op_times_t *times;
+
+    SANDBOX_CRASH_POINT("create.commit.after");
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        /* it may have been committed: the agenda will tell */
+        ngx_http_sandbox_create_no_redis(c);
+        return;
+    }
+
+    if (reply->integer < 0) {
+        c->op.error = &ngx_http_sandbox_state_store_unavailable;
+        c->op.message = "The state store has lost this sandbox; try again.";
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    if (reply->integer == 0) {
+        ngx_http_sandbox_create_fenced(c);
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    SANDBOX_CRASH_POINT("create.agenda.before");
+    ngx_http_sandbox_op_postpone(c->op.id, c->timeout_at);
+    SANDBOX_CRASH_POINT("create.agenda.after");
+
+    times = &c->op.times;
+    times->queue = c->boot.queue_ms;
+    times->hypervisor = c->boot.times;
+    times->guest = c->boot.guest_ms;
+    times->commit = sandbox_time_monotonic_ms() - c->committing;
+
+    ngx_http_sandbox_op_log(
+        &c->op, NGX_LOG_NOTICE,
+        "created in %L ms, %s: queue %L, disk %L, domain %L, guest %L, "
+        "commit %L",
+        sandbox_time_monotonic_ms() - c->op.started,
+        c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
+        : c->boot.made                         ? "from a new checkpoint"
+                                               : "from a checkpoint",
+        times->queue, times->hypervisor.disk_ms, times->hypervisor.domain_ms,
+        times->guest, times->commit);
+
+    SANDBOX_CRASH_POINT("create.answer.before");
+    ngx_http_sandbox_op_finish(&c->op);
+    SANDBOX_CRASH_POINT("create.answer.after");
+}
+
+
+static void
+ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c)
+{
+    if (ngx_http_sandbox_op_task(&c->op, ngx_http_sandbox_worker.conf->quick,
+                                 ngx_http_sandbox_create_teardown,
+                                 ngx_http_sandbox_create_undone)
+        != NGX_OK)
+    {
+        c->left = 1;
+        ngx_http_sandbox_create_abandon(c);
+    }
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    SANDBOX_CRASH_POINT("undo.teardown.before");
+    (void) sandbox_hypervisor_destroy(c->op.id, &c->boot.result);
+    SANDBOX_CRASH_POINT("undo.teardown.after");
+}
+
+
+static void
+ngx_http_sandbox_create_undone(ngx_event_t *ev)
+{
+    ngx_http_sandbox_create_op_t *c = ev->data;
+
+    if (c->boot.result.status != SANDBOX_HV_OK) {
+        ngx_http_sandbox_op_log(&c->op, NGX_LOG_ERR, "cannot be undone yet: %s",
+                                c->boot.result.message);
+        c->left = 1;
+    }
+
+    ngx_http_sandbox_create_abandon(c);
+}
+
+
+static void
+ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    SANDBOX_CRASH_POINT("undo.abandon.after");
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER) {
+        if (reply->integer == 0) {
+            /* somebody else's: let the agenda see what is left, now */
+            ngx_http_sandbox_create_fenced(c);
+            ngx_http_sandbox_op_schedule(c->op.id, sandbox_time_now_ms());
+
+        } else if (!c->left) {
+            ngx_http_sandbox_op_release(c->op.id);
+        }
+    }
+
+    SANDBOX_CRASH_POINT("undo.answer.before");
+    ngx_http_sandbox_op_finish(&c->op);
+    SANDBOX_CRASH_POINT("undo.answer.after");
+}
+
+
+static void
+ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c)
+{
+    ngx_http_sandbox_key_t events;
+    ngx_http_sandbox_create_keys_t keys;
+    ngx_http_sandbox_args_t a;
+
+    ngx_http_sandbox_key_events(&events);
+    SANDBOX_CRASH_POINT("undo.abandon.before");
+    ngx_http_sandbox_create_keys(c, &keys, &a);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, c->op.fence);
+    ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg(&a, c->left ? "left" : "undone");
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_len(&a, c->op.error->code.data, c->op.error->code.len);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_ABANDON);
+
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_abandoned, c,
+            &ngx_http_sandbox_lua_abandon, 3, a.n, a.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_finish(&c->op);
+    }
+}
