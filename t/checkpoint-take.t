@@ -110,6 +110,35 @@ my $address = start($boot, $ids[0]);
 my $planted = plant($ids[0], $address);
 like($planted, qr/^[0-9a-f]{64} .*\n[0-9a-f]{64} /, 'something to lose');
 
+# --- frozen ------------------------------------------------------------------
+
+sub count {
+    return ($d->guest($ids[0], $address, 'cat /dev/shm/heap') =~ /(\d+)$/)[0];
+}
+
+($rc, $text) = $d->run('freeze', $ids[0]);
+is($rc, 0, 'commands are frozen') or diag($text);
+is(($d->run('sync', $ids[0]))[0], 0, 'the agent is not');
+my $guest = fork // die $!;
+if ($guest == 0) {
+    my $n = count();
+    open(my $fh, '>', "$t->{base}/count") or POSIX::_exit(1);
+    print $fh $n;
+    close $fh;
+    POSIX::_exit(0);
+}
+sleep 3;
+ok(!-s "$t->{base}/count", 'a new command waits');
+is(($d->run('thaw', $ids[0]))[0], 0, 'they go on');
+waitpid $guest, 0;
+ok(-s "$t->{base}/count", 'and the new one too');
+unlink "$t->{base}/count";
+goes_on($ids[0], $address, 'thawed');
+
+is(($d->run('freeze', $ids[0]))[0], 0, 'frozen for what comes');
+
+# --- its checkpoint ----------------------------------------------------------
+
 take($ids[0], $snaps[0]);
 is(join(' ', $t->domains), '', 'the sandbox is gone');
 is(scalar(my @none = glob("$disks/sb_*")), 0, 'and so is its disk');
@@ -172,7 +201,7 @@ is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
 
 # --- a taker that dies -------------------------------------------------------
 
-for my $ms (200, 500, 800) {
+for my $ms (200, 400, 600, 800, 1000) {
     my ($snap) = snaps(1);
     $address = start($snaps[2], $ids[3]);
 
@@ -184,6 +213,7 @@ for my $ms (200, 500, 800) {
     take($ids[3], $snap);
     is(scalar(my @parts = glob("$disks/$snap.*")), 3,
        "killed after $ms ms: three files");
+    is(join(' ', $t->domains), '', 'and no domain');
 
     my ($child) = $d->ids(1);
     $address = start($snap, $child);

@@ -474,6 +474,47 @@ sandbox_guest_sync(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
 }
 
 
+/* A question that is no more than its name. */
+static sandbox_guest_status_t
+guest_ask(guest_talk_t *t, const char *op)
+{
+    char nonce[NONCE_SIZE];
+    sandbox_text_t line = SANDBOX_TEXT_INIT;
+    sandbox_guest_status_t status;
+
+    if (guest_nonce(nonce) == -1) {
+        return guest_fail(t, SANDBOX_GUEST_CLOSED,
+                          "the host has no randomness");
+    }
+
+    sandbox_text_fmt(&line, "{\"op\":\"%s\",\"nonce\":\"%s\"}\n", op, nonce);
+    status = guest_say(t, &line, op);
+    sandbox_text_free(&line);
+
+    return status == SANDBOX_GUEST_OK
+               ? guest_listen(t, op, nonce, t->deadline_ms)
+               : status;
+}
+
+
+sandbox_guest_status_t
+sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int on,
+                     int64_t deadline_ms, char *message, size_t size)
+{
+    guest_talk_t t;
+    sandbox_guest_status_t status;
+
+    guest_begin(&t, ch, deadline_ms, message, size);
+
+    status = guest_sync(&t);
+    if (status == SANDBOX_GUEST_OK) {
+        status = guest_ask(&t, on ? "freeze" : "thaw");
+    }
+
+    return guest_end(&t, status);
+}
+
+
 sandbox_guest_status_t
 sandbox_guest_bootstrap(const sandbox_guest_channel_t *ch,
                         const sandbox_guest_config_t *conf, int64_t deadline_ms,

@@ -61,4 +61,14 @@ sandbox_guest_status_t
 sandbox_guest_sync(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
                    char *message, size_t size);
 
+/*
+ * Stops the guest's commands and writes its file systems to its disk (on), or
+ * lets them go on.  Before a checkpoint is taken; bootstrap lets them go on
+ * in what is started from it.  When it is not OK, nothing is known: let them
+ * go on.
+ */
+sandbox_guest_status_t
+sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int on,
+                     int64_t deadline_ms, char *message, size_t size);
+
 #endif

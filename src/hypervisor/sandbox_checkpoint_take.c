@@ -364,6 +364,43 @@ take_run(take_t *t, sandbox_hv_error_t *err)
 }
 
 
+/*
+ * The checkpoint is whole: what an earlier try, which died then, has not
+ * ended is ended.
+ */
+static sandbox_hv_status_t
+take_finish(take_t *t, const char *uuid, sandbox_hv_error_t *err)
+{
+    size_t i, n;
+    char **names;
+    char prefix[SANDBOX_HV_STEM_SIZE];
+
+    (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
+
+    if (sandbox_id_uuid(t->uuid, t->take->id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
+                              t->take->id);
+    }
+
+    if (sandbox_domain_end(t->conn, uuid, err) != SANDBOX_HV_OK
+        || sandbox_domain_end(t->conn, t->uuid, err) != SANDBOX_HV_OK
+        || sandbox_disk_names(t->conn, prefix, &names, &n, err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
+        if (strstr(names[i], TAKE_SCRATCH)) {
+            (void) sandbox_disk_remove(t->conn, names[i], err);
+        }
+    }
+
+    sandbox_disk_names_free(names, n);
+    return err->status;
+}
+
+
 /* With the source's turn. */
 static sandbox_hv_status_t
 take_sandbox(take_t *t, sandbox_hv_error_t *err)
@@ -377,13 +414,12 @@ take_sandbox(take_t *t, sandbox_hv_error_t *err)
                               t->take->sandbox);
     }
 
-    /* done before, up to the end of the source perhaps */
     if (sandbox_checkpoint_load(t->conn, t->take->id, t->accel, &c, NULL, &torn,
                                 err)
         == SANDBOX_HV_OK)
     {
         sandbox_checkpoint_free(&c);
-        return sandbox_domain_end(t->conn, uuid, err);
+        return take_finish(t, uuid, err);
     }
 
     if (err->status != SANDBOX_HV_NO_CHECKPOINT) {

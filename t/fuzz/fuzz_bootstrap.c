@@ -27,6 +27,16 @@ fuzz_answer(void *data, const char *line, size_t len)
 
 
 static int
+fuzz_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
+{
+    (void) data;
+    (void) error;
+
+    return on ? 0 : -1;
+}
+
+
+static int
 fuzz_configure(void *data, const sandbox_json_t *doc,
                char error[AGENT_ERROR_SIZE])
 {
@@ -61,6 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     b.answer = fuzz_answer;
     b.configure = fuzz_configure;
+    b.freeze = fuzz_freeze;
     b.data = NULL;
     require(agent_bootstrap_init(&b) == 0);
 

@@ -313,6 +313,46 @@ drive_start(const drive_job_t *job)
 }
 
 
+static int
+drive_still(const drive_job_t *job, int on)
+{
+    char message[256];
+    sandbox_channel_t *channel;
+    sandbox_hv_error_t err;
+    sandbox_guest_status_t status;
+    sandbox_guest_channel_t ch = { NULL, sandbox_channel_write,
+                                   sandbox_channel_read };
+
+    if (sandbox_channel_open(&channel, job->id, &err) != SANDBOX_HV_OK) {
+        return drive_failed(on ? "freeze" : "thaw", job->id, &err);
+    }
+
+    ch.channel = channel;
+    status = sandbox_guest_freeze(&ch, on,
+                                  sandbox_time_monotonic_ms() + DRIVE_SYNC_MS,
+                                  message, sizeof(message));
+    sandbox_channel_close(channel);
+
+    (void) printf("%s %s %s %s\n", on ? "freeze" : "thaw", job->id,
+                  status == SANDBOX_GUEST_OK ? "ok" : "failed", message);
+    return status != SANDBOX_GUEST_OK;
+}
+
+
+static int
+drive_freeze(const drive_job_t *job)
+{
+    return drive_still(job, 1);
+}
+
+
+static int
+drive_thaw(const drive_job_t *job)
+{
+    return drive_still(job, 0);
+}
+
+
 /* Takes the checkpoint of the environment, and ends the sandbox. */
 static int
 drive_take(const drive_job_t *job)
@@ -390,6 +430,7 @@ static const struct {
     { "cold", drive_cold },       { "keep", drive_keep },
     { "start", drive_start },     { "configure", drive_configure },
     { "discard", drive_discard }, { "take", drive_take },
+    { "freeze", drive_freeze },   { "thaw", drive_thaw },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))
@@ -570,7 +611,7 @@ main(int argc, char **argv)
                        "       drive boot|sync|configure|cold|destroy|cycle "
                        "ID...\n"
                        "       drive keep NAME...\n"
-                       "       drive start|take ID...\n"
+                       "       drive start|freeze|thaw|take ID...\n"
                        "       drive discard CHECKPOINT...\n"
                        "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
                        "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "

@@ -38,6 +38,7 @@ struct fake_s {
     size_t piece;
     int lines;
     int broken;  /* writes fail */
+    int refuses; /* what is not "sync", with answer_frozen() */
     int ended;   /* after what is said, the channel ends */
     int endless; /* says x for ever */
     int lying;   /* claims to have read more than there is room for */
@@ -253,6 +254,62 @@ test_byte_by_byte(void **state)
     f = fake(answer_ok);
     f->piece = 1;
     assert_int_equal(talk(f, message), SANDBOX_GUEST_OK);
+    free(f);
+}
+
+
+static void
+answer_frozen(fake_t *f, const char *op, const char *nonce, const char *line)
+{
+    (void) line;
+
+    if (strcmp(op, "sync") != 0) {
+        snprintf(f->configure, sizeof(f->configure), "%s", op);
+    }
+
+    say(f, "{\"op\":\"%s\",\"nonce\":\"%s\",\"ok\":%s}\n", op, nonce,
+        f->refuses && strcmp(op, "sync") != 0 ? "false" : "true");
+}
+
+
+/* The short questions: sync alone, freeze and thaw, each after a sync. */
+static void
+test_short(void **state)
+{
+    char message[MESSAGE_SIZE];
+    fake_t *f;
+    int64_t until;
+    sandbox_guest_channel_t ch = { NULL, fake_write, fake_read };
+
+    (void) state;
+
+    f = fake(answer_frozen);
+    ch.channel = f;
+    until = sandbox_time_monotonic_ms() + 5000;
+
+    assert_int_equal(sandbox_guest_sync(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_OK);
+    assert_int_equal(f->lines, 1);
+    assert_string_equal(f->configure, "");
+
+    assert_int_equal(sandbox_guest_freeze(&ch, 1, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_OK);
+    assert_int_equal(f->lines, 3);
+    assert_string_equal(f->configure, "freeze");
+
+    assert_int_equal(sandbox_guest_freeze(&ch, 0, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_OK);
+    assert_int_equal(f->lines, 5);
+    assert_string_equal(f->configure, "thaw");
+
+    f->refuses = 1;
+    assert_int_equal(sandbox_guest_freeze(&ch, 1, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_REFUSED);
+    assert_non_null(strstr(message, "freeze"));
+
+    f->broken = 1;
+    assert_int_equal(sandbox_guest_sync(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_CLOSED);
     free(f);
 }
 
@@ -598,6 +655,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_short),
         cmocka_unit_test(test_configuration),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_wrong_nonce),

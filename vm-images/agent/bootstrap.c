@@ -4,6 +4,7 @@
  * must not know the channel, nor what configure does.
  */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,35 @@ bootstrap_answer(agent_bootstrap_t *b, const char *op, const char *nonce,
 }
 
 
+/* 0, or -1 with a sentence in error. */
+static int
+bootstrap_do(agent_bootstrap_t *b, const sandbox_json_t *doc, const char *op,
+             char error[AGENT_ERROR_SIZE])
+{
+    error[0] = '\0';
+
+    if (strcmp(op, "sync") == 0) {
+        return 0;
+    }
+
+    if (strcmp(op, "configure") == 0) {
+        return b->configure(b->data, doc, error);
+    }
+
+    if (strcmp(op, "freeze") == 0) {
+        return b->freeze(b->data, 1, error);
+    }
+
+    if (strcmp(op, "thaw") == 0) {
+        return b->freeze(b->data, 0, error);
+    }
+
+    snprintf(error, AGENT_ERROR_SIZE, "The operation is not known.");
+
+    return -1;
+}
+
+
 static void
 bootstrap_request(agent_bootstrap_t *b, const sandbox_json_t *doc)
 {
@@ -113,17 +143,8 @@ bootstrap_request(agent_bootstrap_t *b, const sandbox_json_t *doc)
         goto done;
     }
 
-    if (strcmp(op, "sync") == 0) {
-        bootstrap_answer(b, op, nonce, NULL);
-
-    } else if (strcmp(op, "configure") == 0) {
-        error[0] = '\0';
-        bootstrap_answer(b, op, nonce,
-                         b->configure(b->data, doc, error) == 0 ? NULL : error);
-
-    } else {
-        bootstrap_answer(b, op, nonce, "The operation is not known.");
-    }
+    bootstrap_answer(b, op, nonce,
+                     bootstrap_do(b, doc, op, error) == 0 ? NULL : error);
 
 done:
 

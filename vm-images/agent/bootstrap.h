@@ -21,6 +21,9 @@ typedef struct {
     /* Does what the document asks; 0, or -1 with a sentence in error. */
     int (*configure)(void *data, const sandbox_json_t *doc,
                      char error[AGENT_ERROR_SIZE]);
+
+    /* Stops the commands, or lets them go on; likewise. */
+    int (*freeze)(void *data, int on, char error[AGENT_ERROR_SIZE]);
     void *data;
 
     char *line; /* what came of the current line */
@@ -28,7 +31,7 @@ typedef struct {
     int skipping; /* the current line is too long */
 } agent_bootstrap_t;
 
-/* answer, configure and data are set by the caller.  0, or -1 (memory). */
+/* The functions and data are set by the caller.  0, or -1 (memory). */
 int agent_bootstrap_init(agent_bootstrap_t *b);
 void agent_bootstrap_free(agent_bootstrap_t *b);
 

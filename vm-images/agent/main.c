@@ -16,6 +16,7 @@
 #include "configure.h"
 #include "console.h"
 #include "exec.h"
+#include "freeze.h"
 #include "http.h"
 #include "loop.h"
 #include "port.h"
@@ -63,11 +64,21 @@ main_step_http(const agent_config_t *c, char *error, size_t size)
 }
 
 
+/* Commands of an earlier execution see nothing of the change. */
+static int
+main_step_thaw(const agent_config_t *c, char *error, size_t size)
+{
+    (void) c;
+
+    return agent_freeze(0, error, size);
+}
+
+
 /* The order is part of the protocol: randomness before all else. */
 static const agent_step_t main_steps[] = {
     { agent_step_entropy }, { agent_step_clock }, { agent_step_hostname },
     { agent_step_network }, { agent_step_disk },  { agent_step_cwd },
-    { main_step_exec },     { main_step_http },
+    { main_step_exec },     { main_step_http },   { main_step_thaw },
 };
 
 
@@ -92,6 +103,15 @@ main_configure(void *data, const sandbox_json_t *doc,
     agent_config_free(&config);
 
     return rc;
+}
+
+
+static int
+main_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
+{
+    (void) data;
+
+    return agent_freeze(on, error, AGENT_ERROR_SIZE);
 }
 
 
@@ -126,8 +146,10 @@ main(void)
 
     reboot(RB_DISABLE_CAD); /* the keys send a signal instead */
     agent_boot();
+    agent_freeze_init();
 
     bootstrap.configure = main_configure;
+    bootstrap.freeze = main_freeze;
     bootstrap.answer = main_answer;
 
     if (agent_loop_init() == -1 || agent_reap_init() == -1

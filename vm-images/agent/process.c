@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "freeze.h"
 #include "loop.h"
 #include "process.h"
 #include "reap.h"
@@ -422,7 +423,7 @@ agent_process_start(const agent_process_spec_t *spec,
 
     p->child.pid = -1;
     if (process_pipes(p, child) == 0) {
-        p->child.pid = fork();
+        p->child.pid = agent_freeze_fork();
     }
 
     if (p->child.pid == 0) {

@@ -27,6 +27,7 @@ typedef struct {
     size_t len;
     int configured;
     int fails;
+    int frozen;
 } host_t;
 
 
@@ -60,12 +61,28 @@ host_configure(void *data, const sandbox_json_t *doc,
 }
 
 
+static int
+host_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
+{
+    host_t *h = data;
+
+    if (h->fails) {
+        snprintf(error, AGENT_ERROR_SIZE, "It \"broke\".");
+        return -1;
+    }
+
+    h->frozen = on;
+    return 0;
+}
+
+
 static void
 start(agent_bootstrap_t *b, host_t *h)
 {
     memset(h, 0, sizeof(*h));
     b->answer = host_answer;
     b->configure = host_configure;
+    b->freeze = host_freeze;
     b->data = h;
     assert_int_equal(agent_bootstrap_init(b), 0);
 }
@@ -143,6 +160,35 @@ test_failure(void **state)
     feed(&b, "{\"op\":\"fly\",\"nonce\":\"n\"}\n");
     assert_non_null(strstr(h.said, "\"op\":\"fly\",\"nonce\":\"n\","
                                    "\"ok\":false"));
+    agent_bootstrap_free(&b);
+}
+
+
+static void
+test_freeze(void **state)
+{
+    host_t h;
+    agent_bootstrap_t b;
+
+    (void) state;
+
+    start(&b, &h);
+    feed(&b, "{\"op\":\"freeze\",\"nonce\":\"a\"}\n");
+    assert_string_equal(h.said,
+                        "{\"op\":\"freeze\",\"nonce\":\"a\",\"ok\":true}\n");
+    assert_int_equal(h.frozen, 1);
+
+    h.len = 0;
+    feed(&b, "{\"op\":\"thaw\",\"nonce\":\"b\"}\n");
+    assert_string_equal(h.said,
+                        "{\"op\":\"thaw\",\"nonce\":\"b\",\"ok\":true}\n");
+    assert_int_equal(h.frozen, 0);
+
+    h.len = 0;
+    h.fails = 1;
+    feed(&b, "{\"op\":\"freeze\",\"nonce\":\"c\"}\n");
+    assert_non_null(strstr(h.said, "\"ok\":false,\"error\":"));
+    assert_int_equal(h.frozen, 0);
     agent_bootstrap_free(&b);
 }
 
@@ -483,6 +529,7 @@ main(void)
         cmocka_unit_test(test_sync),
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_freeze),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_long_line),
         cmocka_unit_test(test_garbage),

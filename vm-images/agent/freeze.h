@@ -1,0 +1,25 @@
+/*
+ * Commands stand still while a checkpoint is taken: all of them live in one
+ * control group, which is frozen before and thawed once the guest is another
+ * one.  Event loop only.
+ */
+
+#ifndef AGENT_FREEZE_H
+#define AGENT_FREEZE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Makes the group; without it commands run all the same.  After the boot. */
+void agent_freeze_init(void);
+
+/* As fork(); the child is in the group from its first instruction. */
+pid_t agent_freeze_fork(void);
+
+/*
+ * Stops the commands and writes the file systems to the disk, or lets the
+ * commands go on.  0, or -1 with a sentence in error; nothing is frozen then.
+ */
+int agent_freeze(int on, char *error, size_t size);
+
+#endif
