@@ -199,6 +199,25 @@ like($text, qr/status=6 .* was not started from a checkpoint/,
      'has no checkpoint');
 is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
 
+# --- a receiver that dies ----------------------------------------------------
+
+{
+    my ($snap) = snaps(1);
+    $address = start($snaps[2], $ids[3]);
+    my $wait = $d->later(["DRIVE_CHECKPOINT=$snap", @$shape], 'take', $ids[3]);
+
+    # with the disk full it would end in the same way, by SIGBUS
+    ok(wait_for(10, sub {
+        return ($t->try_stack('kill', "qemu:$snap"))[0] == 0;
+    }), 'it is killed');
+    ($rc, $text) = $wait->();
+    is($rc, 1, 'nothing is taken') or diag($text);
+    is(scalar(my @parts = glob("$disks/$snap.*")), 0, 'no part is left');
+    is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
+    goes_on($ids[3], $address, 'the sandbox');
+    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+}
+
 # --- a taker that dies -------------------------------------------------------
 
 for my $ms (200, 400, 600, 800, 1000) {
