@@ -220,26 +220,43 @@ is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
 
 # --- a taker that dies -------------------------------------------------------
 
-for my $ms (200, 400, 600, 800, 1000) {
+# Disturbs a take after so many ms, repeats it, and looks what has come of it.
+sub disturbed {
+    my ($name, $ms, $disturb) = @_;
     my ($snap) = snaps(1);
     $address = start($snaps[2], $ids[3]);
 
     my $wait = $d->later(["DRIVE_CHECKPOINT=$snap", @$shape], 'take', $ids[3]);
     sleep $ms / 1000;
-    $t->try_stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
-    $wait->();
+    $disturb->($wait);
 
     take($ids[3], $snap);
     is(scalar(my @parts = glob("$disks/$snap.*")), 3,
-       "killed after $ms ms: three files");
+       "$name after $ms ms: three files");
     is(join(' ', $t->domains), '', 'and no domain');
 
     my ($child) = $d->ids(1);
     $address = start($snap, $child);
     is(digests($child, $address), $planted, 'nothing is lost');
-    goes_on($child, $address, "killed after $ms ms");
+    goes_on($child, $address, "$name after $ms ms");
     is(($d->run('destroy', $child))[0], 0, 'it ends');
     is(($d->run('discard', $snap))[0], 0, 'discard');
+}
+
+for my $ms (200, 400, 600, 800, 1000) {
+    disturbed('killed', $ms, sub {
+        $t->try_stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+        $_[0]->();
+    });
+}
+
+for my $ms (150, 500, 1000) {
+    disturbed('libvirtd killed', $ms, sub {
+        $t->stack('kill', 'libvirtd');
+        $_[0]->();
+        $t->stack('exec-in', "$SandboxTest::top/scripts/libvirt-purge");
+        $t->stack('start', 'libvirtd');
+    });
 }
 
 is(join(' ', $t->domains), '', 'no domain is left');
