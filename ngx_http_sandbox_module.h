@@ -95,6 +95,7 @@ typedef struct {
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
     ngx_str_t peer_name;
+    char peer_id[SANDBOX_ID_SIZE]; /* the sandbox behind it */
     ngx_str_t host; /* what the guest sees as its Host, if masked */
 
     /* the error to be answered, for the envelope; NULL if none */

@@ -1,7 +1,7 @@
 /*
  * When a survey is made, by whom, and how it is filled:
  *
- *   lead     is this worker the one?                       lead.lua
+ *   pulse    is this worker the one?                       lead.lua
  *   node     guests and agenda of the node                 HGETALL, ZRANGE
  *   host     domains and overlays                          thread
  *   records  what Redis says of every id that came up      HMGET each
@@ -25,6 +25,8 @@
 
 #define NGX_HTTP_SANDBOX_RECONCILE_SOON 100   /* ms */
 #define NGX_HTTP_SANDBOX_RECONCILE_RETRY 1000 /* ms */
+#define NGX_HTTP_SANDBOX_RECONCILE_PULSE 1000 /* ms */
+#define NGX_HTTP_SANDBOX_RECONCILE_LOCK 4000  /* ms, some pulses */
 
 
 typedef struct {
@@ -33,17 +35,19 @@ typedef struct {
     ngx_http_sandbox_walk_t walk;
     ngx_thread_task_t task;
     ngx_event_t timer;
+    ngx_event_t pulse;
     sandbox_hv_error_t result; /* of the thread */
     ngx_uint_t pending;        /* replies with the node's keys */
     int64_t next;              /* ms until an orphan is ripe, or -1 */
+    unsigned leading : 1;
     unsigned busy : 1;
+    unsigned again : 1;  /* something came up while it was */
     unsigned broken : 1; /* what was read may not belong together */
     unsigned away : 1;   /* libvirt, and that was logged */
 } ngx_http_sandbox_reconcile_t;
 
 
 static void ngx_http_sandbox_reconcile_look(ngx_event_t *ev);
-static void ngx_http_sandbox_reconcile_led(void *data, redisReply *reply);
 static void ngx_http_sandbox_reconcile_node(void *data, redisReply *reply);
 static void ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_reconcile_records(ngx_event_t *ev);
@@ -85,7 +89,12 @@ ngx_http_sandbox_reconcile_end(ngx_int_t rc)
         wait = ngx_min(wait, (ngx_msec_t) r->next + 1);
     }
 
+    if (r->again) {
+        wait = ngx_min(wait, NGX_HTTP_SANDBOX_RECONCILE_RETRY);
+    }
+
     r->busy = 0;
+    r->again = 0;
 
     if (!ngx_exiting) {
         ngx_http_sandbox_reconcile_in(wait);
@@ -124,35 +133,6 @@ ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_redis_handler_pt handler,
 }
 
 
-static void
-ngx_http_sandbox_reconcile_look(ngx_event_t *ev)
-{
-    ngx_msec_t interval;
-    ngx_http_sandbox_reconcile_t *r;
-
-    r = &ngx_http_sandbox_reconciler;
-
-    if (ngx_exiting || r->busy) {
-        return;
-    }
-
-    r->busy = 1;
-    r->broken = 0;
-    r->next = -1;
-
-    interval = ngx_http_sandbox_worker.conf->reconcile_interval;
-
-    /* it lasts until this worker has surely not come back in time */
-    if (ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_reconcile_led,
-                                        2 * interval
-                                            + NGX_HTTP_SANDBOX_RECONCILE_RETRY)
-        != NGX_OK)
-    {
-        ngx_http_sandbox_reconcile_end(NGX_ERROR);
-    }
-}
-
-
 static ngx_int_t
 ngx_http_sandbox_reconcile_ask(const char *command, const char *kind)
 {
@@ -178,25 +158,19 @@ ngx_http_sandbox_reconcile_ask(const char *command, const char *kind)
 
 
 static void
-ngx_http_sandbox_reconcile_led(void *data, redisReply *reply)
+ngx_http_sandbox_reconcile_look(ngx_event_t *ev)
 {
     ngx_http_sandbox_reconcile_t *r;
 
     r = &ngx_http_sandbox_reconciler;
 
-    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
-        ngx_http_sandbox_reconcile_void();
-        ngx_http_sandbox_reconcile_end(NGX_ERROR);
+    if (ngx_exiting || r->busy || !r->leading) {
         return;
     }
 
-    if (reply->integer == 0) {
-        /* another worker is at it */
-        sandbox_survey_free(&r->before);
-        ngx_http_sandbox_reconcile_end(NGX_OK);
-        return;
-    }
-
+    r->busy = 1;
+    r->broken = 0;
+    r->next = -1;
     r->survey.n = 0;
     r->pending = 0;
 
@@ -215,6 +189,44 @@ ngx_http_sandbox_reconcile_led(void *data, redisReply *reply)
     if (r->pending == 0) {
         ngx_http_sandbox_reconcile_end(NGX_ERROR);
     }
+}
+
+
+/* The lock is this worker's, or another's, or nobody can tell. */
+static void
+ngx_http_sandbox_reconcile_pulsed(void *data, redisReply *reply)
+{
+    ngx_uint_t leading;
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+    leading = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer;
+
+    if (leading && !r->leading) {
+        r->leading = 1;
+
+        if (!r->busy) {
+            ngx_http_sandbox_reconcile_in(0);
+        }
+
+    } else if (!leading && r->leading) {
+        r->leading = 0;
+        ngx_http_sandbox_reconcile_void();
+    }
+}
+
+
+static void
+ngx_http_sandbox_reconcile_pulse(ngx_event_t *ev)
+{
+    if (ngx_exiting) {
+        return;
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_PULSE);
+
+    (void) ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_reconcile_pulsed,
+                                           NGX_HTTP_SANDBOX_RECONCILE_LOCK);
 }
 
 
@@ -571,6 +583,22 @@ static void
 ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
                                    ngx_str_t *detail)
 {
+    ngx_http_sandbox_reconcile_t *r;
+
+    r = &ngx_http_sandbox_reconciler;
+
+    if (!r->leading || word->len != sizeof("suspect") - 1
+        || ngx_strncmp(word->data, "suspect", word->len) != 0)
+    {
+        return;
+    }
+
+    if (r->busy) {
+        r->again = 1;
+
+    } else if (!ngx_exiting) {
+        ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+    }
 }
 
 
@@ -613,7 +641,12 @@ ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
     ev->log = cycle->log;
     ev->cancelable = 1;
 
-    ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+    ev = &ngx_http_sandbox_reconciler.pulse;
+    ev->handler = ngx_http_sandbox_reconcile_pulse;
+    ev->log = cycle->log;
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_SOON);
 }
 
 

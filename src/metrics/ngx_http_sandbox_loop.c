@@ -34,6 +34,7 @@ static int64_t ngx_http_sandbox_loop_due;     /* monotonic us */
 static int64_t ngx_http_sandbox_loop_longest; /* us, since the last tick */
 static ngx_uint_t ngx_http_sandbox_loop_turning;
 static ngx_http_sandbox_loop_sched_t ngx_http_sandbox_loop_sched;
+static ngx_http_sandbox_loop_sched_t ngx_http_sandbox_loop_carry;
 static ngx_int_t (*ngx_http_sandbox_loop_next)(ngx_cycle_t *cycle,
                                                ngx_msec_t timer,
                                                ngx_uint_t flags);
@@ -84,6 +85,8 @@ ngx_http_sandbox_loop_turn(int64_t took)
 
     if (took > NGX_HTTP_SANDBOX_LOOP_LONG) {
         since = ngx_http_sandbox_loop_sched_since();
+        since.ran += ngx_http_sandbox_loop_carry.ran;
+        since.waited += ngx_http_sandbox_loop_carry.waited;
         took -= ngx_min(since.waited, took);
 
         if (took > NGX_HTTP_SANDBOX_LOOP_STALL) {
@@ -94,6 +97,9 @@ ngx_http_sandbox_loop_turn(int64_t took)
                           took / 1000, since.ran / 1000);
         }
     }
+
+    ngx_memzero(&ngx_http_sandbox_loop_carry,
+                sizeof(ngx_http_sandbox_loop_carry));
 
     ngx_http_sandbox_loop_longest =
         ngx_max(ngx_http_sandbox_loop_longest, took);
@@ -136,8 +142,8 @@ ngx_http_sandbox_loop_tick(ngx_event_t *ev)
     stall = ngx_http_sandbox_loop_longest;
     ngx_http_sandbox_loop_longest = 0;
 
-    /* what it has waited until now belongs to no later turn */
-    (void) ngx_http_sandbox_loop_sched_since();
+    /* what it has waited until now belongs to this turn and no later one */
+    ngx_http_sandbox_loop_carry = ngx_http_sandbox_loop_sched_since();
 
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_LAG, lag);
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_STALL, stall);

@@ -76,6 +76,29 @@ ngx_http_sandbox_events_ready(void *data)
 }
 
 
+static void
+ngx_http_sandbox_events_published(void *data, redisReply *reply)
+{
+}
+
+
+void
+ngx_http_sandbox_events_publish(const char *id, const char *word)
+{
+    u_char text[SANDBOX_ID_SIZE + 32];
+    ngx_str_t argv[3];
+
+    ngx_str_set(&argv[0], "PUBLISH");
+    argv[1] = ngx_http_sandbox_events_channel.name;
+    argv[2].data = text;
+    argv[2].len = ngx_snprintf(text, sizeof(text), "%s %s", id, word) - text;
+
+    (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_events_published,
+                                          NULL, 3, argv);
+}
+
+
 void
 ngx_http_sandbox_events_subscribe(ngx_http_sandbox_subscriber_t *s)
 {

@@ -8,9 +8,10 @@
  *   destroying   a destruction has begun
  *   destroyed    it has ended
  *   error        its machine has ended by itself
+ *   suspect      it could not be reached: is its machine still there?
  *
- * Published by the scripts after they wrote.  Messages may be lost: lost() and
- * ready() tell when.  Event loop only.
+ * Published by the scripts after they wrote, the last one by a worker. Messages
+ * may be lost: lost() and ready() tell when.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_EVENTS_H
@@ -27,6 +28,9 @@ struct ngx_http_sandbox_subscriber_s {
     void (*ready)(void); /* listening (again) */
     ngx_http_sandbox_subscriber_t *next;
 };
+
+/* Tells all workers; lost if Redis is away. */
+void ngx_http_sandbox_events_publish(const char *id, const char *word);
 
 /* Before listen. */
 void ngx_http_sandbox_events_subscribe(ngx_http_sandbox_subscriber_t *s);

@@ -13,6 +13,7 @@
  */
 
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_traffic.h"
 
 #include "sandbox_connect.h"
@@ -214,6 +215,7 @@ ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,
         break;
 
     case SANDBOX_CONNECT_FAILED:
+        ngx_http_sandbox_events_publish(pd->ctx->peer_id, "suspect");
         (void) ngx_http_sandbox_error(pd->request,
                                       &ngx_http_sandbox_sandbox_unreachable,
                                       "The sandbox cannot be reached.");
@@ -252,4 +254,5 @@ ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,
     ctx->peer.sin_addr.s_addr = route->address;
     ctx->peer.sin_port = htons((in_port_t) port);
     ngx_memcpy(ctx->peer.sin_zero, &route->execution, sizeof(uint64_t));
+    ngx_memcpy(ctx->peer_id, route->id, sizeof(ctx->peer_id));
 }

@@ -14,7 +14,8 @@ my %contract = (
     get => qr/^(?:0|200|404 sandbox_not_found|503 .*)$/,
     'get deleted' => qr/^(?:0|404 sandbox_not_found|503 .*)$/,
     list => qr/^(?:0|200|503 .*)$/,
-    exec => qr/^(?:0|200|404 sandbox_not_found|409 .*|503 .*)$/,
+    exec => qr/^(?:0|200|404 sandbox_not_found|409 .*|503 .*
+                  |502[ ]sandbox_unreachable)$/x,
     timeout => qr/^(?:0|200|404 sandbox_not_found|409 .*|501 not_implemented|503 .*)$/,
     delete => qr/^(?:0|200|503 .*)$/,
 );
@@ -103,6 +104,7 @@ sub outcome {
 
     $self->{outcomes}{ $l->{op} }{$name}++;
     push @{ $self->{times}{ $l->{op} } }, $l->{ms} if $l->{status};
+    $self->{keys}{ $l->{key} }{unreachable}++ if $l->{status} == 502;
     $self->broken('answers of the contract', "key $l->{key}: $l->{op}: $word")
         if $word !~ $contract{ $l->{op} };
     $self->created($l) if $l->{op} eq 'create' && $l->{status} == 201;
@@ -115,6 +117,9 @@ sub check_dead {
 
     for my $n (sort keys %{ $self->{keys} }) {
         my $k = $self->{keys}{$n};
+        $self->broken('answers of the contract',
+                      "key $n: 502 though its QEMU was not killed")
+            if $k->{unreachable} && !$killed->{ $k->{id} // '' };
         next if !$k->{dead} || $killed->{ $k->{dead} }
                 || ($k->{fate} // '') eq 'expire';
         $self->broken('an answered sandbox works',
