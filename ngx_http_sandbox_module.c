@@ -40,6 +40,11 @@ static ngx_conf_num_bounds_t ngx_http_sandbox_one_second = {
     ngx_conf_check_num_bounds, 1000, 86400000
 };
 
+/* up to a year: times in Redis' scripts are floating point numbers */
+static ngx_conf_num_bounds_t ngx_http_sandbox_retention = {
+    ngx_conf_check_num_bounds, 1000, INT64_C(31536000000)
+};
+
 #define NGX_HTTP_SANDBOX_MAIN(member)                                          \
     NGX_HTTP_MAIN_CONF_OFFSET, offsetof(ngx_http_sandbox_main_conf_t, member)
 #define NGX_HTTP_SANDBOX_LOC(member)                                           \
@@ -97,7 +102,7 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
 
     { ngx_string("sandbox_idempotency_retention"),
       NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
-      NGX_HTTP_SANDBOX_MAIN(retention), NULL },
+      NGX_HTTP_SANDBOX_MAIN(retention), &ngx_http_sandbox_retention },
 
     { ngx_string("sandbox_idempotency_wait"),
       NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,

@@ -127,7 +127,8 @@ $t->is_error(edge("sandboxes/$open->{id}/ports/22/"), 403, 'port_not_allowed',
 for ('sandboxes', "sandboxes/$open->{id}/", "sandboxes/$open->{id}/ports/0/",
      "sandboxes/sb_nobody/ports/8000/",
      "x/../sandboxes/$open->{id}/ports/8000/",
-     "sandboxes/$open->{id}/ports/8000/%2e%2e/8001/") {
+     "sandboxes/$open->{id}/ports/8000/%2e%2e/8001/",
+     "sandboxes/$open->{id}/ports/800/../8000/") {
     $t->is_error(edge($_), 404, 'sandbox_not_found', $_);
 }
 

@@ -44,6 +44,20 @@ ngx_http_sandbox_agent_request_id(ngx_http_request_t *r,
                                   ngx_http_sandbox_ctx_t *ctx)
 {
     ngx_table_elt_t *h;
+    ngx_uint_t found;
+    ngx_http_sandbox_headers_t it;
+
+    found = 0;
+    ngx_memzero(&it, sizeof(it));
+
+    while ((h = ngx_http_sandbox_api_next_header(r, &it, "x-request-id"))) {
+        h->value = ctx->request_id;
+        found = 1;
+    }
+
+    if (found) {
+        return NGX_OK;
+    }
 
     h = ngx_list_push(&r->headers_in.headers);
     if (h == NULL) {

@@ -106,8 +106,10 @@ ngx_http_sandbox_auth_reply(void *data, redisReply *reply)
         return;
     }
 
+    /* a colon parts the names of keys */
     if (reply->type != REDIS_REPLY_STRING || reply->len < 1
-        || reply->len > NGX_HTTP_SANDBOX_TENANT_MAX)
+        || reply->len > NGX_HTTP_SANDBOX_TENANT_MAX
+        || ngx_strchr(reply->str, ':'))
     {
         auth->handler(auth->request, NGX_DECLINED);
         return;

@@ -35,6 +35,7 @@ typedef struct {
     char utf8[4]; /* an escape half read */
     uint32_t pending;
     uint32_t used;
+    uint32_t plain; /* without escapes */
 } sandbox_json_name_t;
 
 
@@ -339,10 +340,19 @@ static int
 sandbox_json_name_order(const void *a, const void *b)
 {
     int left, right;
+    size_t xlen, ylen;
     sandbox_json_name_t x, y;
 
     x = *(const sandbox_json_name_t *) a;
     y = *(const sandbox_json_name_t *) b;
+
+    if (x.plain && y.plain) {
+        xlen = (size_t) (x.last - x.pos);
+        ylen = (size_t) (y.last - y.pos);
+        left = memcmp(x.pos, y.pos, xlen < ylen ? xlen : ylen);
+
+        return left ? left : (xlen > ylen) - (xlen < ylen);
+    }
 
     do {
         left = sandbox_json_name_byte(&x);
@@ -368,6 +378,10 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
         return 0;
     }
 
+    if (n > SANDBOX_JSON_MAX_MEMBERS) {
+        return sandbox_json_fail(p, "has more than 4096 members");
+    }
+
     names = calloc(n, sizeof(sandbox_json_name_t));
     if (names == NULL) {
         return sandbox_json_fail(p, "needs more memory than there is");
@@ -380,6 +394,7 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
         names[i].node = child;
         names[i].pos = p->doc->text + node->key_start + 1;
         names[i].last = names[i].pos + node->key_len - 2;
+        names[i].plain = memchr(names[i].pos, '\\', node->key_len - 2) == NULL;
         child = node->next;
     }
 

@@ -22,6 +22,7 @@
 
 #define SANDBOX_JSON_MAX_DEPTH 64
 #define SANDBOX_JSON_MAX_NODES 65536
+#define SANDBOX_JSON_MAX_MEMBERS 4096 /* of one object */
 #define SANDBOX_JSON_MAX_LEN (64 * 1024 * 1024)
 
 typedef enum {

@@ -26,11 +26,15 @@ static struct {
 ngx_int_t
 ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle)
 {
+    /* debug logs tell the descriptor of what an event belongs to */
+    static ngx_connection_t idle = { .fd = -1 };
+
     ngx_event_t *ev;
 
     ev = &ngx_http_sandbox_agenda.event;
     ev->handler = ngx_http_sandbox_agenda_look;
     ev->log = cycle->log;
+    ev->data = &idle;
     ev->cancelable = 1;
 
     ngx_add_timer(ev,

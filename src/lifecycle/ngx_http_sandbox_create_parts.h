@@ -20,7 +20,8 @@ typedef struct {
     sandbox_create_t spec;
     int64_t created_at;
     int64_t timeout_at;
-    uint32_t address; /* host order */
+    uint32_t address;       /* host order */
+    int64_t admitted_until; /* ms since the epoch */
     char agent_token[SANDBOX_TOKEN_SIZE];
     char traffic_token[SANDBOX_TOKEN_SIZE];
     uint64_t execution;
@@ -31,6 +32,7 @@ typedef struct {
     int64_t joining;    /* monotonic ms at which it ends; 0: not yet */
     unsigned peeking : 1;
     unsigned full : 1; /* the node is, at least for this one */
+    unsigned lost : 1; /* Redis has no record of it any more */
     unsigned left : 1; /* could not be undone: the agenda's */
 } ngx_http_sandbox_create_op_t;
 

@@ -64,6 +64,21 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
 }
 
 
+/* Somebody destroys what is being made: the thread need not go on. */
+static void
+ngx_http_sandbox_create_news(void *data, ngx_str_t *word, ngx_str_t *detail)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    if (word && word->len == sizeof("destroying") - 1
+        && ngx_strncmp(word->data, "destroying", word->len) == 0)
+    {
+        c->op.fenced = 1;
+        c->op.holds = 0;
+    }
+}
+
+
 void
 ngx_http_sandbox_create_run(ngx_http_sandbox_create_op_t *c)
 {
@@ -72,6 +87,8 @@ ngx_http_sandbox_create_run(ngx_http_sandbox_create_op_t *c)
     mcf = ngx_http_sandbox_worker.conf;
 
     ngx_http_sandbox_create_plan(c, mcf);
+    ngx_http_sandbox_await(&c->op.await, c->op.id, ngx_http_sandbox_create_news,
+                           c);
     SANDBOX_CRASH_POINT("create.queue.before");
 
     if (ngx_http_sandbox_op_task(&c->op, mcf->slow,
@@ -182,7 +199,8 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_main_conf_t *mcf;
 
     mcf = ngx_http_sandbox_worker.conf;
-    started_at = sandbox_time_now_ms();
+    /* by Redis' clock, which judges deadlines */
+    started_at = c->created_at + sandbox_time_monotonic_ms() - c->reserving;
 
     if (ngx_http_sandbox_create_answer(c, started_at) != NGX_OK) {
         return NGX_ERROR;
@@ -269,6 +287,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     }
 
     if (reply->integer < 0) {
+        c->lost = 1;
         c->op.error = &ngx_http_sandbox_state_store_unavailable;
         c->op.message = "The state store has lost this sandbox; try again.";
         ngx_http_sandbox_create_undo(c);
@@ -357,7 +376,7 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
     SANDBOX_CRASH_POINT("undo.abandon.after");
 
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
-        if (reply->integer == 0) {
+        if (reply->integer == 0 && !c->lost) {
             /* somebody else's: let the agenda see what is left, now */
             ngx_http_sandbox_create_fenced(c);
             ngx_http_sandbox_op_schedule(c->op.id, sandbox_time_now_ms());

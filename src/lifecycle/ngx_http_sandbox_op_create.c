@@ -191,6 +191,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_arg_int(&a, c->admitted_until);
     ngx_http_sandbox_create_record(c, &a, execution);
 
     SANDBOX_CRASH_POINT("create.reserve.before");
@@ -424,14 +425,18 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
+    int64_t address;
+
     SANDBOX_CRASH_POINT("create.admit.after");
 
-    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         ngx_http_sandbox_create_no_redis(c);
         return;
     }
 
-    if (reply->integer < 0) {
+    address = ngx_http_sandbox_reply_integer(reply, 0);
+
+    if (address < 0) {
         /* one with the same key may have taken the last place just now */
         c->full = 1;
         c->joining = sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_FULL_WAIT;
@@ -440,7 +445,8 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
         return;
     }
 
-    c->address = (uint32_t) reply->integer;
+    c->address = (uint32_t) address;
+    c->admitted_until = ngx_http_sandbox_reply_integer(reply, 1);
 
     if (ngx_http_sandbox_create_reserve(c) != NGX_OK) {
         ngx_http_sandbox_create_no_redis(c);
@@ -458,8 +464,18 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
         return;
     }
 
+    if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "late") == 0) {
+        /* what was admitted is on its way back, by the agenda */
+        ngx_http_sandbox_op_release(c->op.id);
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_state_store_unavailable,
+            "The state store answered too late; try again with the same key.");
+        return;
+    }
+
     if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "new") != 0) {
         ngx_http_sandbox_op_release(c->op.id);
+        c->op.id[0] = '\0'; /* never used again */
         ngx_http_sandbox_create_taken(c, reply);
         return;
     }

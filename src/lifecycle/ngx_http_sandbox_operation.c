@@ -103,6 +103,7 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
 
     if (reply->integer == 0) {
         op->fenced = 1;
+        op->holds = 0;
         return;
     }
 

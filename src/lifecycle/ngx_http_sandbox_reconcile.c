@@ -634,16 +634,21 @@ ngx_http_sandbox_reconcile_subscribe(void)
 void
 ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
 {
+    /* debug logs tell the descriptor of what an event belongs to */
+    static ngx_connection_t idle = { .fd = -1 };
+
     ngx_event_t *ev;
 
     ev = &ngx_http_sandbox_reconciler.timer;
     ev->handler = ngx_http_sandbox_reconcile_look;
     ev->log = cycle->log;
+    ev->data = &idle;
     ev->cancelable = 1;
 
     ev = &ngx_http_sandbox_reconciler.pulse;
     ev->handler = ngx_http_sandbox_reconcile_pulse;
     ev->log = cycle->log;
+    ev->data = &idle;
     ev->cancelable = 1;
 
     ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_SOON);

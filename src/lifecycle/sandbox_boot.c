@@ -51,11 +51,60 @@ sandbox_boot_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
 }
 
 
+/*
+ * The sandbox is still ours and its time not over.  Otherwise the address may
+ * have been given back: nothing may be started with it.
+ */
+static int
+sandbox_boot_may_start(sandbox_boot_t *boot)
+{
+    int64_t now;
+
+    now = sandbox_time_monotonic_ms();
+
+    if (now < boot->deadline && now < *boot->holds) {
+        return 1;
+    }
+
+    boot->result.status = SANDBOX_HV_TIMEOUT;
+    (void) snprintf(boot->result.message, sizeof(boot->result.message),
+                    "the boot timeout or the lease has passed");
+    return 0;
+}
+
+
+/*
+ * Makes the shape's checkpoint, or waits for who does.  Half of the time is
+ * left for a cold boot, should that not come to an end.
+ */
+static sandbox_hv_status_t
+sandbox_boot_make(sandbox_boot_t *boot, const char *id)
+{
+    int64_t now;
+    sandbox_hv_status_t status;
+    sandbox_checkpoint_boot_t shape;
+
+    now = sandbox_time_monotonic_ms();
+
+    memset(&shape, 0, sizeof(shape));
+    shape.id = id;
+    shape.template = boot->template;
+    shape.vcpus = boot->vcpus;
+    shape.memory_mb = boot->memory_mb;
+    shape.deadline = now + (boot->deadline - now) / 2;
+    shape.ready = sandbox_boot_ready;
+
+    status = sandbox_checkpoint_boot(&shape, &boot->result);
+    boot->made = shape.made;
+
+    return status;
+}
+
+
 static sandbox_hv_status_t
 sandbox_boot_checkpoint(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 {
     char id[SANDBOX_ID_SIZE];
-    sandbox_checkpoint_boot_t shape;
 
     if (sandbox_checkpoint_shape(id, boot->template, boot->vcpus,
                                  boot->memory_mb, &boot->result)
@@ -70,19 +119,11 @@ sandbox_boot_checkpoint(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
         return boot->result.status;
     }
 
-    memset(&shape, 0, sizeof(shape));
-    shape.id = id;
-    shape.template = boot->template;
-    shape.vcpus = boot->vcpus;
-    shape.memory_mb = boot->memory_mb;
-    shape.deadline = boot->deadline;
-    shape.ready = sandbox_boot_ready;
-
-    if (sandbox_checkpoint_boot(&shape, &boot->result) != SANDBOX_HV_OK) {
+    if (sandbox_boot_make(boot, id) != SANDBOX_HV_OK
+        || !sandbox_boot_may_start(boot))
+    {
         return boot->result.status;
     }
-
-    boot->made = shape.made;
 
     return sandbox_checkpoint_start(id, spec, &boot->times, &boot->result);
 }
@@ -131,7 +172,7 @@ sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 
     if (sandbox_hypervisor_boot(spec, &boot->times, &boot->result)
             == SANDBOX_HV_OK
-        && boot->reason[0])
+        && boot->reason[0] && sandbox_time_monotonic_ms() < *boot->holds)
     {
         sandbox_boot_cold_until =
             sandbox_time_monotonic_ms() + SANDBOX_BOOT_COLD_MS;
@@ -215,12 +256,7 @@ sandbox_boot(sandbox_boot_t *boot)
     now = sandbox_time_monotonic_ms();
     boot->queue_ms = now - boot->queued;
 
-    /* after the lease, the address may have been given back */
-    if (now >= boot->deadline || now >= *boot->holds) {
-        boot->result.status = SANDBOX_HV_TIMEOUT;
-        (void) snprintf(boot->result.message, sizeof(boot->result.message),
-                        "no thread was free before the boot timeout or the "
-                        "end of the lease");
+    if (!sandbox_boot_may_start(boot)) {
         return;
     }
 

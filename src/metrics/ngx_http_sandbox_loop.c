@@ -159,6 +159,9 @@ ngx_http_sandbox_loop_tick(ngx_event_t *ev)
 void
 ngx_http_sandbox_loop_start(ngx_cycle_t *cycle)
 {
+    /* debug logs tell the descriptor of what an event belongs to */
+    static ngx_connection_t idle = { .fd = -1 };
+
     ngx_event_t *ev;
 
     ngx_http_sandbox_loop_fd = ngx_open_file("/proc/thread-self/schedstat",
@@ -177,6 +180,7 @@ ngx_http_sandbox_loop_start(ngx_cycle_t *cycle)
     ngx_memzero(ev, sizeof(ngx_event_t));
     ev->handler = ngx_http_sandbox_loop_tick;
     ev->log = cycle->log;
+    ev->data = &idle;
     ev->cancelable = 1;
 
     ngx_http_sandbox_loop_arm(ev);

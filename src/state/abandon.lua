@@ -4,13 +4,16 @@
 -- KEYS  1 record  2 tenant index  3 idempotency key
 -- ARGV  1 owner  2 fence  3 id  4 "undone" or "left"  5 channel
 --       6 code of the error  7 states it is allowed in  8 state if left
--- Gives 1, or 0 if the operation was fenced off (nothing is changed then).
+-- Gives 1, or 0 if the operation was fenced off (only the hold that claim.lua
+--       gave its address is ended then).
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state')
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2]
    or not string.find(ARGV[7], ' ' .. record[3] .. ' ', 1, true)
 then
+    -- its creator is at work no longer: nothing holds its address
+    redis.call('HDEL', KEYS[1], 'hold_at')
     return 0
 end
 

@@ -5,7 +5,7 @@
 --       3 guests (hash id -> address)  4 cursor (string)
 -- ARGV  1 id  2 lease ms  3 first address (integer)  4 number of addresses
 --       5 most sandboxes of the node
--- Gives the address (integer), or -1 if the node is full.
+-- Gives {address, end of the admission ms}, or {-1} if the node is full.
 
 local id, first, count = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
@@ -16,17 +16,29 @@ if not address then
     local used = redis.call('HLEN', KEYS[3])
 
     if used >= tonumber(ARGV[5]) or used >= count then
-        return -1
+        return { -1 }
     end
 
     -- Round robin: an address rests as long as possible before it is reused.
+    -- A long run of taken ones must not keep Redis busy: who comes next goes
+    -- on where this one gave up.
+    local tries = 0
+
     repeat
+        tries = tries + 1
+
+        if tries > 1000 then
+            return { -1 }
+        end
+
         address = first + redis.call('INCR', KEYS[4]) % count
     until redis.call('HSETNX', KEYS[2], address, id) == 1
 
     redis.call('HSET', KEYS[3], id, address)
 end
 
-redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), id)
+local last = now + tonumber(ARGV[2])
 
-return tonumber(address)
+redis.call('ZADD', KEYS[1], last, id)
+
+return { tonumber(address), last }

@@ -9,7 +9,8 @@
 
 local fields = { 'tenant', 'template', 'vcpus', 'memory_mb', 'disk_mb',
                  'created_at', 'started_at', 'timeout_ms', 'timeout_at',
-                 'timeout_action', 'metadata', 'cwd', 'error_detail' }
+                 'timeout_action', 'metadata', 'cwd', 'error_detail',
+                 'hold_at' }
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', unpack(fields))
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then

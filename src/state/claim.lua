@@ -4,20 +4,33 @@
 -- ARGV  1 id  2 tenant (delete by a client) or "" (due on the agenda)
 --       3 owner  4 lease ms  5 channel  6 prefix of the tenant index
 --       7 states it is allowed in  8 state it leads to  9 this node
+--       10 ms for which a creator that is fenced off may still be at work
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms}
 --       (another owner is at it, or its time has not come), {"elsewhere",
 --       node} (that node's agenda is to do it) or {"claimed", fence, 1 if its
 --       creator may still be at work, 1 if no operation was at work}.
 --
 -- A creating sandbox is fenced off from its creator, whose commit then fails.
+-- A DELETE may come while that creator waits for a thread: hold_at of the
+-- record, and then of the tombstone, keeps address and agenda entry until it
+-- has given up, see abandon.lua.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
-                          'timeout_at', 'idem', 'was_creating', 'node',
+                          'timeout_at', 'idem', 'hold_at', 'node',
                           'created_at')
 local state, tenant, node = record[1], record[2], record[7] or ARGV[9]
 
 if not state or (ARGV[2] ~= '' and ARGV[2] ~= tenant) then
     return { 'none' }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = ARGV[2] == ''
+local hold = tonumber(record[6] or 0)
+
+if state == 'destroyed' and due and hold > now then
+    return { 'wait', hold }
 end
 
 if state == 'destroyed' then
@@ -29,9 +42,6 @@ if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
 end
 
 local interrupted = state == 'creating' or state == ARGV[8]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = ARGV[2] == ''
 local ours = due or node == ARGV[9]
 local at = 0
 
@@ -65,8 +75,8 @@ if state == 'creating' and redis.call('HGET', record[5], 'id') == ARGV[1] then
 end
 
 if state == 'creating' and not due then
-    record[6] = 1
-    redis.call('HSET', KEYS[1], 'was_creating', 1)
+    hold = now + tonumber(ARGV[10])
+    redis.call('HSET', KEYS[1], 'hold_at', hold)
 end
 
 redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' ' .. ARGV[8])
@@ -75,4 +85,4 @@ if not ours then
     return { 'elsewhere', node }
 end
 
-return { 'claimed', fence, record[6] and 1 or 0, interrupted and 0 or 1 }
+return { 'claimed', fence, hold > now and 1 or 0, interrupted and 0 or 1 }

@@ -526,7 +526,8 @@ ngx_http_sandbox_traffic_edge(ngx_http_request_t *r, sandbox_host_t *host)
                               r->unparsed_uri.len)
                != 0
         || r->uri.len < prefix
-        || ngx_memcmp(r->uri.data, r->unparsed_uri.data, prefix) != 0)
+        || ngx_memcmp(r->uri.data, r->unparsed_uri.data, prefix) != 0
+        || (r->uri.len > prefix && r->uri.data[prefix] != '/'))
     {
         return NGX_DECLINED;
     }
@@ -626,7 +627,8 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
 
-    if (!slcf->traffic) {
+    /* a subrequest shares the headers of its request, and has no route */
+    if (!slcf->traffic || r != r->main) {
         return NGX_DECLINED;
     }
 

@@ -535,7 +535,7 @@ test_nodes(void **state)
 }
 
 
-/* As many members as a body may have, each name differing only at its end. */
+/* As many members as an object may have, each name differing at its end. */
 static void
 test_hostile_object(void **state)
 {
@@ -549,17 +549,40 @@ test_hostile_object(void **state)
     for (twice = 0; twice < 2; twice++) {
         memset(&t, 0, sizeof(t));
 
-        for (i = 0; i < 60000; i++) {
+        for (i = 0; i < SANDBOX_JSON_MAX_MEMBERS - 1; i++) {
             sandbox_text_fmt(&t, "%s\"aaaa\\u0061%05u\":0", i ? "," : "{", i);
         }
 
-        sandbox_text_str(&t, twice ? ",\"aaaaa00000\":0}" : "}");
+        sandbox_text_str(&t, twice ? ",\"aaaaa00000\":0}" : ",\"b\":0}");
         assert_false(sandbox_text_failed(&t));
 
         start = clock();
         assert_int_equal(accepts(t.data, t.len), !twice);
         assert_true(clock() - start < HOSTILE_CPU_SECONDS * CLOCKS_PER_SEC);
 
+        sandbox_text_free(&t);
+    }
+}
+
+
+static void
+test_too_many_members(void **state)
+{
+    unsigned i, n;
+    sandbox_text_t t;
+
+    (void) state;
+
+    for (n = SANDBOX_JSON_MAX_MEMBERS; n <= SANDBOX_JSON_MAX_MEMBERS + 1; n++) {
+        memset(&t, 0, sizeof(t));
+
+        for (i = 0; i < n; i++) {
+            sandbox_text_fmt(&t, "%s\"%u\":0", i ? "," : "{", i);
+        }
+
+        sandbox_text_str(&t, "}");
+        assert_false(sandbox_text_failed(&t));
+        assert_int_equal(accepts(t.data, t.len), n <= SANDBOX_JSON_MAX_MEMBERS);
         sandbox_text_free(&t);
     }
 }
@@ -747,6 +770,7 @@ main(void)
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_nodes),
         cmocka_unit_test(test_hostile_object),
+        cmocka_unit_test(test_too_many_members),
         cmocka_unit_test(test_integer),
         cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_random_bytes),
