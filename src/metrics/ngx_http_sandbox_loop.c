@@ -93,8 +93,8 @@ ngx_http_sandbox_loop_turn(int64_t took)
             ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_STALLS, 0, 1);
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "sandbox: the event loop stood still for %L ms, on a "
-                          "CPU for %L ms",
-                          took / 1000, since.ran / 1000);
+                          "CPU for %L ms, beside %L ms of waiting for one",
+                          took / 1000, since.ran / 1000, since.waited / 1000);
         }
     }
 
