@@ -215,7 +215,6 @@ ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
     }
 
     mcf->hypervisor.uri = (char *) mcf->libvirt_uri.data;
-    mcf->hypervisor.data_dir = (char *) mcf->data_dir.data;
     mcf->hypervisor.accel = mcf->accel;
 
     return NGX_CONF_OK;
@@ -248,10 +247,21 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_sandbox_main_conf_t *mcf;
 
-    ngx_conf_merge_value(conf->api, prev->api, 0);
-    ngx_conf_merge_value(conf->traffic, prev->traffic, 0);
     /* a content handler is not inherited, so this is not */
     ngx_conf_init_value(conf->metrics, 0);
+
+    if (conf->metrics) {
+        if (conf->api == 1 || conf->traffic == 1) {
+            return "\"sandbox_metrics\" stands in a location of its own, "
+                   "without \"sandbox_api\" or \"sandbox_traffic\"";
+        }
+
+        conf->api = 0;
+        conf->traffic = 0;
+    }
+
+    ngx_conf_merge_value(conf->api, prev->api, 0);
+    ngx_conf_merge_value(conf->traffic, prev->traffic, 0);
 
     if (conf->api && conf->traffic) {
         return "\"sandbox_api\" and \"sandbox_traffic\" exclude each other in "

@@ -44,8 +44,8 @@ typedef struct {
     ngx_uint_t subnet_bits;
     char **dns; /* NULL-terminated, or NULL */
 
-    ngx_thread_pool_t *quick; /* calls of milliseconds */
-    ngx_thread_pool_t *slow;  /* calls of seconds: boot, destroy */
+    ngx_thread_pool_t *quick; /* teardown, surveys; well under a second */
+    ngx_thread_pool_t *slow;  /* boots: seconds */
 
     ngx_int_t max_vcpus;
     ngx_int_t max_memory_mb;

@@ -158,6 +158,9 @@ accepted('Redis by name', sandbox_redis => 'localhost');
 accepted('Redis by IPv6', sandbox_redis => '[::1]:6379');
 accepted('several resolvers', sandbox_network =>
          'bridge=sbx0 subnet=10.0.0.0/8 dns=9.9.9.9 dns=1.1.1.1');
+accepted('a data directory below the prefix', sandbox_data_dir => 'data');
+accepted('a domain that ends in a dot', sandbox_domain => 'a-1.EXAMPLE.');
+accepted('a lease of two timeouts', sandbox_lease => '2s');
 accepted('a small subnet', sandbox_network => 'bridge=b subnet=10.1.1.0/30');
 
 {
@@ -205,6 +208,10 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
      ['sandbox_redis', 'unix:/x nothing=1',
       qr/invalid parameter "nothing=1"/],
      ['sandbox_redis', 'unix:/x prefix=' . 'x' x 65, qr/prefix.* too long/],
+     ['sandbox_redis', 'unix:/x "prefix={}"', qr/"prefix" with braces/],
+     ['sandbox_redis', 'unix:/x "prefix=a}b"', qr/"prefix" with braces/],
+     ['sandbox_redis', 'unix:/x user=me', qr/"user" without a "password"/],
+     ['sandbox_redis', 'unix:/x timeout=8s', qr/twice the "timeout"/],
      ['sandbox_accel', 'fast', qr/invalid value "fast"/],
      ['sandbox_network', 'bridge=sbx0', qr/needs both "bridge=" and "subnet="/],
      ['sandbox_network', 'subnet=10.88.0.0/16',
@@ -229,6 +236,9 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
       qr/needs both "quick=" and "slow="/],
      ['sandbox_thread_pools', 'quick=quick fast=slow',
       qr/invalid parameter "fast=slow"/],
+     ['sandbox_thread_pools', 'quick=slow slow=slow', qr/needs two pools/],
+     ['sandbox_limits', 'memory_mb=127', qr/less than the template "base"/],
+     ['sandbox_limits', 'disk_mb=511', qr/less than the template "base"/],
      ['sandbox_limits', 'vcpus=0', qr/invalid parameter "vcpus=0"/],
      ['sandbox_limits', 'vcpus=99999', qr/invalid parameter "vcpus=99999"/],
      ['sandbox_limits', 'disk_mb=131073',
@@ -240,10 +250,20 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
      ['sandbox_boot_timeout', '0', qr/value must be between/],
      ['sandbox_boot_timeout', 'x', qr/invalid value/],
      ['sandbox_lease', '10ms', qr/value must be between/],
+     ['sandbox_lease', '1s', qr/twice the "timeout"/],
+     ['sandbox_data_dir', '""', qr/"sandbox_data_dir" has no value/],
      ['sandbox_reconcile', 'interval=10ms', qr/invalid parameter "interval/],
      ['sandbox_reconcile', 'grace=-1s', qr/invalid parameter "grace=-1s"/],
      ['sandbox_reconcile', 'orphans=eat', qr/invalid parameter "orphans=eat"/],
      ['sandbox_domain', '""', qr/sandbox_domain/],
+     ['sandbox_domain', '.', qr/invalid sandbox_domain/],
+     ['sandbox_domain', '*.a', qr/invalid sandbox_domain/],
+     ['sandbox_domain', 'a..b', qr/invalid sandbox_domain/],
+     ['sandbox_domain', 'a-.b', qr/invalid sandbox_domain/],
+     ['sandbox_domain', '-a', qr/invalid sandbox_domain/],
+     ['sandbox_domain', 'a-', qr/invalid sandbox_domain/],
+     ['sandbox_domain', 'a:80', qr/invalid sandbox_domain/],
+     ['sandbox_domain', 'a' x 201, qr/invalid sandbox_domain/],
      ['sandbox_domain', 'a b', qr/invalid number of arguments/],
      ['sandbox_node', '""', qr/sandbox_node/],
      ['sandbox_templates', "$dir/nowhere", qr/\Q$dir\E\/nowhere/]) {
@@ -270,6 +290,11 @@ refused('metrics of nothing', qr/"sandbox_metrics" has nothing to tell/,
         api => 'sandbox_metrics on;', traffic => 'return 204;');
 accepted('metrics beside the API',
          traffic => 'sandbox_metrics on;', sandbox_domain => undef);
+refused('metrics and the API in one location',
+        qr/"sandbox_metrics" stands in a location of its own/,
+        traffic => 'sandbox_api on; sandbox_metrics on;');
+accepted('metrics below an API for the whole server', add => 'sandbox_api on;',
+         api => '', traffic => 'sandbox_metrics on;');
 refused('sandbox_peer after keepalive', qr/must stand before "keepalive"/,
         upstream => 'keepalive 4; sandbox_peer;');
 refused('sandbox_peer in a location', qr/"sandbox_peer" directive is not allo/,
@@ -295,6 +320,14 @@ for (['no kernel', qr/"kernel"/, kernel => undef],
     my ($name, $words, %change) = @$_;
     template('bad', %change);
     refused("a template with $name", $words, sandbox_templates => "$dir/bad");
+}
+
+for my $name ('base-', 'a..b') {
+    template('odd', name => $name);
+    rename("$dir/odd/base", "$dir/odd/$name") or die $!;
+    refused("a template \"$name\"", qr/no create can name the template "\Q$name/,
+            sandbox_templates => "$dir/odd");
+    run_command('rm', '-r', "$dir/odd");
 }
 
 write_file("$dir/bad/base/manifest.json", "{\n");

@@ -5,7 +5,11 @@
 
 #include "ngx_http_sandbox_conf.h"
 
+#include "sandbox_syntax.h"
+
 #include <net/if.h>
+
+#define NGX_HTTP_SANDBOX_DOMAIN_MAX 200 /* a label fits before it */
 
 
 /* The value of a "name=value" argument; NULL if arg is another or empty. */
@@ -108,6 +112,18 @@ ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (mcf->prefix.len > NGX_HTTP_SANDBOX_PREFIX_MAX) {
         return "has a \"prefix\" that is too long";
+    }
+
+    /* the first braces of a key are its hash tag */
+    if (ngx_strlchr(mcf->prefix.data, mcf->prefix.data + mcf->prefix.len, '{')
+        || ngx_strlchr(mcf->prefix.data, mcf->prefix.data + mcf->prefix.len,
+                       '}'))
+    {
+        return "has a \"prefix\" with braces";
+    }
+
+    if (mcf->redis->username.len && mcf->redis->password.len == 0) {
+        return "has a \"user\" without a \"password\"";
     }
 
     ngx_memzero(&u, sizeof(ngx_url_t));
@@ -235,6 +251,10 @@ ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (mcf->quick == NULL || mcf->slow == NULL) {
         return "needs both \"quick=\" and \"slow=\"";
+    }
+
+    if (mcf->quick == mcf->slow) {
+        return "needs two pools: boots would keep everything else waiting";
     }
 
     return NGX_CONF_OK;
@@ -420,6 +440,117 @@ ngx_http_sandbox_conf_node(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
 }
 
 
+/* Labels of letters, digits and inner "-", with dots between them. */
+static ngx_int_t
+ngx_http_sandbox_conf_domain(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
+{
+    size_t i, len;
+    u_char c, before;
+
+    len = mcf->domain.len;
+
+    if (len > 1 && mcf->domain.data[len - 1] == '.') {
+        len--;
+    }
+
+    before = '.';
+
+    for (i = 0; i < len; i++) {
+        c = mcf->domain.data[i];
+
+        if (!isalnum(c) && !(c == '-' && before != '.')
+            && !(c == '.' && before != '.' && before != '-'))
+        {
+            break;
+        }
+
+        before = c;
+    }
+
+    if (i < len || (len && !isalnum(before))
+        || len > NGX_HTTP_SANDBOX_DOMAIN_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid sandbox_domain \"%V\": it takes a domain "
+                           "name of at most %d characters",
+                           &mcf->domain, NGX_HTTP_SANDBOX_DOMAIN_MAX);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Whether a renewal was heard is known before the lease is over. */
+static ngx_int_t
+ngx_http_sandbox_conf_lease(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
+{
+    if (mcf->redis->timeout > mcf->lease / 2) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"sandbox_lease\" (%M ms) must be at least twice "
+                           "the \"timeout\" of \"sandbox_redis\" "
+                           "(%M ms)",
+                           mcf->lease, mcf->redis->timeout);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_conf_data_dir(ngx_conf_t *cf,
+                               ngx_http_sandbox_main_conf_t *mcf)
+{
+    if (mcf->data_dir.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"sandbox_data_dir\" has no value");
+        return NGX_ERROR;
+    }
+
+    if (ngx_conf_full_name(cf->cycle, &mcf->data_dir, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    mcf->hypervisor.data_dir = (char *) mcf->data_dir.data;
+
+    return NGX_OK;
+}
+
+
+/* Each template can be asked for, and by a create without sizes. */
+static ngx_int_t
+ngx_http_sandbox_check_templates(ngx_conf_t *cf,
+                                 ngx_http_sandbox_main_conf_t *mcf)
+{
+    ngx_uint_t i;
+    sandbox_template_t *t;
+
+    for (i = 0; mcf->templates[i]; i++) {
+        t = mcf->templates[i];
+
+        if (!sandbox_syntax_reference(t->name)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "sandbox_templates: no create can name the "
+                               "template \"%s\"",
+                               t->name);
+            return NGX_ERROR;
+        }
+
+        if (t->min_memory_mb > mcf->max_memory_mb
+            || t->disk_mb > mcf->max_disk_mb) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"sandbox_limits\" allow less than the "
+                               "template \"%s\" needs: memory_mb=%L "
+                               "disk_mb=%L",
+                               t->name, t->min_memory_mb, t->disk_mb);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_http_sandbox_free_templates(void *data)
 {
@@ -460,7 +591,7 @@ ngx_http_sandbox_load_templates(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    return ngx_http_sandbox_check_templates(cf, mcf);
 }
 
 
@@ -493,6 +624,9 @@ ngx_http_sandbox_conf_check(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
 {
     if (ngx_http_sandbox_conf_required(cf, mcf) != NGX_OK
         || ngx_http_sandbox_conf_node(cf, mcf) != NGX_OK
+        || ngx_http_sandbox_conf_domain(cf, mcf) != NGX_OK
+        || ngx_http_sandbox_conf_lease(cf, mcf) != NGX_OK
+        || ngx_http_sandbox_conf_data_dir(cf, mcf) != NGX_OK
         || ngx_http_sandbox_conf_owner(cf, mcf) != NGX_OK)
     {
         return NGX_ERROR;
