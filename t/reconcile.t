@@ -5,7 +5,9 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../scripts/lib";
 use SandboxTest;
+use StackConf qw(read_file write_file);
 use Digest::SHA qw(sha256);
 
 use constant { INTERVAL => 1, GRACE => 3 };
@@ -147,6 +149,44 @@ sub works {
         $t->redis('ZSCORE', "$node:agenda", $id) == $due
     }), 'an agenda that would miss the deadline is put right');
     works('and it runs on');
+}
+
+# --- orphans=keep ------------------------------------------------------------
+
+sub orphans {
+    my ($what) = @_;
+    my $file = "$t->{dir}/etc/nginx.conf";
+    my @old = $t->workers;
+    my $text = read_file($file);
+
+    $text =~ s/(sandbox_reconcile [^;]*?)( orphans=\w+)?;/$1 orphans=$what;/
+        or die 'no sandbox_reconcile';
+    write_file($file, $text);
+    $t->stack('reload', 'nginx');
+    wait_for(20, sub {
+        my %now = map { $_ => 1 } $t->workers;
+        %now && !grep { $now{$_} } @old
+    }) or die 'the workers stay';
+}
+
+{
+    my $key = key($id);
+    my $mark = $t->log_mark;
+
+    orphans('keep');
+    $t->redis('RENAME', $key, "$key.away");
+    $t->redis('ZADD', "$node:agenda", int(time() * 1000), $id);
+    ok(wait_for(10, sub {
+        $t->log_text($mark) =~ /\Q$id\E: has no record and is kept/
+    }), 'orphans=keep: what is due and has no record is kept');
+    is($t->redis('ZSCORE', "$node:agenda", $id), '', 'and off the agenda');
+    isnt($t->redis('HGET', "$node:guests", $id), '', 'its address is held');
+    $t->redis('RENAME', "$key.away", $key);
+    ok(wait_for(3 * INTERVAL + 5, sub {
+        $t->redis('ZSCORE', "$node:agenda", $id)
+    }), 'its record is found again, and the deadline comes back');
+    works('and it runs on');
+    orphans('destroy');
 }
 
 # --- Redis is emptied --------------------------------------------------------

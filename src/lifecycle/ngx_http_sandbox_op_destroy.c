@@ -33,6 +33,8 @@ typedef struct {
     unsigned recorded : 1;     /* there is a record to bury */
     unsigned was_creating : 1; /* its creator may still be at it */
     unsigned counted : 1;      /* cause is set */
+    unsigned keep : 1;         /* without a record; orphans=keep */
+    unsigned stands : 1;       /* and it has a domain */
     ngx_uint_t cause;          /* for the metric */
     sandbox_hv_error_t result;
 } ngx_http_sandbox_destroy_op_t;
@@ -287,6 +289,8 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
         /* "none" or "destroyed": what is left on the node belongs to nobody */
         if (ngx_strcmp(outcome, "none") == 0) {
             ngx_http_sandbox_destroy_cause(d, NGX_HTTP_SANDBOX_CAUSE_ORPHAN);
+            d->keep = ngx_http_sandbox_worker.conf->reconcile_orphans
+                      == NGX_HTTP_SANDBOX_ORPHANS_KEEP;
         }
 
         ngx_http_sandbox_destroy_start(d);
@@ -308,6 +312,17 @@ ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_destroy_op_t *d = data;
 
+    u_char gone;
+
+    if (d->keep) {
+        d->stands =
+            sandbox_hypervisor_gone((const char(*)[SANDBOX_ID_SIZE]) & d->op.id,
+                                    &gone, 1, &d->result)
+                == SANDBOX_HV_OK
+            && !gone;
+        return;
+    }
+
     SANDBOX_CRASH_POINT("destroy.teardown.before");
     (void) sandbox_hypervisor_destroy(d->op.id, &d->result);
     SANDBOX_CRASH_POINT("destroy.teardown.after");
@@ -328,6 +343,14 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
         ngx_http_sandbox_op_log(&d->op, NGX_LOG_ERR,
                                 "cannot be destroyed yet: %s",
                                 d->result.message);
+        ngx_http_sandbox_op_finish(&d->op);
+        return;
+    }
+
+    if (d->stands) {
+        ngx_http_sandbox_op_log(&d->op, NGX_LOG_NOTICE,
+                                "has no record and is kept");
+        ngx_http_sandbox_op_unschedule(d->op.id);
         ngx_http_sandbox_op_finish(&d->op);
         return;
     }

@@ -214,16 +214,29 @@ ngx_http_sandbox_postpone_checked(void *data, redisReply *reply)
 {
     ngx_http_sandbox_postponed_t *p = data;
 
-    int64_t timeout_at;
+    int64_t at;
+    const char *state;
 
-    timeout_at = reply ? ngx_http_sandbox_reply_integer(reply, 1) : 0;
+    state = reply ? ngx_http_sandbox_reply_string(reply, 0) : "";
 
-    if (timeout_at && timeout_at < p->at
-        && ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0),
-                      ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING))
+    if (ngx_strcmp(state, ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING))
+        == 0)
+    {
+        at = ngx_http_sandbox_reply_integer(reply, 1);
+
+    } else if (ngx_strcmp(state, ngx_http_sandbox_state_name(
+                                     NGX_HTTP_SANDBOX_DESTROYING))
                == 0)
     {
-        ngx_http_sandbox_op_hasten(p->id, timeout_at);
+        /* a DELETE came between: its owner may die */
+        at = ngx_http_sandbox_reply_integer(reply, 2);
+
+    } else {
+        at = 0;
+    }
+
+    if (at && at < p->at) {
+        ngx_http_sandbox_op_hasten(p->id, at);
     }
 
     ngx_free(p);
@@ -244,6 +257,7 @@ ngx_http_sandbox_postpone_check(void *data, redisReply *reply)
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg(&a, "state");
     ngx_http_sandbox_arg(&a, "timeout_at");
+    ngx_http_sandbox_arg(&a, "lease_at");
 
     if (reply == NULL
         || ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,

@@ -202,8 +202,8 @@ ngx_http_sandbox_op_ignore(void *data, redisReply *reply)
 }
 
 
-static void
-ngx_http_sandbox_op_give_back(const char *id, const char *what)
+void
+ngx_http_sandbox_op_release(const char *id)
 {
     ngx_http_sandbox_args_t args;
     ngx_http_sandbox_node_keys_t keys;
@@ -211,7 +211,7 @@ ngx_http_sandbox_op_give_back(const char *id, const char *what)
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_node_keys(&keys, &args);
     ngx_http_sandbox_arg(&args, id);
-    ngx_http_sandbox_arg(&args, what);
+    ngx_http_sandbox_arg(&args, "all");
 
     (void) ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
@@ -220,16 +220,20 @@ ngx_http_sandbox_op_give_back(const char *id, const char *what)
 
 
 void
-ngx_http_sandbox_op_release(const char *id)
+ngx_http_sandbox_op_unschedule(const char *id)
 {
-    ngx_http_sandbox_op_give_back(id, "all");
-}
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
 
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_node(&key, "agenda");
+    ngx_http_sandbox_arg(&args, "ZREM");
+    ngx_http_sandbox_arg_key(&args, &key);
+    ngx_http_sandbox_arg(&args, id);
 
-void
-ngx_http_sandbox_op_release_address(const char *id)
-{
-    ngx_http_sandbox_op_give_back(id, "address");
+    (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_op_ignore, NULL,
+                                          args.n, args.values);
 }
 
 

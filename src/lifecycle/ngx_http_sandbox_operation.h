@@ -64,8 +64,8 @@ struct ngx_http_sandbox_op_s {
 /*
  * POST /v1/sandboxes.  create is taken over (emptied); of ctx the tenant and
  * the request id are copied.  idem_key is the client's Idempotency-Key.  done
- * is never called from inside the call. NULL if memory or randomness is out, or
- * Redis is away.
+ * is never called from inside the call.  NULL if memory is out or Redis is
+ * away.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_create(sandbox_create_t *create,
@@ -136,8 +136,8 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
 /* release.lua for id; nobody waits for it. */
 void ngx_http_sandbox_op_release(const char *id);
 
-/* The same, but id stays on the agenda. */
-void ngx_http_sandbox_op_release_address(const char *id);
+/* Takes id off the agenda of this node; its address stays held. */
+void ngx_http_sandbox_op_unschedule(const char *id);
 
 /* Puts id on a node's agenda at a time (ms since the epoch). */
 void ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,

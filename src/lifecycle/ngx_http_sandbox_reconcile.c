@@ -27,6 +27,7 @@
 #define NGX_HTTP_SANDBOX_RECONCILE_RETRY 1000 /* ms */
 #define NGX_HTTP_SANDBOX_RECONCILE_PULSE 1000 /* ms */
 #define NGX_HTTP_SANDBOX_RECONCILE_LOCK 4000  /* ms, some pulses */
+#define NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS 16
 
 
 typedef struct {
@@ -38,7 +39,9 @@ typedef struct {
     ngx_event_t pulse;
     sandbox_hv_error_t result; /* of the thread */
     ngx_uint_t pending;        /* replies with the node's keys */
-    int64_t next;              /* ms until an orphan is ripe, or -1 */
+    int64_t next;              /* ms until another look is worth it, or -1 */
+    ngx_uint_t nsuspects;      /* ever; the last ones are kept */
+    char suspects[NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS][SANDBOX_ID_SIZE];
     unsigned leading : 1;
     unsigned busy : 1;
     unsigned again : 1;  /* something came up while it was */
@@ -486,6 +489,21 @@ ngx_http_sandbox_reconcile_record(void *data, redisReply *reply)
 }
 
 
+static ngx_uint_t
+ngx_http_sandbox_reconcile_suspected(const char *id)
+{
+    ngx_uint_t i;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS; i++) {
+        if (ngx_strcmp(ngx_http_sandbox_reconciler.suspects[i], id) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* Orphans and strays that were not known before. */
 static void
 ngx_http_sandbox_reconcile_warn(ngx_uint_t fresh)
@@ -557,8 +575,11 @@ ngx_http_sandbox_reconcile_judge(ngx_int_t rc)
     monotonic = sandbox_time_monotonic_ms();
 
     for (i = 0; i < r->survey.n; i++) {
-        sandbox_survey_judge(&r->survey.entries[i], now,
+        e = &r->survey.entries[i];
+        sandbox_survey_judge(e, now,
                              (int64_t) (mcf->boot_timeout + mcf->lease));
+        e->suspect = e->verdict == SANDBOX_SURVEY_LOST
+                     && ngx_http_sandbox_reconcile_suspected(e->id);
     }
 
     r->next = sandbox_survey_age(&r->survey, &r->before, monotonic,
@@ -592,6 +613,11 @@ ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
     {
         return;
     }
+
+    ngx_cpystrn(
+        (u_char *)
+            r->suspects[r->nsuspects++ % NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS],
+        (u_char *) id, SANDBOX_ID_SIZE);
 
     if (r->busy) {
         r->again = 1;

@@ -144,10 +144,14 @@ ngx_http_sandbox_settle_adopted(void *data, redisReply *reply)
     sandbox_survey_entry_t *e = data;
 
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
-        ngx_http_sandbox_settle_log(
-            e, reply->integer ? NGX_LOG_NOTICE : NGX_LOG_ERR,
-            reply->integer ? "has its place on the node again"
-                           : "has the address of another sandbox");
+        if (reply->integer == 0) {
+            ngx_http_sandbox_settle_log(e, NGX_LOG_ERR,
+                                        "has the address of another sandbox");
+
+        } else if (reply->integer == 1) {
+            ngx_http_sandbox_settle_log(e, NGX_LOG_NOTICE,
+                                        "has its place on the node again");
+        }
     }
 
     ngx_http_sandbox_settle_written(e, reply);
@@ -163,12 +167,39 @@ ngx_http_sandbox_settle_adopt(sandbox_survey_entry_t *e)
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_node_keys(&keys, &a);
     ngx_http_sandbox_arg(&a, e->id);
-    ngx_http_sandbox_arg_int(&a, sandbox_survey_due(e));
+    ngx_http_sandbox_arg_int(&a, sandbox_survey_due(e, sandbox_time_now_ms()));
     ngx_http_sandbox_arg_int(&a, e->failed ? 0 : e->address);
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_settle_adopted, e,
         &ngx_http_sandbox_lua_adopt, 4, a.n, a.values);
+}
+
+
+/* On the agenda for then, wherever it was. */
+static ngx_int_t
+ngx_http_sandbox_settle_move(sandbox_survey_entry_t *e, int64_t at)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_node(&key, "agenda");
+    ngx_http_sandbox_arg(&a, "ZADD");
+    ngx_http_sandbox_arg_key(&a, &key);
+
+    if (e->verdict == SANDBOX_SURVEY_LATE) {
+        /* it may have been looked at since, or be gone */
+        ngx_http_sandbox_arg(&a, "XX");
+        ngx_http_sandbox_arg(&a, "LT");
+    }
+
+    ngx_http_sandbox_arg_int(&a, at);
+    ngx_http_sandbox_arg(&a, e->id);
+
+    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_settle_written, e,
+                                          a.n, a.values);
 }
 
 
@@ -183,14 +214,14 @@ ngx_http_sandbox_settle_visit(sandbox_survey_entry_t *e)
         return ngx_http_sandbox_settle_adopt(e);
 
     case SANDBOX_SURVEY_LATE:
-        ngx_http_sandbox_op_hasten(e->id, sandbox_survey_due(e));
-        break;
+        return ngx_http_sandbox_settle_move(
+            e, sandbox_survey_due(e, sandbox_time_now_ms()));
 
     case SANDBOX_SURVEY_ORPHAN:
         if (e->ripe) {
             ngx_http_sandbox_settle_log(e, NGX_LOG_NOTICE,
                                         "has no record and is destroyed");
-            ngx_http_sandbox_op_schedule(e->id, sandbox_time_now_ms());
+            return ngx_http_sandbox_settle_move(e, sandbox_time_now_ms());
         }
         break;
 
@@ -245,36 +276,61 @@ ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
 }
 
 
+/* What is off the host gives its places back. */
+static ngx_int_t
+ngx_http_sandbox_settle_release(sandbox_survey_entry_t *e)
+{
+    ngx_uint_t stray;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_node_keys_t keys;
+
+    if (!e->done) {
+        return NGX_DONE;
+    }
+
+    stray = e->verdict == SANDBOX_SURVEY_STRAY;
+
+    if (stray) {
+        ngx_http_sandbox_settle_log(
+            e, NGX_LOG_NOTICE,
+            "belongs to another node; its machine here is destroyed");
+    }
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_node_keys(&keys, &a);
+    ngx_http_sandbox_arg(&a, e->id);
+    ngx_http_sandbox_arg(&a, stray ? "all" : "address");
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_settle_written, e,
+        &ngx_http_sandbox_lua_release, 4, a.n, a.values);
+}
+
+
+static void
+ngx_http_sandbox_settle_released(ngx_int_t rc)
+{
+    ngx_http_sandbox_settling.done(
+        ngx_http_sandbox_settling.result.status == SANDBOX_HV_OK ? rc
+                                                                 : NGX_ERROR);
+}
+
+
 static void
 ngx_http_sandbox_settle_cleared(ngx_event_t *ev)
 {
-    size_t i;
-    sandbox_survey_t *s;
-    sandbox_survey_entry_t *e;
+    ngx_http_sandbox_walk_t *walk;
 
-    s = ngx_http_sandbox_settling.walk.survey;
-
-    for (i = 0; i < s->n; i++) {
-        e = &s->entries[i];
-
-        if (!e->done) {
-            continue;
-        }
-
-        if (e->verdict == SANDBOX_SURVEY_STRAY) {
-            ngx_http_sandbox_settle_log(
-                e, NGX_LOG_NOTICE,
-                "belongs to another node; its machine here is destroyed");
-            ngx_http_sandbox_op_release(e->id);
-
-        } else {
-            ngx_http_sandbox_op_release_address(e->id);
-        }
+    if (ngx_http_sandbox_settling.stopped) {
+        ngx_http_sandbox_settling.done(NGX_ERROR);
+        return;
     }
 
-    ngx_http_sandbox_settling.done(
-        ngx_http_sandbox_settling.result.status == SANDBOX_HV_OK ? NGX_OK
-                                                                 : NGX_ERROR);
+    walk = &ngx_http_sandbox_settling.walk;
+    walk->visit = ngx_http_sandbox_settle_release;
+    walk->end = ngx_http_sandbox_settle_released;
+
+    ngx_http_sandbox_walk_start(walk);
 }
 
 

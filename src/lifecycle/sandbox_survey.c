@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SANDBOX_SURVEY_AGAIN 1000 /* ms until the second look */
+
 
 void
 sandbox_survey_free(sandbox_survey_t *s)
@@ -90,9 +92,13 @@ sandbox_survey_merge(sandbox_survey_t *s)
 
 
 int64_t
-sandbox_survey_due(const sandbox_survey_entry_t *e)
+sandbox_survey_due(const sandbox_survey_entry_t *e, int64_t now)
 {
-    return e->leased ? e->lease_at : e->timeout_at;
+    if (!e->leased) {
+        return e->timeout_at;
+    }
+
+    return e->lease_at ? e->lease_at : now;
 }
 
 
@@ -100,7 +106,8 @@ sandbox_survey_due(const sandbox_survey_entry_t *e)
 static sandbox_verdict_t
 sandbox_survey_kept(const sandbox_survey_entry_t *e, int64_t now)
 {
-    if (!e->agenda || (!e->guest && !e->failed)) {
+    /* what has ended once holds no address any more */
+    if (!e->agenda || (!e->guest && e->address && !e->failed)) {
         return SANDBOX_SURVEY_ADOPT;
     }
 
@@ -157,6 +164,43 @@ sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
 }
 
 
+/* Since when an orphan or a stray is known; ms until it is ripe. */
+static int64_t
+sandbox_survey_ripen(sandbox_survey_entry_t *e,
+                     const sandbox_survey_entry_t *old, int64_t monotonic,
+                     int64_t grace)
+{
+    int64_t left;
+
+    e->since = old && old->since ? old->since : monotonic;
+    left = e->since + grace - monotonic;
+    e->ripe = left <= 0;
+
+    return e->ripe ? -1 : left;
+}
+
+
+/*
+ * A list may be taken of a libvirtd that has just begun to know its machines,
+ * and node keys are older than records: what is in flight looks as if it had
+ * lost its place.
+ */
+static int64_t
+sandbox_survey_confirm(sandbox_survey_entry_t *e,
+                       const sandbox_survey_entry_t *old)
+{
+    if ((old && old->found == e->found)
+        || (e->found == SANDBOX_SURVEY_LOST && e->suspect))
+    {
+        return -1;
+    }
+
+    e->verdict = SANDBOX_SURVEY_FINE;
+
+    return e->found == SANDBOX_SURVEY_LOST ? SANDBOX_SURVEY_AGAIN : -1;
+}
+
+
 int64_t
 sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
                    int64_t monotonic, int64_t grace)
@@ -169,21 +213,27 @@ sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
 
     for (i = 0; i < s->n; i++) {
         e = &s->entries[i];
-
-        if (e->verdict != SANDBOX_SURVEY_ORPHAN
-            && e->verdict != SANDBOX_SURVEY_STRAY) {
-            continue;
-        }
-
+        e->found = e->verdict;
         old = before->n ? bsearch(e, before->entries, before->n, sizeof(*e),
                                   sandbox_survey_compare)
                         : NULL;
 
-        e->since = old && old->since ? old->since : monotonic;
-        left = e->since + grace - monotonic;
-        e->ripe = left <= 0;
+        switch (e->verdict) {
+        case SANDBOX_SURVEY_ORPHAN:
+        case SANDBOX_SURVEY_STRAY:
+            left = sandbox_survey_ripen(e, old, monotonic, grace);
+            break;
 
-        if (left > 0 && (next < 0 || left < next)) {
+        case SANDBOX_SURVEY_LOST:
+        case SANDBOX_SURVEY_ADOPT:
+            left = sandbox_survey_confirm(e, old);
+            break;
+
+        default:
+            left = -1;
+        }
+
+        if (left >= 0 && (next < 0 || left < next)) {
             next = left;
         }
     }

@@ -37,8 +37,9 @@ typedef struct {
     unsigned recorded : 1;  /* and is no tombstone */
     unsigned elsewhere : 1; /* of another node */
     unsigned running : 1;
-    unsigned failed : 1; /* state error */
-    unsigned leased : 1; /* creating or destroying */
+    unsigned failed : 1;  /* state error */
+    unsigned leased : 1;  /* creating or destroying */
+    unsigned suspect : 1; /* somebody could not reach it */
 
     int64_t agenda_at;  /* ms since the epoch, as the next two */
     int64_t lease_at;   /* 0: none */
@@ -47,9 +48,10 @@ typedef struct {
     char execution[17];
 
     sandbox_verdict_t verdict;
-    int64_t since;     /* monotonic ms: an orphan or a stray since then */
-    unsigned ripe : 1; /* its grace is over */
-    unsigned done : 1; /* the caller's */
+    sandbox_verdict_t found; /* before the survey before was asked */
+    int64_t since;           /* monotonic ms: an orphan or a stray since then */
+    unsigned ripe : 1;       /* its grace is over */
+    unsigned done : 1;       /* the caller's */
 } sandbox_survey_entry_t;
 
 typedef struct {
@@ -73,12 +75,18 @@ void sandbox_survey_merge(sandbox_survey_t *s);
 void
 sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience);
 
-/* When somebody must look at the sandbox of a record, ms since the epoch. */
-int64_t sandbox_survey_due(const sandbox_survey_entry_t *e);
+/*
+ * When somebody must look at the sandbox of a record, ms since the epoch: now,
+ * if it is in the hands of nobody.
+ */
+int64_t sandbox_survey_due(const sandbox_survey_entry_t *e, int64_t now);
 
 /*
- * Finds out since when orphans and strays are known, from the survey before
- * (sorted), and which are ripe.  ms until the next one is, or -1 if none.
+ * What one survey says is not believed at once; before is the one before
+ * (sorted).  Finds out since when orphans and strays are known and which are
+ * ripe.  What is lost (and not suspect) or to be adopted is fine until the
+ * second survey in a row that says so.  ms until the next look is worth it,
+ * or -1.
  */
 int64_t sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
                            int64_t monotonic, int64_t grace);

@@ -3,12 +3,13 @@
 --
 -- KEYS  as admit.lua
 -- ARGV  1 id  2 time for the agenda (ms)  3 address (integer), 0 if none
--- Gives 1, or 0 if the address is another sandbox's.
+-- Gives 1, 2 if nothing was missing, or 0 if the address is another
+--       sandbox's.
 
-redis.call('ZADD', KEYS[1], 'NX', ARGV[2], ARGV[1])
+local added = redis.call('ZADD', KEYS[1], 'NX', ARGV[2], ARGV[1])
 
 if ARGV[3] == '0' or redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then
-    return 1
+    return added == 1 and 1 or 2
 end
 
 if redis.call('HSETNX', KEYS[2], ARGV[3], ARGV[1]) == 0

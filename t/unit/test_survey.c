@@ -97,7 +97,8 @@ test_verdicts(void **state)
           { .recorded = 1, .failed = 1, .timeout_at = LATER } },
         { "runs, and its address is not held",
           SANDBOX_SURVEY_ADOPT,
-          { .agenda = 1,
+          { .address = 1,
+            .agenda = 1,
             .agenda_at = LATER,
             .domain = 1,
             .ours = 1,
@@ -140,6 +141,13 @@ test_verdicts(void **state)
             .recorded = 1,
             .leased = 1,
             .lease_at = NOW - 2000 } },
+        { "was in state error, and is being destroyed",
+          SANDBOX_SURVEY_FINE,
+          { .agenda = 1,
+            .agenda_at = SOON,
+            .recorded = 1,
+            .leased = 1,
+            .lease_at = SOON } },
         { "a state this node does not know of",
           SANDBOX_SURVEY_FINE,
           { .agenda = 1, .agenda_at = LATER, .recorded = 1 } },
@@ -234,13 +242,86 @@ test_grace(void **state)
 }
 
 
+static sandbox_verdict_t
+aged(sandbox_verdict_t verdict, const sandbox_survey_t *before, int suspect,
+     int64_t *next)
+{
+    sandbox_verdict_t result;
+    sandbox_survey_t now = { NULL, 0, 0 };
+
+    add(&now, "sb_a")->verdict = verdict;
+    now.entries[0].suspect = suspect != 0;
+    *next = sandbox_survey_age(&now, before, 5000, 4000);
+    assert_int_equal(now.entries[0].found, verdict);
+    result = now.entries[0].verdict;
+    sandbox_survey_free(&now);
+
+    return result;
+}
+
+
+static void
+test_twice(void **state)
+{
+    int64_t next;
+    sandbox_survey_t before = { NULL, 0, 0 };
+
+    (void) state;
+
+    assert_int_equal(aged(SANDBOX_SURVEY_LOST, &before, 0, &next),
+                     SANDBOX_SURVEY_FINE);
+    assert_in_range(next, 1, 1000);
+    assert_int_equal(aged(SANDBOX_SURVEY_LOST, &before, 1, &next),
+                     SANDBOX_SURVEY_LOST);
+    assert_int_equal(next, -1);
+    assert_int_equal(aged(SANDBOX_SURVEY_ADOPT, &before, 1, &next),
+                     SANDBOX_SURVEY_FINE);
+    assert_int_equal(next, -1);
+
+    add(&before, "sb_a")->found = SANDBOX_SURVEY_LOST;
+    assert_int_equal(aged(SANDBOX_SURVEY_LOST, &before, 0, &next),
+                     SANDBOX_SURVEY_LOST);
+    assert_int_equal(aged(SANDBOX_SURVEY_ADOPT, &before, 0, &next),
+                     SANDBOX_SURVEY_FINE);
+
+    before.entries[0].found = SANDBOX_SURVEY_ADOPT;
+    assert_int_equal(aged(SANDBOX_SURVEY_ADOPT, &before, 0, &next),
+                     SANDBOX_SURVEY_ADOPT);
+    assert_int_equal(aged(SANDBOX_SURVEY_LOST, &before, 0, &next),
+                     SANDBOX_SURVEY_FINE);
+    assert_int_equal(aged(SANDBOX_SURVEY_LATE, &before, 0, &next),
+                     SANDBOX_SURVEY_LATE);
+
+    sandbox_survey_free(&before);
+}
+
+
+static void
+test_due(void **state)
+{
+    sandbox_survey_entry_t e;
+
+    (void) state;
+
+    memset(&e, 0, sizeof(e));
+    e.timeout_at = LATER;
+    assert_int_equal(sandbox_survey_due(&e, NOW), LATER);
+
+    e.leased = 1;
+    assert_int_equal(sandbox_survey_due(&e, NOW), NOW);
+
+    e.lease_at = SOON;
+    assert_int_equal(sandbox_survey_due(&e, NOW), SOON);
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_grace),
+        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_grace),    cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_due),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
