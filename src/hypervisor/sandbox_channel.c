@@ -19,10 +19,17 @@
 /* More is cut into pieces: what one message to libvirtd carries. */
 #define SANDBOX_CHANNEL_PIECE 65536
 
+/*
+ * A guest's end is told by the stream, but not always: seen was a QEMU that
+ * was killed while its domain ended for libvirt and the stream stayed silent.
+ */
+#define SANDBOX_CHANNEL_LOOK_MS 1000
+
 #define SANDBOX_CHANNEL_ENDED (VIR_STREAM_EVENT_ERROR | VIR_STREAM_EVENT_HANGUP)
 
 struct sandbox_channel_s {
     virStreamPtr stream;
+    virDomainPtr domain;
     pthread_mutex_t mutex; /* for what follows */
     pthread_cond_t ready;
     int events; /* seen since the waiter last armed */
@@ -87,25 +94,15 @@ sandbox_channel_event(virStreamPtr stream, int events, void *data)
 }
 
 
-/* 1: something happened, look; 0: the deadline passed; -1: broken. */
+/* 1 if something happened before the time (monotonic ms). */
 static int
-sandbox_channel_wait(sandbox_channel_t *ch, int events, int64_t deadline_ms)
+sandbox_channel_sleep(sandbox_channel_t *ch, int64_t until)
 {
     int seen;
     struct timespec ts;
 
-    (void) pthread_mutex_lock(&ch->mutex);
-    ch->events = 0;
-    (void) pthread_mutex_unlock(&ch->mutex);
-
-    if (virStreamEventUpdateCallback(ch->stream, events | SANDBOX_CHANNEL_ENDED)
-        < 0)
-    {
-        return -1;
-    }
-
-    ts.tv_sec = (time_t) (deadline_ms / 1000);
-    ts.tv_nsec = (long) (deadline_ms % 1000) * 1000000;
+    ts.tv_sec = (time_t) (until / 1000);
+    ts.tv_nsec = (long) (until % 1000) * 1000000;
 
     (void) pthread_mutex_lock(&ch->mutex);
 
@@ -122,10 +119,44 @@ sandbox_channel_wait(sandbox_channel_t *ch, int events, int64_t deadline_ms)
 }
 
 
+/* 1: something happened, look; 0: the deadline passed; -1: broken. */
+static int
+sandbox_channel_wait(sandbox_channel_t *ch, int events, int64_t deadline_ms)
+{
+    int64_t until;
+
+    (void) pthread_mutex_lock(&ch->mutex);
+    ch->events = 0;
+    (void) pthread_mutex_unlock(&ch->mutex);
+
+    if (virStreamEventUpdateCallback(ch->stream, events | SANDBOX_CHANNEL_ENDED)
+        < 0)
+    {
+        return -1;
+    }
+
+    for (;;) {
+        until = sandbox_time_monotonic_ms() + SANDBOX_CHANNEL_LOOK_MS;
+
+        if (until >= deadline_ms) {
+            return sandbox_channel_sleep(ch, deadline_ms);
+        }
+
+        if (sandbox_channel_sleep(ch, until)) {
+            return 1;
+        }
+
+        if (virDomainIsActive(ch->domain) != 1) {
+            return -1;
+        }
+    }
+}
+
+
 /* Wraps a stream, which it then owns; NULL with *err, the stream freed. */
 static sandbox_channel_t *
-sandbox_channel_wrap(sandbox_hv_conn_t *conn, virStreamPtr stream,
-                     sandbox_hv_error_t *err)
+sandbox_channel_wrap(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                     virStreamPtr stream, sandbox_hv_error_t *err)
 {
     sandbox_channel_t *ch;
 
@@ -136,6 +167,8 @@ sandbox_channel_wrap(sandbox_hv_conn_t *conn, virStreamPtr stream,
 
     } else {
         ch->stream = stream;
+        ch->domain = domain;
+        (void) virDomainRef(domain);
 
         if (virStreamEventAddCallback(stream, 0, sandbox_channel_event, ch,
                                       NULL)
@@ -144,6 +177,7 @@ sandbox_channel_wrap(sandbox_hv_conn_t *conn, virStreamPtr stream,
         }
 
         (void) sandbox_hv_fail(err, conn, "cannot watch a channel");
+        (void) virDomainFree(domain);
         sandbox_channel_free(ch);
     }
 
@@ -177,7 +211,7 @@ sandbox_channel_attach(sandbox_channel_t **ch, sandbox_hv_conn_t *conn,
         return err->status;
     }
 
-    *ch = sandbox_channel_wrap(conn, stream, err);
+    *ch = sandbox_channel_wrap(conn, domain, stream, err);
     return err->status;
 }
 
@@ -288,6 +322,7 @@ sandbox_channel_close(sandbox_channel_t *ch)
     /* not finish: that waits until the guest has read what is under way */
     (void) virStreamAbort(ch->stream);
     (void) virStreamFree(ch->stream);
+    (void) virDomainFree(ch->domain);
 
     /*
      * The callback may be running still, and libvirt 9.0 never calls the free

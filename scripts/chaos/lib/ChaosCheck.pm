@@ -14,8 +14,7 @@ my %contract = (
     get => qr/^(?:0|200|404 sandbox_not_found|503 .*)$/,
     'get deleted' => qr/^(?:0|404 sandbox_not_found|503 .*)$/,
     list => qr/^(?:0|200|503 .*)$/,
-    exec => qr/^(?:0|200|404 sandbox_not_found|409 .*|503 .*
-                  |502[ ]sandbox_unreachable)$/x,
+    exec => qr/^(?:0|200|404 sandbox_not_found|409 .*|502 sandbox_unreachable|503 .*)$/,
     timeout => qr/^(?:0|200|404 sandbox_not_found|409 .*|501 not_implemented|503 .*)$/,
     delete => qr/^(?:0|200|503 .*)$/,
 );
