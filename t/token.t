@@ -118,6 +118,15 @@ for (["sandboxes/$open->{id}/ports/8000/a/b?c=%2Fd", '/a/b?c=%2Fd'],
     is($r->{json}{path}, $seen, 'as the guest sees it');
 }
 
+for (["Bearer $t->{key}", undef], ['bearer ns_live_other', undef],
+     ['Bearer of-the-guest', 'Bearer of-the-guest'],
+     ['Basic bnNfbGl2ZQ==', 'Basic bnNfbGl2ZQ==']) {
+    my ($sent, $seen) = @$_;
+    my $r = edge("sandboxes/$open->{id}/ports/8000/", Authorization => $sent);
+    is($r->{json}{headers}{authorization}, $seen,
+       $seen ? 'credentials for the guest' : 'a key of the API stays here');
+}
+
 is(edge("sandboxes/$s->{id}/ports/8000/", HEADER, $s->{token})->{status}, 200,
    'with a token');
 $t->is_error(edge("sandboxes/$s->{id}/ports/8000/"), 403,

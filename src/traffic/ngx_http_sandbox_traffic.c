@@ -12,13 +12,12 @@
  * its own and outlives requests whose clients went away.
  */
 
+#include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_traffic.h"
 
 #include "sandbox_edge.h"
-
-#include <openssl/crypto.h>
 
 #define NGX_HTTP_SANDBOX_FLIGHT_SLOTS 256 /* a power of two */
 #define NGX_HTTP_SANDBOX_FLIGHTS_MAX 4096
@@ -56,80 +55,6 @@ ngx_http_sandbox_traffic_unknown(ngx_http_request_t *r)
 {
     return ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_not_found,
                                   "There is no such sandbox.");
-}
-
-
-/*
- * The access token that the client sent; count says how many it sent.  Hides
- * it from the guest: elements of the list cannot be taken out (other fields
- * point into it, and readers of the list do not bear empty parts), so the
- * header becomes one that proxy modules never pass on.
- */
-static ngx_uint_t
-ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token)
-{
-    static ngx_str_t header = ngx_string("x-nullspace-traffic-access-token");
-    static ngx_str_t hidden = ngx_string("keep-alive");
-
-    ngx_uint_t i, count;
-    ngx_list_part_t *part;
-    ngx_table_elt_t *h;
-
-    count = 0;
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].key.len != header.len
-                || ngx_memcmp(h[i].lowcase_key, header.data, header.len) != 0)
-            {
-                continue;
-            }
-
-            *token = h[i].value;
-            count++;
-
-            h[i].hash = ngx_hash_key(hidden.data, hidden.len);
-            h[i].key = hidden;
-            h[i].lowcase_key = hidden.data;
-            ngx_str_set(&h[i].value, "");
-        }
-    }
-
-    return count;
-}
-
-
-/* NGX_OK if the client may reach a sandbox whose traffic is not public. */
-static ngx_int_t
-ngx_http_sandbox_traffic_admit(ngx_http_request_t *r,
-                               const ngx_http_sandbox_route_t *route,
-                               ngx_uint_t ntokens, const ngx_str_t *token)
-{
-    size_t len;
-
-    if (route->public_traffic) {
-        return NGX_OK;
-    }
-
-    if (ntokens == 0) {
-        return ngx_http_sandbox_error(
-            r, &ngx_http_sandbox_traffic_token_required,
-            "This sandbox wants its traffic access token.");
-    }
-
-    len = ngx_strlen(route->token);
-
-    if (ntokens != 1 || len == 0 || token->len != len
-        || CRYPTO_memcmp(token->data, route->token, len) != 0)
-    {
-        return ngx_http_sandbox_error(
-            r, &ngx_http_sandbox_traffic_token_invalid,
-            "This is not the sandbox's traffic access token.");
-    }
-
-    return NGX_OK;
 }
 
 
@@ -546,6 +471,7 @@ ngx_http_sandbox_traffic_edge(ngx_http_request_t *r, sandbox_host_t *host)
     }
 
     r->unparsed_uri = rest;
+    ngx_http_sandbox_traffic_take_key(r);
 
     return NGX_OK;
 }
@@ -578,6 +504,15 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
     ngx_http_sandbox_route_t route;
     ngx_http_sandbox_flight_t *flight;
     ngx_http_sandbox_main_conf_t *mcf;
+
+    if (r->content_handler == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "a location with \"sandbox_traffic\" has no "
+                      "\"proxy_pass\" to an upstream with \"sandbox_peer\"");
+        return ngx_http_sandbox_error(
+            r, &ngx_http_sandbox_internal_error,
+            "The server cannot reach into sandboxes; its log says more.");
+    }
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
     rc = ngx_http_sandbox_traffic_target(r, mcf, &host);
@@ -664,6 +599,11 @@ ngx_http_sandbox_traffic_count(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     if (ctx == NULL || !ctx->traffic) {
+        return NGX_OK;
+    }
+
+    /* its client went away before there was an outcome */
+    if (ctx->error == NULL && r->upstream == NULL) {
         return NGX_OK;
     }
 

@@ -53,6 +53,28 @@ void ngx_http_sandbox_routes_bump(ngx_http_sandbox_main_conf_t *mcf);
 void ngx_http_sandbox_routes_subscribe(void);
 ngx_uint_t ngx_http_sandbox_routes_current(void);
 
+/*
+ * Takes the access tokens that the client sent off the request; the last one
+ * is in *token.  How many there were.
+ */
+ngx_uint_t
+ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token);
+
+/*
+ * The path form shares its host with the API: a key of the API that a client
+ * sends to all of it is not for guests.
+ */
+void ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r);
+
+/*
+ * NGX_OK if the client may reach a sandbox whose traffic is not public, or the
+ * error that it was answered.
+ */
+ngx_int_t
+ngx_http_sandbox_traffic_admit(ngx_http_request_t *r,
+                               const ngx_http_sandbox_route_t *route,
+                               ngx_uint_t ntokens, const ngx_str_t *token);
+
 /* Points ctx->peer at a port of a guest, keyed by execution (see peer.c). */
 void ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,
                                const ngx_http_sandbox_route_t *route,

@@ -191,8 +191,9 @@ agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
 
 
 static void
-http_error_text(agent_request_t *r, sandbox_text_t *t, const char *code,
-                const char *message, const char *field, const char *reason)
+http_error_text(agent_request_t *r, sandbox_text_t *t, unsigned status,
+                const char *code, const char *message, const char *field,
+                const char *reason)
 {
     sandbox_text_str(t, "{\"error\":");
     sandbox_text_json_string(t, message, strlen(message));
@@ -206,7 +207,8 @@ http_error_text(agent_request_t *r, sandbox_text_t *t, const char *code,
         sandbox_text_str(t, "}");
     }
 
-    sandbox_text_fmt(t, ",\"request_id\":\"%s\"}", r->id);
+    sandbox_text_fmt(t, ",\"request_id\":\"%s\",\"retryable\":%s}", r->id,
+                     status == 503 ? "true" : "false");
 }
 
 
@@ -216,7 +218,7 @@ agent_http_error(agent_request_t *r, unsigned status, const char *code,
 {
     sandbox_text_t t = SANDBOX_TEXT_INIT;
 
-    http_error_text(r, &t, code, message, field, reason);
+    http_error_text(r, &t, status, code, message, field, reason);
     agent_http_answer(r, status, &t);
 
     if (r->response == NULL) {

@@ -248,11 +248,13 @@ answers(const char *head, const char *body, int status, const char *part)
 
     body = strstr(reply, "\r\n\r\n") + 4;
     expect(sandbox_json_parse(&doc, body, strlen(body), &err) == 0);
-    expect(
-        status == 200
-        || (sandbox_json_member(&doc, &doc.nodes[0], "error") != NULL
-            && sandbox_json_member(&doc, &doc.nodes[0], "code") != NULL
-            && sandbox_json_member(&doc, &doc.nodes[0], "request_id") != NULL));
+    expect(status == 200
+           || (sandbox_json_member(&doc, &doc.nodes[0], "error") != NULL
+               && sandbox_json_member(&doc, &doc.nodes[0], "code") != NULL
+               && sandbox_json_member(&doc, &doc.nodes[0], "request_id") != NULL
+               && strstr(body, status == 503 ? "\"retryable\":true"
+                                             : "\"retryable\":false")
+                      != NULL));
     sandbox_json_free(&doc);
     free(reply);
 }
@@ -374,7 +376,8 @@ client_request_ids(void)
 
     reply = ask(EXEC AUTH "X-Request-Id: req_abc-9\r\n", "{");
     expect(strstr(reply, "X-Request-Id: req_abc-9\r\n") != NULL);
-    expect(strstr(reply, "\"request_id\":\"req_abc-9\"}") != NULL);
+    expect(strstr(reply, "\"request_id\":\"req_abc-9\",\"retryable\":false}")
+           != NULL);
     free(reply);
 
     reply = ask(EXEC AUTH "X-Request-Id: a\"b\r\n", "{");
