@@ -195,6 +195,7 @@ is($m->{'sandbox_destroys_total{cause="api"}'}, 0, 'no DELETE');
 
 my $conf = read_file("$dir/etc/nginx.conf");
 $conf =~ s{(\ *location\ =\ /metrics\ \{)}{
+        location = /nowhere/ { sandbox_traffic on; }
         location = /burn {
             if (\$arg_a ~ "^(a|a)*\$") { return 200 one; }
             if (\$arg_a ~ "^(a|a)*\$") { return 200 two; }
@@ -227,39 +228,42 @@ is($after->{$_}, $before->{$_}, "$_ is kept")
 is(scalar(grep { /^sandbox_operations/ } keys %$after), 2,
    'gauges are those of the new workers');
 
+grows("$traffic\{outcome=\"failed\"}", 1, 'traffic without proxy_pass', sub {
+    is($t->get('/nowhere/', key => undef)->{status}, 500,
+       'a location that leads nowhere');
+});
+
 # Regular expressions that try all ways to fail, with a longer text until it
-# takes long enough; from some length on PCRE gives up.
-my ($n, $took) = (12, 0);
-
-while ($took < 0.06 && $n < 20) {
-    my $began = time();
-    $n++;
-    $t->get('/burn?a=' . 'a' x $n . 'b', key => undef);
-    $took = time() - $began;
-}
-
-cmp_ok($took, '>=', 0.06, "a request that computes for $took s");
+# takes long enough; from some length on PCRE gives up.  On a busy host, part of
+# each is a wait for a CPU, which is no stall: it is tried until one shows.
+my $n = 14;
 my $mark = $t->log_mark;
 my $stalls = 'sandbox_event_loop_stalls_total';
-my ($still, $ran) = (0, 0);
+my @lines;
 $before = metrics();
 
-# on a busy host the wait for a CPU may eat up the first ones
-for (1 .. 10) {
+for (1 .. 40) {
     $t->get('/burn?a=' . 'a' x $n . 'b', key => undef);
     sleep 0.1;
-    ($still, $ran) = $t->log_text($mark)
-        =~ /.* stood still for (\d+) ms, on a CPU for (\d+) ms/s;
-    last if ($still // 0) >= 30 && $ran >= 15;
+    my $text = $t->log_text($mark);
+    @lines = ();
+    while ($text =~ /stood still for (\d+) ms, on a CPU for (\d+) ms/g) {
+        push @lines, { still => $1, ran => $2 };
+    }
+    last if grep { $_->{still} >= 30 && $_->{ran} >= 15 } @lines;
+    $n++ if $n < 20;
 }
 
-$after = metrics();
-cmp_ok($after->{$stalls}, '>', $before->{$stalls}, 'is a stall');
+my ($line) = sort { $b->{still} <=> $a->{still} }
+             grep { $_->{ran} >= 15 } @lines;
+cmp_ok($line->{still} // 0, '>=', 30,
+       'a request that computes has a line in the log, which says so');
+$after = metrics_after($before, $stalls, scalar @lines);
+is($after->{$stalls} - $before->{$stalls}, scalar @lines,
+   'each line is a stall');
 cmp_ok((sort { $b <=> $a } map { $after->{$_} }
         grep { /^sandbox_event_loop_stall_seconds_max/ } keys %$after)[0],
-       '>=', 0.03, 'with its length');
-cmp_ok($still // 0, '>=', 30, 'and a line in the log');
-cmp_ok($ran // 0, '>=', 15, 'that says that it computed');
+       '>=', ($line->{still} // 30) / 1000, 'with its length');
 
 # Stopped while it waits for events: late, and not its own fault.
 sub while_stopped {
@@ -302,22 +306,20 @@ my $cpu = (split /[-,]/, (grep { s/^Cpus_allowed_list:\s*// }
                           split /\n/, read_file('/proc/self/status'))[0])[0];
 run_command('taskset', '-a', '-p', '-c', $cpu, $_) for @workers;
 run_command('chrt', '--idle', '-p', '0', $_) for @workers;
+my $lags = 'sandbox_event_loop_lag_seconds_sum';
 $before = metrics();
 {
     my $busy = hogs($cpu, 3);
-    sleep 1;
     my $load = SandboxHttp->new($t->{api});
-    my $end = time() + 4;
+    my $end = time() + 15;
     while (time() < $end) {
         $load->request('GET', '/v1/nothing') or last;
+        last if metrics()->{$lags} - $before->{$lags} > 0.3;
     }
 }
 $after = metrics();
-my %sum = map {
-    $_ => $after->{"sandbox_event_loop_${_}_seconds_sum"}
-          - $before->{"sandbox_event_loop_${_}_seconds_sum"}
-} qw(lag stall);
-cmp_ok($sum{lag}, '>', 0.3, "a worker without a CPU is late: $sum{lag} s");
+cmp_ok($after->{$lags} - $before->{$lags}, '>', 0.3,
+       'a worker without a CPU is late');
 cmp_ok($after->{$stalls} - $before->{$stalls}, '<=', 1,
        'which is no stall of its own');
 
@@ -352,7 +354,15 @@ is(metrics()->{$_} - $after->{$_}, 2, $_)
 my ($redis) = $t->stack('status') =~ /^redis running, pid (\d+)/m;
 is(metrics()->{sandbox_redis_timeouts_total}, 0, 'all was answered in time');
 kill STOP => $redis;
+my $proxied = "$traffic\{outcome=\"proxied\"}";
+$before = metrics();
+my $gone = SandboxHttp->new($t->{traffic});
+$gone->send($gone->format_request('GET', '/', [Host => $t->host($id, 8000)]));
+sleep 0.2;
+$gone->close;
 $t->get("/v1/sandboxes/$id");
+is(metrics()->{$proxied}, $before->{$proxied},
+   'a client that leaves before there is an answer is not counted as proxied');
 ok(wait_for(5, sub { metrics()->{sandbox_redis_timeouts_total} }),
    'a command that is not answered');
 kill CONT => $redis;
