@@ -100,7 +100,8 @@ sub report {
 
 %s
 %s
-Stall of an event loop, longest: %s. Descriptors of a worker at the end, most:
+Stall of an event loop, longest: %s; more than 20 ms: %d times. The host took
+the machine's CPUs away for %.2f s meanwhile (steal). Descriptors of a worker at the end, most:
 %d. Memory of a worker, most gained: %d KB. Nothing was left after %.1f s.
 
 %s
@@ -111,6 +112,7 @@ END
         outcomes($check),
         defined $check->{stall} ? sprintf('%.1f ms', $check->{stall} * 1000)
                                 : 'not measured',
+        $o->{stalls}, $o->{steal},
         $check->{descriptors} // 0, $check->{grown} // 0, $check->{quiet} // 0,
         verdicts($check, $allowed));
 }
