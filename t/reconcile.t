@@ -104,6 +104,7 @@ sub works {
         . "<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type>"
         . "</os><metadata>$mark</metadata></domain>";
     close($fh);
+    my $began = time();
     $t->inside(qw(virsh -c qemu:///system create),
                '/run/stack/data/orphan.xml');
     unlink $path;
@@ -111,7 +112,6 @@ sub works {
     my $file = 'sb_' . substr($id, 3, 2) . 'b' x 18;
     $t->inside('touch', "/run/stack/data/disks/$file.qcow2");
 
-    my $began = time();
     my $seen = 0;
     ok(wait_for(GRACE + 10, sub {
         $seen = time() if grep { $_ eq $orphan } $t->domains;
@@ -149,6 +149,27 @@ sub works {
         $t->redis('ZSCORE', "$node:agenda", $id) == $due
     }), 'an agenda that would miss the deadline is put right');
     works('and it runs on');
+}
+
+# --- another host of that name -----------------------------------------------
+
+{
+    my $mark = $t->log_mark;
+    my $own = $t->redis('GET', "$node:host");
+
+    like($own, qr/^[0-9a-f]{32}$/, 'the node is this host');
+    $t->redis('SET', "$node:host", 'f' x 32, 'PX', 6000);
+    ok(wait_for(5, sub {
+        $t->log_text($mark) =~ /another host is the node "\w+" in this Redis/
+    }), 'another host has its name: the log says so');
+    $t->redis('ZADD', "$node:agenda", (time() + 9000) * 1000, $id);
+    ok(wait_for(7, sub { !$t->redis('GET', "$node:reconcile") }),
+       'nobody here compares anything');
+    ok(wait_for(10, sub { $t->redis('GET', "$node:host") eq $own }),
+       'until it is heard of no more');
+    ok(wait_for(INTERVAL + 5, sub {
+        $t->redis('ZSCORE', "$node:agenda", $id) < (time() + 8000) * 1000
+    }), 'then all goes on');
 }
 
 # --- orphans=keep ------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "ngx_http_sandbox_reconcile.h"
 
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_leader.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_settle.h"
@@ -118,25 +119,6 @@ ngx_http_sandbox_reconcile_void(void)
 
 
 static ngx_int_t
-ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_redis_handler_pt handler,
-                                ngx_msec_t ms)
-{
-    ngx_http_sandbox_key_t key;
-    ngx_http_sandbox_args_t a;
-
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_node(&key, "reconcile");
-    ngx_http_sandbox_arg_key(&a, &key);
-    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
-    ngx_http_sandbox_arg_int(&a, (int64_t) ms);
-
-    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
-                                       NULL, &ngx_http_sandbox_lua_lead, 1, a.n,
-                                       a.values);
-}
-
-
-static ngx_int_t
 ngx_http_sandbox_reconcile_ask(const char *command, const char *kind)
 {
     ngx_http_sandbox_key_t key;
@@ -203,7 +185,7 @@ ngx_http_sandbox_reconcile_pulsed(void *data, redisReply *reply)
     ngx_http_sandbox_reconcile_t *r;
 
     r = &ngx_http_sandbox_reconciler;
-    leading = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer;
+    leading = ngx_http_sandbox_leader_is(reply);
 
     if (leading && !r->leading) {
         r->leading = 1;
@@ -228,8 +210,8 @@ ngx_http_sandbox_reconcile_pulse(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_PULSE);
 
-    (void) ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_reconcile_pulsed,
-                                           NGX_HTTP_SANDBOX_RECONCILE_LOCK);
+    (void) ngx_http_sandbox_leader_pulse(ngx_http_sandbox_reconcile_pulsed,
+                                         NGX_HTTP_SANDBOX_RECONCILE_LOCK);
 }
 
 
@@ -665,6 +647,8 @@ ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
 
     ngx_event_t *ev;
 
+    ngx_http_sandbox_leader_start();
+
     ev = &ngx_http_sandbox_reconciler.timer;
     ev->handler = ngx_http_sandbox_reconcile_look;
     ev->log = cycle->log;
@@ -684,5 +668,5 @@ ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
 void
 ngx_http_sandbox_reconcile_stop(void)
 {
-    (void) ngx_http_sandbox_reconcile_lead(ngx_http_sandbox_op_ignore, 0);
+    (void) ngx_http_sandbox_leader_pulse(ngx_http_sandbox_op_ignore, 0);
 }

@@ -16,6 +16,7 @@
  *   P{<node>}:addresses, :guests   hashes address -> id and id -> address
  *   P{<node>}:cursor               where the next address is looked for
  *   P{<node>}:reconcile            the worker that compares Redis and libvirt
+ *   P{<node>}:host                 the machine-id of the host that the node is
  *   Pkey:<sha256 of API key>       hash, tenant
  *   Pevents                        channel, see ngx_http_sandbox_events.h
  */

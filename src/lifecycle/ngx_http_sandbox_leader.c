@@ -1,0 +1,88 @@
+/* Whose turn it is to reconcile; see the header. */
+
+#include "ngx_http_sandbox_leader.h"
+
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_scripts.h"
+
+#define NGX_HTTP_SANDBOX_LEADER_HOST 60000 /* ms */
+
+
+static struct {
+    char host[64];        /* its machine-id, or "" */
+    unsigned foreign : 1; /* another host has its name; that was logged */
+} ngx_http_sandbox_leader;
+
+
+void
+ngx_http_sandbox_leader_start(void)
+{
+    size_t len;
+    FILE *file;
+    char *host;
+
+    host = ngx_http_sandbox_leader.host;
+    file = fopen("/etc/machine-id", "r");
+
+    if (file == NULL) {
+        return;
+    }
+
+    len = fread(host, 1, sizeof(ngx_http_sandbox_leader.host) - 1, file);
+    host[len] = '\0';
+    host[strcspn(host, "\n")] = '\0';
+
+    (void) fclose(file);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_leader_pulse(ngx_http_sandbox_redis_handler_pt handler,
+                              ngx_msec_t ms)
+{
+    ngx_http_sandbox_key_t lock, host;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_node(&lock, "reconcile");
+    ngx_http_sandbox_key_node(&host, "host");
+    ngx_http_sandbox_arg_key(&a, &lock);
+    ngx_http_sandbox_arg_key(&a, &host);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, (int64_t) ms);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_leader.host);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_LEADER_HOST);
+
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
+                                       NULL, &ngx_http_sandbox_lua_lead, 2, a.n,
+                                       a.values);
+}
+
+
+/* Two hosts that take each other's sandboxes for their own lose them all. */
+static void
+ngx_http_sandbox_leader_foreign(ngx_uint_t foreign)
+{
+    if (foreign && !ngx_http_sandbox_leader.foreign) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "sandbox: another host is the node \"%V\" in this Redis; "
+                      "nothing is reconciled before \"sandbox_node\" or the "
+                      "\"prefix\" differ",
+                      &ngx_http_sandbox_worker.conf->node);
+    }
+
+    ngx_http_sandbox_leader.foreign = foreign;
+}
+
+
+ngx_uint_t
+ngx_http_sandbox_leader_is(redisReply *reply)
+{
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        return 0;
+    }
+
+    ngx_http_sandbox_leader_foreign(reply->integer < 0);
+
+    return reply->integer == 1;
+}
