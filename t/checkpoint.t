@@ -203,27 +203,95 @@ is(($d->run('discard', $boot))[0], 0, 'discard again');
 is(scalar(glob_count('*')), 0, 'nothing is left');
 refused('none at all');
 
+# --- empty -------------------------------------------------------------------
+
+open($fh, '>', $state) or die $!;
+close $fh;
+($rc, $text) = $d->run($shape, 'keep', 'x');
+like($text, qr/made=1/, 'an empty one is made anew') or diag($text);
+is(scalar(glob_count("$boot.*")), 3, 'three files');
+
 # --- a maker that dies -------------------------------------------------------
 
-my $wait = $d->later($shape, 'keep', 'x');
-ok(wait_for(20, sub { scalar $t->domains }), 'a maker is at work');
-sleep 0.5;
-$t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+sub kill_makers {
+    $t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+}
+
+sub begin {
+    my $wait = $d->later($shape, 'keep', 'x');
+
+    ok(wait_for(20, sub { scalar $t->domains }), 'a maker is at work');
+    sleep 0.5;
+    return $wait;
+}
+
+rename $state, "$state-aside" or die $!;
+my $wait = begin();
+kill_makers();
 $wait->();
 is(scalar($t->domains), 1, 'it died half-way');
 like(($d->run('checkpoints'))[1], qr/^checkpoint $boot whole=0 /m,
      'its parts are listed');
 
-($rc, $text) = $d->run(['DRIVE_WAIT_MS=1000', @$shape], 'keep', 'x');
-is($rc, 1, 'the next one waits for it');
-like($text, qr/status=3 /, 'until its time is over');
+rename "$state-aside", $state or die $!;
 ($rc, $text) = $d->run($shape, 'keep', 'x');
-like($text, qr/made=1/, 'and the one after makes it') or diag($text);
-%address = start($boot, [], $ids[0]);
-like($d->guest($ids[0], $address{$ids[0]}, 'uname'), qr/Linux/, 'and it runs');
-is(($d->run('destroy', $ids[0]))[0], 0, 'its child ends');
+like($text, qr/made=0/, 'one that died after its checkpoint was there')
+    or diag($text);
+is(scalar($t->domains), 0, 'does not leave its domain');
+
 is(($d->run('discard', $boot))[0], 0, 'discard');
 is(scalar(glob_count('*')), 0, 'takes the parts of the dead maker with it');
+
+$wait = begin();
+($rc, $text) = $d->run(['DRIVE_WAIT_MS=100', @$shape], 'keep', 'x');
+is($rc, 1, 'who waits for a slow maker');
+like($text, qr/status=3 /, 'gives up in time');
+is(scalar($t->domains), 1, 'and leaves it alone');
+is(($d->run(['DRIVE_TEMPLATE='], 'sweep'))[0], 0, 'so does a sweep');
+is(scalar($t->domains), 1, 'of all templates');
+($rc, $text) = $wait->();
+like($text, qr/made=1/, 'and it gets there') or diag($text);
+is(($d->run('discard', $boot))[0], 0, 'discard');
+
+$wait = begin();
+kill_makers();
+$wait->();
+($rc, $text) = $d->run($shape, 'keep', 'x');
+like($text, qr/made=1/, 'the next one after a dead maker makes it')
+    or diag($text);
+%address = start($boot, [], $ids[0]);
+like($d->guest($ids[0], $address{$ids[0]}, 'uname'), qr/Linux/, 'and it runs');
+
+# --- a sweep, and a bound ----------------------------------------------------
+
+is(scalar(glob_count("$boot.*")), 5, 'the parts of the dead one are there');
+is(($d->run(['DRIVE_TEMPLATE='], 'sweep'))[0], 0, 'a sweep');
+is(scalar(glob_count("$boot.*")), 5, 'leaves what is in use');
+
+($rc, $text) = $d->run(['DRIVE_MEMORY_MB=208', 'DRIVE_MAX=1'], 'keep', 'x');
+is($rc, 1, 'a shape too many');
+like($text, qr/status=6 1 shapes are kept/, 'is not kept') or diag($text);
+
+is(($d->run('destroy', $ids[0]))[0], 0, 'its child ends');
+is(($d->run('sweep'))[0], 0, 'a sweep');
+is(scalar(glob_count("$boot.*")), 3, 'leaves what a template has, no parts');
+
+($rc, $text) = $d->run(['DRIVE_MEMORY_MB=208', 'DRIVE_MAX=1'], 'keep', 'x');
+like($text, qr/made=1/, 'one that nothing uses makes room') or diag($text);
+is(scalar(glob_count("$boot.*")), 0, 'and is gone');
+
+$wait = begin();
+kill_makers();
+$wait->();
+like(($d->run('sweep'))[1], qr/maker of the checkpoint "$boot" has died/,
+     'a sweep ends the domain of a dead maker');
+is(scalar($t->domains), 0, 'it is gone');
+is(scalar(glob_count("$boot.*")), 0, 'with its parts');
+is(scalar(glob_count('*')), 3, 'and no other');
+
+($rc, $text) = $d->run(['DRIVE_TEMPLATE='], 'sweep');
+like($text, qr/is removed: no present template has it/, 'a sweep says so');
+is(scalar(glob_count('*')), 0, 'nothing is left');
 
 undef $d;
 $t->finish;

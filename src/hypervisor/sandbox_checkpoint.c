@@ -2,12 +2,12 @@
  * Boot checkpoints: a template booted once in a shape, held where its guest
  * waits to be configured, and kept.
  *
- * The UUID of the maker's domain is computed from the checkpoint's id, so
- * there is one maker at a time.  Its files have names of their own, and what
- * is written last, "<id>.state", is made only once: whatever two makers do
- * that did not see each other, the files of the one are whole and the other
- * removes his.  The domain ends after that file is there: as long as there is
- * neither, nobody is making it.
+ * Makers take turns by a lock that ends with its process, so whoever holds it
+ * knows that a maker's domain he finds is a dead one's.  What two makers do
+ * that did not see each other (another host's, by a libvirt they share) is
+ * bounded by names: each has files of its own, the UUID of the domain is
+ * computed from the checkpoint's id, and what is written last, "<id>.state",
+ * is made only once.
  */
 
 #define _GNU_SOURCE
@@ -26,9 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHECKPOINT_SHAPE_PREFIX "boot_"
 #define CHECKPOINT_RANDOM_LEN 8
-#define CHECKPOINT_WAIT_MS 100
 
 
 static const char *
@@ -69,8 +67,8 @@ checkpoint_shape(char id[SANDBOX_ID_SIZE], sandbox_hv_conn_t *conn,
 
     sandbox_text_free(&t);
 
-    (void) snprintf(id, SANDBOX_ID_SIZE, CHECKPOINT_SHAPE_PREFIX);
-    id += sizeof(CHECKPOINT_SHAPE_PREFIX) - 1;
+    (void) snprintf(id, SANDBOX_ID_SIZE, SANDBOX_CHECKPOINT_SHAPE_PREFIX);
+    id += sizeof(SANDBOX_CHECKPOINT_SHAPE_PREFIX) - 1;
 
     for (i = 0; i < SANDBOX_ID_BODY_LEN; i++) {
         id[i] = letters[digest[i] & 31];
@@ -173,7 +171,7 @@ checkpoint_usable(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                   size_t len, int *state, int *torn, sandbox_hv_error_t *err)
 {
     int64_t length, blocks;
-    const char *reason;
+    const char *name, *reason;
 
     reason = checkpoint_foreign(conn, accel, c);
     if (reason) {
@@ -190,6 +188,21 @@ checkpoint_usable(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         *torn = 1;
         return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
                               "\"%s\": its memory is missing or torn", c->id);
+    }
+
+    name = strrchr(c->layers[0], '/');
+
+    if (sandbox_disk_size(conn, name ? name + 1 : c->layers[0], &length,
+                          &blocks, err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (length == -1) {
+        *torn = 1;
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
+                              "\"%s\": its disk is missing", c->id);
     }
 
     if (state) {
@@ -312,8 +325,9 @@ checkpoint_sync(void)
 
 static sandbox_hv_status_t
 checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
-               int *exists, sandbox_hv_error_t *err)
+               sandbox_hv_error_t *err)
 {
+    int exists;
     size_t len, size;
     char name[SANDBOX_CHECKPOINT_NAME_SIZE], path[SANDBOX_HV_PATH_SIZE];
     unsigned char *data;
@@ -337,8 +351,13 @@ checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
 
     (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, c->id);
     (void) sandbox_disk_put(conn, name, data, size, (long long) size, path,
-                            exists, err);
+                            &exists, err);
     free(data);
+
+    /* whoever is told of it may rely on it after a power cut */
+    if (err->status == SANDBOX_HV_OK) {
+        checkpoint_sync();
+    }
 
     return err->status;
 }
@@ -346,12 +365,10 @@ checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
 
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        const sandbox_checkpoint_t *c, int *exists,
-                        sandbox_hv_error_t *err)
+                        const sandbox_checkpoint_t *c, sandbox_hv_error_t *err)
 {
     int fd;
 
-    *exists = 0;
     fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC);
 
     if (fd == -1) {
@@ -359,7 +376,7 @@ sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
     }
 
     if (checkpoint_save(conn, domain, fd, err) == SANDBOX_HV_OK) {
-        (void) checkpoint_put(conn, c, fd, exists, err);
+        (void) checkpoint_put(conn, c, fd, err);
     }
 
     (void) close(fd);
@@ -501,8 +518,7 @@ checkpoint_maker(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 static sandbox_hv_status_t
 checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
                 const sandbox_checkpoint_boot_t *boot,
-                const sandbox_checkpoint_t *c, int *exists,
-                sandbox_hv_error_t *err)
+                const sandbox_checkpoint_t *c, sandbox_hv_error_t *err)
 {
     if (checkpoint_ready(boot, err) != SANDBOX_HV_OK
         || checkpoint_suspend(conn, domain, err) != SANDBOX_HV_OK)
@@ -510,7 +526,7 @@ checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
         return err->status;
     }
 
-    return sandbox_checkpoint_seal(conn, domain, c, exists, err);
+    return sandbox_checkpoint_seal(conn, domain, c, err);
 }
 
 
@@ -525,13 +541,12 @@ checkpoint_unmake(sandbox_hv_conn_t *conn,
 }
 
 
-/* *again: another maker was faster, look what comes of his. */
 static sandbox_hv_status_t
 checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
-                const char *uuid, sandbox_checkpoint_boot_t *boot, int *again,
+                const char *uuid, sandbox_checkpoint_boot_t *boot,
                 sandbox_hv_error_t *err)
 {
-    virDomainPtr domain, other;
+    virDomainPtr domain;
     sandbox_hv_error_t ended;
     sandbox_checkpoint_t c;
     sandbox_checkpoint_names_t names;
@@ -545,17 +560,11 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     domain = checkpoint_maker(conn, accel, uuid, &c, &names, err);
 
     if (domain == NULL) {
-        other = sandbox_domain_lookup(conn, uuid, &ended);
-        if (other) {
-            (void) virDomainFree(other);
-            *again = 1;
-        }
-
         checkpoint_unmake(conn, &names);
         return err->status;
     }
 
-    (void) checkpoint_keep(conn, domain, boot, &c, again, err);
+    (void) checkpoint_keep(conn, domain, boot, &c, err);
     (void) virDomainFree(domain);
 
     /* after its end nothing can write to the files */
@@ -575,49 +584,55 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 }
 
 
-/* One look and, if there is nothing to wait for, one try. */
+/* With the lock: nobody else makes or removes any. */
 static sandbox_hv_status_t
 checkpoint_boot(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
-                const char *uuid, sandbox_checkpoint_boot_t *boot, int *again,
+                const char *uuid, sandbox_checkpoint_boot_t *boot,
                 sandbox_hv_error_t *err)
 {
     int torn;
-    virDomainPtr domain;
+    sandbox_hv_error_t ended;
     sandbox_checkpoint_t c;
-    sandbox_hv_error_t ignored;
 
-    *again = 0;
+    (void) sandbox_checkpoint_load(conn, boot->id, accel, &c, NULL, &torn, err);
 
-    /* in this order: a maker's domain ends only after his checkpoint is */
-    domain = sandbox_domain_lookup(conn, uuid, err);
-    if (domain == NULL && err->status != SANDBOX_HV_OK) {
-        return err->status;
-    }
-
-    if (sandbox_checkpoint_load(conn, boot->id, accel, &c, NULL, &torn, err)
-        == SANDBOX_HV_OK)
-    {
+    if (err->status == SANDBOX_HV_OK) {
         sandbox_checkpoint_free(&c);
 
-    } else if (domain && err->status == SANDBOX_HV_NO_CHECKPOINT) {
-        *again = 1;
-    }
-
-    if (domain) {
-        (void) virDomainFree(domain);
-    }
-
-    if (err->status != SANDBOX_HV_NO_CHECKPOINT || *again) {
+    } else if (err->status != SANDBOX_HV_NO_CHECKPOINT) {
         return err->status;
+    }
+
+    /* a maker that died, before its file was there or after */
+    if (sandbox_domain_end(conn, uuid, &ended) != SANDBOX_HV_OK
+        && err->status != SANDBOX_HV_OK)
+    {
+        *err = ended;
+        return err->status;
+    }
+
+    if (err->status == SANDBOX_HV_OK) {
+        return SANDBOX_HV_OK;
     }
 
     if (torn) {
         sandbox_hv_log(SANDBOX_HV_LOG_WARN, "%s: it is made anew",
                        err->message);
-        (void) sandbox_checkpoint_remove(conn, boot->id, &ignored);
+
+        /* IN_USE: the files of its children stay, and are not ours */
+        if (sandbox_checkpoint_remove(conn, boot->id, err) != SANDBOX_HV_OK
+            && err->status != SANDBOX_HV_IN_USE)
+        {
+            return err->status;
+        }
     }
 
-    return checkpoint_make(conn, accel, uuid, boot, again, err);
+    if (sandbox_checkpoint_room(conn, boot->id, boot->max, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    return checkpoint_make(conn, accel, uuid, boot, err);
 }
 
 
@@ -625,12 +640,10 @@ sandbox_hv_status_t
 sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
                         sandbox_hv_error_t *err)
 {
-    int again;
+    int lock;
     char uuid[SANDBOX_UUID_SIZE];
     sandbox_accel_t accel;
     sandbox_hv_conn_t *conn;
-    sandbox_hv_error_t ignored;
-    sandbox_domain_turn_t turn;
 
     boot->made = 0;
 
@@ -648,26 +661,12 @@ sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
                               boot->id);
     }
 
-    sandbox_domain_enter(&turn, boot->id);
+    lock = sandbox_checkpoint_lock(boot->deadline, err);
 
-    for (;; sandbox_hv_sleep_ms(CHECKPOINT_WAIT_MS)) {
-        (void) checkpoint_boot(conn, accel, uuid, boot, &again, err);
-
-        if (!again) {
-            break;
-        }
-
-        if (sandbox_time_monotonic_ms() >= boot->deadline) {
-            /* its maker must be dead: make way for the next who asks */
-            (void) sandbox_domain_end(conn, uuid, &ignored);
-            (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                                  "\"%s\" was not made in time by another "
-                                  "process",
-                                  boot->id);
-            break;
-        }
+    if (lock != -1) {
+        (void) checkpoint_boot(conn, accel, uuid, boot, err);
+        (void) close(lock);
     }
 
-    sandbox_domain_leave(&turn);
     return err->status;
 }

@@ -4,8 +4,9 @@
  * design.
  *
  * As in sandbox_hypervisor.h, all verbs block and are for pool threads only.
- * What they are given stays the caller's.  They are safe against each other
- * in any number of threads and processes, and may be repeated after a crash.
+ * What they are given stays the caller's.  They may be repeated after a crash,
+ * and are safe against each other in any number of threads and processes, but
+ * for take: that one process at a time takes a sandbox is the caller's affair.
  *
  * They need a local libvirt (descriptors are passed to QEMU); with any other
  * they fail before they change anything, and a cold boot is the way.
@@ -30,6 +31,7 @@ typedef struct {
     const sandbox_template_t *template;
     int vcpus;
     int64_t memory_mb;
+    size_t max;       /* how many shapes are kept here; 0: any number */
     int64_t deadline; /* monotonic ms */
 
     /*
@@ -45,8 +47,12 @@ typedef struct {
 
 /*
  * Boots the shape and keeps what came of it, unless that was done before.
- * Whoever asks for one that is being made waits for it, in this process and
- * in others.  Nothing is left of a failure.
+ * One is made at a time on a host; who asks meanwhile waits, till his own
+ * deadline (TIMEOUT).  A maker that died holds nobody up: what it left is
+ * ended and done anew.  Nothing is left of a failure as long as libvirt can
+ * be reached; what is, goes with sandbox_checkpoint_sweep().
+ *
+ * NO_CHECKPOINT: max shapes are kept, and all of them are in use.
  */
 sandbox_hv_status_t sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
                                             sandbox_hv_error_t *err);
@@ -74,9 +80,10 @@ typedef struct {
 
 /*
  * Takes a checkpoint of a running sandbox and ends it: memory, processes and
- * disk are the checkpoint's then.  On failure the sandbox goes on.  Repeated
- * after a crash it finishes, or begins anew; without that the sandbox stands
- * still.
+ * disk are the checkpoint's then.  On failure the sandbox goes on, but where
+ * libvirt could not be reached or the sandbox not be ended at last: then it
+ * stands still, as after a crash, until the verb is repeated, which finishes,
+ * or begins anew.
  *
  * NO_CHECKPOINT: it was booted cold.
  */
@@ -94,8 +101,9 @@ sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
 
 /*
  * Removes all of a checkpoint; OK as well if there is none.  IN_USE if a
- * domain runs from it or another checkpoint's disk stands on it.  That none
- * begins to meanwhile is the caller's affair.
+ * domain runs from it or another checkpoint's disk stands on it.  Who begins
+ * to start from it meanwhile fails to, or is IN_USE.  One that is being taken
+ * is the caller's affair.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err);
@@ -105,6 +113,16 @@ typedef struct {
     int whole;     /* 0: parts, of one being made or of a failure */
     int64_t bytes; /* on disk, in blocks taken */
 } sandbox_checkpoint_info_t;
+
+/*
+ * Removes, of the boot checkpoints that nothing uses, those that are no shape
+ * of a template of the list (NULL-terminated) on this host as it is, the torn
+ * ones and what dead makers left, their domains too.  Each is logged.  Does
+ * nothing while one is being made.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
+                         sandbox_hv_error_t *err);
 
 /* All on this host; *list is malloc'd, the caller frees it. */
 sandbox_hv_status_t sandbox_checkpoint_list(sandbox_checkpoint_info_t **list,

@@ -5,16 +5,20 @@
  */
 
 #include "sandbox_checkpoint_parts.h"
+#include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* How long a discard waits for who makes one. */
+#define CHECKPOINT_LOCK_MS 10000
 
 
-/* The id in the name of a checkpoint's file; 0, or -1 if it is none. */
-static int
-checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name)
+int
+sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name)
 {
     size_t len, prefix;
     char start[SANDBOX_ID_SIZE];
@@ -38,8 +42,8 @@ checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name)
 }
 
 
-static int
-checkpoint_ends(const char *name, const char *suffix)
+int
+sandbox_checkpoint_ends(const char *name, const char *suffix)
 {
     size_t len, n;
 
@@ -47,6 +51,15 @@ checkpoint_ends(const char *name, const char *suffix)
     n = strlen(suffix);
 
     return len > n && strcmp(name + len - n, suffix) == 0;
+}
+
+
+static int
+checkpoint_is_shape(const char *id)
+{
+    return strncmp(id, SANDBOX_CHECKPOINT_SHAPE_PREFIX,
+                   sizeof(SANDBOX_CHECKPOINT_SHAPE_PREFIX) - 1)
+           == 0;
 }
 
 
@@ -121,8 +134,9 @@ checkpoint_stands_on(const sandbox_checkpoint_t *c, const char *id)
     for (i = 0; c->layers[i]; i++) {
         name = strrchr(c->layers[i], '/');
 
-        if (name && checkpoint_id(other, name + 1) == 0
-            && strcmp(other, id) == 0) {
+        if (name && sandbox_checkpoint_id(other, name + 1) == 0
+            && strcmp(other, id) == 0)
+        {
             return 1;
         }
     }
@@ -131,16 +145,27 @@ checkpoint_stands_on(const sandbox_checkpoint_t *c, const char *id)
 }
 
 
-/* OK, or IN_USE if the checkpoint in the file name stands on id. */
+/*
+ * OK, or IN_USE if the checkpoint in the file name stands on id, or may do so:
+ * one of a sandbox that cannot be read.
+ */
 static sandbox_hv_status_t
 checkpoint_unused_by(sandbox_hv_conn_t *conn, const char *name, const char *id,
                      sandbox_hv_error_t *err)
 {
     size_t size, len;
     const char *reason;
+    char other[SANDBOX_ID_SIZE];
     unsigned char *data;
     const unsigned char *state;
     sandbox_checkpoint_t c;
+
+    /* shapes stand on templates alone */
+    if (sandbox_checkpoint_id(other, name) != 0 || strcmp(other, id) == 0
+        || checkpoint_is_shape(other))
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
 
     if (sandbox_disk_get(conn, name, SANDBOX_CHECKPOINT_STATE_MAX, &data, &size,
                          err)
@@ -151,13 +176,18 @@ checkpoint_unused_by(sandbox_hv_conn_t *conn, const char *name, const char *id,
     }
 
     if (sandbox_checkpoint_read(&c, data, size, &state, &len, &reason) == 0) {
-        if (strcmp(c.id, id) != 0 && checkpoint_stands_on(&c, id)) {
+        if (checkpoint_stands_on(&c, id)) {
             (void) sandbox_hv_set(err, SANDBOX_HV_IN_USE,
-                                  "the disk of \"%s\" stands on \"%s\"", c.id,
+                                  "the disk of \"%s\" stands on \"%s\"", other,
                                   id);
         }
 
         sandbox_checkpoint_free(&c);
+
+    } else {
+        (void) sandbox_hv_set(err, SANDBOX_HV_IN_USE,
+                              "what \"%s\" stands on is not known: %s", other,
+                              reason);
     }
 
     free(data);
@@ -165,9 +195,9 @@ checkpoint_unused_by(sandbox_hv_conn_t *conn, const char *name, const char *id,
 }
 
 
-static sandbox_hv_status_t
-checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
-                  sandbox_hv_error_t *err)
+sandbox_hv_status_t
+sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
+                          sandbox_hv_error_t *err)
 {
     size_t i, n;
     char **names;
@@ -179,7 +209,7 @@ checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
     }
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (checkpoint_ends(names[i], SANDBOX_CHECKPOINT_SUFFIX)) {
+        if (sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_SUFFIX)) {
             (void) checkpoint_unused_by(conn, names[i], id, err);
         }
     }
@@ -205,7 +235,10 @@ sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
 
     (void) snprintf(file, sizeof(file), "%s.", id);
 
-    if (sandbox_disk_names(conn, file, &names, &n, err) != SANDBOX_HV_OK) {
+    /* nothing can be started from it any more: who has begun shows here */
+    if (checkpoint_unused_by_domains(conn, id, err) != SANDBOX_HV_OK
+        || sandbox_disk_names(conn, file, &names, &n, err) != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
@@ -218,12 +251,31 @@ sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
 }
 
 
+static sandbox_hv_status_t
+checkpoint_discard(sandbox_hv_conn_t *conn, const char *id, const char *uuid,
+                   sandbox_hv_error_t *err)
+{
+    sandbox_domain_turn_t turn;
+
+    sandbox_domain_enter(&turn, id);
+
+    if (sandbox_checkpoint_unused(conn, id, err) == SANDBOX_HV_OK
+        && sandbox_domain_end(conn, uuid, err) == SANDBOX_HV_OK)
+    {
+        (void) sandbox_checkpoint_remove(conn, id, err);
+    }
+
+    sandbox_domain_leave(&turn);
+    return err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err)
 {
+    int lock;
     char uuid[SANDBOX_UUID_SIZE];
     sandbox_hv_conn_t *conn;
-    sandbox_domain_turn_t turn;
 
     conn = sandbox_hv_connection(err);
     if (conn == NULL) {
@@ -234,15 +286,22 @@ sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err)
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
     }
 
-    sandbox_domain_enter(&turn, id);
+    lock = -1;
 
-    if (checkpoint_unused(conn, id, err) == SANDBOX_HV_OK
-        && sandbox_domain_end(conn, uuid, err) == SANDBOX_HV_OK)
-    {
-        (void) sandbox_checkpoint_remove(conn, id, err);
+    if (checkpoint_is_shape(id)) {
+        lock = sandbox_checkpoint_lock(
+            sandbox_time_monotonic_ms() + CHECKPOINT_LOCK_MS, err);
+        if (lock == -1) {
+            return err->status;
+        }
     }
 
-    sandbox_domain_leave(&turn);
+    (void) checkpoint_discard(conn, id, uuid, err);
+
+    if (lock != -1) {
+        (void) close(lock);
+    }
+
     return err->status;
 }
 
@@ -281,7 +340,7 @@ checkpoint_inform(sandbox_hv_conn_t *conn, const char *name,
 
     info->bytes += blocks;
 
-    if (!checkpoint_ends(name, SANDBOX_CHECKPOINT_SUFFIX)
+    if (!sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_SUFFIX)
         || sandbox_hypervisor_accel(&accel, err) != SANDBOX_HV_OK)
     {
         return err->status;
@@ -328,7 +387,7 @@ sandbox_checkpoint_list(sandbox_checkpoint_info_t **list, size_t *n,
     }
 
     for (i = 0; i < nnames && err->status == SANDBOX_HV_OK; i++) {
-        if (checkpoint_id(id, names[i]) == 0) {
+        if (sandbox_checkpoint_id(id, names[i]) == 0) {
             (void) checkpoint_inform(conn, names[i],
                                      checkpoint_entry(*list, n, id), err);
         }

@@ -7,6 +7,7 @@
 #include "sandbox_checkpoint_file.h"
 #include "sandbox_hv.h"
 
+#define SANDBOX_CHECKPOINT_SHAPE_PREFIX "boot_"
 #define SANDBOX_CHECKPOINT_SUFFIX ".state"
 #define SANDBOX_CHECKPOINT_FD "sandbox-state"
 
@@ -52,16 +53,44 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
 
 /*
  * Saves the suspended domain, whose memory is the shared file, and writes the
- * checkpoint's file.  *exists: somebody has, so ours is surplus.
+ * checkpoint's file.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        const sandbox_checkpoint_t *c, int *exists,
-                        sandbox_hv_error_t *err);
+                        const sandbox_checkpoint_t *c, sandbox_hv_error_t *err);
 
-/* All files of it; with its turn held and no domain on it. */
+/*
+ * All files of it, the one that vouches for it first.  IN_USE if a domain was
+ * started from it meanwhile, with the others left.
+ */
 sandbox_hv_status_t
 sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
                           sandbox_hv_error_t *err);
+
+/* IN_USE if a domain runs from it or another's disk stands on it. */
+sandbox_hv_status_t
+sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
+                          sandbox_hv_error_t *err);
+
+/* The id in the name of a checkpoint's file; 0, or -1 if it is none. */
+int sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name);
+int sandbox_checkpoint_ends(const char *name, const char *suffix);
+
+/* sandbox_checkpoint_sweep.c */
+
+/*
+ * Who makes or removes boot checkpoints on this host, one at a time: a
+ * descriptor to be closed, or -1 with *err (TIMEOUT after the deadline).  It
+ * is the kernel's, so it ends with the process that holds it.
+ */
+int sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err);
+
+/*
+ * With the lock: sees to it that fewer than max others are kept (0: any
+ * number), by removing some that nothing uses; else NO_CHECKPOINT.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_room(sandbox_hv_conn_t *conn, const char *id, size_t max,
+                        sandbox_hv_error_t *err);
 
 #endif

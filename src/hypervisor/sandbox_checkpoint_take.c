@@ -16,6 +16,7 @@
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_time.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <libvirt/virterror.h>
 #include <stdio.h>
@@ -50,6 +51,7 @@ take_parent(take_t *t, sandbox_hv_error_t *err)
 {
     int torn;
     char *document, *id;
+    size_t n;
     virDomainBlockInfo disk;
 
     document = virDomainGetMetadata(t->source, VIR_DOMAIN_METADATA_ELEMENT,
@@ -75,6 +77,19 @@ take_parent(take_t *t, sandbox_hv_error_t *err)
     (void) sandbox_checkpoint_load(t->conn, id, t->accel, &t->parent, NULL,
                                    &torn, err);
     free(id);
+
+    if (err->status != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    for (n = 0; t->parent.layers[n]; n++) { /* void */
+    }
+
+    if (n >= SANDBOX_CHECKPOINT_LAYERS) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the disk of \"%s\" has too many layers",
+                              t->take->sandbox);
+    }
 
     return err->status;
 }
@@ -174,12 +189,13 @@ take_move(take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    /* also if only the answer is lost */
+    t->stopped = 1;
+
     if (virDomainSuspend(t->source) < 0) {
         return sandbox_hv_fail(err, t->conn, "cannot suspend \"%s\"",
                                t->take->sandbox);
     }
-
-    t->stopped = 1;
 
     if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
                                 err)
@@ -199,7 +215,6 @@ take_move(take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 take_keep(take_t *t, sandbox_hv_error_t *err)
 {
-    int exists;
     size_t i;
     sandbox_checkpoint_t c;
 
@@ -212,11 +227,6 @@ take_keep(take_t *t, sandbox_hv_error_t *err)
     c.layers[0] = t->names.disk_path;
 
     for (i = 0; t->parent.layers[i]; i++) {
-        if (i + 1 >= SANDBOX_CHECKPOINT_LAYERS) {
-            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                                  "the disk of \"%s\" has too many layers",
-                                  t->take->sandbox);
-        }
         c.layers[i + 1] = t->parent.layers[i];
     }
 
@@ -232,15 +242,30 @@ take_keep(take_t *t, sandbox_hv_error_t *err)
 
     t->renamed = 1;
 
-    return sandbox_checkpoint_seal(t->conn, t->receiver, &c, &exists, err);
+    return sandbox_checkpoint_seal(t->conn, t->receiver, &c, err);
 }
 
 
-/* The source goes on as if nothing had been. */
-static void
+/*
+ * The source goes on as if nothing had been.  -1: the checkpoint may be whole,
+ * so that its disk may not go on; all is left for the verb to be repeated.
+ */
+static int
 take_back(take_t *t)
 {
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE];
     sandbox_hv_error_t failed;
+
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX,
+                    t->take->id);
+
+    if (t->renamed
+        && sandbox_disk_remove(t->conn, name, &failed) != SANDBOX_HV_OK) {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                       "\"%s\" stands still until it is taken again: %s",
+                       t->take->sandbox, failed.message);
+        return -1;
+    }
 
     if (t->renamed && rename(t->names.disk_path, t->overlay) == -1) {
         sandbox_hv_log(SANDBOX_HV_LOG_WARN,
@@ -254,6 +279,8 @@ take_back(take_t *t)
                                t->take->sandbox);
         sandbox_hv_log(SANDBOX_HV_LOG_WARN, "%s", failed.message);
     }
+
+    return 0;
 }
 
 
@@ -265,6 +292,32 @@ take_is_disk(const char *name)
 }
 
 
+/*
+ * One file of an earlier try: the disk is the sandbox's again if that has none,
+ * anything else is removed.
+ */
+static sandbox_hv_status_t
+take_undo(take_t *t, const char *name, sandbox_hv_error_t *err)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    if (!take_is_disk(name) || access(t->overlay, F_OK) == 0) {
+        return sandbox_disk_remove(t->conn, name, err);
+    }
+
+    if (errno != ENOENT || sandbox_disk_path(path, name) != 0
+        || rename(path, t->overlay) == -1)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the disk of \"%s\" is called \"%s\" and cannot "
+                              "be renamed",
+                              t->take->sandbox, name);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
 /* What an earlier try, which died, has left: all of it is undone. */
 static sandbox_hv_status_t
 take_recover(take_t *t, sandbox_hv_error_t *err)
@@ -272,7 +325,7 @@ take_recover(take_t *t, sandbox_hv_error_t *err)
     int state;
     size_t i, n;
     char **names;
-    char prefix[SANDBOX_HV_STEM_SIZE], path[SANDBOX_HV_PATH_SIZE];
+    char prefix[SANDBOX_HV_STEM_SIZE];
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
@@ -284,14 +337,7 @@ take_recover(take_t *t, sandbox_hv_error_t *err)
     }
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (access(t->overlay, F_OK) == -1
-            && sandbox_disk_path(path, names[i]) == 0 && take_is_disk(names[i])
-            && rename(path, t->overlay) == 0)
-        {
-            continue;
-        }
-
-        (void) sandbox_disk_remove(t->conn, names[i], err);
+        (void) take_undo(t, names[i], err);
     }
 
     sandbox_disk_names_free(names, n);
@@ -349,8 +395,8 @@ take_run(take_t *t, sandbox_hv_error_t *err)
         }
     }
 
-    if (err->status != SANDBOX_HV_OK) {
-        take_back(t);
+    if (err->status != SANDBOX_HV_OK && take_back(t) != 0) {
+        return err->status;
     }
 
     (void) sandbox_domain_end(t->conn, t->uuid, &ignored);

@@ -107,8 +107,12 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
         (void) sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"", name);
 
     } else {
+        if (sandbox_disk_fill(conn, pool, name, data, size, err)
+            != SANDBOX_HV_OK) {
+            (void) virStorageVolDelete(volume, 0);
+        }
+
         (void) virStorageVolFree(volume);
-        (void) sandbox_disk_fill(conn, pool, name, data, size, err);
     }
 
     free(xml);
@@ -149,10 +153,15 @@ sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
     virStreamPtr stream;
     unsigned char *data;
 
-    data = malloc(size);
+    data = malloc(size ? size : 1);
     if (data == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
         return NULL;
+    }
+
+    /* an empty one was being made when its maker died */
+    if (size == 0) {
+        return data;
     }
 
     rc = -1;
@@ -230,11 +239,10 @@ sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
         return err->status;
     }
 
-    /* an empty one was being made when its maker died: as good as none */
     if (info.capacity > max) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" is too long",
                               name);
-    } else if (info.capacity > 0) {
+    } else {
         *size = (size_t) info.capacity;
         *data = sandbox_disk_read(conn, volume, name, *size, err);
     }

@@ -98,15 +98,16 @@ sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 
 /*
  * One of capacity bytes that begins with the size bytes of data.  Its making
- * is atomic: *exists says that it failed because there is one.
+ * is atomic: *exists says that it failed because there is one.  On another
+ * failure none is left, as far as libvirt can be reached.
  */
 sandbox_hv_status_t
 sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
                  const unsigned char *data, size_t size, long long capacity,
                  char *path, int *exists, sandbox_hv_error_t *err);
 /*
- * The content, malloc'd; *data NULL with OK: there is none.  One longer than
- * max is not read.
+ * The content, malloc'd, also of an empty one; *data NULL with OK: there is
+ * none.  One longer than max is not read.
  */
 sandbox_hv_status_t
 sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,

@@ -242,6 +242,12 @@ ngx_http_sandbox_create_booted(ngx_event_t *ev)
 {
     ngx_http_sandbox_create_op_t *c = ev->data;
 
+    if (c->boot.discarded) {
+        ngx_http_sandbox_op_log(&c->op, NGX_LOG_WARN,
+                                "the checkpoint of its shape has failed "
+                                "several times and was discarded");
+    }
+
     if (c->boot.reason[0]) {
         ngx_http_sandbox_op_log(&c->op, NGX_LOG_WARN,
                                 "the checkpoint of its shape fails, cold "

@@ -3,6 +3,7 @@
 #include "sandbox_boot.h"
 
 #include "sandbox_checkpoint.h"
+#include "sandbox_cold.h"
 #include "sandbox_crash.h"
 #include "sandbox_net.h"
 #include "sandbox_time.h"
@@ -12,12 +13,13 @@
 
 
 /*
- * Checkpoints that fail cost each create a try, so after a failure they are
- * left alone for a while (monotonic ms).
+ * A memory file for each: tenants choose the sizes, so there is a bound.
+ * Beyond it one that nothing uses makes room, or creates boot cold.
  */
-#define SANDBOX_BOOT_COLD_MS 60000
+#define SANDBOX_BOOT_SHAPES 16
 
-static _Atomic int64_t sandbox_boot_cold_until;
+/* After so many failures in a row a checkpoint is thrown away. */
+#define SANDBOX_BOOT_FAILURES 3
 
 
 static sandbox_hv_status_t
@@ -78,7 +80,7 @@ sandbox_boot_may_start(sandbox_boot_t *boot)
  * left for a cold boot, should that not come to an end.
  */
 static sandbox_hv_status_t
-sandbox_boot_make(sandbox_boot_t *boot, const char *id)
+sandbox_boot_make(sandbox_boot_t *boot)
 {
     int64_t now;
     sandbox_hv_status_t status;
@@ -87,11 +89,12 @@ sandbox_boot_make(sandbox_boot_t *boot, const char *id)
     now = sandbox_time_monotonic_ms();
 
     memset(&shape, 0, sizeof(shape));
-    shape.id = id;
+    shape.id = boot->shape;
     shape.template = boot->template;
     shape.vcpus = boot->vcpus;
     shape.memory_mb = boot->memory_mb;
     shape.deadline = now + (boot->deadline - now) / 2;
+    shape.max = SANDBOX_BOOT_SHAPES;
     shape.ready = sandbox_boot_ready;
 
     status = sandbox_checkpoint_boot(&shape, &boot->result);
@@ -101,31 +104,51 @@ sandbox_boot_make(sandbox_boot_t *boot, const char *id)
 }
 
 
+/* A checkpoint that failed is left alone for a while, and then thrown away. */
+static sandbox_hv_status_t
+sandbox_boot_trust(sandbox_boot_t *boot)
+{
+    int failures;
+
+    failures = sandbox_cold_failures(boot->shape, sandbox_time_monotonic_ms());
+
+    if (failures < 0) {
+        boot->result.status = SANDBOX_HV_NO_CHECKPOINT;
+        boot->result.message[0] = '\0';
+
+    } else if (failures >= SANDBOX_BOOT_FAILURES
+               && sandbox_checkpoint_discard(boot->shape, &boot->result)
+                      == SANDBOX_HV_OK)
+    {
+        sandbox_cold_forget(boot->shape);
+        boot->discarded = 1;
+    }
+
+    return boot->result.status;
+}
+
+
 static sandbox_hv_status_t
 sandbox_boot_checkpoint(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 {
-    char id[SANDBOX_ID_SIZE];
-
-    if (sandbox_checkpoint_shape(id, boot->template, boot->vcpus,
+    if (sandbox_checkpoint_shape(boot->shape, boot->template, boot->vcpus,
                                  boot->memory_mb, &boot->result)
-        != SANDBOX_HV_OK)
+            != SANDBOX_HV_OK
+        || sandbox_boot_trust(boot) != SANDBOX_HV_OK
+        || sandbox_checkpoint_start(boot->shape, spec, &boot->times,
+                                    &boot->result)
+               != SANDBOX_HV_NO_CHECKPOINT)
     {
         return boot->result.status;
     }
 
-    if (sandbox_checkpoint_start(id, spec, &boot->times, &boot->result)
-        != SANDBOX_HV_NO_CHECKPOINT)
-    {
+    if (sandbox_boot_make(boot) != SANDBOX_HV_OK
+        || !sandbox_boot_may_start(boot)) {
         return boot->result.status;
     }
 
-    if (sandbox_boot_make(boot, id) != SANDBOX_HV_OK
-        || !sandbox_boot_may_start(boot))
-    {
-        return boot->result.status;
-    }
-
-    return sandbox_checkpoint_start(id, spec, &boot->times, &boot->result);
+    return sandbox_checkpoint_start(boot->shape, spec, &boot->times,
+                                    &boot->result);
 }
 
 
@@ -155,8 +178,7 @@ sandbox_boot_falls_back(const sandbox_boot_t *boot)
 static sandbox_hv_status_t
 sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 {
-    if (boot->checkpoints
-        && sandbox_time_monotonic_ms() >= sandbox_boot_cold_until) {
+    if (boot->checkpoints) {
         boot->way = SANDBOX_BOOT_CHECKPOINT;
         (void) sandbox_boot_checkpoint(boot, spec);
 
@@ -174,8 +196,7 @@ sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
             == SANDBOX_HV_OK
         && boot->reason[0] && sandbox_time_monotonic_ms() < *boot->holds)
     {
-        sandbox_boot_cold_until =
-            sandbox_time_monotonic_ms() + SANDBOX_BOOT_COLD_MS;
+        sandbox_cold_failed(boot->shape, sandbox_time_monotonic_ms());
     }
 
     return boot->result.status;
@@ -203,6 +224,28 @@ sandbox_boot_domain(sandbox_boot_t *boot)
     spec.template = boot->template;
 
     return sandbox_boot_start(boot, &spec);
+}
+
+
+/*
+ * Has the guest of a checkpoint come up?  Not the checkpoint's fault is what
+ * the guest refuses, and the end of one that was taken from us.
+ */
+static void
+sandbox_boot_judge(sandbox_boot_t *boot, sandbox_guest_status_t status)
+{
+    int64_t now;
+
+    now = sandbox_time_monotonic_ms();
+
+    if (status == SANDBOX_GUEST_OK) {
+        sandbox_cold_forget(boot->shape);
+
+    } else if (status != SANDBOX_GUEST_REFUSED && now < *boot->holds) {
+        sandbox_cold_failed(boot->shape, now);
+        (void) snprintf(boot->reason, sizeof(boot->reason), "%s",
+                        boot->result.message);
+    }
 }
 
 
@@ -244,6 +287,10 @@ sandbox_boot_guest(sandbox_boot_t *boot, sandbox_channel_t *channel)
                                      boot->result.message,
                                      sizeof(boot->result.message));
     boot->result.status = sandbox_boot_guest_status(status);
+
+    if (boot->way == SANDBOX_BOOT_CHECKPOINT) {
+        sandbox_boot_judge(boot, status);
+    }
 }
 
 

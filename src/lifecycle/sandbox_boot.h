@@ -44,8 +44,10 @@ typedef struct {
     sandbox_hv_error_t result;
     sandbox_hv_times_t times;
     sandbox_boot_way_t way;
+    char shape[SANDBOX_ID_SIZE]; /* of the checkpoint */
+    int discarded;    /* the old checkpoint, which failed several times */
     int made;         /* the checkpoint was made for this sandbox */
-    char reason[256]; /* of a fallback; empty if it is known to be needed */
+    char reason[256]; /* why its checkpoint is not trusted; empty: known */
     int64_t queue_ms; /* waiting for a thread */
     int64_t guest_ms; /* from the running domain to the confirmed guest */
 } sandbox_boot_t;

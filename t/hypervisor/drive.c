@@ -256,6 +256,7 @@ drive_keep(const drive_job_t *job)
     boot.template = template;
     boot.vcpus = drive_number("DRIVE_VCPUS", "1");
     boot.memory_mb = drive_number("DRIVE_MEMORY_MB", "256");
+    boot.max = (size_t) drive_number("DRIVE_MAX", "0");
     boot.ready = drive_ready;
 
     start = sandbox_time_monotonic_ms();
@@ -514,6 +515,21 @@ drive_checkpoints(void)
 }
 
 
+/* Of the template of the environment, or of none. */
+static int
+drive_sweep(void)
+{
+    sandbox_hv_error_t err;
+    sandbox_template_t *templates[2] = { template, NULL };
+
+    if (sandbox_checkpoint_sweep(templates, &err) != SANDBOX_HV_OK) {
+        return drive_failed("sweep", "-", &err);
+    }
+
+    return 0;
+}
+
+
 static int
 drive_accel(void)
 {
@@ -584,6 +600,10 @@ drive(int argc, char **argv)
         return drive_checkpoints();
     }
 
+    if (strcmp(argv[1], "sweep") == 0) {
+        return drive_sweep();
+    }
+
     if (strcmp(argv[1], "accel") == 0) {
         return drive_accel();
     }
@@ -607,7 +627,7 @@ main(int argc, char **argv)
 
     if (argc < 2) {
         (void) fprintf(stderr,
-                       "usage: drive accel|list|checkpoints\n"
+                       "usage: drive accel|list|checkpoints|sweep\n"
                        "       drive boot|sync|configure|cold|destroy|cycle "
                        "ID...\n"
                        "       drive keep NAME...\n"
@@ -618,7 +638,7 @@ main(int argc, char **argv)
                        "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
                        "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
                        "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for "
-                       "keep and take\n");
+                       "keep and take DRIVE_MAX of shapes\n");
         return 2;
     }
 
@@ -635,9 +655,9 @@ main(int argc, char **argv)
                  : strcmp(accel, "tcg") == 0 ? SANDBOX_ACCEL_TCG
                                              : SANDBOX_ACCEL_AUTO;
 
-    if (getenv("DRIVE_TEMPLATE")) {
-        template =
-            sandbox_template_load(getenv("DRIVE_TEMPLATE"), err, sizeof(err));
+    if (drive_env("DRIVE_TEMPLATE", "")[0]) {
+        template = sandbox_template_load(drive_env("DRIVE_TEMPLATE", ""), err,
+                                         sizeof(err));
         if (template == NULL) {
             (void) fprintf(stderr, "%s\n", err);
             return 1;

@@ -1,0 +1,114 @@
+/* Shapes that boot cold; see the header. */
+
+#include "sandbox_cold.h"
+
+#include "sandbox_id.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* More than are kept; beyond it the one longest ago is forgotten. */
+#define COLD_SHAPES 64
+
+typedef struct {
+    char shape[SANDBOX_ID_SIZE];
+    int64_t until;
+    int failures; /* 0: a free entry */
+} cold_t;
+
+static cold_t cold_shapes[COLD_SHAPES];
+static pthread_mutex_t cold_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+
+/* NULL if it is not known.  With the mutex. */
+static cold_t *
+cold_find(const char *shape)
+{
+    size_t i;
+
+    for (i = 0; i < COLD_SHAPES; i++) {
+        if (cold_shapes[i].failures && strcmp(cold_shapes[i].shape, shape) == 0)
+        {
+            return &cold_shapes[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/* A free entry, or the oldest.  With the mutex. */
+static cold_t *
+cold_add(const char *shape)
+{
+    size_t i;
+    cold_t *c;
+
+    c = &cold_shapes[0];
+
+    for (i = 0; i < COLD_SHAPES && c->failures; i++) {
+        if (cold_shapes[i].failures == 0 || cold_shapes[i].until < c->until) {
+            c = &cold_shapes[i];
+        }
+    }
+
+    memset(c, 0, sizeof(*c));
+    (void) snprintf(c->shape, sizeof(c->shape), "%s", shape);
+
+    return c;
+}
+
+
+int
+sandbox_cold_failures(const char *shape, int64_t now)
+{
+    int n;
+    cold_t *c;
+
+    (void) pthread_mutex_lock(&cold_mutex);
+
+    c = cold_find(shape);
+    n = c == NULL ? 0 : now < c->until ? -1 : c->failures;
+
+    (void) pthread_mutex_unlock(&cold_mutex);
+    return n;
+}
+
+
+void
+sandbox_cold_failed(const char *shape, int64_t now)
+{
+    cold_t *c;
+
+    (void) pthread_mutex_lock(&cold_mutex);
+
+    c = cold_find(shape);
+    if (c == NULL) {
+        c = cold_add(shape);
+    }
+
+    if (c->failures == 0 || now >= c->until) {
+        c->failures++;
+        c->until = now + SANDBOX_COLD_MS;
+    }
+
+    (void) pthread_mutex_unlock(&cold_mutex);
+}
+
+
+void
+sandbox_cold_forget(const char *shape)
+{
+    cold_t *c;
+
+    (void) pthread_mutex_lock(&cold_mutex);
+
+    c = cold_find(shape);
+    if (c) {
+        c->failures = 0;
+    }
+
+    (void) pthread_mutex_unlock(&cold_mutex);
+}
