@@ -21,8 +21,8 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_settle.h"
+#include "ngx_http_sandbox_sweep.h"
 #include "ngx_http_sandbox_walk.h"
-#include "sandbox_checkpoint.h"
 #include "sandbox_time.h"
 
 #define NGX_HTTP_SANDBOX_RECONCILE_SOON 100   /* ms */
@@ -30,7 +30,6 @@
 #define NGX_HTTP_SANDBOX_RECONCILE_PULSE 1000 /* ms */
 #define NGX_HTTP_SANDBOX_RECONCILE_LOCK 4000  /* ms, some pulses */
 #define NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS 16
-#define NGX_HTTP_SANDBOX_RECONCILE_SWEEP 60000 /* ms */
 
 
 typedef struct {
@@ -45,7 +44,6 @@ typedef struct {
     int64_t next;              /* ms until another look is worth it, or -1 */
     ngx_uint_t nsuspects;      /* ever; the last ones are kept */
     char suspects[NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS][SANDBOX_ID_SIZE];
-    int64_t sweep; /* monotonic ms: the next; the thread's */
     unsigned leading : 1;
     unsigned busy : 1;
     unsigned again : 1;  /* something came up while it was */
@@ -349,29 +347,6 @@ ngx_http_sandbox_reconcile_disks(ngx_http_sandbox_reconcile_t *r)
 }
 
 
-/*
- * Checkpoints that nobody needs any more.  Nothing hangs on it, so a failure
- * waits for the next time.
- */
-static void
-ngx_http_sandbox_reconcile_sweep(ngx_http_sandbox_reconcile_t *r)
-{
-    int64_t now;
-    sandbox_hv_error_t ignored;
-    ngx_http_sandbox_main_conf_t *mcf;
-    static sandbox_template_t *none[] = { NULL };
-
-    mcf = ngx_http_sandbox_worker.conf;
-    now = sandbox_time_monotonic_ms();
-
-    if (now >= r->sweep) {
-        r->sweep = now + NGX_HTTP_SANDBOX_RECONCILE_SWEEP;
-        (void) sandbox_checkpoint_sweep(
-            mcf->checkpoints ? mcf->templates : none, &ignored);
-    }
-}
-
-
 /* In a thread, which has the survey to itself meanwhile. */
 static void
 ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log)
@@ -382,7 +357,7 @@ ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log)
         && ngx_http_sandbox_reconcile_disks(r) == 0)
     {
         sandbox_survey_merge(&r->survey);
-        ngx_http_sandbox_reconcile_sweep(r);
+        ngx_http_sandbox_sweep();
         r->result.status = SANDBOX_HV_OK;
         return;
     }
