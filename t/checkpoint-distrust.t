@@ -62,7 +62,7 @@ put("$disks/$torn.state", 'torn');
 put("$disks/$snap.state", 'torn');
 
 $t->try_stack('restart', 'nginx');
-ok(wait_for(20, sub { !glob("$disks/{$dead,$torn}.*") }),
+ok(wait_for(30, sub { !(() = glob("$disks/{$dead,$torn}.*")) }),
    'parts of dead makers are removed when nginx starts')
     or diag(join ' ', glob("$disks/*"));
 ok(logged("the checkpoint \"$_\" is removed: "), "and that of $_ is logged")
