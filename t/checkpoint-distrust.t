@@ -7,7 +7,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
 
-my $t = SandboxTest->new(own => 1, up => ['--workers', 1]);
+my $t = SandboxTest->new(own => 1, up => ['--workers', 1, '--set',
+                                          'sandbox_boot_timeout=30s']);
 my $disks = "$t->{dir}/data/disks";
 my $body = { memory_mb => 128 };
 

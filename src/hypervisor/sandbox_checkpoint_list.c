@@ -147,7 +147,7 @@ checkpoint_stands_on(const sandbox_checkpoint_t *c, const char *id)
 
 /*
  * OK, or IN_USE if the checkpoint in the file name stands on id, or may do so:
- * one of a sandbox that cannot be read.
+ * one that cannot be read, and has children that run.
  */
 static sandbox_hv_status_t
 checkpoint_unused_by(sandbox_hv_conn_t *conn, const char *name, const char *id,
@@ -185,9 +185,8 @@ checkpoint_unused_by(sandbox_hv_conn_t *conn, const char *name, const char *id,
         sandbox_checkpoint_free(&c);
 
     } else {
-        (void) sandbox_hv_set(err, SANDBOX_HV_IN_USE,
-                              "what \"%s\" stands on is not known: %s", other,
-                              reason);
+        /* nothing will start from it, but what has may stand on id */
+        (void) checkpoint_unused_by_domains(conn, other, err);
     }
 
     free(data);
