@@ -48,7 +48,7 @@ typedef struct {
     char execution[17];
 
     sandbox_verdict_t verdict;
-    sandbox_verdict_t found; /* before the survey before was asked */
+    sandbox_verdict_t found; /* what this survey alone says */
     int64_t since;           /* monotonic ms: an orphan or a stray since then */
     unsigned ripe : 1;       /* its grace is over */
     unsigned done : 1;       /* the caller's */
