@@ -192,6 +192,11 @@ like(($d->run('checkpoints'))[1], qr/^checkpoint $boot whole=0 /m,
 like($text, qr/made=1/, 'it is made anew') or diag($text);
 is(scalar(glob_count("$boot.*")), 3, 'the torn one is gone');
 
+my ($disk) = glob("$disks/$boot.*.qcow2");
+rename $disk, "$disk-aside" or die $!;
+refused('no disk');
+rename "$disk-aside", $disk or die $!;
+
 ($ram) = glob("$disks/$boot.*.ram");
 truncate($ram, 191 * 1048576) or die $!;
 refused('memory that ends too early');
