@@ -12,6 +12,7 @@
 #include "ngx_http_sandbox_redis_link.h"
 
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_redis_reply.h"
 
 #define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN 100 /* ms; jitter halves it */
 #define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MAX 2000
@@ -384,7 +385,7 @@ ngx_http_sandbox_redis_link_parse(ngx_http_sandbox_redis_link_t *link,
         }
 
         ngx_http_sandbox_redis_link_reply(link, reply);
-        freeReplyObject(reply);
+        ngx_http_sandbox_redis_reply_end(&link->replies);
     }
 }
 
@@ -609,7 +610,7 @@ ngx_http_sandbox_redis_link_connect(ngx_http_sandbox_redis_link_t *link)
         return;
     }
 
-    link->reader = redisReaderCreate();
+    link->reader = ngx_http_sandbox_redis_reader(&link->replies);
     link->connection = ngx_http_sandbox_redis_link_socket(link);
 
     if (link->reader == NULL || link->connection == NULL) {
@@ -695,6 +696,11 @@ ngx_http_sandbox_redis_link_close(ngx_http_sandbox_redis_link_t *link)
     link->state = NGX_HTTP_SANDBOX_REDIS_CLOSED;
 
     ngx_free(link->out);
+
+    if (link->replies) {
+        ngx_destroy_pool(link->replies);
+        link->replies = NULL;
+    }
     link->out = NULL;
     link->size = 0;
 }

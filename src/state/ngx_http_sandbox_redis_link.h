@@ -45,6 +45,7 @@ typedef struct {
     ngx_log_t *log;
     ngx_connection_t *connection;
     redisReader *reader;
+    ngx_pool_t *replies; /* the reply that is read or handled */
     ngx_http_sandbox_redis_state_e state;
     ngx_event_t timer; /* until the next attempt, or the end of this one */
     ngx_event_t flush; /* posted while there is something to send */
