@@ -44,7 +44,8 @@ sub _configuration {
               {listen unix:/run/stack/data/$self->{node}.sock;};
     $conf =~ s/^\s*listen (?!unix)[^;]+;\n//mg;
 
-    return $conf;
+    # a new binary is given no other variables
+    return "env LD_PRELOAD;\nenv ASAN_OPTIONS;\n$conf";
 }
 
 
