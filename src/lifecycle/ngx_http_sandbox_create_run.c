@@ -6,6 +6,7 @@
 #include "ngx_http_sandbox_create_parts.h"
 
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -70,9 +71,7 @@ ngx_http_sandbox_create_news(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    if (word && word->len == sizeof("destroying") - 1
-        && ngx_strncmp(word->data, "destroying", word->len) == 0)
-    {
+    if (word && ngx_http_sandbox_events_is(word, "destroying")) {
         c->op.fenced = 1;
         c->op.holds = 0;
     }

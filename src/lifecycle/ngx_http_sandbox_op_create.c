@@ -20,6 +20,7 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_counts.h"
+#include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_crash.h"
 #include "sandbox_digest.h"
@@ -252,9 +253,7 @@ ngx_http_sandbox_create_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (word && word->len == sizeof("failed") - 1
-        && ngx_strncmp(word->data, "failed", word->len) == 0)
-    {
+    if (word && ngx_http_sandbox_events_is(word, "failed")) {
         error = ngx_http_sandbox_code_find(detail->data, detail->len);
         ngx_http_sandbox_op_finish_error(
             &c->op, error ? error : &ngx_http_sandbox_internal_error,

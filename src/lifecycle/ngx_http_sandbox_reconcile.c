@@ -592,9 +592,7 @@ ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
 
     r = &ngx_http_sandbox_reconciler;
 
-    if (!r->leading || word->len != sizeof("suspect") - 1
-        || ngx_strncmp(word->data, "suspect", word->len) != 0)
-    {
+    if (!r->leading || !ngx_http_sandbox_events_is(word, "suspect")) {
         return;
     }
 

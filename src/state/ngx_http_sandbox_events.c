@@ -76,6 +76,14 @@ ngx_http_sandbox_events_ready(void *data)
 }
 
 
+ngx_uint_t
+ngx_http_sandbox_events_is(const ngx_str_t *word, const char *name)
+{
+    return word->len == ngx_strlen(name)
+           && ngx_strncmp(word->data, name, word->len) == 0;
+}
+
+
 static void
 ngx_http_sandbox_events_published(void *data, redisReply *reply)
 {

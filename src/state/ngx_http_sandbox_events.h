@@ -32,6 +32,9 @@ struct ngx_http_sandbox_subscriber_s {
 /* Tells all workers; lost if Redis is away. */
 void ngx_http_sandbox_events_publish(const char *id, const char *word);
 
+/* 1 if a message's word is this one. */
+ngx_uint_t ngx_http_sandbox_events_is(const ngx_str_t *word, const char *name);
+
 /* Before listen. */
 void ngx_http_sandbox_events_subscribe(ngx_http_sandbox_subscriber_t *s);
 
