@@ -16,6 +16,11 @@ typedef enum {
     NGX_HTTP_SANDBOX_ABANDON, /* a create was undone, or is left to be */
     NGX_HTTP_SANDBOX_DESTROY, /* by DELETE, a deadline or a lost lease */
     NGX_HTTP_SANDBOX_TIMEOUT, /* POST …/timeout moves the deadline */
+    NGX_HTTP_SANDBOX_HIBERNATE, /* by POST …/hibernate or a deadline */
+    NGX_HTTP_SANDBOX_PAUSE,     /* the hibernation has ended well */
+    NGX_HTTP_SANDBOX_GO_ON,     /* or has failed */
+    NGX_HTTP_SANDBOX_RESUME,    /* a new execution is started; when that is
+                                   committed, this one becomes its alias */
     NGX_HTTP_SANDBOX_LOSE     /* its machine is gone */
 } ngx_http_sandbox_verb_e;
 

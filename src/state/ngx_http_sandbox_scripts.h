@@ -15,12 +15,16 @@ extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_bury;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_claim;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_commit;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_due;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_free;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_hibernate;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_lead;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_list;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_lose;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_paused;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_release;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_renew;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_reserve;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_resume;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_timeout;
 
 /* Fills the digests; from init_process. */
