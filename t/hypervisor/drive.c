@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define DRIVE_THREADS_MAX 64
 #define DRIVE_SYNC_MS 60000
@@ -314,43 +315,94 @@ drive_start(const drive_job_t *job)
 }
 
 
+/* Microseconds of no particular clock. */
+static int64_t
+drive_us(void)
+{
+    struct timespec ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+/* One question: "flush", "freeze", "thaw", or "halt", a freeze alone. */
 static int
-drive_still(const drive_job_t *job, int on)
+drive_ask(const sandbox_guest_channel_t *ch, const drive_job_t *job,
+          const char *what)
 {
     char message[256];
+    int64_t start, deadline;
+    sandbox_guest_status_t status;
+
+    start = drive_us();
+    deadline = sandbox_time_monotonic_ms() + DRIVE_SYNC_MS;
+
+    if (strcmp(what, "flush") == 0) {
+        status = sandbox_guest_flush(ch, deadline, message, sizeof(message));
+    } else if (strcmp(what, "thaw") == 0) {
+        status = sandbox_guest_thaw(ch, deadline, message, sizeof(message));
+    } else {
+        status = sandbox_guest_freeze(ch, strcmp(what, "freeze") == 0, deadline,
+                                      message, sizeof(message));
+    }
+
+    (void) printf("%s %s %s us=%lld %s\n", what, job->id,
+                  status == SANDBOX_GUEST_OK ? "ok" : "failed",
+                  (long long) (drive_us() - start), message);
+    return status != SANDBOX_GUEST_OK;
+}
+
+
+/* The questions of the list, in this order, on one channel. */
+static int
+drive_talk(const drive_job_t *job, const char *const *list)
+{
+    int rc;
     sandbox_channel_t *channel;
     sandbox_hv_error_t err;
-    sandbox_guest_status_t status;
     sandbox_guest_channel_t ch = { NULL, sandbox_channel_write,
                                    sandbox_channel_read };
 
     if (sandbox_channel_open(&channel, job->id, &err) != SANDBOX_HV_OK) {
-        return drive_failed(on ? "freeze" : "thaw", job->id, &err);
+        return drive_failed(list[0], job->id, &err);
     }
 
     ch.channel = channel;
-    status = sandbox_guest_freeze(&ch, on,
-                                  sandbox_time_monotonic_ms() + DRIVE_SYNC_MS,
-                                  message, sizeof(message));
-    sandbox_channel_close(channel);
+    for (rc = 0; rc == 0 && *list != NULL; list++) {
+        rc = drive_ask(&ch, job, *list);
+    }
 
-    (void) printf("%s %s %s %s\n", on ? "freeze" : "thaw", job->id,
-                  status == SANDBOX_GUEST_OK ? "ok" : "failed", message);
-    return status != SANDBOX_GUEST_OK;
+    sandbox_channel_close(channel);
+    return rc;
 }
 
 
 static int
 drive_freeze(const drive_job_t *job)
 {
-    return drive_still(job, 1);
+    static const char *const list[] = { "freeze", NULL };
+
+    return drive_talk(job, list);
 }
 
 
 static int
 drive_thaw(const drive_job_t *job)
 {
-    return drive_still(job, 0);
+    static const char *const list[] = { "thaw", NULL };
+
+    return drive_talk(job, list);
+}
+
+
+/* What a live checkpoint asks of the guest, without the checkpoint. */
+static int
+drive_halt(const drive_job_t *job)
+{
+    static const char *const list[] = { "flush", "halt", "thaw", NULL };
+
+    return drive_talk(job, list);
 }
 
 
@@ -432,6 +484,7 @@ static const struct {
     { "start", drive_start },     { "configure", drive_configure },
     { "discard", drive_discard }, { "take", drive_take },
     { "freeze", drive_freeze },   { "thaw", drive_thaw },
+    { "halt", drive_halt },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))

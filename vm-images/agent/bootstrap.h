@@ -13,6 +13,7 @@
 
 #define AGENT_LINE_MAX (128 * 1024)
 #define AGENT_ERROR_SIZE 256
+#define AGENT_NONCE_SIZE 65
 
 typedef struct {
     /* Takes an answer, line end included. */
@@ -22,8 +23,17 @@ typedef struct {
     int (*configure)(void *data, const sandbox_json_t *doc,
                      char error[AGENT_ERROR_SIZE]);
 
-    /* Stops the commands, or lets them go on; likewise. */
-    int (*freeze)(void *data, int on, char error[AGENT_ERROR_SIZE]);
+    /* Stops the commands, and writes the file systems if sync; likewise. */
+    int (*freeze)(void *data, int sync, char error[AGENT_ERROR_SIZE]);
+
+    /* Lets the commands go on; likewise. */
+    int (*thaw)(void *data, char error[AGENT_ERROR_SIZE]);
+
+    /*
+     * Begins to write the file systems; likewise, but 0 says only that
+     * agent_bootstrap_flushed() will be called with this nonce.
+     */
+    int (*flush)(void *data, const char *nonce, char error[AGENT_ERROR_SIZE]);
     void *data;
 
     char *line; /* what came of the current line */
@@ -36,5 +46,9 @@ int agent_bootstrap_init(agent_bootstrap_t *b);
 void agent_bootstrap_free(agent_bootstrap_t *b);
 
 void agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len);
+
+/* Answers the flush of that nonce: well, or with a sentence in error. */
+void agent_bootstrap_flushed(agent_bootstrap_t *b, const char *nonce,
+                             const char *error);
 
 #endif

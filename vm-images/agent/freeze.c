@@ -5,20 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "console.h"
+#include "flush.h"
 #include "freeze.h"
+#include "sandbox_time.h"
 
 #define GROUP "/sys/fs/cgroup/sandbox"
 #define FREEZE_WAIT_MS 2000
-#define FREEZE_STEP_MS 1
+#define FREEZE_QUICK_MS 20
+#define FREEZE_SLOW_MS 10
 
 static int freeze_group = -1;
 
@@ -79,20 +82,12 @@ freeze_write(const char *value)
 
 /* 1 if all of the group stands still, 0 if not yet, -1. */
 static int
-freeze_done(void)
+freeze_done(int events)
 {
-    int fd;
     char buf[256];
     ssize_t n;
 
-    fd = openat(freeze_group, "cgroup.events", O_RDONLY | O_CLOEXEC);
-    if (fd == -1) {
-        return -1;
-    }
-
-    n = read(fd, buf, sizeof(buf) - 1);
-    close(fd);
-
+    n = pread(events, buf, sizeof(buf) - 1, 0);
     if (n == -1) {
         return -1;
     }
@@ -103,52 +98,96 @@ freeze_done(void)
 }
 
 
+/*
+ * The kernel tells of a change of cgroup.events, but no sooner than 10 ms
+ * after the one before: so it is looked at now and then besides.
+ */
 static int
-freeze_wait(void)
+freeze_wait(int events)
 {
-    int done, waited;
-    struct timespec step = { 0, FREEZE_STEP_MS * 1000000L };
+    int done, ms;
+    int64_t start, waited;
+    struct pollfd p;
 
-    for (waited = 0; (done = freeze_done()) == 0; waited += FREEZE_STEP_MS) {
+    start = sandbox_time_monotonic_ms();
+
+    while ((done = freeze_done(events)) == 0) {
+        waited = sandbox_time_monotonic_ms() - start;
         if (waited >= FREEZE_WAIT_MS) {
             errno = ETIMEDOUT;
             return -1;
         }
 
-        nanosleep(&step, NULL);
+        p.fd = events;
+        p.events = POLLPRI;
+        ms = waited < FREEZE_QUICK_MS ? 1 : FREEZE_SLOW_MS;
+        poll(&p, 1, ms);
     }
 
     return done == 1 ? 0 : -1;
 }
 
 
-int
-agent_freeze(int on, char *error, size_t size)
+static int
+freeze_all(void)
 {
-    int err;
+    int events, rc, err;
 
-    if (!on) {
-        if (freeze_group == -1 || freeze_write("0") == 0) {
-            return 0;
-        }
+    events = openat(freeze_group, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    if (events == -1) {
+        return -1;
+    }
 
-        snprintf(error, size, "The commands could not go on: %s.",
+    rc = freeze_write("1");
+    if (rc == 0) {
+        rc = freeze_wait(events);
+    }
+
+    err = errno;
+    close(events);
+
+    if (rc == -1) {
+        freeze_write("0");
+    }
+
+    errno = err;
+
+    return rc;
+}
+
+
+int
+agent_freeze(int sync, char *error, size_t size)
+{
+    if (freeze_group == -1) {
+        errno = ENOSYS; /* no cgroup v2 */
+    }
+
+    if (freeze_group == -1 || freeze_all() == -1) {
+        snprintf(error, size, "The commands could not be frozen: %s.",
                  strerror(errno));
         return -1;
     }
 
-    if (freeze_group != -1 && freeze_write("1") == 0 && freeze_wait() == 0) {
-        sync();
+    if (sync && agent_flush_wait() == -1) {
+        snprintf(error, size, "The file systems could not be written: %s.",
+                 strerror(errno));
+        freeze_write("0");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+agent_thaw(char *error, size_t size)
+{
+    if (freeze_group == -1 || freeze_write("0") == 0) {
         return 0;
     }
 
-    err = freeze_group == -1 ? ENOSYS : errno;
-    snprintf(error, size, "The commands could not be frozen: %s.",
-             strerror(err));
-
-    if (freeze_group != -1) {
-        freeze_write("0");
-    }
+    snprintf(error, size, "The commands could not go on: %s.", strerror(errno));
 
     return -1;
 }

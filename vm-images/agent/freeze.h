@@ -17,9 +17,13 @@ void agent_freeze_init(void);
 pid_t agent_freeze_fork(void);
 
 /*
- * Stops the commands and writes the file systems to the disk, or lets the
- * commands go on.  0, or -1 with a sentence in error; nothing is frozen then.
+ * Stops the commands, and with sync writes the file systems to the disk.  When
+ * it returns 0 no command executes an instruction of its own until
+ * agent_thaw().  -1 with a sentence in error: nothing is frozen.
  */
-int agent_freeze(int on, char *error, size_t size);
+int agent_freeze(int sync, char *error, size_t size);
+
+/* Lets the commands go on.  0, or -1 with a sentence in error. */
+int agent_thaw(char *error, size_t size);
 
 #endif

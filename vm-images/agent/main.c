@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/reboot.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "configure.h"
 #include "console.h"
 #include "exec.h"
+#include "flush.h"
 #include "freeze.h"
 #include "http.h"
 #include "loop.h"
@@ -24,6 +26,12 @@
 #include "steps.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A flush under way. */
+typedef struct {
+    agent_bootstrap_t *bootstrap;
+    char nonce[AGENT_NONCE_SIZE];
+} main_flush_t;
 
 static const agent_route_t main_routes[] = {
     { "exec", "POST", agent_exec_handler, agent_exec_abort },
@@ -70,7 +78,7 @@ main_step_thaw(const agent_config_t *c, char *error, size_t size)
 {
     (void) c;
 
-    return agent_freeze(0, error, size);
+    return agent_thaw(error, size);
 }
 
 
@@ -107,11 +115,56 @@ main_configure(void *data, const sandbox_json_t *doc,
 
 
 static int
-main_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
+main_freeze(void *data, int sync, char error[AGENT_ERROR_SIZE])
 {
     (void) data;
 
-    return agent_freeze(on, error, AGENT_ERROR_SIZE);
+    return agent_freeze(sync, error, AGENT_ERROR_SIZE);
+}
+
+
+static int
+main_thaw(void *data, char error[AGENT_ERROR_SIZE])
+{
+    (void) data;
+
+    return agent_thaw(error, AGENT_ERROR_SIZE);
+}
+
+
+static void
+main_flushed(void *data, int err)
+{
+    char error[AGENT_ERROR_SIZE];
+    main_flush_t *f = data;
+
+    snprintf(error, sizeof(error), "The file systems could not be written: %s.",
+             strerror(err));
+    agent_bootstrap_flushed(f->bootstrap, f->nonce, err ? error : NULL);
+    free(f);
+}
+
+
+static int
+main_flush(void *data, const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    main_flush_t *f;
+
+    f = malloc(sizeof(*f));
+    if (f != NULL) {
+        f->bootstrap = data;
+        snprintf(f->nonce, sizeof(f->nonce), "%s", nonce);
+
+        if (agent_flush(main_flushed, f) == 0) {
+            return 0;
+        }
+    }
+
+    snprintf(error, AGENT_ERROR_SIZE,
+             "The file systems could not be written: %s.", strerror(errno));
+    free(f);
+
+    return -1;
 }
 
 
@@ -150,6 +203,9 @@ main(void)
 
     bootstrap.configure = main_configure;
     bootstrap.freeze = main_freeze;
+    bootstrap.thaw = main_thaw;
+    bootstrap.flush = main_flush;
+    bootstrap.data = &bootstrap;
     bootstrap.answer = main_answer;
 
     if (agent_loop_init() == -1 || agent_reap_init() == -1
