@@ -13,6 +13,10 @@ static const struct {
                                    "destroying" },
     [NGX_HTTP_SANDBOX_TIMEOUT] = { " running ", "running" },
     [NGX_HTTP_SANDBOX_LOSE] = { " running ", "error" },
+    [NGX_HTTP_SANDBOX_TAKE] = { " running ", "running" },
+    [NGX_HTTP_SANDBOX_LIVE] = { " creating running hibernating paused resuming "
+                                "resumed ",
+                                "" },
 };
 
 
@@ -22,4 +26,12 @@ ngx_http_sandbox_arg_transition(ngx_http_sandbox_args_t *args,
 {
     ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].from);
     ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].to);
+}
+
+
+void
+ngx_http_sandbox_arg_states(ngx_http_sandbox_args_t *args,
+                            ngx_http_sandbox_verb_e verb)
+{
+    ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].from);
 }

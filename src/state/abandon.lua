@@ -24,6 +24,12 @@ end
 redis.call('ZREM', KEYS[2], ARGV[3])
 
 if ARGV[4] == 'undone' then
+    local lives = redis.call('HGET', KEYS[1], 'lives')
+
+    if lives then
+        redis.call('SREM', lives, ARGV[3])
+    end
+
     redis.call('DEL', KEYS[1])
 else
     redis.call('HSET', KEYS[1], 'state', ARGV[8], 'lease_at', 0)

@@ -9,6 +9,11 @@
  *   destroyed    it has ended
  *   error        its machine has ended by itself
  *   suspect      it could not be reached: is its machine still there?
+ *   ready        a snapshot was taken; of the snapshot's id, as the next ones:
+ *   failed code  its taking has failed
+ *   deleted      it is gone
+ *   kept code    it could not be deleted
+ *   idle         of a sandbox: the taking of a snapshot has ended
  *
  * Published by the scripts after they wrote, the last one by a worker. Messages
  * may be lost: lost() and ready() tell when.  Event loop only.

@@ -83,7 +83,7 @@ ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
 }
 
 
-static void
+void
 ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt, ...)
 {
     va_list args;
@@ -223,14 +223,14 @@ ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value)
 }
 
 
-static const char *
+const char *
 ngx_http_sandbox_reply_text(redisReply *reply)
 {
     return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
 }
 
 
-static int64_t
+int64_t
 ngx_http_sandbox_reply_int(redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_INTEGER) {

@@ -9,6 +9,7 @@
  *                                  begun; ids may stand longer than tombstones
  *   P{<shard>}:tenant:<tenant>:graves      zset of ids by the end of their
  *                                  tombstone, for trimming the former
+ *   P{<shard>}:snapshot:<id>, and others of snapshots: ngx_http_sandbox_snapshot.h
  *   P{<shard>}:idem:<tenant>:<route>:<sha256 of key>   hash
  *   P{<node>}:agenda               zset of ids by the time (ms) at which
  *                                  somebody must look at the sandbox: the end
@@ -63,6 +64,10 @@ void ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key,
 void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
+/* For keys of other kinds: appends to what key_shard() gave. */
+void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt,
+                                 ...);
+
 /* The shard inside an id; not NUL-terminated. */
 const char *ngx_http_sandbox_id_shard(const char *id);
 
@@ -93,6 +98,10 @@ typedef struct {
 
 void ngx_http_sandbox_node_keys(ngx_http_sandbox_node_keys_t *keys,
                                 ngx_http_sandbox_args_t *args);
+
+/* One value of a reply: NULL, or 0, if it is not there. */
+const char *ngx_http_sandbox_reply_text(redisReply *reply);
+int64_t ngx_http_sandbox_reply_int(redisReply *reply);
 
 /* Strings point into the reply they were read from, NUL-terminated. */
 typedef struct {

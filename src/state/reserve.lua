@@ -5,6 +5,7 @@
 -- ARGV  1 fingerprint of the request  2 id  3 owner  4 lease ms
 --       5 end of the admission (ms), after which it may have been taken back
 --       6... fields and values of the record
+--       (lives: the set of those that live on a snapshot, which it joins)
 -- Gives {"new", fence, created_at}, {"late"}, or what HMGET gives of the key
 --       that is taken: {fingerprint, state, status, answer, id}.
 
@@ -28,5 +29,11 @@ redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
            'lease_at', now + tonumber(ARGV[4]), 'fence', 1,
            'created_at', now, 'idem', KEYS[3], unpack(ARGV, 6))
 redis.call('ZADD', KEYS[2], now, ARGV[2])
+
+local lives = redis.call('HGET', KEYS[1], 'lives')
+
+if lives then
+    redis.call('SADD', lives, ARGV[2])
+end
 
 return { 'new', 1, now }
