@@ -76,6 +76,13 @@ typedef struct {
                             it may be lost with the host.  keep 0 is durable */
     int64_t deadline;    /* monotonic ms, for the copying of its memory */
 
+    /*
+     * With keep 1, unless NULL: called once the sandbox runs again, in the
+     * thread of the verb, which then goes on.
+     */
+    void (*resumed)(void *data);
+    void *data;
+
     int live;            /* out: 1: copied while the sandbox went on */
     int64_t pause_ms;    /* the sandbox stood still (keep 1) */
     int64_t bytes;       /* blocks that it takes, disk and memory */

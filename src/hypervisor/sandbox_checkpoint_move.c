@@ -113,6 +113,10 @@ sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     t->take->pause_ms = sandbox_time_monotonic_ms() - start;
 
+    if (t->take->keep && t->take->resumed) {
+        t->take->resumed(t->take->data);
+    }
+
     return sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline,
                                     err);
 }
