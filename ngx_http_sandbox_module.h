@@ -53,6 +53,7 @@ typedef struct {
     ngx_int_t max_sandboxes; /* on this node */
     ngx_msec_t max_timeout;
     ngx_msec_t boot_timeout;
+    ngx_msec_t wake_timeout; /* of what waits for a paused sandbox */
     ngx_flag_t checkpoints; /* creates start from a booted one */
     ngx_msec_t lease;
     ngx_msec_t idem_wait; /* of a repeated request for the first one */

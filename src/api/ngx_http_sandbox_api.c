@@ -37,6 +37,12 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
       ngx_http_sandbox_api_delete },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1, 0,
       ngx_http_sandbox_api_timeout },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/hibernate"), 1, 0,
+      ngx_http_sandbox_api_hibernate },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/resume"), 1, 0,
+      ngx_http_sandbox_api_resume },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1, 0,
+      ngx_http_sandbox_api_fork },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1, 0,
@@ -211,7 +217,7 @@ ngx_http_sandbox_api_authenticated(ngx_http_request_t *r, ngx_int_t rc)
 
 /* The look-up of a key came back: we are in no phase of r. */
 static void
-ngx_http_sandbox_api_resume(ngx_http_request_t *r, ngx_int_t rc)
+ngx_http_sandbox_api_key_found(ngx_http_request_t *r, ngx_int_t rc)
 {
     ngx_connection_t *c;
 
@@ -251,7 +257,7 @@ ngx_http_sandbox_api_handler(ngx_http_request_t *r)
 
     ctx->route = route;
 
-    rc = ngx_http_sandbox_authenticate(r, ngx_http_sandbox_api_resume);
+    rc = ngx_http_sandbox_authenticate(r, ngx_http_sandbox_api_key_found);
 
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;

@@ -49,8 +49,8 @@ static const struct {
     const char *words;
 } ngx_http_sandbox_list_states[] = {
     { SANDBOX_LIST_CREATING, "creating " },
-    { SANDBOX_LIST_RUNNING, "running " },
-    { SANDBOX_LIST_PAUSED, "paused " },
+    { SANDBOX_LIST_RUNNING, "running hibernating " },
+    { SANDBOX_LIST_PAUSED, "paused resuming " },
     { SANDBOX_LIST_ERROR, "error " },
     { SANDBOX_LIST_DESTROYED, "destroying destroyed " },
 };
@@ -203,7 +203,7 @@ ngx_http_sandbox_list_indexes(sandbox_list_query_t *q, const char *tenant,
 static ngx_int_t
 ngx_http_sandbox_list_ask(ngx_http_sandbox_list_t *list)
 {
-    char states[64], shard[SANDBOX_SHARD_LEN];
+    char states[128], shard[SANDBOX_SHARD_LEN];
     ngx_uint_t nkeys;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_key_t live, destroyed, records;

@@ -39,8 +39,8 @@ ngx_http_sandbox_create_headers(ngx_http_request_t *r,
 }
 
 
-static void
-ngx_http_sandbox_create_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
+void
+ngx_http_sandbox_api_created(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 {
     if (ngx_http_sandbox_create_headers(r, op) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -105,7 +105,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    wait->answer = ngx_http_sandbox_create_answer;
+    wait->answer = ngx_http_sandbox_api_created;
     wait->op = ngx_http_sandbox_op_create(&create, ctx, &key,
                                           ngx_http_sandbox_wait_done, wait);
     if (wait->op == NULL) {
@@ -118,10 +118,17 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 static void
 ngx_http_sandbox_delete_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 {
+    char id[SANDBOX_ID_SIZE];
     u_char buf[128], *p;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    /* as it was asked for: op->id is what an alias led to */
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    (void) sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data,
+                            ctx->sandbox.len);
 
     p = ngx_slprintf(buf, buf + sizeof(buf),
-                     "{\"id\":\"%s\",\"status\":\"destroyed\"}", op->id);
+                     "{\"id\":\"%s\",\"status\":\"destroyed\"}", id);
     ngx_http_sandbox_api_answer(r, op->status, (char *) buf, p - buf);
 }
 

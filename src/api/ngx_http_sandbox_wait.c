@@ -58,7 +58,11 @@ ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
     c = r->connection;
     wait->op = NULL;
 
-    if (op->error) {
+    if (op->error && op->field) {
+        ngx_http_sandbox_api_fail_field(r, op->error, op->message, op->field,
+                                        op->reason);
+
+    } else if (op->error) {
         ngx_http_sandbox_api_fail_state(r, op->error, op->message,
                                         op->state[0] ? op->state : NULL);
 

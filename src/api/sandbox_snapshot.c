@@ -58,6 +58,7 @@ snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
     }
 
     metadata = s->node[M_METADATA];
+    snapshot->given = metadata != NULL;
     snapshot->metadata =
         metadata ? strndup(s->doc.text + metadata->start, metadata->len)
                  : strdup("{}");

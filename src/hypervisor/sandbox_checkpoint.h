@@ -76,10 +76,7 @@ typedef struct {
                             it may be lost with the host.  keep 0 is durable */
     int64_t deadline;    /* monotonic ms, for the copying of its memory */
 
-    /*
-     * With keep 1, unless NULL: called once the sandbox runs again, in the
-     * thread of the verb, which then goes on.
-     */
+    /* keep 1: called once the sandbox runs again, in this thread; or NULL */
     void (*resumed)(void *data);
     void *data;
 

@@ -28,6 +28,9 @@
     X(transition_conflict, 409, 0)                                             \
     X(sandbox_not_ready, 409, 1)                                               \
     X(snapshot_in_use, 409, 0)                                                 \
+    X(sandbox_paused_auto_resume_disabled, 409, 0)                             \
+    X(incompatible_snapshot, 409, 0)                                           \
+    X(conflict, 409, 0)                                                        \
     X(idempotency_in_progress, 409, 1)                                         \
     X(body_too_large, 413, 0)                                                  \
     X(unsupported_media_type, 415, 0)                                          \

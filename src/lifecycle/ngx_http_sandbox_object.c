@@ -39,6 +39,7 @@ static const struct {
     MEMBER("timeout_action", STRING, timeout_action),
     MEMBER("cwd", STRING, cwd),
     MEMBER("error_detail", JSON, error_detail),
+    MEMBER("snapshot_id", STRING, snapshot_id),
 };
 
 #undef MEMBER
@@ -56,9 +57,12 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
     case NGX_HTTP_SANDBOX_CREATING:
         return "creating";
     case NGX_HTTP_SANDBOX_RUNNING:
+    case NGX_HTTP_SANDBOX_HIBERNATING:
         return "running";
     case NGX_HTTP_SANDBOX_PAUSED:
+    case NGX_HTTP_SANDBOX_RESUMING:
         return "paused";
+    case NGX_HTTP_SANDBOX_RESUMED:
     case NGX_HTTP_SANDBOX_DESTROYING:
     case NGX_HTTP_SANDBOX_DESTROYED:
         return "destroyed";

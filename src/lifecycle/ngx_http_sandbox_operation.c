@@ -222,6 +222,26 @@ ngx_http_sandbox_op_release(const char *id)
 
 
 void
+ngx_http_sandbox_op_free(const char *id, const char *taker)
+{
+    ngx_http_sandbox_key_t record, events;
+    ngx_http_sandbox_args_t args;
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, id);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_arg_key(&args, &record);
+    ngx_http_sandbox_arg(&args, taker);
+    ngx_http_sandbox_arg(&args, id);
+    ngx_http_sandbox_arg_key(&args, &events);
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        &ngx_http_sandbox_lua_free, 1, args.n, args.values);
+}
+
+
+void
 ngx_http_sandbox_op_unschedule(const char *id)
 {
     ngx_http_sandbox_key_t key;

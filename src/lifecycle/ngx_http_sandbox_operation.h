@@ -56,6 +56,8 @@ struct ngx_http_sandbox_op_s {
     const ngx_http_sandbox_error_t *error;
     const char *message;
     char state[16]; /* that forbids it, of a transition_conflict */
+    const char *field;  /* of the body that is to blame, static, or NULL */
+    const char *reason; /* and why, static */
     ngx_uint_t status;
     char *answer; /* heap */
     size_t answer_len;
@@ -72,6 +74,38 @@ ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_create(sandbox_create_t *create,
                            ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
                            ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
+ * POST …/fork: one live child of the running sandbox id.  The metadata of
+ * body, if given, is taken over; else the child has that of its source.  As
+ * above.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                         ngx_str_t *idem_key, sandbox_snapshot_t *body,
+                         ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
+ * A new execution of a paused sandbox: by its id, that of a later execution,
+ * or that of its snapshot.  op->id is then the new one's.
+ *
+ * wake: somebody wants to use it.  Then it is no error if it runs already or
+ * is started by somebody else, who is waited for (status 200, op->id is the
+ * one that runs, there is no answer), and only a sandbox with auto_resume is
+ * started.  ctx->tenant may be empty then: whoever's it is.  As above.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                           ngx_uint_t wake, ngx_http_sandbox_op_done_pt done,
+                           void *data);
+
+/*
+ * Hibernates a running sandbox, of the tenant of ctx, or of whomever if ctx
+ * is NULL and its time has come.  The answer is the snapshot.  As above.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                              ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
  * Destroys a sandbox: of the tenant of ctx, as asked by its request, or of
@@ -176,6 +210,9 @@ void ngx_http_sandbox_op_schedule(const char *id, int64_t at);
  * earlier deadline since: then that counts.
  */
 void ngx_http_sandbox_op_postpone(const char *id, int64_t at);
+
+/* free.lua for a sandbox that taker was taking a checkpoint of. */
+void ngx_http_sandbox_op_free(const char *id, const char *taker);
 
 /* Moves id, if it is on the agenda, up to a time that is not later. */
 void ngx_http_sandbox_op_hasten(const char *id, int64_t at);

@@ -9,9 +9,14 @@ static const struct {
 } ngx_http_sandbox_transitions[] = {
     [NGX_HTTP_SANDBOX_COMMIT] = { " creating ", "running" },
     [NGX_HTTP_SANDBOX_ABANDON] = { " creating ", "destroying" },
-    [NGX_HTTP_SANDBOX_DESTROY] = { " creating running paused error destroying ",
+    [NGX_HTTP_SANDBOX_DESTROY] = { " creating running hibernating paused error "
+                                   "destroying ",
                                    "destroying" },
     [NGX_HTTP_SANDBOX_TIMEOUT] = { " running ", "running" },
+    [NGX_HTTP_SANDBOX_HIBERNATE] = { " running ", "hibernating" },
+    [NGX_HTTP_SANDBOX_PAUSE] = { " hibernating ", "paused" },
+    [NGX_HTTP_SANDBOX_GO_ON] = { " hibernating ", "running" },
+    [NGX_HTTP_SANDBOX_RESUME] = { " paused ", "resuming" },
     [NGX_HTTP_SANDBOX_LOSE] = { " running ", "error" },
     [NGX_HTTP_SANDBOX_TAKE] = { " running ", "running" },
     [NGX_HTTP_SANDBOX_LIVE] = { " creating running hibernating paused resuming "

@@ -68,6 +68,7 @@ static const char *const ngx_http_sandbox_causes[] = {
     "lease",
     "orphan",
 };
+static const char *const ngx_http_sandbox_ends[] = { "done", "failed" };
 static const char *const ngx_http_sandbox_pools[] = { "quick", "slow" };
 static const char *const ngx_http_sandbox_classes[] = {
     "1xx", "2xx", "3xx", "4xx", "5xx",
@@ -89,6 +90,7 @@ NGX_HTTP_SANDBOX_LABELS(outcomes, "outcome");
 NGX_HTTP_SANDBOX_LABELS(steps, "step");
 NGX_HTTP_SANDBOX_LABELS(ways, "way");
 NGX_HTTP_SANDBOX_LABELS(causes, "cause");
+NGX_HTTP_SANDBOX_LABELS(ends, "outcome");
 NGX_HTTP_SANDBOX_LABELS(pools, "pool");
 NGX_HTTP_SANDBOX_LABELS(routes, "route");
 NGX_HTTP_SANDBOX_LABELS(classes, "status");
@@ -141,6 +143,12 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_DESTROYS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "destroys_total", 1, causes, none,
                                 "Sandboxes destroyed, by cause."),
+    [NGX_HTTP_SANDBOX_METRIC_HIBERNATES] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "hibernates_total", 1, ends, none,
+                                "Hibernations that were begun, by outcome."),
+    [NGX_HTTP_SANDBOX_METRIC_RESUMES] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "resumes_total", 1, ends, none,
+                                "Resumes that were begun, by outcome."),
     [NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "snapshots_total", 1, outcomes, none,
                                 "Reusable snapshots by outcome, as creates."),

@@ -5,6 +5,11 @@
  *
  *   running      a create was committed
  *   failed code  a create was undone; the code of its error
+ *   hibernating  a hibernation has begun
+ *   paused       it has ended well, or a resume has failed
+ *   resuming     a new execution of it is being started
+ *   resumed      that runs, and this id is its alias
+ *   free         a checkpoint of it was taken, it can be had again
  *   destroying   a destruction has begun
  *   destroyed    it has ended
  *   error        its machine has ended by itself
@@ -13,9 +18,8 @@
  *   failed code  its taking has failed
  *   deleted      it is gone
  *   kept code    it could not be deleted
- *   idle         of a sandbox: the taking of a snapshot has ended
  *
- * Published by the scripts after they wrote, the last one by a worker. Messages
+ * Published by the scripts after they wrote, suspect by a worker.  Messages
  * may be lost: lost() and ready() tell when.  Event loop only.
  */
 

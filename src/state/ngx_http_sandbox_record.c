@@ -15,6 +15,9 @@ static const struct {
     { "creating", NGX_HTTP_SANDBOX_CREATING },
     { "running", NGX_HTTP_SANDBOX_RUNNING },
     { "paused", NGX_HTTP_SANDBOX_PAUSED },
+    { "hibernating", NGX_HTTP_SANDBOX_HIBERNATING },
+    { "resuming", NGX_HTTP_SANDBOX_RESUMING },
+    { "resumed", NGX_HTTP_SANDBOX_RESUMED },
     { "destroying", NGX_HTTP_SANDBOX_DESTROYING },
     { "destroyed", NGX_HTTP_SANDBOX_DESTROYED },
     { "error", NGX_HTTP_SANDBOX_FAILED },
@@ -22,10 +25,11 @@ static const struct {
 
 /* Order matters: ngx_http_sandbox_record_values() reads by index. */
 static const char *ngx_http_sandbox_fields[] = {
-    "tenant",         "state",        "template",   "vcpus",      "memory_mb",
-    "disk_mb",        "created_at",   "started_at", "timeout_ms", "timeout_at",
-    "metadata",       "cwd",          "address",    "execution",  "agent_token",
-    "timeout_action", "error_detail",
+    "tenant",       "state",       "template",    "vcpus",
+    "memory_mb",    "disk_mb",     "created_at",  "started_at",
+    "timeout_ms",   "timeout_at",  "metadata",    "cwd",
+    "address",      "execution",   "agent_token", "timeout_action",
+    "error_detail", "auto_resume", "snapshot_id", "next",
 };
 
 static const char *ngx_http_sandbox_route_fields[] = {
@@ -34,6 +38,9 @@ static const char *ngx_http_sandbox_route_fields[] = {
 };
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
+
+/* From an execution in the middle to the first one, and to the last. */
+#define NGX_HTTP_SANDBOX_HOPS_MAX 3
 #define NGX_HTTP_SANDBOX_NFIELDS                                               \
     (sizeof(ngx_http_sandbox_fields) / sizeof(ngx_http_sandbox_fields[0]))
 #define NGX_HTTP_SANDBOX_NROUTE                                                \
@@ -242,25 +249,30 @@ ngx_http_sandbox_reply_int(redisReply *reply)
 }
 
 
-static ngx_http_sandbox_state_e
-ngx_http_sandbox_reply_state(redisReply *reply)
+ngx_http_sandbox_state_e
+ngx_http_sandbox_state_of(const char *name)
 {
     ngx_uint_t i;
-
-    if (reply->type != REDIS_REPLY_STRING) {
-        return 0;
-    }
 
     for (i = 0; i < sizeof(ngx_http_sandbox_states)
                         / sizeof(ngx_http_sandbox_states[0]);
          i++)
     {
-        if (ngx_strcmp(reply->str, ngx_http_sandbox_states[i].name) == 0) {
+        if (ngx_strcmp(name, ngx_http_sandbox_states[i].name) == 0) {
             return ngx_http_sandbox_states[i].state;
         }
     }
 
     return 0;
+}
+
+
+static ngx_http_sandbox_state_e
+ngx_http_sandbox_reply_state(redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING
+               ? ngx_http_sandbox_state_of(reply->str)
+               : 0;
 }
 
 
@@ -292,6 +304,12 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     record->agent_token = ngx_http_sandbox_reply_text(v[14]);
     record->timeout_action = ngx_http_sandbox_reply_text(v[15]);
     record->error_detail = ngx_http_sandbox_reply_text(v[16]);
+    record->auto_resume = ngx_http_sandbox_reply_int(v[17]);
+    record->next = ngx_http_sandbox_reply_text(v[19]);
+
+    if (record->state == NGX_HTTP_SANDBOX_PAUSED) {
+        record->snapshot_id = ngx_http_sandbox_reply_text(v[18]);
+    }
 
     if (record->timeout_action == NULL) {
         record->timeout_action = NGX_HTTP_SANDBOX_ACTION_DESTROY;
@@ -304,12 +322,31 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     /* written by reserve.lua in one go: absent only if somebody else did */
     if (record->template == NULL
         || (record->agent_token == NULL
+            && record->state != NGX_HTTP_SANDBOX_RESUMED
             && record->state != NGX_HTTP_SANDBOX_DESTROYED))
     {
         return NGX_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+/* The record is an alias: its handler gets what it leads to. */
+static void
+ngx_http_sandbox_record_follow(ngx_http_sandbox_record_get_t *get,
+                               const char *next)
+{
+    if (next == NULL || get->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+        get->handler(get->data, NGX_DECLINED, NULL);
+        return;
+    }
+
+    ngx_cpystrn((u_char *) get->id, (u_char *) next, sizeof(get->id));
+
+    if (ngx_http_sandbox_record_get(get) != NGX_OK) {
+        get->handler(get->data, NGX_ERROR, NULL);
+    }
 }
 
 
@@ -330,6 +367,11 @@ ngx_http_sandbox_record_reply(void *data, redisReply *reply)
 
     rc = ngx_http_sandbox_record_values(&record, reply->element);
     record.id = get->id;
+
+    if (record.state == NGX_HTTP_SANDBOX_RESUMED) {
+        ngx_http_sandbox_record_follow(get, record.next);
+        return;
+    }
 
     if (record.state == NGX_HTTP_SANDBOX_DESTROYING
         || record.state == NGX_HTTP_SANDBOX_DESTROYED)

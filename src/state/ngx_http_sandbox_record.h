@@ -4,6 +4,8 @@
  * cluster hash tags: a script touches keys of one tag only):
  *
  *   P{<shard>}:sandbox:<id>        hash, the record of a sandbox
+ *   P{<shard>}:snapshot:<id>, and others of snapshots:
+ *                                  ngx_http_sandbox_snapshot.h
  *   P{<shard>}:tenant:<tenant>     zset of live ids by creation time (ms)
  *   P{<shard>}:tenant:<tenant>:destroyed   the same of those whose end has
  *                                  begun; ids may stand longer than tombstones
@@ -32,6 +34,9 @@ typedef enum {
     NGX_HTTP_SANDBOX_CREATING = 1,
     NGX_HTTP_SANDBOX_RUNNING,
     NGX_HTTP_SANDBOX_PAUSED,
+    NGX_HTTP_SANDBOX_HIBERNATING, /* running, until it is paused */
+    NGX_HTTP_SANDBOX_RESUMING,    /* paused, until it is resumed */
+    NGX_HTTP_SANDBOX_RESUMED,     /* an alias of its later execution */
     NGX_HTTP_SANDBOX_DESTROYING,
     NGX_HTTP_SANDBOX_DESTROYED,
     NGX_HTTP_SANDBOX_FAILED
@@ -40,7 +45,11 @@ typedef enum {
 /* As it stands in Redis; "error" for FAILED. */
 const char *ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state);
 
+/* The state of a name, or 0. */
+ngx_http_sandbox_state_e ngx_http_sandbox_state_of(const char *name);
+
 #define NGX_HTTP_SANDBOX_ACTION_DESTROY "destroy"
+#define NGX_HTTP_SANDBOX_ACTION_HIBERNATE "hibernate"
 
 /* A key in a buffer of its own, so that callers allocate nothing. */
 typedef struct {
@@ -121,13 +130,17 @@ typedef struct {
     const char *cwd;            /* NULL if not set */
     uint32_t address;           /* IPv4, host order */
     uint64_t execution;
-    const char *agent_token;  /* NULL of a destroyed one */
+    const char *agent_token; /* NULL unless there is or was a guest */
+    int64_t auto_resume;
+    const char *snapshot_id;  /* NULL unless PAUSED */
+    const char *next;         /* of RESUMED: the later execution */
     const char *error_detail; /* JSON text; NULL unless FAILED */
 } ngx_http_sandbox_record_t;
 
 /*
  * handler gets NGX_OK with the record, NGX_DECLINED if there is none (never
- * was, or is gone), NGX_ERROR if Redis is away.  Called once, never from
+ * was, or is gone), NGX_ERROR if Redis is away.  An id that is an alias gives
+ * the record, and the id, of the execution it leads to.  Called once, never from
  * inside the call, unless ngx_http_sandbox_redis_forget() detached data.
  * NGX_OK, or NGX_ERROR if Redis is away (handler is not called).
  */
@@ -137,6 +150,7 @@ typedef struct {
     ngx_http_sandbox_record_pt handler;
     void *data;
     char id[SANDBOX_ID_SIZE];
+    ngx_uint_t hops; /* 0 */
 } ngx_http_sandbox_record_get_t;
 
 /* get is the caller's, filled by it, and what forget() takes. */

@@ -21,12 +21,16 @@ NGX_HTTP_SANDBOX_LUA(bury);
 NGX_HTTP_SANDBOX_LUA(claim);
 NGX_HTTP_SANDBOX_LUA(commit);
 NGX_HTTP_SANDBOX_LUA(due);
+NGX_HTTP_SANDBOX_LUA(free);
+NGX_HTTP_SANDBOX_LUA(hibernate);
 NGX_HTTP_SANDBOX_LUA(lead);
 NGX_HTTP_SANDBOX_LUA(list);
 NGX_HTTP_SANDBOX_LUA(lose);
+NGX_HTTP_SANDBOX_LUA(paused);
 NGX_HTTP_SANDBOX_LUA(release);
 NGX_HTTP_SANDBOX_LUA(renew);
 NGX_HTTP_SANDBOX_LUA(reserve);
+NGX_HTTP_SANDBOX_LUA(resume);
 NGX_HTTP_SANDBOX_LUA(schedule);
 NGX_HTTP_SANDBOX_LUA(snapshot_claim);
 NGX_HTTP_SANDBOX_LUA(snapshot_commit);
@@ -56,6 +60,10 @@ ngx_http_sandbox_scripts_init(void)
         &ngx_http_sandbox_lua_renew,
         &ngx_http_sandbox_lua_reserve,
         &ngx_http_sandbox_lua_timeout,
+        &ngx_http_sandbox_lua_free,
+        &ngx_http_sandbox_lua_hibernate,
+        &ngx_http_sandbox_lua_paused,
+        &ngx_http_sandbox_lua_resume,
         &ngx_http_sandbox_lua_schedule,
         &ngx_http_sandbox_lua_snapshot_claim,
         &ngx_http_sandbox_lua_snapshot_commit,

@@ -28,6 +28,6 @@ if redis.call('HGET', KEYS[3], 'busy_by') == ARGV[3] then
 end
 
 redis.call('PUBLISH', ARGV[4], ARGV[3] .. ' ready')
-redis.call('PUBLISH', ARGV[4], ARGV[9] .. ' idle')
+redis.call('PUBLISH', ARGV[4], ARGV[9] .. ' free')
 
 return 1

@@ -47,7 +47,7 @@ local source = ARGV[5] .. record[5]
 
 if redis.call('HGET', source, 'busy_by') == id then
     redis.call('HDEL', source, 'busy_by', 'busy_until')
-    redis.call('PUBLISH', ARGV[4], record[5] .. ' idle')
+    redis.call('PUBLISH', ARGV[4], record[5] .. ' free')
 end
 
 return 1
