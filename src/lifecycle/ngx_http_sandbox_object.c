@@ -77,7 +77,7 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 static void
 ngx_http_sandbox_object_name(sandbox_text_t *t, const char *name)
 {
-    sandbox_text_str(t, t->data[t->len - 1] == '{' ? "\"" : ",\"");
+    sandbox_text_str(t, t->len && t->data[t->len - 1] == '{' ? "\"" : ",\"");
     sandbox_text_str(t, name);
     sandbox_text_str(t, "\":");
 }
@@ -239,4 +239,20 @@ ngx_http_sandbox_object_has_metadata(uint32_t mask)
     i = ngx_http_sandbox_object_member("metadata", sizeof("metadata") - 1);
 
     return (mask >> i & 1) != 0;
+}
+
+
+void
+ngx_http_sandbox_snapshot_object(sandbox_text_t *t,
+                                 const ngx_http_sandbox_snapshot_t *snapshot)
+{
+    sandbox_text_str(t, "{");
+    ngx_http_sandbox_object_string(t, "id", snapshot->id);
+    ngx_http_sandbox_object_string(t, "sandbox_id", snapshot->sandbox_id);
+    ngx_http_sandbox_object_name(t, "size_bytes");
+    sandbox_text_int(t, snapshot->size_bytes);
+    ngx_http_sandbox_object_time(t, "created_at", snapshot->created_at);
+    ngx_http_sandbox_object_name(t, "metadata");
+    sandbox_text_str(t, snapshot->metadata ? snapshot->metadata : "{}");
+    sandbox_text_str(t, "}");
 }

@@ -25,10 +25,11 @@ static const struct {
 
 /* Order matters: ngx_http_sandbox_record_values() reads by index. */
 static const char *ngx_http_sandbox_fields[] = {
-    "tenant",         "state",        "template",   "vcpus",      "memory_mb",
-    "disk_mb",        "created_at",   "started_at", "timeout_ms", "timeout_at",
-    "metadata",       "cwd",          "address",    "execution",  "agent_token",
-    "timeout_action", "error_detail", "auto_resume", "snapshot_id", "next",
+    "tenant",       "state",       "template",    "vcpus",
+    "memory_mb",    "disk_mb",     "created_at",  "started_at",
+    "timeout_ms",   "timeout_at",  "metadata",    "cwd",
+    "address",      "execution",   "agent_token", "timeout_action",
+    "error_detail", "auto_resume", "snapshot_id", "next",
 };
 
 static const char *ngx_http_sandbox_route_fields[] = {

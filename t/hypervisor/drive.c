@@ -470,6 +470,41 @@ drive_discard(const drive_job_t *job)
 
 
 static int
+drive_used(const drive_job_t *job)
+{
+    int used;
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_used(job->id, &used, &err) != SANDBOX_HV_OK) {
+        return drive_failed("used", job->id, &err);
+    }
+
+    (void) printf("used %s %d\n", job->id, used);
+    return 0;
+}
+
+
+/* What the checkpoint takes, or the disk of the sandbox. */
+static int
+drive_size(const drive_job_t *job)
+{
+    int64_t bytes;
+    sandbox_hv_error_t err;
+
+    if ((strncmp(job->id, "sb_", 3) == 0
+             ? sandbox_disk_usage(job->id, &bytes, &err)
+             : sandbox_checkpoint_size(job->id, &bytes, &err))
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("size", job->id, &err);
+    }
+
+    (void) printf("size %s %lld\n", job->id, (long long) bytes);
+    return 0;
+}
+
+
+static int
 drive_destroy(const drive_job_t *job)
 {
     int64_t start;
@@ -507,6 +542,7 @@ static const struct {
     { "freeze", drive_freeze },   { "thaw", drive_thaw },
     { "halt", drive_halt },
     { "cancel", drive_cancel },
+    { "used", drive_used },       { "size", drive_size },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))
@@ -581,8 +617,9 @@ drive_checkpoints(void)
     }
 
     for (i = 0; i < n; i++) {
-        (void) printf("checkpoint %s whole=%d bytes=%lld\n", list[i].id,
-                      list[i].whole, (long long) list[i].bytes);
+        (void) printf("checkpoint %s whole=%d bytes=%lld left=%lld\n",
+                      list[i].id, list[i].whole, (long long) list[i].bytes,
+                      (long long) list[i].left);
     }
 
     free(list);
@@ -599,6 +636,19 @@ drive_sweep(void)
 
     if (sandbox_checkpoint_sweep(templates, &err) != SANDBOX_HV_OK) {
         return drive_failed("sweep", "-", &err);
+    }
+
+    return 0;
+}
+
+
+static int
+drive_collect(void)
+{
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_collect(&err) != SANDBOX_HV_OK) {
+        return drive_failed("collect", "-", &err);
     }
 
     return 0;
@@ -679,6 +729,10 @@ drive(int argc, char **argv)
         return drive_sweep();
     }
 
+    if (strcmp(argv[1], "collect") == 0) {
+        return drive_collect();
+    }
+
     if (strcmp(argv[1], "accel") == 0) {
         return drive_accel();
     }
@@ -702,12 +756,13 @@ main(int argc, char **argv)
 
     if (argc < 2) {
         (void) fprintf(stderr,
-                       "usage: drive accel|list|checkpoints|sweep\n"
+                       "usage: drive accel|list|checkpoints|sweep|collect\n"
                        "       drive boot|sync|configure|cold|destroy|cycle "
                        "ID...\n"
                        "       drive keep NAME...\n"
                        "       drive start|freeze|thaw|take ID...\n"
-                       "       drive discard CHECKPOINT...\n"
+                       "       drive discard|used|size CHECKPOINT...\n"
+                       "       drive size ID...\n"
                        "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
                        "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
                        "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
