@@ -290,6 +290,7 @@ checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain, int fd,
     /* the memory is in its file already */
     if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
             != SANDBOX_HV_OK
+        || sandbox_monitor_unlimited(conn, domain, err) != SANDBOX_HV_OK
         || sandbox_monitor_fd(conn, domain, SANDBOX_CHECKPOINT_FD, fd, err)
                != SANDBOX_HV_OK
         || sandbox_monitor_migrate(conn, domain, 0, SANDBOX_CHECKPOINT_FD, err)

@@ -71,24 +71,47 @@ sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
 typedef struct {
     const char *id;      /* of the checkpoint that is to be: "snap_…" */
     const char *sandbox; /* one that was started from a checkpoint */
+    int keep;            /* 1: the sandbox goes on; 0: it ends */
+    int durable;         /* 1: on disk and synced when the verb returns; 0:
+                            it may be lost with the host.  keep 0 is durable */
     int64_t deadline;    /* monotonic ms, for the copying of its memory */
 
-    int64_t receiver_ms; /* out: until there was a machine to copy to */
-    int64_t move_ms;     /* copying, which the sandbox stands still for */
-    int64_t keep_ms;     /* until all of it was on disk */
+    int live;            /* out: 1: copied while the sandbox went on */
+    int64_t pause_ms;    /* the sandbox stood still (keep 1) */
+    int64_t bytes;       /* blocks that it takes, disk and memory */
+    int64_t receiver_ms; /* until there was a machine to copy to */
+    int64_t move_ms;     /* copying, pause included */
+    int64_t keep_ms;     /* until all of it was where it is to be */
 } sandbox_checkpoint_take_t;
 
 /*
- * Takes a checkpoint of a running sandbox and ends it: memory, processes and
- * disk are the checkpoint's then.  On failure the sandbox goes on, but where
- * libvirt could not be reached or the sandbox not be ended at last: then it
- * stands still, as after a crash, until the verb is repeated, which finishes,
- * or begins anew.
+ * Takes a checkpoint of a running sandbox: memory, processes and disk as they
+ * were at one instant.
  *
- * NO_CHECKPOINT: it was booted cold.
+ * With keep 0 the sandbox ends; they are the checkpoint's then.  On failure the
+ * sandbox goes on, but where libvirt could not be reached or the sandbox not
+ * be ended at last: then it stands still, as after a crash.
+ *
+ * With keep 1 the sandbox goes on after a pause, with a new overlay on the disk
+ * that is the checkpoint's, on failure as well.
+ *
+ * Either way the verb may be repeated after a crash or a failure, which
+ * finishes or begins anew, or be settled by sandbox_checkpoint_cancel().
+ *
+ * NO_CHECKPOINT: the sandbox was booted cold.
  */
 sandbox_hv_status_t sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
                                             sandbox_hv_error_t *err);
+
+/*
+ * Settles a take that failed or whose taker died: nothing of the checkpoint is
+ * left but a layer of disk that the sandbox stands on, and the sandbox, if it
+ * has a domain, runs.  IN_USE if a domain runs from the checkpoint.  No take
+ * of either may be going on.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_cancel(const char *id, const char *sandbox,
+                          sandbox_hv_error_t *err);
 
 /*
  * Gives the network to a sandbox that was started from a checkpoint of a

@@ -360,6 +360,32 @@ sandbox_disk_end(sandbox_hv_conn_t *conn, const char *name, int refresh,
 }
 
 
+/* The overlays it got when checkpoints were taken of it: "<id>.<more>". */
+static sandbox_hv_status_t
+sandbox_disk_delete_later(const char *id, sandbox_hv_error_t *err)
+{
+    size_t i, n;
+    char prefix[SANDBOX_DISK_NAME_SIZE];
+    char **names;
+
+    (void) snprintf(prefix, sizeof(prefix), "%s.", id);
+
+    /* where the worker may not look there are none */
+    if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
+        return err->status == SANDBOX_HV_NO_CAPACITY
+                   ? err->status
+                   : sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
+        (void) sandbox_disk_unlink(names[i], err);
+    }
+
+    sandbox_disk_names_free(names, n);
+    return err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                     sandbox_hv_error_t *err)
@@ -367,7 +393,10 @@ sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
     char name[SANDBOX_DISK_NAME_SIZE];
 
     sandbox_disk_name(name, id);
-    return sandbox_disk_end(conn, name, 0, err);
+
+    return sandbox_disk_end(conn, name, 0, err) == SANDBOX_HV_OK
+               ? sandbox_disk_delete_later(id, err)
+               : err->status;
 }
 
 
@@ -393,7 +422,8 @@ sandbox_disk_id(char id[SANDBOX_ID_SIZE], const char *name)
         return -1;
     }
 
-    return sandbox_id_parse(id, "sb", name, len - suffix);
+    /* the second overlay has one more part in its name */
+    return sandbox_id_parse(id, "sb", name, strcspn(name, "."));
 }
 
 

@@ -572,6 +572,27 @@ sandbox_domain_xml_pool(const char *name, const char *path)
 
 
 char *
+sandbox_domain_xml_flip(const char *disk, const char *path)
+{
+    sandbox_xml_t x;
+
+    sandbox_xml_open(&x);
+    sandbox_xml_start(&x, "domainsnapshot");
+    sandbox_xml_start(&x, "disks");
+    sandbox_xml_start(&x, "disk");
+    sandbox_xml_attr(&x, "name", disk);
+    sandbox_xml_attr(&x, "snapshot", "external");
+    sandbox_xml_empty(&x, "driver", "type", "qcow2", NULL);
+    sandbox_xml_empty(&x, "source", "file", path, NULL);
+    sandbox_xml_end(&x);
+    sandbox_xml_end(&x);
+    sandbox_xml_end(&x);
+
+    return sandbox_xml_close(&x);
+}
+
+
+char *
 sandbox_domain_xml_volume(const char *name, const char *backing,
                           long long bytes, long owner, long group)
 {

@@ -151,6 +151,10 @@ sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      const char *card, int up, sandbox_hv_error_t *err);
+/* As fast as it goes: before a migration that is to be sent. */
+sandbox_hv_status_t
+sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                          sandbox_hv_error_t *err);
 /* Begins to send, or to receive, a state over a descriptor passed before. */
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
@@ -159,6 +163,60 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err);
+/* Gives one up that may be going on, and waits until it has ended. */
+sandbox_hv_status_t
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                       int64_t deadline_ms, sandbox_hv_error_t *err);
+/* The name of what a disk stands on, in its file; node: that of the disk. */
+sandbox_hv_status_t
+sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        const char *node, const char *path,
+                        sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_monitor_runs(sandbox_hv_conn_t *conn, virDomainPtr domain, int *runs,
+                     sandbox_hv_error_t *err);
+/* The whole of QEMU's answer to a command without arguments, malloc'd. */
+sandbox_hv_status_t
+sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                      const char *what, char **answer, sandbox_hv_error_t *err);
+/* Ends it, without waiting. */
+sandbox_hv_status_t
+sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                     sandbox_hv_error_t *err);
+
+/* sandbox_disk_chain.c: what a running domain's disk stands on. */
+
+#define SANDBOX_DISK_LAYERS 64
+
+typedef struct {
+    /* paths, nearest first, the sandbox's own and the template's too */
+    char *layers[SANDBOX_DISK_LAYERS + 1];
+    size_t n;
+    char *node; /* QEMU's name of the first one */
+} sandbox_disk_chain_t;
+
+/*
+ * As the files themselves have it: libvirt's XML is right about the first
+ * one only, for those below may have been renamed.
+ */
+sandbox_hv_status_t
+sandbox_disk_chain(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   sandbox_disk_chain_t *chain, sandbox_hv_error_t *err);
+void sandbox_disk_chain_free(sandbox_disk_chain_t *chain);
+/* The domain, suspended or not, goes on with the overlay at path. */
+sandbox_hv_status_t
+sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                  const char *path, sandbox_hv_error_t *err);
+/*
+ * The directory of disks by the worker's own rights, which local libvirts
+ * alone know: names that begin with prefix (freed as sandbox_disk_names()
+ * are), removal (OK as well if there is none), blocks taken in bytes.
+ */
+sandbox_hv_status_t sandbox_disk_local(const char *prefix, char ***names,
+                                       size_t *n, sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err);
+int64_t sandbox_disk_blocks(const char *name);
 
 /* sandbox_domain.c */
 

@@ -367,17 +367,38 @@ drive_take(const drive_job_t *job)
     memset(&take, 0, sizeof(take));
     take.id = drive_env("DRIVE_CHECKPOINT", "");
     take.sandbox = job->id;
+    take.keep = drive_number("DRIVE_KEEP", "0");
+    take.durable = drive_number("DRIVE_DURABLE", "1");
     take.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
 
     if (sandbox_checkpoint_take(&take, &err) != SANDBOX_HV_OK) {
         return drive_failed("take", job->id, &err);
     }
 
-    (void) printf("take %s ok receiver_ms=%lld move_ms=%lld keep_ms=%lld "
-                  "ms=%lld\n",
-                  job->id, (long long) take.receiver_ms,
+    (void) printf("take %s ok live=%d pause_ms=%lld bytes=%lld "
+                  "receiver_ms=%lld move_ms=%lld keep_ms=%lld ms=%lld\n",
+                  job->id, take.live, (long long) take.pause_ms,
+                  (long long) take.bytes, (long long) take.receiver_ms,
                   (long long) take.move_ms, (long long) take.keep_ms,
                   (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+/* Settles what a taker of the checkpoint of the environment has left. */
+static int
+drive_cancel(const drive_job_t *job)
+{
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id,
+                                  &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("cancel", job->id, &err);
+    }
+
+    (void) printf("cancel %s ok\n", job->id);
     return 0;
 }
 
@@ -491,7 +512,7 @@ static const struct {
     { "discard", drive_discard }, { "take", drive_take },
     { "freeze", drive_freeze },   { "thaw", drive_thaw },
     { "used", drive_used },       { "size", drive_size },
-    { "flatten", drive_flatten },
+    { "flatten", drive_flatten }, { "cancel", drive_cancel },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))
