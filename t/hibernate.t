@@ -154,9 +154,9 @@ like($r->{body}, qr/"metadata":\{"x":1\.5\b/, 'with metadata of its own');
 my $grandchild = $t->sandbox($r);
 is(stdout($grandchild, 'cat /root/d/disk /dev/shm/m/memory'), "child\nchild\n",
    'has what its parent had');
-is($t->destroy($child)->{status}, 200, 'the parent ends first');
+is($t->destroy($child->{id})->{status}, 200, 'the parent ends first');
 is(stdout($grandchild, 'cat /root/d/disk'), "child\n", 'which does not matter');
-is($t->destroy($grandchild)->{status}, 200, 'the grandchild ends');
+is($t->destroy($grandchild->{id})->{status}, 200, 'the grandchild ends');
 
 # --- the end, by the first id ------------------------------------------------
 
