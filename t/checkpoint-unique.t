@@ -166,9 +166,37 @@ is(scalar(keys %seen), 2 * 3 * 3, 'no two random values are equal');
 isnt($id{1}, $id{2}, 'the machine ids differ');
 isnt("$id{$_}\n", $before, 'from the earlier one too') for 1, 2;
 
-is(($d->run('destroy', @ids[1 .. 2]))[0], 0, 'they end');
-is(($d->run('discard', $snaps[0]))[0], 0, 'discard');
-is(($d->run('discard', $boot))[0], 0, 'discard');
+# --- one that cannot be made unique ------------------------------------------
+
+# What a guest writes to its console.
+sub console {
+    my ($n) = @_;
+
+    open(my $log, '<', "$t->{dir}/log/libvirt/qemu/$ids[$n].log") or return '';
+    local $/;
+    return scalar <$log>;
+}
+
+guest(1, <<'END');
+rm /etc/machine-id && mkdir -p /etc/machine-id/x
+setsid sh -c 'while sleep 0.05; do echo alive >/dev/ttyS0; done' \
+    >/dev/null 2>&1 </dev/null &
+END
+ok(wait_for(5, sub { console(1) =~ /^alive/m }), 'a guest is heard');
+take(1, $snaps[1]);
+
+($rc, $text) = start($snaps[1], 3);
+is($rc, 1, 'it is not configured');
+like($text, qr/machine id could not be written: /, 'and says why');
+($rc, $text) = $d->run('thaw', $ids[3]);
+is($rc, 1, 'it does not go on when asked to');
+like($text, qr/The last configuration failed/, 'for that reason');
+ok(wait_for(5, sub { console(3) =~ /not configured: / }), 'its agent is heard');
+sleep 0.5;
+unlike(console(3), qr/^alive/m, 'and nobody else');
+
+is(($d->run('destroy', @ids[2 .. 3]))[0], 0, 'they end');
+is(($d->run('discard', $_))[0], 0, "discard $_") for reverse($boot, @snaps);
 
 undef $d;
 $t->finish;
