@@ -16,13 +16,20 @@ typedef enum {
 
 /* clang-format off */
 
+#define NAME(name) { name, sizeof(name) - 1, ",\"" name "\":" }
 #define MEMBER(name, kind, field)                                              \
-    { name, sizeof(name) - 1, NGX_HTTP_SANDBOX_OBJECT_##kind,                  \
+    { NAME(name), NGX_HTTP_SANDBOX_OBJECT_##kind,                              \
       offsetof(ngx_http_sandbox_record_t, field) }
 
-static const struct {
+/* What stands before a value, too: most of an object is names. */
+typedef struct {
     const char *name;
     size_t len;
+    const char *text;
+} ngx_http_sandbox_object_name_t;
+
+static const struct {
+    ngx_http_sandbox_object_name_t name;
     ngx_http_sandbox_object_kind_e kind;
     size_t field; /* of the record, the first one of several */
 } ngx_http_sandbox_members[] = {
@@ -41,7 +48,11 @@ static const struct {
     MEMBER("error_detail", JSON, error_detail),
 };
 
+static const ngx_http_sandbox_object_name_t ngx_http_sandbox_object_token =
+    NAME("traffic_access_token");
+
 #undef MEMBER
+#undef NAME
 
 /* clang-format on */
 
@@ -71,16 +82,20 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 
 
 static void
-ngx_http_sandbox_object_name(sandbox_text_t *t, const char *name)
+ngx_http_sandbox_object_name(sandbox_text_t *t,
+                             const ngx_http_sandbox_object_name_t *name)
 {
-    sandbox_text_str(t, t->data[t->len - 1] == '{' ? "\"" : ",\"");
-    sandbox_text_str(t, name);
-    sandbox_text_str(t, "\":");
+    size_t first;
+
+    first = t->data[t->len - 1] == '{';
+    sandbox_text_add(t, name->text + first,
+                     name->len + sizeof(",\"\":") - 1 - first);
 }
 
 
 static void
-ngx_http_sandbox_object_string(sandbox_text_t *t, const char *name,
+ngx_http_sandbox_object_string(sandbox_text_t *t,
+                               const ngx_http_sandbox_object_name_t *name,
                                const char *value)
 {
     ngx_http_sandbox_object_name(t, name);
@@ -89,12 +104,17 @@ ngx_http_sandbox_object_string(sandbox_text_t *t, const char *name,
 
 
 static void
-ngx_http_sandbox_object_time(sandbox_text_t *t, const char *name, int64_t ms)
+ngx_http_sandbox_object_time(sandbox_text_t *t,
+                             const ngx_http_sandbox_object_name_t *name,
+                             int64_t ms)
 {
-    char text[SANDBOX_TIME_SIZE];
+    char text[SANDBOX_TIME_SIZE + 2];
 
-    sandbox_time_format(text, ms);
-    ngx_http_sandbox_object_string(t, name, text);
+    sandbox_time_format(text + 1, ms);
+    text[0] = text[SANDBOX_TIME_SIZE] = '"';
+
+    ngx_http_sandbox_object_name(t, name);
+    sandbox_text_add(t, text, sizeof(text) - 1);
 }
 
 
@@ -118,10 +138,11 @@ ngx_http_sandbox_object_write(sandbox_text_t *t,
                               ngx_uint_t i)
 {
     int64_t number;
-    const char *name, *text;
+    const char *text;
     const u_char *field;
+    const ngx_http_sandbox_object_name_t *name;
 
-    name = ngx_http_sandbox_members[i].name;
+    name = &ngx_http_sandbox_members[i].name;
     field = (const u_char *) record + ngx_http_sandbox_members[i].field;
     text = NULL;
     number = 0;
@@ -193,7 +214,8 @@ ngx_http_sandbox_object(sandbox_text_t *t,
     ngx_http_sandbox_object_members(t, record, UINT32_MAX);
 
     if (token && !sandbox_text_failed(t)) {
-        ngx_http_sandbox_object_string(t, "traffic_access_token", token);
+        ngx_http_sandbox_object_string(t, &ngx_http_sandbox_object_token,
+                                       token);
     }
 
     sandbox_text_str(t, "}");
@@ -216,8 +238,9 @@ ngx_http_sandbox_object_member(const char *name, size_t len)
     int i;
 
     for (i = 0; i < (int) NGX_HTTP_SANDBOX_NMEMBERS; i++) {
-        if (ngx_http_sandbox_members[i].len == len
-            && ngx_memcmp(ngx_http_sandbox_members[i].name, name, len) == 0)
+        if (ngx_http_sandbox_members[i].name.len == len
+            && ngx_memcmp(ngx_http_sandbox_members[i].name.name, name, len)
+                   == 0)
         {
             return i;
         }
