@@ -229,6 +229,7 @@ ngx_http_sandbox_redis_link_disconnect(ngx_http_sandbox_redis_link_t *link)
 
     link->fresh = 0;
     link->awaited = 0;
+    link->turn++;
     ngx_http_sandbox_redis_link_emptied(link);
 }
 
@@ -287,6 +288,8 @@ ngx_http_sandbox_redis_link_flush(ngx_http_sandbox_redis_link_t *link)
     ssize_t n;
     size_t end;
     ngx_connection_t *c;
+
+    link->turn++;
 
     c = link->connection;
     end =
