@@ -127,6 +127,17 @@ sandbox_hv_status_t
 sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
 
 /*
+ * Makes a running sandbox's disk stand on its template's alone, if it has more
+ * than max_layers (its own included, the template's not): what the others hold
+ * is copied into its own, in the background of the guest.  TIMEOUT after the
+ * deadline, and FAILED if a take broke it off: nothing is lost, what is copied
+ * stays, and it may be repeated.  A caller that dies leaves it going on.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers,
+                           int64_t deadline, sandbox_hv_error_t *err);
+
+/*
  * Removes a checkpoint; OK as well if there is none.  IN_USE if a domain runs
  * from its memory.  Its disk stays as long as a domain's disk or another
  * checkpoint's stands on it, and goes with the last of them: see collect.  Who

@@ -197,7 +197,7 @@ checkpoint_group_spares(const checkpoint_group_t *group)
 
 /* names are sorted: those of a checkpoint come one after the other. */
 static int
-checkpoint_names_spare(char **names, size_t n, const char *only)
+checkpoint_names_spare(char **names, size_t n)
 {
     size_t i;
     char id[SANDBOX_ID_SIZE];
@@ -206,9 +206,7 @@ checkpoint_names_spare(char **names, size_t n, const char *only)
     memset(&group, 0, sizeof(group));
 
     for (i = 0; i < n; i++) {
-        if (strncmp(names[i], only, strlen(only)) != 0
-            || sandbox_checkpoint_id(id, names[i]) != 0)
-        {
+        if (sandbox_checkpoint_id(id, names[i]) != 0) {
             continue;
         }
 
@@ -231,6 +229,13 @@ checkpoint_names_spare(char **names, size_t n, const char *only)
 }
 
 
+static int
+checkpoint_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+
 /* 0: a look at the names tells that there is nothing to be removed. */
 static int
 checkpoint_may_spare(const char *only)
@@ -238,12 +243,17 @@ checkpoint_may_spare(const char *only)
     int spare;
     size_t n;
     char **names;
+    sandbox_hv_error_t ignored;
 
-    if (sandbox_disk_glance(&names, &n) != 0) {
+    if (sandbox_disk_local(only, &names, &n, &ignored) != SANDBOX_HV_OK) {
         return 1;
     }
 
-    spare = checkpoint_names_spare(names, n, only ? only : "");
+    if (n > 1) {
+        qsort(names, n, sizeof(*names), checkpoint_compare);
+    }
+
+    spare = checkpoint_names_spare(names, n);
     sandbox_disk_names_free(names, n);
 
     return spare;
@@ -256,7 +266,7 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
 {
     checkpoint_clean_t clean;
 
-    if (!checkpoint_may_spare(only)) {
+    if (!checkpoint_may_spare(only ? only : "")) {
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 

@@ -84,6 +84,16 @@ sandbox_hv_status_t
 sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
                          int64_t grace_ms, sandbox_hv_error_t *err);
 
+/* sandbox_checkpoint_flatten.c */
+
+/*
+ * Breaks off the flattening of a running domain's disk, if there is one: for
+ * whoever is about to change the disk, or to suspend and keep it.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                             sandbox_hv_error_t *err);
+
 /* The id in the name of a checkpoint's file; 0, or -1 if it is none. */
 int sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name);
 int sandbox_checkpoint_ends(const char *name, const char *suffix);

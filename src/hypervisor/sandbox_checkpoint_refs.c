@@ -76,6 +76,60 @@ refs_is_missing(const char *path)
 }
 
 
+/*
+ * 1 if libvirt does not know what the disk stands on: a layer was renamed when
+ * it became a checkpoint's.  What is called after a sandbox is one's own disk
+ * only.
+ */
+static int
+refs_is_stale(const sandbox_domain_files_t *files)
+{
+    size_t i;
+    const char *name;
+
+    for (i = 0; i < files->n; i++) {
+        name = strrchr(files->layers[i], '/');
+
+        if ((i && name && strncmp(name, "/sb_", 4) == 0)
+            || refs_is_missing(files->layers[i]))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* As the headers of the files have it. */
+static sandbox_hv_status_t
+refs_chain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
+           sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
+{
+    size_t i;
+    sandbox_hv_error_t failed;
+    sandbox_disk_chain_t chain;
+
+    if (sandbox_disk_chain(conn, domain, &chain, &failed) != SANDBOX_HV_OK) {
+        /* one that has ended needs nothing, but who can tell */
+        refs->unsettled = 1;
+        return err->status;
+    }
+
+    for (i = 0; i < chain.n; i++) {
+        (void) refs_path(refs, chain.layers[i], virDomainGetName(domain), 1, 0,
+                         err);
+
+        if (refs_is_missing(chain.layers[i])) {
+            refs->unsettled = 1;
+        }
+    }
+
+    sandbox_disk_chain_free(&chain);
+    return err->status;
+}
+
+
 static sandbox_hv_status_t
 refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
                sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
@@ -112,10 +166,10 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
 
     for (i = 0; i < files.n; i++) {
         (void) refs_path(refs, files.layers[i], name, 1, 0, err);
+    }
 
-        if (refs_is_missing(files.layers[i])) {
-            refs->unsettled = 1;
-        }
+    if (refs_is_stale(&files)) {
+        (void) refs_chain(refs, domain, conn, err);
     }
 
     sandbox_domain_files_free(&files);

@@ -5,7 +5,6 @@
 
 #include "sandbox_hv.h"
 
-#include <dirent.h>
 #include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +12,6 @@
 
 /* What one call takes or gives at most. */
 #define SANDBOX_DISK_PIECE 65536
-
-/* How many names are added at once. */
-#define SANDBOX_DISK_ROOM 256
 
 
 /* 0 or -1; the stream is finished or aborted either way. */
@@ -438,54 +434,6 @@ sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
 
     free(volumes);
     return err->status;
-}
-
-
-int
-sandbox_disk_glance(char ***names, size_t *n)
-{
-    DIR *directory;
-    char path[SANDBOX_HV_PATH_SIZE];
-    char **more;
-    struct dirent *entry;
-
-    *n = 0;
-    *names = NULL;
-
-    directory = sandbox_disk_path(path, "") == 0 ? opendir(path) : NULL;
-    if (directory == NULL) {
-        return -1;
-    }
-
-    while ((entry = readdir(directory)) != NULL) {
-        if (*n % SANDBOX_DISK_ROOM == 0) {
-            more = realloc(*names, (*n + SANDBOX_DISK_ROOM) * sizeof(*more));
-            if (more == NULL) {
-                break;
-            }
-            *names = more;
-        }
-
-        (*names)[*n] = strdup(entry->d_name);
-        if ((*names)[*n] == NULL) {
-            break;
-        }
-
-        (*n)++;
-    }
-
-    (void) closedir(directory);
-
-    if (entry) {
-        sandbox_disk_names_free(*names, *n);
-        return -1;
-    }
-
-    if (*n) {
-        qsort(*names, *n, sizeof(**names), sandbox_disk_compare);
-    }
-
-    return 0;
 }
 
 

@@ -252,8 +252,8 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
         break;
 
     case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
-        ngx_http_sandbox_arg(a, "from_snapshot");
-        ngx_http_sandbox_arg(a, c->parent);
+        ngx_http_sandbox_arg(a, "lives");
+        ngx_http_sandbox_arg_key(a, lives);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_FORK:

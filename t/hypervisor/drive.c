@@ -469,6 +469,29 @@ drive_discard(const drive_job_t *job)
 }
 
 
+/* To DRIVE_MAX layers. */
+static int
+drive_flatten(const drive_job_t *job)
+{
+    int64_t start;
+    sandbox_hv_error_t err;
+
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_checkpoint_flatten(
+            job->id, (size_t) drive_number("DRIVE_MAX", "1"),
+            start + drive_number("DRIVE_WAIT_MS", "60000"), &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("flatten", job->id, &err);
+    }
+
+    (void) printf("flatten %s ok ms=%lld\n", job->id,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
 static int
 drive_used(const drive_job_t *job)
 {
@@ -540,9 +563,9 @@ static const struct {
     { "start", drive_start },     { "configure", drive_configure },
     { "discard", drive_discard }, { "take", drive_take },
     { "freeze", drive_freeze },   { "thaw", drive_thaw },
-    { "halt", drive_halt },
+    { "halt", drive_halt },       { "used", drive_used },
+    { "size", drive_size },       { "flatten", drive_flatten },
     { "cancel", drive_cancel },
-    { "used", drive_used },       { "size", drive_size },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))
@@ -762,13 +785,14 @@ main(int argc, char **argv)
                        "       drive keep NAME...\n"
                        "       drive start|freeze|thaw|take ID...\n"
                        "       drive discard|used|size CHECKPOINT...\n"
-                       "       drive size ID...\n"
+                       "       drive flatten|size ID...\n"
                        "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
                        "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
                        "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
                        "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
                        "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for "
-                       "keep and take DRIVE_MAX of shapes\n");
+                       "keep, take and flatten DRIVE_MAX of shapes, of "
+                       "layers\n");
         return 2;
     }
 
