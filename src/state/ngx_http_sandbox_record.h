@@ -11,7 +11,6 @@
  *                                  begun; ids may stand longer than tombstones
  *   P{<shard>}:tenant:<tenant>:graves      zset of ids by the end of their
  *                                  tombstone, for trimming the former
- *   P{<shard>}:snapshot:<id>, and others of snapshots: ngx_http_sandbox_snapshot.h
  *   P{<shard>}:idem:<tenant>:<route>:<sha256 of key>   hash
  *   P{<node>}:agenda               zset of ids by the time (ms) at which
  *                                  somebody must look at the sandbox: the end
@@ -74,8 +73,8 @@ void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
 /* For keys of other kinds: appends to what key_shard() gave. */
-void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt,
-                                 ...);
+void
+ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt, ...);
 
 /* The shard inside an id; not NUL-terminated. */
 const char *ngx_http_sandbox_id_shard(const char *id);
@@ -140,8 +139,8 @@ typedef struct {
 /*
  * handler gets NGX_OK with the record, NGX_DECLINED if there is none (never
  * was, or is gone), NGX_ERROR if Redis is away.  An id that is an alias gives
- * the record, and the id, of the execution it leads to.  Called once, never from
- * inside the call, unless ngx_http_sandbox_redis_forget() detached data.
+ * the record, and the id, of the execution it leads to.  Called once, never
+ * from inside the call, unless ngx_http_sandbox_redis_forget() detached data.
  * NGX_OK, or NGX_ERROR if Redis is away (handler is not called).
  */
 typedef void (*ngx_http_sandbox_record_pt)(void *data, ngx_int_t rc,
