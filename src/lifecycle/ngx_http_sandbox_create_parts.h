@@ -97,8 +97,8 @@ void ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c);
 void ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c);
 
 /* resume.lua in place of reserve.lua. */
-ngx_int_t ngx_http_sandbox_create_reserve_resume(
-    ngx_http_sandbox_create_op_t *c);
+ngx_int_t
+ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c);
 
 /*
  * Appends the fields and values of the record; lives is memory for a key, used

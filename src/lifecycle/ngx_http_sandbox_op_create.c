@@ -51,9 +51,8 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
     } else if (op->fence) {
         /* what was refused, or was somebody else's, is no resume */
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_RESUMES,
-                                    op->error
-                                        ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
-                                        : NGX_HTTP_SANDBOX_OUTCOME_DONE,
+                                    op->error ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
+                                              : NGX_HTTP_SANDBOX_OUTCOME_DONE,
                                     1);
     }
 
@@ -606,8 +605,7 @@ ngx_http_sandbox_create_unsourced(ngx_http_sandbox_create_op_t *c,
     }
 
     if (ngx_strcmp(outcome, "changed") == 0
-        || ngx_strcmp(outcome, "conflict") == 0)
-    {
+        || ngx_strcmp(outcome, "conflict") == 0) {
         ngx_http_sandbox_create_source(c);
         return 1;
     }

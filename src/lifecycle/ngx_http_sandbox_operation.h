@@ -55,7 +55,7 @@ struct ngx_http_sandbox_op_s {
     /* The outcome: an error, or a status and an answer. */
     const ngx_http_sandbox_error_t *error;
     const char *message;
-    char state[16]; /* that forbids it, of a transition_conflict */
+    char state[16];     /* that forbids it, of a transition_conflict */
     const char *field;  /* of the body that is to blame, static, or NULL */
     const char *reason; /* and why, static */
     ngx_uint_t status;

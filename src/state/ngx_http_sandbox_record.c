@@ -237,15 +237,23 @@ ngx_http_sandbox_reply_text(redisReply *reply)
 }
 
 
+/* 0 for what is no number; none of ours is negative. */
 int64_t
 ngx_http_sandbox_reply_int(redisReply *reply)
 {
+    int64_t n;
+
     if (reply->type == REDIS_REPLY_INTEGER) {
         return reply->integer;
     }
 
-    return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10)
-                                             : 0;
+    if (reply->type != REDIS_REPLY_STRING) {
+        return 0;
+    }
+
+    n = ngx_atoof((u_char *) reply->str, reply->len);
+
+    return n == NGX_ERROR ? 0 : n;
 }
 
 
