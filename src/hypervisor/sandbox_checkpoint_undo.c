@@ -9,6 +9,7 @@
  */
 
 #include "sandbox_checkpoint_take.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -122,6 +123,22 @@ undo_frozen(const sandbox_disk_chain_t *chain, char **names, size_t n)
 }
 
 
+/*
+ * The layer below the source's disk is called path from now on.  A source that
+ * had sent all of its state has let go of its disk until it runs.
+ */
+static sandbox_hv_status_t
+undo_backing(sandbox_take_t *t, sandbox_disk_chain_t *chain, const char *path,
+             sandbox_hv_error_t *err)
+{
+    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    return sandbox_monitor_backing(t->conn, t->source, chain->node, path, err);
+}
+
+
 /* The source's disk and those below have the names they are known by. */
 static sandbox_hv_status_t
 undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
@@ -159,8 +176,7 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
                                   t->take->sandbox);
         }
 
-        return sandbox_monitor_backing(t->conn, t->source, chain->node, path,
-                                       err);
+        return undo_backing(t, chain, path, err);
     }
 
     if (sandbox_checkpoint_names(&t->names, t->take->id) != 0
@@ -175,8 +191,7 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
         return err->status;
     }
 
-    return sandbox_monitor_backing(t->conn, t->source, chain->node,
-                                   t->names.disk_path, err);
+    return undo_backing(t, chain, t->names.disk_path, err);
 }
 
 
@@ -214,6 +229,7 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     char **names;
     char prefix[SANDBOX_HV_STEM_SIZE];
     sandbox_disk_chain_t chain;
+    sandbox_hv_error_t ignored;
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
@@ -225,6 +241,10 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         return err->status;
     }
+
+    /* a QEMU that does not have it refuses that too */
+    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      &ignored);
 
     if (sandbox_disk_local(prefix, &names, &n, err) == SANDBOX_HV_OK) {
         (void) undo_disk(t, &chain, names, n, err);
@@ -264,6 +284,8 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         return err->status;
     }
+
+    sandbox_memory_remove(t->take->id);
 
     if (t->source) {
         return undo_source(t, err);
