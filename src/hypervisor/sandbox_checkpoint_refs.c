@@ -392,3 +392,47 @@ sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
 
     return 0;
 }
+
+
+/* 1 if there is a state that the look has read nothing in. */
+static int
+refs_is_unread(const sandbox_checkpoint_refs_t *refs, char **names, size_t n,
+               const char *id)
+{
+    size_t i;
+    char state[SANDBOX_CHECKPOINT_NAME_SIZE];
+
+    (void) snprintf(state, sizeof(state), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
+
+    for (i = 0; i < refs->n; i++) {
+        if (!refs->list[i].domain && strcmp(refs->list[i].by, id) == 0) {
+            return 0;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (strcmp(names[i], state) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+sandbox_checkpoint_need_t
+sandbox_checkpoint_refs_needed(const sandbox_checkpoint_refs_t *refs,
+                               char **names, size_t n, const char *id,
+                               const char *file)
+{
+    if (sandbox_checkpoint_refs_file(refs, file)) {
+        return SANDBOX_CHECKPOINT_NEEDED;
+    }
+
+    if (sandbox_checkpoint_refs_domain(refs, id)) {
+        return SANDBOX_CHECKPOINT_MAKING;
+    }
+
+    return refs_is_unread(refs, names, n, id) ? SANDBOX_CHECKPOINT_UNREAD
+                                              : SANDBOX_CHECKPOINT_SPARE;
+}
