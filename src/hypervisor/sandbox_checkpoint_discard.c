@@ -12,6 +12,7 @@
  */
 
 #include "sandbox_checkpoint_refs.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <stdio.h>
@@ -271,6 +272,7 @@ sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
     }
 
     sandbox_disk_names_free(names, n);
+    sandbox_memory_remove(id);
 
     /* who has begun since then has failed without its memory, or shows now */
     return err->status == SANDBOX_HV_OK

@@ -9,6 +9,7 @@
  */
 
 #include "sandbox_checkpoint_take.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -214,6 +215,7 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     char **names;
     char prefix[SANDBOX_HV_STEM_SIZE];
     sandbox_disk_chain_t chain;
+    sandbox_hv_error_t ignored;
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
@@ -225,6 +227,10 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         return err->status;
     }
+
+    /* a QEMU that does not have it refuses that too */
+    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      &ignored);
 
     if (sandbox_disk_local(prefix, &names, &n, err) == SANDBOX_HV_OK) {
         (void) undo_disk(t, &chain, names, n, err);
@@ -264,6 +270,8 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         return err->status;
     }
+
+    sandbox_memory_remove(t->take->id);
 
     if (t->source) {
         return undo_source(t, err);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 /* What one call takes or gives at most. */
 #define SANDBOX_DISK_PIECE 65536
@@ -96,8 +97,8 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, NULL, capacity, conn->facts.owner,
-                                    conn->facts.group);
+    xml = sandbox_domain_xml_volume(name, NULL, capacity, "0600",
+                                    conn->facts.owner, conn->facts.group);
     volume = xml ? virStorageVolCreateXML(pool, xml, 0) : NULL;
 
     if (xml == NULL) {
@@ -290,8 +291,9 @@ sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, conn->facts.owner,
-                                    conn->facts.group);
+    /* QEMU owns it; the worker copies it to where it is run from, and back */
+    xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, "0660",
+                                    conn->facts.owner, (long) getegid());
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     } else {
