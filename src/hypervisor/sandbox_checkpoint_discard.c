@@ -61,7 +61,8 @@ sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    *used = sandbox_checkpoint_refs_id(&refs, id, 0) != NULL;
+    /* while nobody can tell it is */
+    *used = refs.unsettled || sandbox_checkpoint_refs_id(&refs, id, 0);
     sandbox_checkpoint_refs_free(&refs);
 
     return err->status;
@@ -176,28 +177,19 @@ checkpoint_names_spare(char **names, size_t n)
 }
 
 
-static int
-checkpoint_compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-
 /* 0: a look at the names tells that there is nothing to be removed. */
 static int
-checkpoint_may_spare(const char *only)
+checkpoint_may_spare(sandbox_hv_conn_t *conn, const char *only)
 {
     int spare;
     size_t n;
     char **names;
     sandbox_hv_error_t ignored;
 
-    if (sandbox_disk_local(only, &names, &n, &ignored) != SANDBOX_HV_OK) {
+    if (sandbox_checkpoint_names_of(conn, only, &names, &n, &ignored)
+        != SANDBOX_HV_OK)
+    {
         return 1;
-    }
-
-    if (n > 1) {
-        qsort(names, n, sizeof(*names), checkpoint_compare);
     }
 
     spare = checkpoint_names_spare(names, n);
@@ -213,7 +205,7 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
 {
     checkpoint_clean_t clean;
 
-    if (!checkpoint_may_spare(only ? only : "")) {
+    if (!checkpoint_may_spare(conn, only ? only : "")) {
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
@@ -223,8 +215,9 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
     clean.grace_ms = grace_ms;
 
     /* first the names: what comes later is not looked at */
-    if (sandbox_disk_names(conn, "", &clean.names, &clean.n, err)
-        != SANDBOX_HV_OK) {
+    if (sandbox_checkpoint_names_of(conn, "", &clean.names, &clean.n, err)
+        != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
@@ -260,7 +253,8 @@ sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
 
     /* nothing can be started from it any more: who has begun shows here */
     if (sandbox_checkpoint_unused(conn, id, err) != SANDBOX_HV_OK
-        || sandbox_disk_names(conn, file, &names, &n, err) != SANDBOX_HV_OK)
+        || sandbox_checkpoint_names_of(conn, file, &names, &n, err)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }

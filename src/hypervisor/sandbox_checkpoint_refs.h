@@ -53,6 +53,15 @@ sandbox_checkpoint_refs_id(const sandbox_checkpoint_refs_t *refs,
 int sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
                                    const char *name);
 
+/*
+ * The names of the files that begin with prefix, sorted: read by ourselves
+ * where we may, for libvirt looks into each of them.  Freed by
+ * sandbox_disk_names_free().
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_names_of(sandbox_hv_conn_t *conn, const char *prefix,
+                            char ***names, size_t *n, sandbox_hv_error_t *err);
+
 typedef enum {
     SANDBOX_CHECKPOINT_SPARE = 0,
     SANDBOX_CHECKPOINT_NEEDED, /* something refers to it */

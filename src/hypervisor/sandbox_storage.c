@@ -242,7 +242,8 @@ sandbox_storage_list(sandbox_storage_look_t *look,
 
     s.conn = sandbox_hv_connection(err);
     if (s.conn == NULL
-        || sandbox_disk_names(s.conn, "", &s.names, &s.n, err) != SANDBOX_HV_OK)
+        || sandbox_checkpoint_names_of(s.conn, "", &s.names, &s.n, err)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }
