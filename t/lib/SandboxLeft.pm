@@ -120,7 +120,7 @@ sub _files {
     # boot checkpoints are kept for those who come later
     return map { "file $_" }
            grep({ !m{/boot_[a-z2-7]+\.[^/]*$} } glob("\Q$dir\E/data/disks/*")),
-           grep({ !m{/(?:disks|accel|crash)$} } glob("\Q$dir\E/data/*"));
+           grep({ !m{/(?:disks|memory|accel|crash)$} } glob("\Q$dir\E/data/*"));
 }
 
 
