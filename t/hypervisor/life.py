@@ -3,7 +3,7 @@
 #
 #     python3 life.py ROLE:NAME[:ARG...]...
 
-import ctypes, hashlib, os, socket, sys, time
+import ctypes, fcntl, hashlib, os, socket, sys, time
 
 
 def say(name, text):
@@ -26,6 +26,30 @@ def first(name, pause):
         time.sleep(float(pause))
     say(name, '%s %s %s %.3f' % (os.getrandom(16).hex(), urandom.read(16).hex(),
                                  uuid.read().strip(), now))
+
+
+# For how long it has stood still at most, in a control group of its own.
+def still(name):
+    os.mkdir('/sys/fs/cgroup/' + name)
+    with open('/sys/fs/cgroup/%s/cgroup.procs' % name, 'w') as f:
+        f.write('0')
+    longest, last = 0, time.monotonic()
+    while True:
+        time.sleep(0.01)
+        now = time.monotonic()
+        longest, last = max(longest, now - last), now
+        say(name, '%.2f' % longest)
+        if not os.path.exists('/run/%s.up' % name):
+            say(name + '.up', '')
+
+
+# Keeps the disk from whoever writes, for so many seconds.
+def disk(name, seconds):
+    root = os.open('/', os.O_RDONLY)
+    fcntl.ioctl(root, 0xC0045877, 0)  # FIFREEZE
+    say(name + '.up', '')
+    time.sleep(float(seconds))
+    fcntl.ioctl(root, 0xC0045878, 0)  # FITHAW
 
 
 # How a connection of it ends: of a peer's with it, or of it with a peer.
