@@ -34,13 +34,14 @@ def still(name):
     with open('/sys/fs/cgroup/%s/cgroup.procs' % name, 'w') as f:
         f.write('0')
     longest, last = 0, time.monotonic()
+    say(name + '.up', '')
     while True:
-        time.sleep(0.01)
+        time.sleep(0.05)
         now = time.monotonic()
-        longest, last = max(longest, now - last), now
-        say(name, '%.2f' % longest)
-        if not os.path.exists('/run/%s.up' % name):
-            say(name + '.up', '')
+        if now - last > longest:
+            longest = now - last
+            say(name, '%.2f' % longest)
+        last = now
 
 
 # Keeps the disk from whoever writes, for so many seconds.
@@ -102,14 +103,14 @@ def pair(name):
         say(name, '%s %d' % ('whole' if ok else 'TORN', n))
         if n == 1:
             say(name + '.up', '')
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 # A moment of the wall clock, so many seconds after somebody has said when.
 def timer(name, seconds):
     libc = ctypes.CDLL(None)
     while not os.path.exists('/run/%s.when' % name):
-        time.sleep(0.02)
+        time.sleep(0.1)
     at = (ctypes.c_long * 2)(int(time.time() + float(seconds)), 0)
     say(name + '.up', '')
     libc.clock_nanosleep(0, 1, at, None)
