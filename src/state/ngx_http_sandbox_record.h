@@ -73,8 +73,7 @@ void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
 /* For keys of other kinds: appends to what key_shard() gave. */
-void
-ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt, ...);
+void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 
 /* The shard inside an id; not NUL-terminated. */
 const char *ngx_http_sandbox_id_shard(const char *id);
