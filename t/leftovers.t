@@ -1,14 +1,21 @@
 #!/usr/bin/perl
 
-# A thousand leftovers: 500 records that run, with an overlay and without a
-# domain, as a restarted host leaves them, and 500 overlays without a record, are
+# A thousand leftovers, as a host that was restarted and a Redis that lost its
+# memory leave them: 500 records that run, with an overlay and without a
+# domain, and 500 domains that run, with an overlay and without a record, are
 # settled within five seconds of nginx's start.
+#
+# The domains are libvirt's, of an emulator that weighs nothing
+# (t/lib/light-emulator.c): libvirt starts, watches and ends a process for each
+# as it does for others.
 
+use Digest::SHA qw(sha256);
+use File::Path qw(remove_tree);
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
 
-use constant { EACH => 500, SECONDS => 5 };
+use constant { EACH => 500, SECONDS => 5, SHELLS => 3 };
 
 my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_limits=sandboxes=2000 timeout=24h',
@@ -16,6 +23,7 @@ my $t = SandboxTest->new(own => 1, up => [
 
 my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
     =~ /sandbox_node\s+(\S+);/;
+my $data = "$t->{dir}/data";
 
 sub id {
     my ($letter, $n) = @_;
@@ -30,9 +38,75 @@ sub id {
 }
 
 sub disks {
-    my @files = glob("\Q$t->{dir}\E/data/disks/sb_*");
+    my @files = glob("\Q$data\E/disks/sb_*");
 
     return @files;
+}
+
+# The UUID of a sandbox's domain.
+sub uuid {
+    my ($id) = @_;
+
+    my $sha = sha256($id);
+    vec($sha, 6, 8) = vec($sha, 6, 8) & 0x0f | 0x80;
+    vec($sha, 8, 8) = vec($sha, 8, 8) & 0x3f | 0x80;
+
+    return join '-', unpack 'A8A4A4A4A12', unpack 'H*', $sha;
+}
+
+sub domain_xml {
+    my ($id) = @_;
+
+    my $uuid = uuid($id);
+
+    return <<"END";
+<domain type='qemu'>
+ <name>$id</name>
+ <uuid>$uuid</uuid>
+ <memory unit='MiB'>1</memory>
+ <os><type arch='x86_64'>hvm</type></os>
+ <metadata>
+  <sandbox:domain xmlns:sandbox='urn:nginx-sandbox:domain:1' id='$id'
+                  tenant='x' operation='x' node='sbx:{$node}'/>
+ </metadata>
+ <devices>
+  <emulator>/run/stack/data/light/emulator</emulator>
+  <controller type='usb' model='none'/>
+  <memballoon model='none'/>
+ </devices>
+</domain>
+END
+}
+
+sub write_text {
+    my ($path, $text) = @_;
+
+    open(my $fh, '>', $path) or die "$path: $!";
+    print $fh $text;
+    close($fh) or die "$path: $!";
+}
+
+# All of them run when this returns.
+sub start_domains {
+    my (@ids) = @_;
+
+    my $light = "$data/light";
+    mkdir $light or die "$light: $!";
+    system('gcc', '-O1', '-static', '-o', "$light/emulator",
+           "$FindBin::Bin/lib/light-emulator.c") == 0
+        or die 'the emulator cannot be built';
+
+    my @shells;
+
+    for my $i (0 .. $#ids) {
+        write_text("$light/$ids[$i].xml", domain_xml($ids[$i]));
+        $shells[$i % SHELLS] .= "create /run/stack/data/light/$ids[$i].xml\n";
+    }
+
+    write_text("$light/$_", $shells[$_]) for 0 .. $#shells;
+    $t->inside('sh', '-c', join(' ', map {
+        "virsh -q -c qemu:///system </run/stack/data/light/$_ >/dev/null &"
+    } 0 .. $#shells) . ' wait');
 }
 
 my $seed = <<'END';
@@ -78,14 +152,26 @@ is(scalar(disks()), 2 * EACH, 2 * EACH . ' overlays');
 is($t->redis('HLEN', "sbx:{$node}:guests"), EACH,
    EACH . ' records without a domain');
 
+start_domains(@orphans);
+is(scalar($t->domains), EACH, EACH . ' domains without a record');
+
+# Processes of the emulator, those of other stacks too.
+sub emulators {
+    return scalar grep { (readlink($_) // '') =~ m{/light/emulator$} }
+           glob('/proc/[0-9]*/exe');
+}
+
+cmp_ok(emulators(), '>=', EACH, 'with a process each');
+
 my $began = time();
 my $what;
 $t->stack('start', 'nginx');
-ok(wait_for(30, sub {
+ok(wait_for(60, sub {
     $what = $t->redis('EVAL', $count, 0, $node, @records);
-    $what eq EACH . ' 0' && !disks()
+    $what eq EACH . ' 0' && !disks() && !$t->domains
 }), 'nginx starts: all of them are settled')
-    or diag("$what, ", scalar(disks()),
+    or diag("$what, ", scalar(disks()), ' overlays, ', scalar($t->domains),
+            ' domains, ',
             grep { /reconcile|no record in/ } split /^/, $t->log_text);
 my $took = time() - $began;
 diag(sprintf '%d leftovers: settled after %.2f s', 2 * EACH, $took);
@@ -94,4 +180,5 @@ cmp_ok($took, '<', SECONDS, 'in time');
 $t->redis('EVAL', 'for i = 1, #ARGV do redis.call("DEL", "sbx:{aa}:sandbox:"'
           . ' .. ARGV[i]) end', 0, @records);
 $t->redis('DEL', "sbx:{$node}:agenda");
+remove_tree("$data/light");
 $t->finish;

@@ -45,6 +45,14 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
       ngx_http_sandbox_api_fork },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
       ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1, 0,
+      ngx_http_sandbox_api_snapshot },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots"), 0, 0,
+      ngx_http_sandbox_api_list_snapshots },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots/{id}"), 0, 0,
+      ngx_http_sandbox_api_get_snapshot },
+    { NGX_HTTP_DELETE, ngx_string("snapshots/{id}"), 0, 0,
+      ngx_http_sandbox_api_delete_snapshot },
 };
 
 static const struct {
@@ -623,6 +631,14 @@ ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r)
 
 
 void
+ngx_http_sandbox_api_no_snapshot(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_snapshot_not_found,
+                              "There is no such snapshot.");
+}
+
+
+void
 ngx_http_sandbox_api_pass(ngx_http_request_t *r)
 {
     ngx_http_sandbox_ctx_t *ctx;
@@ -704,6 +720,12 @@ ngx_http_sandbox_api_count(ngx_http_request_t *r)
 
     if (route && route->handler == ngx_http_sandbox_api_create && class == 3) {
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CREATES,
+                                    NGX_HTTP_SANDBOX_CREATE_REFUSED, 1);
+    }
+
+    if (route && route->handler == ngx_http_sandbox_api_snapshot && class == 3)
+    {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS,
                                     NGX_HTTP_SANDBOX_CREATE_REFUSED, 1);
     }
 

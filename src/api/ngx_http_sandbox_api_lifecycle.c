@@ -50,7 +50,8 @@ ngx_http_sandbox_lifecycle_read(ngx_http_request_t *r, ngx_uint_t snapshots,
         return NGX_DONE;
     }
 
-    status = sandbox_snapshot_parse(body, id, (char *) text.data, text.len, err);
+    status =
+        sandbox_snapshot_parse(body, id, (char *) text.data, text.len, err);
 
     if (status != SANDBOX_CREATE_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
@@ -59,9 +60,9 @@ ngx_http_sandbox_lifecycle_read(ngx_http_request_t *r, ngx_uint_t snapshots,
 
     if (body->given && !metadata) {
         sandbox_snapshot_free(body);
-        ngx_http_sandbox_api_fail_field(
-            r, &ngx_http_sandbox_invalid_request,
-            "A member of the body is not valid.", "metadata", "is not known");
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
+                                        "A member of the body is not valid.",
+                                        "metadata", "is not known");
         return NGX_DONE;
     }
 

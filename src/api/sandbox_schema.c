@@ -346,13 +346,30 @@ schema_member(sandbox_schema_t *s, const sandbox_schema_member_t *m,
 }
 
 
+/* The row of the member node, table's end if there is none. */
+static const sandbox_schema_member_t *
+schema_find(const sandbox_schema_member_t *table, const char *name, size_t len)
+{
+    const sandbox_schema_member_t *m;
+
+    for (m = table; m->name; m++) {
+        if (strncmp(m->name, name, len) == 0 && m->name[len] == '\0') {
+            break;
+        }
+    }
+
+    return m;
+}
+
+
 /* Recursion is as deep as the tables nest, whatever the input. */
 sandbox_schema_status_t
 sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
                     const sandbox_json_node_t *object)
 {
     char *key;
-    size_t mark;
+    size_t mark, len;
+    const char *name;
     sandbox_schema_status_t rc;
     const sandbox_json_node_t *node;
     const sandbox_schema_member_t *m;
@@ -362,16 +379,21 @@ sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
     for (node = sandbox_json_child(&s->doc, object); node;
          node = sandbox_json_next(&s->doc, node))
     {
-        key = sandbox_json_key(&s->doc, node, NULL);
-        if (key == NULL) {
-            return SANDBOX_SCHEMA_NO_MEMORY;
+        key = NULL;
+        name = sandbox_json_plain_key(&s->doc, node, &len);
+        m = name ? schema_find(table, name, len) : NULL;
+
+        if (m == NULL || m->name == NULL) {
+            /* escaped, or unknown */
+            key = sandbox_json_key(&s->doc, node, &len);
+            if (key == NULL) {
+                return SANDBOX_SCHEMA_NO_MEMORY;
+            }
+
+            m = schema_find(table, key, len);
         }
 
-        for (m = table; m->name && strcmp(m->name, key) != 0; m++) {
-            /* void */
-        }
-
-        mark = sandbox_schema_enter(s, key);
+        mark = sandbox_schema_enter(s, m->name ? m->name : key);
         free(key);
 
         rc = m->name ? schema_member(s, m, node)

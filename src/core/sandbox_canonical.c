@@ -13,7 +13,8 @@
 
 
 typedef struct {
-    char *name;
+    const char *name;
+    char *copy; /* of a name with escapes */
     size_t len;
     const sandbox_json_node_t *node;
 } sandbox_canonical_member_t;
@@ -44,7 +45,8 @@ sandbox_canonical_number(sandbox_text_t *t, const char *s, size_t len)
         }
     }
 
-    sandbox_text_fmt(t, "e%lld", (long long) d.exponent);
+    sandbox_text_str(t, "e");
+    sandbox_text_int(t, d.exponent);
 }
 
 
@@ -110,7 +112,12 @@ sandbox_canonical_object(sandbox_text_t *t, const sandbox_json_t *doc,
          child = sandbox_json_next(doc, child))
     {
         members[n].node = child;
-        members[n].name = sandbox_json_key(doc, child, &members[n].len);
+        members[n].name = sandbox_json_plain_key(doc, child, &members[n].len);
+
+        if (members[n].name == NULL) {
+            members[n].copy = sandbox_json_key(doc, child, &members[n].len);
+            members[n].name = members[n].copy;
+        }
 
         if (members[n].name == NULL) {
             t->failed = 1;
@@ -126,7 +133,7 @@ sandbox_canonical_object(sandbox_text_t *t, const sandbox_json_t *doc,
     }
 
     for (i = 0; i < n; i++) {
-        free(members[i].name);
+        free(members[i].copy);
     }
 
     free(members);

@@ -85,6 +85,14 @@ char *sandbox_json_key(const sandbox_json_t *doc,
                        const sandbox_json_node_t *node, size_t *len);
 
 /*
+ * The name of a member where it stands in the text, without quotes and not
+ * NUL-terminated; NULL if it has escapes.
+ */
+const char *
+sandbox_json_plain_key(const sandbox_json_t *doc,
+                       const sandbox_json_node_t *node, size_t *len);
+
+/*
  * Unlinks the members of an object that are null: from now on they are as if
  * they had been left out.
  */

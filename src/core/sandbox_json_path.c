@@ -13,11 +13,20 @@ sandbox_json_path_name(char path[SANDBOX_JSON_PATH_SIZE], const char *name)
     size_t n, mark;
 
     mark = strlen(path);
+    n = mark;
 
-    (void) snprintf(path + mark, SANDBOX_JSON_PATH_SIZE - mark, "%s%s",
-                    mark ? "." : "", name[0] ? name : "\"\"");
+    if (mark && n < SANDBOX_JSON_PATH_SIZE - 1) {
+        path[n++] = '.';
+    }
 
-    n = strlen(path);
+    /* by hand: one for each member of a body */
+    for (name = name[0] ? name : "\"\"";
+         *name && n < SANDBOX_JSON_PATH_SIZE - 1; name++)
+    {
+        path[n++] = *name;
+    }
+
+    path[n] = '\0';
 
     /* A client's own name may be too long: cut it between characters. */
 

@@ -30,6 +30,12 @@ sandbox_json_unescape(const char *s, size_t len, size_t *outlen)
     last = s + len - 1;
     n = 0;
 
+    if (memchr(s, '\\', len) == NULL) {
+        n = len - 2;
+        memcpy(out, s + 1, n);
+        s = last - 1;
+    }
+
     for (s++; s < last; /* void */) {
         if (*s != '\\') {
             out[n++] = *s++;
@@ -90,6 +96,19 @@ sandbox_json_key(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 }
 
 
+const char *
+sandbox_json_plain_key(const sandbox_json_t *doc,
+                       const sandbox_json_node_t *node, size_t *len)
+{
+    const char *s;
+
+    s = doc->text + node->key_start + 1;
+    *len = node->key_len - 2;
+
+    return memchr(s, '\\', *len) ? NULL : s;
+}
+
+
 /* 1 if the member's unescaped name is name. */
 static int
 sandbox_json_named(const sandbox_json_t *doc, const sandbox_json_node_t *node,
@@ -100,10 +119,9 @@ sandbox_json_named(const sandbox_json_t *doc, const sandbox_json_node_t *node,
     size_t n;
     const char *s;
 
-    s = doc->text + node->key_start + 1;
-    n = node->key_len - 2;
+    s = sandbox_json_plain_key(doc, node, &n);
 
-    if (memchr(s, '\\', n) == NULL) {
+    if (s) {
         return n == len && memcmp(s, name, n) == 0;
     }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SANDBOX_TEXT_FIRST 256
+#define SANDBOX_TEXT_FIRST 512
 
 
 void
@@ -27,19 +27,14 @@ sandbox_text_failed(const sandbox_text_t *t)
 }
 
 
-/* Makes room for len more bytes and a NUL; -1 if there is none. */
 static int
-sandbox_text_room(sandbox_text_t *t, size_t len)
+sandbox_text_grow(sandbox_text_t *t, size_t len)
 {
     char *data;
     size_t size;
 
     if (t->failed) {
         return -1;
-    }
-
-    if (len < t->size - t->len) {
-        return 0;
     }
 
     size = t->size ? t->size : SANDBOX_TEXT_FIRST;
@@ -62,6 +57,14 @@ sandbox_text_room(sandbox_text_t *t, size_t len)
     t->size = size;
 
     return 0;
+}
+
+
+/* Makes room for len more bytes and a NUL; -1 if there is none. */
+static inline int
+sandbox_text_room(sandbox_text_t *t, size_t len)
+{
+    return !t->failed && len < t->size - t->len ? 0 : sandbox_text_grow(t, len);
 }
 
 
@@ -175,13 +178,15 @@ void
 sandbox_text_json_string(sandbox_text_t *t, const char *s, size_t len)
 {
     size_t n, start, i;
+    unsigned char c;
 
     sandbox_text_add(t, "\"", 1);
 
     for (start = i = 0; i < len; i += n) {
-        n = sandbox_utf8_len((const uint8_t *) s + i, len - i);
+        c = (unsigned char) s[i];
+        n = c < 0x80 ? 1 : sandbox_utf8_len((const uint8_t *) s + i, len - i);
 
-        if (n && (unsigned char) s[i] >= 0x20 && s[i] != '"' && s[i] != '\\') {
+        if (n && c >= 0x20 && c != '"' && c != '\\') {
             continue;
         }
 

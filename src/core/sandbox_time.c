@@ -5,6 +5,7 @@
 #include <time.h>
 
 #define SANDBOX_TIME_MAX 253402300799999 /* 9999-12-31T23:59:59.999Z */
+#define SANDBOX_TIME_DAY 86400000        /* ms */
 
 
 static int64_t
@@ -47,13 +48,38 @@ sandbox_time_digits(char *out, unsigned n, unsigned value)
 }
 
 
-/* By hand: strftime() and snprintf() cost more than all else of an object. */
+/*
+ * The date of a day since the epoch, in the Gregorian calendar: counted in
+ * eras of 400 years that begin in March, so that the leap day ends a year.
+ */
+static void
+sandbox_time_date(int64_t day, unsigned *year, unsigned *month, unsigned *mday)
+{
+    unsigned era, doe, yoe, doy, m;
+
+    day += 719468; /* from 0000-03-01 to 1970-01-01 */
+    era = (unsigned) (day / 146097);
+    doe = (unsigned) (day % 146097);
+    yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    m = (5 * doy + 2) / 153; /* from March on */
+
+    *mday = doy - (153 * m + 2) / 5 + 1;
+    *month = m < 10 ? m + 3 : m - 9;
+    *year = era * 400 + yoe + (m >= 10);
+}
+
+
+/*
+ * By hand: strftime(), snprintf() and even gmtime_r() cost more than all else
+ * of an object.
+ */
 void
 sandbox_time_format(char out[SANDBOX_TIME_SIZE], int64_t ms)
 {
-    time_t seconds;
     char *p;
-    struct tm tm;
+    int64_t day;
+    unsigned year, month, mday, left;
 
     if (ms < 0) {
         ms = 0;
@@ -63,22 +89,23 @@ sandbox_time_format(char out[SANDBOX_TIME_SIZE], int64_t ms)
         ms = SANDBOX_TIME_MAX;
     }
 
-    seconds = (time_t) (ms / 1000);
-    (void) gmtime_r(&seconds, &tm);
+    day = ms / SANDBOX_TIME_DAY;
+    left = (unsigned) (ms % SANDBOX_TIME_DAY);
+    sandbox_time_date(day, &year, &month, &mday);
 
-    p = sandbox_time_digits(out, 4, (unsigned) tm.tm_year + 1900);
+    p = sandbox_time_digits(out, 4, year);
     *p++ = '-';
-    p = sandbox_time_digits(p, 2, (unsigned) tm.tm_mon + 1);
+    p = sandbox_time_digits(p, 2, month);
     *p++ = '-';
-    p = sandbox_time_digits(p, 2, (unsigned) tm.tm_mday);
+    p = sandbox_time_digits(p, 2, mday);
     *p++ = 'T';
-    p = sandbox_time_digits(p, 2, (unsigned) tm.tm_hour);
+    p = sandbox_time_digits(p, 2, left / 3600000);
     *p++ = ':';
-    p = sandbox_time_digits(p, 2, (unsigned) tm.tm_min);
+    p = sandbox_time_digits(p, 2, left / 60000 % 60);
     *p++ = ':';
-    p = sandbox_time_digits(p, 2, (unsigned) tm.tm_sec);
+    p = sandbox_time_digits(p, 2, left / 1000 % 60);
     *p++ = '.';
-    p = sandbox_time_digits(p, 3, (unsigned) (ms % 1000));
+    p = sandbox_time_digits(p, 3, left % 1000);
     *p++ = 'Z';
     *p = '\0';
 }

@@ -127,32 +127,69 @@ sandbox_hv_status_t
 sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
 
 /*
- * Removes all of a checkpoint; OK as well if there is none.  IN_USE if a
- * domain runs from it or another checkpoint's disk stands on it.  Who begins
- * to start from it meanwhile fails to, or is IN_USE.  One that is being taken
- * is the caller's affair.
+ * Makes a running sandbox's disk stand on its template's alone, if it has more
+ * than max_layers (its own included, the template's not): what the others hold
+ * is copied into its own, in the background of the guest.  TIMEOUT after the
+ * deadline, and FAILED if a take broke it off: nothing is lost, what is copied
+ * stays, and it may be repeated.  A caller that dies leaves it going on.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers,
+                           int64_t deadline, sandbox_hv_error_t *err);
+
+/*
+ * Removes a checkpoint; OK as well if there is none.  IN_USE if a domain runs
+ * from its memory.  Its disk stays as long as a domain's disk or another
+ * checkpoint's stands on it, and goes with the last of them: see collect.  Who
+ * begins to start from it meanwhile fails to, or makes it IN_USE.  One that is
+ * being taken is the caller's affair.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err);
 
-typedef struct {
-    char id[SANDBOX_ID_SIZE];
-    int whole;     /* 0: parts, of one being made or of a failure */
-    int64_t bytes; /* on disk, in blocks taken */
-} sandbox_checkpoint_info_t;
+/*
+ * *used: 1 if a domain runs from its memory, or a domain's disk or another
+ * checkpoint's stands on its disk.  Also of one that was discarded.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err);
 
 /*
- * Removes, of the boot checkpoints that nothing uses, those that are no shape
- * of a template of the list (NULL-terminated) on this host as it is, the torn
- * ones and what dead makers left, their domains too.  Each is logged.  Does
- * nothing while one is being made.
+ * Removes what is left of checkpoints that were discarded, or died as they
+ * were made, and nothing needs any more.  Safe at any time: what has changed
+ * within the grace stays, and nothing goes while a sandbox is being taken.
+ * Costs a look into the directory if there is nothing to be removed, else one
+ * at each domain and checkpoint.  For whoever has ended a sandbox; the sweep
+ * does it as well.
+ */
+#ifndef SANDBOX_CHECKPOINT_GRACE_MS
+#define SANDBOX_CHECKPOINT_GRACE_MS 60000
+#endif
+sandbox_hv_status_t sandbox_checkpoint_collect(sandbox_hv_error_t *err);
+
+/*
+ * Removes, of the boot checkpoints that nothing runs from, those that are no
+ * shape of a template of the list (NULL-terminated) on this host as it is, the
+ * torn ones and what dead makers left, their domains too, unless one is being
+ * made; and then collects.  Each is logged.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
                          sandbox_hv_error_t *err);
 
+typedef struct {
+    char id[SANDBOX_ID_SIZE];
+    int whole;     /* 0: parts, of one being made or of a failure, or a layer */
+    int64_t bytes; /* of its memory, its disk and the rest, in blocks taken */
+    int64_t left; /* of files of its name that are not its own: layers, parts */
+} sandbox_checkpoint_info_t;
+
 /* All on this host; *list is malloc'd, the caller frees it. */
 sandbox_hv_status_t sandbox_checkpoint_list(sandbox_checkpoint_info_t **list,
                                             size_t *n, sandbox_hv_error_t *err);
+
+/* The blocks that one takes, its own disk included and no other layer. */
+sandbox_hv_status_t sandbox_checkpoint_size(const char *id, int64_t *bytes,
+                                            sandbox_hv_error_t *err);
 
 #endif

@@ -225,6 +225,8 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_hv_error_t failed;
 
     if (sandbox_take_undo(t, err) != SANDBOX_HV_OK
+        || sandbox_checkpoint_unflatten(t->conn, t->source, err)
+               != SANDBOX_HV_OK
         || take_parent(t, err) != SANDBOX_HV_OK)
     {
         return err->status;

@@ -220,7 +220,7 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
 
     deadline = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_END_MS;
 
-    for (;; sandbox_hv_sleep_ms(50)) {
+    for (;;) {
         domain = sandbox_domain_lookup(conn, uuid, err);
         if (domain == NULL) {
             return err->status;
@@ -243,6 +243,11 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
                        ? sandbox_hv_set(err, SANDBOX_HV_FAILED,
                                         "the domain %s does not end", uuid)
                        : err->status;
+        }
+
+        /* what has ended is mostly gone when that is said */
+        if (err->status != SANDBOX_HV_OK) {
+            sandbox_hv_sleep_ms(50);
         }
     }
 }

@@ -243,7 +243,8 @@ sandbox_xml_disk(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
 
     /* writeback: the base is read into the host's page cache once for all */
     sandbox_xml_empty(x, "driver", "name", "qemu", "type", "qcow2", "cache",
-                      "writeback", "io", "threads", "discard", "unmap", NULL);
+                      "writeback", "io", "threads", "discard", "unmap",
+                      "error_policy", "report", NULL);
     sandbox_xml_empty(x, "source", "file", host->disk, NULL);
 
     sandbox_xml_layers(x, host->layers ? host->layers : template);

@@ -112,11 +112,15 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
 sandbox_hv_status_t
 sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
                  unsigned char **data, size_t *size, sandbox_hv_error_t *err);
+/* The same of its first max bytes at most. */
+sandbox_hv_status_t
+sandbox_disk_head(sandbox_hv_conn_t *conn, const char *name, size_t max,
+                  unsigned char **data, size_t *size, sandbox_hv_error_t *err);
 /* An empty, sparse one that QEMU may write; as sandbox_disk_create(). */
 sandbox_hv_status_t
 sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                  char *path, int *replaced, sandbox_hv_error_t *err);
-/* The names of the files that begin with prefix. */
+/* The names of the files that begin with prefix, sorted. */
 sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err);

@@ -64,6 +64,7 @@ typedef struct {
     ngx_http_sandbox_key_t index;
     ngx_http_sandbox_key_t idem;
     ngx_http_sandbox_key_t parent;
+    ngx_http_sandbox_key_t lives;
 } ngx_http_sandbox_create_keys_t;
 
 /* A create of nothing yet; NULL if memory is out. */
@@ -96,12 +97,16 @@ void ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c);
 void ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c);
 
 /* resume.lua in place of reserve.lua. */
-ngx_int_t ngx_http_sandbox_create_reserve_resume(
-    ngx_http_sandbox_create_op_t *c);
+ngx_int_t
+ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c);
 
-/* Appends the fields and values of the record. */
+/*
+ * Appends the fields and values of the record; lives is memory for a key, used
+ * when it comes from a snapshot.
+ */
 void ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                     ngx_http_sandbox_args_t *a,
+                                    ngx_http_sandbox_key_t *lives,
                                     const char *execution);
 
 /* The common part of what reserve.lua and resume.lua answer. */

@@ -56,9 +56,8 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->tenant = c->tenant;
     boot->operation = ngx_http_sandbox_worker.owner;
     boot->template = c->spec.template;
-    boot->checkpoint = c->source == NGX_HTTP_SANDBOX_FROM_TEMPLATE
-                           ? NULL
-                           : c->checkpoint;
+    boot->checkpoint =
+        c->source == NGX_HTTP_SANDBOX_FROM_TEMPLATE ? NULL : c->checkpoint;
     boot->checkpoints = (int) mcf->checkpoints;
     boot->vcpus = (int) c->spec.vcpus;
     boot->memory_mb = c->spec.memory_mb;

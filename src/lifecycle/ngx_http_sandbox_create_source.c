@@ -22,11 +22,10 @@
 
 /* Order matters: the enumeration below has the indexes. */
 static const char *ngx_http_sandbox_source_fields[] = {
-    "state",          "tenant",    "node",       "template",
-    "vcpus",          "memory_mb", "disk_mb",    "cwd",
-    "envs",           "metadata",  "timeout_ms", "timeout_action",
-    "auto_resume",    "next",      "origin",     "snapshot_id",
-    "public_traffic", "mask_host", "kind",       "sandbox_id",
+    "state",         "tenant",         "node",        "template", "vcpus",
+    "memory_mb",     "disk_mb",        "cwd",         "envs",     "metadata",
+    "timeout_ms",    "timeout_action", "auto_resume", "next",     "origin",
+    "snapshot_id",   "public_traffic", "mask_host",   "kind",     "sandbox_id",
     "traffic_token",
 };
 
@@ -286,9 +285,8 @@ ngx_http_sandbox_source_rest(ngx_http_sandbox_create_op_t *c, redisReply *reply)
         return NGX_ERROR;
     }
 
-    return ngx_http_sandbox_source_copy(&c->spec.mask_host, reply,
-                                                   SOURCE_MASK)
-                          == NGX_OK
+    return ngx_http_sandbox_source_copy(&c->spec.mask_host, reply, SOURCE_MASK)
+                       == NGX_OK
                    && c->spec.metadata
                ? NGX_OK
                : NGX_ERROR;
@@ -325,8 +323,7 @@ ngx_http_sandbox_source_contradiction(const ngx_http_sandbox_create_op_t *c,
 
     envs = ngx_http_sandbox_reply_string(reply, SOURCE_ENVS);
 
-    if (c->spec.envs
-        && !sandbox_json_equal(c->spec.envs, *envs ? envs : "{}"))
+    if (c->spec.envs && !sandbox_json_equal(c->spec.envs, *envs ? envs : "{}"))
     {
         return "envs";
     }
@@ -439,8 +436,7 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
     }
 
     if (c->wake
-        && ngx_http_sandbox_reply_integer(reply, SOURCE_AUTO_RESUME) == 0)
-    {
+        && ngx_http_sandbox_reply_integer(reply, SOURCE_AUTO_RESUME) == 0) {
         ngx_http_sandbox_source_fail(
             c, &ngx_http_sandbox_sandbox_paused_auto_resume_disabled,
             "The sandbox is paused and does not resume by itself.");
@@ -448,8 +444,8 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
     }
 
     origin = ngx_http_sandbox_reply_string(reply, SOURCE_ORIGIN);
-    ngx_cpystrn((u_char *) c->origin,
-                (u_char *) (*origin ? origin : c->parent), sizeof(c->origin));
+    ngx_cpystrn((u_char *) c->origin, (u_char *) (*origin ? origin : c->parent),
+                sizeof(c->origin));
     ngx_cpystrn(
         (u_char *) c->checkpoint,
         (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_SNAPSHOT),
@@ -628,7 +624,7 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_RESUME);
-    ngx_http_sandbox_create_record(c, &a, execution);
+    ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("resume.reserve.before");
     c->reserving = sandbox_time_monotonic_ms();

@@ -16,13 +16,20 @@ typedef enum {
 
 /* clang-format off */
 
+#define NAME(name) { name, sizeof(name) - 1, ",\"" name "\":" }
 #define MEMBER(name, kind, field)                                              \
-    { name, sizeof(name) - 1, NGX_HTTP_SANDBOX_OBJECT_##kind,                  \
+    { NAME(name), NGX_HTTP_SANDBOX_OBJECT_##kind,                              \
       offsetof(ngx_http_sandbox_record_t, field) }
 
-static const struct {
+/* What stands before a value, too: most of an object is names. */
+typedef struct {
     const char *name;
     size_t len;
+    const char *text;
+} ngx_http_sandbox_object_name_t;
+
+static const struct {
+    ngx_http_sandbox_object_name_t name;
     ngx_http_sandbox_object_kind_e kind;
     size_t field; /* of the record, the first one of several */
 } ngx_http_sandbox_members[] = {
@@ -42,7 +49,23 @@ static const struct {
     MEMBER("snapshot_id", STRING, snapshot_id),
 };
 
+static const ngx_http_sandbox_object_name_t ngx_http_sandbox_object_token =
+    NAME("traffic_access_token");
+
+enum {
+    SNAPSHOT_ID = 0,
+    SNAPSHOT_SANDBOX,
+    SNAPSHOT_SIZE,
+    SNAPSHOT_CREATED,
+    SNAPSHOT_METADATA
+};
+
+static const ngx_http_sandbox_object_name_t ngx_http_sandbox_snapshot_names[] =
+    { NAME("id"), NAME("sandbox_id"), NAME("size_bytes"), NAME("created_at"),
+      NAME("metadata") };
+
 #undef MEMBER
+#undef NAME
 
 /* clang-format on */
 
@@ -75,16 +98,20 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 
 
 static void
-ngx_http_sandbox_object_name(sandbox_text_t *t, const char *name)
+ngx_http_sandbox_object_name(sandbox_text_t *t,
+                             const ngx_http_sandbox_object_name_t *name)
 {
-    sandbox_text_str(t, t->data[t->len - 1] == '{' ? "\"" : ",\"");
-    sandbox_text_str(t, name);
-    sandbox_text_str(t, "\":");
+    size_t first;
+
+    first = t->len && t->data[t->len - 1] == '{';
+    sandbox_text_add(t, name->text + first,
+                     name->len + sizeof(",\"\":") - 1 - first);
 }
 
 
 static void
-ngx_http_sandbox_object_string(sandbox_text_t *t, const char *name,
+ngx_http_sandbox_object_string(sandbox_text_t *t,
+                               const ngx_http_sandbox_object_name_t *name,
                                const char *value)
 {
     ngx_http_sandbox_object_name(t, name);
@@ -93,12 +120,17 @@ ngx_http_sandbox_object_string(sandbox_text_t *t, const char *name,
 
 
 static void
-ngx_http_sandbox_object_time(sandbox_text_t *t, const char *name, int64_t ms)
+ngx_http_sandbox_object_time(sandbox_text_t *t,
+                             const ngx_http_sandbox_object_name_t *name,
+                             int64_t ms)
 {
-    char text[SANDBOX_TIME_SIZE];
+    char text[SANDBOX_TIME_SIZE + 2];
 
-    sandbox_time_format(text, ms);
-    ngx_http_sandbox_object_string(t, name, text);
+    sandbox_time_format(text + 1, ms);
+    text[0] = text[SANDBOX_TIME_SIZE] = '"';
+
+    ngx_http_sandbox_object_name(t, name);
+    sandbox_text_add(t, text, sizeof(text) - 1);
 }
 
 
@@ -122,10 +154,11 @@ ngx_http_sandbox_object_write(sandbox_text_t *t,
                               ngx_uint_t i)
 {
     int64_t number;
-    const char *name, *text;
+    const char *text;
     const u_char *field;
+    const ngx_http_sandbox_object_name_t *name;
 
-    name = ngx_http_sandbox_members[i].name;
+    name = &ngx_http_sandbox_members[i].name;
     field = (const u_char *) record + ngx_http_sandbox_members[i].field;
     text = NULL;
     number = 0;
@@ -197,7 +230,8 @@ ngx_http_sandbox_object(sandbox_text_t *t,
     ngx_http_sandbox_object_members(t, record, UINT32_MAX);
 
     if (token && !sandbox_text_failed(t)) {
-        ngx_http_sandbox_object_string(t, "traffic_access_token", token);
+        ngx_http_sandbox_object_string(t, &ngx_http_sandbox_object_token,
+                                       token);
     }
 
     sandbox_text_str(t, "}");
@@ -220,8 +254,9 @@ ngx_http_sandbox_object_member(const char *name, size_t len)
     int i;
 
     for (i = 0; i < (int) NGX_HTTP_SANDBOX_NMEMBERS; i++) {
-        if (ngx_http_sandbox_members[i].len == len
-            && ngx_memcmp(ngx_http_sandbox_members[i].name, name, len) == 0)
+        if (ngx_http_sandbox_members[i].name.len == len
+            && ngx_memcmp(ngx_http_sandbox_members[i].name.name, name, len)
+                   == 0)
         {
             return i;
         }
@@ -239,4 +274,26 @@ ngx_http_sandbox_object_has_metadata(uint32_t mask)
     i = ngx_http_sandbox_object_member("metadata", sizeof("metadata") - 1);
 
     return (mask >> i & 1) != 0;
+}
+
+
+void
+ngx_http_sandbox_snapshot_object(sandbox_text_t *t,
+                                 const ngx_http_sandbox_snapshot_t *snapshot)
+{
+    const ngx_http_sandbox_object_name_t *names;
+
+    names = ngx_http_sandbox_snapshot_names;
+
+    sandbox_text_str(t, "{");
+    ngx_http_sandbox_object_string(t, &names[SNAPSHOT_ID], snapshot->id);
+    ngx_http_sandbox_object_string(t, &names[SNAPSHOT_SANDBOX],
+                                   snapshot->sandbox_id);
+    ngx_http_sandbox_object_name(t, &names[SNAPSHOT_SIZE]);
+    sandbox_text_int(t, snapshot->size_bytes);
+    ngx_http_sandbox_object_time(t, &names[SNAPSHOT_CREATED],
+                                 snapshot->created_at);
+    ngx_http_sandbox_object_name(t, &names[SNAPSHOT_METADATA]);
+    sandbox_text_str(t, snapshot->metadata ? snapshot->metadata : "{}");
+    sandbox_text_str(t, "}");
 }

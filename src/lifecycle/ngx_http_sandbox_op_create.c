@@ -51,9 +51,8 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
     } else if (op->fence) {
         /* what was refused, or was somebody else's, is no resume */
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_RESUMES,
-                                    op->error
-                                        ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
-                                        : NGX_HTTP_SANDBOX_OUTCOME_DONE,
+                                    op->error ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
+                                              : NGX_HTTP_SANDBOX_OUTCOME_DONE,
                                     1);
     }
 
@@ -198,6 +197,7 @@ ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
 void
 ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                ngx_http_sandbox_args_t *a,
+                               ngx_http_sandbox_key_t *lives,
                                const char *execution)
 {
     ngx_http_sandbox_arg(a, "tenant");
@@ -253,8 +253,9 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
         break;
 
     case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
-        ngx_http_sandbox_arg(a, "from_snapshot");
-        ngx_http_sandbox_arg(a, c->parent);
+        ngx_http_sandbox_key_snapshot_lives(lives, c->parent);
+        ngx_http_sandbox_arg(a, "lives");
+        ngx_http_sandbox_arg_key(a, lives);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_FORK:
@@ -278,13 +279,13 @@ static ngx_int_t
 ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
 {
     char fingerprint[SANDBOX_SHA256_HEX_SIZE], execution[17];
-    ngx_uint_t fork;
+    int64_t busy;
+    ngx_uint_t nkeys;
     ngx_http_sandbox_create_keys_t keys;
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
 
     mcf = ngx_http_sandbox_worker.conf;
-    fork = c->source == NGX_HTTP_SANDBOX_FROM_FORK;
 
     if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
         return ngx_http_sandbox_create_reserve_resume(c);
@@ -296,25 +297,30 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
 
     ngx_http_sandbox_create_keys(c, &keys, &a);
 
-    if (fork) {
-        ngx_http_sandbox_key_record(&keys.parent, c->parent);
+    if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
+        ngx_http_sandbox_key_of(&keys.parent, c->parent);
         ngx_http_sandbox_arg_key(&a, &keys.parent);
     }
+
+    nkeys = a.n;
+    busy = c->source == NGX_HTTP_SANDBOX_FROM_FORK
+               ? (int64_t) (mcf->boot_timeout + mcf->lease)
+               : 0;
 
     ngx_http_sandbox_arg(&a, fingerprint);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
-    ngx_http_sandbox_arg_int(&a, (int64_t) (mcf->boot_timeout + mcf->lease));
-    ngx_http_sandbox_create_record(c, &a, execution);
+    ngx_http_sandbox_arg_int(&a, busy);
+    ngx_http_sandbox_create_record(c, &a, &keys.lives, execution);
 
     SANDBOX_CRASH_POINT("create.reserve.before");
     c->reserving = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
-        &ngx_http_sandbox_lua_reserve, fork ? 4 : 3, a.n, a.values);
+        &ngx_http_sandbox_lua_reserve, nkeys, a.n, a.values);
 }
 
 
@@ -600,8 +606,7 @@ ngx_http_sandbox_create_unsourced(ngx_http_sandbox_create_op_t *c,
     }
 
     if (ngx_strcmp(outcome, "changed") == 0
-        || ngx_strcmp(outcome, "conflict") == 0)
-    {
+        || ngx_strcmp(outcome, "conflict") == 0) {
         ngx_http_sandbox_create_source(c);
         return 1;
     }

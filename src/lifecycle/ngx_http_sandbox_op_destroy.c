@@ -193,8 +193,8 @@ ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
 
     ngx_cpystrn((u_char *) d->op.id, (u_char *) next, sizeof(d->op.id));
     ngx_http_sandbox_op_hasten(
-        d->op.id, sandbox_time_now_ms()
-                      + (int64_t) ngx_http_sandbox_worker.conf->lease);
+        d->op.id,
+        sandbox_time_now_ms() + (int64_t) ngx_http_sandbox_worker.conf->lease);
 
     if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
         ngx_http_sandbox_destroy_end(d);
@@ -381,6 +381,7 @@ static void
 ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d)
 {
     sandbox_take_t take;
+    sandbox_hv_error_t ignored;
 
     ngx_memzero(&take, sizeof(sandbox_take_t));
     take.deadline = sandbox_time_monotonic_ms()
@@ -402,6 +403,12 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d)
         take.sandbox = d->op.id;
         sandbox_untake(&take, 0);
         d->result = take.result;
+    }
+
+    if (d->result.status == SANDBOX_HV_OK
+        && (d->checkpoint[0] || d->snapshot[0])) {
+        /* what cannot be looked at now is left to the sweep */
+        (void) sandbox_checkpoint_collect(&ignored);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"
@@ -92,8 +93,8 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
     h->asking = 1;
 
     /* before the claim: should this worker die, somebody goes on */
-    ngx_http_sandbox_op_hasten(h->op.id, sandbox_time_now_ms()
-                                             + (int64_t) mcf->lease);
+    ngx_http_sandbox_op_hasten(h->op.id,
+                               sandbox_time_now_ms() + (int64_t) mcf->lease);
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, h->op.id);
@@ -130,8 +131,8 @@ ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
     ngx_http_sandbox_op_init(&h->op, ctx, done, data);
     h->op.destroy = ngx_http_sandbox_hibernate_free;
     ngx_cpystrn((u_char *) h->op.id, (u_char *) id, sizeof(h->op.id));
-    h->patience = h->op.started
-                  + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
+    h->patience =
+        h->op.started + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
 
     if (ctx) {
         ngx_cpystrn((u_char *) h->tenant, ctx->tenant.data, sizeof(h->tenant));
@@ -177,20 +178,16 @@ static void
 ngx_http_sandbox_hibernate_answer(ngx_http_sandbox_hibernate_op_t *h,
                                   int64_t created_at, int64_t bytes)
 {
-    char at[SANDBOX_TIME_SIZE];
     sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_snapshot_t snapshot;
 
-    sandbox_time_format(at, created_at);
+    ngx_memzero(&snapshot, sizeof(ngx_http_sandbox_snapshot_t));
+    snapshot.id = h->snapshot;
+    snapshot.sandbox_id = h->op.id;
+    snapshot.size_bytes = bytes;
+    snapshot.created_at = created_at;
 
-    sandbox_text_str(&t, "{\"id\":\"");
-    sandbox_text_str(&t, h->snapshot);
-    sandbox_text_str(&t, "\",\"sandbox_id\":\"");
-    sandbox_text_str(&t, h->op.id);
-    sandbox_text_str(&t, "\",\"size_bytes\":");
-    sandbox_text_int(&t, bytes);
-    sandbox_text_str(&t, ",\"created_at\":\"");
-    sandbox_text_str(&t, at);
-    sandbox_text_str(&t, "\",\"metadata\":{}}");
+    ngx_http_sandbox_snapshot_object(&t, &snapshot);
 
     if (sandbox_text_failed(&t)) {
         sandbox_text_free(&t);
@@ -467,9 +464,8 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     }
 
     if (!h->gone) {
-        ngx_http_sandbox_op_schedule(h->op.id,
-                                     sandbox_time_now_ms()
-                                         + NGX_HTTP_SANDBOX_HIBERNATE_AGAIN);
+        ngx_http_sandbox_op_schedule(
+            h->op.id, sandbox_time_now_ms() + NGX_HTTP_SANDBOX_HIBERNATE_AGAIN);
         ngx_http_sandbox_op_finish(&h->op);
         return;
     }

@@ -45,7 +45,9 @@ ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
     p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
     va_end(args);
 
-    ngx_log_error(level, ngx_cycle->log, 0, "sandbox %s: %*s, request_id: %s",
+    ngx_log_error(level, ngx_cycle->log, 0, "%s %s: %*s, request_id: %s",
+                  ngx_http_sandbox_id_is_snapshot(op->id) ? "snapshot"
+                                                          : "sandbox",
                   op->id, (size_t) (p - buf), buf, op->request_id);
 }
 
@@ -128,7 +130,7 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
     }
 
     args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_record(&key, op->id);
+    ngx_http_sandbox_key_of(&key, op->id);
     ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_arg(&args, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&args, op->fence);

@@ -15,7 +15,7 @@
 #define NGX_HTTP_SANDBOX_OPERATION_H
 
 #include "ngx_http_sandbox_await.h"
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_create.h"
 #include "sandbox_snapshot.h"
 
@@ -55,7 +55,7 @@ struct ngx_http_sandbox_op_s {
     /* The outcome: an error, or a status and an answer. */
     const ngx_http_sandbox_error_t *error;
     const char *message;
-    char state[16]; /* that forbids it, of a transition_conflict */
+    char state[16];     /* that forbids it, of a transition_conflict */
     const char *field;  /* of the body that is to blame, static, or NULL */
     const char *reason; /* and why, static */
     ngx_uint_t status;
@@ -124,6 +124,31 @@ ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             int64_t timeout_ms, const char *action,
                             ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
+ * POST /v1/sandboxes/{id}/snapshots: a reusable snapshot of a sandbox of ctx's
+ * tenant, which goes on.  As create; snapshot is taken over (emptied).  The
+ * operation's id is the snapshot's.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot(sandbox_snapshot_t *snapshot, const char *sandbox,
+                             ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
+                             ngx_http_sandbox_op_done_pt done, void *data);
+
+/* Deletes a reusable snapshot of ctx's tenant.  As destroy. */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot_delete(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                                    ngx_http_sandbox_op_done_pt done,
+                                    void *data);
+
+/*
+ * The time of a snapshot on the agenda has come: what a taker or a deletion
+ * that died has left is settled.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot_settle(const char *id,
+                                    ngx_http_sandbox_op_done_pt done,
+                                    void *data);
 
 /* The waiter goes away; the operation goes on. */
 void ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op);

@@ -18,6 +18,10 @@ static const struct {
     [NGX_HTTP_SANDBOX_GO_ON] = { " hibernating ", "running" },
     [NGX_HTTP_SANDBOX_RESUME] = { " paused ", "resuming" },
     [NGX_HTTP_SANDBOX_LOSE] = { " running ", "error" },
+    [NGX_HTTP_SANDBOX_TAKE] = { " running ", "running" },
+    [NGX_HTTP_SANDBOX_LIVE] = { " creating running hibernating paused resuming "
+                                "resumed ",
+                                "" },
 };
 
 
@@ -27,4 +31,12 @@ ngx_http_sandbox_arg_transition(ngx_http_sandbox_args_t *args,
 {
     ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].from);
     ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].to);
+}
+
+
+void
+ngx_http_sandbox_arg_states(ngx_http_sandbox_args_t *args,
+                            ngx_http_sandbox_verb_e verb)
+{
+    ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].from);
 }

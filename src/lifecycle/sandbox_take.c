@@ -251,7 +251,8 @@ sandbox_untake(sandbox_take_t *take, int thaw)
     }
 
     if (sandbox_channel_open(&channel, take->sandbox, &take->result)
-        != SANDBOX_HV_OK) {
+        != SANDBOX_HV_OK)
+    {
         return;
     }
 

@@ -30,10 +30,10 @@ typedef struct {
 
     /* out */
     sandbox_hv_error_t result;
-    int left;          /* it failed, and could not be undone: see sandbox_untake */
-    int frozen;        /* it is taken, but the guest was not thawed */
-    int live;          /* memory was copied while the source went on */
-    int64_t bytes;     /* blocks on disk */
+    int left;      /* it failed, and could not be undone: see sandbox_untake */
+    int frozen;    /* it is taken, but the guest was not thawed */
+    int live;      /* memory was copied while the source went on */
+    int64_t bytes; /* blocks on disk */
     int64_t pause_ms;  /* the machine stood still */
     int64_t frozen_ms; /* its commands stood still */
     int64_t queue_ms;  /* waiting for a thread */

@@ -162,6 +162,15 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_WAKE_TIME] = NGX_HTTP_SANDBOX_METRIC_TIME(
         "wake_wait_seconds", 1000, ms,
         "How long requests waited for a sandbox to wake."),
+    [NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "snapshots_total", 1, outcomes, none,
+                                "Reusable snapshots by outcome, as creates."),
+    [NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_TIME] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "snapshot_seconds", 1000, ms,
+        "Time of snapshots that were taken, in the worker."),
+    [NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_PAUSE] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "snapshot_pause_seconds", 1000, ms,
+        "How long the commands of a sandbox stood still for a snapshot."),
     [NGX_HTTP_SANDBOX_METRIC_OPERATIONS] = NGX_HTTP_SANDBOX_METRIC(
         GAUGE, "operations", 1, none, none, "Operations in flight."),
     [NGX_HTTP_SANDBOX_METRIC_OVERFLOWS] = NGX_HTTP_SANDBOX_METRIC(

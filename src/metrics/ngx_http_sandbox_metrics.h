@@ -30,6 +30,9 @@ typedef enum {
     NGX_HTTP_SANDBOX_METRIC_WAKES,
     NGX_HTTP_SANDBOX_METRIC_WAKE_WAITS,
     NGX_HTTP_SANDBOX_METRIC_WAKE_TIME,
+    NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS,
+    NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_TIME,
+    NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_PAUSE,
     NGX_HTTP_SANDBOX_METRIC_OPERATIONS,
     NGX_HTTP_SANDBOX_METRIC_OVERFLOWS,
     NGX_HTTP_SANDBOX_METRIC_API,
@@ -48,6 +51,7 @@ typedef enum {
 } ngx_http_sandbox_metric_e;
 
 /* Values of labels, in the order of the sets in ngx_http_sandbox_metrics.c. */
+/* Of creates and snapshots. */
 enum {
     NGX_HTTP_SANDBOX_CREATE_MADE = 0,
     NGX_HTTP_SANDBOX_CREATE_REPLAYED,

@@ -42,6 +42,13 @@ then
 end
 
 if ARGV[4] == 'undone' then
+    local from = redis.call('HGET', KEYS[1], 'from_snapshot')
+
+    if from then
+        redis.call('SREM', (string.gsub(prefix, ':sandbox:$', ':snapshot:'))
+                           .. from .. ':lives', ARGV[3])
+    end
+
     redis.call('DEL', KEYS[1])
 else
     redis.call('HSET', KEYS[1], 'state', ARGV[8], 'lease_at', 0)

@@ -14,8 +14,12 @@
  *   destroyed    it has ended
  *   error        its machine has ended by itself
  *   suspect      it could not be reached: is its machine still there?
+ *   ready        a snapshot was taken; of the snapshot's id, as the next ones:
+ *   failed code  its taking has failed
+ *   deleted      it is gone
+ *   kept code    it could not be deleted
  *
- * Published by the scripts after they wrote, the last one by a worker. Messages
+ * Published by the scripts after they wrote, suspect by a worker.  Messages
  * may be lost: lost() and ready() tell when.  Event loop only.
  */
 

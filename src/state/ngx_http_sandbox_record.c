@@ -25,10 +25,11 @@ static const struct {
 
 /* Order matters: ngx_http_sandbox_record_values() reads by index. */
 static const char *ngx_http_sandbox_fields[] = {
-    "tenant",         "state",        "template",   "vcpus",      "memory_mb",
-    "disk_mb",        "created_at",   "started_at", "timeout_ms", "timeout_at",
-    "metadata",       "cwd",          "address",    "execution",  "agent_token",
-    "timeout_action", "error_detail", "auto_resume", "snapshot_id", "next",
+    "tenant",       "state",       "template",    "vcpus",
+    "memory_mb",    "disk_mb",     "created_at",  "started_at",
+    "timeout_ms",   "timeout_at",  "metadata",    "cwd",
+    "address",      "execution",   "agent_token", "timeout_action",
+    "error_detail", "auto_resume", "snapshot_id", "next",
 };
 
 static const char *ngx_http_sandbox_route_fields[] = {
@@ -234,15 +235,23 @@ ngx_http_sandbox_reply_text(redisReply *reply)
 }
 
 
+/* 0 for what is no number; none of ours is negative. */
 int64_t
 ngx_http_sandbox_reply_int(redisReply *reply)
 {
+    int64_t n;
+
     if (reply->type == REDIS_REPLY_INTEGER) {
         return reply->integer;
     }
 
-    return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10)
-                                             : 0;
+    if (reply->type != REDIS_REPLY_STRING) {
+        return 0;
+    }
+
+    n = ngx_atoof((u_char *) reply->str, reply->len);
+
+    return n == NGX_ERROR ? 0 : n;
 }
 
 

@@ -11,8 +11,9 @@
  *                                  begun; ids may stand longer than tombstones
  *   P{<shard>}:tenant:<tenant>:graves      zset of ids by the end of their
  *                                  tombstone, for trimming the former
- *   P{<shard>}:idem:<tenant>:<route>:<sha256 of key>   hash
- *   P{<node>}:agenda               zset of ids by the time (ms) at which
+ *   P{<shard>}:snapshot:<id>, and others of snapshots:
+ * ngx_http_sandbox_snapshot.h P{<shard>}:idem:<tenant>:<route>:<sha256 of key>
+ * hash P{<node>}:agenda               zset of ids by the time (ms) at which
  *                                  somebody must look at the sandbox: the end
  *                                  of its operation's lease, or its deadline
  *   P{<node>}:addresses, :guests   hashes address -> id and id -> address

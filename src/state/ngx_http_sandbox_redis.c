@@ -3,6 +3,12 @@
  * the retry of scripts the server does not know.  Owns that FIFO and the
  * listeners; knows nothing of sockets.
  *
+ * A read that equals one which is queued and not sent is not sent itself: it
+ * stands behind that one in the FIFO and takes its reply.  Redis answers them
+ * after both were asked for, and no command of this worker stands between
+ * them, so neither can tell.  When many clients ask for one sandbox, or repeat
+ * one create, a turn of the loop costs Redis one look and not one each.
+ *
  * Handlers run from events of the link (a reply, a loss, the deadline), and
  * no call of this file fails the link: hence never inside the call that made
  * the command.
@@ -12,7 +18,9 @@
 #include "ngx_http_sandbox_redis_listener.h"
 
 #define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
-#define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024 /* a power of two */
+#define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024     /* a power of two */
+#define NGX_HTTP_SANDBOX_REDIS_READS 32        /* remembered at a time */
+#define NGX_HTTP_SANDBOX_REDIS_SHARED_MAX 1024 /* bytes of a command */
 
 
 typedef struct {
@@ -20,6 +28,7 @@ typedef struct {
     ngx_http_sandbox_redis_handler_pt handler; /* NULL: forgotten */
     void *data;
     ngx_msec_t deadline;
+    ngx_uint_t shares; /* takes the reply of the one before it */
 
     /* for EVAL, should the server not know the script */
     ngx_http_sandbox_script_t *script; /* NULL: no retry */
@@ -29,6 +38,15 @@ typedef struct {
 } ngx_http_sandbox_redis_cmd_t;
 
 
+/* A read that others may share. */
+typedef struct {
+    ngx_uint_t turn;                    /* as long as this is the turn */
+    ngx_http_sandbox_redis_cmd_t *last; /* of those with its reply */
+    size_t len;
+    u_char text[NGX_HTTP_SANDBOX_REDIS_SHARED_MAX];
+} ngx_http_sandbox_redis_read_t;
+
+
 struct ngx_http_sandbox_redis_s {
     ngx_http_sandbox_redis_link_t link;
     ngx_queue_t pending; /* cmd_t, as sent; so deadlines are in order */
@@ -36,6 +54,8 @@ struct ngx_http_sandbox_redis_s {
     /* pending commands by a hash of their data: mostly there is none */
     uint32_t owners[NGX_HTTP_SANDBOX_REDIS_OWNERS];
     ngx_event_t deadline; /* set while something is pending */
+    ngx_uint_t others;    /* commands that may write, ever */
+    ngx_http_sandbox_redis_read_t reads[NGX_HTTP_SANDBOX_REDIS_READS];
     ngx_queue_t listeners;
 };
 
@@ -82,18 +102,29 @@ ngx_http_sandbox_redis_new(ngx_http_sandbox_redis_t *redis,
 
     cmd->handler = handler;
     cmd->data = data;
+    cmd->shares = 0;
     cmd->script = NULL;
 
     return cmd;
 }
 
 
+/* Behind the command before, or at the end if that is NULL. */
 static void
 ngx_http_sandbox_redis_push(ngx_http_sandbox_redis_t *redis,
-                            ngx_http_sandbox_redis_cmd_t *cmd)
+                            ngx_http_sandbox_redis_cmd_t *cmd,
+                            ngx_http_sandbox_redis_cmd_t *before)
 {
-    cmd->deadline = ngx_current_msec + redis->link.conf->timeout;
-    ngx_queue_insert_tail(&redis->pending, &cmd->queue);
+    if (before) {
+        cmd->shares = 1;
+        cmd->deadline = before->deadline;
+        ngx_queue_insert_after(&before->queue, &cmd->queue);
+
+    } else {
+        cmd->deadline = ngx_current_msec + redis->link.conf->timeout;
+        ngx_queue_insert_tail(&redis->pending, &cmd->queue);
+    }
+
     redis->npending++;
     (*ngx_http_sandbox_redis_owner(redis, cmd->data))++;
 
@@ -195,7 +226,8 @@ ngx_http_sandbox_redis_send_eval(ngx_http_sandbox_redis_t *redis,
     p = ngx_cpymem(p, cmd->args, cmd->len);
     ngx_http_sandbox_redis_link_commit(&redis->link, p);
 
-    ngx_http_sandbox_redis_push(redis, cmd);
+    redis->others++;
+    ngx_http_sandbox_redis_push(redis, cmd, NULL);
 
     return NGX_OK;
 }
@@ -229,6 +261,7 @@ ngx_http_sandbox_redis_reply(void *data, redisReply *reply)
 {
     ngx_http_sandbox_redis_t *redis = data;
 
+    ngx_queue_t *q;
     ngx_http_sandbox_redis_cmd_t *cmd;
 
     if (redis->npending == 0) {
@@ -239,8 +272,22 @@ ngx_http_sandbox_redis_reply(void *data, redisReply *reply)
 
     cmd = ngx_http_sandbox_redis_pop(redis);
 
-    if (ngx_http_sandbox_redis_retry(redis, cmd, reply) != NGX_OK) {
-        ngx_http_sandbox_redis_complete(cmd, reply);
+    if (ngx_http_sandbox_redis_retry(redis, cmd, reply) == NGX_OK) {
+        return;
+    }
+
+    ngx_http_sandbox_redis_complete(cmd, reply);
+
+    while (redis->npending) {
+        q = ngx_queue_head(&redis->pending);
+        cmd = ngx_queue_data(q, ngx_http_sandbox_redis_cmd_t, queue);
+
+        if (!cmd->shares) {
+            break;
+        }
+
+        ngx_http_sandbox_redis_complete(ngx_http_sandbox_redis_pop(redis),
+                                        reply);
     }
 }
 
@@ -307,16 +354,97 @@ ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis)
 }
 
 
+/*
+ * Where the read that argv spells is remembered, or would be; NULL if it is no
+ * read of a hash.  What stands there is another one's if its turn is over.
+ */
+static ngx_http_sandbox_redis_read_t *
+ngx_http_sandbox_redis_place(ngx_http_sandbox_redis_t *redis, ngx_uint_t argc,
+                             ngx_str_t *argv)
+{
+    uint32_t hash;
+
+    if (argc < 3
+        || (!(argv[0].len == 5 && ngx_strncmp(argv[0].data, "HMGET", 5) == 0)
+            && !(argv[0].len == 4 && ngx_strncmp(argv[0].data, "HGET", 4) == 0))
+        || ngx_http_sandbox_redis_args_size(argc, argv)
+               > NGX_HTTP_SANDBOX_REDIS_SHARED_MAX
+                     - NGX_HTTP_SANDBOX_REDIS_HEAD)
+    {
+        return NULL;
+    }
+
+    hash = ngx_murmur_hash2(argv[1].data, argv[1].len);
+
+    return &redis->reads[hash % NGX_HTTP_SANDBOX_REDIS_READS];
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_redis_shared(ngx_http_sandbox_redis_t *redis,
+                              ngx_http_sandbox_redis_cmd_t *cmd,
+                              ngx_http_sandbox_redis_read_t *read,
+                              ngx_uint_t argc, ngx_str_t *argv)
+{
+    u_char *p;
+    size_t len;
+    ngx_uint_t turn;
+    u_char text[NGX_HTTP_SANDBOX_REDIS_SHARED_MAX];
+
+    p = ngx_http_sandbox_redis_put_head(text, argc);
+    len = ngx_http_sandbox_redis_put_args(p, argc, argv) - text;
+
+    /* neither ever shrinks: the sum changes with each of them */
+    turn = redis->link.turn + redis->others;
+
+    if (read->turn == turn && read->len == len
+        && ngx_memcmp(read->text, text, len) == 0)
+    {
+        ngx_http_sandbox_redis_push(redis, cmd, read->last);
+        read->last = cmd;
+        return NGX_OK;
+    }
+
+    p = ngx_http_sandbox_redis_link_reserve(&redis->link, len);
+    if (p == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_sandbox_redis_link_commit(&redis->link, ngx_cpymem(p, text, len));
+    ngx_http_sandbox_redis_push(redis, cmd, NULL);
+
+    read->turn = turn;
+    read->last = cmd;
+    read->len = len;
+    ngx_memcpy(read->text, text, len);
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_sandbox_redis_command(ngx_http_sandbox_redis_t *redis,
                                ngx_http_sandbox_redis_handler_pt handler,
                                void *data, ngx_uint_t argc, ngx_str_t *argv)
 {
     ngx_http_sandbox_redis_cmd_t *cmd;
+    ngx_http_sandbox_redis_read_t *read;
 
     cmd = ngx_http_sandbox_redis_new(redis, handler, data, 0);
     if (cmd == NULL) {
         return NGX_DECLINED;
+    }
+
+    read = ngx_http_sandbox_redis_place(redis, argc, argv);
+
+    if (read) {
+        if (ngx_http_sandbox_redis_shared(redis, cmd, read, argc, argv)
+            != NGX_OK) {
+            ngx_free(cmd);
+            return NGX_DECLINED;
+        }
+
+        return NGX_OK;
     }
 
     if (ngx_http_sandbox_redis_link_send(&redis->link, argc, argv) != NGX_OK) {
@@ -324,7 +452,8 @@ ngx_http_sandbox_redis_command(ngx_http_sandbox_redis_t *redis,
         return NGX_DECLINED;
     }
 
-    ngx_http_sandbox_redis_push(redis, cmd);
+    redis->others++;
+    ngx_http_sandbox_redis_push(redis, cmd, NULL);
 
     return NGX_OK;
 }

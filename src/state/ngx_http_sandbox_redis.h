@@ -31,8 +31,9 @@ typedef struct ngx_http_sandbox_redis_s ngx_http_sandbox_redis_t;
 /*
  * Called exactly once per accepted command, never from inside the call that
  * made it.  reply is NULL if there is none (connection lost, deadline passed,
- * worker exiting); it may be of type REDIS_REPLY_ERROR, and is freed after
- * the handler returns.
+ * worker exiting); it may be of type REDIS_REPLY_ERROR, others may have the
+ * same one, so it is not to be changed, and is freed after the handler
+ * returns.
  */
 typedef void (*ngx_http_sandbox_redis_handler_pt)(void *data,
                                                   redisReply *reply);
@@ -60,8 +61,9 @@ void ngx_http_sandbox_redis_destroy(ngx_http_sandbox_redis_t *redis);
 ngx_uint_t ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis);
 
 /*
- * Sends a command of argc binary-safe arguments; they are copied.  NGX_OK, or
- * NGX_DECLINED if Redis is away (the handler is not called).
+ * Sends a command of argc binary-safe arguments; they are copied.  Equal HGET
+ * or HMGET of one turn of the loop are one.  NGX_OK, or NGX_DECLINED if Redis
+ * is away (the handler is not called).
  */
 ngx_int_t
 ngx_http_sandbox_redis_command(ngx_http_sandbox_redis_t *redis,

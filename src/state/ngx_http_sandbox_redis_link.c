@@ -27,10 +27,36 @@
 #define NGX_HTTP_SANDBOX_REDIS_ARG (NGX_SIZE_T_LEN + sizeof("$\r\n\r\n") - 1)
 
 
+/* "<mark><n>\r\n"; by hand, for a command has one with each argument. */
+static u_char *
+ngx_http_sandbox_redis_put_number(u_char *p, u_char mark, size_t n)
+{
+    u_char digits[NGX_SIZE_T_LEN], *first;
+
+    first = digits + sizeof(digits);
+
+    do {
+        *--first = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    *p++ = mark;
+
+    while (first < digits + sizeof(digits)) {
+        *p++ = *first++;
+    }
+
+    *p++ = CR;
+    *p++ = LF;
+
+    return p;
+}
+
+
 u_char *
 ngx_http_sandbox_redis_put_head(u_char *p, ngx_uint_t argc)
 {
-    return ngx_slprintf(p, p + NGX_HTTP_SANDBOX_REDIS_HEAD, "*%ui" CRLF, argc);
+    return ngx_http_sandbox_redis_put_number(p, '*', argc);
 }
 
 
@@ -56,8 +82,7 @@ ngx_http_sandbox_redis_put_args(u_char *p, ngx_uint_t argc, ngx_str_t *argv)
     ngx_uint_t i;
 
     for (i = 0; i < argc; i++) {
-        p = ngx_slprintf(p, p + NGX_HTTP_SANDBOX_REDIS_ARG, "$%uz" CRLF,
-                         argv[i].len);
+        p = ngx_http_sandbox_redis_put_number(p, '$', argv[i].len);
 
         if (argv[i].len) {
             p = ngx_cpymem(p, argv[i].data, argv[i].len);
@@ -204,6 +229,7 @@ ngx_http_sandbox_redis_link_disconnect(ngx_http_sandbox_redis_link_t *link)
 
     link->fresh = 0;
     link->awaited = 0;
+    link->turn++;
     ngx_http_sandbox_redis_link_emptied(link);
 }
 
@@ -262,6 +288,8 @@ ngx_http_sandbox_redis_link_flush(ngx_http_sandbox_redis_link_t *link)
     ssize_t n;
     size_t end;
     ngx_connection_t *c;
+
+    link->turn++;
 
     c = link->connection;
     end =

@@ -54,6 +54,7 @@ typedef struct {
     size_t pos;  /* sent up to here */
     size_t last; /* filled up to here */
     size_t size;
+    ngx_uint_t turn; /* grows when what is queued is sent or dropped */
 
     size_t greeting;    /* the end of the greeting in out */
     ngx_uint_t awaited; /* replies to it */

@@ -25,6 +25,11 @@ extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_release;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_renew;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_reserve;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_resume;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_schedule;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_claim;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_commit;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_end;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_reserve;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_timeout;
 
 /* Fills the digests; from init_process. */

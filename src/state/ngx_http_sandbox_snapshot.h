@@ -6,9 +6,7 @@
  *
  *   P{<shard>}:snapshot:<id>        hash, the record
  *   P{<shard>}:snapshot:<id>:lives  set of ids of sandboxes that were started
- *                                   from it; a record in it names the set in
- *                                   its field "lives", and who ends the record
- *                                   takes it off
+ *                                   from it ("from_snapshot" of their records)
  *   P{<shard>}:tenant:<tenant>:snapshots  zset of ids of reusable snapshots,
  *                                   those being taken as well, by creation
  *                                   time (ms)

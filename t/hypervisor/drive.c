@@ -469,6 +469,64 @@ drive_discard(const drive_job_t *job)
 }
 
 
+/* To DRIVE_MAX layers. */
+static int
+drive_flatten(const drive_job_t *job)
+{
+    int64_t start;
+    sandbox_hv_error_t err;
+
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_checkpoint_flatten(
+            job->id, (size_t) drive_number("DRIVE_MAX", "1"),
+            start + drive_number("DRIVE_WAIT_MS", "60000"), &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("flatten", job->id, &err);
+    }
+
+    (void) printf("flatten %s ok ms=%lld\n", job->id,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+static int
+drive_used(const drive_job_t *job)
+{
+    int used;
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_used(job->id, &used, &err) != SANDBOX_HV_OK) {
+        return drive_failed("used", job->id, &err);
+    }
+
+    (void) printf("used %s %d\n", job->id, used);
+    return 0;
+}
+
+
+/* What the checkpoint takes, or the disk of the sandbox. */
+static int
+drive_size(const drive_job_t *job)
+{
+    int64_t bytes;
+    sandbox_hv_error_t err;
+
+    if ((strncmp(job->id, "sb_", 3) == 0
+             ? sandbox_disk_usage(job->id, &bytes, &err)
+             : sandbox_checkpoint_size(job->id, &bytes, &err))
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("size", job->id, &err);
+    }
+
+    (void) printf("size %s %lld\n", job->id, (long long) bytes);
+    return 0;
+}
+
+
 static int
 drive_destroy(const drive_job_t *job)
 {
@@ -505,7 +563,8 @@ static const struct {
     { "start", drive_start },     { "configure", drive_configure },
     { "discard", drive_discard }, { "take", drive_take },
     { "freeze", drive_freeze },   { "thaw", drive_thaw },
-    { "halt", drive_halt },
+    { "halt", drive_halt },       { "used", drive_used },
+    { "size", drive_size },       { "flatten", drive_flatten },
     { "cancel", drive_cancel },
 };
 
@@ -581,8 +640,9 @@ drive_checkpoints(void)
     }
 
     for (i = 0; i < n; i++) {
-        (void) printf("checkpoint %s whole=%d bytes=%lld\n", list[i].id,
-                      list[i].whole, (long long) list[i].bytes);
+        (void) printf("checkpoint %s whole=%d bytes=%lld left=%lld\n",
+                      list[i].id, list[i].whole, (long long) list[i].bytes,
+                      (long long) list[i].left);
     }
 
     free(list);
@@ -599,6 +659,22 @@ drive_sweep(void)
 
     if (sandbox_checkpoint_sweep(templates, &err) != SANDBOX_HV_OK) {
         return drive_failed("sweep", "-", &err);
+    }
+
+    return 0;
+}
+
+
+/* So many times. */
+static int
+drive_collect(int times)
+{
+    sandbox_hv_error_t err;
+
+    while (times-- > 0) {
+        if (sandbox_checkpoint_collect(&err) != SANDBOX_HV_OK) {
+            return drive_failed("collect", "-", &err);
+        }
     }
 
     return 0;
@@ -679,6 +755,10 @@ drive(int argc, char **argv)
         return drive_sweep();
     }
 
+    if (strcmp(argv[1], "collect") == 0) {
+        return drive_collect(argc > 2 ? atoi(argv[2]) : 1);
+    }
+
     if (strcmp(argv[1], "accel") == 0) {
         return drive_accel();
     }
@@ -703,17 +783,20 @@ main(int argc, char **argv)
     if (argc < 2) {
         (void) fprintf(stderr,
                        "usage: drive accel|list|checkpoints|sweep\n"
+                       "       drive collect [TIMES]\n"
                        "       drive boot|sync|configure|cold|destroy|cycle "
                        "ID...\n"
                        "       drive keep NAME...\n"
                        "       drive start|freeze|thaw|take ID...\n"
-                       "       drive discard CHECKPOINT...\n"
+                       "       drive discard|used|size CHECKPOINT...\n"
+                       "       drive flatten|size ID...\n"
                        "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
                        "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
                        "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
                        "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
                        "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for "
-                       "keep and take DRIVE_MAX of shapes\n");
+                       "keep, take and flatten DRIVE_MAX of shapes, of "
+                       "layers\n");
         return 2;
     }
 

@@ -117,9 +117,15 @@ sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
 
-    # boot checkpoints are kept for those who come later
+    my @disks = glob("\Q$dir\E/data/disks/*");
+    my %whole = map { m{/(snap_[a-z2-7]+)\.state$} ? ($1 => 1) : () } @disks;
+
+    # Boot checkpoints are kept for those who come later, and the disk of one
+    # that was discarded goes with the next sweep.
     return map { "file $_" }
-           grep({ !m{/boot_[a-z2-7]+\.[^/]*$} } glob("\Q$dir\E/data/disks/*")),
+           grep({ !m{/boot_[a-z2-7]+\.[^/]*$}
+                  && !(m{/(snap_[a-z2-7]+)\.[a-z2-7]{8}\.qcow2$}
+                       && !$whole{$1}) } @disks),
            grep({ !m{/(?:disks|accel|crash)$} } glob("\Q$dir\E/data/*"));
 }
 

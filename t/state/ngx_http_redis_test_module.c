@@ -7,6 +7,8 @@
  *   /burst?n                 n commands at once; counts what came of each
  *   /chain?n                 n commands, each sent by the handler before
  *   /forget?GET,key          sends, forgets, answers at once
+ *   /reads?key               in one turn: a read that is forgotten, three
+ *                            equal ones, a write, three more; the values read
  *   /events                  what the subscription has seen
  *   /ready                   1 or 0
  *
@@ -35,6 +37,7 @@ typedef struct {
     ngx_uint_t failed;
     ngx_uint_t none;
     ngx_uint_t declined;
+    u_char values[64];
     unsigned chain : 1;
 } ngx_http_redis_test_ctx_t;
 
@@ -253,6 +256,78 @@ ngx_http_redis_test_burst(ngx_http_redis_test_ctx_t *ctx, ngx_int_t n)
 
 
 static void
+ngx_http_redis_test_value(void *data, redisReply *reply)
+{
+    ngx_http_redis_test_ctx_t *ctx = data;
+
+    ngx_connection_t *c;
+
+    ngx_http_redis_test_check();
+
+    if (ctx->request == NULL) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "redis test: a forgotten read is answered");
+        return;
+    }
+
+    c = ctx->request->connection;
+
+    ngx_sprintf(ctx->values + ngx_strlen(ctx->values), "%s%Z",
+                reply && reply->type == REDIS_REPLY_STRING ? reply->str : "-");
+
+    if (--ctx->left == 0) {
+        ngx_http_redis_test_answer(ctx->request, 200, (char *) ctx->values,
+                                   ngx_strlen(ctx->values));
+        ngx_http_run_posted_requests(c);
+    }
+}
+
+
+static void
+ngx_http_redis_test_written(void *data, redisReply *reply)
+{
+}
+
+
+static void
+ngx_http_redis_test_reads(ngx_http_redis_test_ctx_t *ctx, ngx_str_t *key)
+{
+    ngx_int_t i;
+    ngx_str_t read[] = { ngx_string("HGET"), *key, ngx_string("n") };
+    ngx_str_t write[] = { ngx_string("HINCRBY"), *key, ngx_string("n"),
+                          ngx_string("1") };
+    static ngx_http_redis_test_ctx_t nobody;
+
+    ctx->left = 6;
+    in_call = 1;
+
+    (void) ngx_http_sandbox_redis_command(redis, ngx_http_redis_test_value,
+                                          &nobody, 3, read);
+    ngx_http_sandbox_redis_forget(redis, &nobody);
+
+    for (i = 0; i < 6; i++) {
+        if (i == 3) {
+            (void) ngx_http_sandbox_redis_command(
+                redis, ngx_http_redis_test_written, NULL, 4, write);
+        }
+
+        if (ngx_http_sandbox_redis_command(redis, ngx_http_redis_test_value,
+                                           ctx, 3, read)
+            != NGX_OK)
+        {
+            ctx->left--;
+        }
+    }
+
+    in_call = 0;
+
+    if (ctx->left == 0) {
+        ngx_http_redis_test_answer(ctx->request, 503, "declined", 8);
+    }
+}
+
+
+static void
 ngx_http_redis_test_cleanup(void *data)
 {
     ngx_http_sandbox_redis_forget(redis, data);
@@ -369,6 +444,9 @@ ngx_http_redis_test_handler(ngx_http_request_t *r)
         if (ngx_http_redis_test_incr(ctx) != NGX_OK) {
             ngx_http_redis_test_burst_end(ctx);
         }
+
+    } else if (ngx_strncmp(r->uri.data, "/reads", r->uri.len) == 0) {
+        ngx_http_redis_test_reads(ctx, &r->args);
 
     } else {
         ngx_http_redis_test_send(ctx, &r->uri, n, argv);

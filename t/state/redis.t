@@ -292,6 +292,42 @@ subtest 'pipelining' => sub {
     is answer('/command?GET,key'), '200 ', 'the next is its own reply';
 };
 
+# How often Redis has run a command.
+sub calls {
+    my ($command) = @_;
+
+    my $s = IO::Socket::INET->new(
+        PeerAddr => '127.0.0.1', PeerPort => $redis_port, Timeout => 5
+    ) or die "redis: $!";
+    my $password = PASSWORD;
+    print $s '*2', map { "\r\n\$" . length($_) . "\r\n$_" } 'AUTH', $password;
+    print $s "\r\n*2\r\n\$4\r\nINFO\r\n\$12\r\ncommandstats\r\n*1\r\n\$4\r\nQUIT\r\n";
+    local $/;
+    return <$s> =~ /cmdstat_\Q$command\E:calls=(\d+)/ ? $1 : 0;
+}
+
+subtest 'equal reads of one turn' => sub {
+    redis('HSET', 'shared', 'n', 1);
+    my $before = calls('hget');
+    is answer('/reads?shared'), '200 111222',
+        'before a write the old value, after it the new one';
+    is calls('hget') - $before, 2, 'Redis was asked once before and once after';
+    is answer('/reads?shared'), '200 222333', 'nothing is kept';
+    is calls('hget') - $before, 4, 'the next turn asks again';
+
+    my @s = map { later('/reads?shared') } 1 .. 8;
+    my @got = map { finish($_) } @s;
+    is scalar(grep { /^200 (\d+)$/ } @got), 8, 'many requests at once';
+    is redis('HGET', 'shared', 'n') && answer('/command?HGET,shared,n'), '200 11',
+        'each of which wrote';
+
+    $before = calls('hget');
+    is answer('/command?HGET,shared,n'), '200 11', 'a read by itself';
+    is calls('hget') - $before, 1, 'is one';
+    like answer('/command?HGET,key,n'), qr/^500 WRONGTYPE/,
+        'errors come through';
+};
+
 subtest 'scripts' => sub {
     redis('DEL', 'n');
     is answer('/eval?n,5'), '200 5', 'not known yet: EVAL';
@@ -351,6 +387,7 @@ subtest 'Redis is killed' => sub {
 
     is answer('/burst?1000'), '200 ok=0 failed=0 none=0 declined=1000',
         'bursts, too';
+    is answer('/reads?shared'), '503 declined', 'and reads';
     is seen('up'), 0, 'not ready';
     is seen('lost'), $lost + 1, 'the subscription is lost, once';
 

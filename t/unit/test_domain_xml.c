@@ -108,6 +108,7 @@ test_domain(void **state)
         { "//disk/backingStore/source/@file", "/t/base/disk.qcow2" },
         { "//disk/backingStore/backingStore", "" },
         { "//disk/driver/@discard", "unmap" },
+        { "//disk/driver/@error_policy", "report" },
         { "//interface/mac/@address", "02:5b:0a:58:00:05" },
         { "//interface/source/@bridge", "sandbox0" },
         { "//interface/target/@dev", "sbx0a580005" },

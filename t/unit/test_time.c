@@ -47,6 +47,26 @@ test_format(void **state)
 }
 
 
+/* Every day, beside the C library. */
+static void
+test_days(void **state)
+{
+    char out[SANDBOX_TIME_SIZE], expected[sizeof("10000-01-01T00:00:00")];
+    time_t seconds;
+    struct tm tm;
+
+    (void) state;
+
+    for (seconds = 0; seconds < 253402300800; seconds += 86400 + 7) {
+        assert_non_null(gmtime_r(&seconds, &tm));
+        assert_int_equal(
+            strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S", &tm), 19);
+        sandbox_time_format(out, (int64_t) seconds * 1000);
+        assert_memory_equal(out, expected, 19);
+    }
+}
+
+
 /* The time zone of the process must not show. */
 static void
 test_zone(void **state)
@@ -91,6 +111,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format),
+        cmocka_unit_test(test_days),
         cmocka_unit_test(test_zone),
         cmocka_unit_test(test_clocks),
     };

@@ -145,11 +145,6 @@ freeze_all(void)
 
     err = errno;
     close(events);
-
-    if (rc == -1) {
-        freeze_write("0");
-    }
-
     errno = err;
 
     return rc;
@@ -157,15 +152,31 @@ freeze_all(void)
 
 
 int
+agent_freeze_hold(char *error, size_t size)
+{
+    if (freeze_group == -1 || freeze_all() == 0) {
+        return 0;
+    }
+
+    snprintf(error, size, "The commands could not be stopped: %s.",
+             strerror(errno));
+
+    return -1;
+}
+
+
+int
 agent_freeze(int sync, char *error, size_t size)
 {
     if (freeze_group == -1) {
-        errno = ENOSYS; /* no cgroup v2 */
+        snprintf(error, size, "There is no control group to freeze.");
+        return -1;
     }
 
-    if (freeze_group == -1 || freeze_all() == -1) {
+    if (freeze_all() == -1) {
         snprintf(error, size, "The commands could not be frozen: %s.",
                  strerror(errno));
+        freeze_write("0");
         return -1;
     }
 

@@ -23,6 +23,13 @@ pid_t agent_freeze_fork(void);
  */
 int agent_freeze(int sync, char *error, size_t size);
 
+/*
+ * Stops the commands, for whatever is to come; where there is no control group
+ * it does nothing.  -1 with a sentence in error: some may still run, and no
+ * further one will.
+ */
+int agent_freeze_hold(char *error, size_t size);
+
 /* Lets the commands go on.  0, or -1 with a sentence in error. */
 int agent_thaw(char *error, size_t size);
 

@@ -82,12 +82,19 @@ main_step_thaw(const agent_config_t *c, char *error, size_t size)
 }
 
 
-/* The order is part of the protocol: randomness before all else. */
+/*
+ * The order is part of the protocol: randomness before all else, and commands
+ * of an earlier execution go on when nothing can fail any more.
+ */
 static const agent_step_t main_steps[] = {
-    { agent_step_entropy }, { agent_step_clock }, { agent_step_hostname },
-    { agent_step_network }, { agent_step_disk },  { agent_step_cwd },
-    { main_step_exec },     { main_step_http },   { main_step_thaw },
+    { agent_step_entropy },  { agent_step_clock },   { agent_step_hostname },
+    { agent_step_identity }, { agent_step_network }, { agent_step_disk },
+    { agent_step_cwd },      { main_step_exec },     { main_step_http },
+    { main_step_thaw },
 };
+
+/* A configuration has failed: nothing goes on until one has not. */
+static int main_failed;
 
 
 static int
@@ -103,11 +110,24 @@ main_configure(void *data, const sandbox_json_t *doc,
         return -1;
     }
 
+    main_failed = 1;
+    rc = agent_freeze_hold(error, AGENT_ERROR_SIZE);
+
     /* Connections of an earlier execution have no business in this one. */
     agent_http_stop();
 
-    rc = agent_config_apply(&config, main_steps, COUNT(main_steps), error,
-                            AGENT_ERROR_SIZE);
+    if (rc == 0) {
+        rc = agent_config_apply(&config, main_steps, COUNT(main_steps), error,
+                                AGENT_ERROR_SIZE);
+    }
+
+    if (rc == 0) {
+        main_failed = 0;
+    } else {
+        agent_http_stop();
+        agent_log("not configured: %s", error);
+    }
+
     agent_config_free(&config);
 
     return rc;
@@ -127,6 +147,11 @@ static int
 main_thaw(void *data, char error[AGENT_ERROR_SIZE])
 {
     (void) data;
+
+    if (main_failed) {
+        snprintf(error, AGENT_ERROR_SIZE, "The last configuration failed.");
+        return -1;
+    }
 
     return agent_thaw(error, AGENT_ERROR_SIZE);
 }
