@@ -33,14 +33,12 @@ static const char *ngx_http_sandbox_fields[] = {
 };
 
 static const char *ngx_http_sandbox_route_fields[] = {
-    "state",          "address",       "execution",
-    "public_traffic", "traffic_token", "mask_host",
+    "state",         "address",   "execution",   "public_traffic",
+    "traffic_token", "mask_host", "auto_resume", "next",
 };
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
 
-/* From an execution in the middle to the first one, and to the last. */
-#define NGX_HTTP_SANDBOX_HOPS_MAX 3
 #define NGX_HTTP_SANDBOX_NFIELDS                                               \
     (sizeof(ngx_http_sandbox_fields) / sizeof(ngx_http_sandbox_fields[0]))
 #define NGX_HTTP_SANDBOX_NROUTE                                                \
@@ -484,7 +482,7 @@ typedef struct {
 static void
 ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 {
-    const char *execution, *token, *mask;
+    const char *execution, *token, *mask, *next;
 
     route->state = ngx_http_sandbox_reply_state(v[0]);
     route->address = htonl((uint32_t) ngx_http_sandbox_reply_int(v[1]));
@@ -503,6 +501,14 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
         route->masked = 1;
         ngx_cpystrn((u_char *) route->mask_host, (u_char *) mask,
                     sizeof(route->mask_host));
+    }
+
+    route->auto_resume = ngx_http_sandbox_reply_int(v[6]) != 0;
+
+    next = ngx_http_sandbox_reply_text(v[7]);
+    if (route->state == NGX_HTTP_SANDBOX_RESUMED && next) {
+        ngx_cpystrn((u_char *) route->next, (u_char *) next,
+                    sizeof(route->next));
     }
 }
 
