@@ -116,11 +116,15 @@ sub _taps {
 sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
+    my @memories = split /\n/,
+                   $self->{test}->inside('find', '/run/stack/data/memory',
+                                         '-type', 'f');
 
     # boot checkpoints are kept for those who come later
     return map { "file $_" }
-           grep({ !m{/boot_[a-z2-7]+\.[^/]*$} } glob("\Q$dir\E/data/disks/*")),
-           grep({ !m{/(?:disks|accel|crash)$} } glob("\Q$dir\E/data/*"));
+           grep({ !m{/boot_[a-z2-7]+\.[^/]*$} } glob("\Q$dir\E/data/disks/*"),
+                                                @memories),
+           grep({ !m{/(?:disks|memory|accel|crash)$} } glob("\Q$dir\E/data/*"));
 }
 
 
