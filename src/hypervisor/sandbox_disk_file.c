@@ -5,18 +5,16 @@
 
 #include "sandbox_hv.h"
 
-#include <dirent.h>
 #include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What one call takes or gives at most. */
 #define SANDBOX_DISK_PIECE 65536
-
-/* How many names are added at once. */
-#define SANDBOX_DISK_ROOM 256
 
 
 /* 0 or -1; the stream is finished or aborted either way. */
@@ -330,6 +328,27 @@ sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
 }
 
 
+int64_t
+sandbox_disk_age(const char *name)
+{
+    int64_t age;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+    struct timespec now;
+
+    if (sandbox_disk_path(path, name) != 0 || stat(path, &st) == -1
+        || clock_gettime(CLOCK_REALTIME, &now) == -1)
+    {
+        return 0;
+    }
+
+    age = (int64_t) (now.tv_sec - st.st_ctim.tv_sec) * 1000
+          + (now.tv_nsec - st.st_ctim.tv_nsec) / 1000000;
+
+    return age > 0 ? age : 0;
+}
+
+
 /* What is called "<id>.*" is the sandbox's: one file, as a rule. */
 sandbox_hv_status_t
 sandbox_disk_usage(const char *id, int64_t *bytes, sandbox_hv_error_t *err)
@@ -440,54 +459,6 @@ sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
 
     free(volumes);
     return err->status;
-}
-
-
-int
-sandbox_disk_glance(char ***names, size_t *n)
-{
-    DIR *directory;
-    char path[SANDBOX_HV_PATH_SIZE];
-    char **more;
-    struct dirent *entry;
-
-    *n = 0;
-    *names = NULL;
-
-    directory = sandbox_disk_path(path, "") == 0 ? opendir(path) : NULL;
-    if (directory == NULL) {
-        return -1;
-    }
-
-    while ((entry = readdir(directory)) != NULL) {
-        if (*n % SANDBOX_DISK_ROOM == 0) {
-            more = realloc(*names, (*n + SANDBOX_DISK_ROOM) * sizeof(*more));
-            if (more == NULL) {
-                break;
-            }
-            *names = more;
-        }
-
-        (*names)[*n] = strdup(entry->d_name);
-        if ((*names)[*n] == NULL) {
-            break;
-        }
-
-        (*n)++;
-    }
-
-    (void) closedir(directory);
-
-    if (entry) {
-        sandbox_disk_names_free(*names, *n);
-        return -1;
-    }
-
-    if (*n) {
-        qsort(*names, *n, sizeof(**names), sandbox_disk_compare);
-    }
-
-    return 0;
 }
 
 

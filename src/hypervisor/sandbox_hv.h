@@ -124,16 +124,13 @@ sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err);
-/*
- * All of them, by a look into the directory that asks nobody and is cheap: 0,
- * or -1 where this process may not.
- */
-int sandbox_disk_glance(char ***names, size_t *n);
 void sandbox_disk_names_free(char **names, size_t n);
 /* In bytes: the virtual length, -1 if there is none, and what it takes. */
 sandbox_hv_status_t
 sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
                   int64_t *blocks, sandbox_hv_error_t *err);
+/* Ms since it was made, renamed or written; 0 if that cannot be told. */
+int64_t sandbox_disk_age(const char *name);
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);

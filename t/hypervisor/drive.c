@@ -612,13 +612,16 @@ drive_sweep(void)
 }
 
 
+/* So many times. */
 static int
-drive_collect(void)
+drive_collect(int times)
 {
     sandbox_hv_error_t err;
 
-    if (sandbox_checkpoint_collect(&err) != SANDBOX_HV_OK) {
-        return drive_failed("collect", "-", &err);
+    while (times-- > 0) {
+        if (sandbox_checkpoint_collect(&err) != SANDBOX_HV_OK) {
+            return drive_failed("collect", "-", &err);
+        }
     }
 
     return 0;
@@ -700,7 +703,7 @@ drive(int argc, char **argv)
     }
 
     if (strcmp(argv[1], "collect") == 0) {
-        return drive_collect();
+        return drive_collect(argc > 2 ? atoi(argv[2]) : 1);
     }
 
     if (strcmp(argv[1], "accel") == 0) {
@@ -726,7 +729,8 @@ main(int argc, char **argv)
 
     if (argc < 2) {
         (void) fprintf(stderr,
-                       "usage: drive accel|list|checkpoints|sweep|collect\n"
+                       "usage: drive accel|list|checkpoints|sweep\n"
+                       "       drive collect [TIMES]\n"
                        "       drive boot|sync|configure|cold|destroy|cycle "
                        "ID...\n"
                        "       drive keep NAME...\n"
