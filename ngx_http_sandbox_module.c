@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_reconcile.h"
@@ -539,6 +540,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_sandbox_live_subscribe();
     ngx_http_sandbox_routes_subscribe();
     ngx_http_sandbox_await_init();
     ngx_http_sandbox_reconcile_subscribe();

@@ -97,6 +97,7 @@ typedef struct {
     struct sockaddr_in peer;
     ngx_str_t peer_name;
     char peer_id[SANDBOX_ID_SIZE]; /* the sandbox behind it */
+    struct ngx_http_sandbox_live_s *live; /* the same, for its end */
     ngx_str_t host; /* what the guest sees as its Host, if masked */
 
     /* the error to be answered, for the envelope; NULL if none */

@@ -243,8 +243,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     if (t->take->stopping
-        && t->take->stopping(t->take->data, err) != SANDBOX_HV_OK)
-    {
+        && t->take->stopping(t->take->data, err) != SANDBOX_HV_OK) {
         /* nor would it be with another way of copying */
         t->take->live = 0;
         return err->status;

@@ -9,6 +9,8 @@
 
 #define SANDBOX_CHECKPOINT_SHAPE_PREFIX "boot_"
 #define SANDBOX_CHECKPOINT_SUFFIX ".state"
+#define SANDBOX_CHECKPOINT_DISK ".qcow2"
+#define SANDBOX_CHECKPOINT_RAM ".ram"
 #define SANDBOX_CHECKPOINT_FD "sandbox-state"
 
 /* File names: "<id>.<8 random characters>.qcow2" and alike. */

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define UNDO_CANCEL_MS 10000
+#define UNDO_RESUME_MS 2000
+#define UNDO_POLL_MS 2
 
 
 static const char *
@@ -95,15 +97,26 @@ sandbox_hv_status_t
 sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int state;
+    int64_t deadline;
 
-    if (virDomainGetState(t->source, &state, NULL, 0) < 0
-        || (state == VIR_DOMAIN_PAUSED && virDomainResume(t->source) < 0))
-    {
-        return sandbox_hv_fail(err, t->conn, "cannot resume \"%s\"",
+    deadline = sandbox_time_monotonic_ms() + UNDO_RESUME_MS;
+
+    /* QEMU says that all is sent a moment before it lets itself be resumed */
+    for (;; sandbox_hv_sleep_ms(UNDO_POLL_MS)) {
+        if (virDomainGetState(t->source, &state, NULL, 0) == 0
+            && (state != VIR_DOMAIN_PAUSED || virDomainResume(t->source) == 0))
+        {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
+
+        (void) sandbox_hv_fail(err, t->conn, "cannot resume \"%s\"",
                                t->take->sandbox);
-    }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        if (err->status != SANDBOX_HV_FAILED
+            || sandbox_time_monotonic_ms() >= deadline) {
+            return err->status;
+        }
+    }
 }
 
 
@@ -168,7 +181,15 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
-    /* it was flipped, and the layer below renamed or not */
+    /*
+     * It was flipped, and the layer below renamed or not.  A QEMU that has
+     * sent all of the machine ends rather than write a header before it runs
+     * again.
+     */
+    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
     if (access(chain->layers[1], F_OK) == -1) {
         if (frozen == NULL) {
             return sandbox_hv_set(err, SANDBOX_HV_FAILED,

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What one call takes or gives at most. */
@@ -323,6 +325,27 @@ sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
     }
 
     return err->status;
+}
+
+
+int64_t
+sandbox_disk_age(const char *name)
+{
+    int64_t age;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+    struct timespec now;
+
+    if (sandbox_disk_path(path, name) != 0 || stat(path, &st) == -1
+        || clock_gettime(CLOCK_REALTIME, &now) == -1)
+    {
+        return 0;
+    }
+
+    age = (int64_t) (now.tv_sec - st.st_ctim.tv_sec) * 1000
+          + (now.tv_nsec - st.st_ctim.tv_nsec) / 1000000;
+
+    return age > 0 ? age : 0;
 }
 
 

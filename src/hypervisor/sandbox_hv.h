@@ -129,6 +129,8 @@ void sandbox_disk_names_free(char **names, size_t n);
 sandbox_hv_status_t
 sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
                   int64_t *blocks, sandbox_hv_error_t *err);
+/* Ms since it was made, renamed or written; 0 if that cannot be told. */
+int64_t sandbox_disk_age(const char *name);
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);

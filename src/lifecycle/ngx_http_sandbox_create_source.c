@@ -22,10 +22,11 @@
 
 /* Order matters: the enumeration below has the indexes. */
 static const char *ngx_http_sandbox_source_fields[] = {
-    "state",       "tenant",         "node",        "template", "vcpus",
-    "memory_mb",   "disk_mb",        "cwd",         "envs",     "metadata",
-    "timeout_ms",  "timeout_action", "auto_resume", "next",     "origin",
-    "snapshot_id", "public_traffic", "mask_host",   "kind",     "sandbox_id",
+    "state",         "tenant",         "node",        "template", "vcpus",
+    "memory_mb",     "disk_mb",        "cwd",         "envs",     "metadata",
+    "timeout_ms",    "timeout_action", "auto_resume", "next",     "origin",
+    "snapshot_id",   "public_traffic", "mask_host",   "kind",     "sandbox_id",
+    "traffic_token",
 };
 
 typedef enum {
@@ -49,6 +50,7 @@ typedef enum {
     SOURCE_MASK,
     SOURCE_KIND,
     SOURCE_SANDBOX,
+    SOURCE_TOKEN,
     SOURCE_FIELDS
 } ngx_http_sandbox_source_field_e;
 
@@ -448,6 +450,14 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
         (u_char *) c->checkpoint,
         (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_SNAPSHOT),
         sizeof(c->checkpoint));
+
+    if (c->wake) {
+        /* nobody is told a new one: who has the old one comes again */
+        ngx_cpystrn(
+            (u_char *) c->traffic_token,
+            (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_TOKEN),
+            sizeof(c->traffic_token));
+    }
 
     return ngx_http_sandbox_source_rest(c, reply);
 }

@@ -176,7 +176,8 @@ ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
     sandbox_id_shard(shard, c->tenant, ngx_strlen(c->tenant));
 
     if (sandbox_token_make(c->agent_token) != 0
-        || sandbox_token_make(c->traffic_token) != 0
+        || (c->traffic_token[0] == '\0'
+            && sandbox_token_make(c->traffic_token) != 0)
         || sandbox_token_make(nonce) != 0
         || sandbox_sha256(digest, nonce, sizeof(nonce)) != 0
         || sandbox_id_make(c->op.id, "sb_", shard) != 0

@@ -115,9 +115,9 @@ sandbox_take_stopping(void *data, sandbox_hv_error_t *err)
     g->frozen_at = sandbox_time_monotonic_ms();
 
     (void) sandbox_take_answered(
-        g->take, sandbox_guest_freeze(g->ch, !g->take->keep,
-                                      sandbox_take_soon(g->take), err->message,
-                                      sizeof(err->message)));
+        g->take,
+        sandbox_guest_freeze(g->ch, !g->take->keep, sandbox_take_soon(g->take),
+                             err->message, sizeof(err->message)));
     SANDBOX_CRASH_POINT("take.freeze.after");
     err->status = g->take->result.status;
 

@@ -69,6 +69,8 @@ static const char *const ngx_http_sandbox_causes[] = {
     "orphan",
 };
 static const char *const ngx_http_sandbox_ends[] = { "done", "failed" };
+static const char *const ngx_http_sandbox_waits[] = { "served", "failed",
+                                                      "late", "left" };
 static const char *const ngx_http_sandbox_pools[] = { "quick", "slow" };
 static const char *const ngx_http_sandbox_classes[] = {
     "1xx", "2xx", "3xx", "4xx", "5xx",
@@ -91,6 +93,7 @@ NGX_HTTP_SANDBOX_LABELS(steps, "step");
 NGX_HTTP_SANDBOX_LABELS(ways, "way");
 NGX_HTTP_SANDBOX_LABELS(causes, "cause");
 NGX_HTTP_SANDBOX_LABELS(ends, "outcome");
+NGX_HTTP_SANDBOX_LABELS(waits, "outcome");
 NGX_HTTP_SANDBOX_LABELS(pools, "pool");
 NGX_HTTP_SANDBOX_LABELS(routes, "route");
 NGX_HTTP_SANDBOX_LABELS(classes, "status");
@@ -149,6 +152,16 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_RESUMES] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "resumes_total", 1, ends, none,
                                 "Resumes that were begun, by outcome."),
+    [NGX_HTTP_SANDBOX_METRIC_WAKES] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "wakes_total", 1, ends, none,
+        "Wakes of sandboxes, one per worker that wanted it, by outcome."),
+    [NGX_HTTP_SANDBOX_METRIC_WAKE_WAITS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "wake_waits_total", 1, waits, none,
+        "Waits of requests for a sandbox to wake, by outcome: late is over "
+        "sandbox_wake_timeout, left a client that went away."),
+    [NGX_HTTP_SANDBOX_METRIC_WAKE_TIME] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "wake_wait_seconds", 1000, ms,
+        "How long requests waited for a sandbox to wake."),
     [NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "snapshots_total", 1, outcomes, none,
                                 "Reusable snapshots by outcome, as creates."),

@@ -73,8 +73,7 @@ void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
 /* For keys of other kinds: appends to what key_shard() gave. */
-void
-ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt, ...);
+void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 
 /* The shard inside an id; not NUL-terminated. */
 const char *ngx_http_sandbox_id_shard(const char *id);
@@ -172,15 +171,20 @@ typedef struct {
     uint64_t execution; /* differs between executions that share an address */
     unsigned public_traffic : 1;
     unsigned masked : 1;
-    /* only set when traffic is not public, and when masked */
+    unsigned auto_resume : 1;
+    /* only set when traffic is not public, when masked, and when RESUMED */
     char token[SANDBOX_TOKEN_SIZE];
     char mask_host[SANDBOX_MASK_HOST_MAX + 1];
+    char next[SANDBOX_ID_SIZE];
 } ngx_http_sandbox_route_t;
 
+/* From an execution in the middle to the first one, and to the last. */
+#define NGX_HTTP_SANDBOX_HOPS_MAX 3
+
 /*
- * Reads the route of id.  handler gets NGX_OK with route, NGX_DECLINED if no
- * such sandbox (never existed or is destroyed), NGX_ERROR if Redis is away.
- * Called once, never from inside the call.
+ * Reads the route of id, an alias as it stands.  handler gets NGX_OK with
+ * route, NGX_DECLINED if no such sandbox (never existed or is destroyed),
+ * NGX_ERROR if Redis is away.  Called once, never from inside the call.
  */
 typedef void (*ngx_http_sandbox_route_pt)(void *data, ngx_int_t rc,
                                           ngx_http_sandbox_route_t *route);
