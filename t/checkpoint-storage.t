@@ -114,6 +114,15 @@ sub collect {
 }
 
 
+sub touch {
+    my ($name) = @_;
+
+    open(my $fh, '>', "$disks/$name") or die $!;
+    print $fh 'x';
+    close $fh or die $!;
+}
+
+
 # The digests of what was written, read from the disk.
 sub digests {
     my ($id, $address) = @_;
@@ -252,17 +261,47 @@ is(join(' ', sort map { s{\.[^.]+\.}{.}r } files('*')),
 
 $address = start($last, $one);
 is(digests($one, $address), $said, 'and has all');
-is(($d->run('destroy', $one))[0], 0, 'it ends');
+
+# --- an operator's look ------------------------------------------------------
+
+($rc, $text) = run_command("$SandboxTest::top/scripts/build", '--tools');
+is($rc, 0, 'the tool builds') or diag($text);
+
+sub scrub {
+    my ($rc, $text) = run_command("$SandboxTest::top/scripts/stack", 'run',
+        '--dir', $t->{dir}, '--', "$SandboxTest::top/scripts/sandbox-scrub",
+        '--data-dir', '/run/stack/data', '--older', 0, @_);
+
+    is($rc, 0, "scrub @_") or diag($text);
+    return $text;
+}
+
+my ($gone) = $d->ids(1);
+touch("$gone.qcow2");
+touch("$snaps[0].aaaaaaaa.tmp.qcow2");
+
+$text = scrub('--all');
+like($text, qr/^needed .* $last\.\S+ram  \(runs from it: $one\)$/m,
+     'what runs is needed') or diag($text);
+like($text, qr/^needed .* $one\.qcow2 /m, 'with its disk');
+like($text, qr/^spare .* $gone\.qcow2 /m, 'an overlay without a sandbox is not');
+like($text, qr/^2 files, .* could be removed$/m, 'and another');
+scrub('--remove');
+is(scalar(files($_)), 0, 'they are gone') for $gone, $snaps[0];
+
+is(($d->run('destroy', $one))[0], 0, 'the sandbox ends');
+$t->redis('HSET', "sbx:{aa}:snapshot:$last", 'state', 'ready');
+like(scrub('--remove'), qr/^0 files/m, 'a checkpoint with a record stays');
+$t->redis('DEL', "sbx:{aa}:snapshot:$last");
+like(scrub('--no-redis', '--remove'), qr/^0 files/m, 'so it does unasked');
+$text = scrub();
+like($text, qr/^spare .* $last\.state  \(a checkpoint without a record\)$/m,
+     'one without is spare') or diag($text);
+is(scalar(files($last)), 3, 'and is only listed');
+like(scrub('--remove'), qr/^3 files, .* removed$/m, 'until it is removed');
+is(scalar(files($last)), 0, 'it is gone');
 
 # --- what is not to be collected ---------------------------------------------
-
-sub touch {
-    my ($name, $text) = @_;
-
-    open(my $fh, '>', "$disks/$name") or die $!;
-    print $fh $text // 'x';
-    close $fh or die $!;
-}
 
 my ($torn, $young) = snaps(2);
 touch("$torn.state");
@@ -281,7 +320,6 @@ is(scalar(files($young)), 0, 'it is gone');
 is(scalar(files($torn)), 2, 'the torn one is there');
 
 discard($torn, 'a torn one');
-discard($last, 'the last');
 is(join(' ', files('*')), 'other_file.qcow2', 'no file of ours is left');
 unlink "$disks/other_file.qcow2";
 

@@ -40,6 +40,7 @@ sub take {
     my ($rc, $text) = $d->run('freeze', $ids[$n]);
 
     is($rc, 0, "frozen: $ids[$n]") or diag($text);
+    sleep 0.5;
     ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint", @$shape],
                            'take', $ids[$n]);
     is($rc, 0, "$checkpoint taken of $ids[$n]") or diag($text);
@@ -60,11 +61,11 @@ close $fh;
 is(guest(0, "cat > /root/life.py <<'END'\n${life}END\n" . <<'END'), "ready\n",
 python3 /root/life.py tcp:tcp:7777 udp:udp:10.88.0.1:7778 server:server:8080 \
     pair:alive pair:plain first:first1:0 first:first2:0.001 first:first3:0.1 \
-    timer:due:5 timer:later:3600 >/dev/null 2>/run/log </dev/null
+    timer:due:4 timer:later:3600 still:box still:paused >/dev/null 2>/run/log </dev/null
 touch /run/later.when
 for i in $(seq 300); do
     cd /run && ls tcp.up udp.up server.up alive.up plain.up first1.up first2.up \
-        first3.up later.up >/dev/null 2>&1 && echo ready && break
+        first3.up later.up box.up paused.up >/dev/null 2>&1 && echo ready && break
     sleep 0.05
 done
 cat /run/log
@@ -86,6 +87,25 @@ my @never = qw(tcp udp due first1 first2 first3);
 is(guest(0, "cd /run; ls @never 2>/dev/null; true"), '', 'nothing has ended');
 my $before = guest(0, 'cat /etc/machine-id');
 
+# One group is frozen by its owner, and it is his to thaw it.
+guest(0, 'echo 1 >/sys/fs/cgroup/paused/cgroup.freeze');
+
+# A command that waits for its disk holds nobody up.
+guest(0, <<'END');
+python3 /root/life.py disk:disk:3 >/dev/null 2>/run/log </dev/null
+for i in $(seq 100); do [ -e /run/disk.up ] && break; sleep 0.05; done
+setsid sh -c 'echo written >/root/late' >/dev/null 2>&1 </dev/null &
+for i in $(seq 100); do grep -q '^State:.D' /proc/$!/status && break; done
+grep ^State: /proc/$!/status >/run/state
+END
+($rc, $text) = $d->run('halt', $ids[0]);
+is($rc, 0, 'frozen, all but what waits for the disk') or diag($text);
+cmp_ok(($text =~ /us=(\d+)/)[0] // 'inf', '<', 1000_000, 'soon');
+is(($d->run('thaw', $ids[0]))[0], 0, 'thawed');
+like(guest(0, 'cat /run/state'), qr/D/, 'it did wait');
+ok(wait_for(10, sub { guest(0, 'cat /root/late || true') eq "written\n" }),
+   'it has its disk');
+
 # One that its client waits for.
 my $bound = fork // die $!;
 if ($bound == 0) {
@@ -99,8 +119,9 @@ ok(wait_for(5, sub { guest(0, 'pgrep -fxc "sleep 1234" || true') > 0 }),
 
 my ($due) = guest(0, 'touch /run/due.when; sleep 0.2; date +%s') =~ /(\d+)/;
 take(0, $snaps[0]);
+kill 'KILL', $bound;
 waitpid $bound, 0;
-sleep 0.1 until time() > $due + 6;
+sleep 0.1 until time() > $due + 5;
 
 # --- two children of it ------------------------------------------------------
 
@@ -120,6 +141,8 @@ for my $n (1, 2) {
 cd /run
 for i in \$(seq 20); do ls @never >/dev/null 2>&1 && break; sleep 0.05; done
 for f in @never alive plain; do echo "\$f: \$(cat \$f)"; done
+echo "box: \$(cat box) \$(cat /sys/fs/cgroup/box/cgroup.freeze)"
+echo "paused: \$(cat /sys/fs/cgroup/paused/cgroup.freeze)"
 echo "later: \$(ls later 2>&1)"
 echo "bound: \$(pgrep -fxc 'sleep 1234') \$(ls bound 2>&1)"
 echo "id: \$(cat /etc/machine-id)"
@@ -147,6 +170,10 @@ END
     my $at = (split ' ', $file{due} // '')[1];
     cmp_ok(abs(($at // 0) - $thawed), '<', 1, "$n: a timer that came due at rest has fired");
     like($file{later}, qr/No such file/, "$n: one that is not due did not");
+    my ($still, $frozen) = split ' ', $file{box} // '';
+    cmp_ok($still // 0, '>', 0.4, "$n: another group was frozen as well");
+    is($frozen, 0, "$n: and is no more");
+    is($file{paused}, 1, "$n: the one that was before still is");
     like($file{bound}, qr/^0 .*No such file/, "$n: an exec ended unheard");
     is($file{old}, 0, "$n: no socket of the old address");
     is($file{name}, join(' ', ('sb-' . substr($ids[$n], 3)) x 2), "$n: a name");

@@ -693,11 +693,6 @@ create_check(sandbox_schema_t *s)
     sandbox_schema_status_t rc;
     sandbox_create_status_t found;
 
-    if (s->doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
-        (void) sandbox_schema_refuse(s, NULL, "must be a JSON object");
-        return SANDBOX_CREATE_INVALID_JSON;
-    }
-
     rc = sandbox_schema_walk(s, create_members, &s->doc.nodes[0]);
 
     if (rc == SANDBOX_SCHEMA_OK) {
@@ -747,7 +742,6 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
 {
     create_data_t data;
     sandbox_schema_t s;
-    sandbox_json_error_t json;
     sandbox_create_status_t rc;
 
     memset(create, 0, sizeof(*create));
@@ -760,17 +754,9 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
     data.lim = lim;
     data.create = create;
 
-    if (len == 0) {
-        body = "{}";
-        len = 2;
-    }
+    rc = SANDBOX_CREATE_INVALID_JSON;
 
-    if (sandbox_json_parse(&s.doc, body, len, &json) != 0) {
-        (void) sandbox_schema_refuse(&s, json.field, "%s at byte %zu",
-                                     json.reason, json.offset);
-        rc = SANDBOX_CREATE_INVALID_JSON;
-
-    } else {
+    if (sandbox_schema_read(&s, body, len) == SANDBOX_SCHEMA_OK) {
         rc = create_check(&s);
         sandbox_json_free(&s.doc);
     }

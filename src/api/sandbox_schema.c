@@ -26,6 +26,30 @@ sandbox_schema_refuse(sandbox_schema_t *s, const char *path, const char *fmt,
 }
 
 
+sandbox_schema_status_t
+sandbox_schema_read(sandbox_schema_t *s, const char *body, size_t len)
+{
+    sandbox_json_error_t err;
+
+    if (len == 0) {
+        body = "{}";
+        len = 2;
+    }
+
+    if (sandbox_json_parse(&s->doc, body, len, &err) != 0) {
+        return sandbox_schema_refuse(s, err.field, "%s at byte %zu", err.reason,
+                                     err.offset);
+    }
+
+    if (s->doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
+        sandbox_json_free(&s->doc);
+        return sandbox_schema_refuse(s, NULL, "must be a JSON object");
+    }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
 size_t
 sandbox_schema_enter(sandbox_schema_t *s, const char *name)
 {

@@ -77,6 +77,13 @@ struct sandbox_schema_member_s {
 /* max is also bounded by this member of *limits. */
 #define SANDBOX_SCHEMA_LIMIT(type, member) (offsetof(type, member) + 1)
 
+/*
+ * Reads a body into s->doc, which the caller frees; nothing stands for {}.
+ * REFUSED if it is no JSON object: then there is no document.
+ */
+sandbox_schema_status_t
+sandbox_schema_read(sandbox_schema_t *s, const char *body, size_t len);
+
 sandbox_schema_status_t
 sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
                     const sandbox_json_node_t *object);

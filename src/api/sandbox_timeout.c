@@ -31,11 +31,6 @@ timeout_check(sandbox_timeout_t *timeout, sandbox_schema_t *s)
 {
     sandbox_schema_status_t rc;
 
-    if (s->doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
-        (void) sandbox_schema_refuse(s, NULL, "must be a JSON object");
-        return SANDBOX_CREATE_INVALID_JSON;
-    }
-
     rc = sandbox_schema_walk(s, timeout_members, &s->doc.nodes[0]);
 
     if (rc == SANDBOX_SCHEMA_REFUSED) {
@@ -64,7 +59,6 @@ sandbox_timeout_parse(sandbox_timeout_t *timeout, const char *body, size_t len,
                       sandbox_create_error_t *err)
 {
     sandbox_schema_t s;
-    sandbox_json_error_t json;
     sandbox_create_status_t rc;
 
     memset(timeout, 0, sizeof(*timeout));
@@ -72,17 +66,9 @@ sandbox_timeout_parse(sandbox_timeout_t *timeout, const char *body, size_t len,
     memset(&s, 0, sizeof(s));
     s.limits = lim;
 
-    if (len == 0) {
-        body = "{}";
-        len = 2;
-    }
+    rc = SANDBOX_CREATE_INVALID_JSON;
 
-    if (sandbox_json_parse(&s.doc, body, len, &json) != 0) {
-        (void) sandbox_schema_refuse(&s, json.field, "%s at byte %zu",
-                                     json.reason, json.offset);
-        rc = SANDBOX_CREATE_INVALID_JSON;
-
-    } else {
+    if (sandbox_schema_read(&s, body, len) == SANDBOX_SCHEMA_OK) {
         rc = timeout_check(timeout, &s);
         sandbox_json_free(&s.doc);
     }

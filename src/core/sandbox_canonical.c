@@ -12,6 +12,9 @@
 #include <string.h>
 
 
+/* Most objects are small: memory is taken for the others only. */
+#define SANDBOX_CANONICAL_FEW 8
+
 typedef struct {
     const char *name;
     char *copy; /* of a name with escapes */
@@ -98,10 +101,12 @@ sandbox_canonical_object(sandbox_text_t *t, const sandbox_json_t *doc,
 {
     size_t i, n;
     const sandbox_json_node_t *child;
-    sandbox_canonical_member_t *members;
+    sandbox_canonical_member_t few[SANDBOX_CANONICAL_FEW], *members;
 
     n = 0;
-    members = calloc((size_t) node->count + 1, sizeof(*members));
+    members = node->count <= SANDBOX_CANONICAL_FEW
+                  ? few
+                  : calloc(node->count, sizeof(*members));
 
     if (members == NULL) {
         t->failed = 1;
@@ -112,6 +117,7 @@ sandbox_canonical_object(sandbox_text_t *t, const sandbox_json_t *doc,
          child = sandbox_json_next(doc, child))
     {
         members[n].node = child;
+        members[n].copy = NULL;
         members[n].name = sandbox_json_plain_key(doc, child, &members[n].len);
 
         if (members[n].name == NULL) {
@@ -136,7 +142,9 @@ sandbox_canonical_object(sandbox_text_t *t, const sandbox_json_t *doc,
         free(members[i].copy);
     }
 
-    free(members);
+    if (members != few) {
+        free(members);
+    }
 }
 
 

@@ -363,13 +363,17 @@ sandbox_json_name_order(const void *a, const void *b)
 }
 
 
+/* Most objects are small: memory is taken for the others only. */
+#define SANDBOX_JSON_FEW 16
+
+
 /* Refuses an object with two members of one name. */
 static int
 sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
 {
     size_t i, n;
     uint32_t child;
-    sandbox_json_name_t *names;
+    sandbox_json_name_t few[SANDBOX_JSON_FEW], *names;
     const sandbox_json_node_t *node;
 
     n = p->doc->nodes[object].count;
@@ -382,7 +386,7 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
         return sandbox_json_fail(p, "has more than 4096 members");
     }
 
-    names = calloc(n, sizeof(sandbox_json_name_t));
+    names = n <= SANDBOX_JSON_FEW ? few : malloc(n * sizeof(*names));
     if (names == NULL) {
         return sandbox_json_fail(p, "needs more memory than there is");
     }
@@ -391,6 +395,7 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
 
     for (i = 0; i < n; i++) {
         node = &p->doc->nodes[child];
+        memset(&names[i], 0, sizeof(names[i]));
         names[i].node = child;
         names[i].pos = p->doc->text + node->key_start + 1;
         names[i].last = names[i].pos + node->key_len - 2;
@@ -407,7 +412,9 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
         }
     }
 
-    free(names);
+    if (names != few) {
+        free(names);
+    }
 
     if (p->twice) {
         p->pos = p->doc->text + p->doc->nodes[p->twice].key_start;

@@ -76,7 +76,12 @@ typedef struct {
                             it may be lost with the host.  keep 0 is durable */
     int64_t deadline;    /* monotonic ms, for the copying of its memory */
 
-    /* keep 1: called once the sandbox runs again, in this thread; or NULL */
+    /*
+     * Called in this thread, or NULL: before the sandbox is stopped, which
+     * it is only after an OK; and with keep 1 once it runs again.  Where the
+     * way of copying fails, both once more with the next.
+     */
+    sandbox_hv_status_t (*stopping)(void *data, sandbox_hv_error_t *err);
     void (*resumed)(void *data);
     void *data;
 

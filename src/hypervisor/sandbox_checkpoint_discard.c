@@ -12,20 +12,16 @@
  */
 
 #include "sandbox_checkpoint_refs.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How long a discard waits for who makes one. */
 #define CHECKPOINT_LOCK_MS 10000
-
-#define CHECKPOINT_DISK ".qcow2"
-#define CHECKPOINT_RAM ".ram"
 
 
 sandbox_hv_status_t
@@ -65,32 +61,11 @@ sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    *used = sandbox_checkpoint_refs_id(&refs, id, 0) != NULL;
+    /* while nobody can tell it is */
+    *used = refs.unsettled || sandbox_checkpoint_refs_id(&refs, id, 0);
     sandbox_checkpoint_refs_free(&refs);
 
     return err->status;
-}
-
-
-/* Ms since the file was made, renamed or written; 0 if that cannot be told. */
-static int64_t
-checkpoint_age(const char *name)
-{
-    int64_t age;
-    char path[SANDBOX_HV_PATH_SIZE];
-    struct stat st;
-    struct timespec now;
-
-    if (sandbox_disk_path(path, name) != 0 || stat(path, &st) == -1
-        || clock_gettime(CLOCK_REALTIME, &now) == -1)
-    {
-        return 0;
-    }
-
-    age = (int64_t) (now.tv_sec - st.st_ctim.tv_sec) * 1000
-          + (now.tv_nsec - st.st_ctim.tv_nsec) / 1000000;
-
-    return age > 0 ? age : 0;
 }
 
 
@@ -104,47 +79,18 @@ typedef struct {
 } checkpoint_clean_t;
 
 
-/*
- * A checkpoint whose file is there and cannot be read stays whole: it is being
- * written, or for somebody to look at.
- */
-static int
-checkpoint_is_unread(const checkpoint_clean_t *clean, const char *id)
-{
-    size_t i;
-    char state[SANDBOX_CHECKPOINT_NAME_SIZE];
-
-    (void) snprintf(state, sizeof(state), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
-
-    for (i = 0; i < clean->refs.n; i++) {
-        if (!clean->refs.list[i].domain
-            && strcmp(clean->refs.list[i].by, id) == 0) {
-            return 0;
-        }
-    }
-
-    for (i = 0; i < clean->n; i++) {
-        if (strcmp(clean->names[i], state) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/* 1 if nothing needs the file, and nobody will. */
+/* 1 if the file is to be removed. */
 static int
 checkpoint_is_spare(const checkpoint_clean_t *clean, const char *name)
 {
     char id[SANDBOX_ID_SIZE];
 
-    if ((!sandbox_checkpoint_ends(name, CHECKPOINT_DISK)
-         && !sandbox_checkpoint_ends(name, CHECKPOINT_RAM))
+    if ((!sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_DISK)
+         && !sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_RAM))
         || sandbox_checkpoint_id(id, name) != 0
-        || sandbox_checkpoint_refs_file(&clean->refs, name)
-        || sandbox_checkpoint_refs_domain(&clean->refs, id)
-        || checkpoint_is_unread(clean, id))
+        || sandbox_checkpoint_refs_needed(&clean->refs, clean->names, clean->n,
+                                          id, name)
+               != SANDBOX_CHECKPOINT_SPARE)
     {
         return 0;
     }
@@ -153,7 +99,7 @@ checkpoint_is_spare(const checkpoint_clean_t *clean, const char *name)
         return strncmp(clean->only, id, strlen(clean->only)) == 0;
     }
 
-    return checkpoint_age(name) >= clean->grace_ms;
+    return sandbox_disk_age(name) >= clean->grace_ms;
 }
 
 
@@ -221,36 +167,29 @@ checkpoint_names_spare(char **names, size_t n)
 
         group.whole |=
             sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_SUFFIX);
-        group.disks += sandbox_checkpoint_ends(names[i], CHECKPOINT_DISK);
-        group.memories += sandbox_checkpoint_ends(names[i], CHECKPOINT_RAM);
+        group.disks +=
+            sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_DISK);
+        group.memories +=
+            sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_RAM);
     }
 
     return checkpoint_group_spares(&group);
 }
 
 
-static int
-checkpoint_compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-
 /* 0: a look at the names tells that there is nothing to be removed. */
 static int
-checkpoint_may_spare(const char *only)
+checkpoint_may_spare(sandbox_hv_conn_t *conn, const char *only)
 {
     int spare;
     size_t n;
     char **names;
     sandbox_hv_error_t ignored;
 
-    if (sandbox_disk_local(only, &names, &n, &ignored) != SANDBOX_HV_OK) {
+    if (sandbox_checkpoint_names_of(conn, only, &names, &n, &ignored)
+        != SANDBOX_HV_OK)
+    {
         return 1;
-    }
-
-    if (n > 1) {
-        qsort(names, n, sizeof(*names), checkpoint_compare);
     }
 
     spare = checkpoint_names_spare(names, n);
@@ -266,7 +205,7 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
 {
     checkpoint_clean_t clean;
 
-    if (!checkpoint_may_spare(only ? only : "")) {
+    if (!checkpoint_may_spare(conn, only ? only : "")) {
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
@@ -275,20 +214,23 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
     clean.only = only;
     clean.grace_ms = grace_ms;
 
-    if (sandbox_checkpoint_refs(conn, &clean.refs, err) != SANDBOX_HV_OK) {
+    /* first the names: what comes later is not looked at */
+    if (sandbox_checkpoint_names_of(conn, "", &clean.names, &clean.n, err)
+        != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
-    /* who cannot tell removes nothing */
-    if (!clean.refs.unsettled
-        && sandbox_disk_names(conn, "", &clean.names, &clean.n, err)
-               == SANDBOX_HV_OK)
-    {
-        (void) checkpoint_clean_names(&clean, err);
-        sandbox_disk_names_free(clean.names, clean.n);
+    if (sandbox_checkpoint_refs(conn, &clean.refs, err) == SANDBOX_HV_OK) {
+        /* who cannot tell removes nothing */
+        if (!clean.refs.unsettled) {
+            (void) checkpoint_clean_names(&clean, err);
+        }
+
+        sandbox_checkpoint_refs_free(&clean.refs);
     }
 
-    sandbox_checkpoint_refs_free(&clean.refs);
+    sandbox_disk_names_free(clean.names, clean.n);
     return err->status;
 }
 
@@ -311,18 +253,20 @@ sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
 
     /* nothing can be started from it any more: who has begun shows here */
     if (sandbox_checkpoint_unused(conn, id, err) != SANDBOX_HV_OK
-        || sandbox_disk_names(conn, file, &names, &n, err) != SANDBOX_HV_OK)
+        || sandbox_checkpoint_names_of(conn, file, &names, &n, err)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (sandbox_checkpoint_ends(names[i], CHECKPOINT_RAM)) {
+        if (sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_RAM)) {
             (void) sandbox_disk_remove(conn, names[i], err);
         }
     }
 
     sandbox_disk_names_free(names, n);
+    sandbox_memory_remove(id);
 
     /* who has begun since then has failed without its memory, or shows now */
     return err->status == SANDBOX_HV_OK

@@ -169,7 +169,8 @@ sandbox_checkpoint_size(const char *id, int64_t *bytes, sandbox_hv_error_t *err)
 
     conn = sandbox_hv_connection(err);
     if (conn == NULL
-        || sandbox_disk_names(conn, prefix, &names, &n, err) != SANDBOX_HV_OK)
+        || sandbox_checkpoint_names_of(conn, prefix, &names, &n, err)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -206,7 +207,8 @@ sandbox_checkpoint_list(sandbox_checkpoint_info_t **list, size_t *n,
 
     conn = sandbox_hv_connection(err);
     if (conn == NULL
-        || sandbox_disk_names(conn, "", &names, &nnames, err) != SANDBOX_HV_OK)
+        || sandbox_checkpoint_names_of(conn, "", &names, &nnames, err)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }

@@ -9,6 +9,8 @@
 
 #define SANDBOX_CHECKPOINT_SHAPE_PREFIX "boot_"
 #define SANDBOX_CHECKPOINT_SUFFIX ".state"
+#define SANDBOX_CHECKPOINT_DISK ".qcow2"
+#define SANDBOX_CHECKPOINT_RAM ".ram"
 #define SANDBOX_CHECKPOINT_FD "sandbox-state"
 
 /* File names: "<id>.<8 random characters>.qcow2" and alike. */
@@ -53,11 +55,15 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
 
 /*
  * Saves the suspended domain, whose memory is the shared file, and writes the
- * checkpoint's file.
+ * checkpoint's file.  durable: all of it is synced.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        const sandbox_checkpoint_t *c, sandbox_hv_error_t *err);
+                        const sandbox_checkpoint_t *c, int durable,
+                        sandbox_hv_error_t *err);
+
+/* What the data directory is on reaches the disk. */
+void sandbox_checkpoint_sync(void);
 
 /* sandbox_checkpoint_discard.c */
 

@@ -271,6 +271,50 @@ refs_of_checkpoint(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
 }
 
 
+static int
+refs_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+
+/* "." and "..", which libvirt does not list, nor other hidden ones. */
+static void
+refs_drop_hidden(char **names, size_t *n)
+{
+    size_t i, kept;
+
+    kept = 0;
+
+    for (i = 0; i < *n; i++) {
+        if (names[i][0] == '.') {
+            free(names[i]);
+        } else {
+            names[kept++] = names[i];
+        }
+    }
+
+    *n = kept;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_names_of(sandbox_hv_conn_t *conn, const char *prefix,
+                            char ***names, size_t *n, sandbox_hv_error_t *err)
+{
+    if (sandbox_disk_local(prefix, names, n, err) != SANDBOX_HV_OK) {
+        return sandbox_disk_names(conn, prefix, names, n, err);
+    }
+
+    if (*n > 1) {
+        qsort(*names, *n, sizeof(**names), refs_compare);
+    }
+
+    refs_drop_hidden(*names, n);
+    return err->status;
+}
+
+
 static sandbox_hv_status_t
 refs_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
                  sandbox_hv_error_t *err)
@@ -279,7 +323,8 @@ refs_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
     char id[SANDBOX_ID_SIZE];
     char **names;
 
-    if (sandbox_disk_names(conn, "", &names, &n, err) != SANDBOX_HV_OK) {
+    if (sandbox_checkpoint_names_of(conn, "", &names, &n, err) != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
@@ -391,4 +436,48 @@ sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
     }
 
     return 0;
+}
+
+
+/* 1 if there is a state that the look has read nothing in. */
+static int
+refs_is_unread(const sandbox_checkpoint_refs_t *refs, char **names, size_t n,
+               const char *id)
+{
+    size_t i;
+    char state[SANDBOX_CHECKPOINT_NAME_SIZE];
+
+    (void) snprintf(state, sizeof(state), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
+
+    for (i = 0; i < refs->n; i++) {
+        if (!refs->list[i].domain && strcmp(refs->list[i].by, id) == 0) {
+            return 0;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (strcmp(names[i], state) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+sandbox_checkpoint_need_t
+sandbox_checkpoint_refs_needed(const sandbox_checkpoint_refs_t *refs,
+                               char **names, size_t n, const char *id,
+                               const char *file)
+{
+    if (sandbox_checkpoint_refs_file(refs, file)) {
+        return SANDBOX_CHECKPOINT_NEEDED;
+    }
+
+    if (sandbox_checkpoint_refs_domain(refs, id)) {
+        return SANDBOX_CHECKPOINT_MAKING;
+    }
+
+    return refs_is_unread(refs, names, n, id) ? SANDBOX_CHECKPOINT_UNREAD
+                                              : SANDBOX_CHECKPOINT_SPARE;
 }

@@ -54,6 +54,36 @@ int sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
                                    const char *name);
 
 /*
+ * The names of the files that begin with prefix, sorted: read by ourselves
+ * where we may, for libvirt looks into each of them.  Freed by
+ * sandbox_disk_names_free().
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_names_of(sandbox_hv_conn_t *conn, const char *prefix,
+                            char ***names, size_t *n, sandbox_hv_error_t *err);
+
+typedef enum {
+    SANDBOX_CHECKPOINT_SPARE = 0,
+    SANDBOX_CHECKPOINT_NEEDED, /* something refers to it */
+    SANDBOX_CHECKPOINT_MAKING, /* of a checkpoint that is being made */
+
+    /*
+     * Of one whose state is there and cannot be read: it is being written, or
+     * for somebody to look at.
+     */
+    SANDBOX_CHECKPOINT_UNREAD
+} sandbox_checkpoint_need_t;
+
+/*
+ * Of a memory or disk of the checkpoint id; names: all in the directory, from
+ * before the look.
+ */
+sandbox_checkpoint_need_t
+sandbox_checkpoint_refs_needed(const sandbox_checkpoint_refs_t *refs,
+                               char **names, size_t n, const char *id,
+                               const char *file);
+
+/*
  * What "<id>.state" names: OK and *found, else there is none, or one of which
  * nothing can be told.
  */

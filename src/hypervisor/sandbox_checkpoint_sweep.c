@@ -5,6 +5,7 @@
  */
 
 #include "sandbox_checkpoint_parts.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -269,7 +270,11 @@ sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
     }
 
     /* TIMEOUT: one is being made */
-    return err->status == SANDBOX_HV_OK || err->status == SANDBOX_HV_TIMEOUT
-               ? sandbox_checkpoint_collect(err)
+    if (err->status != SANDBOX_HV_OK && err->status != SANDBOX_HV_TIMEOUT) {
+        return err->status;
+    }
+
+    return sandbox_checkpoint_collect(err) == SANDBOX_HV_OK
+               ? sandbox_memory_tidy(conn, 0, err)
                : err->status;
 }

@@ -12,12 +12,14 @@
  */
 
 #include "sandbox_checkpoint_take.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TAKE_DISK "vda"
 
@@ -88,6 +90,48 @@ take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+/* Where the source's memory goes: to disk, if it is to stay there alone. */
+static sandbox_hv_status_t
+take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int replaced;
+
+    if (t->take->keep) {
+        t->memory = sandbox_memory_make(
+            t->conn, t->names.ram, t->parent.memory_mb, t->names.ram_path, err);
+        if (t->memory != -1) {
+            return err->status;
+        }
+    }
+
+    return sandbox_disk_ram(t->conn, t->names.ram, t->parent.memory_mb,
+                            t->names.ram_path, &replaced, err);
+}
+
+
+/* On disk as well, if it was not made there. */
+static sandbox_hv_status_t
+take_store(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int replaced;
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    if (t->memory == -1 || !t->take->durable) {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    if (sandbox_disk_ram(t->conn, t->names.ram, t->parent.memory_mb, path,
+                         &replaced, err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    return sandbox_memory_store(t->memory, t->names.ram, t->parent.memory_mb,
+                                err);
+}
+
+
 /* A machine like the source, waiting for its state. */
 static sandbox_hv_status_t
 take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -97,9 +141,7 @@ take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_domain_ram_t ram;
     sandbox_domain_xml_t host;
 
-    if (sandbox_disk_ram(t->conn, t->names.ram, t->parent.memory_mb,
-                         t->names.ram_path, &replaced, err)
-            != SANDBOX_HV_OK
+    if (take_memory(t, err) != SANDBOX_HV_OK
         || sandbox_disk_create(t->conn, t->scratch, t->chain.layers[1],
                                t->disk_mb, scratch, &replaced, err)
                != SANDBOX_HV_OK)
@@ -169,11 +211,14 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
     c.layers[i + 1] = NULL;
 
     /* nobody writes to it: flipped, or let go of when all had been sent */
-    if (sandbox_take_freeze(t, t->chain.layers[0], err) != SANDBOX_HV_OK) {
+    if (sandbox_take_freeze(t, t->chain.layers[0], err) != SANDBOX_HV_OK
+        || take_store(t, err) != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
-    return sandbox_checkpoint_seal(t->conn, t->receiver, &c, err);
+    return sandbox_checkpoint_seal(t->conn, t->receiver, &c,
+                                   t->take->durable || !t->take->keep, err);
 }
 
 
@@ -197,7 +242,8 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     start = sandbox_time_monotonic_ms();
 
-    if (take_names(t, err) != SANDBOX_HV_OK
+    if (take_parent(t, err) != SANDBOX_HV_OK
+        || take_names(t, err) != SANDBOX_HV_OK
         || take_receiver(t, err) != SANDBOX_HV_OK
         || take_next(t, err) != SANDBOX_HV_OK)
     {
@@ -218,29 +264,68 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+/* What a try has got, but for the source. */
+static void
+take_reset(sandbox_take_t *t)
+{
+    sandbox_checkpoint_free(&t->parent);
+    sandbox_disk_chain_free(&t->chain);
+
+    if (t->receiver) {
+        (void) virDomainFree(t->receiver);
+        t->receiver = NULL;
+    }
+
+    if (t->memory != -1) {
+        (void) close(t->memory);
+        t->memory = -1;
+    }
+}
+
+
 /* All of it is there, or nothing is and the source goes on. */
 static sandbox_hv_status_t
-take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     sandbox_hv_error_t failed;
 
+    if (take_steps(t, err) == SANDBOX_HV_OK) {
+        return SANDBOX_HV_OK;
+    }
+
+    take_reset(t);
+
+    if (sandbox_take_undo(t, &failed) != SANDBOX_HV_OK) {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                       "the take of \"%s\" is not settled: %s",
+                       t->take->sandbox, failed.message);
+        t->take->live = 0;
+    }
+
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
     if (sandbox_take_undo(t, err) != SANDBOX_HV_OK
         || sandbox_checkpoint_unflatten(t->conn, t->source, err)
-               != SANDBOX_HV_OK
-        || take_parent(t, err) != SANDBOX_HV_OK)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    if (take_steps(t, err) != SANDBOX_HV_OK
-        && sandbox_take_undo(t, &failed) != SANDBOX_HV_OK)
-    {
-        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
-                       "the take of \"%s\" is not settled: %s",
-                       t->take->sandbox, failed.message);
+    if (take_try(t, err) == SANDBOX_HV_OK || !t->take->live) {
+        return err->status;
     }
 
-    return err->status;
+    sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                   "\"%s\" could not be copied while it runs: %s",
+                   t->take->sandbox, err->message);
+    t->still = 1;
+
+    return take_try(t, err);
 }
 
 
@@ -345,15 +430,10 @@ take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
 static void
 take_free(sandbox_take_t *t)
 {
-    sandbox_checkpoint_free(&t->parent);
-    sandbox_disk_chain_free(&t->chain);
+    take_reset(t);
 
     if (t->source) {
         (void) virDomainFree(t->source);
-    }
-
-    if (t->receiver) {
-        (void) virDomainFree(t->receiver);
     }
 }
 
@@ -367,6 +447,7 @@ sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
 
     memset(&t, 0, sizeof(t));
     t.take = take;
+    t.memory = -1;
 
     if (sandbox_hypervisor_accel(&t.accel, err) != SANDBOX_HV_OK) {
         return err->status;
@@ -426,6 +507,7 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox,
 
     memset(&t, 0, sizeof(t));
     t.take = &take;
+    t.memory = -1;
 
     t.conn = sandbox_hv_connection(err);
     if (t.conn == NULL) {

@@ -6,6 +6,7 @@
 #include "sandbox_checkpoint_parts.h"
 
 #define SANDBOX_TAKE_SCRATCH ".tmp"
+#define SANDBOX_TAKE_LIVE "background-snapshot" /* QEMU's capability */
 
 typedef struct {
     sandbox_checkpoint_take_t *take;
@@ -20,12 +21,15 @@ typedef struct {
     char next[SANDBOX_HV_PATH_SIZE];    /* the overlay it goes on with */
     char scratch[SANDBOX_HV_STEM_SIZE]; /* the receiver's, never used */
     char uuid[SANDBOX_UUID_SIZE];       /* of the receiver */
+    int memory; /* holds the new memory on tmpfs; -1: it is on disk */
+    int still;  /* 1: not to be copied while the source runs */
 } sandbox_take_t;
 
 /*
  * sandbox_checkpoint_move.c: the memory and devices of the source go to the
  * receiver, which is then complete.  If the source is to go on it does so
- * when this returns OK, with its disk flipped to t->next.
+ * when this returns OK, with its disk flipped to t->next.  take->live says
+ * whether it was tried to copy while it runs, also on failure.
  */
 sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);

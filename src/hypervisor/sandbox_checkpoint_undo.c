@@ -9,6 +9,7 @@
  */
 
 #include "sandbox_checkpoint_take.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -18,6 +19,8 @@
 #include <unistd.h>
 
 #define UNDO_CANCEL_MS 10000
+#define UNDO_RESUME_MS 2000
+#define UNDO_POLL_MS 2
 
 
 static const char *
@@ -94,15 +97,26 @@ sandbox_hv_status_t
 sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int state;
+    int64_t deadline;
 
-    if (virDomainGetState(t->source, &state, NULL, 0) < 0
-        || (state == VIR_DOMAIN_PAUSED && virDomainResume(t->source) < 0))
-    {
-        return sandbox_hv_fail(err, t->conn, "cannot resume \"%s\"",
+    deadline = sandbox_time_monotonic_ms() + UNDO_RESUME_MS;
+
+    /* QEMU says that all is sent a moment before it lets itself be resumed */
+    for (;; sandbox_hv_sleep_ms(UNDO_POLL_MS)) {
+        if (virDomainGetState(t->source, &state, NULL, 0) == 0
+            && (state != VIR_DOMAIN_PAUSED || virDomainResume(t->source) == 0))
+        {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
+
+        (void) sandbox_hv_fail(err, t->conn, "cannot resume \"%s\"",
                                t->take->sandbox);
-    }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        if (err->status != SANDBOX_HV_FAILED
+            || sandbox_time_monotonic_ms() >= deadline) {
+            return err->status;
+        }
+    }
 }
 
 
@@ -119,6 +133,22 @@ undo_frozen(const sandbox_disk_chain_t *chain, char **names, size_t n)
     }
 
     return NULL;
+}
+
+
+/*
+ * The layer below the source's disk is called path from now on.  A source that
+ * had sent all of its state has let go of its disk until it runs.
+ */
+static sandbox_hv_status_t
+undo_backing(sandbox_take_t *t, sandbox_disk_chain_t *chain, const char *path,
+             sandbox_hv_error_t *err)
+{
+    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    return sandbox_monitor_backing(t->conn, t->source, chain->node, path, err);
 }
 
 
@@ -151,7 +181,15 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
-    /* it was flipped, and the layer below renamed or not */
+    /*
+     * It was flipped, and the layer below renamed or not.  A QEMU that has
+     * sent all of the machine ends rather than write a header before it runs
+     * again.
+     */
+    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
     if (access(chain->layers[1], F_OK) == -1) {
         if (frozen == NULL) {
             return sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -159,8 +197,7 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
                                   t->take->sandbox);
         }
 
-        return sandbox_monitor_backing(t->conn, t->source, chain->node, path,
-                                       err);
+        return undo_backing(t, chain, path, err);
     }
 
     if (sandbox_checkpoint_names(&t->names, t->take->id) != 0
@@ -175,8 +212,7 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
         return err->status;
     }
 
-    return sandbox_monitor_backing(t->conn, t->source, chain->node,
-                                   t->names.disk_path, err);
+    return undo_backing(t, chain, t->names.disk_path, err);
 }
 
 
@@ -214,6 +250,7 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     char **names;
     char prefix[SANDBOX_HV_STEM_SIZE];
     sandbox_disk_chain_t chain;
+    sandbox_hv_error_t ignored;
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
@@ -225,6 +262,10 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         return err->status;
     }
+
+    /* a QEMU that does not have it refuses that too */
+    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      &ignored);
 
     if (sandbox_disk_local(prefix, &names, &n, err) == SANDBOX_HV_OK) {
         (void) undo_disk(t, &chain, names, n, err);
@@ -264,6 +305,8 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         return err->status;
     }
+
+    sandbox_memory_remove(t->take->id);
 
     if (t->source) {
         return undo_source(t, err);

@@ -321,7 +321,7 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, backing, mb * 1048576,
+    xml = sandbox_domain_xml_volume(name, backing, mb * 1048576, "0600",
                                     conn->facts.owner, conn->facts.group);
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,

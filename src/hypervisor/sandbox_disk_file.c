@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 /* What one call takes or gives at most. */
 #define SANDBOX_DISK_PIECE 65536
@@ -94,8 +97,8 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, NULL, capacity, conn->facts.owner,
-                                    conn->facts.group);
+    xml = sandbox_domain_xml_volume(name, NULL, capacity, "0600",
+                                    conn->facts.owner, conn->facts.group);
     volume = xml ? virStorageVolCreateXML(pool, xml, 0) : NULL;
 
     if (xml == NULL) {
@@ -288,8 +291,9 @@ sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, conn->facts.owner,
-                                    conn->facts.group);
+    /* QEMU owns it; the worker copies it to where it is run from, and back */
+    xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, "0660",
+                                    conn->facts.owner, (long) getegid());
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     } else {
@@ -321,6 +325,27 @@ sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
     }
 
     return err->status;
+}
+
+
+int64_t
+sandbox_disk_age(const char *name)
+{
+    int64_t age;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+    struct timespec now;
+
+    if (sandbox_disk_path(path, name) != 0 || stat(path, &st) == -1
+        || clock_gettime(CLOCK_REALTIME, &now) == -1)
+    {
+        return 0;
+    }
+
+    age = (int64_t) (now.tv_sec - st.st_ctim.tv_sec) * 1000
+          + (now.tv_nsec - st.st_ctim.tv_nsec) / 1000000;
+
+    return age > 0 ? age : 0;
 }
 
 

@@ -594,7 +594,8 @@ sandbox_domain_xml_flip(const char *disk, const char *path)
 
 char *
 sandbox_domain_xml_volume(const char *name, const char *backing,
-                          long long bytes, long owner, long group)
+                          long long bytes, const char *mode, long owner,
+                          long group)
 {
     sandbox_xml_t x;
 
@@ -607,7 +608,7 @@ sandbox_domain_xml_volume(const char *name, const char *backing,
     sandbox_xml_start(&x, "target");
     sandbox_xml_empty(&x, "format", "type", backing ? "qcow2" : "raw", NULL);
     sandbox_xml_start(&x, "permissions");
-    sandbox_xml_element(&x, "mode", "0600");
+    sandbox_xml_element(&x, "mode", mode);
     if (owner >= 0 && group >= 0) {
         sandbox_xml_number(&x, "owner", NULL, owner);
         sandbox_xml_number(&x, "group", NULL, group);

@@ -129,11 +129,13 @@ void sandbox_disk_names_free(char **names, size_t n);
 sandbox_hv_status_t
 sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
                   int64_t *blocks, sandbox_hv_error_t *err);
+/* Ms since it was made, renamed or written; 0 if that cannot be told. */
+int64_t sandbox_disk_age(const char *name);
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);
 
-/* sandbox_monitor.c: QEMU's monitor; all of them are quick but the last. */
+/* sandbox_monitor.c: QEMU's monitor; who waits says so. */
 
 /* Passes a descriptor under a name; it stays open here. */
 sandbox_hv_status_t
@@ -167,9 +169,13 @@ sandbox_hv_status_t
 sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         const char *node, const char *path,
                         sandbox_hv_error_t *err);
+/* Waits until a machine runs that a migration stopped; it goes on sending. */
 sandbox_hv_status_t
-sandbox_monitor_runs(sandbox_hv_conn_t *conn, virDomainPtr domain, int *runs,
-                     sandbox_hv_error_t *err);
+sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        int64_t deadline_ms, sandbox_hv_error_t *err);
+/* Maps all of the guest's memory into QEMU, by reading it. */
+void sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                           int64_t memory_mb);
 /* The whole of QEMU's answer to a command without arguments, malloc'd. */
 sandbox_hv_status_t
 sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,

@@ -20,6 +20,13 @@
 
 #define SANDBOX_MONITOR_POLL_MS 2
 #define SANDBOX_MONITOR_COMMAND 64
+
+/* QEMU does nothing else meanwhile, for some milliseconds. */
+#define SANDBOX_MONITOR_TOUCH_MB 8
+
+/* q35: from this size on, memory beyond the first 2 GiB is above 4 GiB. */
+#define SANDBOX_MONITOR_SPLIT_MB 2816
+#define SANDBOX_MONITOR_LOW_MB 2048
 #define SANDBOX_MONITOR_BANDWIDTH 1099511627776 /* bytes a second: no limit */
 
 
@@ -255,26 +262,6 @@ sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-sandbox_hv_status_t
-sandbox_monitor_runs(sandbox_hv_conn_t *conn, virDomainPtr domain, int *runs,
-                     sandbox_hv_error_t *err)
-{
-    char *status;
-
-    *runs = 0;
-    status = NULL;
-
-    (void) sandbox_monitor_ask(conn, domain, "query-status",
-                               "{\"execute\":\"query-status\"}", NULL, "status",
-                               &status, err);
-
-    *runs = status && strcmp(status, "running") == 0;
-    free(status);
-
-    return err->status;
-}
-
-
 /* What a migration is at; one that never was has no status. */
 static sandbox_hv_status_t
 sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
@@ -358,6 +345,87 @@ sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
             return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                                   "QEMU did not move the machine's state "
                                   "in time");
+        }
+    }
+}
+
+
+static sandbox_hv_status_t
+sandbox_monitor_runs(sandbox_hv_conn_t *conn, virDomainPtr domain, int *runs,
+                     sandbox_hv_error_t *err)
+{
+    char *status;
+
+    status = NULL;
+
+    (void) sandbox_monitor_ask(conn, domain, "query-status",
+                               "{\"execute\":\"query-status\"}", NULL, "status",
+                               &status, err);
+
+    *runs = status && strcmp(status, "running") == 0;
+    free(status);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        int64_t deadline_ms, sandbox_hv_error_t *err)
+{
+    int runs, done, over;
+
+    /* without sleeping: it takes milliseconds, and each one counts */
+    for (;;) {
+        if (sandbox_monitor_runs(conn, domain, &runs, err) != SANDBOX_HV_OK
+            || runs
+            || sandbox_monitor_stage(conn, domain, &done, &over, err)
+                   != SANDBOX_HV_OK)
+        {
+            return err->status;
+        }
+
+        if (over && !done) {
+            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                  "QEMU could not copy the machine's memory");
+        }
+
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
+            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                                  "QEMU did not let the machine run again in "
+                                  "time");
+        }
+    }
+}
+
+
+void
+sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                      int64_t memory_mb)
+{
+    int64_t mb, high;
+    sandbox_hv_error_t ignored;
+    sandbox_text_t command;
+
+    /* where q35 goes on above the devices */
+    high = memory_mb >= SANDBOX_MONITOR_SPLIT_MB ? SANDBOX_MONITOR_LOW_MB
+                                                 : memory_mb;
+
+    for (mb = 0; mb < memory_mb; mb += SANDBOX_MONITOR_TOUCH_MB) {
+        command = (sandbox_text_t) SANDBOX_TEXT_INIT;
+        sandbox_text_fmt(
+            &command,
+            "{\"execute\":\"pmemsave\",\"arguments\":{\"val\":%lld,"
+            "\"size\":%lld,\"filename\":\"/dev/null\"}}",
+            (long long) (mb < high ? mb : mb - high + 4096) * 1048576,
+            (long long) SANDBOX_MONITOR_TOUCH_MB * 1048576);
+
+        /* it is only for speed */
+        if (sandbox_monitor_send(conn, domain, "pmemsave", &command, NULL,
+                                 &ignored)
+            != SANDBOX_HV_OK)
+        {
+            return;
         }
     }
 }

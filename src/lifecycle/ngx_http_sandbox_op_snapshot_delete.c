@@ -319,7 +319,9 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
                                          &ngx_http_sandbox_snapshot_in_use,
                                          "Sandboxes live on this snapshot.");
 
-    } else if (ngx_strcmp(outcome, "ready") == 0) {
+    } else if (ngx_strcmp(outcome, "ready") == 0
+               || ngx_strcmp(outcome, "deleted") == 0)
+    {
         ngx_http_sandbox_op_unschedule(u->op.id);
         ngx_http_sandbox_unsnap_gone(u);
 

@@ -55,6 +55,9 @@ ngx_http_sandbox_snapshot_end(ngx_http_sandbox_op_t *op, const char *how,
         ngx_http_sandbox_arg(&a, "");
     }
 
+    ngx_http_sandbox_arg_int(&a,
+                             (int64_t) ngx_http_sandbox_worker.conf->retention);
+
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
                                        op, &ngx_http_sandbox_lua_snapshot_end,
                                        1, a.n, a.values);

@@ -100,6 +100,31 @@ typedef struct {
 } sandbox_take_guest_t;
 
 
+/* The source is about to be stopped: its commands first. */
+static sandbox_hv_status_t
+sandbox_take_stopping(void *data, sandbox_hv_error_t *err)
+{
+    sandbox_take_guest_t *g = data;
+
+    if (!sandbox_take_may(g->take)) {
+        *err = g->take->result;
+        return err->status;
+    }
+
+    SANDBOX_CRASH_POINT("take.freeze.before");
+    g->frozen_at = sandbox_time_monotonic_ms();
+
+    (void) sandbox_take_answered(
+        g->take,
+        sandbox_guest_freeze(g->ch, !g->take->keep, sandbox_take_soon(g->take),
+                             err->message, sizeof(err->message)));
+    SANDBOX_CRASH_POINT("take.freeze.after");
+    err->status = g->take->result.status;
+
+    return err->status;
+}
+
+
 /* The source goes on: so do its commands, whatever is still copied. */
 static void
 sandbox_take_resumed(void *data)
@@ -107,7 +132,7 @@ sandbox_take_resumed(void *data)
     sandbox_take_guest_t *g = data;
 
     if (g->frozen_at && sandbox_take_thaw(g->ch) == 0) {
-        g->take->frozen_ms = sandbox_time_monotonic_ms() - g->frozen_at;
+        g->take->frozen_ms += sandbox_time_monotonic_ms() - g->frozen_at;
         g->frozen_at = 0;
     }
 }
@@ -125,6 +150,7 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
                                     .keep = take->keep,
                                     .durable = take->durable,
                                     .deadline = take->deadline,
+                                    .stopping = sandbox_take_stopping,
                                     .resumed = sandbox_take_resumed,
                                     .data = g };
 
@@ -144,6 +170,20 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
                != SANDBOX_HV_OK)
     {
         take->left = 1;
+    }
+}
+
+
+/* A sandbox whose commands stand still has not gone on: it is a failure. */
+static void
+sandbox_take_stuck(sandbox_take_t *take)
+{
+    take->left = 1;
+
+    if (take->result.status == SANDBOX_HV_OK) {
+        take->result.status = SANDBOX_HV_TIMEOUT;
+        (void) snprintf(take->result.message, sizeof(take->result.message),
+                        "the agent of \"%s\" does not thaw it", take->sandbox);
     }
 }
 
@@ -174,24 +214,13 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
         return;
     }
 
-    SANDBOX_CRASH_POINT("take.freeze.before");
-    g.frozen_at = sandbox_time_monotonic_ms();
-
-    if (sandbox_take_answered(
-            take, sandbox_guest_freeze(ch, !take->keep, sandbox_take_soon(take),
-                                       message, sizeof(take->result.message)))
-        && sandbox_take_may(take))
-    {
-        SANDBOX_CRASH_POINT("take.freeze.after");
-        sandbox_take_checkpoint(&g);
-    }
+    sandbox_take_checkpoint(&g);
 
     if (take->keep || take->result.status != SANDBOX_HV_OK) {
         sandbox_take_resumed(&g);
 
         if (g.frozen_at) {
-            take->frozen = 1;
-            take->left |= take->result.status != SANDBOX_HV_OK;
+            sandbox_take_stuck(take);
         }
     }
 

@@ -4,10 +4,11 @@
  * guest's agent stops its commands for the instant of the checkpoint.
  *
  *   flush    file systems written, while the guest goes on
- *   freeze   commands stopped; of a sandbox that ends, the rest is written
- *   take     the engine's checkpoint; of a sandbox that goes on, commands go
- *            on as soon as it does
- *   thaw     or, if it failed: cancel, thaw
+ *   take     the engine's checkpoint
+ *   freeze   within it, as late as can be: commands stopped; of a sandbox that
+ *            ends, the rest is written
+ *   thaw     within it, as soon as the sandbox runs again; or, if it failed:
+ *            cancel, thaw
  *
  * Knows the hypervisor and the guest, nothing of nginx.  Blocking; pool
  * threads only.
@@ -31,7 +32,6 @@ typedef struct {
     /* out */
     sandbox_hv_error_t result;
     int left;      /* it failed, and could not be undone: see sandbox_untake */
-    int frozen;    /* it is taken, but the guest was not thawed */
     int live;      /* memory was copied while the source went on */
     int64_t bytes; /* blocks on disk */
     int64_t pause_ms;  /* the machine stood still */

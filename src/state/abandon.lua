@@ -42,11 +42,10 @@ then
 end
 
 if ARGV[4] == 'undone' then
-    local from = redis.call('HGET', KEYS[1], 'from_snapshot')
+    local lives = redis.call('HGET', KEYS[1], 'lives')
 
-    if from then
-        redis.call('SREM', (string.gsub(prefix, ':sandbox:$', ':snapshot:'))
-                           .. from .. ':lives', ARGV[3])
+    if lives then
+        redis.call('SREM', lives, ARGV[3])
     end
 
     redis.call('DEL', KEYS[1])

@@ -15,7 +15,7 @@ local fields = { 'tenant', 'template', 'vcpus', 'memory_mb', 'disk_mb',
                  'timeout_action', 'metadata', 'cwd', 'error_detail',
                  'hold_at' }
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', unpack(fields))
-local from = redis.call('HGET', KEYS[1], 'from_snapshot')
+local lives = redis.call('HGET', KEYS[1], 'lives')
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
     return 0
@@ -32,9 +32,8 @@ for i, field in ipairs(fields) do
     end
 end
 
-if from then
-    redis.call('SREM', (string.gsub(prefix, ':sandbox:$', ':snapshot:'))
-                       .. from .. ':lives', ARGV[4])
+if lives then
+    redis.call('SREM', lives, ARGV[4])
 end
 
 redis.call('DEL', KEYS[1])

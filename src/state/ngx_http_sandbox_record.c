@@ -75,32 +75,40 @@ ngx_http_sandbox_id_shard(const char *id)
 }
 
 
-void
-ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
-                           const char *kind)
+/* What does not fit is cut off: no prefix, tenant or id is that long. */
+static void
+ngx_http_sandbox_key_add(ngx_http_sandbox_key_t *key, const void *text,
+                         size_t len)
 {
-    key->name.data = key->buf;
-    key->name.len =
-        ngx_snprintf(key->buf, sizeof(key->buf),
-                     "%V{%*s}:%s:", &ngx_http_sandbox_worker.conf->prefix,
-                     (size_t) SANDBOX_SHARD_LEN, shard, kind)
-        - key->buf;
+    len = ngx_min(len, sizeof(key->buf) - key->name.len);
+    ngx_memcpy(key->buf + key->name.len, text, len);
+    key->name.len += len;
 }
 
 
 void
-ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt, ...)
+ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text)
 {
-    va_list args;
-    u_char *p;
+    ngx_http_sandbox_key_add(key, text, ngx_strlen(text));
+}
 
-    p = key->buf + key->name.len;
 
-    va_start(args, fmt);
-    p = ngx_vslprintf(p, key->buf + sizeof(key->buf), fmt, args);
-    va_end(args);
+void
+ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
+                           const char *kind)
+{
+    ngx_str_t *prefix;
 
-    key->name.len = p - key->buf;
+    prefix = &ngx_http_sandbox_worker.conf->prefix;
+    key->name.data = key->buf;
+    key->name.len = 0;
+
+    ngx_http_sandbox_key_add(key, prefix->data, prefix->len);
+    ngx_http_sandbox_key_append(key, "{");
+    ngx_http_sandbox_key_add(key, shard, SANDBOX_SHARD_LEN);
+    ngx_http_sandbox_key_append(key, "}:");
+    ngx_http_sandbox_key_append(key, kind);
+    ngx_http_sandbox_key_append(key, ":");
 }
 
 
@@ -108,7 +116,7 @@ void
 ngx_http_sandbox_key_record(ngx_http_sandbox_key_t *key, const char *id)
 {
     ngx_http_sandbox_key_shard(key, ngx_http_sandbox_id_shard(id), "sandbox");
-    ngx_http_sandbox_key_append(key, "%s", id);
+    ngx_http_sandbox_key_append(key, id);
 }
 
 
@@ -119,7 +127,7 @@ ngx_http_sandbox_key_tenant(ngx_http_sandbox_key_t *key, const char *tenant)
 
     sandbox_id_shard(shard, tenant, ngx_strlen(tenant));
     ngx_http_sandbox_key_shard(key, shard, "tenant");
-    ngx_http_sandbox_key_append(key, "%s", tenant);
+    ngx_http_sandbox_key_append(key, tenant);
 }
 
 
@@ -142,7 +150,11 @@ ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
     sandbox_id_shard(shard, tenant, ngx_strlen(tenant));
     sandbox_hex(hex, digest, SANDBOX_SHA256_LEN);
     ngx_http_sandbox_key_shard(key, shard, "idem");
-    ngx_http_sandbox_key_append(key, "%s:%s:%s", tenant, route, hex);
+    ngx_http_sandbox_key_append(key, tenant);
+    ngx_http_sandbox_key_append(key, ":");
+    ngx_http_sandbox_key_append(key, route);
+    ngx_http_sandbox_key_append(key, ":");
+    ngx_http_sandbox_key_append(key, hex);
 }
 
 

@@ -11,9 +11,8 @@
  *                                  begun; ids may stand longer than tombstones
  *   P{<shard>}:tenant:<tenant>:graves      zset of ids by the end of their
  *                                  tombstone, for trimming the former
- *   P{<shard>}:snapshot:<id>, and others of snapshots:
- * ngx_http_sandbox_snapshot.h P{<shard>}:idem:<tenant>:<route>:<sha256 of key>
- * hash P{<node>}:agenda               zset of ids by the time (ms) at which
+ *   P{<shard>}:idem:<tenant>:<route>:<sha256 of key>   hash
+ *   P{<node>}:agenda               zset of ids by the time (ms) at which
  *                                  somebody must look at the sandbox: the end
  *                                  of its operation's lease, or its deadline
  *   P{<node>}:addresses, :guests   hashes address -> id and id -> address
@@ -74,8 +73,7 @@ void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
 /* For keys of other kinds: appends to what key_shard() gave. */
-void
-ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *fmt, ...);
+void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 
 /* The shard inside an id; not NUL-terminated. */
 const char *ngx_http_sandbox_id_shard(const char *id);

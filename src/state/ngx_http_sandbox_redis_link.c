@@ -22,6 +22,8 @@
 #define NGX_HTTP_SANDBOX_REDIS_OUT_MAX (64 * 1024 * 1024)
 
 #define NGX_HTTP_SANDBOX_REDIS_READ 16384
+/* the reader moves what is left of what it was fed, every second reply */
+#define NGX_HTTP_SANDBOX_REDIS_FEED 2048
 
 /* "$<len>\r\n" and the "\r\n" after the bytes */
 #define NGX_HTTP_SANDBOX_REDIS_ARG (NGX_SIZE_T_LEN + sizeof("$\r\n\r\n") - 1)
@@ -392,8 +394,8 @@ ngx_http_sandbox_redis_link_reply(ngx_http_sandbox_redis_link_t *link,
 
 
 static void
-ngx_http_sandbox_redis_link_parse(ngx_http_sandbox_redis_link_t *link,
-                                  u_char *buf, size_t len)
+ngx_http_sandbox_redis_link_feed(ngx_http_sandbox_redis_link_t *link,
+                                 u_char *buf, size_t len)
 {
     void *reply;
 
@@ -414,6 +416,21 @@ ngx_http_sandbox_redis_link_parse(ngx_http_sandbox_redis_link_t *link,
 
         ngx_http_sandbox_redis_link_reply(link, reply);
         ngx_http_sandbox_redis_reply_end(&link->replies);
+    }
+}
+
+
+static void
+ngx_http_sandbox_redis_link_parse(ngx_http_sandbox_redis_link_t *link,
+                                  u_char *buf, size_t len)
+{
+    size_t n;
+
+    while (len && link->connection) {
+        n = ngx_min(len, NGX_HTTP_SANDBOX_REDIS_FEED);
+        ngx_http_sandbox_redis_link_feed(link, buf, n);
+        buf += n;
+        len -= n;
     }
 }
 

@@ -42,7 +42,7 @@ void
 ngx_http_sandbox_key_snapshot(ngx_http_sandbox_key_t *key, const char *id)
 {
     ngx_http_sandbox_key_shard(key, ngx_http_sandbox_id_shard(id), "snapshot");
-    ngx_http_sandbox_key_append(key, "%s", id);
+    ngx_http_sandbox_key_append(key, id);
 }
 
 

@@ -6,7 +6,8 @@
  *
  *   P{<shard>}:snapshot:<id>        hash, the record
  *   P{<shard>}:snapshot:<id>:lives  set of ids of sandboxes that were started
- *                                   from it ("from_snapshot" of their records)
+ *                                   from it; a record in it names the set in
+ *                                   its field "lives"
  *   P{<shard>}:tenant:<tenant>:snapshots  zset of ids of reusable snapshots,
  *                                   those being taken as well, by creation
  *                                   time (ms)

@@ -52,15 +52,10 @@ redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 
 -- It lives on the snapshot that it is started from.
-local from = redis.call('HGET', KEYS[1], 'from_snapshot')
+local lives = redis.call('HGET', KEYS[1], 'lives')
 
-if from then
-    local snapshot = string.gsub(string.sub(KEYS[1], 1, -#ARGV[2] - 1),
-                                 ':sandbox:$', ':snapshot:') .. from
-
-    if redis.call('EXISTS', snapshot) == 1 then
-        redis.call('SADD', snapshot .. ':lives', ARGV[2])
-    end
+if lives then
+    redis.call('SADD', lives, ARGV[2])
 end
 
 return { 'new', 1, now }

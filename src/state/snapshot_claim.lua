@@ -6,7 +6,7 @@
 --       3 owner  4 lease ms  5 this node  6 prefix of sandbox records
 --       7 states of a sandbox that lives  8 claims after which its source is
 --       kept busy no longer
--- Gives {"none"}, {"ready"} (there is nothing to be settled), {"in_use", id
+-- Gives {"none"}, {"deleted"}, {"ready"} (there is nothing to be settled), {"in_use", id
 --       of one that lives on it}, {"wait", until ms} (another owner is at
 --       it), {"elsewhere", node} (that node's agenda is to do it) or
 --       {"claimed", fence, state, id of the source, 1 if that is kept busy}.
@@ -27,6 +27,10 @@ if not due and (record[2] ~= ARGV[2] or record[3] ~= 'reusable'
                 or state == 'taking')
 then
     return { 'none' }
+end
+
+if state == 'deleted' then
+    return { due and 'none' or 'deleted' }
 end
 
 local time = redis.call('TIME')

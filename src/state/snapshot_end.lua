@@ -3,11 +3,12 @@
 -- KEYS  1 snapshot
 -- ARGV  1 owner  2 fence  3 id  4 channel  5 prefix of sandbox records
 --       6 prefix of the tenant index  7 what is done:
---         "gone"  nothing of it is left: neither is the record
+--         "gone"  nothing of it is left: neither is the record, but of one
+--                 that was deleted for a repeated DELETE
 --         "left"  its taking has failed and could not be undone yet: the
 --                 record stays for the agenda, and its source stays busy
 --         "kept"  it could not be deleted: it is ready again
---       8 code of the error, for those who wait
+--       8 code of the error, for those who wait  9 retention ms
 -- Gives 1, or 0 if the operation was fenced off.
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state',
@@ -40,6 +41,13 @@ if ARGV[7] == 'left' then
 end
 
 redis.call('DEL', KEYS[1], KEYS[1] .. ':lives')
+
+if not taking then
+    redis.call('HSET', KEYS[1], 'state', 'deleted', 'tenant', record[4],
+               'kind', 'reusable')
+    redis.call('PEXPIRE', KEYS[1], ARGV[9])
+end
+
 redis.call('PUBLISH', ARGV[4], id .. (taking and ' failed ' .. ARGV[8]
                                       or ' deleted'))
 

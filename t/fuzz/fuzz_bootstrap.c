@@ -27,9 +27,11 @@ fuzz_answer(void *data, const char *line, size_t len)
 
 
 static int
-fuzz_freeze(void *data, int sync, char error[AGENT_ERROR_SIZE])
+fuzz_freeze(void *data, const char *nonce, int sync,
+            char error[AGENT_ERROR_SIZE])
 {
     (void) data;
+    (void) nonce;
     (void) error;
 
     return sync ? 0 : -1;
@@ -52,9 +54,9 @@ fuzz_flush(void *data, const char *nonce, char error[AGENT_ERROR_SIZE])
     (void) error;
 
     require(nonce[0] != '\0' && strlen(nonce) < AGENT_NONCE_SIZE);
-    agent_bootstrap_flushed(data, nonce, NULL);
+    agent_bootstrap_later(data, "flush", nonce, NULL);
 
-    return 0;
+    return AGENT_LATER;
 }
 
 

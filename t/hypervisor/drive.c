@@ -396,9 +396,19 @@ drive_thaw(const drive_job_t *job)
 }
 
 
-/* What a live checkpoint asks of the guest, without the checkpoint. */
+/* The commands alone. */
 static int
 drive_halt(const drive_job_t *job)
+{
+    static const char *const list[] = { "halt", NULL };
+
+    return drive_talk(job, list);
+}
+
+
+/* What a live checkpoint asks of the guest, without the checkpoint. */
+static int
+drive_pause(const drive_job_t *job)
 {
     static const char *const list[] = { "flush", "halt", "thaw", NULL };
 
@@ -565,7 +575,7 @@ static const struct {
     { "freeze", drive_freeze },   { "thaw", drive_thaw },
     { "halt", drive_halt },       { "used", drive_used },
     { "size", drive_size },       { "flatten", drive_flatten },
-    { "cancel", drive_cancel },
+    { "cancel", drive_cancel },   { "pause", drive_pause },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))

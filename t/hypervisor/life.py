@@ -3,7 +3,7 @@
 #
 #     python3 life.py ROLE:NAME[:ARG...]...
 
-import ctypes, hashlib, os, socket, sys, time
+import ctypes, fcntl, hashlib, os, socket, sys, time
 
 
 def say(name, text):
@@ -26,6 +26,31 @@ def first(name, pause):
         time.sleep(float(pause))
     say(name, '%s %s %s %.3f' % (os.getrandom(16).hex(), urandom.read(16).hex(),
                                  uuid.read().strip(), now))
+
+
+# For how long it has stood still at most, in a control group of its own.
+def still(name):
+    os.mkdir('/sys/fs/cgroup/' + name)
+    with open('/sys/fs/cgroup/%s/cgroup.procs' % name, 'w') as f:
+        f.write('0')
+    longest, last = 0, time.monotonic()
+    say(name + '.up', '')
+    while True:
+        time.sleep(0.05)
+        now = time.monotonic()
+        if now - last > longest:
+            longest = now - last
+            say(name, '%.2f' % longest)
+        last = now
+
+
+# Keeps the disk from whoever writes, for so many seconds.
+def disk(name, seconds):
+    root = os.open('/', os.O_RDONLY)
+    fcntl.ioctl(root, 0xC0045877, 0)  # FIFREEZE
+    say(name + '.up', '')
+    time.sleep(float(seconds))
+    fcntl.ioctl(root, 0xC0045878, 0)  # FITHAW
 
 
 # How a connection of it ends: of a peer's with it, or of it with a peer.
@@ -78,14 +103,14 @@ def pair(name):
         say(name, '%s %d' % ('whole' if ok else 'TORN', n))
         if n == 1:
             say(name + '.up', '')
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 # A moment of the wall clock, so many seconds after somebody has said when.
 def timer(name, seconds):
     libc = ctypes.CDLL(None)
     while not os.path.exists('/run/%s.when' % name):
-        time.sleep(0.02)
+        time.sleep(0.1)
     at = (ctypes.c_long * 2)(int(time.time() + float(seconds)), 0)
     say(name + '.up', '')
     libc.clock_nanosleep(0, 1, at, None)

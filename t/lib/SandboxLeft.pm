@@ -112,7 +112,7 @@ sub _taps {
 
 
 # The answer of the probe for KVM is kept in data/accel; what crash points
-# have not been reached stands in data/crash.
+# have not been reached stands in data/crash; data/memory is a tmpfs.
 sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
@@ -126,7 +126,8 @@ sub _files {
            grep({ !m{/boot_[a-z2-7]+\.[^/]*$}
                   && !(m{/(snap_[a-z2-7]+)\.[a-z2-7]{8}\.qcow2$}
                        && !$whole{$1}) } @disks),
-           grep({ !m{/(?:disks|accel|crash)$} } glob("\Q$dir\E/data/*"));
+           grep({ !m{/(?:disks|memory|accel|crash)$} }
+                glob("\Q$dir\E/data/*"));
 }
 
 

@@ -12,13 +12,12 @@
 #include "sandbox_text.h"
 
 #define WORD_MAX (AGENT_NONCE_SIZE - 1)
-#define LATER 1 /* the answer comes when it is done */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef struct {
     const char *name;
 
-    /* 0, LATER, or -1 with a sentence in error. */
+    /* 0, AGENT_LATER, or -1 with a sentence in error. */
     int (*run)(agent_bootstrap_t *b, const sandbox_json_t *doc,
                const char *nonce, char error[AGENT_ERROR_SIZE]);
 } bootstrap_op_t;
@@ -140,18 +139,16 @@ bootstrap_freeze(agent_bootstrap_t *b, const sandbox_json_t *doc,
 {
     const sandbox_json_node_t *node;
 
-    (void) nonce;
-
     node = sandbox_json_member(doc, &doc->nodes[0], "sync");
 
     if (node == NULL || node->type == SANDBOX_JSON_NULL
         || node->type == SANDBOX_JSON_TRUE)
     {
-        return b->freeze(b->data, 1, error);
+        return b->freeze(b->data, nonce, 1, error);
     }
 
     if (node->type == SANDBOX_JSON_FALSE) {
-        return b->freeze(b->data, 0, error);
+        return b->freeze(b->data, nonce, 0, error);
     }
 
     snprintf(error, AGENT_ERROR_SIZE,
@@ -178,7 +175,7 @@ bootstrap_flush(agent_bootstrap_t *b, const sandbox_json_t *doc,
 {
     (void) doc;
 
-    return b->flush(b->data, nonce, error) == 0 ? LATER : -1;
+    return b->flush(b->data, nonce, error);
 }
 
 
@@ -225,7 +222,7 @@ bootstrap_request(agent_bootstrap_t *b, const sandbox_json_t *doc)
 
     rc = bootstrap_do(b, doc, op, nonce, error);
 
-    if (rc != LATER) {
+    if (rc != AGENT_LATER) {
         bootstrap_answer(b, op, nonce, rc == 0 ? NULL : error);
     }
 
@@ -293,8 +290,8 @@ agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len)
 
 
 void
-agent_bootstrap_flushed(agent_bootstrap_t *b, const char *nonce,
-                        const char *error)
+agent_bootstrap_later(agent_bootstrap_t *b, const char *op, const char *nonce,
+                      const char *error)
 {
-    bootstrap_answer(b, "flush", nonce, error);
+    bootstrap_answer(b, op, nonce, error);
 }

@@ -14,6 +14,7 @@
 #define AGENT_LINE_MAX (128 * 1024)
 #define AGENT_ERROR_SIZE 256
 #define AGENT_NONCE_SIZE 65
+#define AGENT_LATER 1 /* agent_bootstrap_later() will be called */
 
 typedef struct {
     /* Takes an answer, line end included. */
@@ -23,16 +24,17 @@ typedef struct {
     int (*configure)(void *data, const sandbox_json_t *doc,
                      char error[AGENT_ERROR_SIZE]);
 
-    /* Stops the commands, and writes the file systems if sync; likewise. */
-    int (*freeze)(void *data, int sync, char error[AGENT_ERROR_SIZE]);
-
     /* Lets the commands go on; likewise. */
     int (*thaw)(void *data, char error[AGENT_ERROR_SIZE]);
 
     /*
-     * Begins to write the file systems; likewise, but 0 says only that
-     * agent_bootstrap_flushed() will be called with this nonce.
+     * Stops the commands; likewise, or AGENT_LATER with sync, which writes the
+     * file systems then.
      */
+    int (*freeze)(void *data, const char *nonce, int sync,
+                  char error[AGENT_ERROR_SIZE]);
+
+    /* Begins to write the file systems; AGENT_LATER, or -1 likewise. */
     int (*flush)(void *data, const char *nonce, char error[AGENT_ERROR_SIZE]);
     void *data;
 
@@ -47,8 +49,8 @@ void agent_bootstrap_free(agent_bootstrap_t *b);
 
 void agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len);
 
-/* Answers the flush of that nonce: well, or with a sentence in error. */
-void agent_bootstrap_flushed(agent_bootstrap_t *b, const char *nonce,
-                             const char *error);
+/* Answers what was to be answered later: well, or with a sentence in error. */
+void agent_bootstrap_later(agent_bootstrap_t *b, const char *op,
+                           const char *nonce, const char *error);
 
 #endif

@@ -22,8 +22,8 @@ typedef struct {
  * The root last: what is mounted from a file on it becomes the root's to
  * write.  It is also the one that says whether it could.
  */
-int
-agent_flush_wait(void)
+static int
+flush_all(void)
 {
     int fd, rc, err;
 
@@ -60,7 +60,7 @@ static void __attribute__((noreturn)) flush_run(void)
 {
     close_range(0, ~0U, 0);
 
-    _exit(agent_flush_wait() == 0 ? 0 : errno);
+    _exit(flush_all() == 0 ? 0 : errno);
 }
 
 

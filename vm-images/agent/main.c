@@ -30,6 +30,7 @@
 /* A flush under way. */
 typedef struct {
     agent_bootstrap_t *bootstrap;
+    const char *op;
     char nonce[AGENT_NONCE_SIZE];
 } main_flush_t;
 
@@ -135,15 +136,6 @@ main_configure(void *data, const sandbox_json_t *doc,
 
 
 static int
-main_freeze(void *data, int sync, char error[AGENT_ERROR_SIZE])
-{
-    (void) data;
-
-    return agent_freeze(sync, error, AGENT_ERROR_SIZE);
-}
-
-
-static int
 main_thaw(void *data, char error[AGENT_ERROR_SIZE])
 {
     (void) data;
@@ -158,38 +150,78 @@ main_thaw(void *data, char error[AGENT_ERROR_SIZE])
 
 
 static void
+main_flush_failed(int err, char error[AGENT_ERROR_SIZE])
+{
+    snprintf(error, AGENT_ERROR_SIZE,
+             "The file systems could not be written: %s.", strerror(err));
+}
+
+
+/*
+ * After a freeze that failed here the commands stand still: this may be another
+ * machine by now, and only its host knows.
+ */
+static void
 main_flushed(void *data, int err)
 {
     char error[AGENT_ERROR_SIZE];
     main_flush_t *f = data;
 
-    snprintf(error, sizeof(error), "The file systems could not be written: %s.",
-             strerror(err));
-    agent_bootstrap_flushed(f->bootstrap, f->nonce, err ? error : NULL);
+    main_flush_failed(err, error);
+    agent_bootstrap_later(f->bootstrap, f->op, f->nonce, err ? error : NULL);
     free(f);
+}
+
+
+static int
+main_write(agent_bootstrap_t *b, const char *op, const char *nonce,
+           char error[AGENT_ERROR_SIZE])
+{
+    main_flush_t *f;
+
+    f = malloc(sizeof(*f));
+    if (f != NULL) {
+        f->bootstrap = b;
+        f->op = op;
+        snprintf(f->nonce, sizeof(f->nonce), "%s", nonce);
+
+        if (agent_flush(main_flushed, f) == 0) {
+            return AGENT_LATER;
+        }
+    }
+
+    main_flush_failed(errno, error);
+    free(f);
+
+    return -1;
 }
 
 
 static int
 main_flush(void *data, const char *nonce, char error[AGENT_ERROR_SIZE])
 {
-    main_flush_t *f;
+    return main_write(data, "flush", nonce, error);
+}
 
-    f = malloc(sizeof(*f));
-    if (f != NULL) {
-        f->bootstrap = data;
-        snprintf(f->nonce, sizeof(f->nonce), "%s", nonce);
 
-        if (agent_flush(main_flushed, f) == 0) {
-            return 0;
-        }
+static int
+main_freeze(void *data, const char *nonce, int sync,
+            char error[AGENT_ERROR_SIZE])
+{
+    int rc;
+    char more[AGENT_ERROR_SIZE];
+
+    rc = agent_freeze(error, AGENT_ERROR_SIZE);
+
+    if (rc == 0 && sync) {
+        rc = main_write(data, "freeze", nonce, error);
     }
 
-    snprintf(error, AGENT_ERROR_SIZE,
-             "The file systems could not be written: %s.", strerror(errno));
-    free(f);
+    if (rc == -1) {
+        main_thaw(NULL, more);
+    }
 
-    return -1;
+    return rc;
 }
 
 

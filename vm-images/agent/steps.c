@@ -24,6 +24,7 @@
 #include "boot.h"
 #include "files.h"
 #include "sandbox_text.h"
+#include "sandbox_time.h"
 #include "steps.h"
 
 #define EXT4_RESIZE_FS _IOW('f', 16, __u64)
@@ -80,10 +81,12 @@ agent_step_entropy(const agent_config_t *c, char *error, size_t size)
 int
 agent_step_clock(const agent_config_t *c, char *error, size_t size)
 {
+    int64_t ms;
     struct timeval tv;
 
-    tv.tv_sec = c->time_ms / 1000;
-    tv.tv_usec = c->time_ms % 1000 * 1000;
+    ms = c->time_ms + sandbox_time_monotonic_ms() - c->read_ms;
+    tv.tv_sec = ms / 1000;
+    tv.tv_usec = ms % 1000 * 1000;
 
     if (settimeofday(&tv, NULL) == -1) {
         snprintf(error, size, "The clock could not be set: %s.",

@@ -64,9 +64,12 @@ host_configure(void *data, const sandbox_json_t *doc,
 
 
 static int
-host_freeze(void *data, int sync, char error[AGENT_ERROR_SIZE])
+host_freeze(void *data, const char *nonce, int sync,
+            char error[AGENT_ERROR_SIZE])
 {
     host_t *h = data;
+
+    (void) nonce;
 
     if (h->fails) {
         snprintf(error, AGENT_ERROR_SIZE, "It \"broke\".");
@@ -101,7 +104,7 @@ host_flush(void *data, const char *nonce, char error[AGENT_ERROR_SIZE])
     }
 
     snprintf(h->flushing, sizeof(h->flushing), "%s", nonce);
-    return 0;
+    return AGENT_LATER;
 }
 
 
@@ -280,14 +283,14 @@ test_flush(void **state)
     assert_non_null(strstr(h.said, "\"nonce\":\"b\""));
 
     h.len = 0;
-    agent_bootstrap_flushed(&b, h.flushing, NULL);
+    agent_bootstrap_later(&b, "flush", h.flushing, NULL);
     assert_string_equal(h.said,
                         "{\"op\":\"flush\",\"nonce\":\"a\",\"ok\":true}\n");
 
     h.len = 0;
-    agent_bootstrap_flushed(&b, "c", "No \"disk\".");
+    agent_bootstrap_later(&b, "freeze", "c", "No \"disk\".");
     assert_string_equal(h.said,
-                        "{\"op\":\"flush\",\"nonce\":\"c\",\"ok\":false,"
+                        "{\"op\":\"freeze\",\"nonce\":\"c\",\"ok\":false,"
                         "\"error\":\"No \\\"disk\\\".\"}\n");
 
     h.len = 0;
