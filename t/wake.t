@@ -175,6 +175,7 @@ is(resumes() - $before, 1, 'by one resume');
 my $now = state($s);
 is($now->{status}, 'running', 'its id leads to the new execution');
 isnt($now->{id}, $s->{id}, 'which has an id of its own');
+my %ids = map { $_ => 1 } $s->{id}, $now->{id};
 is($t->traffic($now, 8000, 'GET', '/')->{status}, 200, 'and is reached by it');
 
 $r = $t->traffic($s, 8000, 'GET', '/');
@@ -184,9 +185,10 @@ is($r->{status}, 200, 'as by the first one');
 
 my $body = join '', map { pack 'N', ($_ * 2654435761) % 2**32 } 1 .. 2**19;
 
-for my $chunked (0, 1) {
-    hibernate($s);
+sub upload {
+    my ($chunked) = @_;
     my $http = SandboxHttp->new($t->{traffic});
+
     $http->send("POST /echo HTTP/1.1\r\nHost: " . $t->host($s, 8000)
                 . "\r\nConnection: close\r\n"
                 . ($chunked ? "Transfer-Encoding: chunked\r\n\r\n"
@@ -201,13 +203,19 @@ for my $chunked (0, 1) {
     } else {
         $http->send($body);
     }
-    $r = $http->read_response;
-    is($r->{status}, 200, 'a request with a body of 2 MiB'
-       . ($chunked ? ', chunked' : '')) or diag($r->{body});
+    my $r = $http->read_response // { status => 0, body => '' };
+    return { status => $r->{status}, body => $r->{body} };
+}
+
+hibernate($s);
+for my $r (at_once(sub { upload(0) }, sub { upload(1) })) {
+    is($r->{status}, 200, 'a request with a body of 2 MiB')
+        or diag($r->{body});
     my $j = eval { json->decode($r->{body}) } // {};
-    is($j->{length}, length $body, 'all of it') ;
+    is($j->{length}, length $body, 'all of it');
     is($j->{sha256}, sha256_hex($body), 'byte for byte');
 }
+$ids{ state($s)->{id} } = 1;
 
 # --- many at once --------------------------------------------------------------
 
@@ -234,24 +242,15 @@ is(resumes() - $before, 1, 'and wake it once');
 
 # --- an alias -------------------------------------------------------------------
 
-my %ids = map { $_ => 1 } $s->{id}, $now->{id}, state($s)->{id};
+$ids{ state($s)->{id} } = 1;
+is(scalar(keys %ids), 4, 'three more executions by now');
 
-for my $cycle (1 .. 3) {
-    hibernate($s);
-    if ($cycle == 2) {
-        is($t->exec($s, 'echo hi')->{stdout}, "hi\n", 'a command wakes it');
-    } else {
-        is($t->traffic($s, 8000, 'GET', '/')->{status}, 200,
-           'traffic wakes it');
-    }
-    my $id = state($s)->{id};
-    ok(!$ids{$id}++, "another execution ($cycle)");
-    for my $old (sort keys %ids) {
-        is(state({ id => $old })->{id}, $id, 'every earlier id leads to it');
-        is($t->traffic($old, 8000, 'GET', '/')->{status}, 200,
-           'as does its host name');
-    }
-    is($t->exec($s, 'echo hi')->{stdout}, "hi\n", 'a command by the first id');
+for my $old (sort keys %ids) {
+    is(state({ id => $old })->{id}, state($s)->{id},
+       'every earlier id leads to the last one');
+    is($t->traffic($old, 8000, 'GET', '/')->{status}, 200,
+       'as does its host name');
+    is($t->exec($old, 'echo hi')->{stdout}, "hi\n", 'and a command by it');
 }
 
 {
@@ -300,13 +299,12 @@ for my $cycle (1 .. 3) {
     $r = $ws->ws_open('/ws', [Host => $t->host($s, 8000)]);
     is($r->{status}, 101, 'a WebSocket wakes it') or diag($r->{body});
     is(($ws->ws_read)[1], 'hi', 'and talks');
-    hibernate($s);
 
     my $sse = SandboxHttp->new($t->{traffic});
     $sse->send($sse->format_request('GET', '/events',
                                     [Host => $t->host($s, 8000)]));
-    is($sse->read_head->{status}, 200, 'a stream wakes it');
-    ok($sse->read_match(qr/.*data: \d+\n\n/s, 5), 'and streams');
+    is($sse->read_head->{status}, 200, 'a stream');
+    ok($sse->read_match(qr/.*data: \d+\n\n/s, 5), 'streams');
 }
 
 {
@@ -449,7 +447,7 @@ grep -q :1F40 /proc/net/tcp && break; sleep 0.1; done');
                 my $r = $t->post("/v1/sandboxes/$s->{id}/hibernate");
                 $n++ if $r->{status} == 200;
                 wait_for(10, sub { state($s)->{status} eq 'running' });
-                sleep 0.3;
+                sleep 0.2;
             }
             open(my $fh, '>', $stop);
             return $n;
