@@ -206,6 +206,10 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
             r->request_body_no_buffering || r->reading_body
             || (u->request_sent && (r->method & NGX_HTTP_SANDBOX_LIVE_ONCE));
 
+        if (r->reading_body) {
+            r->keepalive = 0; /* nobody will read the rest of its body */
+        }
+
         r->main->count++;
         ngx_http_sandbox_live_end_upstream(r);
         ngx_http_sandbox_live_back(live, spent);
