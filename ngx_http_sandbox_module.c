@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_reconcile.h"
@@ -93,6 +94,10 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
       ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(boot_timeout),
       &ngx_http_sandbox_one_second },
 
+    { ngx_string("sandbox_wake_timeout"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(wake_timeout),
+      &ngx_http_sandbox_one_second },
+
     { ngx_string("sandbox_lease"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(lease),
       &ngx_http_sandbox_one_second },
@@ -171,6 +176,7 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
 
     mcf->accel = NGX_CONF_UNSET_UINT;
     mcf->boot_timeout = NGX_CONF_UNSET_MSEC;
+    mcf->wake_timeout = NGX_CONF_UNSET_MSEC;
     mcf->checkpoints = NGX_CONF_UNSET;
     mcf->lease = NGX_CONF_UNSET_MSEC;
     mcf->idem_wait = NGX_CONF_UNSET_MSEC;
@@ -195,6 +201,7 @@ ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_uint_value(mcf->accel, SANDBOX_ACCEL_AUTO);
     ngx_conf_init_msec_value(mcf->boot_timeout, 60000);
+    ngx_conf_init_msec_value(mcf->wake_timeout, 30000);
     ngx_conf_init_value(mcf->checkpoints, 1);
     ngx_conf_init_msec_value(mcf->lease, 15000);
     ngx_conf_init_msec_value(mcf->idem_wait, 30000);
@@ -533,6 +540,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_sandbox_live_subscribe();
     ngx_http_sandbox_routes_subscribe();
     ngx_http_sandbox_await_init();
     ngx_http_sandbox_reconcile_subscribe();

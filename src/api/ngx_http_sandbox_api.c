@@ -37,8 +37,22 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
       ngx_http_sandbox_api_delete },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1, 0,
       ngx_http_sandbox_api_timeout },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/hibernate"), 1, 0,
+      ngx_http_sandbox_api_hibernate },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/resume"), 1, 0,
+      ngx_http_sandbox_api_resume },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1, 0,
+      ngx_http_sandbox_api_fork },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
       ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1, 0,
+      ngx_http_sandbox_api_snapshot },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots"), 0, 0,
+      ngx_http_sandbox_api_list_snapshots },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots/{id}"), 0, 0,
+      ngx_http_sandbox_api_get_snapshot },
+    { NGX_HTTP_DELETE, ngx_string("snapshots/{id}"), 0, 0,
+      ngx_http_sandbox_api_delete_snapshot },
 };
 
 static const struct {
@@ -203,7 +217,7 @@ ngx_http_sandbox_api_authenticated(ngx_http_request_t *r, ngx_int_t rc)
 
 /* The look-up of a key came back: we are in no phase of r. */
 static void
-ngx_http_sandbox_api_resume(ngx_http_request_t *r, ngx_int_t rc)
+ngx_http_sandbox_api_key_found(ngx_http_request_t *r, ngx_int_t rc)
 {
     ngx_connection_t *c;
 
@@ -243,7 +257,7 @@ ngx_http_sandbox_api_handler(ngx_http_request_t *r)
 
     ctx->route = route;
 
-    rc = ngx_http_sandbox_authenticate(r, ngx_http_sandbox_api_resume);
+    rc = ngx_http_sandbox_authenticate(r, ngx_http_sandbox_api_key_found);
 
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;
@@ -617,6 +631,14 @@ ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r)
 
 
 void
+ngx_http_sandbox_api_no_snapshot(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_snapshot_not_found,
+                              "There is no such snapshot.");
+}
+
+
+void
 ngx_http_sandbox_api_pass(ngx_http_request_t *r)
 {
     ngx_http_sandbox_ctx_t *ctx;
@@ -698,6 +720,12 @@ ngx_http_sandbox_api_count(ngx_http_request_t *r)
 
     if (route && route->handler == ngx_http_sandbox_api_create && class == 3) {
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CREATES,
+                                    NGX_HTTP_SANDBOX_CREATE_REFUSED, 1);
+    }
+
+    if (route && route->handler == ngx_http_sandbox_api_snapshot && class == 3)
+    {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS,
                                     NGX_HTTP_SANDBOX_CREATE_REFUSED, 1);
     }
 

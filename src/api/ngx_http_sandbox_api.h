@@ -45,9 +45,10 @@ void ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,
                                      sandbox_query_status_t status,
                                      const sandbox_query_error_t *err);
 
-/* The two that nearly every resource has. */
+/* Those that nearly every resource has. */
 void ngx_http_sandbox_api_no_store(ngx_http_request_t *r);
 void ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r);
+void ngx_http_sandbox_api_no_snapshot(ngx_http_request_t *r);
 
 /*
  * Request headers of one name (lower case), in the order they came; start

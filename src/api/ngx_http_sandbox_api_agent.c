@@ -1,12 +1,29 @@
 /*
- * Routes that the agent in the guest answers: finds the guest, and lets
- * proxy_pass carry the request there unchanged but for its credentials.
+ * Routes that the agent in the guest answers: finds the guest, wakes it if it
+ * is paused and resumes by itself, and lets proxy_pass carry the request there
+ * unchanged but for its credentials.
+ *
+ * The body is not read before the request goes on.  When the guest ends before
+ * it has answered, the request comes back here (live.h).
  */
 
+#include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_traffic.h"
+#include "ngx_http_sandbox_wake.h"
 #include "sandbox_guest.h"
+
+/* In the pool of its request. */
+typedef struct {
+    ngx_http_request_t *request;
+    ngx_http_sandbox_record_get_t get;
+    ngx_http_sandbox_waker_t waker;
+    ngx_http_sandbox_live_t live;
+} ngx_http_sandbox_call_t;
+
+
+static void ngx_http_sandbox_agent_find(ngx_http_sandbox_call_t *call);
 
 
 /*
@@ -73,13 +90,136 @@ ngx_http_sandbox_agent_request_id(ngx_http_request_t *r,
 }
 
 
+/* It runs, or does not and was not said to. */
 static void
-ngx_http_sandbox_agent_pass(ngx_http_request_t *r, ngx_int_t rc,
+ngx_http_sandbox_agent_woken(void *data, const ngx_http_sandbox_error_t *error,
+                             const char *message)
+{
+    ngx_http_sandbox_call_t *call = data;
+
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = call->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+    r->read_event_handler = ngx_http_block_reading;
+
+    if (error) {
+        ngx_http_sandbox_api_fail(r, error, message);
+
+    } else {
+        ngx_http_sandbox_agent_find(call);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_sandbox_agent_wake(ngx_http_sandbox_call_t *call, const char *id)
+{
+    ngx_http_request_t *r;
+
+    r = call->request;
+    call->waker.handler = ngx_http_sandbox_agent_woken;
+    call->waker.data = call;
+
+    switch (ngx_http_sandbox_wake(&call->waker, id, ngx_http_sandbox_ctx(r))) {
+    case NGX_OK:
+        /* notices a client that goes away */
+        r->read_event_handler = ngx_http_test_reading;
+
+        if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+            ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        }
+
+        return;
+
+    case NGX_DECLINED:
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_changing,
+                                  ngx_http_sandbox_wake_late);
+        return;
+
+    default:
+        ngx_http_sandbox_api_no_store(r);
+    }
+}
+
+
+/* NGX_OK if there is a guest to go to; else r waits, or was answered. */
+static ngx_int_t
+ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
+                             ngx_http_sandbox_record_t *record)
+{
+    const ngx_http_sandbox_error_t *error;
+
+    switch (record->state) {
+    case NGX_HTTP_SANDBOX_RUNNING:
+        return NGX_OK;
+
+    case NGX_HTTP_SANDBOX_PAUSED:
+    case NGX_HTTP_SANDBOX_HIBERNATING:
+    case NGX_HTTP_SANDBOX_RESUMING:
+        if (record->auto_resume) {
+            ngx_http_sandbox_agent_wake(call, record->id);
+            return NGX_AGAIN;
+        }
+
+        error = record->state == NGX_HTTP_SANDBOX_PAUSED
+                    ? &ngx_http_sandbox_sandbox_paused_auto_resume_disabled
+                    : &ngx_http_sandbox_transition_in_progress;
+        break;
+
+    case NGX_HTTP_SANDBOX_CREATING:
+        error = &ngx_http_sandbox_sandbox_not_ready;
+        break;
+
+    default:
+        error = &ngx_http_sandbox_transition_conflict;
+    }
+
+    ngx_http_sandbox_api_fail_state(
+        call->request, error,
+        record->state == NGX_HTTP_SANDBOX_PAUSED
+            ? "The sandbox is paused and does not resume by itself."
+            : "The sandbox is not running.",
+        ngx_http_sandbox_state_name(record->state));
+
+    return NGX_DONE;
+}
+
+
+/* The guest has ended before it answered. */
+static void
+ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    ctx->passed = 0;
+
+    if (spent) {
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_transition_in_progress,
+                                  "The sandbox was paused or destroyed before "
+                                  "it had answered.");
+        return;
+    }
+
+    ngx_http_sandbox_agent_find(data);
+}
+
+
+static void
+ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
                             ngx_http_sandbox_record_t *record)
 {
+    ngx_http_request_t *r;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_route_t route;
 
+    r = call->request;
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     if (rc == NGX_ERROR) {
@@ -94,14 +234,7 @@ ngx_http_sandbox_agent_pass(ngx_http_request_t *r, ngx_int_t rc,
         return;
     }
 
-    if (record->state != NGX_HTTP_SANDBOX_RUNNING) {
-        ngx_http_sandbox_api_fail_state(
-            r,
-            record->state == NGX_HTTP_SANDBOX_CREATING
-                ? &ngx_http_sandbox_sandbox_not_ready
-                : &ngx_http_sandbox_transition_conflict,
-            "The sandbox is not running.",
-            ngx_http_sandbox_state_name(record->state));
+    if (ngx_http_sandbox_agent_state(call, record) != NGX_OK) {
         return;
     }
 
@@ -114,6 +247,11 @@ ngx_http_sandbox_agent_pass(ngx_http_request_t *r, ngx_int_t rc,
 
     ngx_http_sandbox_record_to_route(&route, record);
     ngx_http_sandbox_peer_set(ctx, &route, SANDBOX_AGENT_PORT);
+
+    call->live.back = ngx_http_sandbox_agent_back;
+    call->live.data = call;
+    ngx_http_sandbox_live_enter(&call->live, r, route.id);
+
     ngx_http_sandbox_api_pass(r);
 }
 
@@ -122,12 +260,12 @@ static void
 ngx_http_sandbox_agent_found(void *data, ngx_int_t rc,
                              ngx_http_sandbox_record_t *record)
 {
-    ngx_http_request_t *r = data;
+    ngx_http_sandbox_call_t *call = data;
 
     ngx_connection_t *c;
 
-    c = r->connection;
-    ngx_http_sandbox_agent_pass(r, rc, record);
+    c = call->request->connection;
+    ngx_http_sandbox_agent_pass(call, rc, record);
     ngx_http_run_posted_requests(c);
 }
 
@@ -135,8 +273,40 @@ ngx_http_sandbox_agent_found(void *data, ngx_int_t rc,
 static void
 ngx_http_sandbox_agent_cleanup(void *data)
 {
+    ngx_http_sandbox_call_t *call = data;
+
     if (ngx_http_sandbox_worker.redis) {
-        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis, data);
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis,
+                                      &call->get);
+    }
+
+    ngx_http_sandbox_wake_leave(&call->waker);
+    ngx_http_sandbox_live_leave(&call->live);
+}
+
+
+/* Reads the record that the client's id leads to now. */
+static void
+ngx_http_sandbox_agent_find(ngx_http_sandbox_call_t *call)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(call->request, ngx_http_sandbox_module);
+
+    call->get.handler = ngx_http_sandbox_agent_found;
+    call->get.data = call;
+    call->get.hops = 0;
+
+    if (sandbox_id_parse(call->get.id, "sb", (char *) ctx->sandbox.data,
+                         ctx->sandbox.len)
+        != 0)
+    {
+        ngx_http_sandbox_agent_pass(call, NGX_DECLINED, NULL);
+        return;
+    }
+
+    if (ngx_http_sandbox_record_get(&call->get) != NGX_OK) {
+        ngx_http_sandbox_agent_pass(call, NGX_ERROR, NULL);
     }
 }
 
@@ -144,32 +314,19 @@ ngx_http_sandbox_agent_cleanup(void *data)
 void
 ngx_http_sandbox_api_agent(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t *cln;
-    ngx_http_sandbox_ctx_t *ctx;
-    ngx_http_sandbox_record_get_t *get;
+    ngx_http_cleanup_t *cln;
+    ngx_http_sandbox_call_t *call;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_sandbox_record_get_t));
+    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_sandbox_call_t));
     if (cln == NULL) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    get = cln->data;
-    get->handler = ngx_http_sandbox_agent_found;
-    get->data = r;
+    call = cln->data;
+    ngx_memzero(call, sizeof(ngx_http_sandbox_call_t));
+    call->request = r;
     cln->handler = ngx_http_sandbox_agent_cleanup;
 
-    if (sandbox_id_parse(get->id, "sb", (char *) ctx->sandbox.data,
-                         ctx->sandbox.len)
-        != 0)
-    {
-        ngx_http_sandbox_agent_pass(r, NGX_DECLINED, NULL);
-        return;
-    }
-
-    if (ngx_http_sandbox_record_get(get) != NGX_OK) {
-        ngx_http_sandbox_agent_pass(r, NGX_ERROR, NULL);
-    }
+    ngx_http_sandbox_agent_find(call);
 }

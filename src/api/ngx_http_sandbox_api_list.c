@@ -1,17 +1,18 @@
 /*
- * GET /v1/sandboxes: a page of a tenant's sandboxes.
+ * GET /v1/sandboxes and GET /v1/snapshots: a page of what a tenant has.
  *
  * A page is gathered in rounds.  In each, list.lua looks at a bounded number
  * of records behind a position and gives those of the wanted states and
- * template; metadata is compared here.  A round is small enough to stall
- * neither Redis nor this worker, and when the rounds are used up the page is
- * answered as it is, with a token to go on from.
+ * template, or source; metadata is compared here.  A round is small enough to
+ * stall neither Redis nor this worker, and when the rounds are used up the page
+ * is answered as it is, with a token to go on from.
  */
 
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_list_query.h"
 
 /*
@@ -48,8 +49,8 @@ static const struct {
     const char *words;
 } ngx_http_sandbox_list_states[] = {
     { SANDBOX_LIST_CREATING, "creating " },
-    { SANDBOX_LIST_RUNNING, "running " },
-    { SANDBOX_LIST_PAUSED, "paused " },
+    { SANDBOX_LIST_RUNNING, "running hibernating " },
+    { SANDBOX_LIST_PAUSED, "paused resuming " },
     { SANDBOX_LIST_ERROR, "error " },
     { SANDBOX_LIST_DESTROYED, "destroying destroyed " },
 };
@@ -91,12 +92,50 @@ ngx_http_sandbox_list_new(ngx_http_request_t *r)
 }
 
 
-/* 1 if every record behind the position is wanted. */
+/* 1 if (nearly) every record behind the position is wanted. */
 static ngx_uint_t
 ngx_http_sandbox_list_plain(sandbox_list_query_t *q)
 {
     return q->states == SANDBOX_LIST_LIVE && q->template == NULL
-           && q->metadata == NULL;
+           && q->sandbox_id[0] == '\0' && q->metadata == NULL;
+}
+
+
+/* The states that are wanted, and what else a record must have. */
+static void
+ngx_http_sandbox_list_filter(sandbox_list_query_t *q,
+                             ngx_http_sandbox_args_t *a, char *states,
+                             size_t size)
+{
+    u_char *p, *last;
+    ngx_uint_t i;
+
+    if (q->kind == SANDBOX_LIST_SNAPSHOTS) {
+        ngx_http_sandbox_arg(a, " ready ");
+        ngx_http_sandbox_arg(a, q->sandbox_id);
+        ngx_http_sandbox_arg(a, "sandbox_id");
+        ngx_http_sandbox_arg(a, "origin");
+        return;
+    }
+
+    p = (u_char *) states;
+    last = p + size;
+    p = ngx_slprintf(p, last, " ");
+
+    for (i = 0; i < sizeof(ngx_http_sandbox_list_states)
+                        / sizeof(ngx_http_sandbox_list_states[0]);
+         i++)
+    {
+        if (q->states & ngx_http_sandbox_list_states[i].state) {
+            p = ngx_slprintf(p, last, "%s",
+                             ngx_http_sandbox_list_states[i].words);
+        }
+    }
+
+    ngx_http_sandbox_arg_len(a, states, (size_t) (p - (u_char *) states));
+    ngx_http_sandbox_arg(a, q->template ? q->template : "");
+    ngx_http_sandbox_arg(a, "template");
+    ngx_http_sandbox_arg(a, "template");
 }
 
 
@@ -106,8 +145,7 @@ ngx_http_sandbox_list_wanted(ngx_http_sandbox_list_t *list,
                              ngx_http_sandbox_args_t *a, char *states,
                              size_t size)
 {
-    u_char *p, *last;
-    ngx_uint_t i, rows, looks;
+    ngx_uint_t rows, looks;
     sandbox_list_query_t *q;
 
     q = &list->query;
@@ -126,31 +164,46 @@ ngx_http_sandbox_list_wanted(ngx_http_sandbox_list_t *list,
                                     ? NGX_HTTP_SANDBOX_LIST_BYTES_COMPARED
                                     : NGX_HTTP_SANDBOX_LIST_BYTES);
 
-    p = (u_char *) states;
-    last = p + size;
-    p = ngx_slprintf(p, last, " ");
+    ngx_http_sandbox_list_filter(q, a, states, size);
 
-    for (i = 0; i < sizeof(ngx_http_sandbox_list_states)
-                        / sizeof(ngx_http_sandbox_list_states[0]);
-         i++)
-    {
-        if (q->states & ngx_http_sandbox_list_states[i].state) {
-            p = ngx_slprintf(p, last, "%s",
-                             ngx_http_sandbox_list_states[i].words);
-        }
+    if (q->kind == SANDBOX_LIST_SNAPSHOTS) {
+        ngx_http_sandbox_snapshot_fields(a, 1);
+    } else {
+        ngx_http_sandbox_record_fields(
+            a, q->metadata || ngx_http_sandbox_object_has_metadata(q->fields));
+    }
+}
+
+
+/* Appends the indexes that are read. */
+static void
+ngx_http_sandbox_list_indexes(sandbox_list_query_t *q, const char *tenant,
+                              ngx_http_sandbox_key_t *live,
+                              ngx_http_sandbox_key_t *destroyed,
+                              ngx_http_sandbox_args_t *a)
+{
+    if (q->kind == SANDBOX_LIST_SNAPSHOTS) {
+        ngx_http_sandbox_key_tenant_snapshots(live, tenant);
+        ngx_http_sandbox_arg_key(a, live);
+        return;
     }
 
-    ngx_http_sandbox_arg_len(a, states, (size_t) (p - (u_char *) states));
-    ngx_http_sandbox_arg(a, q->template ? q->template : "");
-    ngx_http_sandbox_record_fields(
-        a, q->metadata || ngx_http_sandbox_object_has_metadata(q->fields));
+    if (q->states & SANDBOX_LIST_LIVE) {
+        ngx_http_sandbox_key_tenant(live, tenant);
+        ngx_http_sandbox_arg_key(a, live);
+    }
+
+    if (q->states & SANDBOX_LIST_DESTROYED) {
+        ngx_http_sandbox_key_tenant_destroyed(destroyed, tenant);
+        ngx_http_sandbox_arg_key(a, destroyed);
+    }
 }
 
 
 static ngx_int_t
 ngx_http_sandbox_list_ask(ngx_http_sandbox_list_t *list)
 {
-    char states[64], shard[SANDBOX_SHARD_LEN];
+    char states[128], shard[SANDBOX_SHARD_LEN];
     ngx_uint_t nkeys;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_key_t live, destroyed, records;
@@ -163,20 +216,14 @@ ngx_http_sandbox_list_ask(ngx_http_sandbox_list_t *list)
 
     a.n = a.nnumbers = 0;
 
-    if (q->states & SANDBOX_LIST_LIVE) {
-        ngx_http_sandbox_key_tenant(&live, (char *) ctx->tenant.data);
-        ngx_http_sandbox_arg_key(&a, &live);
-    }
-
-    if (q->states & SANDBOX_LIST_DESTROYED) {
-        ngx_http_sandbox_key_tenant_destroyed(&destroyed,
-                                              (char *) ctx->tenant.data);
-        ngx_http_sandbox_arg_key(&a, &destroyed);
-    }
+    ngx_http_sandbox_list_indexes(q, (char *) ctx->tenant.data, &live,
+                                  &destroyed, &a);
 
     nkeys = a.n;
     sandbox_id_shard(shard, (char *) ctx->tenant.data, ctx->tenant.len);
-    ngx_http_sandbox_key_shard(&records, shard, "sandbox");
+    ngx_http_sandbox_key_shard(&records, shard,
+                               q->kind == SANDBOX_LIST_SNAPSHOTS ? "snapshot"
+                                                                 : "sandbox");
     ngx_http_sandbox_arg_key(&a, &records);
 
     if (q->after.id[0]) {
@@ -194,24 +241,60 @@ ngx_http_sandbox_list_ask(ngx_http_sandbox_list_t *list)
 }
 
 
+/* What a row is, of whichever kind. */
+typedef struct {
+    const char *id;
+    int64_t created_at;
+    const char *metadata; /* NULL if it was not read */
+    ngx_http_sandbox_record_t record;
+    ngx_http_sandbox_snapshot_t snapshot;
+} ngx_http_sandbox_list_item_t;
+
+
+static ngx_int_t
+ngx_http_sandbox_list_read(sandbox_list_t kind,
+                           ngx_http_sandbox_list_item_t *item, redisReply *row)
+{
+    if (kind == SANDBOX_LIST_SNAPSHOTS) {
+        if (ngx_http_sandbox_snapshot_row(&item->snapshot, row) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        item->id = item->snapshot.id;
+        item->created_at = item->snapshot.created_at;
+        item->metadata = item->snapshot.metadata;
+        return NGX_OK;
+    }
+
+    if (ngx_http_sandbox_record_row(&item->record, row) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    item->id = item->record.id;
+    item->created_at = item->record.created_at;
+    item->metadata = item->record.metadata;
+    return NGX_OK;
+}
+
+
 /* 1 if the row belongs to the page, into which it is then written. */
 static ngx_uint_t
 ngx_http_sandbox_list_row(ngx_http_sandbox_list_t *list, redisReply *row,
-                          ngx_http_sandbox_record_t *record)
+                          ngx_http_sandbox_list_item_t *item)
 {
     int match;
     sandbox_list_query_t *q;
 
     q = &list->query;
 
-    if (ngx_http_sandbox_record_row(record, row) != NGX_OK) {
+    if (ngx_http_sandbox_list_read(q->kind, item, row) != NGX_OK) {
         return 0;
     }
 
     if (q->metadata) {
-        match = record->metadata ? sandbox_metadata_filter_match(
-                    q->metadata, record->metadata, ngx_strlen(record->metadata))
-                                 : 0;
+        match = item->metadata ? sandbox_metadata_filter_match(
+                    q->metadata, item->metadata, ngx_strlen(item->metadata))
+                               : 0;
 
         if (match < 0) {
             list->text.failed = 1;
@@ -223,7 +306,12 @@ ngx_http_sandbox_list_row(ngx_http_sandbox_list_t *list, redisReply *row,
     }
 
     sandbox_text_str(&list->text, list->count++ ? "," : "");
-    ngx_http_sandbox_object_masked(&list->text, record, q->fields);
+
+    if (q->kind == SANDBOX_LIST_SNAPSHOTS) {
+        ngx_http_sandbox_snapshot_object(&list->text, &item->snapshot);
+    } else {
+        ngx_http_sandbox_object_masked(&list->text, &item->record, q->fields);
+    }
 
     return 1;
 }
@@ -245,7 +333,7 @@ ngx_http_sandbox_list_rows(ngx_http_sandbox_list_t *list, redisReply *reply)
 {
     size_t i;
     redisReply *rows;
-    ngx_http_sandbox_record_t record;
+    ngx_http_sandbox_list_item_t item;
 
     rows = reply->element[4];
     list->more = ngx_http_sandbox_reply_integer(reply, 0) != 0;
@@ -255,12 +343,12 @@ ngx_http_sandbox_list_rows(ngx_http_sandbox_list_t *list, redisReply *reply)
                                    ngx_http_sandbox_reply_string(reply, 2));
 
     for (i = 0; i < rows->elements; i++) {
-        if (ngx_http_sandbox_list_row(list, rows->element[i], &record)
+        if (ngx_http_sandbox_list_row(list, rows->element[i], &item)
             && list->count == list->query.limit && i + 1 < rows->elements)
         {
             /* the page ends here; the next one looks at the rest again */
             list->more = 1;
-            ngx_http_sandbox_list_position(list, record.created_at, record.id);
+            ngx_http_sandbox_list_position(list, item.created_at, item.id);
             return;
         }
     }
@@ -281,7 +369,7 @@ ngx_http_sandbox_list_answer(ngx_http_sandbox_list_t *list)
     token[0] = '\0';
 
     if (list->more
-        && sandbox_list_token_make(token, &list->query.after,
+        && sandbox_list_token_make(token, list->query.kind, &list->query.after,
                                    (char *) ctx->tenant.data)
                != 0)
     {
@@ -348,8 +436,8 @@ ngx_http_sandbox_list_done(void *data, redisReply *reply)
 }
 
 
-void
-ngx_http_sandbox_api_list(ngx_http_request_t *r)
+static void
+ngx_http_sandbox_list(ngx_http_request_t *r, sandbox_list_t kind)
 {
     sandbox_query_error_t err;
     sandbox_query_status_t rc;
@@ -363,7 +451,7 @@ ngx_http_sandbox_api_list(ngx_http_request_t *r)
         return;
     }
 
-    rc = sandbox_list_query_parse(&list->query, (char *) r->args.data,
+    rc = sandbox_list_query_parse(&list->query, kind, (char *) r->args.data,
                                   r->args.len, (char *) ctx->tenant.data,
                                   ngx_http_sandbox_object_member, &err);
     if (rc != SANDBOX_QUERY_OK) {
@@ -376,4 +464,18 @@ ngx_http_sandbox_api_list(ngx_http_request_t *r)
     if (ngx_http_sandbox_list_ask(list) != NGX_OK) {
         ngx_http_sandbox_api_no_store(r);
     }
+}
+
+
+void
+ngx_http_sandbox_api_list(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_list(r, SANDBOX_LIST_SANDBOXES);
+}
+
+
+void
+ngx_http_sandbox_api_list_snapshots(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_list(r, SANDBOX_LIST_SNAPSHOTS);
 }

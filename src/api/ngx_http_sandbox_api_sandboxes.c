@@ -4,126 +4,9 @@
  */
 
 #include "ngx_http_sandbox_object.h"
-#include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_resources.h"
-#include "sandbox_create.h"
-#include "sandbox_idem_key.h"
+#include "ngx_http_sandbox_wait.h"
 #include "sandbox_timeout.h"
-
-
-/* A request that waits for an operation or for Redis. */
-typedef struct {
-    ngx_http_request_t *request;
-    ngx_http_sandbox_op_t *op;
-    void (*answer)(ngx_http_request_t *r, ngx_http_sandbox_op_t *op);
-    ngx_http_sandbox_record_get_t get;
-    uint32_t fields; /* of the object, for get */
-} ngx_http_sandbox_wait_t;
-
-
-static void
-ngx_http_sandbox_wait_cleanup(void *data)
-{
-    ngx_http_sandbox_wait_t *wait = data;
-
-    if (wait->op) {
-        ngx_http_sandbox_op_detach(wait->op);
-    }
-
-    if (ngx_http_sandbox_worker.redis) {
-        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis,
-                                      &wait->get);
-        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis, wait);
-    }
-}
-
-
-/* NULL when r was answered because memory is out. */
-static ngx_http_sandbox_wait_t *
-ngx_http_sandbox_wait(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t *cln;
-    ngx_http_sandbox_wait_t *wait;
-
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_sandbox_wait_t));
-    if (cln == NULL) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return NULL;
-    }
-
-    wait = cln->data;
-    ngx_memzero(wait, sizeof(ngx_http_sandbox_wait_t));
-    wait->request = r;
-    cln->handler = ngx_http_sandbox_wait_cleanup;
-
-    return wait;
-}
-
-
-/* The operation has ended: its error, or what wait->answer makes of it. */
-static void
-ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_wait_t *wait = data;
-
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
-
-    r = wait->request;
-    c = r->connection;
-    wait->op = NULL;
-
-    if (op->error) {
-        ngx_http_sandbox_api_fail_state(r, op->error, op->message,
-                                        op->state[0] ? op->state : NULL);
-
-    } else {
-        wait->answer(r, op);
-    }
-
-    ngx_http_run_posted_requests(c);
-}
-
-
-/*
- * The Idempotency-Key of r, in its pool.  Otherwise *reason (static) is set:
- * NGX_DECLINED if it is missing, NGX_ERROR if malformed or memory is out.
- */
-static ngx_int_t
-ngx_http_sandbox_idem_key(ngx_http_request_t *r, ngx_str_t *key,
-                          const char **reason)
-{
-    ngx_table_elt_t *h, *value;
-    ngx_http_sandbox_headers_t it;
-
-    value = NULL;
-    ngx_memzero(&it, sizeof(it));
-
-    while ((h = ngx_http_sandbox_api_next_header(r, &it, "idempotency-key"))) {
-        if (value) {
-            *reason = "is given twice";
-            return NGX_ERROR;
-        }
-        value = h;
-    }
-
-    if (value == NULL) {
-        *reason = "is missing";
-        return NGX_DECLINED;
-    }
-
-    *reason = "needs more memory than there is";
-
-    key->data = ngx_pnalloc(r->pool, SANDBOX_IDEM_KEY_MAX);
-    if (key->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    key->len = sandbox_idem_key((char *) key->data, (char *) value->value.data,
-                                value->value.len, reason);
-
-    return key->len ? NGX_OK : NGX_ERROR;
-}
 
 
 static ngx_int_t
@@ -156,8 +39,8 @@ ngx_http_sandbox_create_headers(ngx_http_request_t *r,
 }
 
 
-static void
-ngx_http_sandbox_create_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
+void
+ngx_http_sandbox_api_created(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 {
     if (ngx_http_sandbox_create_headers(r, op) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -165,45 +48,6 @@ ngx_http_sandbox_create_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
     }
 
     ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
-}
-
-
-/* The error of a body that was refused by its schema. */
-static void
-ngx_http_sandbox_body_refuse(ngx_http_request_t *r,
-                             sandbox_create_status_t status,
-                             const sandbox_create_error_t *err)
-{
-    switch (status) {
-    case SANDBOX_CREATE_INVALID_JSON:
-        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_json,
-                                        "The body is not a valid JSON object.",
-                                        err->field[0] ? err->field : "body",
-                                        err->reason);
-        return;
-
-    case SANDBOX_CREATE_INVALID:
-        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
-                                        "A member of the body is not valid.",
-                                        err->field, err->reason);
-        return;
-
-    case SANDBOX_CREATE_UNKNOWN_TEMPLATE:
-        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_template_not_found,
-                                        "There is no such template.",
-                                        err->field, err->reason);
-        return;
-
-    case SANDBOX_CREATE_NOT_IMPLEMENTED:
-        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_not_implemented,
-                                        "This feature is not built yet.",
-                                        err->field, err->reason);
-        return;
-
-    default:
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
-                                  "Out of memory.");
-    }
 }
 
 
@@ -225,9 +69,7 @@ ngx_http_sandbox_limits(ngx_http_request_t *r, sandbox_create_limits_t *limits)
 void
 ngx_http_sandbox_api_create(ngx_http_request_t *r)
 {
-    ngx_int_t rc;
     ngx_str_t body, key;
-    const char *reason;
     sandbox_create_t create;
     sandbox_create_error_t *err;
     sandbox_create_limits_t limits;
@@ -237,21 +79,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    rc = ngx_http_sandbox_idem_key(r, &key, &reason);
-
-    if (rc == NGX_DECLINED) {
-        ngx_http_sandbox_api_fail_field(
-            r, &ngx_http_sandbox_idempotency_key_required,
-            "The Idempotency-Key header is required.", "Idempotency-Key",
-            reason);
-        return;
-    }
-
-    if (rc != NGX_OK) {
-        ngx_http_sandbox_api_fail_field(
-            r, &ngx_http_sandbox_invalid_request,
-            "The Idempotency-Key header is malformed.", "Idempotency-Key",
-            reason);
+    if (ngx_http_sandbox_wait_key(r, &key) != NGX_OK) {
         return;
     }
 
@@ -267,7 +95,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
     status = sandbox_create_parse(&create, (char *) body.data, body.len,
                                   &limits, err);
     if (status != SANDBOX_CREATE_OK) {
-        ngx_http_sandbox_body_refuse(r, status, err);
+        ngx_http_sandbox_wait_refuse(r, status, err);
         return;
     }
 
@@ -277,7 +105,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    wait->answer = ngx_http_sandbox_create_answer;
+    wait->answer = ngx_http_sandbox_api_created;
     wait->op = ngx_http_sandbox_op_create(&create, ctx, &key,
                                           ngx_http_sandbox_wait_done, wait);
     if (wait->op == NULL) {
@@ -290,10 +118,17 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 static void
 ngx_http_sandbox_delete_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 {
+    char id[SANDBOX_ID_SIZE];
     u_char buf[128], *p;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    /* as it was asked for: op->id is what an alias led to */
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    (void) sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data,
+                            ctx->sandbox.len);
 
     p = ngx_slprintf(buf, buf + sizeof(buf),
-                     "{\"id\":\"%s\",\"status\":\"destroyed\"}", op->id);
+                     "{\"id\":\"%s\",\"status\":\"destroyed\"}", id);
     ngx_http_sandbox_api_answer(r, op->status, (char *) buf, p - buf);
 }
 
@@ -457,7 +292,7 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
     status = sandbox_timeout_parse(&timeout, (char *) body.data, body.len,
                                    &limits, err);
     if (status != SANDBOX_CREATE_OK) {
-        ngx_http_sandbox_body_refuse(r, status, err);
+        ngx_http_sandbox_wait_refuse(r, status, err);
         return;
     }
 

@@ -33,6 +33,17 @@ static const struct {
     { &ngx_http_sandbox_timeout, "The sandbox did not answer in time." },
 };
 
+/* What a client can do, where that is not plain from the message. */
+static const struct {
+    const ngx_http_sandbox_error_t *error;
+    const char *action;
+} ngx_http_sandbox_actions[] = {
+    { &ngx_http_sandbox_sandbox_changing,
+      "Repeat the request after the time in Retry-After." },
+    { &ngx_http_sandbox_sandbox_paused_auto_resume_disabled,
+      "Resume the sandbox with POST /v1/sandboxes/{id}/resume." },
+};
+
 static ngx_http_output_header_filter_pt ngx_http_sandbox_next_header_filter;
 static ngx_http_output_body_filter_pt ngx_http_sandbox_next_body_filter;
 
@@ -206,6 +217,24 @@ ngx_http_sandbox_error_text(ngx_http_request_t *r, sandbox_text_t *t,
 }
 
 
+static void
+ngx_http_sandbox_envelope_action(sandbox_text_t *t,
+                                 const ngx_http_sandbox_error_t *error)
+{
+    ngx_uint_t i;
+
+    for (i = 0; i < sizeof(ngx_http_sandbox_actions)
+                        / sizeof(ngx_http_sandbox_actions[0]);
+         i++)
+    {
+        if (ngx_http_sandbox_actions[i].error == error) {
+            sandbox_text_fmt(t, ",\"suggested_action\":\"%s\"",
+                             ngx_http_sandbox_actions[i].action);
+        }
+    }
+}
+
+
 ngx_int_t
 ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
 {
@@ -237,6 +266,7 @@ ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
                          ctx->state);
     }
 
+    ngx_http_sandbox_envelope_action(&t, ctx->error);
     sandbox_text_str(&t, "}\n");
 
     return ngx_http_sandbox_error_text(r, &t, json);
@@ -307,8 +337,10 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
     ngx_uint_t page, peer;
 
     /* a connect that timed out is a 504 to nginx; the peer knows better */
-    peer = ctx->error == &ngx_http_sandbox_sandbox_unreachable
-           && r->err_status == NGX_HTTP_GATEWAY_TIME_OUT;
+    peer = (ctx->error == &ngx_http_sandbox_sandbox_unreachable
+            && r->err_status == NGX_HTTP_GATEWAY_TIME_OUT)
+           || (ctx->error == &ngx_http_sandbox_sandbox_changing
+               && r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR);
 
     if (ctx->error == NULL || (ctx->error->status != r->err_status && !peer)) {
         ngx_http_sandbox_error_by_status(r, ctx);
@@ -318,6 +350,13 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
         (void) ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_unreachable,
                                       "The agent of the sandbox refuses "
                                       "connections.");
+    }
+
+    if (ctx->error == &ngx_http_sandbox_sandbox_changing && !ctx->traffic) {
+        (void) ngx_http_sandbox_error(r,
+                                      &ngx_http_sandbox_transition_in_progress,
+                                      "The sandbox is changing its state; try "
+                                      "again.");
     }
 
     page = ngx_http_sandbox_wants_page(r, ctx);

@@ -8,12 +8,25 @@
 #define NGX_HTTP_SANDBOX_RESOURCES_H
 
 #include "ngx_http_sandbox_api.h"
+#include "ngx_http_sandbox_operation.h"
 
 void ngx_http_sandbox_api_create(ngx_http_request_t *r);
 void ngx_http_sandbox_api_list(ngx_http_request_t *r);
 void ngx_http_sandbox_api_get(ngx_http_request_t *r);
 void ngx_http_sandbox_api_delete(ngx_http_request_t *r);
 void ngx_http_sandbox_api_timeout(ngx_http_request_t *r);
+void ngx_http_sandbox_api_hibernate(ngx_http_request_t *r);
+void ngx_http_sandbox_api_resume(ngx_http_request_t *r);
+void ngx_http_sandbox_api_fork(ngx_http_request_t *r);
+
+/* The answer of an operation that has made a sandbox. */
+void
+ngx_http_sandbox_api_created(ngx_http_request_t *r, ngx_http_sandbox_op_t *op);
+
+void ngx_http_sandbox_api_snapshot(ngx_http_request_t *r);
+void ngx_http_sandbox_api_list_snapshots(ngx_http_request_t *r);
+void ngx_http_sandbox_api_get_snapshot(ngx_http_request_t *r);
+void ngx_http_sandbox_api_delete_snapshot(ngx_http_request_t *r);
 
 /* Everything the agent in the guest answers. */
 void ngx_http_sandbox_api_agent(ngx_http_request_t *r);

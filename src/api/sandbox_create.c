@@ -104,6 +104,25 @@ create_id(sandbox_schema_t *s, const sandbox_json_node_t *node,
 
 
 static sandbox_schema_status_t
+create_snapshot(sandbox_schema_t *s, const sandbox_json_node_t *node,
+                const char *text)
+{
+    create_data_t *data = s->data;
+    sandbox_schema_status_t rc;
+
+    rc = create_id(s, node, text);
+    if (rc != SANDBOX_SCHEMA_OK) {
+        return rc;
+    }
+
+    data->create->snapshot_id = strdup(text);
+
+    return data->create->snapshot_id ? SANDBOX_SCHEMA_OK
+                                     : SANDBOX_SCHEMA_NO_MEMORY;
+}
+
+
+static sandbox_schema_status_t
 create_template(sandbox_schema_t *s, const sandbox_json_node_t *node,
                 const char *text)
 {
@@ -428,14 +447,13 @@ static const sandbox_schema_member_t create_volume[] = {
 };
 
 static const sandbox_schema_member_t create_lifecycle[] = {
-    { NAME("on_timeout", M_ON_TIMEOUT, WORD), .words = create_on_timeout,
-      UNBUILT_UNLESS(default) },
+    { NAME("on_timeout", M_ON_TIMEOUT, WORD), .words = create_on_timeout },
     END
 };
 
 static const sandbox_schema_member_t create_members[] = {
     { NAME("snapshot_id", M_SNAPSHOT_ID, STRING), RANGE(1, CREATE_ID_MAX),
-      .check = create_id, UNBUILT_UNLESS(never) },
+      .check = create_snapshot },
     { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool,
       .plain = create_plain_bypass },
     { NAME("template", M_TEMPLATE, STRING), RANGE(1, CREATE_TEXT_MAX),
@@ -448,9 +466,8 @@ static const sandbox_schema_member_t create_members[] = {
       .limit = CREATE_LIMIT(max_disk_mb) },
     { NAME("timeout_ms", M_TIMEOUT, INTEGER), RANGE(1, 0),
       .limit = CREATE_LIMIT(max_timeout_ms) },
-    { NAME("timeout_action", M_TIMEOUT_ACTION, WORD), .words = create_actions,
-      UNBUILT_UNLESS(default) },
-    { NAME("auto_resume", M_AUTO_RESUME, BOOL), UNBUILT_UNLESS(false) },
+    { NAME("timeout_action", M_TIMEOUT_ACTION, WORD), .words = create_actions },
+    { NAME("auto_resume", M_AUTO_RESUME, BOOL) },
     { NAME("envs", M_ENVS, OBJECT), RANGE(0, SANDBOX_ENVS_MAX),
       .check = create_envs },
     { NAME("metadata", M_METADATA, OBJECT), RANGE(0, SANDBOX_METADATA_MAX),
@@ -479,6 +496,7 @@ static sandbox_schema_status_t
 create_combine(sandbox_schema_t *s)
 {
     int hibernate, pause;
+    create_data_t *data = s->data;
 
     hibernate = sandbox_schema_is(s, M_TIMEOUT_ACTION, "hibernate");
     pause = sandbox_schema_is(s, M_ON_TIMEOUT, "pause");
@@ -489,7 +507,10 @@ create_combine(sandbox_schema_t *s)
                                      "contradicts timeout_action");
     }
 
-    if (sandbox_schema_true(s, M_AUTO_RESUME) && !hibernate && !pause) {
+    data->create->hibernate = hibernate || pause;
+    data->create->auto_resume = sandbox_schema_true(s, M_AUTO_RESUME);
+
+    if (data->create->auto_resume && !data->create->hibernate) {
         return sandbox_schema_refuse(
             s, "auto_resume",
             "needs timeout_action \"hibernate\" or lifecycle.on_timeout "
@@ -586,9 +607,6 @@ create_size(sandbox_schema_t *s)
     create->memory_mb = create_value(
         s, M_MEMORY, create_at_most(memory, data->lim->max_memory_mb));
     create->disk_mb = create_value(s, M_DISK, t->disk_mb);
-    create->timeout_ms = create_value(
-        s, M_TIMEOUT,
-        create_at_most(CREATE_TIMEOUT_MS, data->lim->max_timeout_ms));
 
     if (create->memory_mb < t->min_memory_mb) {
         return sandbox_schema_refuse(
@@ -608,6 +626,24 @@ create_size(sandbox_schema_t *s)
             s, "desktop", "must not be given: template %.64s has no desktop",
             t->name);
     }
+
+    return SANDBOX_SCHEMA_OK;
+}
+
+
+/* What does not depend on where the sandbox comes from. */
+static sandbox_schema_status_t
+create_rest(sandbox_schema_t *s)
+{
+    create_data_t *data = s->data;
+    sandbox_create_t *create = data->create;
+
+    create->timeout_ms = create_value(
+        s, M_TIMEOUT,
+        create_at_most(CREATE_TIMEOUT_MS, data->lim->max_timeout_ms));
+
+    create->public_traffic = s->node[M_PUBLIC_TRAFFIC] == NULL
+                             || sandbox_schema_true(s, M_PUBLIC_TRAFFIC);
 
     if (create->metadata == NULL) {
         create->metadata = strdup("{}");
@@ -663,8 +699,6 @@ create_check(sandbox_schema_t *s)
         rc = create_combine(s);
     }
 
-    /* A snapshot brings its template along. */
-
     if (rc == SANDBOX_SCHEMA_OK
         && (s->node[M_SNAPSHOT_ID] == NULL || s->node[M_TEMPLATE]))
     {
@@ -672,16 +706,24 @@ create_check(sandbox_schema_t *s)
         if (found != SANDBOX_CREATE_OK) {
             return found;
         }
+    }
 
+    if (rc == SANDBOX_SCHEMA_OK && s->node[M_SNAPSHOT_ID]) {
+        /* a snapshot brings the rest along */
+        data->create->vcpus = create_value(s, M_VCPUS, 0);
+        data->create->memory_mb = create_value(s, M_MEMORY, 0);
+
+    } else if (rc == SANDBOX_SCHEMA_OK) {
         rc = create_size(s);
+    }
+
+    if (rc == SANDBOX_SCHEMA_OK) {
+        rc = create_rest(s);
     }
 
     if (rc != SANDBOX_SCHEMA_OK) {
         return create_status(rc, SANDBOX_CREATE_INVALID);
     }
-
-    data->create->public_traffic = s->node[M_PUBLIC_TRAFFIC] == NULL
-                                   || sandbox_schema_true(s, M_PUBLIC_TRAFFIC);
 
     rc = sandbox_schema_features(s, create_members);
 
@@ -736,6 +778,7 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
 void
 sandbox_create_free(sandbox_create_t *create)
 {
+    free(create->snapshot_id);
     free(create->metadata);
     free(create->envs);
     free(create->cwd);

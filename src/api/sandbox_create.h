@@ -25,12 +25,19 @@ typedef struct {
     sandbox_template_t *const *templates; /* NULL-terminated */
 } sandbox_create_limits_t;
 
+/*
+ * With snapshot_id, what was left out is the snapshot's: template is NULL,
+ * sizes are 0 and envs is NULL unless they were given.
+ */
 typedef struct {
+    char *snapshot_id; /* or NULL */
     const sandbox_template_t *template;
     int64_t vcpus;
     int64_t memory_mb;
     int64_t disk_mb;
     int64_t timeout_ms;
+    int hibernate; /* what is done at the deadline, instead of destroy */
+    int auto_resume;
     char *metadata; /* verbatim text of the object, "{}" if left out */
     char *envs;     /* verbatim text of the object, or NULL */
     char *cwd;      /* normalised, or NULL if left out */

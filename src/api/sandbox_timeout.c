@@ -21,8 +21,7 @@ static const sandbox_schema_member_t timeout_members[] = {
     { .name = "timeout_action",
       .slot = M_ACTION,
       .type = SANDBOX_SCHEMA_WORD,
-      .words = timeout_actions,
-      .plain = sandbox_schema_plain_default },
+      .words = timeout_actions },
     { .name = NULL },
 };
 
@@ -38,17 +37,17 @@ timeout_check(sandbox_timeout_t *timeout, sandbox_schema_t *s)
         return SANDBOX_CREATE_INVALID;
     }
 
-    if (rc == SANDBOX_SCHEMA_OK) {
-        rc = sandbox_schema_features(s, timeout_members);
-    }
-
     if (rc != SANDBOX_SCHEMA_OK) {
-        return rc == SANDBOX_SCHEMA_REFUSED ? SANDBOX_CREATE_NOT_IMPLEMENTED
-                                            : SANDBOX_CREATE_NO_MEMORY;
+        return SANDBOX_CREATE_NO_MEMORY;
     }
 
     timeout->timeout_ms = s->number[M_TIMEOUT];
-    timeout->action = s->node[M_ACTION] ? timeout_actions[0] : NULL;
+
+    if (s->node[M_ACTION]) {
+        timeout->action = sandbox_schema_is(s, M_ACTION, "hibernate")
+                              ? timeout_actions[1]
+                              : timeout_actions[0];
+    }
 
     return SANDBOX_CREATE_OK;
 }

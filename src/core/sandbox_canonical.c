@@ -201,3 +201,38 @@ sandbox_text_json_canonical(sandbox_text_t *t, const sandbox_json_t *doc,
         break;
     }
 }
+
+
+static int
+sandbox_canonical_text(sandbox_text_t *t, const char *json)
+{
+    sandbox_json_t doc;
+    sandbox_json_error_t err;
+
+    if (sandbox_json_parse(&doc, json, strlen(json), &err) != 0) {
+        return -1;
+    }
+
+    sandbox_text_json_canonical(t, &doc, &doc.nodes[0]);
+    sandbox_json_free(&doc);
+
+    return sandbox_text_failed(t) ? -1 : 0;
+}
+
+
+int
+sandbox_json_equal(const char *a, const char *b)
+{
+    int equal;
+    sandbox_text_t x = SANDBOX_TEXT_INIT;
+    sandbox_text_t y = SANDBOX_TEXT_INIT;
+
+    equal = sandbox_canonical_text(&x, a) == 0
+            && sandbox_canonical_text(&y, b) == 0 && x.len == y.len
+            && memcmp(x.data, y.data, x.len) == 0;
+
+    sandbox_text_free(&x);
+    sandbox_text_free(&y);
+
+    return equal;
+}

@@ -46,6 +46,9 @@ void sandbox_text_json_string(sandbox_text_t *t, const char *s, size_t len);
 void sandbox_text_json_canonical(sandbox_text_t *t, const sandbox_json_t *doc,
                                  const sandbox_json_node_t *node);
 
+/* 1 if two JSON texts have the same canonical form; 0 also if memory is out. */
+int sandbox_json_equal(const char *a, const char *b);
+
 /* Standard base64 with padding. */
 void sandbox_text_base64(sandbox_text_t *t, const uint8_t *data, size_t len);
 

@@ -24,7 +24,7 @@
 #define NONCE_LEN 16
 #define NONCE_SIZE (2 * NONCE_LEN + 1)
 #define ENTROPY_LEN 64
-#define SYNC_EVERY_MS 500 /* an agent that is not up yet loses what comes */
+#define ASK_EVERY_MS 500 /* an agent that is not up yet loses what comes */
 
 typedef struct {
     const sandbox_guest_channel_t *ch;
@@ -281,11 +281,13 @@ guest_say(guest_talk_t *t, const sandbox_text_t *line, const char *op)
 
 
 /*
- * Asks again and again: what was written before the agent opened its port
- * may be lost.  The nonce stays, so that a late answer counts.
+ * A question that is little more than its name; members begins with a comma
+ * or is empty.  What was written before the agent opened its port may be lost:
+ * what costs the guest little is asked `again` and again.  The nonce stays, so
+ * that a late answer counts.
  */
 static sandbox_guest_status_t
-guest_sync(guest_talk_t *t)
+guest_ask(guest_talk_t *t, const char *op, const char *members, int again)
 {
     char nonce[NONCE_SIZE];
     int64_t until;
@@ -298,20 +300,21 @@ guest_sync(guest_talk_t *t)
     }
 
     /* The first line end finishes what a host left half-written. */
-    sandbox_text_fmt(&line, "\n{\"op\":\"sync\",\"nonce\":\"%s\"}\n", nonce);
+    sandbox_text_fmt(&line, "\n{\"op\":\"%s\",\"nonce\":\"%s\"%s}\n", op, nonce,
+                     members);
 
     do {
-        status = guest_say(t, &line, "sync");
+        status = guest_say(t, &line, op);
         if (status != SANDBOX_GUEST_OK) {
             break;
         }
 
-        until = sandbox_time_monotonic_ms() + SYNC_EVERY_MS;
-        if (until > t->deadline_ms) {
+        until = sandbox_time_monotonic_ms() + ASK_EVERY_MS;
+        if (!again || until > t->deadline_ms) {
             until = t->deadline_ms;
         }
 
-        status = guest_listen(t, "sync", nonce, until);
+        status = guest_listen(t, op, nonce, until);
 
     } while (status == SANDBOX_GUEST_TIMEOUT
              && sandbox_time_monotonic_ms() < t->deadline_ms);
@@ -319,6 +322,13 @@ guest_sync(guest_talk_t *t)
     sandbox_text_free(&line);
 
     return status;
+}
+
+
+static sandbox_guest_status_t
+guest_sync(guest_talk_t *t)
+{
+    return guest_ask(t, "sync", "", 1);
 }
 
 
@@ -474,32 +484,9 @@ sandbox_guest_sync(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
 }
 
 
-/* A question that is no more than its name. */
-static sandbox_guest_status_t
-guest_ask(guest_talk_t *t, const char *op)
-{
-    char nonce[NONCE_SIZE];
-    sandbox_text_t line = SANDBOX_TEXT_INIT;
-    sandbox_guest_status_t status;
-
-    if (guest_nonce(nonce) == -1) {
-        return guest_fail(t, SANDBOX_GUEST_CLOSED,
-                          "the host has no randomness");
-    }
-
-    sandbox_text_fmt(&line, "{\"op\":\"%s\",\"nonce\":\"%s\"}\n", op, nonce);
-    status = guest_say(t, &line, op);
-    sandbox_text_free(&line);
-
-    return status == SANDBOX_GUEST_OK
-               ? guest_listen(t, op, nonce, t->deadline_ms)
-               : status;
-}
-
-
 sandbox_guest_status_t
-sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int on,
-                     int64_t deadline_ms, char *message, size_t size)
+sandbox_guest_flush(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
+                    char *message, size_t size)
 {
     guest_talk_t t;
     sandbox_guest_status_t status;
@@ -508,10 +495,45 @@ sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int on,
 
     status = guest_sync(&t);
     if (status == SANDBOX_GUEST_OK) {
-        status = guest_ask(&t, on ? "freeze" : "thaw");
+        status = guest_ask(&t, "flush", "", 0);
     }
 
     return guest_end(&t, status);
+}
+
+
+/* Without a sync of its own where each millisecond counts. */
+sandbox_guest_status_t
+sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int sync,
+                     int64_t deadline_ms, char *message, size_t size)
+{
+    guest_talk_t t;
+    sandbox_guest_status_t status;
+
+    guest_begin(&t, ch, deadline_ms, message, size);
+
+    status = SANDBOX_GUEST_OK;
+    if (sync) {
+        status = guest_sync(&t);
+    }
+
+    if (status == SANDBOX_GUEST_OK) {
+        status = guest_ask(&t, "freeze", sync ? "" : ",\"sync\":false", !sync);
+    }
+
+    return guest_end(&t, status);
+}
+
+
+sandbox_guest_status_t
+sandbox_guest_thaw(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
+                   char *message, size_t size)
+{
+    guest_talk_t t;
+
+    guest_begin(&t, ch, deadline_ms, message, size);
+
+    return guest_end(&t, guest_ask(&t, "thaw", "", 1));
 }
 
 

@@ -62,13 +62,26 @@ sandbox_guest_sync(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
                    char *message, size_t size);
 
 /*
- * Stops the guest's commands and writes its file systems to its disk (on), or
- * lets them go on.  Before a checkpoint is taken; bootstrap lets them go on
- * in what is started from it.  When it is not OK, nothing is known: let them
- * go on.
+ * Writes the guest's file systems to its disk while its commands go on, so
+ * that a freeze has little left to write.  May take as long as the disk does.
  */
 sandbox_guest_status_t
-sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int on,
+sandbox_guest_flush(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
+                    char *message, size_t size);
+
+/*
+ * Stops the guest's commands and, with sync, writes its file systems to its
+ * disk after that; without, it takes one exchange of lines.  Before a
+ * checkpoint is taken; bootstrap lets the commands go on in what is started
+ * from it.  When it is not OK, nothing is known: thaw.
+ */
+sandbox_guest_status_t
+sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int sync,
                      int64_t deadline_ms, char *message, size_t size);
+
+/* Lets the commands go on; does nothing where they do. */
+sandbox_guest_status_t
+sandbox_guest_thaw(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
+                   char *message, size_t size);
 
 #endif

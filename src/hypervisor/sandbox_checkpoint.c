@@ -14,6 +14,7 @@
 
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_digest.h"
+#include "sandbox_memory.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
@@ -184,6 +185,10 @@ checkpoint_usable(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         return err->status;
     }
 
+    if (length == -1) {
+        length = sandbox_memory_length(c->ram);
+    }
+
     if (length != c->memory_mb * 1048576) {
         *torn = 1;
         return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
@@ -290,6 +295,7 @@ checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain, int fd,
     /* the memory is in its file already */
     if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
             != SANDBOX_HV_OK
+        || sandbox_monitor_unlimited(conn, domain, err) != SANDBOX_HV_OK
         || sandbox_monitor_fd(conn, domain, SANDBOX_CHECKPOINT_FD, fd, err)
                != SANDBOX_HV_OK
         || sandbox_monitor_migrate(conn, domain, 0, SANDBOX_CHECKPOINT_FD, err)
@@ -306,8 +312,8 @@ checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain, int fd,
  * Memory and disk reach the disk before the file that vouches for them does.
  * They are QEMU's: a worker may not open them, but may sync what they are on.
  */
-static void
-checkpoint_sync(void)
+void
+sandbox_checkpoint_sync(void)
 {
     int fd;
 
@@ -325,7 +331,7 @@ checkpoint_sync(void)
 
 static sandbox_hv_status_t
 checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
-               sandbox_hv_error_t *err)
+               int durable, sandbox_hv_error_t *err)
 {
     int exists;
     size_t len, size;
@@ -347,7 +353,9 @@ checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
         return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     }
 
-    checkpoint_sync();
+    if (durable) {
+        sandbox_checkpoint_sync();
+    }
 
     (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, c->id);
     (void) sandbox_disk_put(conn, name, data, size, (long long) size, path,
@@ -355,8 +363,8 @@ checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
     free(data);
 
     /* whoever is told of it may rely on it after a power cut */
-    if (err->status == SANDBOX_HV_OK) {
-        checkpoint_sync();
+    if (err->status == SANDBOX_HV_OK && durable) {
+        sandbox_checkpoint_sync();
     }
 
     return err->status;
@@ -365,7 +373,8 @@ checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
 
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        const sandbox_checkpoint_t *c, sandbox_hv_error_t *err)
+                        const sandbox_checkpoint_t *c, int durable,
+                        sandbox_hv_error_t *err)
 {
     int fd;
 
@@ -376,7 +385,7 @@ sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
     }
 
     if (checkpoint_save(conn, domain, fd, err) == SANDBOX_HV_OK) {
-        (void) checkpoint_put(conn, c, fd, err);
+        (void) checkpoint_put(conn, c, fd, durable, err);
     }
 
     (void) close(fd);
@@ -526,7 +535,7 @@ checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
         return err->status;
     }
 
-    return sandbox_checkpoint_seal(conn, domain, c, err);
+    return sandbox_checkpoint_seal(conn, domain, c, 1, err);
 }
 
 

@@ -71,24 +71,56 @@ sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
 typedef struct {
     const char *id;      /* of the checkpoint that is to be: "snap_…" */
     const char *sandbox; /* one that was started from a checkpoint */
+    int keep;            /* 1: the sandbox goes on; 0: it ends */
+    int durable;         /* 1: on disk and synced when the verb returns; 0:
+                            it may be lost with the host.  keep 0 is durable */
     int64_t deadline;    /* monotonic ms, for the copying of its memory */
 
-    int64_t receiver_ms; /* out: until there was a machine to copy to */
-    int64_t move_ms;     /* copying, which the sandbox stands still for */
-    int64_t keep_ms;     /* until all of it was on disk */
+    /*
+     * Called in this thread, or NULL: before the sandbox is stopped, which
+     * it is only after an OK; and with keep 1 once it runs again.  Where the
+     * way of copying fails, both once more with the next.
+     */
+    sandbox_hv_status_t (*stopping)(void *data, sandbox_hv_error_t *err);
+    void (*resumed)(void *data);
+    void *data;
+
+    int live;            /* out: 1: copied while the sandbox went on */
+    int64_t pause_ms;    /* the sandbox stood still (keep 1) */
+    int64_t bytes;       /* blocks that it takes, disk and memory */
+    int64_t receiver_ms; /* until there was a machine to copy to */
+    int64_t move_ms;     /* copying, pause included */
+    int64_t keep_ms;     /* until all of it was where it is to be */
 } sandbox_checkpoint_take_t;
 
 /*
- * Takes a checkpoint of a running sandbox and ends it: memory, processes and
- * disk are the checkpoint's then.  On failure the sandbox goes on, but where
- * libvirt could not be reached or the sandbox not be ended at last: then it
- * stands still, as after a crash, until the verb is repeated, which finishes,
- * or begins anew.
+ * Takes a checkpoint of a running sandbox: memory, processes and disk as they
+ * were at one instant.
  *
- * NO_CHECKPOINT: it was booted cold.
+ * With keep 0 the sandbox ends; they are the checkpoint's then.  On failure the
+ * sandbox goes on, but where libvirt could not be reached or the sandbox not
+ * be ended at last: then it stands still, as after a crash.
+ *
+ * With keep 1 the sandbox goes on after a pause, with a new overlay on the disk
+ * that is the checkpoint's, on failure as well.
+ *
+ * Either way the verb may be repeated after a crash or a failure, which
+ * finishes or begins anew, or be settled by sandbox_checkpoint_cancel().
+ *
+ * NO_CHECKPOINT: the sandbox was booted cold.
  */
 sandbox_hv_status_t sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
                                             sandbox_hv_error_t *err);
+
+/*
+ * Settles a take that failed or whose taker died: nothing of the checkpoint is
+ * left but a layer of disk that the sandbox stands on, and the sandbox, if it
+ * has a domain, runs.  IN_USE if a domain runs from the checkpoint.  No take
+ * of either may be going on.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_cancel(const char *id, const char *sandbox,
+                          sandbox_hv_error_t *err);
 
 /*
  * Gives the network to a sandbox that was started from a checkpoint of a
@@ -100,32 +132,69 @@ sandbox_hv_status_t
 sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
 
 /*
- * Removes all of a checkpoint; OK as well if there is none.  IN_USE if a
- * domain runs from it or another checkpoint's disk stands on it.  Who begins
- * to start from it meanwhile fails to, or is IN_USE.  One that is being taken
- * is the caller's affair.
+ * Makes a running sandbox's disk stand on its template's alone, if it has more
+ * than max_layers (its own included, the template's not): what the others hold
+ * is copied into its own, in the background of the guest.  TIMEOUT after the
+ * deadline, and FAILED if a take broke it off: nothing is lost, what is copied
+ * stays, and it may be repeated.  A caller that dies leaves it going on.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers,
+                           int64_t deadline, sandbox_hv_error_t *err);
+
+/*
+ * Removes a checkpoint; OK as well if there is none.  IN_USE if a domain runs
+ * from its memory.  Its disk stays as long as a domain's disk or another
+ * checkpoint's stands on it, and goes with the last of them: see collect.  Who
+ * begins to start from it meanwhile fails to, or makes it IN_USE.  One that is
+ * being taken is the caller's affair.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err);
 
-typedef struct {
-    char id[SANDBOX_ID_SIZE];
-    int whole;     /* 0: parts, of one being made or of a failure */
-    int64_t bytes; /* on disk, in blocks taken */
-} sandbox_checkpoint_info_t;
+/*
+ * *used: 1 if a domain runs from its memory, or a domain's disk or another
+ * checkpoint's stands on its disk.  Also of one that was discarded.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err);
 
 /*
- * Removes, of the boot checkpoints that nothing uses, those that are no shape
- * of a template of the list (NULL-terminated) on this host as it is, the torn
- * ones and what dead makers left, their domains too.  Each is logged.  Does
- * nothing while one is being made.
+ * Removes what is left of checkpoints that were discarded, or died as they
+ * were made, and nothing needs any more.  Safe at any time: what has changed
+ * within the grace stays, and nothing goes while a sandbox is being taken.
+ * Costs a look into the directory if there is nothing to be removed, else one
+ * at each domain and checkpoint.  For whoever has ended a sandbox; the sweep
+ * does it as well.
+ */
+#ifndef SANDBOX_CHECKPOINT_GRACE_MS
+#define SANDBOX_CHECKPOINT_GRACE_MS 60000
+#endif
+sandbox_hv_status_t sandbox_checkpoint_collect(sandbox_hv_error_t *err);
+
+/*
+ * Removes, of the boot checkpoints that nothing runs from, those that are no
+ * shape of a template of the list (NULL-terminated) on this host as it is, the
+ * torn ones and what dead makers left, their domains too, unless one is being
+ * made; and then collects.  Each is logged.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
                          sandbox_hv_error_t *err);
 
+typedef struct {
+    char id[SANDBOX_ID_SIZE];
+    int whole;     /* 0: parts, of one being made or of a failure, or a layer */
+    int64_t bytes; /* of its memory, its disk and the rest, in blocks taken */
+    int64_t left; /* of files of its name that are not its own: layers, parts */
+} sandbox_checkpoint_info_t;
+
 /* All on this host; *list is malloc'd, the caller frees it. */
 sandbox_hv_status_t sandbox_checkpoint_list(sandbox_checkpoint_info_t **list,
                                             size_t *n, sandbox_hv_error_t *err);
+
+/* The blocks that one takes, its own disk included and no other layer. */
+sandbox_hv_status_t sandbox_checkpoint_size(const char *id, int64_t *bytes,
+                                            sandbox_hv_error_t *err);
 
 #endif

@@ -236,38 +236,19 @@ checkpoint_length(const unsigned char *data, size_t size)
 }
 
 
-int
-sandbox_checkpoint_read(sandbox_checkpoint_t *c, const unsigned char *data,
-                        size_t size, const unsigned char **state, size_t *len,
-                        const char **reason)
+/* The JSON after the first line; *n receives its length.  0 or -1. */
+static int
+checkpoint_document(sandbox_checkpoint_t *c, const unsigned char *data,
+                    size_t size, size_t *n)
 {
     int rc;
-    size_t n;
-    char hex[SANDBOX_SHA256_HEX_SIZE];
     sandbox_json_t doc;
     sandbox_json_error_t err;
 
-    memset(c, 0, sizeof(*c));
+    *n = checkpoint_length(data, size);
 
-    if (size < CHECKPOINT_HEAD
-        || memcmp(data, CHECKPOINT_MAGIC, CHECKPOINT_MAGIC_LEN) != 0)
-    {
-        *reason = "it is no checkpoint of this version";
-        return -1;
-    }
-
-    if (checkpoint_digest(hex, data, size) != 0
-        || memcmp(hex, data + CHECKPOINT_MAGIC_LEN, CHECKPOINT_DIGEST_LEN) != 0)
-    {
-        *reason = "it is torn";
-        return -1;
-    }
-
-    *reason = "it is malformed";
-    n = checkpoint_length(data, size);
-
-    if (n == 0
-        || sandbox_json_parse(&doc, (const char *) data + CHECKPOINT_HEAD, n,
+    if (*n == 0
+        || sandbox_json_parse(&doc, (const char *) data + CHECKPOINT_HEAD, *n,
                               &err)
                != 0)
     {
@@ -279,10 +260,62 @@ sandbox_checkpoint_read(sandbox_checkpoint_t *c, const unsigned char *data,
 
     if (rc != 0) {
         sandbox_checkpoint_free(c);
+    }
+
+    return rc;
+}
+
+
+static int
+checkpoint_is_ours(const unsigned char *data, size_t size)
+{
+    return size >= CHECKPOINT_HEAD
+           && memcmp(data, CHECKPOINT_MAGIC, CHECKPOINT_MAGIC_LEN) == 0;
+}
+
+
+int
+sandbox_checkpoint_read(sandbox_checkpoint_t *c, const unsigned char *data,
+                        size_t size, const unsigned char **state, size_t *len,
+                        const char **reason)
+{
+    size_t n;
+    char hex[SANDBOX_SHA256_HEX_SIZE];
+
+    memset(c, 0, sizeof(*c));
+
+    if (!checkpoint_is_ours(data, size)) {
+        *reason = "it is no checkpoint of this version";
+        return -1;
+    }
+
+    if (checkpoint_digest(hex, data, size) != 0
+        || memcmp(hex, data + CHECKPOINT_MAGIC_LEN, CHECKPOINT_DIGEST_LEN) != 0)
+    {
+        *reason = "it is torn";
+        return -1;
+    }
+
+    if (checkpoint_document(c, data, size, &n) != 0) {
+        *reason = "it is malformed";
         return -1;
     }
 
     *state = data + CHECKPOINT_HEAD + n;
     *len = size - CHECKPOINT_HEAD - n;
     return 0;
+}
+
+
+int
+sandbox_checkpoint_read_head(sandbox_checkpoint_t *c, const unsigned char *data,
+                             size_t size)
+{
+    size_t n;
+
+    memset(c, 0, sizeof(*c));
+
+    return checkpoint_is_ours(data, size)
+               ? checkpoint_document(c, data, size, &n)
+               : -1;
 }

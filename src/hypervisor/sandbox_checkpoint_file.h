@@ -56,4 +56,12 @@ int sandbox_checkpoint_read(sandbox_checkpoint_t *c, const unsigned char *data,
                             size_t size, const unsigned char **state,
                             size_t *len, const char **reason);
 
+/*
+ * What it says, from its begin alone and unchecked: for who asks what files
+ * are named in it, and starts nothing.  0, or -1: it cannot be read, or not
+ * all of its JSON is in these size bytes; *c is empty then.
+ */
+int sandbox_checkpoint_read_head(sandbox_checkpoint_t *c,
+                                 const unsigned char *data, size_t size);
+
 #endif

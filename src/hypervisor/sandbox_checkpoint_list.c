@@ -1,20 +1,14 @@
 /*
- * What checkpoints there are, and their removal.  A checkpoint is all files
- * "<id>.*" of the directory of disks; "<id>.state" vouches for the others, so
- * it goes first.
+ * What checkpoints there are, and what they take.  A checkpoint is "<id>.state"
+ * in the directory of disks and the files that it names; others that are called
+ * "<id>.*" are layers that something stands on, or parts.
  */
 
-#include "sandbox_checkpoint_parts.h"
-#include "sandbox_time.h"
+#include "sandbox_checkpoint_refs.h"
 
-#include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* How long a discard waits for who makes one. */
-#define CHECKPOINT_LOCK_MS 10000
 
 
 int
@@ -54,254 +48,12 @@ sandbox_checkpoint_ends(const char *name, const char *suffix)
 }
 
 
-static int
-checkpoint_is_shape(const char *id)
+int
+sandbox_checkpoint_is_shape(const char *id)
 {
     return strncmp(id, SANDBOX_CHECKPOINT_SHAPE_PREFIX,
                    sizeof(SANDBOX_CHECKPOINT_SHAPE_PREFIX) - 1)
            == 0;
-}
-
-
-/* 1 if the domain runs from the checkpoint. */
-static int
-checkpoint_domain_uses(virDomainPtr domain, const char *id)
-{
-    int uses;
-    char *document, *value;
-
-    document = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
-                                    SANDBOX_HV_NAMESPACE, 0);
-    if (document == NULL) {
-        return 0;
-    }
-
-    value = sandbox_domain_xml_find(document, "/*/@checkpoint");
-    uses = value && strcmp(value, id) == 0;
-
-    free(value);
-    free(document);
-
-    return uses;
-}
-
-
-static sandbox_hv_status_t
-checkpoint_unused_by_domains(sandbox_hv_conn_t *conn, const char *id,
-                             sandbox_hv_error_t *err)
-{
-    int i, count;
-    virDomainPtr *domains;
-
-    count = virConnectListAllDomains(conn->virt, &domains, 0);
-    if (count < 0) {
-        return sandbox_hv_fail(err, conn, "cannot list the domains");
-    }
-
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-
-    for (i = 0; i < count; i++) {
-        if (err->status == SANDBOX_HV_OK
-            && checkpoint_domain_uses(domains[i], id)) {
-            (void) sandbox_hv_set(err, SANDBOX_HV_IN_USE,
-                                  "\"%s\" runs from \"%s\"",
-                                  virDomainGetName(domains[i]), id);
-        }
-
-        (void) virDomainFree(domains[i]);
-    }
-
-    free(domains);
-
-    /* a domain that could not be asked counts as none: not when all are */
-    if (err->status == SANDBOX_HV_OK && virConnectIsAlive(conn->virt) != 1) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_UNAVAILABLE,
-                              "libvirt went away while listing");
-    }
-
-    return err->status;
-}
-
-
-/* 1 if a layer of c is a file of the checkpoint id. */
-static int
-checkpoint_stands_on(const sandbox_checkpoint_t *c, const char *id)
-{
-    size_t i;
-    char other[SANDBOX_ID_SIZE];
-    const char *name;
-
-    for (i = 0; c->layers[i]; i++) {
-        name = strrchr(c->layers[i], '/');
-
-        if (name && sandbox_checkpoint_id(other, name + 1) == 0
-            && strcmp(other, id) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/*
- * OK, or IN_USE if the checkpoint in the file name stands on id, or may do so:
- * one that cannot be read, and has children that run.
- */
-static sandbox_hv_status_t
-checkpoint_unused_by(sandbox_hv_conn_t *conn, const char *name, const char *id,
-                     sandbox_hv_error_t *err)
-{
-    size_t size, len;
-    const char *reason;
-    char other[SANDBOX_ID_SIZE];
-    unsigned char *data;
-    const unsigned char *state;
-    sandbox_checkpoint_t c;
-
-    /* shapes stand on templates alone */
-    if (sandbox_checkpoint_id(other, name) != 0 || strcmp(other, id) == 0
-        || checkpoint_is_shape(other))
-    {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-    }
-
-    if (sandbox_disk_get(conn, name, SANDBOX_CHECKPOINT_STATE_MAX, &data, &size,
-                         err)
-            != SANDBOX_HV_OK
-        || data == NULL)
-    {
-        return err->status;
-    }
-
-    if (sandbox_checkpoint_read(&c, data, size, &state, &len, &reason) == 0) {
-        if (checkpoint_stands_on(&c, id)) {
-            (void) sandbox_hv_set(err, SANDBOX_HV_IN_USE,
-                                  "the disk of \"%s\" stands on \"%s\"", other,
-                                  id);
-        }
-
-        sandbox_checkpoint_free(&c);
-
-    } else {
-        /* nothing will start from it, but what has may stand on id */
-        (void) checkpoint_unused_by_domains(conn, other, err);
-    }
-
-    free(data);
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
-                          sandbox_hv_error_t *err)
-{
-    size_t i, n;
-    char **names;
-
-    if (checkpoint_unused_by_domains(conn, id, err) != SANDBOX_HV_OK
-        || sandbox_disk_names(conn, "", &names, &n, err) != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_SUFFIX)) {
-            (void) checkpoint_unused_by(conn, names[i], id, err);
-        }
-    }
-
-    sandbox_disk_names_free(names, n);
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
-                          sandbox_hv_error_t *err)
-{
-    size_t i, n;
-    char **names;
-    char file[SANDBOX_CHECKPOINT_NAME_SIZE];
-
-    (void) snprintf(file, sizeof(file), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
-
-    if (sandbox_disk_remove(conn, file, err) != SANDBOX_HV_OK) {
-        return err->status;
-    }
-
-    (void) snprintf(file, sizeof(file), "%s.", id);
-
-    /* nothing can be started from it any more: who has begun shows here */
-    if (checkpoint_unused_by_domains(conn, id, err) != SANDBOX_HV_OK
-        || sandbox_disk_names(conn, file, &names, &n, err) != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        (void) sandbox_disk_remove(conn, names[i], err);
-    }
-
-    sandbox_disk_names_free(names, n);
-    return err->status;
-}
-
-
-static sandbox_hv_status_t
-checkpoint_discard(sandbox_hv_conn_t *conn, const char *id, const char *uuid,
-                   sandbox_hv_error_t *err)
-{
-    sandbox_domain_turn_t turn;
-
-    sandbox_domain_enter(&turn, id);
-
-    if (sandbox_checkpoint_unused(conn, id, err) == SANDBOX_HV_OK
-        && sandbox_domain_end(conn, uuid, err) == SANDBOX_HV_OK)
-    {
-        (void) sandbox_checkpoint_remove(conn, id, err);
-    }
-
-    sandbox_domain_leave(&turn);
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err)
-{
-    int lock;
-    char uuid[SANDBOX_UUID_SIZE];
-    sandbox_hv_conn_t *conn;
-
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    if (sandbox_id_uuid(uuid, id) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
-    }
-
-    lock = -1;
-
-    if (checkpoint_is_shape(id)) {
-        lock = sandbox_checkpoint_lock(
-            sandbox_time_monotonic_ms() + CHECKPOINT_LOCK_MS, err);
-        if (lock == -1) {
-            return err->status;
-        }
-    }
-
-    (void) checkpoint_discard(conn, id, uuid, err);
-
-    if (lock != -1) {
-        (void) close(lock);
-    }
-
-    return err->status;
 }
 
 
@@ -324,26 +76,66 @@ checkpoint_entry(sandbox_checkpoint_info_t *list, size_t *n, const char *id)
 }
 
 
+/* 1 if the name is one of the checkpoint's files. */
+static int
+checkpoint_owns(const sandbox_checkpoint_t *c, const char *name)
+{
+    const char *disk;
+
+    disk = strrchr(c->layers[0], '/');
+
+    return strcmp(name, c->ram) == 0
+           || strcmp(name, disk ? disk + 1 : c->layers[0]) == 0
+           || sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_SUFFIX);
+}
+
+
+/* names: all files of the directory. */
 static sandbox_hv_status_t
-checkpoint_inform(sandbox_hv_conn_t *conn, const char *name,
+checkpoint_sum(sandbox_hv_conn_t *conn, char **names, size_t n,
+               sandbox_checkpoint_info_t *info, sandbox_hv_error_t *err)
+{
+    int found;
+    size_t i, len;
+    int64_t length, blocks;
+    sandbox_checkpoint_t c;
+
+    len = strlen(info->id);
+
+    if (sandbox_checkpoint_head(conn, info->id, &c, &found, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
+        if (strncmp(names[i], info->id, len) != 0 || names[i][len] != '.'
+            || sandbox_disk_size(conn, names[i], &length, &blocks, err)
+                   != SANDBOX_HV_OK)
+        {
+            continue;
+        }
+
+        if (found && checkpoint_owns(&c, names[i])) {
+            info->bytes += blocks;
+        } else {
+            info->left += blocks;
+        }
+    }
+
+    if (found) {
+        sandbox_checkpoint_free(&c);
+    }
+
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+checkpoint_inform(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                   sandbox_checkpoint_info_t *info, sandbox_hv_error_t *err)
 {
     int torn;
-    int64_t length, blocks;
-    sandbox_accel_t accel;
     sandbox_checkpoint_t c;
-
-    if (sandbox_disk_size(conn, name, &length, &blocks, err) != SANDBOX_HV_OK) {
-        return err->status;
-    }
-
-    info->bytes += blocks;
-
-    if (!sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_SUFFIX)
-        || sandbox_hypervisor_accel(&accel, err) != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
 
     if (sandbox_checkpoint_load(conn, info->id, accel, &c, NULL, &torn, err)
         == SANDBOX_HV_OK)
@@ -353,10 +145,45 @@ checkpoint_inform(sandbox_hv_conn_t *conn, const char *name,
 
     } else if (err->status == SANDBOX_HV_NO_CHECKPOINT) {
         /* one that another host could start is whole too */
-        info->whole = !torn;
+        info->whole = info->bytes > 0 && !torn;
         (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_size(const char *id, int64_t *bytes, sandbox_hv_error_t *err)
+{
+    size_t n;
+    char prefix[SANDBOX_CHECKPOINT_NAME_SIZE];
+    char **names;
+    sandbox_hv_conn_t *conn;
+    sandbox_checkpoint_info_t info;
+
+    *bytes = 0;
+    memset(&info, 0, sizeof(info));
+    (void) snprintf(info.id, sizeof(info.id), "%s", id);
+    (void) snprintf(prefix, sizeof(prefix), "%s.", id);
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL
+        || sandbox_checkpoint_names_of(conn, prefix, &names, &n, err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    (void) checkpoint_sum(conn, names, n, &info, err);
+    sandbox_disk_names_free(names, n);
+
+    if (err->status == SANDBOX_HV_OK && info.bytes == 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
+                              "there is no checkpoint \"%s\"", id);
+    }
+
+    *bytes = info.bytes;
     return err->status;
 }
 
@@ -368,14 +195,20 @@ sandbox_checkpoint_list(sandbox_checkpoint_info_t **list, size_t *n,
     size_t i, nnames;
     char id[SANDBOX_ID_SIZE];
     char **names;
+    sandbox_accel_t accel;
     sandbox_hv_conn_t *conn;
 
     *list = NULL;
     *n = 0;
 
+    if (sandbox_hypervisor_accel(&accel, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
     conn = sandbox_hv_connection(err);
     if (conn == NULL
-        || sandbox_disk_names(conn, "", &names, &nnames, err) != SANDBOX_HV_OK)
+        || sandbox_checkpoint_names_of(conn, "", &names, &nnames, err)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -385,10 +218,16 @@ sandbox_checkpoint_list(sandbox_checkpoint_info_t **list, size_t *n,
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     }
 
-    for (i = 0; i < nnames && err->status == SANDBOX_HV_OK; i++) {
+    for (i = 0; *list && i < nnames; i++) {
         if (sandbox_checkpoint_id(id, names[i]) == 0) {
-            (void) checkpoint_inform(conn, names[i],
-                                     checkpoint_entry(*list, n, id), err);
+            (void) checkpoint_entry(*list, n, id);
+        }
+    }
+
+    for (i = 0; i < *n && err->status == SANDBOX_HV_OK; i++) {
+        if (checkpoint_sum(conn, names, nnames, &(*list)[i], err)
+            == SANDBOX_HV_OK) {
+            (void) checkpoint_inform(conn, accel, &(*list)[i], err);
         }
     }
 

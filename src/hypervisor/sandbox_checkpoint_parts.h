@@ -9,6 +9,8 @@
 
 #define SANDBOX_CHECKPOINT_SHAPE_PREFIX "boot_"
 #define SANDBOX_CHECKPOINT_SUFFIX ".state"
+#define SANDBOX_CHECKPOINT_DISK ".qcow2"
+#define SANDBOX_CHECKPOINT_RAM ".ram"
 #define SANDBOX_CHECKPOINT_FD "sandbox-state"
 
 /* File names: "<id>.<8 random characters>.qcow2" and alike. */
@@ -53,28 +55,56 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
 
 /*
  * Saves the suspended domain, whose memory is the shared file, and writes the
- * checkpoint's file.
+ * checkpoint's file.  durable: all of it is synced.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        const sandbox_checkpoint_t *c, sandbox_hv_error_t *err);
+                        const sandbox_checkpoint_t *c, int durable,
+                        sandbox_hv_error_t *err);
+
+/* What the data directory is on reaches the disk. */
+void sandbox_checkpoint_sync(void);
+
+/* sandbox_checkpoint_discard.c */
 
 /*
- * All files of it, the one that vouches for it first.  IN_USE if a domain was
- * started from it meanwhile, with the others left.
+ * The file that vouches for it, its memory, and its disk unless something
+ * stands on that.  IN_USE if a domain was started from it meanwhile, with
+ * memory and disk left.  The caller knows that nobody makes it.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
                           sandbox_hv_error_t *err);
 
-/* IN_USE if a domain runs from it or another's disk stands on it. */
+/* IN_USE if a domain runs from its memory. */
 sandbox_hv_status_t
 sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
                           sandbox_hv_error_t *err);
 
+/*
+ * Removes disks and memories that nothing needs: those of checkpoints whose id
+ * begins with `only`, if the caller knows that nobody makes one; NULL: all that
+ * have not changed for so long.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
+                         int64_t grace_ms, sandbox_hv_error_t *err);
+
+/* sandbox_checkpoint_flatten.c */
+
+/*
+ * Breaks off the flattening of a running domain's disk, if there is one: for
+ * whoever is about to change the disk, or to suspend and keep it.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                             sandbox_hv_error_t *err);
+
 /* The id in the name of a checkpoint's file; 0, or -1 if it is none. */
 int sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name);
 int sandbox_checkpoint_ends(const char *name, const char *suffix);
+/* 1 if it is the id of a boot checkpoint. */
+int sandbox_checkpoint_is_shape(const char *id);
 
 /* sandbox_checkpoint_sweep.c */
 

@@ -7,6 +7,7 @@
 
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_crash.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
@@ -115,9 +116,10 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                  const sandbox_domain_spec_t *wanted, int state,
                  sandbox_hv_times_t *times, sandbox_hv_error_t *err)
 {
-    int replaced;
+    int held, replaced;
     char uuid[SANDBOX_UUID_SIZE];
-    char disk[SANDBOX_HV_PATH_SIZE], memory[SANDBOX_HV_PATH_SIZE];
+    char disk[SANDBOX_HV_PATH_SIZE];
+    char memory[SANDBOX_HV_PATH_SIZE], copy[SANDBOX_HV_PATH_SIZE];
     int64_t start, made;
     sandbox_template_t template;
     sandbox_domain_xml_t host;
@@ -153,7 +155,10 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     spec.vcpus = (int) c->vcpus;
     spec.memory_mb = c->memory_mb;
 
-    ram.path = memory;
+    /* on tmpfs if it can be: what runs from there can be copied as it runs */
+    held = sandbox_memory_start(conn, c->ram, c->memory_mb, copy);
+
+    ram.path = held == -1 ? memory : copy;
     ram.shared = 0;
     ram.incoming = 1;
 
@@ -166,6 +171,10 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 
     (void) checkpoint_launch(conn, c, &spec, &host, replaced, state, err);
     times->domain_ms = sandbox_time_monotonic_ms() - made;
+
+    if (held != -1) {
+        (void) close(held);
+    }
 
     return err->status;
 }

@@ -5,6 +5,7 @@
  */
 
 #include "sandbox_checkpoint_parts.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <unistd.h>
 
 #define SWEEP_WAIT_MS 50
-#define SWEEP_FILES 3 /* of a checkpoint: memory, disk, state */
 
 
 int
@@ -146,47 +146,6 @@ sweep_present(const sandbox_checkpoint_t *c,
 }
 
 
-/* Of a good checkpoint, with what others who made it too have left. */
-static void
-sweep_parts(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
-            sandbox_hv_error_t *err)
-{
-    char prefix[SANDBOX_CHECKPOINT_NAME_SIZE];
-    char **names;
-    size_t i, n;
-    const char *disk;
-
-    (void) snprintf(prefix, sizeof(prefix), "%s.", c->id);
-    disk = strrchr(c->layers[0], '/');
-
-    if (disk == NULL
-        || sandbox_disk_names(conn, prefix, &names, &n, err) != SANDBOX_HV_OK)
-    {
-        return;
-    }
-
-    /* children of one that was torn have the same id, and other files */
-    for (i = 0; n > SWEEP_FILES && i < n; i++) {
-        if (strcmp(names[i], c->ram) == 0 || strcmp(names[i], disk + 1) == 0
-            || sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_SUFFIX))
-        {
-            continue;
-        }
-
-        if (sandbox_checkpoint_unused(conn, c->id, err) != SANDBOX_HV_OK
-            || sandbox_disk_remove(conn, names[i], err) != SANDBOX_HV_OK)
-        {
-            break;
-        }
-
-        sandbox_hv_log(SANDBOX_HV_LOG_NOTICE,
-                       "\"%s\" is removed: its maker has died", names[i]);
-    }
-
-    sandbox_disk_names_free(names, n);
-}
-
-
 /* With the lock, so that a domain of that id is a dead maker's. */
 static void
 sweep_domain(sandbox_hv_conn_t *conn, const char *id, sandbox_hv_error_t *err)
@@ -234,9 +193,7 @@ sweep_one(sandbox_hv_conn_t *conn, const char *id,
 
     switch (sandbox_checkpoint_load(conn, id, accel, &c, NULL, &torn, err)) {
     case SANDBOX_HV_OK:
-        if (sweep_present(&c, templates)) {
-            sweep_parts(conn, &c, err);
-        } else {
+        if (!sweep_present(&c, templates)) {
             (void) sweep_remove(conn, id, "no present template has it", err);
         }
 
@@ -281,6 +238,12 @@ sweep(sandbox_hv_conn_t *conn, sandbox_template_t *const *templates,
 
     sandbox_disk_names_free(names, n);
 
+    /* what others who made one too have left, whatever their age */
+    if (err->status != SANDBOX_HV_UNAVAILABLE) {
+        (void) sandbox_checkpoint_clean(conn, SANDBOX_CHECKPOINT_SHAPE_PREFIX,
+                                        0, err);
+    }
+
     return err->status == SANDBOX_HV_UNAVAILABLE
                ? err->status
                : sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
@@ -306,7 +269,12 @@ sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
         (void) close(lock);
     }
 
-    return err->status == SANDBOX_HV_TIMEOUT
-               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+    /* TIMEOUT: one is being made */
+    if (err->status != SANDBOX_HV_OK && err->status != SANDBOX_HV_TIMEOUT) {
+        return err->status;
+    }
+
+    return sandbox_checkpoint_collect(err) == SANDBOX_HV_OK
+               ? sandbox_memory_tidy(conn, 0, err)
                : err->status;
 }

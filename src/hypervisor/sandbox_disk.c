@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define SANDBOX_DISK_SUFFIX ".qcow2"
 #define SANDBOX_DISK_NAME_SIZE                                                 \
@@ -23,6 +24,10 @@
 
 /* How long a volume may be busy (still being written) before we give up. */
 #define SANDBOX_DISK_BUSY_MS 10000
+
+/* What must be left of the file system, in per cent and at most in bytes. */
+#define SANDBOX_DISK_RESERVE 2
+#define SANDBOX_DISK_RESERVE_MAX 1073741824
 
 
 static int
@@ -219,6 +224,38 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 }
 
 
+/*
+ * The last of the room is for guests that run: one that cannot write has a
+ * file system that is broken.  Of a directory that is not here nothing is
+ * known.
+ */
+static sandbox_hv_status_t
+sandbox_disk_room(const char *name, sandbox_hv_error_t *err)
+{
+    uint64_t room, reserve;
+    struct statvfs fs;
+
+    if (statvfs(sandbox_hv_conf()->data_dir, &fs) == 0) {
+        room = (uint64_t) fs.f_bavail * fs.f_frsize;
+        reserve =
+            (uint64_t) fs.f_blocks * fs.f_frsize / 100 * SANDBOX_DISK_RESERVE;
+
+        if (reserve > SANDBOX_DISK_RESERVE_MAX) {
+            reserve = SANDBOX_DISK_RESERVE_MAX;
+        }
+
+        if (room < reserve) {
+            return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
+                                  "there is no room for \"%s\": %llu MiB of "
+                                  "the file system are left",
+                                  name, (unsigned long long) room >> 20);
+        }
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
 sandbox_hv_status_t
 sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
                   const char *name, const char *xml, int *replaced,
@@ -228,6 +265,11 @@ sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
     virStorageVolPtr volume;
 
     *replaced = 0;
+
+    if (sandbox_disk_room(name, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
     volume = virStorageVolCreateXML(pool, xml, 0);
 
     if (volume == NULL) {
@@ -279,7 +321,7 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, backing, mb * 1048576,
+    xml = sandbox_domain_xml_volume(name, backing, mb * 1048576, "0600",
                                     conn->facts.owner, conn->facts.group);
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -318,6 +360,32 @@ sandbox_disk_end(sandbox_hv_conn_t *conn, const char *name, int refresh,
 }
 
 
+/* The overlays it got when checkpoints were taken of it: "<id>.<more>". */
+static sandbox_hv_status_t
+sandbox_disk_delete_later(const char *id, sandbox_hv_error_t *err)
+{
+    size_t i, n;
+    char prefix[SANDBOX_DISK_NAME_SIZE];
+    char **names;
+
+    (void) snprintf(prefix, sizeof(prefix), "%s.", id);
+
+    /* where the worker may not look there are none */
+    if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
+        return err->status == SANDBOX_HV_NO_CAPACITY
+                   ? err->status
+                   : sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
+        (void) sandbox_disk_unlink(names[i], err);
+    }
+
+    sandbox_disk_names_free(names, n);
+    return err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                     sandbox_hv_error_t *err)
@@ -325,7 +393,10 @@ sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
     char name[SANDBOX_DISK_NAME_SIZE];
 
     sandbox_disk_name(name, id);
-    return sandbox_disk_end(conn, name, 0, err);
+
+    return sandbox_disk_end(conn, name, 0, err) == SANDBOX_HV_OK
+               ? sandbox_disk_delete_later(id, err)
+               : err->status;
 }
 
 
@@ -351,7 +422,8 @@ sandbox_disk_id(char id[SANDBOX_ID_SIZE], const char *name)
         return -1;
     }
 
-    return sandbox_id_parse(id, "sb", name, len - suffix);
+    /* the second overlay has one more part in its name */
+    return sandbox_id_parse(id, "sb", name, strcspn(name, "."));
 }
 
 

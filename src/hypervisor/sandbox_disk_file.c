@@ -6,8 +6,12 @@
 #include "sandbox_hv.h"
 
 #include <libvirt/virterror.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 /* What one call takes or gives at most. */
 #define SANDBOX_DISK_PIECE 65536
@@ -93,8 +97,8 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, NULL, capacity, conn->facts.owner,
-                                    conn->facts.group);
+    xml = sandbox_domain_xml_volume(name, NULL, capacity, "0600",
+                                    conn->facts.owner, conn->facts.group);
     volume = xml ? virStorageVolCreateXML(pool, xml, 0) : NULL;
 
     if (xml == NULL) {
@@ -223,9 +227,11 @@ sandbox_disk_look(sandbox_hv_conn_t *conn, const char *name,
 }
 
 
-sandbox_hv_status_t
-sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
-                 unsigned char **data, size_t *size, sandbox_hv_error_t *err)
+/* whole: one longer than max is not read, else only so much of it. */
+static sandbox_hv_status_t
+sandbox_disk_load(sandbox_hv_conn_t *conn, const char *name, size_t max,
+                  int whole, unsigned char **data, size_t *size,
+                  sandbox_hv_error_t *err)
 {
     virStorageVolPtr volume;
     virStorageVolInfo info;
@@ -239,16 +245,32 @@ sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
         return err->status;
     }
 
-    if (info.capacity > max) {
+    if (info.capacity > max && whole) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" is too long",
                               name);
     } else {
-        *size = (size_t) info.capacity;
+        *size = info.capacity > max ? max : (size_t) info.capacity;
         *data = sandbox_disk_read(conn, volume, name, *size, err);
     }
 
     (void) virStorageVolFree(volume);
     return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
+                 unsigned char **data, size_t *size, sandbox_hv_error_t *err)
+{
+    return sandbox_disk_load(conn, name, max, 1, data, size, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_head(sandbox_hv_conn_t *conn, const char *name, size_t max,
+                  unsigned char **data, size_t *size, sandbox_hv_error_t *err)
+{
+    return sandbox_disk_load(conn, name, max, 0, data, size, err);
 }
 
 
@@ -269,8 +291,9 @@ sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
         return err->status;
     }
 
-    xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, conn->facts.owner,
-                                    conn->facts.group);
+    /* QEMU owns it; the worker copies it to where it is run from, and back */
+    xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, "0660",
+                                    conn->facts.owner, (long) getegid());
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     } else {
@@ -305,6 +328,68 @@ sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
 }
 
 
+int64_t
+sandbox_disk_age(const char *name)
+{
+    int64_t age;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+    struct timespec now;
+
+    if (sandbox_disk_path(path, name) != 0 || stat(path, &st) == -1
+        || clock_gettime(CLOCK_REALTIME, &now) == -1)
+    {
+        return 0;
+    }
+
+    age = (int64_t) (now.tv_sec - st.st_ctim.tv_sec) * 1000
+          + (now.tv_nsec - st.st_ctim.tv_nsec) / 1000000;
+
+    return age > 0 ? age : 0;
+}
+
+
+/* What is called "<id>.*" is the sandbox's: one file, as a rule. */
+sandbox_hv_status_t
+sandbox_disk_usage(const char *id, int64_t *bytes, sandbox_hv_error_t *err)
+{
+    size_t i, n;
+    int64_t length, blocks;
+    char prefix[SANDBOX_HV_STEM_SIZE];
+    char **names;
+    sandbox_hv_conn_t *conn;
+
+    *bytes = 0;
+    (void) snprintf(prefix, sizeof(prefix), "%s.", id);
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL
+        || sandbox_disk_names(conn, prefix, &names, &n, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (sandbox_disk_size(conn, names[i], &length, &blocks, err)
+            != SANDBOX_HV_OK) {
+            break;
+        }
+
+        *bytes += blocks;
+    }
+
+    sandbox_disk_names_free(names, n);
+    return err->status;
+}
+
+
+static int
+sandbox_disk_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+
 static int
 sandbox_disk_collect(virStorageVolPtr *volumes, int count, const char *prefix,
                      char **names, size_t *n)
@@ -327,6 +412,7 @@ sandbox_disk_collect(virStorageVolPtr *volumes, int count, const char *prefix,
         (*n)++;
     }
 
+    qsort(names, *n, sizeof(*names), sandbox_disk_compare);
     return 0;
 }
 

@@ -243,7 +243,8 @@ sandbox_xml_disk(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
 
     /* writeback: the base is read into the host's page cache once for all */
     sandbox_xml_empty(x, "driver", "name", "qemu", "type", "qcow2", "cache",
-                      "writeback", "io", "threads", "discard", "unmap", NULL);
+                      "writeback", "io", "threads", "discard", "unmap",
+                      "error_policy", "report", NULL);
     sandbox_xml_empty(x, "source", "file", host->disk, NULL);
 
     sandbox_xml_layers(x, host->layers ? host->layers : template);
@@ -571,8 +572,30 @@ sandbox_domain_xml_pool(const char *name, const char *path)
 
 
 char *
+sandbox_domain_xml_flip(const char *disk, const char *path)
+{
+    sandbox_xml_t x;
+
+    sandbox_xml_open(&x);
+    sandbox_xml_start(&x, "domainsnapshot");
+    sandbox_xml_start(&x, "disks");
+    sandbox_xml_start(&x, "disk");
+    sandbox_xml_attr(&x, "name", disk);
+    sandbox_xml_attr(&x, "snapshot", "external");
+    sandbox_xml_empty(&x, "driver", "type", "qcow2", NULL);
+    sandbox_xml_empty(&x, "source", "file", path, NULL);
+    sandbox_xml_end(&x);
+    sandbox_xml_end(&x);
+    sandbox_xml_end(&x);
+
+    return sandbox_xml_close(&x);
+}
+
+
+char *
 sandbox_domain_xml_volume(const char *name, const char *backing,
-                          long long bytes, long owner, long group)
+                          long long bytes, const char *mode, long owner,
+                          long group)
 {
     sandbox_xml_t x;
 
@@ -585,7 +608,7 @@ sandbox_domain_xml_volume(const char *name, const char *backing,
     sandbox_xml_start(&x, "target");
     sandbox_xml_empty(&x, "format", "type", backing ? "qcow2" : "raw", NULL);
     sandbox_xml_start(&x, "permissions");
-    sandbox_xml_element(&x, "mode", "0600");
+    sandbox_xml_element(&x, "mode", mode);
     if (owner >= 0 && group >= 0) {
         sandbox_xml_number(&x, "owner", NULL, owner);
         sandbox_xml_number(&x, "group", NULL, group);

@@ -49,9 +49,13 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host);
 
 char *sandbox_domain_xml_pool(const char *name, const char *path);
 
+/* A snapshot of the disk alone, onto a qcow2 overlay that is there. */
+char *sandbox_domain_xml_flip(const char *disk, const char *path);
+
 /* backing is NULL for a raw volume; owner and group below 0 are left out. */
 char *sandbox_domain_xml_volume(const char *name, const char *backing,
-                                long long bytes, long owner, long group);
+                                long long bytes, const char *mode, long owner,
+                                long group);
 
 /*
  * The content of the first node that the XPath expression finds, in memory

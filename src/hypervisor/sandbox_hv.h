@@ -122,11 +122,15 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
 sandbox_hv_status_t
 sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
                  unsigned char **data, size_t *size, sandbox_hv_error_t *err);
+/* The same of its first max bytes at most. */
+sandbox_hv_status_t
+sandbox_disk_head(sandbox_hv_conn_t *conn, const char *name, size_t max,
+                  unsigned char **data, size_t *size, sandbox_hv_error_t *err);
 /* An empty, sparse one that QEMU may write; as sandbox_disk_create(). */
 sandbox_hv_status_t
 sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                  char *path, int *replaced, sandbox_hv_error_t *err);
-/* The names of the files that begin with prefix. */
+/* The names of the files that begin with prefix, sorted. */
 sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err);
@@ -135,11 +139,13 @@ void sandbox_disk_names_free(char **names, size_t n);
 sandbox_hv_status_t
 sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
                   int64_t *blocks, sandbox_hv_error_t *err);
+/* Ms since it was made, renamed or written; 0 if that cannot be told. */
+int64_t sandbox_disk_age(const char *name);
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);
 
-/* sandbox_monitor.c: QEMU's monitor; all of them are quick but the last. */
+/* sandbox_monitor.c: QEMU's monitor; who waits says so. */
 
 /* Passes a descriptor under a name; it stays open here. */
 sandbox_hv_status_t
@@ -152,6 +158,10 @@ sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      const char *card, int up, sandbox_hv_error_t *err);
+/* As fast as it goes: before a migration that is to be sent. */
+sandbox_hv_status_t
+sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                          sandbox_hv_error_t *err);
 /* Begins to send, or to receive, a state over a descriptor passed before. */
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
@@ -160,6 +170,64 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err);
+/* Gives one up that may be going on, and waits until it has ended. */
+sandbox_hv_status_t
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                       int64_t deadline_ms, sandbox_hv_error_t *err);
+/* The name of what a disk stands on, in its file; node: that of the disk. */
+sandbox_hv_status_t
+sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        const char *node, const char *path,
+                        sandbox_hv_error_t *err);
+/* Waits until a machine runs that a migration stopped; it goes on sending. */
+sandbox_hv_status_t
+sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        int64_t deadline_ms, sandbox_hv_error_t *err);
+/* Maps all of the guest's memory into QEMU, by reading it. */
+void sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                           int64_t memory_mb);
+/* The whole of QEMU's answer to a command without arguments, malloc'd. */
+sandbox_hv_status_t
+sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                      const char *what, char **answer, sandbox_hv_error_t *err);
+/* Ends it, without waiting. */
+sandbox_hv_status_t
+sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                     sandbox_hv_error_t *err);
+
+/* sandbox_disk_chain.c: what a running domain's disk stands on. */
+
+#define SANDBOX_DISK_LAYERS 64
+
+typedef struct {
+    /* paths, nearest first, the sandbox's own and the template's too */
+    char *layers[SANDBOX_DISK_LAYERS + 1];
+    size_t n;
+    char *node; /* QEMU's name of the first one */
+} sandbox_disk_chain_t;
+
+/*
+ * As the files themselves have it: libvirt's XML is right about the first
+ * one only, for those below may have been renamed.
+ */
+sandbox_hv_status_t
+sandbox_disk_chain(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   sandbox_disk_chain_t *chain, sandbox_hv_error_t *err);
+void sandbox_disk_chain_free(sandbox_disk_chain_t *chain);
+/* The domain, suspended or not, goes on with the overlay at path. */
+sandbox_hv_status_t
+sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                  const char *path, sandbox_hv_error_t *err);
+/*
+ * The directory of disks by the worker's own rights, which local libvirts
+ * alone know: names that begin with prefix (freed as sandbox_disk_names()
+ * are), removal (OK as well if there is none), blocks taken in bytes.
+ */
+sandbox_hv_status_t sandbox_disk_local(const char *prefix, char ***names,
+                                       size_t *n, sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err);
+int64_t sandbox_disk_blocks(const char *name);
 
 /* sandbox_domain.c */
 

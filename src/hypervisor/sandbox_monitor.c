@@ -14,10 +14,19 @@
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SANDBOX_MONITOR_POLL_MS 2
+#define SANDBOX_MONITOR_COMMAND 64
+
+/* QEMU does nothing else meanwhile, for some milliseconds. */
+#define SANDBOX_MONITOR_TOUCH_MB 8
+
+/* q35: from this size on, memory beyond the first 2 GiB is above 4 GiB. */
+#define SANDBOX_MONITOR_SPLIT_MB 2816
+#define SANDBOX_MONITOR_LOW_MB 2048
 #define SANDBOX_MONITOR_BANDWIDTH 1099511627776 /* bytes a second: no limit */
 
 
@@ -105,6 +114,24 @@ sandbox_monitor_ask(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
+/* Sends and frees a command that was put together. */
+static sandbox_hv_status_t
+sandbox_monitor_send(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                     const char *what, sandbox_text_t *command, int *fd,
+                     sandbox_hv_error_t *err)
+{
+    if (sandbox_text_failed(command)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    } else {
+        (void) sandbox_monitor_ask(conn, domain, what, command->data, fd, NULL,
+                                   NULL, err);
+    }
+
+    sandbox_text_free(command);
+    return err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const char *name, int fd, sandbox_hv_error_t *err)
@@ -116,15 +143,7 @@ sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      "{\"fdname\":\"%s\"}}",
                      name);
 
-    if (sandbox_text_failed(&command)) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
-    } else {
-        (void) sandbox_monitor_ask(conn, domain, "getfd", command.data, &fd,
-                                   NULL, NULL, err);
-    }
-
-    sandbox_text_free(&command);
-    return err->status;
+    return sandbox_monitor_send(conn, domain, "getfd", &command, &fd, err);
 }
 
 
@@ -140,15 +159,7 @@ sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      "{\"capability\":\"%s\",\"state\":%s}]}}",
                      name, on ? "true" : "false");
 
-    if (sandbox_text_failed(&command)) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
-    } else {
-        (void) sandbox_monitor_ask(conn, domain, name, command.data, NULL, NULL,
-                                   NULL, err);
-    }
-
-    sandbox_text_free(&command);
-    return err->status;
+    return sandbox_monitor_send(conn, domain, name, &command, NULL, err);
 }
 
 
@@ -163,15 +174,23 @@ sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      "{\"name\":\"%s\",\"up\":%s}}",
                      card, up ? "true" : "false");
 
-    if (sandbox_text_failed(&command)) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
-    } else {
-        (void) sandbox_monitor_ask(conn, domain, "set_link", command.data, NULL,
-                                   NULL, NULL, err);
-    }
+    return sandbox_monitor_send(conn, domain, "set_link", &command, NULL, err);
+}
 
-    sandbox_text_free(&command);
-    return err->status;
+
+sandbox_hv_status_t
+sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                          sandbox_hv_error_t *err)
+{
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
+
+    sandbox_text_fmt(&command,
+                     "{\"execute\":\"migrate-set-parameters\","
+                     "\"arguments\":{\"max-bandwidth\":%lld}}",
+                     (long long) SANDBOX_MONITOR_BANDWIDTH);
+
+    return sandbox_monitor_send(conn, domain, "migrate-set-parameters",
+                                &command, NULL, err);
 }
 
 
@@ -180,33 +199,124 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         int incoming, const char *fd, sandbox_hv_error_t *err)
 {
     const char *what;
-    sandbox_text_t limit = SANDBOX_TEXT_INIT, command = SANDBOX_TEXT_INIT;
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
 
     what = incoming ? "migrate-incoming" : "migrate";
 
-    sandbox_text_fmt(&limit,
-                     "{\"execute\":\"migrate-set-parameters\","
-                     "\"arguments\":{\"max-bandwidth\":%lld}}",
-                     (long long) SANDBOX_MONITOR_BANDWIDTH);
     sandbox_text_fmt(&command,
                      "{\"execute\":\"%s\",\"arguments\":{\"uri\":\"fd:%s\"}}",
                      what, fd);
 
-    if (sandbox_text_failed(&limit) || sandbox_text_failed(&command)) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    return sandbox_monitor_send(conn, domain, what, &command, NULL, err);
+}
 
-    } else if (incoming
-               || sandbox_monitor_ask(conn, domain, "migrate-set-parameters",
-                                      limit.data, NULL, NULL, NULL, err)
-                      == SANDBOX_HV_OK)
+
+sandbox_hv_status_t
+sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        const char *node, const char *path,
+                        sandbox_hv_error_t *err)
+{
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
+
+    sandbox_text_str(&command, "{\"execute\":\"change-backing-file\","
+                               "\"arguments\":{\"device\":");
+    sandbox_text_json_string(&command, node, strlen(node));
+    sandbox_text_str(&command, ",\"image-node-name\":");
+    sandbox_text_json_string(&command, node, strlen(node));
+    sandbox_text_str(&command, ",\"backing-file\":");
+    sandbox_text_json_string(&command, path, strlen(path));
+    sandbox_text_str(&command, "}}");
+
+    return sandbox_monitor_send(conn, domain, "change-backing-file", &command,
+                                NULL, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                     sandbox_hv_error_t *err)
+{
+    return sandbox_monitor_ask(conn, domain, "quit", "{\"execute\":\"quit\"}",
+                               NULL, NULL, NULL, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                      const char *what, char **answer, sandbox_hv_error_t *err)
+{
+    char command[SANDBOX_MONITOR_COMMAND];
+
+    *answer = NULL;
+    (void) snprintf(command, sizeof(command), "{\"execute\":\"%s\"}", what);
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (virDomainQemuMonitorCommand(domain, command, answer,
+                                    VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)
+        < 0)
     {
-        (void) sandbox_monitor_ask(conn, domain, what, command.data, NULL, NULL,
-                                   NULL, err);
+        (void) sandbox_hv_fail(err, conn, "cannot ask QEMU for \"%s\"", what);
     }
 
-    sandbox_text_free(&limit);
-    sandbox_text_free(&command);
     return err->status;
+}
+
+
+/* What a migration is at; one that never was has no status. */
+static sandbox_hv_status_t
+sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
+                      int *over, sandbox_hv_error_t *err)
+{
+    char *status;
+
+    status = NULL;
+
+    if (sandbox_monitor_ask(conn, domain, "query-migrate",
+                            "{\"execute\":\"query-migrate\"}", NULL, "status",
+                            &status, err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    *done = status && strcmp(status, "completed") == 0;
+    *over = status == NULL || *done || strcmp(status, "none") == 0
+            || strcmp(status, "failed") == 0
+            || strcmp(status, "cancelled") == 0;
+    free(status);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                       int64_t deadline_ms, sandbox_hv_error_t *err)
+{
+    int done, over;
+
+    for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
+        if (sandbox_monitor_stage(conn, domain, &done, &over, err)
+                != SANDBOX_HV_OK
+            || over)
+        {
+            return err->status;
+        }
+
+        if (sandbox_monitor_ask(conn, domain, "migrate_cancel",
+                                "{\"execute\":\"migrate_cancel\"}", NULL, NULL,
+                                NULL, err)
+            != SANDBOX_HV_OK)
+        {
+            return err->status;
+        }
+
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
+            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                                  "QEMU did not give up moving the machine's "
+                                  "state in time");
+        }
+    }
 }
 
 
@@ -214,31 +324,19 @@ sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err)
 {
-    int done, failed;
-    char *status;
+    int done, over;
 
     for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
-        status = NULL;
+        done = 0;
 
-        if (sandbox_monitor_ask(conn, domain, "query-migrate",
-                                "{\"execute\":\"query-migrate\"}", NULL,
-                                "status", &status, err)
-            != SANDBOX_HV_OK)
+        if (sandbox_monitor_stage(conn, domain, &done, &over, err)
+                != SANDBOX_HV_OK
+            || done)
         {
             return err->status;
         }
 
-        done = status && strcmp(status, "completed") == 0;
-        failed = status
-                 && (strcmp(status, "failed") == 0
-                     || strcmp(status, "cancelled") == 0);
-        free(status);
-
-        if (done) {
-            return SANDBOX_HV_OK;
-        }
-
-        if (failed) {
+        if (over) {
             return sandbox_hv_set(err, SANDBOX_HV_FAILED,
                                   "QEMU could not move the machine's state");
         }
@@ -247,6 +345,87 @@ sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
             return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                                   "QEMU did not move the machine's state "
                                   "in time");
+        }
+    }
+}
+
+
+static sandbox_hv_status_t
+sandbox_monitor_runs(sandbox_hv_conn_t *conn, virDomainPtr domain, int *runs,
+                     sandbox_hv_error_t *err)
+{
+    char *status;
+
+    status = NULL;
+
+    (void) sandbox_monitor_ask(conn, domain, "query-status",
+                               "{\"execute\":\"query-status\"}", NULL, "status",
+                               &status, err);
+
+    *runs = status && strcmp(status, "running") == 0;
+    free(status);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        int64_t deadline_ms, sandbox_hv_error_t *err)
+{
+    int runs, done, over;
+
+    /* without sleeping: it takes milliseconds, and each one counts */
+    for (;;) {
+        if (sandbox_monitor_runs(conn, domain, &runs, err) != SANDBOX_HV_OK
+            || runs
+            || sandbox_monitor_stage(conn, domain, &done, &over, err)
+                   != SANDBOX_HV_OK)
+        {
+            return err->status;
+        }
+
+        if (over && !done) {
+            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                  "QEMU could not copy the machine's memory");
+        }
+
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
+            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                                  "QEMU did not let the machine run again in "
+                                  "time");
+        }
+    }
+}
+
+
+void
+sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                      int64_t memory_mb)
+{
+    int64_t mb, high;
+    sandbox_hv_error_t ignored;
+    sandbox_text_t command;
+
+    /* where q35 goes on above the devices */
+    high = memory_mb >= SANDBOX_MONITOR_SPLIT_MB ? SANDBOX_MONITOR_LOW_MB
+                                                 : memory_mb;
+
+    for (mb = 0; mb < memory_mb; mb += SANDBOX_MONITOR_TOUCH_MB) {
+        command = (sandbox_text_t) SANDBOX_TEXT_INIT;
+        sandbox_text_fmt(
+            &command,
+            "{\"execute\":\"pmemsave\",\"arguments\":{\"val\":%lld,"
+            "\"size\":%lld,\"filename\":\"/dev/null\"}}",
+            (long long) (mb < high ? mb : mb - high + 4096) * 1048576,
+            (long long) SANDBOX_MONITOR_TOUCH_MB * 1048576);
+
+        /* it is only for speed */
+        if (sandbox_monitor_send(conn, domain, "pmemsave", &command, NULL,
+                                 &ignored)
+            != SANDBOX_HV_OK)
+        {
+            return;
         }
     }
 }

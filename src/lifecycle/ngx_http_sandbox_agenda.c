@@ -111,6 +111,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     char id[SANDBOX_ID_SIZE];
     const char *text;
     ngx_uint_t wanted;
+    ngx_http_sandbox_op_t *op;
 
     wanted = ngx_http_sandbox_agenda.wanted;
     ngx_http_sandbox_agenda.wanted = 0;
@@ -128,11 +129,18 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
             NGX_HTTP_SANDBOX_METRIC_LATENESS,
             ngx_http_sandbox_reply_integer(reply, i + 1));
 
-        if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0
-            && ngx_http_sandbox_op_destroy(id, NULL,
-                                           ngx_http_sandbox_agenda_done, NULL))
-        {
-            ngx_http_sandbox_agenda.busy++;
+        if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0) {
+            op = ngx_http_sandbox_op_destroy(
+                id, NULL, ngx_http_sandbox_agenda_done, NULL);
+
+        } else if (sandbox_id_parse(id, "snap", text, ngx_strlen(text)) == 0) {
+            op = ngx_http_sandbox_op_snapshot_settle(
+                id, ngx_http_sandbox_agenda_done, NULL);
+
+        } else {
+            continue;
         }
+
+        ngx_http_sandbox_agenda.busy += op != NULL;
     }
 }

@@ -20,12 +20,17 @@
     X(traffic_token_required, 403, 0)                                          \
     X(traffic_token_invalid, 403, 0)                                           \
     X(sandbox_not_found, 404, 0)                                               \
+    X(snapshot_not_found, 404, 0)                                              \
     X(template_not_found, 404, 0)                                              \
     X(not_found, 404, 0)                                                       \
     X(method_not_allowed, 405, 0)                                              \
     X(transition_in_progress, 409, 1)                                          \
     X(transition_conflict, 409, 0)                                             \
     X(sandbox_not_ready, 409, 1)                                               \
+    X(snapshot_in_use, 409, 0)                                                 \
+    X(sandbox_paused_auto_resume_disabled, 409, 0)                             \
+    X(incompatible_snapshot, 409, 0)                                           \
+    X(conflict, 409, 0)                                                        \
     X(idempotency_in_progress, 409, 1)                                         \
     X(body_too_large, 413, 0)                                                  \
     X(unsupported_media_type, 415, 0)                                          \
@@ -36,6 +41,7 @@
     X(port_not_open, 502, 0)                                                   \
     X(sandbox_unreachable, 502, 0)                                             \
     X(capacity_exceeded, 503, 5)                                               \
+    X(no_eligible_runtime_host, 503, 5)                                        \
     X(hypervisor_unavailable, 503, 2)                                          \
     X(state_store_unavailable, 503, 1)                                         \
     X(sandbox_changing, 503, 5)                                                \

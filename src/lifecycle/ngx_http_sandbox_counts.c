@@ -28,32 +28,71 @@ ngx_http_sandbox_count_times(const ngx_http_sandbox_op_times_t *times)
 }
 
 
+/* How an operation with a key has ended; -1: it is not counted here. */
+static ngx_int_t
+ngx_http_sandbox_count_outcome(const ngx_http_sandbox_op_t *op,
+                               ngx_uint_t joined)
+{
+    if (op->error) {
+        if (op->error->status < NGX_HTTP_INTERNAL_SERVER_ERROR) {
+            return -1;
+        }
+
+        return op->error->status == NGX_HTTP_INTERNAL_SERVER_ERROR
+                   ? NGX_HTTP_SANDBOX_CREATE_FAILED
+                   : NGX_HTTP_SANDBOX_CREATE_UNAVAILABLE;
+    }
+
+    if (op->status == 0) {
+        /* a joiner whose client has left */
+        return -1;
+    }
+
+    if (op->replayed) {
+        return joined ? NGX_HTTP_SANDBOX_CREATE_JOINED
+                      : NGX_HTTP_SANDBOX_CREATE_REPLAYED;
+    }
+
+    return NGX_HTTP_SANDBOX_CREATE_MADE;
+}
+
+
 void
 ngx_http_sandbox_count_create(ngx_http_sandbox_op_t *op, ngx_uint_t joined)
 {
-    ngx_uint_t outcome;
+    ngx_int_t outcome;
 
-    if (op->error) {
-        if (op->error->status < NGX_HTTP_INTERNAL_SERVER_ERROR) {
-            return;
-        }
+    outcome = ngx_http_sandbox_count_outcome(op, joined);
 
-        outcome = op->error->status == NGX_HTTP_INTERNAL_SERVER_ERROR
-                      ? NGX_HTTP_SANDBOX_CREATE_FAILED
-                      : NGX_HTTP_SANDBOX_CREATE_UNAVAILABLE;
-
-    } else if (op->status == 0) {
-        /* a joiner whose client has left */
+    if (outcome < 0) {
         return;
+    }
 
-    } else if (op->replayed) {
-        outcome = joined ? NGX_HTTP_SANDBOX_CREATE_JOINED
-                         : NGX_HTTP_SANDBOX_CREATE_REPLAYED;
-
-    } else {
-        outcome = NGX_HTTP_SANDBOX_CREATE_MADE;
+    if (outcome == NGX_HTTP_SANDBOX_CREATE_MADE) {
         ngx_http_sandbox_count_times(&op->times);
     }
 
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CREATES, outcome, 1);
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CREATES,
+                                (ngx_uint_t) outcome, 1);
+}
+
+
+void
+ngx_http_sandbox_count_snapshot(ngx_http_sandbox_op_t *op, ngx_uint_t joined)
+{
+    ngx_int_t outcome;
+
+    outcome = ngx_http_sandbox_count_outcome(op, joined);
+
+    if (outcome < 0) {
+        return;
+    }
+
+    if (outcome == NGX_HTTP_SANDBOX_CREATE_MADE) {
+        ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_TIME,
+                                        op->times.total);
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS,
+                                (ngx_uint_t) outcome, 1);
 }

@@ -13,4 +13,8 @@
 void
 ngx_http_sandbox_count_create(ngx_http_sandbox_op_t *op, ngx_uint_t joined);
 
+/* The same of a snapshot. */
+void
+ngx_http_sandbox_count_snapshot(ngx_http_sandbox_op_t *op, ngx_uint_t joined);
+
 #endif

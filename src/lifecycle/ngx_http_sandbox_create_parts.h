@@ -1,23 +1,42 @@
 /*
- * What the two halves of a create share: the reservation (op_create.c) and the
- * making of what was reserved (create_run.c).  Not for others.
+ * What the parts of a create share: the reservation (op_create.c), where the
+ * sandbox comes from (create_source.c) and the making of what was reserved
+ * (create_run.c).  Not for others.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_PARTS_H
 #define NGX_HTTP_SANDBOX_CREATE_PARTS_H
 
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_boot.h"
+#include "sandbox_take.h"
 
-/* The route in the scope of an Idempotency-Key. */
+/* The routes in the scope of an Idempotency-Key. */
 #define NGX_HTTP_SANDBOX_ROUTE_CREATE "sandboxes"
+#define NGX_HTTP_SANDBOX_ROUTE_FORK "fork"
+
+typedef enum {
+    NGX_HTTP_SANDBOX_FROM_TEMPLATE = 0,
+    NGX_HTTP_SANDBOX_FROM_SNAPSHOT,
+    NGX_HTTP_SANDBOX_FROM_FORK,  /* of a running sandbox */
+    NGX_HTTP_SANDBOX_FROM_PAUSED /* a resume, which has no idempotency key */
+} ngx_http_sandbox_source_e;
 
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[128];
+    char tenant[128]; /* empty: of a wake, until it is known */
     uint8_t idem[SANDBOX_SHA256_LEN];
-    sandbox_create_t spec;
+    ngx_http_sandbox_source_e source;
+    char parent[SANDBOX_ID_SIZE]; /* the snapshot or sandbox it comes from */
+    char origin[SANDBOX_ID_SIZE]; /* of a resume: the first execution */
+
+    /* a checkpoint that ends with the sandbox, or a reusable snapshot's */
+    char checkpoint[SANDBOX_ID_SIZE];
+
+    sandbox_create_t spec; /* template may be NULL, template_name is not */
+    char *template_name;   /* heap */
     int64_t created_at;
     int64_t timeout_at;
     uint32_t address;       /* host order */
@@ -26,26 +45,72 @@ typedef struct {
     char traffic_token[SANDBOX_TOKEN_SIZE];
     uint64_t execution;
 
+    sandbox_take_t take; /* of a fork */
     sandbox_boot_t boot;
     int64_t reserving;  /* monotonic ms */
     int64_t committing; /* monotonic ms */
     int64_t joining;    /* monotonic ms at which it ends; 0: not yet */
+    ngx_uint_t hops;    /* aliases that were followed */
     unsigned peeking : 1;
-    unsigned full : 1; /* the node is, at least for this one */
-    unsigned lost : 1; /* Redis has no record of it any more */
-    unsigned left : 1; /* could not be undone: the agenda's */
+    unsigned wake : 1;  /* of a resume */
+    unsigned taken : 1; /* of a fork: its checkpoint is there */
+    unsigned full : 1;  /* the node is, at least for this one */
+    unsigned lost : 1;  /* Redis has no record of it any more */
+    unsigned left : 1;  /* could not be undone: the agenda's */
 } ngx_http_sandbox_create_op_t;
 
 typedef struct {
     ngx_http_sandbox_key_t record;
     ngx_http_sandbox_key_t index;
     ngx_http_sandbox_key_t idem;
+    ngx_http_sandbox_key_t parent;
+    ngx_http_sandbox_key_t lives;
 } ngx_http_sandbox_create_keys_t;
+
+/* A create of nothing yet; NULL if memory is out. */
+ngx_http_sandbox_create_op_t *
+ngx_http_sandbox_create_new(ngx_http_sandbox_ctx_t *ctx,
+                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /* The three keys of reserve.lua and abandon.lua. */
 void ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
                                   ngx_http_sandbox_create_keys_t *k,
                                   ngx_http_sandbox_args_t *a);
+
+/* The scope of its Idempotency-Key. */
+void ngx_http_sandbox_create_idem_key(ngx_http_sandbox_create_op_t *c,
+                                      ngx_http_sandbox_key_t *key);
+
+/* The first look; NGX_ERROR if Redis is away. */
+ngx_int_t ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c);
+
+/*
+ * Reads what the sandbox comes from into spec, and goes on with admit, or
+ * ends c.
+ */
+void ngx_http_sandbox_create_source(ngx_http_sandbox_create_op_t *c);
+
+/* Waits for news of parent, and reads it again. */
+void ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c);
+
+/* Makes all ids, and asks for a place on the node. */
+void ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c);
+
+/* resume.lua in place of reserve.lua. */
+ngx_int_t
+ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c);
+
+/*
+ * Appends the fields and values of the record; lives is memory for a key, used
+ * when it comes from a snapshot.
+ */
+void ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
+                                    ngx_http_sandbox_args_t *a,
+                                    ngx_http_sandbox_key_t *lives,
+                                    const char *execution);
+
+/* The common part of what reserve.lua and resume.lua answer. */
+void ngx_http_sandbox_create_reserved(void *data, redisReply *reply);
 
 /* Redis does not answer: ends c, and undoes nothing. */
 void ngx_http_sandbox_create_no_redis(ngx_http_sandbox_create_op_t *c);

@@ -11,11 +11,19 @@
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
+#include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
 
+static void
+ngx_http_sandbox_create_queue(ngx_http_sandbox_create_op_t *c,
+                              void (*work)(void *data, ngx_log_t *log),
+                              void (*then)(ngx_event_t *ev));
+static void ngx_http_sandbox_create_take(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_create_taken(ngx_event_t *ev);
+static void ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c);
 static void ngx_http_sandbox_create_boot(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_create_booted(ngx_event_t *ev);
 static void ngx_http_sandbox_create_committed(void *data, redisReply *reply);
@@ -48,6 +56,8 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->tenant = c->tenant;
     boot->operation = ngx_http_sandbox_worker.owner;
     boot->template = c->spec.template;
+    boot->checkpoint =
+        c->source == NGX_HTTP_SANDBOX_FROM_TEMPLATE ? NULL : c->checkpoint;
     boot->checkpoints = (int) mcf->checkpoints;
     boot->vcpus = (int) c->spec.vcpus;
     boot->memory_mb = c->spec.memory_mb;
@@ -62,6 +72,13 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->queued = sandbox_time_monotonic_ms();
     boot->holds = &c->op.holds;
     boot->deadline = boot->queued + (int64_t) mcf->boot_timeout;
+
+    c->take.id = c->checkpoint;
+    c->take.sandbox = c->parent;
+    c->take.keep = 1;
+    c->take.holds = &c->op.holds;
+    c->take.queued = boot->queued;
+    c->take.deadline = boot->deadline;
 }
 
 
@@ -88,19 +105,75 @@ ngx_http_sandbox_create_run(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_create_plan(c, mcf);
     ngx_http_sandbox_await(&c->op.await, c->op.id, ngx_http_sandbox_create_news,
                            c);
+
+    if (c->source == NGX_HTTP_SANDBOX_FROM_FORK) {
+        ngx_http_sandbox_create_queue(c, ngx_http_sandbox_create_take,
+                                      ngx_http_sandbox_create_taken);
+
+    } else {
+        ngx_http_sandbox_create_queue(c, ngx_http_sandbox_create_boot,
+                                      ngx_http_sandbox_create_booted);
+    }
+}
+
+
+static void
+ngx_http_sandbox_create_queue(ngx_http_sandbox_create_op_t *c,
+                              void (*work)(void *data, ngx_log_t *log),
+                              void (*then)(ngx_event_t *ev))
+{
     SANDBOX_CRASH_POINT("create.queue.before");
 
-    if (ngx_http_sandbox_op_task(&c->op, mcf->slow,
-                                 ngx_http_sandbox_create_boot,
-                                 ngx_http_sandbox_create_booted)
-        != NGX_OK)
+    if (ngx_http_sandbox_op_task(&c->op, ngx_http_sandbox_worker.conf->slow,
+                                 work, then)
+        == NGX_OK)
     {
-        c->op.error = &ngx_http_sandbox_capacity_exceeded;
-        c->op.message = "Too many sandboxes are being created at once.";
-        ngx_http_sandbox_create_abandon(c);
+        SANDBOX_CRASH_POINT("create.queue.after");
+        return;
     }
 
-    SANDBOX_CRASH_POINT("create.queue.after");
+    c->op.error = &ngx_http_sandbox_capacity_exceeded;
+    c->op.message = "Too many sandboxes are being created at once.";
+
+    if (c->taken) {
+        ngx_http_sandbox_create_undo(c);
+
+    } else {
+        ngx_http_sandbox_create_abandon(c);
+    }
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_create_take(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_create_op_t *c = data;
+
+    SANDBOX_CRASH_POINT("fork.take.before");
+    sandbox_take(&c->take);
+    SANDBOX_CRASH_POINT("fork.take.after");
+}
+
+
+static void
+ngx_http_sandbox_create_taken(ngx_event_t *ev)
+{
+    ngx_http_sandbox_create_op_t *c = ev->data;
+
+    if (c->take.result.status != SANDBOX_HV_OK) {
+        c->boot.result = c->take.result;
+        ngx_http_sandbox_create_boot_error(c);
+        ngx_http_sandbox_create_undo(c);
+        return;
+    }
+
+    c->taken = 1;
+
+    /* the next fork may begin, this one's child is on its own */
+    ngx_http_sandbox_op_free(c->parent, c->op.id);
+    ngx_http_sandbox_create_queue(c, ngx_http_sandbox_create_boot,
+                                  ngx_http_sandbox_create_booted);
 }
 
 
@@ -128,6 +201,12 @@ ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
     case SANDBOX_HV_NO_CAPACITY:
         c->op.error = &ngx_http_sandbox_capacity_exceeded;
         c->op.message = "The host has no room for this sandbox.";
+        break;
+
+    case SANDBOX_HV_NO_CHECKPOINT:
+        c->op.error = &ngx_http_sandbox_incompatible_snapshot;
+        c->op.message = "What the sandbox is to be made of is not there, or "
+                        "cannot be started on this host.";
         break;
 
     case SANDBOX_HV_TIMEOUT:
@@ -162,7 +241,7 @@ ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
     record.id = c->op.id;
     record.tenant = c->tenant;
     record.state = NGX_HTTP_SANDBOX_RUNNING;
-    record.template = c->spec.template->name;
+    record.template = c->template_name;
     record.vcpus = c->spec.vcpus;
     record.memory_mb = c->spec.memory_mb;
     record.disk_mb = c->spec.disk_mb;
@@ -170,7 +249,9 @@ ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
     record.started_at = started_at;
     record.timeout_ms = c->spec.timeout_ms;
     record.timeout_at = started_at + c->spec.timeout_ms;
-    record.timeout_action = NGX_HTTP_SANDBOX_ACTION_DESTROY;
+    record.timeout_action = c->spec.hibernate
+                                ? NGX_HTTP_SANDBOX_ACTION_HIBERNATE
+                                : NGX_HTTP_SANDBOX_ACTION_DESTROY;
     record.metadata = c->spec.metadata;
     record.cwd = c->spec.cwd;
 
@@ -193,7 +274,8 @@ static ngx_int_t
 ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
 {
     int64_t started_at;
-    ngx_http_sandbox_key_t record, idem, events;
+    ngx_http_sandbox_key_t record, idem, events, snapshot;
+    ngx_uint_t nkeys;
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
 
@@ -207,12 +289,21 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, c->op.id);
-    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
-                              c->idem);
     ngx_http_sandbox_key_events(&events);
-
     ngx_http_sandbox_arg_key(&a, &record);
-    ngx_http_sandbox_arg_key(&a, &idem);
+
+    if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
+        ngx_http_sandbox_key_tenant(&idem, c->tenant);
+        ngx_http_sandbox_key_snapshot(&snapshot, c->checkpoint);
+        ngx_http_sandbox_arg_key(&a, &idem);
+        ngx_http_sandbox_arg_key(&a, &snapshot);
+
+    } else {
+        ngx_http_sandbox_create_idem_key(c, &idem);
+        ngx_http_sandbox_arg_key(&a, &idem);
+    }
+
+    nkeys = a.n;
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, c->op.fence);
     ngx_http_sandbox_arg(&a, c->op.id);
@@ -232,7 +323,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_committed, c,
-        &ngx_http_sandbox_lua_commit, 2, a.n, a.values);
+        &ngx_http_sandbox_lua_commit, nkeys, a.n, a.values);
 }
 
 
@@ -276,6 +367,14 @@ ngx_http_sandbox_create_booted(ngx_event_t *ev)
 }
 
 
+static const char *ngx_http_sandbox_create_verbs[] = {
+    [NGX_HTTP_SANDBOX_FROM_TEMPLATE] = "created",
+    [NGX_HTTP_SANDBOX_FROM_SNAPSHOT] = "created from a snapshot",
+    [NGX_HTTP_SANDBOX_FROM_FORK] = "forked",
+    [NGX_HTTP_SANDBOX_FROM_PAUSED] = "resumed",
+};
+
+
 static void
 ngx_http_sandbox_create_committed(void *data, redisReply *reply)
 {
@@ -317,10 +416,12 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
 
     ngx_http_sandbox_op_log(
         &c->op, NGX_LOG_NOTICE,
-        "created in %L ms, %s: queue %L, disk %L, domain %L, guest %L, "
+        "%s in %L ms, %s: queue %L, disk %L, domain %L, guest %L, "
         "commit %L",
+        ngx_http_sandbox_create_verbs[c->source],
         sandbox_time_monotonic_ms() - c->op.started,
         c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
+        : c->source                            ? c->parent
         : c->boot.made                         ? "from a new checkpoint"
                                                : "from a checkpoint",
         times->queue, times->hypervisor.disk_ms, times->hypervisor.domain_ms,
@@ -354,6 +455,19 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
 
     SANDBOX_CRASH_POINT("undo.teardown.before");
     (void) sandbox_hypervisor_destroy(c->op.id, &c->boot.result);
+
+    if (c->boot.result.status == SANDBOX_HV_OK
+        && c->source == NGX_HTTP_SANDBOX_FROM_FORK)
+    {
+        if (c->taken) {
+            (void) sandbox_checkpoint_discard(c->checkpoint, &c->boot.result);
+
+        } else {
+            sandbox_untake(&c->take, 1);
+            c->boot.result = c->take.result;
+        }
+    }
+
     SANDBOX_CRASH_POINT("undo.teardown.after");
 }
 

@@ -46,10 +46,23 @@ static const struct {
     MEMBER("timeout_action", STRING, timeout_action),
     MEMBER("cwd", STRING, cwd),
     MEMBER("error_detail", JSON, error_detail),
+    MEMBER("snapshot_id", STRING, snapshot_id),
 };
 
 static const ngx_http_sandbox_object_name_t ngx_http_sandbox_object_token =
     NAME("traffic_access_token");
+
+enum {
+    SNAPSHOT_ID = 0,
+    SNAPSHOT_SANDBOX,
+    SNAPSHOT_SIZE,
+    SNAPSHOT_CREATED,
+    SNAPSHOT_METADATA
+};
+
+static const ngx_http_sandbox_object_name_t ngx_http_sandbox_snapshot_names[] =
+    { NAME("id"), NAME("sandbox_id"), NAME("size_bytes"), NAME("created_at"),
+      NAME("metadata") };
 
 #undef MEMBER
 #undef NAME
@@ -67,9 +80,12 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
     case NGX_HTTP_SANDBOX_CREATING:
         return "creating";
     case NGX_HTTP_SANDBOX_RUNNING:
+    case NGX_HTTP_SANDBOX_HIBERNATING:
         return "running";
     case NGX_HTTP_SANDBOX_PAUSED:
+    case NGX_HTTP_SANDBOX_RESUMING:
         return "paused";
+    case NGX_HTTP_SANDBOX_RESUMED:
     case NGX_HTTP_SANDBOX_DESTROYING:
     case NGX_HTTP_SANDBOX_DESTROYED:
         return "destroyed";
@@ -87,7 +103,7 @@ ngx_http_sandbox_object_name(sandbox_text_t *t,
 {
     size_t first;
 
-    first = t->data[t->len - 1] == '{';
+    first = t->len && t->data[t->len - 1] == '{';
     sandbox_text_add(t, name->text + first,
                      name->len + sizeof(",\"\":") - 1 - first);
 }
@@ -258,4 +274,26 @@ ngx_http_sandbox_object_has_metadata(uint32_t mask)
     i = ngx_http_sandbox_object_member("metadata", sizeof("metadata") - 1);
 
     return (mask >> i & 1) != 0;
+}
+
+
+void
+ngx_http_sandbox_snapshot_object(sandbox_text_t *t,
+                                 const ngx_http_sandbox_snapshot_t *snapshot)
+{
+    const ngx_http_sandbox_object_name_t *names;
+
+    names = ngx_http_sandbox_snapshot_names;
+
+    sandbox_text_str(t, "{");
+    ngx_http_sandbox_object_string(t, &names[SNAPSHOT_ID], snapshot->id);
+    ngx_http_sandbox_object_string(t, &names[SNAPSHOT_SANDBOX],
+                                   snapshot->sandbox_id);
+    ngx_http_sandbox_object_name(t, &names[SNAPSHOT_SIZE]);
+    sandbox_text_int(t, snapshot->size_bytes);
+    ngx_http_sandbox_object_time(t, &names[SNAPSHOT_CREATED],
+                                 snapshot->created_at);
+    ngx_http_sandbox_object_name(t, &names[SNAPSHOT_METADATA]);
+    sandbox_text_str(t, snapshot->metadata ? snapshot->metadata : "{}");
+    sandbox_text_str(t, "}");
 }

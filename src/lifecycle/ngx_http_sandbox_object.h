@@ -1,13 +1,13 @@
 /*
- * The sandbox object of the API, made from a record: what GET and list give,
- * and what create answers and stores for replays.  One table has its members,
- * for writing and for masks.  Any thread.
+ * The objects of the API, made from records: what GET and list give, and what
+ * POST answers and stores for replays.  One table has the members of a
+ * sandbox, for writing and for masks.  Any thread.
  */
 
 #ifndef NGX_HTTP_SANDBOX_OBJECT_H
 #define NGX_HTTP_SANDBOX_OBJECT_H
 
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_text.h"
 
 /* token: the traffic access token, in the create answer only; or NULL. */
@@ -25,5 +25,10 @@ int ngx_http_sandbox_object_member(const char *name, size_t len);
 
 /* 1 if mask has the member metadata, which is the one that may be long. */
 ngx_uint_t ngx_http_sandbox_object_has_metadata(uint32_t mask);
+
+/* A snapshot; metadata must have been read. */
+void
+ngx_http_sandbox_snapshot_object(sandbox_text_t *t,
+                                 const ngx_http_sandbox_snapshot_t *snapshot);
 
 #endif

@@ -1,10 +1,15 @@
 /*
- * Creating a sandbox.  Here up to the reservation, what follows it is in
+ * Creating a sandbox: from a template, a snapshot, a running sandbox (fork) or
+ * a paused one (resume).  Here up to the reservation; where it comes from is
+ * read in ngx_http_sandbox_create_source.c, what follows is in
  * ngx_http_sandbox_create_run.c.
  *
  *   peek      is the idempotency key taken?            HMGET
+ *   source    what it comes from, if not a template    HMGET
  *   admit     an address, a place on the agenda        admit.lua
  *   reserve   key, record, index; all ids fixed        reserve.lua
+ *             (of a resume: resume.lua)
+ *   take      of a fork: the checkpoint                thread
  *   boot      overlay, domain, guest confirmed         thread
  *   commit    running, answer stored, routes told      commit.lua
  *
@@ -21,6 +26,7 @@
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_counts.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_crash.h"
 #include "sandbox_digest.h"
@@ -32,7 +38,6 @@
 
 static void ngx_http_sandbox_create_peeked(void *data, redisReply *reply);
 static void ngx_http_sandbox_create_admitted(void *data, redisReply *reply);
-static void ngx_http_sandbox_create_reserved(void *data, redisReply *reply);
 
 
 static void
@@ -40,9 +45,42 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_create_op_t *c = (ngx_http_sandbox_create_op_t *) op;
 
-    ngx_http_sandbox_count_create(op, c->joining != 0);
+    if (c->source != NGX_HTTP_SANDBOX_FROM_PAUSED) {
+        ngx_http_sandbox_count_create(op, c->joining != 0);
+
+    } else if (op->fence) {
+        /* what was refused, or was somebody else's, is no resume */
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_RESUMES,
+                                    op->error ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
+                                              : NGX_HTTP_SANDBOX_OUTCOME_DONE,
+                                    1);
+    }
+
     sandbox_create_free(&c->spec);
+    free(c->template_name);
     ngx_free(c);
+}
+
+
+ngx_http_sandbox_create_op_t *
+ngx_http_sandbox_create_new(ngx_http_sandbox_ctx_t *ctx,
+                            ngx_http_sandbox_op_done_pt done, void *data)
+{
+    ngx_http_sandbox_create_op_t *c;
+
+    c = ngx_calloc(sizeof(ngx_http_sandbox_create_op_t), ngx_cycle->log);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    ngx_http_sandbox_op_init(&c->op, ctx, done, data);
+    c->op.destroy = ngx_http_sandbox_create_free;
+
+    if (ctx->tenant.len) {
+        ngx_cpystrn((u_char *) c->tenant, ctx->tenant.data, sizeof(c->tenant));
+    }
+
+    return c;
 }
 
 
@@ -56,14 +94,32 @@ ngx_http_sandbox_create_no_redis(ngx_http_sandbox_create_op_t *c)
 
 
 void
+ngx_http_sandbox_create_idem_key(ngx_http_sandbox_create_op_t *c,
+                                 ngx_http_sandbox_key_t *key)
+{
+    ngx_http_sandbox_key_idem(key, c->tenant,
+                              c->source == NGX_HTTP_SANDBOX_FROM_FORK
+                                  ? NGX_HTTP_SANDBOX_ROUTE_FORK
+                                  : NGX_HTTP_SANDBOX_ROUTE_CREATE,
+                              c->idem);
+}
+
+
+void
 ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
                              ngx_http_sandbox_create_keys_t *k,
                              ngx_http_sandbox_args_t *a)
 {
     ngx_http_sandbox_key_record(&k->record, c->op.id);
     ngx_http_sandbox_key_tenant(&k->index, c->tenant);
-    ngx_http_sandbox_key_idem(&k->idem, c->tenant,
-                              NGX_HTTP_SANDBOX_ROUTE_CREATE, c->idem);
+
+    if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
+        k->idem = k->record;
+        k->idem.name.data = k->idem.buf;
+
+    } else {
+        ngx_http_sandbox_create_idem_key(c, &k->idem);
+    }
 
     a->n = a->nnumbers = 0;
     ngx_http_sandbox_arg_key(a, &k->record);
@@ -73,7 +129,7 @@ ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
 
 
 /* A plain read: a replay costs no script. */
-static ngx_int_t
+ngx_int_t
 ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c)
 {
     ngx_http_sandbox_key_t idem;
@@ -82,8 +138,7 @@ ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c)
     c->peeking = 1;
 
     a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_idem(&idem, c->tenant, NGX_HTTP_SANDBOX_ROUTE_CREATE,
-                              c->idem);
+    ngx_http_sandbox_create_idem_key(c, &idem);
     ngx_http_sandbox_arg(&a, "HMGET");
     ngx_http_sandbox_arg_key(&a, &idem);
     ngx_http_sandbox_arg(&a, "fingerprint");
@@ -95,6 +150,14 @@ ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c)
     return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                           ngx_http_sandbox_create_peeked, c,
                                           a.n, a.values);
+}
+
+
+static const char *
+ngx_http_sandbox_create_action(ngx_http_sandbox_create_op_t *c)
+{
+    return c->spec.hibernate ? NGX_HTTP_SANDBOX_ACTION_HIBERNATE
+                             : NGX_HTTP_SANDBOX_ACTION_DESTROY;
 }
 
 
@@ -113,10 +176,13 @@ ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
     sandbox_id_shard(shard, c->tenant, ngx_strlen(c->tenant));
 
     if (sandbox_token_make(c->agent_token) != 0
-        || sandbox_token_make(c->traffic_token) != 0
+        || (c->traffic_token[0] == '\0'
+            && sandbox_token_make(c->traffic_token) != 0)
         || sandbox_token_make(nonce) != 0
         || sandbox_sha256(digest, nonce, sizeof(nonce)) != 0
-        || sandbox_id_make(c->op.id, "sb_", shard) != 0)
+        || sandbox_id_make(c->op.id, "sb_", shard) != 0
+        || (c->source == NGX_HTTP_SANDBOX_FROM_FORK
+            && sandbox_id_make(c->checkpoint, "snap_", shard) != 0))
     {
         c->op.id[0] = '\0';
         return NGX_ERROR;
@@ -128,10 +194,10 @@ ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* Appends the fields and values of the record. */
-static void
+void
 ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                ngx_http_sandbox_args_t *a,
+                               ngx_http_sandbox_key_t *lives,
                                const char *execution)
 {
     ngx_http_sandbox_arg(a, "tenant");
@@ -140,7 +206,7 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg_len(a, ngx_http_sandbox_worker.conf->node.data,
                              ngx_http_sandbox_worker.conf->node.len);
     ngx_http_sandbox_arg(a, "template");
-    ngx_http_sandbox_arg(a, c->spec.template->name);
+    ngx_http_sandbox_arg(a, c->template_name);
     ngx_http_sandbox_arg(a, "vcpus");
     ngx_http_sandbox_arg_int(a, c->spec.vcpus);
     ngx_http_sandbox_arg(a, "memory_mb");
@@ -150,7 +216,9 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg(a, "timeout_ms");
     ngx_http_sandbox_arg_int(a, c->spec.timeout_ms);
     ngx_http_sandbox_arg(a, "timeout_action");
-    ngx_http_sandbox_arg(a, NGX_HTTP_SANDBOX_ACTION_DESTROY);
+    ngx_http_sandbox_arg(a, ngx_http_sandbox_create_action(c));
+    ngx_http_sandbox_arg(a, "auto_resume");
+    ngx_http_sandbox_arg(a, c->spec.auto_resume ? "1" : "0");
     ngx_http_sandbox_arg(a, "metadata");
     ngx_http_sandbox_arg(a, c->spec.metadata);
     ngx_http_sandbox_arg(a, "address");
@@ -173,6 +241,37 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
         ngx_http_sandbox_arg(a, "cwd");
         ngx_http_sandbox_arg(a, c->spec.cwd);
     }
+
+    if (c->spec.envs) {
+        /* a later execution is configured with them again */
+        ngx_http_sandbox_arg(a, "envs");
+        ngx_http_sandbox_arg(a, c->spec.envs);
+    }
+
+    switch (c->source) {
+    case NGX_HTTP_SANDBOX_FROM_TEMPLATE:
+        break;
+
+    case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
+        ngx_http_sandbox_key_snapshot_lives(lives, c->parent);
+        ngx_http_sandbox_arg(a, "lives");
+        ngx_http_sandbox_arg_key(a, lives);
+        break;
+
+    case NGX_HTTP_SANDBOX_FROM_FORK:
+        ngx_http_sandbox_arg(a, "fork_of");
+        ngx_http_sandbox_arg(a, c->parent);
+        ngx_http_sandbox_arg(a, "checkpoint");
+        ngx_http_sandbox_arg(a, c->checkpoint);
+        break;
+
+    case NGX_HTTP_SANDBOX_FROM_PAUSED:
+        ngx_http_sandbox_arg(a, "origin");
+        ngx_http_sandbox_arg(a, c->origin);
+        ngx_http_sandbox_arg(a, "checkpoint");
+        ngx_http_sandbox_arg(a, c->checkpoint);
+        break;
+    }
 }
 
 
@@ -180,27 +279,48 @@ static ngx_int_t
 ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
 {
     char fingerprint[SANDBOX_SHA256_HEX_SIZE], execution[17];
+    int64_t busy;
+    ngx_uint_t nkeys;
     ngx_http_sandbox_create_keys_t keys;
     ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
+        return ngx_http_sandbox_create_reserve_resume(c);
+    }
 
     sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
                  c->execution);
 
     ngx_http_sandbox_create_keys(c, &keys, &a);
+
+    if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
+        ngx_http_sandbox_key_of(&keys.parent, c->parent);
+        ngx_http_sandbox_arg_key(&a, &keys.parent);
+    }
+
+    nkeys = a.n;
+    busy = c->source == NGX_HTTP_SANDBOX_FROM_FORK
+               ? (int64_t) (mcf->boot_timeout + mcf->lease)
+               : 0;
+
     ngx_http_sandbox_arg(&a, fingerprint);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
-    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
-    ngx_http_sandbox_create_record(c, &a, execution);
+    ngx_http_sandbox_arg_int(&a, busy);
+    ngx_http_sandbox_create_record(c, &a, &keys.lives, execution);
 
     SANDBOX_CRASH_POINT("create.reserve.before");
     c->reserving = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
-        &ngx_http_sandbox_lua_reserve, 3, a.n, a.values);
+        &ngx_http_sandbox_lua_reserve, nkeys, a.n, a.values);
 }
 
 
@@ -211,15 +331,11 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 {
     ngx_http_sandbox_create_op_t *c;
 
-    c = ngx_calloc(sizeof(ngx_http_sandbox_create_op_t), ngx_cycle->log);
+    c = ngx_http_sandbox_create_new(ctx, done, data);
     if (c == NULL) {
         return NULL;
     }
 
-    ngx_http_sandbox_op_init(&c->op, ctx, done, data);
-    c->op.destroy = ngx_http_sandbox_create_free;
-
-    ngx_cpystrn((u_char *) c->tenant, ctx->tenant.data, sizeof(c->tenant));
     if (sandbox_sha256(c->idem, idem_key->data, idem_key->len) != 0) {
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;
@@ -227,9 +343,21 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 
     c->spec = *create;
 
+    if (create->snapshot_id) {
+        c->source = NGX_HTTP_SANDBOX_FROM_SNAPSHOT;
+
+    } else {
+        c->template_name = strdup(create->template->name);
+        if (c->template_name == NULL) {
+            ngx_http_sandbox_op_discard(&c->op);
+            return NULL;
+        }
+    }
+
     SANDBOX_CRASH_POINT("create.peek.before");
 
     if (ngx_http_sandbox_create_peek(c) != NGX_OK) {
+        free(c->template_name);
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }
@@ -359,11 +487,6 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    uint32_t hosts;
-    ngx_http_sandbox_node_keys_t keys;
-    ngx_http_sandbox_args_t a;
-    ngx_http_sandbox_main_conf_t *mcf;
-
     SANDBOX_CRASH_POINT("create.peek.after");
     c->peeking = 0;
 
@@ -388,6 +511,23 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
 
     /* not joined, or the first one left nothing: this one makes it */
     ngx_http_sandbox_await_end(&c->op.await);
+
+    if (c->source == NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
+        ngx_http_sandbox_create_admit(c);
+
+    } else {
+        ngx_http_sandbox_create_source(c);
+    }
+}
+
+
+void
+ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c)
+{
+    uint32_t hosts;
+    ngx_http_sandbox_node_keys_t keys;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
 
     if (ngx_http_sandbox_create_identify(c) != NGX_OK) {
         ngx_http_sandbox_op_finish_error(&c->op,
@@ -453,7 +593,29 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 }
 
 
-static void
+/* 1 if that ends or delays the create: what it comes from has changed. */
+static ngx_uint_t
+ngx_http_sandbox_create_unsourced(ngx_http_sandbox_create_op_t *c,
+                                  const char *outcome)
+{
+    /* what was admitted is kept, and admitted anew */
+
+    if (ngx_strcmp(outcome, "busy") == 0) {
+        ngx_http_sandbox_create_source_wait(c);
+        return 1;
+    }
+
+    if (ngx_strcmp(outcome, "changed") == 0
+        || ngx_strcmp(outcome, "conflict") == 0) {
+        ngx_http_sandbox_create_source(c);
+        return 1;
+    }
+
+    return 0;
+}
+
+
+void
 ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
@@ -469,6 +631,12 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
         ngx_http_sandbox_op_finish_error(
             &c->op, &ngx_http_sandbox_state_store_unavailable,
             "The state store answered too late; try again with the same key.");
+        return;
+    }
+
+    if (ngx_http_sandbox_create_unsourced(
+            c, ngx_http_sandbox_reply_string(reply, 0)))
+    {
         return;
     }
 

@@ -19,14 +19,22 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
+#include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
+#include "sandbox_take.h"
 #include "sandbox_time.h"
+
+#define NGX_HTTP_SANDBOX_DESTROY_HOPS 3
 
 
 typedef struct {
     ngx_http_sandbox_op_t op;
 
     char tenant[128];
+    char snapshot[SANDBOX_ID_SIZE];   /* that it is paused in, or was to be */
+    char checkpoint[SANDBOX_ID_SIZE]; /* its own, that it ran from */
+    char fork_of[SANDBOX_ID_SIZE];    /* whose fork was under way */
+    ngx_uint_t hops;
     int64_t claiming;          /* monotonic ms */
     int64_t patience;          /* monotonic ms at which the wait ends */
     unsigned asking : 1;       /* claim.lua is under way */
@@ -40,6 +48,7 @@ typedef struct {
 } ngx_http_sandbox_destroy_op_t;
 
 
+static void ngx_http_sandbox_destroy_end(ngx_http_sandbox_destroy_op_t *d);
 static void ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply);
 static void ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_destroy_gone(ngx_event_t *ev);
@@ -172,6 +181,44 @@ ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 }
 
 
+/* An alias: of the execution that there is now. */
+static void
+ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
+                                const char *next)
+{
+    if (*next == '\0' || d->hops++ >= NGX_HTTP_SANDBOX_DESTROY_HOPS) {
+        ngx_http_sandbox_destroy_end(d);
+        return;
+    }
+
+    ngx_cpystrn((u_char *) d->op.id, (u_char *) next, sizeof(d->op.id));
+    ngx_http_sandbox_op_hasten(
+        d->op.id,
+        sandbox_time_now_ms() + (int64_t) ngx_http_sandbox_worker.conf->lease);
+
+    if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
+        ngx_http_sandbox_destroy_end(d);
+    }
+}
+
+
+/* Its time has come, but not to be destroyed. */
+static void
+ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d)
+{
+    ngx_http_sandbox_op_t *op;
+
+    op = ngx_http_sandbox_op_hibernate(d->op.id, NULL, d->op.done, d->op.data);
+
+    if (op) {
+        /* who waits for this one waits for that one now */
+        ngx_http_sandbox_op_detach(&d->op);
+    }
+
+    ngx_http_sandbox_destroy_end(d);
+}
+
+
 /* Another node has the sandbox: it finds that on its agenda. */
 static void
 ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
@@ -232,6 +279,15 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
     d->recorded = 1;
     d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
     d->was_creating = ngx_http_sandbox_reply_integer(reply, 2) != 0;
+    ngx_cpystrn((u_char *) d->snapshot,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 4),
+                sizeof(d->snapshot));
+    ngx_cpystrn((u_char *) d->checkpoint,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 5),
+                sizeof(d->checkpoint));
+    ngx_cpystrn((u_char *) d->fork_of,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 6),
+                sizeof(d->fork_of));
 
     ngx_http_sandbox_destroy_cause(d, ngx_http_sandbox_reply_integer(reply, 3)
                                           ? NGX_HTTP_SANDBOX_CAUSE_DEADLINE
@@ -277,6 +333,17 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
         ngx_http_sandbox_destroy_forward(d, reply);
 
+    } else if (ngx_strcmp(outcome, "moved") == 0) {
+        ngx_http_sandbox_destroy_follow(
+            d, ngx_http_sandbox_reply_string(reply, 1));
+
+    } else if (ngx_strcmp(outcome, "hibernate") == 0) {
+        ngx_http_sandbox_destroy_hibernate(d);
+
+    } else if (ngx_strcmp(outcome, "idle") == 0) {
+        ngx_http_sandbox_op_release(d->op.id);
+        ngx_http_sandbox_destroy_end(d);
+
     } else if (ngx_strcmp(outcome, "conflict") == 0) {
         ngx_cpystrn((u_char *) d->op.state,
                     (u_char *) ngx_http_sandbox_reply_string(reply, 1),
@@ -306,6 +373,53 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 }
 
 
+/*
+ * What it was kept in, was to be kept in, or ran from ends with it; a fork
+ * that was under way is undone, and its source goes on.  In a thread.
+ */
+static void
+ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
+                                     ngx_log_t *log)
+{
+    sandbox_take_t take;
+    sandbox_hv_error_t ignored;
+
+    ngx_memzero(&take, sizeof(sandbox_take_t));
+    take.deadline = sandbox_time_monotonic_ms()
+                    + (int64_t) ngx_http_sandbox_worker.conf->lease;
+
+    if (d->result.status == SANDBOX_HV_OK && d->fork_of[0]) {
+        take.id = d->checkpoint;
+        take.sandbox = d->fork_of;
+        sandbox_untake(&take, 1);
+        d->result = take.result;
+
+    } else if (d->result.status == SANDBOX_HV_OK && d->checkpoint[0]
+               && sandbox_checkpoint_discard(d->checkpoint, &d->result)
+                      == SANDBOX_HV_IN_USE)
+    {
+        /* nobody else's, so this cannot be; the sandbox ends all the same */
+        ngx_log_error(NGX_LOG_ERR, log, 0, "sandbox %s: %s", d->op.id,
+                      d->result.message);
+        d->result.status = SANDBOX_HV_OK;
+    }
+
+    if (d->result.status == SANDBOX_HV_OK && d->snapshot[0]) {
+        /* the machine is gone, so there is nothing that could go on */
+        take.id = d->snapshot;
+        take.sandbox = d->op.id;
+        sandbox_untake(&take, 0);
+        d->result = take.result;
+    }
+
+    if (d->result.status == SANDBOX_HV_OK
+        && (d->checkpoint[0] || d->snapshot[0])) {
+        /* what cannot be looked at now is left to the sweep */
+        (void) sandbox_checkpoint_collect(&ignored);
+    }
+}
+
+
 /* In a thread. */
 static void
 ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
@@ -325,6 +439,7 @@ ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
 
     SANDBOX_CRASH_POINT("destroy.teardown.before");
     (void) sandbox_hypervisor_destroy(d->op.id, &d->result);
+    ngx_http_sandbox_destroy_checkpoints(d, log);
     SANDBOX_CRASH_POINT("destroy.teardown.after");
 }
 
@@ -353,6 +468,10 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
         ngx_http_sandbox_op_unschedule(d->op.id);
         ngx_http_sandbox_op_finish(&d->op);
         return;
+    }
+
+    if (d->fork_of[0]) {
+        ngx_http_sandbox_op_free(d->fork_of, d->op.id);
     }
 
     if (!d->recorded) {

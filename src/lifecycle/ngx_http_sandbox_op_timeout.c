@@ -19,6 +19,18 @@
 #include "sandbox_time.h"
 
 
+#define NGX_HTTP_SANDBOX_TIMEOUT_HOPS 3
+
+
+typedef struct {
+    ngx_http_sandbox_op_t op;
+
+    char tenant[128];
+    int64_t timeout_ms;
+    const char *action; /* static, or NULL */
+    ngx_uint_t hops;
+} ngx_http_sandbox_timeout_op_t;
+
 typedef struct {
     char id[SANDBOX_ID_SIZE];
     int64_t at;
@@ -35,47 +47,56 @@ ngx_http_sandbox_timeout_free(ngx_http_sandbox_op_t *op)
 }
 
 
+static ngx_int_t
+ngx_http_sandbox_timeout_move(ngx_http_sandbox_timeout_op_t *t)
+{
+    ngx_http_sandbox_key_t record;
+    ngx_http_sandbox_args_t a;
+
+    /* before the record: should this worker die, the look is not too late */
+    ngx_http_sandbox_op_hasten(t->op.id, sandbox_time_now_ms() + t->timeout_ms);
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, t->op.id);
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg(&a, t->op.id);
+    ngx_http_sandbox_arg(&a, t->tenant);
+    ngx_http_sandbox_arg_int(&a, t->timeout_ms);
+    ngx_http_sandbox_arg(&a, t->action ? t->action : "");
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_TIMEOUT);
+    ngx_http_sandbox_record_fields(&a, 1);
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_timeout_moved, t,
+        &ngx_http_sandbox_lua_timeout, 1, a.n, a.values);
+}
+
+
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             int64_t timeout_ms, const char *action,
                             ngx_http_sandbox_op_done_pt done, void *data)
 {
-    ngx_http_sandbox_op_t *op;
-    ngx_http_sandbox_key_t record;
-    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_timeout_op_t *t;
 
-    op = ngx_calloc(sizeof(ngx_http_sandbox_op_t), ngx_cycle->log);
-    if (op == NULL) {
+    t = ngx_calloc(sizeof(ngx_http_sandbox_timeout_op_t), ngx_cycle->log);
+    if (t == NULL) {
         return NULL;
     }
 
-    ngx_http_sandbox_op_init(op, ctx, done, data);
-    op->destroy = ngx_http_sandbox_timeout_free;
-    ngx_cpystrn((u_char *) op->id, (u_char *) id, sizeof(op->id));
+    ngx_http_sandbox_op_init(&t->op, ctx, done, data);
+    t->op.destroy = ngx_http_sandbox_timeout_free;
+    ngx_cpystrn((u_char *) t->op.id, (u_char *) id, sizeof(t->op.id));
+    ngx_cpystrn((u_char *) t->tenant, ctx->tenant.data, sizeof(t->tenant));
+    t->timeout_ms = timeout_ms;
+    t->action = action;
 
-    /* before the record: should this worker die, the look is not too late */
-    ngx_http_sandbox_op_hasten(id, sandbox_time_now_ms() + timeout_ms);
-
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_record(&record, id);
-    ngx_http_sandbox_arg_key(&a, &record);
-    ngx_http_sandbox_arg(&a, op->id);
-    ngx_http_sandbox_arg_len(&a, ctx->tenant.data, ctx->tenant.len);
-    ngx_http_sandbox_arg_int(&a, timeout_ms);
-    ngx_http_sandbox_arg(&a, action ? action : "");
-    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_TIMEOUT);
-    ngx_http_sandbox_record_fields(&a, 1);
-
-    if (ngx_http_sandbox_redis_eval(
-            ngx_http_sandbox_worker.redis, ngx_http_sandbox_timeout_moved, op,
-            &ngx_http_sandbox_lua_timeout, 1, a.n, a.values)
-        != NGX_OK)
-    {
-        ngx_http_sandbox_op_discard(op);
+    if (ngx_http_sandbox_timeout_move(t) != NGX_OK) {
+        ngx_http_sandbox_op_discard(&t->op);
         return NULL;
     }
 
-    return op;
+    return &t->op;
 }
 
 
@@ -85,6 +106,26 @@ ngx_http_sandbox_timeout_no_redis(ngx_http_sandbox_op_t *op)
     ngx_http_sandbox_op_finish_error(
         op, &ngx_http_sandbox_state_store_unavailable,
         "The state store does not answer; try again.");
+}
+
+
+/* An alias: of the execution that there is now. */
+static void
+ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
+                                const char *next)
+{
+    if (*next == '\0' || t->hops++ >= NGX_HTTP_SANDBOX_TIMEOUT_HOPS) {
+        ngx_http_sandbox_op_finish_error(&t->op,
+                                         &ngx_http_sandbox_sandbox_not_found,
+                                         "There is no such sandbox.");
+        return;
+    }
+
+    ngx_cpystrn((u_char *) t->op.id, (u_char *) next, sizeof(t->op.id));
+
+    if (ngx_http_sandbox_timeout_move(t) != NGX_OK) {
+        ngx_http_sandbox_timeout_no_redis(&t->op);
+    }
 }
 
 
@@ -173,9 +214,12 @@ ngx_http_sandbox_timeout_set(ngx_http_sandbox_op_t *op, redisReply *reply)
 static void
 ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
 {
-    ngx_http_sandbox_op_t *op = data;
+    ngx_http_sandbox_timeout_op_t *t = data;
 
     const char *outcome;
+    ngx_http_sandbox_op_t *op;
+
+    op = &t->op;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         ngx_http_sandbox_timeout_no_redis(op);
@@ -186,6 +230,16 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
 
     if (ngx_strcmp(outcome, "moved") == 0) {
         ngx_http_sandbox_timeout_set(op, reply);
+
+    } else if (ngx_strcmp(outcome, "alias") == 0) {
+        ngx_http_sandbox_timeout_follow(
+            t, ngx_http_sandbox_reply_string(reply, 1));
+
+    } else if (ngx_strcmp(outcome, "resumes") == 0) {
+        ngx_http_sandbox_op_finish_error(
+            op, &ngx_http_sandbox_conflict,
+            "A sandbox that resumes by itself is not destroyed by its "
+            "deadline.");
 
     } else if (ngx_strcmp(outcome, "conflict") == 0) {
         ngx_cpystrn((u_char *) op->state,
@@ -219,16 +273,14 @@ ngx_http_sandbox_postpone_checked(void *data, redisReply *reply)
 
     state = reply ? ngx_http_sandbox_reply_string(reply, 0) : "";
 
-    if (ngx_strcmp(state, ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING))
-        == 0)
-    {
+    if (ngx_http_sandbox_state_of(state) == NGX_HTTP_SANDBOX_RUNNING) {
         at = ngx_http_sandbox_reply_integer(reply, 1);
 
-    } else if (ngx_strcmp(state, ngx_http_sandbox_state_name(
-                                     NGX_HTTP_SANDBOX_DESTROYING))
-               == 0)
+    } else if (ngx_http_sandbox_state_of(state) == NGX_HTTP_SANDBOX_DESTROYING
+               || ngx_http_sandbox_state_of(state)
+                      == NGX_HTTP_SANDBOX_HIBERNATING)
     {
-        /* a DELETE came between: its owner may die */
+        /* a DELETE or a hibernation came between: its owner may die */
         at = ngx_http_sandbox_reply_integer(reply, 2);
 
     } else {

@@ -45,7 +45,9 @@ ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
     p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
     va_end(args);
 
-    ngx_log_error(level, ngx_cycle->log, 0, "sandbox %s: %*s, request_id: %s",
+    ngx_log_error(level, ngx_cycle->log, 0, "%s %s: %*s, request_id: %s",
+                  ngx_http_sandbox_id_is_snapshot(op->id) ? "snapshot"
+                                                          : "sandbox",
                   op->id, (size_t) (p - buf), buf, op->request_id);
 }
 
@@ -128,7 +130,7 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
     }
 
     args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_record(&key, op->id);
+    ngx_http_sandbox_key_of(&key, op->id);
     ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_arg(&args, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&args, op->fence);
@@ -216,6 +218,26 @@ ngx_http_sandbox_op_release(const char *id)
     (void) ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
         &ngx_http_sandbox_lua_release, 4, args.n, args.values);
+}
+
+
+void
+ngx_http_sandbox_op_free(const char *id, const char *taker)
+{
+    ngx_http_sandbox_key_t record, events;
+    ngx_http_sandbox_args_t args;
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, id);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_arg_key(&args, &record);
+    ngx_http_sandbox_arg(&args, taker);
+    ngx_http_sandbox_arg(&args, id);
+    ngx_http_sandbox_arg_key(&args, &events);
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        &ngx_http_sandbox_lua_free, 1, args.n, args.values);
 }
 
 

@@ -15,8 +15,9 @@
 #define NGX_HTTP_SANDBOX_OPERATION_H
 
 #include "ngx_http_sandbox_await.h"
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_create.h"
+#include "sandbox_snapshot.h"
 
 typedef struct ngx_http_sandbox_op_s ngx_http_sandbox_op_t;
 
@@ -54,7 +55,9 @@ struct ngx_http_sandbox_op_s {
     /* The outcome: an error, or a status and an answer. */
     const ngx_http_sandbox_error_t *error;
     const char *message;
-    char state[16]; /* that forbids it, of a transition_conflict */
+    char state[16];     /* that forbids it, of a transition_conflict */
+    const char *field;  /* of the body that is to blame, static, or NULL */
+    const char *reason; /* and why, static */
     ngx_uint_t status;
     char *answer; /* heap */
     size_t answer_len;
@@ -73,6 +76,38 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
+ * POST …/fork: one live child of the running sandbox id.  The metadata of
+ * body, if given, is taken over; else the child has that of its source.  As
+ * above.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                         ngx_str_t *idem_key, sandbox_snapshot_t *body,
+                         ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
+ * A new execution of a paused sandbox: by its id, that of a later execution,
+ * or that of its snapshot.  op->id is then the new one's.
+ *
+ * wake: somebody wants to use it.  Then it is no error if it runs already or
+ * is started by somebody else, who is waited for (status 200, op->id is the
+ * one that runs, there is no answer), and only a sandbox with auto_resume is
+ * started.  ctx->tenant may be empty then: whoever's it is.  As above.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                           ngx_uint_t wake, ngx_http_sandbox_op_done_pt done,
+                           void *data);
+
+/*
+ * Hibernates a running sandbox, of the tenant of ctx, or of whomever if ctx
+ * is NULL and its time has come.  The answer is the snapshot.  As above.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                              ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
  * Destroys a sandbox: of the tenant of ctx, as asked by its request, or of
  * whomever if ctx is NULL and its time on the agenda has come.  As above.
  */
@@ -89,6 +124,31 @@ ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             int64_t timeout_ms, const char *action,
                             ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
+ * POST /v1/sandboxes/{id}/snapshots: a reusable snapshot of a sandbox of ctx's
+ * tenant, which goes on.  As create; snapshot is taken over (emptied).  The
+ * operation's id is the snapshot's.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot(sandbox_snapshot_t *snapshot, const char *sandbox,
+                             ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
+                             ngx_http_sandbox_op_done_pt done, void *data);
+
+/* Deletes a reusable snapshot of ctx's tenant.  As destroy. */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot_delete(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                                    ngx_http_sandbox_op_done_pt done,
+                                    void *data);
+
+/*
+ * The time of a snapshot on the agenda has come: what a taker or a deletion
+ * that died has left is settled.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot_settle(const char *id,
+                                    ngx_http_sandbox_op_done_pt done,
+                                    void *data);
 
 /* The waiter goes away; the operation goes on. */
 void ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op);
@@ -150,6 +210,9 @@ void ngx_http_sandbox_op_schedule(const char *id, int64_t at);
  * earlier deadline since: then that counts.
  */
 void ngx_http_sandbox_op_postpone(const char *id, int64_t at);
+
+/* free.lua for a sandbox that taker was taking a checkpoint of. */
+void ngx_http_sandbox_op_free(const char *id, const char *taker);
 
 /* Moves id, if it is on the agenda, up to a time that is not later. */
 void ngx_http_sandbox_op_hasten(const char *id, int64_t at);

@@ -426,20 +426,14 @@ ngx_http_sandbox_reconcile_records(ngx_event_t *ev)
 }
 
 
-static ngx_uint_t
-ngx_http_sandbox_reconcile_is(const char *text, ngx_http_sandbox_state_e state)
-{
-    return ngx_strcmp(text, ngx_http_sandbox_state_name(state)) == 0;
-}
-
-
 static void
 ngx_http_sandbox_reconcile_record(void *data, redisReply *reply)
 {
     sandbox_survey_entry_t *e = data;
 
     ngx_str_t *own;
-    const char *state, *node;
+    const char *node;
+    ngx_http_sandbox_state_e state;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         ngx_http_sandbox_walk_back(&ngx_http_sandbox_reconciler.walk,
@@ -448,20 +442,21 @@ ngx_http_sandbox_reconcile_record(void *data, redisReply *reply)
     }
 
     own = &ngx_http_sandbox_worker.conf->node;
-    state = ngx_http_sandbox_reply_string(reply, 0);
+    state = ngx_http_sandbox_state_of(ngx_http_sandbox_reply_string(reply, 0));
     node = ngx_http_sandbox_reply_string(reply, 1);
 
-    e->recorded =
-        *state
-        && !ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_DESTROYED);
+    e->recorded = state && state != NGX_HTTP_SANDBOX_DESTROYED;
     e->elsewhere = *node
                    && (ngx_strlen(node) != own->len
                        || ngx_strncmp(node, own->data, own->len) != 0);
-    e->running = ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_RUNNING);
-    e->failed = ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_FAILED);
-    e->leased =
-        ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_CREATING)
-        || ngx_http_sandbox_reconcile_is(state, NGX_HTTP_SANDBOX_DESTROYING);
+    e->running = state == NGX_HTTP_SANDBOX_RUNNING;
+    e->failed = state == NGX_HTTP_SANDBOX_FAILED;
+    e->paused = state == NGX_HTTP_SANDBOX_PAUSED
+                || state == NGX_HTTP_SANDBOX_RESUMING
+                || state == NGX_HTTP_SANDBOX_RESUMED;
+    e->leased = state == NGX_HTTP_SANDBOX_CREATING
+                || state == NGX_HTTP_SANDBOX_HIBERNATING
+                || state == NGX_HTTP_SANDBOX_DESTROYING;
     e->lease_at = ngx_http_sandbox_reply_integer(reply, 2);
     e->timeout_at = ngx_http_sandbox_reply_integer(reply, 3);
     e->address = (uint32_t) ngx_http_sandbox_reply_integer(reply, 4);

@@ -9,10 +9,19 @@ static const struct {
 } ngx_http_sandbox_transitions[] = {
     [NGX_HTTP_SANDBOX_COMMIT] = { " creating ", "running" },
     [NGX_HTTP_SANDBOX_ABANDON] = { " creating ", "destroying" },
-    [NGX_HTTP_SANDBOX_DESTROY] = { " creating running paused error destroying ",
+    [NGX_HTTP_SANDBOX_DESTROY] = { " creating running hibernating paused error "
+                                   "destroying ",
                                    "destroying" },
     [NGX_HTTP_SANDBOX_TIMEOUT] = { " running ", "running" },
+    [NGX_HTTP_SANDBOX_HIBERNATE] = { " running ", "hibernating" },
+    [NGX_HTTP_SANDBOX_PAUSE] = { " hibernating ", "paused" },
+    [NGX_HTTP_SANDBOX_GO_ON] = { " hibernating ", "running" },
+    [NGX_HTTP_SANDBOX_RESUME] = { " paused ", "resuming" },
     [NGX_HTTP_SANDBOX_LOSE] = { " running ", "error" },
+    [NGX_HTTP_SANDBOX_TAKE] = { " running ", "running" },
+    [NGX_HTTP_SANDBOX_LIVE] = { " creating running hibernating paused resuming "
+                                "resumed ",
+                                "" },
 };
 
 
@@ -22,4 +31,12 @@ ngx_http_sandbox_arg_transition(ngx_http_sandbox_args_t *args,
 {
     ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].from);
     ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].to);
+}
+
+
+void
+ngx_http_sandbox_arg_states(ngx_http_sandbox_args_t *args,
+                            ngx_http_sandbox_verb_e verb)
+{
+    ngx_http_sandbox_arg(args, ngx_http_sandbox_transitions[verb].from);
 }

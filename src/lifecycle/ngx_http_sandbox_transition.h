@@ -12,11 +12,18 @@
 #include "ngx_http_sandbox_record.h"
 
 typedef enum {
-    NGX_HTTP_SANDBOX_COMMIT,  /* the guest has confirmed */
-    NGX_HTTP_SANDBOX_ABANDON, /* a create was undone, or is left to be */
-    NGX_HTTP_SANDBOX_DESTROY, /* by DELETE, a deadline or a lost lease */
-    NGX_HTTP_SANDBOX_TIMEOUT, /* POST …/timeout moves the deadline */
-    NGX_HTTP_SANDBOX_LOSE     /* its machine is gone */
+    NGX_HTTP_SANDBOX_COMMIT,    /* the guest has confirmed */
+    NGX_HTTP_SANDBOX_ABANDON,   /* a create was undone, or is left to be */
+    NGX_HTTP_SANDBOX_DESTROY,   /* by DELETE, a deadline or a lost lease */
+    NGX_HTTP_SANDBOX_TIMEOUT,   /* POST …/timeout moves the deadline */
+    NGX_HTTP_SANDBOX_HIBERNATE, /* by POST …/hibernate or a deadline */
+    NGX_HTTP_SANDBOX_PAUSE,     /* the hibernation has ended well */
+    NGX_HTTP_SANDBOX_GO_ON,     /* or has failed */
+    NGX_HTTP_SANDBOX_RESUME,    /* a new execution is started; when that is
+                                   committed, this one becomes its alias */
+    NGX_HTTP_SANDBOX_LOSE,      /* its machine is gone */
+    NGX_HTTP_SANDBOX_TAKE,      /* a snapshot is taken of it; it goes on */
+    NGX_HTTP_SANDBOX_LIVE       /* no verb: a snapshot it stands on is in use */
 } ngx_http_sandbox_verb_e;
 
 /*
@@ -25,5 +32,9 @@ typedef enum {
  */
 void ngx_http_sandbox_arg_transition(ngx_http_sandbox_args_t *args,
                                      ngx_http_sandbox_verb_e verb);
+
+/* The first of these alone. */
+void ngx_http_sandbox_arg_states(ngx_http_sandbox_args_t *args,
+                                 ngx_http_sandbox_verb_e verb);
 
 #endif

@@ -178,6 +178,12 @@ sandbox_boot_falls_back(const sandbox_boot_t *boot)
 static sandbox_hv_status_t
 sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 {
+    if (boot->checkpoint) {
+        boot->way = SANDBOX_BOOT_CHECKPOINT;
+        return sandbox_checkpoint_start(boot->checkpoint, spec, &boot->times,
+                                        &boot->result);
+    }
+
     if (boot->checkpoints) {
         boot->way = SANDBOX_BOOT_CHECKPOINT;
         (void) sandbox_boot_checkpoint(boot, spec);
@@ -280,15 +286,27 @@ sandbox_boot_guest(sandbox_boot_t *boot, sandbox_channel_t *channel)
     conf.dns = boot->dns;
     conf.token = boot->agent_token;
     conf.envs = boot->envs;
-    conf.cwd = boot->cwd ? boot->cwd : boot->template->workdir;
-    conf.grow_disk = boot->disk_mb > boot->template->disk_mb;
+    conf.cwd = boot->cwd;
+
+    if (boot->cwd == NULL && boot->template) {
+        conf.cwd = boot->template->workdir;
+    }
+
+    conf.grow_disk =
+        boot->checkpoint == NULL && boot->disk_mb > boot->template->disk_mb;
 
     status = sandbox_guest_bootstrap(&ch, &conf, boot->deadline,
                                      boot->result.message,
                                      sizeof(boot->result.message));
     boot->result.status = sandbox_boot_guest_status(status);
 
-    if (boot->way == SANDBOX_BOOT_CHECKPOINT) {
+    if (boot->checkpoint) {
+        /* the network is the last: it spoke with another address before */
+        if (boot->result.status == SANDBOX_HV_OK) {
+            (void) sandbox_checkpoint_connect(boot->id, &boot->result);
+        }
+
+    } else if (boot->way == SANDBOX_BOOT_CHECKPOINT) {
         sandbox_boot_judge(boot, status);
     }
 }

@@ -24,8 +24,10 @@ typedef struct {
     const char *id;
     const char *tenant;
     const char *operation;
-    const sandbox_template_t *template;
-    int checkpoints; /* 0: boot cold */
+    const sandbox_template_t *template; /* may be NULL with a checkpoint */
+    const char *checkpoint; /* to start from in place of the template's, of
+                               which the next are then not read; or NULL */
+    int checkpoints;        /* 0: boot cold */
     int vcpus;
     int64_t memory_mb;
     int64_t disk_mb;

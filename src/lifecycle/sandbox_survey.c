@@ -155,7 +155,8 @@ sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
     } else if (e->running && !e->domain) {
         e->verdict = SANDBOX_SURVEY_LOST;
 
-    } else if (e->failed && (e->domain || e->overlay || e->guest)) {
+    } else if ((e->failed || e->paused)
+               && (e->domain || e->overlay || e->guest)) {
         e->verdict = SANDBOX_SURVEY_REMAINS;
 
     } else if (e->running || e->failed || e->leased) {

@@ -20,7 +20,7 @@ typedef enum {
     SANDBOX_SURVEY_ORPHAN,  /* something, and no record */
     SANDBOX_SURVEY_STRAY,   /* a domain of ours, a record of another node */
     SANDBOX_SURVEY_LOST,    /* runs by its record, and has no domain */
-    SANDBOX_SURVEY_REMAINS, /* state error, and something is still there */
+    SANDBOX_SURVEY_REMAINS, /* error or paused, and something is still there */
     SANDBOX_SURVEY_ADOPT,   /* not on the agenda, or its address is not held */
     SANDBOX_SURVEY_LATE     /* the agenda would look too late */
 } sandbox_verdict_t;
@@ -38,7 +38,8 @@ typedef struct {
     unsigned elsewhere : 1; /* of another node */
     unsigned running : 1;
     unsigned failed : 1;  /* state error */
-    unsigned leased : 1;  /* creating or destroying */
+    unsigned paused : 1;  /* has no machine and no place, or is an alias */
+    unsigned leased : 1;  /* creating, destroying or hibernating */
     unsigned suspect : 1; /* somebody could not reach it */
 
     int64_t agenda_at;  /* ms since the epoch, as the next two */

@@ -68,6 +68,9 @@ static const char *const ngx_http_sandbox_causes[] = {
     "lease",
     "orphan",
 };
+static const char *const ngx_http_sandbox_ends[] = { "done", "failed" };
+static const char *const ngx_http_sandbox_waits[] = { "served", "failed",
+                                                      "late", "left" };
 static const char *const ngx_http_sandbox_pools[] = { "quick", "slow" };
 static const char *const ngx_http_sandbox_classes[] = {
     "1xx", "2xx", "3xx", "4xx", "5xx",
@@ -89,6 +92,8 @@ NGX_HTTP_SANDBOX_LABELS(outcomes, "outcome");
 NGX_HTTP_SANDBOX_LABELS(steps, "step");
 NGX_HTTP_SANDBOX_LABELS(ways, "way");
 NGX_HTTP_SANDBOX_LABELS(causes, "cause");
+NGX_HTTP_SANDBOX_LABELS(ends, "outcome");
+NGX_HTTP_SANDBOX_LABELS(waits, "outcome");
 NGX_HTTP_SANDBOX_LABELS(pools, "pool");
 NGX_HTTP_SANDBOX_LABELS(routes, "route");
 NGX_HTTP_SANDBOX_LABELS(classes, "status");
@@ -141,6 +146,31 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_DESTROYS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "destroys_total", 1, causes, none,
                                 "Sandboxes destroyed, by cause."),
+    [NGX_HTTP_SANDBOX_METRIC_HIBERNATES] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "hibernates_total", 1, ends, none,
+                                "Hibernations that were begun, by outcome."),
+    [NGX_HTTP_SANDBOX_METRIC_RESUMES] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "resumes_total", 1, ends, none,
+                                "Resumes that were begun, by outcome."),
+    [NGX_HTTP_SANDBOX_METRIC_WAKES] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "wakes_total", 1, ends, none,
+        "Wakes of sandboxes, one per worker that wanted it, by outcome."),
+    [NGX_HTTP_SANDBOX_METRIC_WAKE_WAITS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "wake_waits_total", 1, waits, none,
+        "Waits of requests for a sandbox to wake, by outcome: late is over "
+        "sandbox_wake_timeout, left a client that went away."),
+    [NGX_HTTP_SANDBOX_METRIC_WAKE_TIME] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "wake_wait_seconds", 1000, ms,
+        "How long requests waited for a sandbox to wake."),
+    [NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "snapshots_total", 1, outcomes, none,
+                                "Reusable snapshots by outcome, as creates."),
+    [NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_TIME] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "snapshot_seconds", 1000, ms,
+        "Time of snapshots that were taken, in the worker."),
+    [NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_PAUSE] = NGX_HTTP_SANDBOX_METRIC_TIME(
+        "snapshot_pause_seconds", 1000, ms,
+        "How long the commands of a sandbox stood still for a snapshot."),
     [NGX_HTTP_SANDBOX_METRIC_OPERATIONS] = NGX_HTTP_SANDBOX_METRIC(
         GAUGE, "operations", 1, none, none, "Operations in flight."),
     [NGX_HTTP_SANDBOX_METRIC_OVERFLOWS] = NGX_HTTP_SANDBOX_METRIC(

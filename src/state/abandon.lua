@@ -1,13 +1,15 @@
 -- Ends a create that failed: the idempotency key is free again, and the
 -- record is gone if the create was undone, or left to the agenda if not.
 --
--- KEYS  1 record  2 tenant index  3 idempotency key
+-- KEYS  1 record  2 tenant index  3 idempotency key (a resume has none: the
+--       record again)
 -- ARGV  1 owner  2 fence  3 id  4 "undone" or "left"  5 channel
 --       6 code of the error  7 states it is allowed in  8 state if left
 -- Gives 1, or 0 if the operation was fenced off (only the hold that claim.lua
 --       gave its address is ended then).
 
-local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state')
+local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state',
+                          'resume_of', 'fork_of')
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2]
    or not string.find(ARGV[7], ' ' .. record[3] .. ' ', 1, true)
@@ -23,7 +25,29 @@ end
 
 redis.call('ZREM', KEYS[2], ARGV[3])
 
+-- As in claim.lua: what it was to come from is as it was before.
+local prefix = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
+
+if record[4] and redis.call('HGET', prefix .. record[4], 'next') == ARGV[3] then
+    redis.call('HSET', prefix .. record[4], 'state', 'paused')
+    redis.call('HDEL', prefix .. record[4], 'next')
+    redis.call('PUBLISH', ARGV[5], record[4] .. ' paused')
+end
+
+if record[5]
+   and redis.call('HGET', prefix .. record[5], 'busy_by') == ARGV[3]
+then
+    redis.call('HDEL', prefix .. record[5], 'busy_by', 'busy_until')
+    redis.call('PUBLISH', ARGV[5], record[5] .. ' free')
+end
+
 if ARGV[4] == 'undone' then
+    local lives = redis.call('HGET', KEYS[1], 'lives')
+
+    if lives then
+        redis.call('SREM', lives, ARGV[3])
+    end
+
     redis.call('DEL', KEYS[1])
 else
     redis.call('HSET', KEYS[1], 'state', ARGV[8], 'lease_at', 0)

@@ -7,11 +7,15 @@
 --       6 prefix of the tenant index
 -- Gives 1, or 0 if the operation was fenced off.
 
+local prefix = string.sub(KEYS[1], 1, -#ARGV[4] - 1)
+local origin = redis.call('HGET', KEYS[1], 'origin')
+local snapshot = redis.call('HGET', KEYS[1], 'snapshot_id')
 local fields = { 'tenant', 'template', 'vcpus', 'memory_mb', 'disk_mb',
                  'created_at', 'started_at', 'timeout_ms', 'timeout_at',
                  'timeout_action', 'metadata', 'cwd', 'error_detail',
                  'hold_at' }
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', unpack(fields))
+local lives = redis.call('HGET', KEYS[1], 'lives')
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
     return 0
@@ -26,6 +30,10 @@ for i, field in ipairs(fields) do
         table.insert(stone, field)
         table.insert(stone, record[i + 2])
     end
+end
+
+if lives then
+    redis.call('SREM', lives, ARGV[4])
 end
 
 redis.call('DEL', KEYS[1])
@@ -44,6 +52,20 @@ local old = redis.call('ZRANGEBYSCORE', graves, '-inf', now, 'LIMIT', 0, 100)
 if #old > 0 then
     redis.call('ZREM', destroyed, unpack(old))
     redis.call('ZREM', graves, unpack(old))
+end
+
+if snapshot then
+    redis.call('DEL', (string.gsub(prefix, ':sandbox:$', ':snapshot:'))
+                      .. snapshot)
+end
+
+-- The id it is known by ends with it.
+if origin and redis.call('HGET', prefix .. origin, 'next') == ARGV[4] then
+    redis.call('HSET', prefix .. origin, 'state', 'destroyed',
+               'destroyed_at', now)
+    redis.call('HDEL', prefix .. origin, 'next')
+    redis.call('PEXPIRE', prefix .. origin, ARGV[3])
+    redis.call('PUBLISH', ARGV[5], origin .. ' destroyed')
 end
 
 redis.call('PEXPIRE', destroyed, ARGV[3])

@@ -7,8 +7,12 @@
 --       10 ms for which a creator that is fenced off may still be at work
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms}
 --       (another owner is at it, or its time has not come), {"elsewhere",
---       node} (that node's agenda is to do it) or {"claimed", fence, 1 if its
---       creator may still be at work, 1 if no operation was at work}.
+--       node} (that node's agenda is to do it), {"moved", id} (an alias of
+--       that one), {"hibernate"} (its time has come for that), {"idle"} (it
+--       has no business on an agenda) or {"claimed", fence, 1 if its creator
+--       may still be at work, 1 if no operation was at work, its snapshot or
+--       "", its own checkpoint or "", the sandbox that a fork was being taken
+--       of or ""}.
 --
 -- A creating sandbox is fenced off from its creator, whose commit then fails.
 -- A DELETE may come while that creator waits for a thread: hold_at of the
@@ -17,7 +21,8 @@
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
                           'timeout_at', 'idem', 'hold_at', 'node',
-                          'created_at')
+                          'created_at', 'next', 'timeout_action', 'busy_until',
+                          'snapshot_id', 'checkpoint', 'resume_of', 'fork_of')
 local state, tenant, node = record[1], record[2], record[7] or ARGV[9]
 
 if not state or (ARGV[2] ~= '' and ARGV[2] ~= tenant) then
@@ -37,6 +42,19 @@ if state == 'destroyed' then
     return { 'destroyed' }
 end
 
+if due and (state == 'paused' or state == 'resuming' or state == 'resumed') then
+    return { 'idle' }
+end
+
+if state == 'resumed' then
+    return { 'moved', record[9] }
+end
+
+if state == 'resuming' then
+    -- until its new execution runs, or has failed to
+    return { 'wait', now + tonumber(ARGV[4]) }
+end
+
 if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 end
@@ -52,15 +70,25 @@ if state == ARGV[8] then
 
     at = tonumber(record[3] or 0)
 
-elseif due and state == 'creating' then
+elseif state == 'hibernating' or due and state == 'creating' then
     at = tonumber(record[3] or 0)
 
 elseif due then
     at = tonumber(record[4] or 0)
 end
 
+if state == 'running' then
+    at = math.max(at, tonumber(record[11] or 0))
+end
+
 if at > now then
     return { 'wait', at }
+end
+
+if due and (state == 'hibernating'
+            or state == 'running' and record[10] == 'hibernate')
+then
+    return { 'hibernate' }
 end
 
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
@@ -70,8 +98,26 @@ redis.call('HSET', KEYS[1], 'state', ARGV[8], 'owner', ours and ARGV[3] or '',
 redis.call('ZREM', ARGV[6] .. tenant, ARGV[1])
 redis.call('ZADD', ARGV[6] .. tenant .. ':destroyed', record[8] or 0, ARGV[1])
 
-if state == 'creating' and redis.call('HGET', record[5], 'id') == ARGV[1] then
+if state == 'creating' and record[5]
+   and redis.call('HGET', record[5], 'id') == ARGV[1]
+then
     redis.call('DEL', record[5])
+end
+
+-- As in abandon.lua: what it was to come from is as it was before.
+local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
+
+if record[14] and redis.call('HGET', prefix .. record[14], 'next') == ARGV[1]
+then
+    redis.call('HSET', prefix .. record[14], 'state', 'paused')
+    redis.call('HDEL', prefix .. record[14], 'next')
+    redis.call('PUBLISH', ARGV[5], record[14] .. ' paused')
+end
+
+if record[14] then
+    -- the checkpoint it was to start from is still that one's
+    redis.call('HDEL', KEYS[1], 'checkpoint', 'resume_of')
+    record[13] = false
 end
 
 if state == 'creating' and not due then
@@ -85,4 +131,5 @@ if not ours then
     return { 'elsewhere', node }
 end
 
-return { 'claimed', fence, hold > now and 1 or 0, interrupted and 0 or 1 }
+return { 'claimed', fence, hold > now and 1 or 0, interrupted and 0 or 1,
+         record[12] or '', record[13] or '', record[15] or '' }

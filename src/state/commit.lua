@@ -1,13 +1,17 @@
 -- Ends a create well: the sandbox runs and its answer is kept for replays.
+-- What it was resumed from becomes an alias of it.
 --
--- KEYS  1 record  2 idempotency key
+-- KEYS  1 record  2 idempotency key, or of a resume the tenant index
+--       3 of a resume the record of the snapshot it was started from
 -- ARGV  1 owner  2 fence  3 id  4 channel  5 retention ms  6 answer's status
 --       7 answer  8 states it is allowed in  9 state it leads to
 --       10... fields and values of the record
 -- Gives 1, 0 if the operation was fenced off, or -1 if Redis has lost the
 --       record (nothing is changed then).
 
-local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence')
+local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
+                          'resume_of', 'origin')
+local old, origin = record[4], record[5]
 
 if not record[1] then
     return -1
@@ -20,10 +24,33 @@ then
 end
 
 redis.call('HSET', KEYS[1], 'state', ARGV[9], unpack(ARGV, 10))
-redis.call('HDEL', KEYS[1], 'owner', 'lease_at')
-redis.call('HSET', KEYS[2], 'state', 'done', 'status', ARGV[6],
-           'answer', ARGV[7])
-redis.call('PEXPIRE', KEYS[2], ARGV[5])
+redis.call('HDEL', KEYS[1], 'owner', 'lease_at', 'resume_of', 'fork_of')
+
+if old then
+    local prefix = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
+
+    -- An execution in the middle leads to the first one, which leads here.
+    redis.call('HSET', prefix .. origin, 'next', ARGV[3])
+    redis.call('HSET', prefix .. old, 'state', 'resumed')
+    redis.call('HDEL', prefix .. old, 'snapshot_id', 'checkpoint', 'envs',
+               'agent_token', 'traffic_token')
+
+    if old ~= origin then
+        redis.call('HSET', prefix .. old, 'next', origin)
+        redis.call('PEXPIRE', prefix .. old, ARGV[5])
+        redis.call('PUBLISH', ARGV[4], origin .. ' resumed')
+    end
+
+    redis.call('ZREM', KEYS[2], old)
+    redis.call('DEL', KEYS[3])
+    redis.call('PUBLISH', ARGV[4], old .. ' resumed')
+
+else
+    redis.call('HSET', KEYS[2], 'state', 'done', 'status', ARGV[6],
+               'answer', ARGV[7])
+    redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
+
 redis.call('PUBLISH', ARGV[4], ARGV[3] .. ' ' .. ARGV[9])
 
 return 1

@@ -1,11 +1,12 @@
--- A part of a tenant's list, newest first: what stands behind a position in
--- the order of creation time and id.
+-- A part of a tenant's list of sandboxes or snapshots, newest first: what
+-- stands behind a position in the order of creation time and id.
 --
 -- KEYS  the indexes to read, which are merged
 -- ARGV  1 prefix of record keys  2 creation time of the position, "" for the
 --       begin  3 its id  4 most rows  5 most ids looked at  6 most bytes of
 --       rows (the last one may pass it)  7 states wanted, each between spaces
---       8 template wanted, or ""  9... fields
+--       8 value wanted, or ""  9, 10 fields of which one must have it
+--       11... fields
 -- Gives {1 if more may follow or 0, creation time and id of the last one
 --       looked at, how many were, {{id, value...}...}}.
 --
@@ -16,7 +17,7 @@
 local at, after = ARGV[2], ARGV[3]
 local most_rows, most_looks = tonumber(ARGV[4]), tonumber(ARGV[5])
 local most_bytes = tonumber(ARGV[6])
-local fields = { unpack(ARGV, 9) }
+local fields = { unpack(ARGV, 11) }
 
 -- How many of an index stand before or at the position.
 local function passed(index)
@@ -86,10 +87,10 @@ do
     looks = looks + 1
 
     local key = ARGV[1] .. after
-    local found = redis.call('HMGET', key, 'state', 'template')
+    local found = redis.call('HMGET', key, 'state', ARGV[9], ARGV[10])
 
     if found[1] and string.find(ARGV[7], ' ' .. found[1] .. ' ', 1, true)
-       and (ARGV[8] == '' or found[2] == ARGV[8])
+       and (ARGV[8] == '' or found[2] == ARGV[8] or found[3] == ARGV[8])
     then
         local row = redis.call('HMGET', key, unpack(fields))
 

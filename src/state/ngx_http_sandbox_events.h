@@ -5,12 +5,21 @@
  *
  *   running      a create was committed
  *   failed code  a create was undone; the code of its error
+ *   hibernating  a hibernation has begun
+ *   paused       it has ended well, or a resume has failed
+ *   resuming     a new execution of it is being started
+ *   resumed      that runs, and this id is its alias
+ *   free         a checkpoint of it was taken, it can be had again
  *   destroying   a destruction has begun
  *   destroyed    it has ended
  *   error        its machine has ended by itself
  *   suspect      it could not be reached: is its machine still there?
+ *   ready        a snapshot was taken; of the snapshot's id, as the next ones:
+ *   failed code  its taking has failed
+ *   deleted      it is gone
+ *   kept code    it could not be deleted
  *
- * Published by the scripts after they wrote, the last one by a worker. Messages
+ * Published by the scripts after they wrote, suspect by a worker.  Messages
  * may be lost: lost() and ready() tell when.  Event loop only.
  */
 

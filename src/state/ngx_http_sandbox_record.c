@@ -15,6 +15,9 @@ static const struct {
     { "creating", NGX_HTTP_SANDBOX_CREATING },
     { "running", NGX_HTTP_SANDBOX_RUNNING },
     { "paused", NGX_HTTP_SANDBOX_PAUSED },
+    { "hibernating", NGX_HTTP_SANDBOX_HIBERNATING },
+    { "resuming", NGX_HTTP_SANDBOX_RESUMING },
+    { "resumed", NGX_HTTP_SANDBOX_RESUMED },
     { "destroying", NGX_HTTP_SANDBOX_DESTROYING },
     { "destroyed", NGX_HTTP_SANDBOX_DESTROYED },
     { "error", NGX_HTTP_SANDBOX_FAILED },
@@ -22,18 +25,20 @@ static const struct {
 
 /* Order matters: ngx_http_sandbox_record_values() reads by index. */
 static const char *ngx_http_sandbox_fields[] = {
-    "tenant",         "state",        "template",   "vcpus",      "memory_mb",
-    "disk_mb",        "created_at",   "started_at", "timeout_ms", "timeout_at",
-    "metadata",       "cwd",          "address",    "execution",  "agent_token",
-    "timeout_action", "error_detail",
+    "tenant",       "state",       "template",    "vcpus",
+    "memory_mb",    "disk_mb",     "created_at",  "started_at",
+    "timeout_ms",   "timeout_at",  "metadata",    "cwd",
+    "address",      "execution",   "agent_token", "timeout_action",
+    "error_detail", "auto_resume", "snapshot_id", "next",
 };
 
 static const char *ngx_http_sandbox_route_fields[] = {
-    "state",          "address",       "execution",
-    "public_traffic", "traffic_token", "mask_host",
+    "state",         "address",   "execution",   "public_traffic",
+    "traffic_token", "mask_host", "auto_resume", "next",
 };
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
+
 #define NGX_HTTP_SANDBOX_NFIELDS                                               \
     (sizeof(ngx_http_sandbox_fields) / sizeof(ngx_http_sandbox_fields[0]))
 #define NGX_HTTP_SANDBOX_NROUTE                                                \
@@ -81,7 +86,7 @@ ngx_http_sandbox_key_add(ngx_http_sandbox_key_t *key, const void *text,
 }
 
 
-static void
+void
 ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text)
 {
     ngx_http_sandbox_key_add(key, text, ngx_strlen(text));
@@ -235,7 +240,7 @@ ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value)
 }
 
 
-static const char *
+const char *
 ngx_http_sandbox_reply_text(redisReply *reply)
 {
     return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
@@ -243,7 +248,7 @@ ngx_http_sandbox_reply_text(redisReply *reply)
 
 
 /* 0 for what is no number; none of ours is negative. */
-static int64_t
+int64_t
 ngx_http_sandbox_reply_int(redisReply *reply)
 {
     int64_t n;
@@ -262,25 +267,30 @@ ngx_http_sandbox_reply_int(redisReply *reply)
 }
 
 
-static ngx_http_sandbox_state_e
-ngx_http_sandbox_reply_state(redisReply *reply)
+ngx_http_sandbox_state_e
+ngx_http_sandbox_state_of(const char *name)
 {
     ngx_uint_t i;
-
-    if (reply->type != REDIS_REPLY_STRING) {
-        return 0;
-    }
 
     for (i = 0; i < sizeof(ngx_http_sandbox_states)
                         / sizeof(ngx_http_sandbox_states[0]);
          i++)
     {
-        if (ngx_strcmp(reply->str, ngx_http_sandbox_states[i].name) == 0) {
+        if (ngx_strcmp(name, ngx_http_sandbox_states[i].name) == 0) {
             return ngx_http_sandbox_states[i].state;
         }
     }
 
     return 0;
+}
+
+
+static ngx_http_sandbox_state_e
+ngx_http_sandbox_reply_state(redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING
+               ? ngx_http_sandbox_state_of(reply->str)
+               : 0;
 }
 
 
@@ -312,6 +322,12 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     record->agent_token = ngx_http_sandbox_reply_text(v[14]);
     record->timeout_action = ngx_http_sandbox_reply_text(v[15]);
     record->error_detail = ngx_http_sandbox_reply_text(v[16]);
+    record->auto_resume = ngx_http_sandbox_reply_int(v[17]);
+    record->next = ngx_http_sandbox_reply_text(v[19]);
+
+    if (record->state == NGX_HTTP_SANDBOX_PAUSED) {
+        record->snapshot_id = ngx_http_sandbox_reply_text(v[18]);
+    }
 
     if (record->timeout_action == NULL) {
         record->timeout_action = NGX_HTTP_SANDBOX_ACTION_DESTROY;
@@ -324,12 +340,31 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     /* written by reserve.lua in one go: absent only if somebody else did */
     if (record->template == NULL
         || (record->agent_token == NULL
+            && record->state != NGX_HTTP_SANDBOX_RESUMED
             && record->state != NGX_HTTP_SANDBOX_DESTROYED))
     {
         return NGX_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+/* The record is an alias: its handler gets what it leads to. */
+static void
+ngx_http_sandbox_record_follow(ngx_http_sandbox_record_get_t *get,
+                               const char *next)
+{
+    if (next == NULL || get->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+        get->handler(get->data, NGX_DECLINED, NULL);
+        return;
+    }
+
+    ngx_cpystrn((u_char *) get->id, (u_char *) next, sizeof(get->id));
+
+    if (ngx_http_sandbox_record_get(get) != NGX_OK) {
+        get->handler(get->data, NGX_ERROR, NULL);
+    }
 }
 
 
@@ -350,6 +385,11 @@ ngx_http_sandbox_record_reply(void *data, redisReply *reply)
 
     rc = ngx_http_sandbox_record_values(&record, reply->element);
     record.id = get->id;
+
+    if (record.state == NGX_HTTP_SANDBOX_RESUMED) {
+        ngx_http_sandbox_record_follow(get, record.next);
+        return;
+    }
 
     if (record.state == NGX_HTTP_SANDBOX_DESTROYING
         || record.state == NGX_HTTP_SANDBOX_DESTROYED)
@@ -442,7 +482,7 @@ typedef struct {
 static void
 ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 {
-    const char *execution, *token, *mask;
+    const char *execution, *token, *mask, *next;
 
     route->state = ngx_http_sandbox_reply_state(v[0]);
     route->address = htonl((uint32_t) ngx_http_sandbox_reply_int(v[1]));
@@ -461,6 +501,14 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
         route->masked = 1;
         ngx_cpystrn((u_char *) route->mask_host, (u_char *) mask,
                     sizeof(route->mask_host));
+    }
+
+    route->auto_resume = ngx_http_sandbox_reply_int(v[6]) != 0;
+
+    next = ngx_http_sandbox_reply_text(v[7]);
+    if (route->state == NGX_HTTP_SANDBOX_RESUMED && next) {
+        ngx_cpystrn((u_char *) route->next, (u_char *) next,
+                    sizeof(route->next));
     }
 }
 

@@ -4,6 +4,8 @@
  * cluster hash tags: a script touches keys of one tag only):
  *
  *   P{<shard>}:sandbox:<id>        hash, the record of a sandbox
+ *   P{<shard>}:snapshot:<id>, and others of snapshots:
+ *                                  ngx_http_sandbox_snapshot.h
  *   P{<shard>}:tenant:<tenant>     zset of live ids by creation time (ms)
  *   P{<shard>}:tenant:<tenant>:destroyed   the same of those whose end has
  *                                  begun; ids may stand longer than tombstones
@@ -31,6 +33,9 @@ typedef enum {
     NGX_HTTP_SANDBOX_CREATING = 1,
     NGX_HTTP_SANDBOX_RUNNING,
     NGX_HTTP_SANDBOX_PAUSED,
+    NGX_HTTP_SANDBOX_HIBERNATING, /* running, until it is paused */
+    NGX_HTTP_SANDBOX_RESUMING,    /* paused, until it is resumed */
+    NGX_HTTP_SANDBOX_RESUMED,     /* an alias of its later execution */
     NGX_HTTP_SANDBOX_DESTROYING,
     NGX_HTTP_SANDBOX_DESTROYED,
     NGX_HTTP_SANDBOX_FAILED
@@ -39,7 +44,11 @@ typedef enum {
 /* As it stands in Redis; "error" for FAILED. */
 const char *ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state);
 
+/* The state of a name, or 0. */
+ngx_http_sandbox_state_e ngx_http_sandbox_state_of(const char *name);
+
 #define NGX_HTTP_SANDBOX_ACTION_DESTROY "destroy"
+#define NGX_HTTP_SANDBOX_ACTION_HIBERNATE "hibernate"
 
 /* A key in a buffer of its own, so that callers allocate nothing. */
 typedef struct {
@@ -62,6 +71,9 @@ void ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key,
                                   const ngx_str_t *node, const char *kind);
 void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
+
+/* For keys of other kinds: appends to what key_shard() gave. */
+void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 
 /* The shard inside an id; not NUL-terminated. */
 const char *ngx_http_sandbox_id_shard(const char *id);
@@ -94,6 +106,10 @@ typedef struct {
 void ngx_http_sandbox_node_keys(ngx_http_sandbox_node_keys_t *keys,
                                 ngx_http_sandbox_args_t *args);
 
+/* One value of a reply: NULL, or 0, if it is not there. */
+const char *ngx_http_sandbox_reply_text(redisReply *reply);
+int64_t ngx_http_sandbox_reply_int(redisReply *reply);
+
 /* Strings point into the reply they were read from, NUL-terminated. */
 typedef struct {
     const char *id;
@@ -112,14 +128,18 @@ typedef struct {
     const char *cwd;            /* NULL if not set */
     uint32_t address;           /* IPv4, host order */
     uint64_t execution;
-    const char *agent_token;  /* NULL of a destroyed one */
+    const char *agent_token; /* NULL unless there is or was a guest */
+    int64_t auto_resume;
+    const char *snapshot_id;  /* NULL unless PAUSED */
+    const char *next;         /* of RESUMED: the later execution */
     const char *error_detail; /* JSON text; NULL unless FAILED */
 } ngx_http_sandbox_record_t;
 
 /*
  * handler gets NGX_OK with the record, NGX_DECLINED if there is none (never
- * was, or is gone), NGX_ERROR if Redis is away.  Called once, never from
- * inside the call, unless ngx_http_sandbox_redis_forget() detached data.
+ * was, or is gone), NGX_ERROR if Redis is away.  An id that is an alias gives
+ * the record, and the id, of the execution it leads to.  Called once, never
+ * from inside the call, unless ngx_http_sandbox_redis_forget() detached data.
  * NGX_OK, or NGX_ERROR if Redis is away (handler is not called).
  */
 typedef void (*ngx_http_sandbox_record_pt)(void *data, ngx_int_t rc,
@@ -128,6 +148,7 @@ typedef struct {
     ngx_http_sandbox_record_pt handler;
     void *data;
     char id[SANDBOX_ID_SIZE];
+    ngx_uint_t hops; /* 0 */
 } ngx_http_sandbox_record_get_t;
 
 /* get is the caller's, filled by it, and what forget() takes. */
@@ -150,15 +171,20 @@ typedef struct {
     uint64_t execution; /* differs between executions that share an address */
     unsigned public_traffic : 1;
     unsigned masked : 1;
-    /* only set when traffic is not public, and when masked */
+    unsigned auto_resume : 1;
+    /* only set when traffic is not public, when masked, and when RESUMED */
     char token[SANDBOX_TOKEN_SIZE];
     char mask_host[SANDBOX_MASK_HOST_MAX + 1];
+    char next[SANDBOX_ID_SIZE];
 } ngx_http_sandbox_route_t;
 
+/* From an execution in the middle to the first one, and to the last. */
+#define NGX_HTTP_SANDBOX_HOPS_MAX 3
+
 /*
- * Reads the route of id.  handler gets NGX_OK with route, NGX_DECLINED if no
- * such sandbox (never existed or is destroyed), NGX_ERROR if Redis is away.
- * Called once, never from inside the call.
+ * Reads the route of id, an alias as it stands.  handler gets NGX_OK with
+ * route, NGX_DECLINED if no such sandbox (never existed or is destroyed),
+ * NGX_ERROR if Redis is away.  Called once, never from inside the call.
  */
 typedef void (*ngx_http_sandbox_route_pt)(void *data, ngx_int_t rc,
                                           ngx_http_sandbox_route_t *route);

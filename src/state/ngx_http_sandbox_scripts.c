@@ -21,12 +21,21 @@ NGX_HTTP_SANDBOX_LUA(bury);
 NGX_HTTP_SANDBOX_LUA(claim);
 NGX_HTTP_SANDBOX_LUA(commit);
 NGX_HTTP_SANDBOX_LUA(due);
+NGX_HTTP_SANDBOX_LUA(free);
+NGX_HTTP_SANDBOX_LUA(hibernate);
 NGX_HTTP_SANDBOX_LUA(lead);
 NGX_HTTP_SANDBOX_LUA(list);
 NGX_HTTP_SANDBOX_LUA(lose);
+NGX_HTTP_SANDBOX_LUA(paused);
 NGX_HTTP_SANDBOX_LUA(release);
 NGX_HTTP_SANDBOX_LUA(renew);
 NGX_HTTP_SANDBOX_LUA(reserve);
+NGX_HTTP_SANDBOX_LUA(resume);
+NGX_HTTP_SANDBOX_LUA(schedule);
+NGX_HTTP_SANDBOX_LUA(snapshot_claim);
+NGX_HTTP_SANDBOX_LUA(snapshot_commit);
+NGX_HTTP_SANDBOX_LUA(snapshot_end);
+NGX_HTTP_SANDBOX_LUA(snapshot_reserve);
 NGX_HTTP_SANDBOX_LUA(timeout);
 
 
@@ -37,13 +46,29 @@ ngx_http_sandbox_scripts_init(void)
     ngx_sha1_t sha1;
     ngx_uint_t i;
     ngx_http_sandbox_script_t *all[] = {
-        &ngx_http_sandbox_lua_adopt,   &ngx_http_sandbox_lua_lead,
-        &ngx_http_sandbox_lua_lose,    &ngx_http_sandbox_lua_abandon,
-        &ngx_http_sandbox_lua_admit,   &ngx_http_sandbox_lua_bury,
-        &ngx_http_sandbox_lua_claim,   &ngx_http_sandbox_lua_commit,
-        &ngx_http_sandbox_lua_due,     &ngx_http_sandbox_lua_list,
-        &ngx_http_sandbox_lua_release, &ngx_http_sandbox_lua_renew,
-        &ngx_http_sandbox_lua_reserve, &ngx_http_sandbox_lua_timeout,
+        &ngx_http_sandbox_lua_adopt,
+        &ngx_http_sandbox_lua_lead,
+        &ngx_http_sandbox_lua_lose,
+        &ngx_http_sandbox_lua_abandon,
+        &ngx_http_sandbox_lua_admit,
+        &ngx_http_sandbox_lua_bury,
+        &ngx_http_sandbox_lua_claim,
+        &ngx_http_sandbox_lua_commit,
+        &ngx_http_sandbox_lua_due,
+        &ngx_http_sandbox_lua_list,
+        &ngx_http_sandbox_lua_release,
+        &ngx_http_sandbox_lua_renew,
+        &ngx_http_sandbox_lua_reserve,
+        &ngx_http_sandbox_lua_timeout,
+        &ngx_http_sandbox_lua_free,
+        &ngx_http_sandbox_lua_hibernate,
+        &ngx_http_sandbox_lua_paused,
+        &ngx_http_sandbox_lua_resume,
+        &ngx_http_sandbox_lua_schedule,
+        &ngx_http_sandbox_lua_snapshot_claim,
+        &ngx_http_sandbox_lua_snapshot_commit,
+        &ngx_http_sandbox_lua_snapshot_end,
+        &ngx_http_sandbox_lua_snapshot_reserve,
     };
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

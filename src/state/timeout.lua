@@ -3,17 +3,27 @@
 -- KEYS  1 record
 -- ARGV  1 id  2 tenant  3 timeout ms  4 what is then done, or "" as before
 --       5 states it is allowed in  6 state it leads to  7... fields
--- Gives {"none"}, {"conflict", state} or {"moved", deadline, node or "", {id,
+-- Gives {"none"}, {"alias", id} (of that one), {"conflict", state}, {"resumes"}
+--       (it resumes by itself and cannot be destroyed then) or {"moved", deadline, node or "", {id,
 --       value...}}.  Nothing but "moved" changes the record, and nothing
 --       brings one back that is going or gone.
 
-local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node')
+local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node', 'next',
+                          'auto_resume')
 local state = record[1]
 
 if not state or record[2] ~= ARGV[2] or state == 'destroying'
    or state == 'destroyed'
 then
     return { 'none' }
+end
+
+if state == 'resumed' then
+    return { 'alias', record[4] }
+end
+
+if record[5] == '1' and ARGV[4] == 'destroy' then
+    return { 'resumes' }
 end
 
 if not string.find(ARGV[5], ' ' .. state .. ' ', 1, true) then

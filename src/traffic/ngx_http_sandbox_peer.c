@@ -14,6 +14,7 @@
 
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_traffic.h"
 
 #include "sandbox_connect.h"
@@ -119,6 +120,16 @@ ngx_http_sandbox_peer_save_session(ngx_peer_connection_t *pc, void *data)
 #endif
 
 
+/* In place of whatever error nginx will think of. */
+static void
+ngx_http_sandbox_peer_changing(ngx_http_request_t *r)
+{
+    (void) ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_changing,
+                                  "The sandbox is being hibernated; try "
+                                  "again.");
+}
+
+
 /* "address:port" for log lines and $upstream_addr. */
 static ngx_int_t
 ngx_http_sandbox_peer_name(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
@@ -150,6 +161,12 @@ ngx_http_sandbox_peer_init(ngx_http_request_t *r,
                       "no sandbox was chosen for upstream \"%V\": is "
                       "\"sandbox_traffic\" off in this location?",
                       &us->host);
+        return NGX_ERROR;
+    }
+
+    if (ctx->live->over) {
+        /* while something else than us kept the request waiting */
+        ngx_http_sandbox_peer_changing(r);
         return NGX_ERROR;
     }
 
@@ -202,8 +219,10 @@ static void
 ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,
                            ngx_http_sandbox_peer_data_t *pd)
 {
+    ngx_uint_t changing;
     sandbox_connect_e result;
 
+    changing = pd->ctx->live->changing;
     result = pc->connection ? sandbox_connect_result(pc->connection->fd)
                             : SANDBOX_CONNECT_FAILED;
 
@@ -215,6 +234,11 @@ ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,
         break;
 
     case SANDBOX_CONNECT_FAILED:
+        if (changing) {
+            ngx_http_sandbox_peer_changing(pd->request);
+            break;
+        }
+
         ngx_http_sandbox_events_publish(pd->ctx->peer_id, "suspect");
         (void) ngx_http_sandbox_error(pd->request,
                                       &ngx_http_sandbox_sandbox_unreachable,
@@ -222,6 +246,10 @@ ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,
         break;
 
     case SANDBOX_CONNECT_DONE:
+        if (changing) {
+            ngx_http_sandbox_peer_changing(pd->request);
+        }
+
         break;
     }
 }

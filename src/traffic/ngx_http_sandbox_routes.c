@@ -2,6 +2,9 @@
  * The route cache: from a sandbox id to the address of its guest, in shared
  * memory.  Knows nothing of Redis or of requests.
  *
+ * An alias, a sandbox that was resumed under another id, has an entry of its
+ * own that names the other id: each entry is right by the events of its own id.
+ *
  * A fixed table of buckets fills the zone.  A bucket is one cache line of
  * tags (half of the id's hash) and NGX_HTTP_SANDBOX_WAYS entries of four lines
  * each.  A lookup touches two lines under the slab mutex, more only if the
@@ -30,7 +33,10 @@ typedef struct {
     unsigned public_traffic : 1;
     unsigned masked : 1;
     /* the other lines */
-    char token[SANDBOX_TOKEN_SIZE];
+    union {
+        char token[SANDBOX_TOKEN_SIZE];
+        char next[SANDBOX_ID_SIZE]; /* of an alias */
+    } more;
     char mask_host[SANDBOX_MASK_HOST_MAX + 1];
 } ngx_http_sandbox_entry_t;
 
@@ -73,7 +79,7 @@ typedef char ngx_http_sandbox_bucket_size_check
     [sizeof(ngx_http_sandbox_bucket_t)
                  == NGX_HTTP_SANDBOX_CACHE_LINE
                         + NGX_HTTP_SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE
-             && offsetof(ngx_http_sandbox_entry_t, token)
+             && offsetof(ngx_http_sandbox_entry_t, more)
                     <= NGX_HTTP_SANDBOX_CACHE_LINE
          ? 1
          : -1];
@@ -250,9 +256,9 @@ ngx_http_sandbox_routes_find(ngx_http_sandbox_place_t *place)
 }
 
 
-ngx_int_t
-ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
-                               const char *id, ngx_http_sandbox_route_t *route)
+static ngx_int_t
+ngx_http_sandbox_routes_one(ngx_http_sandbox_main_conf_t *mcf, const char *id,
+                            ngx_http_sandbox_route_t *route)
 {
     ngx_uint_t way, epoch;
     ngx_http_sandbox_tags_t *tags;
@@ -280,8 +286,8 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
     cached = &place.bucket->ways[way].entry;
 
     if (cached->public_traffic && !cached->masked) {
-        ngx_memcpy(&entry, cached, offsetof(ngx_http_sandbox_entry_t, token));
-        entry.token[0] = '\0';
+        ngx_memcpy(&entry, cached, offsetof(ngx_http_sandbox_entry_t, more));
+        entry.more.token[0] = '\0';
         entry.mask_host[0] = '\0';
 
     } else {
@@ -306,12 +312,43 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
     route->execution = entry.execution;
     route->public_traffic = entry.public_traffic;
     route->masked = entry.masked;
-    ngx_cpystrn((u_char *) route->token, (u_char *) entry.token,
+    route->auto_resume = 0; /* nobody asks of those that run */
+
+    if (entry.state == NGX_HTTP_SANDBOX_RESUMED) {
+        ngx_memcpy(route->next, entry.more.next, sizeof(route->next));
+        return NGX_OK;
+    }
+
+    ngx_cpystrn((u_char *) route->token, (u_char *) entry.more.token,
                 sizeof(route->token));
     ngx_cpystrn((u_char *) route->mask_host, (u_char *) entry.mask_host,
                 sizeof(route->mask_host));
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
+                               const char *id, ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t hops;
+
+    ngx_cpystrn((u_char *) route->next, (u_char *) id, sizeof(route->next));
+
+    for (hops = 0; hops <= NGX_HTTP_SANDBOX_HOPS_MAX; hops++) {
+        ngx_memcpy(route->id, route->next, sizeof(route->id));
+
+        if (ngx_http_sandbox_routes_one(mcf, route->id, route) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        if (route->state != NGX_HTTP_SANDBOX_RESUMED) {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -399,7 +436,15 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     entry.state = (u_char) route->state;
     entry.public_traffic = route->public_traffic;
     entry.masked = route->masked;
-    ngx_memcpy(entry.token, route->token, sizeof(entry.token));
+
+    if (route->state == NGX_HTTP_SANDBOX_RESUMED) {
+        entry.public_traffic = 0; /* a lookup reads it whole */
+        ngx_memcpy(entry.more.next, route->next, sizeof(entry.more.next));
+
+    } else {
+        ngx_memcpy(entry.more.token, route->token, sizeof(entry.more.token));
+    }
+
     ngx_memcpy(entry.mask_host, route->mask_host, sizeof(entry.mask_host));
 
     ngx_shmtx_lock(&routes->shpool->mutex);

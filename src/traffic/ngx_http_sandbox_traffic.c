@@ -2,52 +2,45 @@
  * Public traffic in the precontent phase: from the Host header to ctx->peer, or
  * to an error.  Knows neither Redis nor how the cache is laid out.
  *
- * A request whose route is not cached waits for a flight, one read of Redis
- * for all requests of this worker that ask for the same id.  A request joins
- * a flight only if nothing about the sandbox has changed since it took off,
- * and a flight that was overtaken by a change reads again: what is proxied
- * was right when the request came in.
+ * A request is a visit.  It asks for the route of its sandbox, the cache or a
+ * flight; shows its token; waits, if the sandbox is paused and resumes by
+ * itself, until it is woken; and asks again.  Whatever the request waits for,
+ * it returns NGX_AGAIN from every pass through the phase.  A visit whose guest
+ * ends before it has answered comes back here (live.h) and asks again.
  *
- * A waiting request holds a wait in its own pool; the flight has memory of
- * its own and outlives requests whose clients went away.
+ * The body of a request that waits is not read: nginx reads it when the
+ * request goes on to proxy_pass.
  */
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_traffic.h"
+#include "ngx_http_sandbox_wake.h"
 
 #include "sandbox_edge.h"
 
-#define NGX_HTTP_SANDBOX_FLIGHT_SLOTS 256 /* a power of two */
-#define NGX_HTTP_SANDBOX_FLIGHTS_MAX 4096
-#define NGX_HTTP_SANDBOX_FLIGHT_READS 3
+typedef enum {
+    NGX_HTTP_SANDBOX_VISIT_ASKS = 0,
+    NGX_HTTP_SANDBOX_VISIT_WAITS,
+    NGX_HTTP_SANDBOX_VISIT_KNOWS,  /* rc and route are there */
+    NGX_HTTP_SANDBOX_VISIT_REFUSED /* rc is the status of the noted error */
+} ngx_http_sandbox_visit_state_e;
 
+/* In the pool of its request, found by its cleanup. */
 typedef struct {
-    ngx_queue_t queue; /* of its slot */
-    ngx_queue_t waits;
-    ngx_uint_t epoch;
-    ngx_uint_t reads;
-    char id[SANDBOX_ID_SIZE];
-} ngx_http_sandbox_flight_t;
-
-typedef struct {
-    ngx_queue_t queue; /* of flight->waits */
     ngx_http_request_t *request;
-    ngx_uint_t port;
+    sandbox_host_t host;
+    ngx_http_sandbox_visit_state_e state;
     ngx_int_t rc;
+    unsigned admitted : 1;
+    unsigned spent : 1; /* must not be sent to a guest any more */
+    ngx_http_sandbox_live_t live;
+    ngx_http_sandbox_passenger_t passenger;
+    ngx_http_sandbox_waker_t waker;
     ngx_http_sandbox_route_t route;
-    unsigned waiting : 1;
-    unsigned done : 1; /* rc and route are there, not yet acted upon */
-} ngx_http_sandbox_wait_t;
-
-
-static void ngx_http_sandbox_flight_landed(void *data, ngx_int_t rc,
-                                           ngx_http_sandbox_route_t *route);
-
-
-static ngx_queue_t ngx_http_sandbox_flights[NGX_HTTP_SANDBOX_FLIGHT_SLOTS];
-static ngx_uint_t ngx_http_sandbox_nflights;
+} ngx_http_sandbox_visit_t;
 
 
 static ngx_int_t
@@ -93,24 +86,208 @@ ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
 }
 
 
-/* NGX_OK if there is a guest to go to. */
-static ngx_int_t
-ngx_http_sandbox_traffic_state(ngx_http_request_t *r,
-                               const ngx_http_sandbox_route_t *route)
+/* From the cleanup of the request. */
+static void
+ngx_http_sandbox_visit_cleanup(void *data)
 {
+    ngx_http_sandbox_visit_t *visit = data;
+
+    ngx_http_sandbox_flight_leave(&visit->passenger);
+    ngx_http_sandbox_wake_leave(&visit->waker);
+    ngx_http_sandbox_live_leave(&visit->live);
+}
+
+
+static ngx_http_sandbox_visit_t *
+ngx_http_sandbox_visit_find(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t *cln;
+
+    for (cln = r->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_sandbox_visit_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_sandbox_visit_t *
+ngx_http_sandbox_visit_make(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t *cln;
+    ngx_http_sandbox_visit_t *visit;
+
+    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_sandbox_visit_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    visit = cln->data;
+    ngx_memzero(visit, offsetof(ngx_http_sandbox_visit_t, route));
+    visit->request = r;
+    cln->handler = ngx_http_sandbox_visit_cleanup;
+
+    return visit;
+}
+
+
+/* What was waited for is there. */
+static void
+ngx_http_sandbox_visit_go_on(ngx_http_sandbox_visit_t *visit)
+{
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = visit->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_visit_wait(ngx_http_sandbox_visit_t *visit)
+{
+    ngx_http_request_t *r;
+
+    r = visit->request;
+
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    visit->state = NGX_HTTP_SANDBOX_VISIT_WAITS;
+
+    /* notices a client that goes away */
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_sandbox_visit_landed(void *data, ngx_int_t rc,
+                              ngx_http_sandbox_route_t *route)
+{
+    ngx_http_sandbox_visit_t *visit = data;
+
+    visit->state = NGX_HTTP_SANDBOX_VISIT_KNOWS;
+    visit->rc = rc;
+
+    if (rc == NGX_OK) {
+        visit->route = *route;
+    }
+
+    ngx_http_sandbox_visit_go_on(visit);
+}
+
+
+/* A sandbox that could not be woken is merely changing for those outside. */
+static const ngx_http_sandbox_error_t *
+ngx_http_sandbox_visit_error(const ngx_http_sandbox_error_t *error)
+{
+    if (error->status == NGX_HTTP_SERVICE_UNAVAILABLE
+        || error == &ngx_http_sandbox_sandbox_not_found
+        || error == &ngx_http_sandbox_sandbox_paused_auto_resume_disabled
+        || error == &ngx_http_sandbox_incompatible_snapshot)
+    {
+        return error;
+    }
+
+    return &ngx_http_sandbox_sandbox_changing;
+}
+
+
+static void
+ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
+                             const char *message)
+{
+    ngx_http_sandbox_visit_t *visit = data;
+
+    visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
+
+    if (error) {
+        visit->state = NGX_HTTP_SANDBOX_VISIT_REFUSED;
+        visit->rc = ngx_http_sandbox_error(
+            visit->request, ngx_http_sandbox_visit_error(error), message);
+    }
+
+    ngx_http_sandbox_visit_go_on(visit);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_visit_wake(ngx_http_sandbox_visit_t *visit,
+                            const ngx_http_sandbox_route_t *route)
+{
+    ngx_http_request_t *r;
+
+    r = visit->request;
+    visit->waker.handler = ngx_http_sandbox_visit_woken;
+    visit->waker.data = visit;
+
+    switch (ngx_http_sandbox_wake(&visit->waker, route->id,
+                                  ngx_http_sandbox_ctx(r)))
+    {
+    case NGX_OK:
+        return ngx_http_sandbox_visit_wait(visit);
+
+    case NGX_DECLINED:
+        return ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_changing,
+                                      ngx_http_sandbox_wake_late);
+
+    default:
+        return ngx_http_sandbox_error(
+            r, &ngx_http_sandbox_state_store_unavailable,
+            "The sandbox cannot be woken at the moment.");
+    }
+}
+
+
+/* NGX_OK if there is a guest to go to, NGX_AGAIN if there soon is one. */
+static ngx_int_t
+ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
+                             const ngx_http_sandbox_route_t *route)
+{
+    ngx_http_request_t *r;
+
+    r = visit->request;
+
     switch (route->state) {
-    case NGX_HTTP_SANDBOX_RUNNING:
-        if (route->address) {
-            return NGX_OK;
+    case NGX_HTTP_SANDBOX_PAUSED:
+        if (!route->auto_resume) {
+            return ngx_http_sandbox_error(
+                r, &ngx_http_sandbox_sandbox_paused_auto_resume_disabled,
+                "The sandbox is paused and does not resume by itself.");
         }
 
         /* fall through */
 
+    case NGX_HTTP_SANDBOX_HIBERNATING:
+    case NGX_HTTP_SANDBOX_RESUMING:
+        if (route->auto_resume && !visit->spent) {
+            return ngx_http_sandbox_visit_wake(visit, route);
+        }
+
+        break;
+
+    case NGX_HTTP_SANDBOX_RUNNING:
+        if (route->address && !visit->spent) {
+            return NGX_OK;
+        }
+
+        break;
+
     case NGX_HTTP_SANDBOX_CREATING:
-    case NGX_HTTP_SANDBOX_PAUSED:
-        return ngx_http_sandbox_error(
-            r, &ngx_http_sandbox_sandbox_changing,
-            "The sandbox is not running at the moment.");
+        break;
 
     case NGX_HTTP_SANDBOX_FAILED:
         return ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_unreachable,
@@ -121,50 +298,83 @@ ngx_http_sandbox_traffic_state(ngx_http_request_t *r,
     default:
         return ngx_http_sandbox_traffic_unknown(r);
     }
+
+    return ngx_http_sandbox_error(
+        r, &ngx_http_sandbox_sandbox_changing,
+        visit->spent ? "The sandbox was paused before it had answered."
+                     : "The sandbox is not running at the moment.");
+}
+
+
+/* Its guest has ended before it answered. */
+static void
+ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
+{
+    ngx_http_sandbox_visit_t *visit = data;
+
+    visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
+    visit->spent = spent;
+    ngx_http_sandbox_visit_go_on(visit);
 }
 
 
 static ngx_int_t
-ngx_http_sandbox_traffic_go(ngx_http_request_t *r,
-                            const ngx_http_sandbox_route_t *route,
-                            ngx_uint_t port)
+ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
+                          const ngx_http_sandbox_route_t *route)
 {
     ngx_int_t rc;
     ngx_str_t token;
     ngx_uint_t ntokens;
+    ngx_http_request_t *r;
 
-    ntokens = ngx_http_sandbox_traffic_take_token(r, &token);
+    r = visit->request;
 
-    /* first: who may not come in learns nothing and wakes nothing */
-    rc = ngx_http_sandbox_traffic_admit(r, route, ntokens, &token);
+    if (!visit->admitted) {
+        ntokens = ngx_http_sandbox_traffic_take_token(r, &token);
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_sandbox_traffic_state(r, route);
+        /* first: who may not come in learns nothing and wakes nothing */
+        rc = ngx_http_sandbox_traffic_admit(r, route, ntokens, &token);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        visit->admitted = 1;
     }
+
+    rc = ngx_http_sandbox_visit_state(visit, route);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
     if (route->masked
-        && ngx_http_sandbox_traffic_mask(r, route, port) != NGX_OK) {
+        && ngx_http_sandbox_traffic_mask(r, route, visit->host.port) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx(r), route, port);
+    ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx(r), route, visit->host.port);
+
+    visit->live.back = ngx_http_sandbox_visit_back;
+    visit->live.data = visit;
+    ngx_http_sandbox_live_enter(&visit->live, r, route->id);
 
     return NGX_DECLINED;
 }
 
 
 static ngx_int_t
-ngx_http_sandbox_traffic_outcome(ngx_http_request_t *r, ngx_int_t rc,
-                                 const ngx_http_sandbox_route_t *route,
-                                 ngx_uint_t port)
+ngx_http_sandbox_visit_outcome(ngx_http_sandbox_visit_t *visit, ngx_int_t rc,
+                               const ngx_http_sandbox_route_t *route)
 {
+    ngx_http_request_t *r;
+
+    r = visit->request;
+
     switch (rc) {
     case NGX_OK:
-        return ngx_http_sandbox_traffic_go(r, route, port);
+        return ngx_http_sandbox_visit_go(visit, route);
 
     case NGX_DECLINED:
         return ngx_http_sandbox_traffic_unknown(r);
@@ -182,256 +392,39 @@ ngx_http_sandbox_traffic_outcome(ngx_http_request_t *r, ngx_int_t rc,
 }
 
 
-/* From the cleanup of the request; the flight goes on without it. */
-static void
-ngx_http_sandbox_wait_cleanup(void *data)
+static ngx_int_t
+ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
 {
-    ngx_http_sandbox_wait_t *wait = data;
+    ngx_int_t rc, cached;
+    ngx_http_sandbox_route_t route;
 
-    if (wait->waiting) {
-        ngx_queue_remove(&wait->queue);
-        wait->waiting = 0;
-    }
-}
+    cached = ngx_http_sandbox_routes_lookup(ngx_http_sandbox_worker.conf,
+                                            visit->host.id, &route);
 
-
-/* The wait of r that is under way or not yet acted upon. */
-static ngx_http_sandbox_wait_t *
-ngx_http_sandbox_wait_find(ngx_http_request_t *r)
-{
-    ngx_http_cleanup_t *cln;
-    ngx_http_sandbox_wait_t *wait;
-
-    for (cln = r->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_sandbox_wait_cleanup) {
-            wait = cln->data;
-
-            if (wait->waiting || wait->done) {
-                return wait;
-            }
-        }
+    if (cached == NGX_OK && ngx_http_sandbox_routes_current()) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
+                                    NGX_HTTP_SANDBOX_LOOKUP_HIT, 1);
+        return ngx_http_sandbox_visit_go(visit, &route);
     }
 
-    return NULL;
-}
+    visit->passenger.handler = ngx_http_sandbox_visit_landed;
+    visit->passenger.data = visit;
 
-
-static void
-ngx_http_sandbox_wait_done(ngx_http_sandbox_wait_t *wait, ngx_int_t rc,
-                           const ngx_http_sandbox_route_t *route)
-{
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
-
-    r = wait->request;
-    c = r->connection;
-
-    ngx_queue_remove(&wait->queue);
-    wait->waiting = 0;
-    wait->done = 1;
-    wait->rc = rc;
+    /* a cached alias is believed only while it is heard of */
+    rc = ngx_http_sandbox_flight_board(
+        &visit->passenger,
+        ngx_http_sandbox_routes_current() ? route.id : visit->host.id);
 
     if (rc == NGX_OK) {
-        wait->route = *route;
+        return ngx_http_sandbox_visit_wait(visit);
     }
 
-    ngx_http_set_log_request(c->log, r);
-
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-    ngx_http_core_run_phases(r);
-    ngx_http_run_posted_requests(c);
-}
-
-
-static ngx_queue_t *
-ngx_http_sandbox_flight_slot(const char *id)
-{
-    ngx_uint_t n;
-    ngx_queue_t *slot;
-
-    n = ngx_murmur_hash2((u_char *) id, ngx_strlen(id));
-    slot = &ngx_http_sandbox_flights[n & (NGX_HTTP_SANDBOX_FLIGHT_SLOTS - 1)];
-
-    if (slot->next == NULL) {
-        ngx_queue_init(slot);
+    if (rc == NGX_ERROR) {
+        /* Redis is away: see invalidation.c for what may be served then */
+        rc = cached == NGX_OK ? NGX_OK : NGX_ERROR;
     }
 
-    return slot;
-}
-
-
-/*
- * A flight to join or a new one, whose outcome cannot come before this
- * returns.  NGX_BUSY if there are too many, NGX_ERROR if Redis is away.
- */
-static ngx_int_t
-ngx_http_sandbox_flight_take(const char *id, ngx_http_sandbox_flight_t **found)
-{
-    ngx_uint_t epoch;
-    ngx_queue_t *q, *slot;
-    ngx_http_sandbox_flight_t *flight;
-
-    epoch = ngx_http_sandbox_routes_epoch(ngx_http_sandbox_worker.conf, id);
-    slot = ngx_http_sandbox_flight_slot(id);
-
-    for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot);
-         q = ngx_queue_next(q))
-    {
-        flight = ngx_queue_data(q, ngx_http_sandbox_flight_t, queue);
-
-        if (flight->epoch == epoch && ngx_strcmp(flight->id, id) == 0) {
-            ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
-                                        NGX_HTTP_SANDBOX_LOOKUP_JOINED, 1);
-            *found = flight;
-            return NGX_OK;
-        }
-    }
-
-    if (ngx_http_sandbox_nflights >= NGX_HTTP_SANDBOX_FLIGHTS_MAX) {
-        return NGX_BUSY;
-    }
-
-    flight = ngx_alloc(sizeof(ngx_http_sandbox_flight_t), ngx_cycle->log);
-    if (flight == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_queue_init(&flight->waits);
-    flight->epoch = epoch;
-    flight->reads = 1;
-    ngx_cpystrn((u_char *) flight->id, (u_char *) id, sizeof(flight->id));
-
-    if (ngx_http_sandbox_record_route(id, ngx_http_sandbox_flight_landed,
-                                      flight)
-        != NGX_OK)
-    {
-        ngx_free(flight);
-        return NGX_ERROR;
-    }
-
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
-                                NGX_HTTP_SANDBOX_LOOKUP_MISS, 1);
-    ngx_queue_insert_tail(slot, &flight->queue);
-    ngx_http_sandbox_nflights++;
-    *found = flight;
-
-    return NGX_OK;
-}
-
-
-/* Redis is away: see invalidation.c for what may be served then. */
-static ngx_int_t
-ngx_http_sandbox_traffic_fallback(const char *id,
-                                  ngx_http_sandbox_route_t *route)
-{
-    return ngx_http_sandbox_routes_lookup(ngx_http_sandbox_worker.conf, id,
-                                          route)
-                   == NGX_OK
-               ? NGX_OK
-               : NGX_ERROR;
-}
-
-
-/* 1 if the state changed after it was read, and is being read again. */
-static ngx_uint_t
-ngx_http_sandbox_flight_again(ngx_http_sandbox_flight_t *flight)
-{
-    if (flight->reads++ >= NGX_HTTP_SANDBOX_FLIGHT_READS) {
-        return 0;
-    }
-
-    flight->epoch =
-        ngx_http_sandbox_routes_epoch(ngx_http_sandbox_worker.conf, flight->id);
-
-    return ngx_http_sandbox_record_route(flight->id,
-                                         ngx_http_sandbox_flight_landed, flight)
-           == NGX_OK;
-}
-
-
-static void
-ngx_http_sandbox_flight_landed(void *data, ngx_int_t rc,
-                               ngx_http_sandbox_route_t *route)
-{
-    ngx_http_sandbox_flight_t *flight = data;
-
-    ngx_queue_t *q;
-    ngx_http_sandbox_route_t last;
-    ngx_http_sandbox_main_conf_t *mcf;
-
-    mcf = ngx_http_sandbox_worker.conf;
-
-    if (rc == NGX_OK) {
-        last = *route;
-
-        /* states that soon change are not worth a place */
-
-        if (last.state == NGX_HTTP_SANDBOX_RUNNING
-            && ngx_http_sandbox_routes_store(mcf, &last, flight->epoch)
-                   != NGX_OK)
-        {
-            if (ngx_http_sandbox_flight_again(flight)) {
-                return;
-            }
-
-            last.state = NGX_HTTP_SANDBOX_CREATING;
-        }
-
-    } else if (rc == NGX_ERROR) {
-        rc = ngx_http_sandbox_traffic_fallback(flight->id, &last);
-
-    } else if (ngx_http_sandbox_traffic_fallback(flight->id, &last) == NGX_OK) {
-        /* its event was missed: it must not be fallen back on */
-        ngx_http_sandbox_routes_forget(mcf, flight->id);
-    }
-
-    /* out of the table first: a request that goes on may ask again */
-
-    ngx_queue_remove(&flight->queue);
-    ngx_http_sandbox_nflights--;
-
-    while (!ngx_queue_empty(&flight->waits)) {
-        q = ngx_queue_head(&flight->waits);
-        ngx_http_sandbox_wait_done(
-            ngx_queue_data(q, ngx_http_sandbox_wait_t, queue), rc, &last);
-    }
-
-    ngx_free(flight);
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_traffic_wait(ngx_http_request_t *r,
-                              ngx_http_sandbox_flight_t *flight,
-                              ngx_uint_t port)
-{
-    ngx_http_cleanup_t *cln;
-    ngx_http_sandbox_wait_t *wait;
-
-    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_sandbox_wait_t));
-    if (cln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    wait = cln->data;
-    ngx_memzero(wait, sizeof(ngx_http_sandbox_wait_t));
-    cln->handler = ngx_http_sandbox_wait_cleanup;
-
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    wait->request = r;
-    wait->port = port;
-    wait->waiting = 1;
-    ngx_queue_insert_tail(&flight->waits, &wait->queue);
-
-    /* notices a client that goes away */
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    return NGX_AGAIN;
+    return ngx_http_sandbox_visit_outcome(visit, rc, &route);
 }
 
 
@@ -495,15 +488,13 @@ ngx_http_sandbox_traffic_target(ngx_http_request_t *r,
 }
 
 
-/* A request that has no wait yet. */
+/* The first time here. */
 static ngx_int_t
 ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
 {
     ngx_int_t rc;
     sandbox_host_t host;
-    ngx_http_sandbox_route_t route;
-    ngx_http_sandbox_flight_t *flight;
-    ngx_http_sandbox_main_conf_t *mcf;
+    ngx_http_sandbox_visit_t *visit;
 
     if (r->content_handler == NULL) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
@@ -514,8 +505,8 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
             "The server cannot reach into sandboxes; its log says more.");
     }
 
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
-    rc = ngx_http_sandbox_traffic_target(r, mcf, &host);
+    rc = ngx_http_sandbox_traffic_target(
+        r, ngx_http_get_module_main_conf(r, ngx_http_sandbox_module), &host);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -531,25 +522,14 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
             "This port of a sandbox is never reachable from outside.");
     }
 
-    if (ngx_http_sandbox_routes_current()
-        && ngx_http_sandbox_routes_lookup(mcf, host.id, &route) == NGX_OK)
-    {
-        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
-                                    NGX_HTTP_SANDBOX_LOOKUP_HIT, 1);
-        return ngx_http_sandbox_traffic_go(r, &route, host.port);
+    visit = ngx_http_sandbox_visit_make(r);
+    if (visit == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_sandbox_flight_take(host.id, &flight);
+    visit->host = host;
 
-    if (rc == NGX_OK) {
-        return ngx_http_sandbox_traffic_wait(r, flight, host.port);
-    }
-
-    if (rc == NGX_ERROR) {
-        rc = ngx_http_sandbox_traffic_fallback(host.id, &route);
-    }
-
-    return ngx_http_sandbox_traffic_outcome(r, rc, &route, host.port);
+    return ngx_http_sandbox_visit_ask(visit);
 }
 
 
@@ -557,7 +537,7 @@ ngx_int_t
 ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 {
     ngx_http_sandbox_ctx_t *ctx;
-    ngx_http_sandbox_wait_t *wait;
+    ngx_http_sandbox_visit_t *visit;
     ngx_http_sandbox_loc_conf_t *slcf;
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
@@ -573,20 +553,28 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
     }
 
     ctx->traffic = 1;
-    wait = ngx_http_sandbox_wait_find(r);
+    visit = ngx_http_sandbox_visit_find(r);
 
-    if (wait == NULL) {
+    if (visit == NULL) {
         return ngx_http_sandbox_traffic_start(r);
     }
 
-    if (wait->waiting) {
+    switch (visit->state) {
+    case NGX_HTTP_SANDBOX_VISIT_WAITS:
         return NGX_AGAIN;
+
+    case NGX_HTTP_SANDBOX_VISIT_KNOWS:
+        visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
+        return ngx_http_sandbox_visit_outcome(visit, visit->rc, &visit->route);
+
+    case NGX_HTTP_SANDBOX_VISIT_REFUSED:
+        visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
+        return visit->rc;
+
+    case NGX_HTTP_SANDBOX_VISIT_ASKS:
+    default:
+        return ngx_http_sandbox_visit_ask(visit);
     }
-
-    wait->done = 0;
-
-    return ngx_http_sandbox_traffic_outcome(r, wait->rc, &wait->route,
-                                            wait->port);
 }
 
 

@@ -23,8 +23,9 @@ char *ngx_http_sandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
- * Route cache in shared memory.  lookup copies out under the slab lock:
- * NGX_OK, or NGX_DECLINED if absent, expired or of an older epoch.
+ * Route cache in shared memory.  lookup copies out under the slab lock, and
+ * follows aliases: NGX_OK, or NGX_DECLINED if absent, expired or of an older
+ * epoch; route->id is then what is missing, id or what it is an alias of.
  */
 ngx_int_t
 ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
@@ -52,6 +53,25 @@ void ngx_http_sandbox_routes_bump(ngx_http_sandbox_main_conf_t *mcf);
  */
 void ngx_http_sandbox_routes_subscribe(void);
 ngx_uint_t ngx_http_sandbox_routes_current(void);
+
+/*
+ * Reading of routes: one look-up in Redis for all requests of this worker that
+ * ask for the same id at once (see flights.c).  handler is called once, never
+ * from inside the call, unless leave came first: NGX_OK with the route of the
+ * sandbox, or of its latest execution; NGX_DECLINED: there is none; NGX_ERROR:
+ * Redis is away, and nothing is cached.  board gives NGX_OK, NGX_BUSY if too
+ * much is being read, or NGX_ERROR.
+ */
+typedef struct {
+    ngx_queue_t queue;
+    ngx_http_sandbox_route_pt handler;
+    void *data;
+    unsigned waiting : 1;
+} ngx_http_sandbox_passenger_t;
+
+ngx_int_t
+ngx_http_sandbox_flight_board(ngx_http_sandbox_passenger_t *p, const char *id);
+void ngx_http_sandbox_flight_leave(ngx_http_sandbox_passenger_t *p);
 
 /*
  * Takes the access tokens that the client sent off the request; the last one

@@ -27,12 +27,36 @@ fuzz_answer(void *data, const char *line, size_t len)
 
 
 static int
-fuzz_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
+fuzz_freeze(void *data, const char *nonce, int sync,
+            char error[AGENT_ERROR_SIZE])
+{
+    (void) data;
+    (void) nonce;
+    (void) error;
+
+    return sync ? 0 : -1;
+}
+
+
+static int
+fuzz_thaw(void *data, char error[AGENT_ERROR_SIZE])
 {
     (void) data;
     (void) error;
 
-    return on ? 0 : -1;
+    return -1;
+}
+
+
+static int
+fuzz_flush(void *data, const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    (void) error;
+
+    require(nonce[0] != '\0' && strlen(nonce) < AGENT_NONCE_SIZE);
+    agent_bootstrap_later(data, "flush", nonce, NULL);
+
+    return AGENT_LATER;
 }
 
 
@@ -72,7 +96,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     b.answer = fuzz_answer;
     b.configure = fuzz_configure;
     b.freeze = fuzz_freeze;
-    b.data = NULL;
+    b.thaw = fuzz_thaw;
+    b.flush = fuzz_flush;
+    b.data = &b;
     require(agent_bootstrap_init(&b) == 0);
 
     piece = data[0] ? data[0] : size;

@@ -3,9 +3,9 @@
  * says, it ends, with a sentence for the log when it is not well, and the host
  * writes one JSON object a line.
  *
- * The first byte says what fails.  The rest is said by the guest: byte 0 ends
- * a read, byte 1 stands for the nonce it was last asked with, byte 2 for the
- * operation.
+ * The first byte says what fails and what is asked.  The rest is said by the
+ * guest: byte 0 ends a read, byte 1 stands for the nonce it was last asked
+ * with, byte 2 for the operation.
  */
 
 #include <string.h>
@@ -18,6 +18,7 @@
 #define FUZZ_NO_CONFIGURE 2 /* the second write fails */
 #define FUZZ_SILENT 4       /* in the end the time passes, else it closes */
 #define FUZZ_LYING 8        /* in the end a read claims more than its room */
+#define FUZZ_ASK 0xf0       /* which conversation */
 
 typedef struct {
     uint8_t flags;
@@ -116,17 +117,11 @@ guest_read(void *channel, char *data, size_t size, int64_t deadline_ms)
 }
 
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The conversation that ask says; questions gets their number. */
+static sandbox_guest_status_t
+talk(const sandbox_guest_channel_t *ch, uint8_t ask, char *message, size_t size,
+     unsigned *questions)
 {
-    char message[64];
-    fuzz_guest_t g;
-    sandbox_guest_status_t status;
-    const sandbox_guest_channel_t channel = {
-        .channel = &g,
-        .write = guest_write,
-        .read = guest_read,
-    };
     static const char *const dns[] = { "192.0.2.1", NULL };
     static const sandbox_guest_config_t conf = {
         .hostname = "sb-x",
@@ -137,6 +132,40 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .token = "token",
         .envs = "{\n\"A\" :\r\n\t\"b\\n\"}",
         .cwd = "/a\n\"b",
+    };
+
+    /* a deadline that has passed: each question is asked once */
+    switch (ask) {
+    case 0x10:
+        *questions = 1;
+        return sandbox_guest_thaw(ch, 0, message, size);
+    case 0x20:
+        *questions = 1;
+        return sandbox_guest_freeze(ch, 0, 0, message, size);
+    case 0x30:
+        *questions = 2;
+        return sandbox_guest_freeze(ch, 1, 0, message, size);
+    case 0x40:
+        *questions = 2;
+        return sandbox_guest_flush(ch, 0, message, size);
+    default:
+        *questions = 2;
+        return sandbox_guest_bootstrap(ch, &conf, 0, message, size);
+    }
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char message[64];
+    unsigned questions;
+    fuzz_guest_t g;
+    sandbox_guest_status_t status;
+    const sandbox_guest_channel_t channel = {
+        .channel = &g,
+        .write = guest_write,
+        .read = guest_read,
     };
     const char *p;
 
@@ -149,13 +178,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g.next = data + 1;
     g.last = data + size;
 
-    /* a deadline that has passed: each question is asked once */
-    status =
-        sandbox_guest_bootstrap(&channel, &conf, 0, message, sizeof(message));
+    status = talk(&channel, g.flags & FUZZ_ASK, message, sizeof(message),
+                  &questions);
 
     require(memchr(message, '\0', sizeof(message)) != NULL);
     require((status == SANDBOX_GUEST_OK) == (message[0] == '\0'));
-    require(status != SANDBOX_GUEST_OK || g.written == 2);
+    require(status != SANDBOX_GUEST_OK || g.written == questions);
 
     for (p = message; *p; p++) {
         require(*p >= ' ' && *p <= '~');

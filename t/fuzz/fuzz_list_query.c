@@ -1,5 +1,5 @@
 /*
- * libFuzzer target: the query of the list.  The first line is the query, the
+ * libFuzzer target: the query of the lists.  The first line is the query, the
  * rest the metadata of a record that its filter is held against.
  */
 
@@ -27,7 +27,7 @@ check_token(const sandbox_list_query_t *q, const char *text, size_t len)
 {
     char token[SANDBOX_LIST_TOKEN_SIZE];
 
-    if (sandbox_list_token_make(token, &q->after, "t") != 0
+    if (sandbox_list_token_make(token, q->kind, &q->after, "t") != 0
         || strncmp(token, "nt_", 3) != 0
         || (memchr(text, '%', len) == NULL
             && memmem(text, len, token, strlen(token)) == NULL))
@@ -37,25 +37,25 @@ check_token(const sandbox_list_query_t *q, const char *text, size_t len)
 }
 
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+check(sandbox_list_t kind, const char *text, size_t size)
 {
     size_t n;
-    const char *text, *end;
+    const char *end;
     sandbox_list_query_t q;
     sandbox_query_error_t err;
 
-    text = (const char *) data;
     end = size ? memchr(text, '\n', size) : NULL;
     n = end ? (size_t) (end - text) : size;
 
-    if (sandbox_list_query_parse(&q, text, n, "t", find, &err)
-        != SANDBOX_QUERY_OK) {
+    if (sandbox_list_query_parse(&q, kind, text, n, "t", find, &err)
+        != SANDBOX_QUERY_OK)
+    {
         if (err.field[0] == '\0' || err.reason[0] == '\0') {
             abort();
         }
 
-        return 0;
+        return;
     }
 
     if (q.limit < 1 || q.limit > SANDBOX_LIST_LIMIT_MAX || q.states == 0) {
@@ -71,6 +71,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     sandbox_list_query_free(&q);
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    check(SANDBOX_LIST_SANDBOXES, (const char *) data, size);
+    check(SANDBOX_LIST_SNAPSHOTS, (const char *) data, size);
 
     return 0;
 }

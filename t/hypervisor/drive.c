@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define DRIVE_THREADS_MAX 64
 #define DRIVE_SYNC_MS 60000
@@ -314,43 +315,104 @@ drive_start(const drive_job_t *job)
 }
 
 
+/* Microseconds of no particular clock. */
+static int64_t
+drive_us(void)
+{
+    struct timespec ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+/* One question: "flush", "freeze", "thaw", or "halt", a freeze alone. */
 static int
-drive_still(const drive_job_t *job, int on)
+drive_ask(const sandbox_guest_channel_t *ch, const drive_job_t *job,
+          const char *what)
 {
     char message[256];
+    int64_t start, deadline;
+    sandbox_guest_status_t status;
+
+    start = drive_us();
+    deadline = sandbox_time_monotonic_ms() + DRIVE_SYNC_MS;
+
+    if (strcmp(what, "flush") == 0) {
+        status = sandbox_guest_flush(ch, deadline, message, sizeof(message));
+    } else if (strcmp(what, "thaw") == 0) {
+        status = sandbox_guest_thaw(ch, deadline, message, sizeof(message));
+    } else {
+        status = sandbox_guest_freeze(ch, strcmp(what, "freeze") == 0, deadline,
+                                      message, sizeof(message));
+    }
+
+    (void) printf("%s %s %s us=%lld %s\n", what, job->id,
+                  status == SANDBOX_GUEST_OK ? "ok" : "failed",
+                  (long long) (drive_us() - start), message);
+    return status != SANDBOX_GUEST_OK;
+}
+
+
+/* The questions of the list, in this order, on one channel. */
+static int
+drive_talk(const drive_job_t *job, const char *const *list)
+{
+    int rc;
     sandbox_channel_t *channel;
     sandbox_hv_error_t err;
-    sandbox_guest_status_t status;
     sandbox_guest_channel_t ch = { NULL, sandbox_channel_write,
                                    sandbox_channel_read };
 
     if (sandbox_channel_open(&channel, job->id, &err) != SANDBOX_HV_OK) {
-        return drive_failed(on ? "freeze" : "thaw", job->id, &err);
+        return drive_failed(list[0], job->id, &err);
     }
 
     ch.channel = channel;
-    status = sandbox_guest_freeze(&ch, on,
-                                  sandbox_time_monotonic_ms() + DRIVE_SYNC_MS,
-                                  message, sizeof(message));
-    sandbox_channel_close(channel);
+    for (rc = 0; rc == 0 && *list != NULL; list++) {
+        rc = drive_ask(&ch, job, *list);
+    }
 
-    (void) printf("%s %s %s %s\n", on ? "freeze" : "thaw", job->id,
-                  status == SANDBOX_GUEST_OK ? "ok" : "failed", message);
-    return status != SANDBOX_GUEST_OK;
+    sandbox_channel_close(channel);
+    return rc;
 }
 
 
 static int
 drive_freeze(const drive_job_t *job)
 {
-    return drive_still(job, 1);
+    static const char *const list[] = { "freeze", NULL };
+
+    return drive_talk(job, list);
 }
 
 
 static int
 drive_thaw(const drive_job_t *job)
 {
-    return drive_still(job, 0);
+    static const char *const list[] = { "thaw", NULL };
+
+    return drive_talk(job, list);
+}
+
+
+/* The commands alone. */
+static int
+drive_halt(const drive_job_t *job)
+{
+    static const char *const list[] = { "halt", NULL };
+
+    return drive_talk(job, list);
+}
+
+
+/* What a live checkpoint asks of the guest, without the checkpoint. */
+static int
+drive_pause(const drive_job_t *job)
+{
+    static const char *const list[] = { "flush", "halt", "thaw", NULL };
+
+    return drive_talk(job, list);
 }
 
 
@@ -367,17 +429,38 @@ drive_take(const drive_job_t *job)
     memset(&take, 0, sizeof(take));
     take.id = drive_env("DRIVE_CHECKPOINT", "");
     take.sandbox = job->id;
+    take.keep = drive_number("DRIVE_KEEP", "0");
+    take.durable = drive_number("DRIVE_DURABLE", "1");
     take.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
 
     if (sandbox_checkpoint_take(&take, &err) != SANDBOX_HV_OK) {
         return drive_failed("take", job->id, &err);
     }
 
-    (void) printf("take %s ok receiver_ms=%lld move_ms=%lld keep_ms=%lld "
-                  "ms=%lld\n",
-                  job->id, (long long) take.receiver_ms,
+    (void) printf("take %s ok live=%d pause_ms=%lld bytes=%lld "
+                  "receiver_ms=%lld move_ms=%lld keep_ms=%lld ms=%lld\n",
+                  job->id, take.live, (long long) take.pause_ms,
+                  (long long) take.bytes, (long long) take.receiver_ms,
                   (long long) take.move_ms, (long long) take.keep_ms,
                   (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+/* Settles what a taker of the checkpoint of the environment has left. */
+static int
+drive_cancel(const drive_job_t *job)
+{
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id,
+                                  &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("cancel", job->id, &err);
+    }
+
+    (void) printf("cancel %s ok\n", job->id);
     return 0;
 }
 
@@ -392,6 +475,64 @@ drive_discard(const drive_job_t *job)
     }
 
     (void) printf("discard %s ok\n", job->id);
+    return 0;
+}
+
+
+/* To DRIVE_MAX layers. */
+static int
+drive_flatten(const drive_job_t *job)
+{
+    int64_t start;
+    sandbox_hv_error_t err;
+
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_checkpoint_flatten(
+            job->id, (size_t) drive_number("DRIVE_MAX", "1"),
+            start + drive_number("DRIVE_WAIT_MS", "60000"), &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("flatten", job->id, &err);
+    }
+
+    (void) printf("flatten %s ok ms=%lld\n", job->id,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+static int
+drive_used(const drive_job_t *job)
+{
+    int used;
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_used(job->id, &used, &err) != SANDBOX_HV_OK) {
+        return drive_failed("used", job->id, &err);
+    }
+
+    (void) printf("used %s %d\n", job->id, used);
+    return 0;
+}
+
+
+/* What the checkpoint takes, or the disk of the sandbox. */
+static int
+drive_size(const drive_job_t *job)
+{
+    int64_t bytes;
+    sandbox_hv_error_t err;
+
+    if ((strncmp(job->id, "sb_", 3) == 0
+             ? sandbox_disk_usage(job->id, &bytes, &err)
+             : sandbox_checkpoint_size(job->id, &bytes, &err))
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("size", job->id, &err);
+    }
+
+    (void) printf("size %s %lld\n", job->id, (long long) bytes);
     return 0;
 }
 
@@ -432,6 +573,9 @@ static const struct {
     { "start", drive_start },     { "configure", drive_configure },
     { "discard", drive_discard }, { "take", drive_take },
     { "freeze", drive_freeze },   { "thaw", drive_thaw },
+    { "halt", drive_halt },       { "used", drive_used },
+    { "size", drive_size },       { "flatten", drive_flatten },
+    { "cancel", drive_cancel },   { "pause", drive_pause },
 };
 
 #define DRIVE_VERBS (sizeof(drive_verbs) / sizeof(drive_verbs[0]))
@@ -505,8 +649,9 @@ drive_checkpoints(void)
     }
 
     for (i = 0; i < n; i++) {
-        (void) printf("checkpoint %s whole=%d bytes=%lld\n", list[i].id,
-                      list[i].whole, (long long) list[i].bytes);
+        (void) printf("checkpoint %s whole=%d bytes=%lld left=%lld\n",
+                      list[i].id, list[i].whole, (long long) list[i].bytes,
+                      (long long) list[i].left);
     }
 
     free(list);
@@ -523,6 +668,22 @@ drive_sweep(void)
 
     if (sandbox_checkpoint_sweep(templates, &err) != SANDBOX_HV_OK) {
         return drive_failed("sweep", "-", &err);
+    }
+
+    return 0;
+}
+
+
+/* So many times. */
+static int
+drive_collect(int times)
+{
+    sandbox_hv_error_t err;
+
+    while (times-- > 0) {
+        if (sandbox_checkpoint_collect(&err) != SANDBOX_HV_OK) {
+            return drive_failed("collect", "-", &err);
+        }
     }
 
     return 0;
@@ -603,6 +764,10 @@ drive(int argc, char **argv)
         return drive_sweep();
     }
 
+    if (strcmp(argv[1], "collect") == 0) {
+        return drive_collect(argc > 2 ? atoi(argv[2]) : 1);
+    }
+
     if (strcmp(argv[1], "accel") == 0) {
         return drive_accel();
     }
@@ -627,17 +792,20 @@ main(int argc, char **argv)
     if (argc < 2) {
         (void) fprintf(stderr,
                        "usage: drive accel|list|checkpoints|sweep\n"
+                       "       drive collect [TIMES]\n"
                        "       drive boot|sync|configure|cold|destroy|cycle "
                        "ID...\n"
                        "       drive keep NAME...\n"
                        "       drive start|freeze|thaw|take ID...\n"
-                       "       drive discard CHECKPOINT...\n"
+                       "       drive discard|used|size CHECKPOINT...\n"
+                       "       drive flatten|size ID...\n"
                        "environment: DRIVE_URI DRIVE_DATA DRIVE_BRIDGE "
                        "DRIVE_TEMPLATE DRIVE_ACCEL=auto|kvm|tcg "
                        "DRIVE_SAME=threads on the first ID DRIVE_CHECKPOINT "
                        "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
                        "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for "
-                       "keep and take DRIVE_MAX of shapes\n");
+                       "keep, take and flatten DRIVE_MAX of shapes, of "
+                       "layers\n");
         return 2;
     }
 

@@ -3,7 +3,7 @@ package SandboxDrive;
 # The driver of the VM engine (t/hypervisor/drive.c), built with the
 # sanitizers and run inside a stack.
 #
-#     my $d = SandboxDrive->new($t);
+#     my $d = SandboxDrive->new($t);                  # and options for gcc
 #     my ($rc, $text) = $d->run('boot', $id);
 #     my $wait = $d->later(['DRIVE_MORE_MB=0'], 'boot', $id);  # in parallel
 #     ($rc, $text) = $wait->();
@@ -16,16 +16,16 @@ my @letters = ('a' .. 'z', 2 .. 7);
 
 
 sub new {
-    my ($class, $t) = @_;
+    my ($class, $t, @options) = @_;
     my $self = bless { t => $t, file => "$t->{base}/drive", pid => $$ }, $class;
 
     my ($rc, $text) = run_command(
         'bash', '-c', 'cd "$1" && exec gcc -std=gnu11 -Wall -Wextra -Werror'
         . ' -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all'
         . ' -Isrc/hypervisor -Isrc/guest -Isrc/core -I/usr/include/libxml2'
-        . ' t/hypervisor/drive.c src/{hypervisor,guest,core}/*.c'
+        . ' "${@:3}" t/hypervisor/drive.c src/{hypervisor,guest,core}/*.c'
         . ' -lvirt -lvirt-qemu -lxml2 -lcrypto -lpthread -o "$2"',
-        'bash', $SandboxTest::top, $self->{file});
+        'bash', $SandboxTest::top, $self->{file}, @options);
     is($rc, 0, 'the driver builds') or BAIL_OUT($text);
 
     return $self;

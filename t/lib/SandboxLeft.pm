@@ -112,15 +112,25 @@ sub _taps {
 
 
 # The answer of the probe for KVM is kept in data/accel; what crash points
-# have not been reached stands in data/crash.
+# have not been reached stands in data/crash; data/memory is a tmpfs.
 sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
+    my @memories = split /\n/,
+                   $self->{test}->inside('find', '/run/stack/data/memory',
+                                         '-type', 'f');
 
-    # boot checkpoints are kept for those who come later
+    my @disks = glob("\Q$dir\E/data/disks/*");
+    my %whole = map { m{/(snap_[a-z2-7]+)\.state$} ? ($1 => 1) : () } @disks;
+
+    # Boot checkpoints are kept for those who come later, and the disk of one
+    # that was discarded goes with the next sweep.
     return map { "file $_" }
-           grep({ !m{/boot_[a-z2-7]+\.[^/]*$} } glob("\Q$dir\E/data/disks/*")),
-           grep({ !m{/(?:disks|accel|crash)$} } glob("\Q$dir\E/data/*"));
+           grep({ !m{/boot_[a-z2-7]+\.[^/]*$}
+                  && !(m{/(snap_[a-z2-7]+)\.[a-z2-7]{8}\.qcow2$}
+                       && !$whole{$1}) } @disks, @memories),
+           grep({ !m{/(?:disks|memory|accel|crash)$} }
+                glob("\Q$dir\E/data/*"));
 }
 
 

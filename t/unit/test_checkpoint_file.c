@@ -182,14 +182,52 @@ test_layers(void **state)
 }
 
 
+/* The begin of a file is enough, as long as all of the JSON is in it. */
+static void
+test_head(void **state)
+{
+    int rc;
+    size_t i, n, size;
+    unsigned char *data, *part;
+    sandbox_checkpoint_t c;
+
+    (void) state;
+    data = written(&size);
+    n = size - sizeof(device);
+
+    for (i = 0; i <= size; i++) {
+        part = malloc(i ? i : 1);
+        assert_non_null(part);
+        memcpy(part, data, i);
+
+        rc = sandbox_checkpoint_read_head(&c, part, i);
+        assert_int_equal(rc, i < n ? -1 : 0);
+
+        if (rc == 0) {
+            assert_string_equal(c.ram, sample.ram);
+            assert_string_equal(c.layers[1], sample.layers[1]);
+            assert_null(c.layers[2]);
+            sandbox_checkpoint_free(&c);
+        }
+
+        assert_null(c.id);
+        free(part);
+    }
+
+    data[0] ^= 1;
+    assert_int_equal(sandbox_checkpoint_read_head(&c, data, size), -1);
+
+    free(data);
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_changed),    cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_head),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,7 @@ test_domain(void **state)
         { "//disk/backingStore/source/@file", "/t/base/disk.qcow2" },
         { "//disk/backingStore/backingStore", "" },
         { "//disk/driver/@discard", "unmap" },
+        { "//disk/driver/@error_policy", "report" },
         { "//interface/mac/@address", "02:5b:0a:58:00:05" },
         { "//interface/source/@bridge", "sandbox0" },
         { "//interface/target/@dev", "sbx0a580005" },
@@ -330,8 +331,8 @@ test_volume(void **state)
 
     (void) state;
 
-    xml = sandbox_domain_xml_volume("v.qcow2", "/t/b<.qcow2", 4294967296, 64055,
-                                    108);
+    xml = sandbox_domain_xml_volume("v.qcow2", "/t/b<.qcow2", 4294967296,
+                                    "0600", 64055, 108);
     assert_non_null(xml);
     assert_found(xml, "/volume/name", "v.qcow2");
     assert_found(xml, "/volume/capacity", "4294967296");
@@ -344,7 +345,7 @@ test_volume(void **state)
     assert_found(xml, "/volume/backingStore/format/@type", "qcow2");
     free(xml);
 
-    xml = sandbox_domain_xml_volume("v", NULL, 512, -1, -1);
+    xml = sandbox_domain_xml_volume("v", NULL, 512, "0660", -1, -1);
     assert_non_null(xml);
     assert_found(xml, "/volume/target/format/@type", "raw");
     assert_absent(xml, "//owner");

@@ -261,10 +261,9 @@ test_byte_by_byte(void **state)
 static void
 answer_frozen(fake_t *f, const char *op, const char *nonce, const char *line)
 {
-    (void) line;
-
     if (strcmp(op, "sync") != 0) {
-        snprintf(f->configure, sizeof(f->configure), "%s", op);
+        snprintf(f->configure, sizeof(f->configure), "%s%s", op,
+                 strstr(line, ",\"sync\":false}") ? " quick" : "");
     }
 
     say(f, "{\"op\":\"%s\",\"nonce\":\"%s\",\"ok\":%s}\n", op, nonce,
@@ -272,7 +271,7 @@ answer_frozen(fake_t *f, const char *op, const char *nonce, const char *line)
 }
 
 
-/* The short questions: sync alone, freeze and thaw, each after a sync. */
+/* The short questions; the quick ones have no sync before them. */
 static void
 test_short(void **state)
 {
@@ -299,17 +298,88 @@ test_short(void **state)
 
     assert_int_equal(sandbox_guest_freeze(&ch, 0, until, message, MESSAGE_SIZE),
                      SANDBOX_GUEST_OK);
+    assert_int_equal(f->lines, 4);
+    assert_string_equal(f->configure, "freeze quick");
+
+    assert_int_equal(sandbox_guest_thaw(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_OK);
     assert_int_equal(f->lines, 5);
     assert_string_equal(f->configure, "thaw");
+
+    assert_int_equal(sandbox_guest_flush(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_OK);
+    assert_int_equal(f->lines, 7);
+    assert_string_equal(f->configure, "flush");
 
     f->refuses = 1;
     assert_int_equal(sandbox_guest_freeze(&ch, 1, until, message, MESSAGE_SIZE),
                      SANDBOX_GUEST_REFUSED);
     assert_non_null(strstr(message, "freeze"));
+    assert_int_equal(sandbox_guest_thaw(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_REFUSED);
+    assert_non_null(strstr(message, "thaw"));
+    assert_int_equal(sandbox_guest_flush(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_REFUSED);
+    assert_non_null(strstr(message, "flush"));
 
     f->broken = 1;
     assert_int_equal(sandbox_guest_sync(&ch, until, message, MESSAGE_SIZE),
                      SANDBOX_GUEST_CLOSED);
+    free(f);
+}
+
+
+static void
+answer_first(fake_t *f, const char *op, const char *nonce, const char *line)
+{
+    if (f->lines == 1) {
+        answer_ok(f, op, nonce, line);
+    }
+}
+
+
+static void
+answer_second(fake_t *f, const char *op, const char *nonce, const char *line)
+{
+    if (f->lines == 2) {
+        answer_ok(f, op, nonce, line);
+    }
+}
+
+
+/* What is lost is asked again, but for a flush, which may take its time. */
+static void
+test_short_lost(void **state)
+{
+    char message[MESSAGE_SIZE];
+    fake_t *f;
+    int64_t until;
+    sandbox_guest_channel_t ch = { NULL, fake_write, fake_read };
+
+    (void) state;
+
+    until = sandbox_time_monotonic_ms() + 5000;
+
+    f = fake(answer_second);
+    ch.channel = f;
+    assert_int_equal(sandbox_guest_thaw(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_OK);
+    assert_int_equal(f->lines, 2);
+    free(f);
+
+    f = fake(answer_second);
+    ch.channel = f;
+    assert_int_equal(sandbox_guest_freeze(&ch, 0, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_OK);
+    assert_int_equal(f->lines, 2);
+    free(f);
+
+    f = fake(answer_first);
+    ch.channel = f;
+    until = sandbox_time_monotonic_ms() + 600;
+    assert_int_equal(sandbox_guest_flush(&ch, until, message, MESSAGE_SIZE),
+                     SANDBOX_GUEST_TIMEOUT);
+    assert_int_equal(f->lines, 2);
     free(f);
 }
 
@@ -656,6 +726,7 @@ main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_short),
+        cmocka_unit_test(test_short_lost),
         cmocka_unit_test(test_configuration),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_wrong_nonce),

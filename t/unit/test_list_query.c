@@ -12,7 +12,8 @@
 #include "sandbox_list_query.h"
 
 #define TENANT "acme"
-#define ID "sb_aabcdefghijklmnop234"
+#define BODY "aabcdefghijklmnop234"
+#define ID "sb_" BODY
 
 
 static int
@@ -34,7 +35,26 @@ find(const char *word, size_t len)
 static sandbox_query_status_t
 parse(sandbox_list_query_t *q, const char *text, sandbox_query_error_t *err)
 {
-    return sandbox_list_query_parse(q, text, strlen(text), TENANT, find, err);
+    return sandbox_list_query_parse(q, SANDBOX_LIST_SANDBOXES, text,
+                                    strlen(text), TENANT, find, err);
+}
+
+
+static sandbox_query_status_t
+parse_snapshots(sandbox_list_query_t *q, const char *text,
+                sandbox_query_error_t *err)
+{
+    return sandbox_list_query_parse(q, SANDBOX_LIST_SNAPSHOTS, text,
+                                    strlen(text), TENANT, find, err);
+}
+
+
+static int
+read_token(sandbox_list_position_t *position, const char *token,
+           const char *tenant)
+{
+    return sandbox_list_token_read(position, SANDBOX_LIST_SANDBOXES, token,
+                                   tenant);
 }
 
 
@@ -198,31 +218,97 @@ test_token(void **state)
     p.created_at = 1764018848123;
     (void) snprintf(p.id, sizeof(p.id), "%s", ID);
 
-    assert_int_equal(sandbox_list_token_make(token, &p, TENANT), 0);
+    assert_int_equal(
+        sandbox_list_token_make(token, SANDBOX_LIST_SANDBOXES, &p, TENANT), 0);
     assert_int_equal(strlen(token), sizeof(token) - 1);
     assert_memory_equal(token, "nt_", 3);
 
-    assert_int_equal(sandbox_list_token_read(&read, token, TENANT), 0);
+    assert_int_equal(read_token(&read, token, TENANT), 0);
     assert_true(read.created_at == p.created_at);
     assert_string_equal(read.id, ID);
-    assert_int_equal(sandbox_list_token_read(&read, token, "other"), -1);
+    assert_int_equal(read_token(&read, token, "other"), -1);
 
     for (i = 0; token[i]; i++) {
         memcpy(bad, token, sizeof(token));
         bad[i] = bad[i] == 'a' ? 'b' : 'a';
-        assert_int_equal(sandbox_list_token_read(&read, bad, TENANT), -1);
+        assert_int_equal(read_token(&read, bad, TENANT), -1);
         bad[i] = '\0';
-        assert_int_equal(sandbox_list_token_read(&read, bad, TENANT), -1);
+        assert_int_equal(read_token(&read, bad, TENANT), -1);
     }
 
     (void) snprintf(bad, sizeof(bad), "%sa", token);
-    assert_int_equal(sandbox_list_token_read(&read, bad, TENANT), -1);
+    assert_int_equal(read_token(&read, bad, TENANT), -1);
 
     (void) snprintf(text, sizeof(text), "next_token=%s", token);
     assert_int_equal(parse(&q, text, &err), SANDBOX_QUERY_OK);
     assert_string_equal(q.after.id, ID);
     assert_true(q.after.created_at == p.created_at);
     sandbox_list_query_free(&q);
+}
+
+
+/* A page is asked for by limit or next_token; masks and states are unknown. */
+static void
+test_snapshots(void **state)
+{
+    size_t i;
+    char token[SANDBOX_LIST_TOKEN_SIZE], text[128];
+    sandbox_list_query_t q;
+    sandbox_query_error_t err;
+    sandbox_list_position_t p, read;
+    static const struct {
+        const char *text;
+        const char *field;
+    } refused[] = {
+        { "state=running", "state" },
+        { "template=base", "template" },
+        { "fields=id", "fields" },
+        { "limit=0", "limit" },
+        { "sandbox_id=", "sandbox_id" },
+        { "sandbox_id=snap_aabcdefghijklmnop234", "sandbox_id" },
+        { "sandbox_id=" ID "&sandbox_id=" ID, "sandbox_id" },
+        { "metadata=1", "metadata" },
+    };
+
+    (void) state;
+
+    assert_int_equal(parse_snapshots(&q, "", &err), SANDBOX_QUERY_OK);
+    assert_int_equal(q.asked, 0);
+    assert_string_equal(q.sandbox_id, "");
+    sandbox_list_query_free(&q);
+
+    assert_int_equal(
+        parse_snapshots(&q, "metadata={}&sandbox_id=sb-" BODY, &err),
+        SANDBOX_QUERY_OK);
+    assert_int_equal(q.asked, 0);
+    assert_string_equal(q.sandbox_id, ID);
+    assert_non_null(q.metadata);
+    sandbox_list_query_free(&q);
+
+    memset(&p, 0, sizeof(p));
+    p.created_at = 1764018848123;
+    (void) snprintf(p.id, sizeof(p.id), "snap_%s", BODY);
+    assert_int_equal(
+        sandbox_list_token_make(token, SANDBOX_LIST_SNAPSHOTS, &p, TENANT), 0);
+    assert_int_equal(read_token(&read, token, TENANT), -1);
+
+    (void) snprintf(text, sizeof(text), "next_token=%s", token);
+    assert_int_equal(parse_snapshots(&q, text, &err), SANDBOX_QUERY_OK);
+    assert_int_equal(q.asked, 1);
+    assert_string_equal(q.after.id, p.id);
+    assert_true(q.after.created_at == p.created_at);
+    sandbox_list_query_free(&q);
+
+    assert_int_equal(parse_snapshots(&q, "limit=7", &err), SANDBOX_QUERY_OK);
+    assert_int_equal(q.asked, 1);
+    assert_int_equal(q.limit, 7);
+    sandbox_list_query_free(&q);
+
+    for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        assert_int_equal(parse_snapshots(&q, refused[i].text, &err),
+                         SANDBOX_QUERY_INVALID);
+        assert_string_equal(err.field, refused[i].field);
+    }
 }
 
 
@@ -281,7 +367,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_long_words),
-        cmocka_unit_test(test_token),    cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_token),    cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_filter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

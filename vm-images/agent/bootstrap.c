@@ -11,7 +11,16 @@
 #include "bootstrap.h"
 #include "sandbox_text.h"
 
-#define WORD_MAX 64
+#define WORD_MAX (AGENT_NONCE_SIZE - 1)
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+typedef struct {
+    const char *name;
+
+    /* 0, AGENT_LATER, or -1 with a sentence in error. */
+    int (*run)(agent_bootstrap_t *b, const sandbox_json_t *doc,
+               const char *nonce, char error[AGENT_ERROR_SIZE]);
+} bootstrap_op_t;
 
 
 int
@@ -101,27 +110,94 @@ bootstrap_answer(agent_bootstrap_t *b, const char *op, const char *nonce,
 }
 
 
-/* 0, or -1 with a sentence in error. */
+static int
+bootstrap_sync(agent_bootstrap_t *b, const sandbox_json_t *doc,
+               const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    (void) b;
+    (void) doc;
+    (void) nonce;
+    (void) error;
+
+    return 0;
+}
+
+
+static int
+bootstrap_configure(agent_bootstrap_t *b, const sandbox_json_t *doc,
+                    const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    (void) nonce;
+
+    return b->configure(b->data, doc, error);
+}
+
+
+static int
+bootstrap_freeze(agent_bootstrap_t *b, const sandbox_json_t *doc,
+                 const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    const sandbox_json_node_t *node;
+
+    node = sandbox_json_member(doc, &doc->nodes[0], "sync");
+
+    if (node == NULL || node->type == SANDBOX_JSON_NULL
+        || node->type == SANDBOX_JSON_TRUE)
+    {
+        return b->freeze(b->data, nonce, 1, error);
+    }
+
+    if (node->type == SANDBOX_JSON_FALSE) {
+        return b->freeze(b->data, nonce, 0, error);
+    }
+
+    snprintf(error, AGENT_ERROR_SIZE,
+             "The member \"sync\" must be true or false.");
+
+    return -1;
+}
+
+
+static int
+bootstrap_thaw(agent_bootstrap_t *b, const sandbox_json_t *doc,
+               const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    (void) doc;
+    (void) nonce;
+
+    return b->thaw(b->data, error);
+}
+
+
+static int
+bootstrap_flush(agent_bootstrap_t *b, const sandbox_json_t *doc,
+                const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    (void) doc;
+
+    return b->flush(b->data, nonce, error);
+}
+
+
+static const bootstrap_op_t bootstrap_ops[] = {
+    { "sync", bootstrap_sync },     { "configure", bootstrap_configure },
+    { "freeze", bootstrap_freeze }, { "thaw", bootstrap_thaw },
+    { "flush", bootstrap_flush },
+};
+
+
 static int
 bootstrap_do(agent_bootstrap_t *b, const sandbox_json_t *doc, const char *op,
-             char error[AGENT_ERROR_SIZE])
+             const char *nonce, char error[AGENT_ERROR_SIZE])
 {
+    size_t i;
+
     error[0] = '\0';
 
-    if (strcmp(op, "sync") == 0) {
-        return 0;
-    }
-
-    if (strcmp(op, "configure") == 0) {
-        return b->configure(b->data, doc, error);
-    }
-
-    if (strcmp(op, "freeze") == 0) {
-        return b->freeze(b->data, 1, error);
-    }
-
-    if (strcmp(op, "thaw") == 0) {
-        return b->freeze(b->data, 0, error);
+    for (i = 0; i < COUNT(bootstrap_ops); i++) {
+        if (strcmp(op, bootstrap_ops[i].name) == 0) {
+            return bootstrap_ops[i].run(b, doc, nonce, error);
+        }
     }
 
     snprintf(error, AGENT_ERROR_SIZE, "The operation is not known.");
@@ -133,6 +209,7 @@ bootstrap_do(agent_bootstrap_t *b, const sandbox_json_t *doc, const char *op,
 static void
 bootstrap_request(agent_bootstrap_t *b, const sandbox_json_t *doc)
 {
+    int rc;
     char *op, *nonce;
     char error[AGENT_ERROR_SIZE];
 
@@ -143,8 +220,11 @@ bootstrap_request(agent_bootstrap_t *b, const sandbox_json_t *doc)
         goto done;
     }
 
-    bootstrap_answer(b, op, nonce,
-                     bootstrap_do(b, doc, op, error) == 0 ? NULL : error);
+    rc = bootstrap_do(b, doc, op, nonce, error);
+
+    if (rc != AGENT_LATER) {
+        bootstrap_answer(b, op, nonce, rc == 0 ? NULL : error);
+    }
 
 done:
 
@@ -206,4 +286,12 @@ agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len)
         data = end + 1;
         len -= part + 1;
     }
+}
+
+
+void
+agent_bootstrap_later(agent_bootstrap_t *b, const char *op, const char *nonce,
+                      const char *error)
+{
+    bootstrap_answer(b, op, nonce, error);
 }

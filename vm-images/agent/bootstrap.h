@@ -13,6 +13,8 @@
 
 #define AGENT_LINE_MAX (128 * 1024)
 #define AGENT_ERROR_SIZE 256
+#define AGENT_NONCE_SIZE 65
+#define AGENT_LATER 1 /* agent_bootstrap_later() will be called */
 
 typedef struct {
     /* Takes an answer, line end included. */
@@ -22,8 +24,18 @@ typedef struct {
     int (*configure)(void *data, const sandbox_json_t *doc,
                      char error[AGENT_ERROR_SIZE]);
 
-    /* Stops the commands, or lets them go on; likewise. */
-    int (*freeze)(void *data, int on, char error[AGENT_ERROR_SIZE]);
+    /* Lets the commands go on; likewise. */
+    int (*thaw)(void *data, char error[AGENT_ERROR_SIZE]);
+
+    /*
+     * Stops the commands; likewise, or AGENT_LATER with sync, which writes the
+     * file systems then.
+     */
+    int (*freeze)(void *data, const char *nonce, int sync,
+                  char error[AGENT_ERROR_SIZE]);
+
+    /* Begins to write the file systems; AGENT_LATER, or -1 likewise. */
+    int (*flush)(void *data, const char *nonce, char error[AGENT_ERROR_SIZE]);
     void *data;
 
     char *line; /* what came of the current line */
@@ -36,5 +48,9 @@ int agent_bootstrap_init(agent_bootstrap_t *b);
 void agent_bootstrap_free(agent_bootstrap_t *b);
 
 void agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len);
+
+/* Answers what was to be answered later: well, or with a sentence in error. */
+void agent_bootstrap_later(agent_bootstrap_t *b, const char *op,
+                           const char *nonce, const char *error);
 
 #endif

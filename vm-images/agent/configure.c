@@ -11,6 +11,7 @@
 
 #include "configure.h"
 #include "sandbox_text.h"
+#include "sandbox_time.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -372,6 +373,7 @@ agent_config_parse(agent_config_t *config, const sandbox_json_t *doc,
 
     memset(config, 0, sizeof(*config));
     config->cwd[0] = '/';
+    config->read_ms = sandbox_time_monotonic_ms();
 
     if (config_known(doc) == -1) {
         snprintf(error, size, "The configuration has an unknown member.");

@@ -26,6 +26,7 @@ typedef struct {
     struct in_addr dns[AGENT_DNS_MAX];
     size_t ndns;
     int64_t time_ms;
+    int64_t read_ms; /* of the monotonic clock, when this was read */
     uint8_t entropy[AGENT_ENTROPY_LEN];
     char token[AGENT_TOKEN_MAX + 1];
     agent_env_t envs;

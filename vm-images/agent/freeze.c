@@ -1,39 +1,69 @@
-/* The freezer of cgroup v2; see the header. */
+/*
+ * The freezer of cgroup v2; see the header.
+ *
+ * Commands may make groups beside their own, as container engines do: so every
+ * group below the root is frozen but those that somebody has frozen already.
+ * Only the latter must not be thawed afterwards, so the former are remembered,
+ * also in what is started from a checkpoint.
+ */
 
 #define _GNU_SOURCE
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "console.h"
 #include "freeze.h"
+#include "proc.h"
+#include "sandbox_time.h"
 
-#define GROUP "/sys/fs/cgroup/sandbox"
+#define ROOT "/sys/fs/cgroup"
+#define GROUP "sandbox"
 #define FREEZE_WAIT_MS 2000
-#define FREEZE_STEP_MS 1
+#define FREEZE_QUICK_MS 3
+#define FREEZE_SLOW_MS 5
+#define DEPTH_MAX 64
 
+typedef struct freeze_held_s freeze_held_t;
+
+struct freeze_held_s {
+    STAILQ_ENTRY(freeze_held_s) link;
+    char name[];
+};
+
+static int freeze_root = -1;
 static int freeze_group = -1;
+static STAILQ_HEAD(freeze_list_s, freeze_held_s)
+    freeze_held = STAILQ_HEAD_INITIALIZER(freeze_held);
 
 
 void
 agent_freeze_init(void)
 {
-    if (mkdir(GROUP, 0755) == -1 && errno != EEXIST) {
-        agent_log("%s could not be made: %s", GROUP, strerror(errno));
+    freeze_root = open(ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (freeze_root == -1
+        || (mkdirat(freeze_root, GROUP, 0755) == -1 && errno != EEXIST))
+    {
+        agent_log(ROOT "/" GROUP " could not be made: %s", strerror(errno));
         return;
     }
 
-    freeze_group = open(GROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    freeze_group =
+        openat(freeze_root, GROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (freeze_group == -1) {
-        agent_log("%s could not be opened: %s", GROUP, strerror(errno));
+        agent_log(ROOT "/" GROUP " could not be opened: %s", strerror(errno));
     }
 }
 
@@ -60,12 +90,58 @@ agent_freeze_fork(void)
 }
 
 
+/* A group that was removed meanwhile has nobody in it. */
 static int
-freeze_write(const char *value)
+freeze_gone(void)
+{
+    return errno == ENOENT || errno == ENODEV;
+}
+
+
+/* Calls run for each group below the given one; the first that is not 0. */
+static int
+freeze_each(int group, int (*run)(int group, const char *name, int64_t arg),
+            int64_t arg)
+{
+    int fd, rc;
+    DIR *dir;
+    struct dirent *entry;
+
+    fd = openat(group, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    dir = fd == -1 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        return -1;
+    }
+
+    rc = 0;
+
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.') {
+            continue;
+        }
+
+        fd = openat(group, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd == -1) {
+            rc = freeze_gone() ? 0 : -1;
+            continue;
+        }
+
+        rc = run(fd, entry->d_name, arg);
+        close(fd);
+    }
+
+    closedir(dir);
+
+    return rc;
+}
+
+
+static int
+freeze_write(int group, const char *value)
 {
     int fd, rc;
 
-    fd = openat(freeze_group, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
+    fd = openat(group, "cgroup.freeze", O_RDWR | O_CLOEXEC);
     if (fd == -1) {
         return -1;
     }
@@ -77,22 +153,89 @@ freeze_write(const char *value)
 }
 
 
-/* 1 if all of the group stands still, 0 if not yet, -1. */
 static int
-freeze_done(void)
+freeze_stop(int group, const char *name, int64_t arg)
 {
     int fd;
-    char buf[256];
-    ssize_t n;
+    char now;
+    size_t size;
+    freeze_held_t *held;
 
-    fd = openat(freeze_group, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    (void) arg;
+
+    fd = openat(group, "cgroup.freeze", O_RDONLY | O_CLOEXEC);
     if (fd == -1) {
+        return freeze_gone() ? 0 : -1;
+    }
+
+    now = '0';
+    if (read(fd, &now, 1) != 1) {
+        now = '0';
+    }
+
+    close(fd);
+
+    if (now == '1') {
+        return 0;
+    }
+
+    size = strlen(name) + 1;
+    held = malloc(sizeof(*held) + size);
+    if (held == NULL) {
         return -1;
     }
 
-    n = read(fd, buf, sizeof(buf) - 1);
-    close(fd);
+    memcpy(held->name, name, size);
+    STAILQ_INSERT_TAIL(&freeze_held, held, link);
 
+    return freeze_write(group, "1") == 0 || freeze_gone() ? 0 : -1;
+}
+
+
+/* Threads of the group and of those below that run or could; -1 if unknown. */
+static int
+freeze_running(int group, const char *name, int64_t depth)
+{
+    int fd, n;
+    long id;
+    char line[32];
+    FILE *f;
+    agent_proc_t p;
+
+    (void) name;
+
+    fd = openat(group, "cgroup.threads", O_RDONLY | O_CLOEXEC);
+    f = fd == -1 ? NULL : fdopen(fd, "r");
+    if (f == NULL) {
+        return -1;
+    }
+
+    n = 0;
+
+    while (fgets(line, sizeof(line), f) != NULL) {
+        id = strtol(line, NULL, 10);
+        n += agent_proc_read((pid_t) id, &p) == 0 && p.state == 'R';
+    }
+
+    fclose(f);
+
+    if (n == 0) {
+        n = depth < DEPTH_MAX ? freeze_each(group, freeze_running, depth + 1)
+                              : -1;
+    }
+
+    return n;
+}
+
+
+/* 1 if all of the group stands still, 0 if not yet, -1. */
+static int
+freeze_done(int events)
+{
+    char buf[256];
+    ssize_t n;
+
+    n = pread(events, buf, sizeof(buf) - 1, 0);
     if (n == -1) {
         return -1;
     }
@@ -103,52 +246,142 @@ freeze_done(void)
 }
 
 
+/*
+ * The kernel tells of a change of cgroup.events, but no sooner than 10 ms
+ * after the one before: so it is looked at now and then besides.
+ *
+ * What waits in the kernel for a disk is not frozen before it has got what it
+ * waits for.  It cannot leave the kernel, so it stands still all the same.
+ */
 static int
-freeze_wait(void)
+freeze_watch(int group, int events, int64_t until)
 {
-    int done, waited;
-    struct timespec step = { 0, FREEZE_STEP_MS * 1000000L };
+    int done;
+    int64_t now, quick;
+    struct pollfd p;
 
-    for (waited = 0; (done = freeze_done()) == 0; waited += FREEZE_STEP_MS) {
-        if (waited >= FREEZE_WAIT_MS) {
+    quick = sandbox_time_monotonic_ms() + FREEZE_QUICK_MS;
+
+    while ((done = freeze_done(events)) == 0) {
+        now = sandbox_time_monotonic_ms();
+
+        if (now >= quick && freeze_running(group, NULL, 0) == 0) {
+            return 0;
+        }
+
+        if (now >= until) {
             errno = ETIMEDOUT;
             return -1;
         }
 
-        nanosleep(&step, NULL);
+        p.fd = events;
+        p.events = POLLPRI;
+        poll(&p, 1, now < quick ? 1 : FREEZE_SLOW_MS);
     }
 
     return done == 1 ? 0 : -1;
 }
 
 
-int
-agent_freeze(int on, char *error, size_t size)
+static int
+freeze_wait(int group, const char *name, int64_t until)
 {
-    int err;
+    int events, rc, err;
 
-    if (!on) {
-        if (freeze_group == -1 || freeze_write("0") == 0) {
-            return 0;
+    (void) name;
+
+    events = openat(group, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    if (events == -1) {
+        return freeze_gone() ? 0 : -1;
+    }
+
+    rc = freeze_watch(group, events, until);
+
+    err = errno;
+    close(events);
+    errno = err;
+
+    return rc == 0 || freeze_gone() ? 0 : -1;
+}
+
+
+/* All are told before one is waited for. */
+static int
+freeze_all(void)
+{
+    int64_t until;
+
+    until = sandbox_time_monotonic_ms() + FREEZE_WAIT_MS;
+
+    if (freeze_each(freeze_root, freeze_stop, 0) == -1) {
+        return -1;
+    }
+
+    return freeze_each(freeze_root, freeze_wait, until);
+}
+
+
+/* 0, or -1 with errno set; what could not be thawed stays remembered. */
+static int
+freeze_end(void)
+{
+    int group;
+    freeze_held_t *held;
+
+    while ((held = STAILQ_FIRST(&freeze_held)) != NULL) {
+        group =
+            openat(freeze_root, held->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (group != -1) {
+            if (freeze_write(group, "0") == -1 && !freeze_gone()) {
+                close(group);
+                return -1;
+            }
+
+            close(group);
         }
 
-        snprintf(error, size, "The commands could not go on: %s.",
+        STAILQ_REMOVE_HEAD(&freeze_held, link);
+        free(held);
+    }
+
+    return 0;
+}
+
+
+int
+agent_freeze(char *error, size_t size)
+{
+    if (freeze_group == -1) {
+        snprintf(error, size, "There is no control group to freeze.");
+        return -1;
+    }
+
+    if (freeze_all() == -1) {
+        snprintf(error, size, "The commands could not be frozen: %s.",
                  strerror(errno));
         return -1;
     }
 
-    if (freeze_group != -1 && freeze_write("1") == 0 && freeze_wait() == 0) {
-        sync();
+    return 0;
+}
+
+
+int
+agent_freeze_hold(char *error, size_t size)
+{
+    return freeze_group == -1 ? 0 : agent_freeze(error, size);
+}
+
+
+int
+agent_thaw(char *error, size_t size)
+{
+    if (freeze_end() == 0) {
         return 0;
     }
 
-    err = freeze_group == -1 ? ENOSYS : errno;
-    snprintf(error, size, "The commands could not be frozen: %s.",
-             strerror(err));
-
-    if (freeze_group != -1) {
-        freeze_write("0");
-    }
+    snprintf(error, size, "The commands could not go on: %s.", strerror(errno));
 
     return -1;
 }

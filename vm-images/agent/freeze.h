@@ -17,9 +17,16 @@ void agent_freeze_init(void);
 pid_t agent_freeze_fork(void);
 
 /*
- * Stops the commands and writes the file systems to the disk, or lets the
- * commands go on.  0, or -1 with a sentence in error; nothing is frozen then.
+ * Stops the commands.  When it returns 0 none of them executes an instruction
+ * of its own until agent_thaw().  -1 with a sentence in error: some may be
+ * stopped and others not.
  */
-int agent_freeze(int on, char *error, size_t size);
+int agent_freeze(char *error, size_t size);
+
+/* The same, but 0 where there is no group and so no way to stop them. */
+int agent_freeze_hold(char *error, size_t size);
+
+/* Lets the commands go on.  0, or -1 with a sentence in error. */
+int agent_thaw(char *error, size_t size);
 
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/reboot.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "configure.h"
 #include "console.h"
 #include "exec.h"
+#include "flush.h"
 #include "freeze.h"
 #include "http.h"
 #include "loop.h"
@@ -24,6 +26,13 @@
 #include "steps.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A flush under way. */
+typedef struct {
+    agent_bootstrap_t *bootstrap;
+    const char *op;
+    char nonce[AGENT_NONCE_SIZE];
+} main_flush_t;
 
 static const agent_route_t main_routes[] = {
     { "exec", "POST", agent_exec_handler, agent_exec_abort },
@@ -70,16 +79,23 @@ main_step_thaw(const agent_config_t *c, char *error, size_t size)
 {
     (void) c;
 
-    return agent_freeze(0, error, size);
+    return agent_thaw(error, size);
 }
 
 
-/* The order is part of the protocol: randomness before all else. */
+/*
+ * The order is part of the protocol: randomness before all else, and commands
+ * of an earlier execution go on when nothing can fail any more.
+ */
 static const agent_step_t main_steps[] = {
-    { agent_step_entropy }, { agent_step_clock }, { agent_step_hostname },
-    { agent_step_network }, { agent_step_disk },  { agent_step_cwd },
-    { main_step_exec },     { main_step_http },   { main_step_thaw },
+    { agent_step_entropy },  { agent_step_clock },   { agent_step_hostname },
+    { agent_step_identity }, { agent_step_network }, { agent_step_disk },
+    { agent_step_cwd },      { main_step_exec },     { main_step_http },
+    { main_step_thaw },
 };
+
+/* A configuration has failed: nothing goes on until one has not. */
+static int main_failed;
 
 
 static int
@@ -95,11 +111,24 @@ main_configure(void *data, const sandbox_json_t *doc,
         return -1;
     }
 
+    main_failed = 1;
+    rc = agent_freeze_hold(error, AGENT_ERROR_SIZE);
+
     /* Connections of an earlier execution have no business in this one. */
     agent_http_stop();
 
-    rc = agent_config_apply(&config, main_steps, COUNT(main_steps), error,
-                            AGENT_ERROR_SIZE);
+    if (rc == 0) {
+        rc = agent_config_apply(&config, main_steps, COUNT(main_steps), error,
+                                AGENT_ERROR_SIZE);
+    }
+
+    if (rc == 0) {
+        main_failed = 0;
+    } else {
+        agent_http_stop();
+        agent_log("not configured: %s", error);
+    }
+
     agent_config_free(&config);
 
     return rc;
@@ -107,11 +136,92 @@ main_configure(void *data, const sandbox_json_t *doc,
 
 
 static int
-main_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
+main_thaw(void *data, char error[AGENT_ERROR_SIZE])
 {
     (void) data;
 
-    return agent_freeze(on, error, AGENT_ERROR_SIZE);
+    if (main_failed) {
+        snprintf(error, AGENT_ERROR_SIZE, "The last configuration failed.");
+        return -1;
+    }
+
+    return agent_thaw(error, AGENT_ERROR_SIZE);
+}
+
+
+static void
+main_flush_failed(int err, char error[AGENT_ERROR_SIZE])
+{
+    snprintf(error, AGENT_ERROR_SIZE,
+             "The file systems could not be written: %s.", strerror(err));
+}
+
+
+/*
+ * After a freeze that failed here the commands stand still: this may be another
+ * machine by now, and only its host knows.
+ */
+static void
+main_flushed(void *data, int err)
+{
+    char error[AGENT_ERROR_SIZE];
+    main_flush_t *f = data;
+
+    main_flush_failed(err, error);
+    agent_bootstrap_later(f->bootstrap, f->op, f->nonce, err ? error : NULL);
+    free(f);
+}
+
+
+static int
+main_write(agent_bootstrap_t *b, const char *op, const char *nonce,
+           char error[AGENT_ERROR_SIZE])
+{
+    main_flush_t *f;
+
+    f = malloc(sizeof(*f));
+    if (f != NULL) {
+        f->bootstrap = b;
+        f->op = op;
+        snprintf(f->nonce, sizeof(f->nonce), "%s", nonce);
+
+        if (agent_flush(main_flushed, f) == 0) {
+            return AGENT_LATER;
+        }
+    }
+
+    main_flush_failed(errno, error);
+    free(f);
+
+    return -1;
+}
+
+
+static int
+main_flush(void *data, const char *nonce, char error[AGENT_ERROR_SIZE])
+{
+    return main_write(data, "flush", nonce, error);
+}
+
+
+static int
+main_freeze(void *data, const char *nonce, int sync,
+            char error[AGENT_ERROR_SIZE])
+{
+    int rc;
+    char more[AGENT_ERROR_SIZE];
+
+    rc = agent_freeze(error, AGENT_ERROR_SIZE);
+
+    if (rc == 0 && sync) {
+        rc = main_write(data, "freeze", nonce, error);
+    }
+
+    if (rc == -1) {
+        main_thaw(NULL, more);
+    }
+
+    return rc;
 }
 
 
@@ -150,6 +260,9 @@ main(void)
 
     bootstrap.configure = main_configure;
     bootstrap.freeze = main_freeze;
+    bootstrap.thaw = main_thaw;
+    bootstrap.flush = main_flush;
+    bootstrap.data = &bootstrap;
     bootstrap.answer = main_answer;
 
     if (agent_loop_init() == -1 || agent_reap_init() == -1

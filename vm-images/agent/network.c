@@ -1,7 +1,8 @@
 /*
  * The network step: one Ethernet interface with one IPv4 address, by the
  * kernel's own calls.  Taking the link down first drops what an earlier
- * execution of the same memory left: routes, neighbours, the address.
+ * execution of the same memory left: routes and neighbours; its connections
+ * are ended while nothing of that can be sent.
  */
 
 #define _GNU_SOURCE
@@ -20,11 +21,14 @@
 
 #include "files.h"
 #include "sandbox_text.h"
+#include "sockets.h"
 #include "steps.h"
 
 #define NET_DIR "/sys/class/net"
 #define NET_WAIT_MS 5000
 #define NET_STEP_MS 5
+
+static int network_lived; /* there may be connections */
 
 
 static void
@@ -195,6 +199,12 @@ network_set(int fd, char *name, const agent_config_t *c)
     if (network_flags(fd, name, 0, IFF_UP) == -1) {
         return "The interface could not be taken down";
     }
+
+    if (network_lived && agent_sockets_end(name) == -1) {
+        return "The connections of before could not be ended";
+    }
+
+    network_lived = 1;
 
     if (network_mac(fd, name, c->mac) == -1) {
         return "The MAC address could not be set";

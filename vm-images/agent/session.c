@@ -3,13 +3,10 @@
 #define _GNU_SOURCE
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "proc.h"
 #include "session.h"
 
 
@@ -17,37 +14,10 @@
 static int
 session_member(pid_t pid, pid_t sid)
 {
-    int fd, pgrp, ppid, session;
-    char state;
-    char *p;
-    char path[64], buf[512];
-    ssize_t n;
+    agent_proc_t p;
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
-
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd == -1) {
-        return 0;
-    }
-
-    n = read(fd, buf, sizeof(buf) - 1);
-    close(fd);
-
-    if (n <= 0) {
-        return 0;
-    }
-
-    buf[n] = '\0';
-
-    /* The name before may hold anything, a closing bracket included. */
-    p = strrchr(buf, ')');
-    if (p == NULL
-        || sscanf(p + 1, " %c %d %d %d", &state, &ppid, &pgrp, &session) != 4)
-    {
-        return 0;
-    }
-
-    return session == sid && state != 'Z' && state != 'X';
+    return agent_proc_read(pid, &p) == 0 && p.session == sid && p.state != 'Z'
+           && p.state != 'X';
 }
 
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
@@ -23,6 +24,7 @@
 #include "boot.h"
 #include "files.h"
 #include "sandbox_text.h"
+#include "sandbox_time.h"
 #include "steps.h"
 
 #define EXT4_RESIZE_FS _IOW('f', 16, __u64)
@@ -34,6 +36,9 @@
 #define EXT4_BLOCKS_HIGH 0x150
 #define DISK_WAIT_MS 5000
 #define DISK_STEP_MS 5
+#define IDENTITY_LEN 32
+#define MACHINE_ID "/etc/machine-id"
+#define DBUS_MACHINE_ID "/var/lib/dbus/machine-id"
 #define HOSTS_MAX 65536
 #define HOSTS_MARK "# sandbox-agent"
 
@@ -76,10 +81,12 @@ agent_step_entropy(const agent_config_t *c, char *error, size_t size)
 int
 agent_step_clock(const agent_config_t *c, char *error, size_t size)
 {
+    int64_t ms;
     struct timeval tv;
 
-    tv.tv_sec = c->time_ms / 1000;
-    tv.tv_usec = c->time_ms % 1000 * 1000;
+    ms = c->time_ms + sandbox_time_monotonic_ms() - c->read_ms;
+    tv.tv_sec = ms / 1000;
+    tv.tv_usec = ms % 1000 * 1000;
 
     if (settimeofday(&tv, NULL) == -1) {
         snprintf(error, size, "The clock could not be set: %s.",
@@ -171,6 +178,64 @@ agent_step_hostname(const agent_config_t *c, char *error, size_t size)
     }
 
     return 0;
+}
+
+
+/* As programs make one that find none: a random UUID without its dashes. */
+static int
+identity_make(char id[IDENTITY_LEN + 1])
+{
+    size_t i;
+    uint8_t b[IDENTITY_LEN / 2];
+
+    if (getrandom(b, sizeof(b), 0) != (ssize_t) sizeof(b)) {
+        return -1;
+    }
+
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+
+    for (i = 0; i < sizeof(b); i++) {
+        snprintf(id + 2 * i, 3, "%02x", b[i]);
+    }
+
+    return 0;
+}
+
+
+/*
+ * The host name tells executions apart: when the step is repeated in one the
+ * id stays.  D-Bus has a file of its own, a copy where it is no link.
+ */
+int
+agent_step_identity(const agent_config_t *c, char *error, size_t size)
+{
+    int rc;
+    char line[IDENTITY_LEN + 2];
+    struct stat st;
+    static char id[IDENTITY_LEN + 1], name[AGENT_HOSTNAME_MAX + 1];
+
+    rc = 0;
+    if (strcmp(name, c->hostname) != 0) {
+        rc = identity_make(id);
+    }
+
+    if (rc == 0) {
+        snprintf(name, sizeof(name), "%s", c->hostname);
+        snprintf(line, sizeof(line), "%s\n", id);
+        rc = agent_file_replace(MACHINE_ID, line, strlen(line));
+    }
+
+    if (rc == 0 && lstat(DBUS_MACHINE_ID, &st) == 0 && S_ISREG(st.st_mode)) {
+        rc = agent_file_replace(DBUS_MACHINE_ID, line, strlen(line));
+    }
+
+    if (rc == -1) {
+        snprintf(error, size, "The machine id could not be written: %s.",
+                 strerror(errno));
+    }
+
+    return rc;
 }
 
 

@@ -11,6 +11,8 @@
 int agent_step_entropy(const agent_config_t *c, char *error, size_t size);
 int agent_step_clock(const agent_config_t *c, char *error, size_t size);
 int agent_step_hostname(const agent_config_t *c, char *error, size_t size);
+/* A machine id of its own for each host name. */
+int agent_step_identity(const agent_config_t *c, char *error, size_t size);
 int agent_step_network(const agent_config_t *c, char *error, size_t size);
 int agent_step_disk(const agent_config_t *c, char *error, size_t size);
 int agent_step_cwd(const agent_config_t *c, char *error, size_t size);

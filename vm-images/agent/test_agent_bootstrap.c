@@ -28,6 +28,8 @@ typedef struct {
     int configured;
     int fails;
     int frozen;
+    int synced;
+    char flushing[AGENT_NONCE_SIZE];
 } host_t;
 
 
@@ -62,7 +64,37 @@ host_configure(void *data, const sandbox_json_t *doc,
 
 
 static int
-host_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
+host_freeze(void *data, const char *nonce, int sync,
+            char error[AGENT_ERROR_SIZE])
+{
+    host_t *h = data;
+
+    (void) nonce;
+
+    if (h->fails) {
+        snprintf(error, AGENT_ERROR_SIZE, "It \"broke\".");
+        return -1;
+    }
+
+    h->frozen = 1;
+    h->synced = sync;
+    return 0;
+}
+
+
+static int
+host_thaw(void *data, char error[AGENT_ERROR_SIZE])
+{
+    host_t *h = data;
+
+    (void) error;
+    h->frozen = 0;
+    return 0;
+}
+
+
+static int
+host_flush(void *data, const char *nonce, char error[AGENT_ERROR_SIZE])
 {
     host_t *h = data;
 
@@ -71,8 +103,8 @@ host_freeze(void *data, int on, char error[AGENT_ERROR_SIZE])
         return -1;
     }
 
-    h->frozen = on;
-    return 0;
+    snprintf(h->flushing, sizeof(h->flushing), "%s", nonce);
+    return AGENT_LATER;
 }
 
 
@@ -83,6 +115,8 @@ start(agent_bootstrap_t *b, host_t *h)
     b->answer = host_answer;
     b->configure = host_configure;
     b->freeze = host_freeze;
+    b->thaw = host_thaw;
+    b->flush = host_flush;
     b->data = h;
     assert_int_equal(agent_bootstrap_init(b), 0);
 }
@@ -189,6 +223,80 @@ test_freeze(void **state)
     feed(&b, "{\"op\":\"freeze\",\"nonce\":\"c\"}\n");
     assert_non_null(strstr(h.said, "\"ok\":false,\"error\":"));
     assert_int_equal(h.frozen, 0);
+    agent_bootstrap_free(&b);
+}
+
+
+static void
+test_freeze_sync(void **state)
+{
+    size_t i;
+    host_t h;
+    char line[128];
+    agent_bootstrap_t b;
+    static const struct {
+        const char *sync;
+        int ok;
+        int synced;
+    } list[] = {
+        { "true", 1, 1 }, { "null", 1, 1 },    { "false", 1, 0 },
+        { "0", 0, -1 },   { "\"no\"", 0, -1 }, { "{}", 0, -1 },
+    };
+
+    (void) state;
+
+    start(&b, &h);
+
+    for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        h.frozen = 0;
+        h.synced = -1;
+        h.len = 0;
+        snprintf(line, sizeof(line),
+                 "{\"op\":\"freeze\",\"nonce\":\"a\",\"sync\":%s}\n",
+                 list[i].sync);
+        feed(&b, line);
+        assert_int_equal(h.frozen, list[i].ok);
+        assert_int_equal(h.synced, list[i].synced);
+        assert_non_null(
+            strstr(h.said, list[i].ok ? "\"ok\":true" : "\"ok\":false"));
+    }
+
+    agent_bootstrap_free(&b);
+}
+
+
+/* The answer comes when it is done, under its own nonce. */
+static void
+test_flush(void **state)
+{
+    host_t h;
+    agent_bootstrap_t b;
+
+    (void) state;
+
+    start(&b, &h);
+    feed(&b, "{\"op\":\"flush\",\"nonce\":\"a\"}\n");
+    assert_int_equal(h.len, 0);
+    assert_string_equal(h.flushing, "a");
+
+    feed(&b, "{\"op\":\"sync\",\"nonce\":\"b\"}\n");
+    assert_non_null(strstr(h.said, "\"nonce\":\"b\""));
+
+    h.len = 0;
+    agent_bootstrap_later(&b, "flush", h.flushing, NULL);
+    assert_string_equal(h.said,
+                        "{\"op\":\"flush\",\"nonce\":\"a\",\"ok\":true}\n");
+
+    h.len = 0;
+    agent_bootstrap_later(&b, "freeze", "c", "No \"disk\".");
+    assert_string_equal(h.said,
+                        "{\"op\":\"freeze\",\"nonce\":\"c\",\"ok\":false,"
+                        "\"error\":\"No \\\"disk\\\".\"}\n");
+
+    h.len = 0;
+    h.fails = 1;
+    feed(&b, "{\"op\":\"flush\",\"nonce\":\"d\"}\n");
+    assert_non_null(strstr(h.said, "\"nonce\":\"d\",\"ok\":false"));
     agent_bootstrap_free(&b);
 }
 
@@ -530,6 +638,8 @@ main(void)
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_failure),
         cmocka_unit_test(test_freeze),
+        cmocka_unit_test(test_freeze_sync),
+        cmocka_unit_test(test_flush),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_long_line),
         cmocka_unit_test(test_garbage),

@@ -11,10 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <arpa/inet.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -24,6 +28,7 @@
 
 #include "boot.h"
 #include "files.h"
+#include "sockets.h"
 #include "steps.h"
 
 #define expect(cond)                                                           \
@@ -130,6 +135,57 @@ test_hostname(void **state)
 {
     (void) state;
     in_room(room_hostname);
+}
+
+
+static void
+room_identity(void)
+{
+    char *first, *second;
+    char error[256];
+    struct stat st;
+    agent_config_t c;
+
+    memset(&c, 0, sizeof(c));
+    strcpy(c.hostname, "sb-first");
+    expect(agent_step_identity(&c, error, sizeof(error)) == 0);
+    first = agent_file_read("/etc/machine-id", 4096);
+    expect(first != NULL && strlen(first) == 33);
+    expect(strspn(first, "0123456789abcdef") == 32 && first[32] == '\n');
+    expect(first[12] == '4' && strchr("89ab", first[16]) != NULL);
+    expect(lstat("/var", &st) == -1);
+
+    /* Repeated in one execution: the same, in a copy of D-Bus as well. */
+    expect(unlink("/etc/machine-id") == 0);
+    expect(agent_file_replace("/var/lib/dbus/machine-id", "old\n", 4) == 0);
+    expect(agent_step_identity(&c, error, sizeof(error)) == 0);
+    expect_file("/etc/machine-id", first);
+    expect_file("/var/lib/dbus/machine-id", first);
+
+    /* In another one: another, and a link stays one. */
+    expect(unlink("/var/lib/dbus/machine-id") == 0);
+    expect(symlink("/etc/machine-id", "/var/lib/dbus/machine-id") == 0);
+    strcpy(c.hostname, "sb-second");
+    expect(agent_step_identity(&c, error, sizeof(error)) == 0);
+    second = agent_file_read("/etc/machine-id", 4096);
+    expect(second != NULL && strcmp(first, second) != 0);
+    expect(lstat("/var/lib/dbus/machine-id", &st) == 0 && S_ISLNK(st.st_mode));
+
+    expect(unlink("/etc/machine-id") == 0 && rmdir("/etc") == 0);
+    expect(agent_file_replace("/etc", "x", 1) == 0);
+    expect(agent_step_identity(&c, error, sizeof(error)) == -1);
+    expect(strstr(error, "The machine id could not be written: ") == error);
+
+    free(first);
+    free(second);
+}
+
+
+static void
+test_identity(void **state)
+{
+    (void) state;
+    in_room(room_identity);
 }
 
 
@@ -249,6 +305,151 @@ test_network_absent(void **state)
 }
 
 
+/* An interface that exists everywhere, with an address. */
+static void
+make_device(int fd, const char *name, const char *address)
+{
+    struct ifreq r;
+    struct sockaddr_in sin = { .sin_family = AF_INET };
+
+    if (name[0] != 'l' && ioctl(fd, SIOCBRADDBR, name) == -1) {
+        fprintf(stderr, "no bridges here\n");
+        _exit(0);
+    }
+
+    memset(&r, 0, sizeof(r));
+    strcpy(r.ifr_name, name);
+
+    if (address != NULL) {
+        sin.sin_addr.s_addr = inet_addr(address);
+        memcpy(&r.ifr_addr, &sin, sizeof(sin));
+        expect(ioctl(fd, SIOCSIFADDR, &r) == 0);
+    }
+
+    expect(ioctl(fd, SIOCGIFFLAGS, &r) == 0);
+    r.ifr_flags |= IFF_UP;
+    expect(ioctl(fd, SIOCSIFFLAGS, &r) == 0);
+}
+
+
+typedef struct {
+    int listener;
+    int client;
+    int server;
+} pair_t;
+
+
+/* A connection of an address with itself; family and address may be mapped. */
+static void
+make_pair(pair_t *p, int family, const char *address)
+{
+    socklen_t len;
+    struct sockaddr_in *v4;
+    struct sockaddr_in6 *v6;
+    struct sockaddr_storage ss;
+
+    memset(&ss, 0, sizeof(ss));
+    v4 = (void *) &ss;
+    v6 = (void *) &ss;
+    ss.ss_family = family;
+    len = family == AF_INET ? sizeof(*v4) : sizeof(*v6);
+
+    if (family == AF_INET) {
+        expect(inet_pton(family, address, &v4->sin_addr) == 1);
+    } else {
+        expect(inet_pton(family, address, &v6->sin6_addr) == 1);
+    }
+
+    p->listener = socket(family, SOCK_STREAM, 0);
+    p->client = socket(family, SOCK_STREAM, 0);
+    expect(bind(p->listener, (void *) &ss, len) == 0);
+    expect(listen(p->listener, 5) == 0);
+    expect(getsockname(p->listener, (void *) &ss, &len) == 0);
+    expect(connect(p->client, (void *) &ss, len) == 0);
+    p->server = accept(p->listener, NULL, NULL);
+    expect(p->server != -1);
+}
+
+
+static int
+pair_ended(const pair_t *p)
+{
+    char c;
+
+    if (recv(p->client, &c, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN) {
+        expect(send(p->server, "x", 1, 0) == 1);
+        expect(recv(p->client, &c, 1, 0) == 1);
+        return 0;
+    }
+
+    return recv(p->server, &c, 1, MSG_DONTWAIT) <= 0;
+}
+
+
+static void
+room_sockets(void)
+{
+    int i, fd, udp;
+    char c;
+    pair_t gone, mapped, other, local, many[64];
+    struct sockaddr_in peer = { .sin_family = AF_INET, .sin_port = 9 };
+
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    make_device(fd, "lo", NULL);
+    make_device(fd, "eth", "10.9.0.1");
+    make_device(fd, "other", "10.10.0.1");
+
+    make_pair(&gone, AF_INET, "10.9.0.1");
+    make_pair(&mapped, AF_INET6, "::ffff:10.9.0.1");
+    make_pair(&other, AF_INET, "10.10.0.1");
+    make_pair(&local, AF_INET, "127.0.0.5");
+
+    for (i = 0; i < 64; i++) {
+        make_pair(&many[i], AF_INET, "10.9.0.1");
+    }
+
+    udp = socket(AF_INET, SOCK_DGRAM, 0);
+    peer.sin_addr.s_addr = inet_addr("10.9.0.7");
+    expect(connect(udp, (void *) &peer, sizeof(peer)) == 0);
+
+    if (agent_sockets_end("eth") == -1) {
+        expect(errno == ENOENT || errno == EOPNOTSUPP);
+        fprintf(stderr, "no socket diagnosis here\n");
+        _exit(0);
+    }
+
+    expect(pair_ended(&gone) && pair_ended(&mapped));
+    expect(!pair_ended(&other) && !pair_ended(&local));
+
+    for (i = 0; i < 64; i++) {
+        expect(pair_ended(&many[i]));
+    }
+
+    expect(recv(udp, &c, 1, MSG_DONTWAIT) == -1 && errno == ECONNABORTED);
+
+    /* Who listens goes on to. */
+    close(gone.client);
+    gone.client = socket(AF_INET, SOCK_STREAM, 0);
+    memset(&peer, 0, sizeof(peer));
+    expect(getsockname(gone.listener, (void *) &peer, &(socklen_t){ 16 }) == 0);
+    expect(connect(gone.client, (void *) &peer, sizeof(peer)) == 0);
+    expect((gone.server = accept(gone.listener, NULL, NULL)) != -1);
+    expect(!pair_ended(&gone));
+
+    /* Twice, with nothing to end. */
+    expect(agent_sockets_end("none") == 0);
+    expect(!pair_ended(&gone));
+}
+
+
+static void
+test_sockets(void **state)
+{
+    (void) state;
+    in_room(room_sockets);
+}
+
+
 static void
 room_modules(void)
 {
@@ -272,9 +473,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostname), cmocka_unit_test(test_cwd),
-        cmocka_unit_test(test_files),    cmocka_unit_test(test_furnish),
-        cmocka_unit_test(test_modules),  cmocka_unit_test(test_network_absent),
+        cmocka_unit_test(test_hostname), cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_cwd),      cmocka_unit_test(test_files),
+        cmocka_unit_test(test_furnish),  cmocka_unit_test(test_modules),
+        cmocka_unit_test(test_sockets),  cmocka_unit_test(test_network_absent),
     };
 
     return cmocka_run_group_tests_name("agent steps", tests, NULL, NULL);

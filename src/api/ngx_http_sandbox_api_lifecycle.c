@@ -1,0 +1,159 @@
+/*
+ * POST /v1/sandboxes/{id}/hibernate, /resume and /fork.  Translates between
+ * HTTP and the lifecycle; decides nothing itself.
+ */
+
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_resources.h"
+#include "ngx_http_sandbox_wait.h"
+#include "sandbox_snapshot.h"
+
+
+static void
+ngx_http_sandbox_hibernate_answer(ngx_http_request_t *r,
+                                  ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
+}
+
+
+/*
+ * The id in the path, of a sandbox or, with snapshots, of a snapshot, and the
+ * body, which may have metadata or nothing; NGX_DONE when r was answered.
+ */
+static ngx_int_t
+ngx_http_sandbox_lifecycle_read(ngx_http_request_t *r, ngx_uint_t snapshots,
+                                char *id, sandbox_snapshot_t *body,
+                                ngx_uint_t metadata)
+{
+    ngx_str_t text;
+    sandbox_create_error_t *err;
+    sandbox_create_status_t status;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
+
+    if (err == NULL || ngx_http_sandbox_api_body(r, &text) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NGX_DONE;
+    }
+
+    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
+            != 0
+        && (!snapshots
+            || sandbox_id_parse(id, "snap", (char *) ctx->sandbox.data,
+                                ctx->sandbox.len)
+                   != 0))
+    {
+        ngx_http_sandbox_api_no_sandbox(r);
+        return NGX_DONE;
+    }
+
+    status =
+        sandbox_snapshot_parse(body, id, (char *) text.data, text.len, err);
+
+    if (status != SANDBOX_CREATE_OK) {
+        ngx_http_sandbox_wait_refuse(r, status, err);
+        return NGX_DONE;
+    }
+
+    if (body->given && !metadata) {
+        sandbox_snapshot_free(body);
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
+                                        "A member of the body is not valid.",
+                                        "metadata", "is not known");
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sandbox_api_hibernate(ngx_http_request_t *r)
+{
+    char id[SANDBOX_ID_SIZE];
+    sandbox_snapshot_t body;
+    ngx_http_sandbox_wait_t *wait;
+
+    if (ngx_http_sandbox_lifecycle_read(r, 0, id, &body, 0) != NGX_OK) {
+        return;
+    }
+
+    sandbox_snapshot_free(&body);
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        return;
+    }
+
+    wait->answer = ngx_http_sandbox_hibernate_answer;
+    wait->op = ngx_http_sandbox_op_hibernate(
+        id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module),
+        ngx_http_sandbox_wait_done, wait);
+
+    if (wait->op == NULL) {
+        ngx_http_sandbox_api_no_store(r);
+    }
+}
+
+
+void
+ngx_http_sandbox_api_resume(ngx_http_request_t *r)
+{
+    char id[SANDBOX_ID_SIZE];
+    sandbox_snapshot_t body;
+    ngx_http_sandbox_wait_t *wait;
+
+    if (ngx_http_sandbox_lifecycle_read(r, 1, id, &body, 0) != NGX_OK) {
+        return;
+    }
+
+    sandbox_snapshot_free(&body);
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        return;
+    }
+
+    wait->answer = ngx_http_sandbox_api_created;
+    wait->op = ngx_http_sandbox_op_resume(
+        id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module), 0,
+        ngx_http_sandbox_wait_done, wait);
+
+    if (wait->op == NULL) {
+        ngx_http_sandbox_api_no_store(r);
+    }
+}
+
+
+void
+ngx_http_sandbox_api_fork(ngx_http_request_t *r)
+{
+    char id[SANDBOX_ID_SIZE];
+    ngx_str_t key;
+    sandbox_snapshot_t body;
+    ngx_http_sandbox_wait_t *wait;
+
+    if (ngx_http_sandbox_wait_key(r, &key) != NGX_OK
+        || ngx_http_sandbox_lifecycle_read(r, 0, id, &body, 1) != NGX_OK)
+    {
+        return;
+    }
+
+    wait = ngx_http_sandbox_wait(r);
+
+    if (wait) {
+        wait->answer = ngx_http_sandbox_api_created;
+        wait->op = ngx_http_sandbox_op_fork(
+            id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module), &key,
+            &body, ngx_http_sandbox_wait_done, wait);
+
+        if (wait->op == NULL) {
+            ngx_http_sandbox_api_no_store(r);
+        }
+    }
+
+    sandbox_snapshot_free(&body);
+}

@@ -1,0 +1,180 @@
+/* Requests that wait; see the header. */
+
+#include "ngx_http_sandbox_wait.h"
+
+#include "ngx_http_sandbox_api.h"
+#include "sandbox_idem_key.h"
+
+
+static void
+ngx_http_sandbox_wait_cleanup(void *data)
+{
+    ngx_http_sandbox_wait_t *wait = data;
+
+    if (wait->op) {
+        ngx_http_sandbox_op_detach(wait->op);
+    }
+
+    if (ngx_http_sandbox_worker.redis) {
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis,
+                                      &wait->get);
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis,
+                                      &wait->snapshot);
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis, wait);
+    }
+}
+
+
+ngx_http_sandbox_wait_t *
+ngx_http_sandbox_wait(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_sandbox_wait_t *wait;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_sandbox_wait_t));
+    if (cln == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NULL;
+    }
+
+    wait = cln->data;
+    ngx_memzero(wait, sizeof(ngx_http_sandbox_wait_t));
+    wait->request = r;
+    cln->handler = ngx_http_sandbox_wait_cleanup;
+
+    return wait;
+}
+
+
+void
+ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_wait_t *wait = data;
+
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+
+    r = wait->request;
+    c = r->connection;
+    wait->op = NULL;
+
+    if (op->error && op->field) {
+        ngx_http_sandbox_api_fail_field(r, op->error, op->message, op->field,
+                                        op->reason);
+
+    } else if (op->error) {
+        ngx_http_sandbox_api_fail_state(r, op->error, op->message,
+                                        op->state[0] ? op->state : NULL);
+
+    } else {
+        wait->answer(r, op);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/*
+ * The Idempotency-Key of r, in its pool.  Otherwise *reason (static) is set:
+ * NGX_DECLINED if it is missing, NGX_ERROR if malformed or memory is out.
+ */
+static ngx_int_t
+ngx_http_sandbox_idem_header(ngx_http_request_t *r, ngx_str_t *key,
+                             const char **reason)
+{
+    ngx_table_elt_t *h, *value;
+    ngx_http_sandbox_headers_t it;
+
+    value = NULL;
+    ngx_memzero(&it, sizeof(it));
+
+    while ((h = ngx_http_sandbox_api_next_header(r, &it, "idempotency-key"))) {
+        if (value) {
+            *reason = "is given twice";
+            return NGX_ERROR;
+        }
+        value = h;
+    }
+
+    if (value == NULL) {
+        *reason = "is missing";
+        return NGX_DECLINED;
+    }
+
+    *reason = "needs more memory than there is";
+
+    key->data = ngx_pnalloc(r->pool, SANDBOX_IDEM_KEY_MAX);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    key->len = sandbox_idem_key((char *) key->data, (char *) value->value.data,
+                                value->value.len, reason);
+
+    return key->len ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    ngx_int_t rc;
+    const char *reason;
+
+    rc = ngx_http_sandbox_idem_header(r, key, &reason);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_sandbox_api_fail_field(
+            r, &ngx_http_sandbox_idempotency_key_required,
+            "The Idempotency-Key header is required.", "Idempotency-Key",
+            reason);
+        return NGX_ERROR;
+    }
+
+    ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
+                                    "The Idempotency-Key header is malformed.",
+                                    "Idempotency-Key", reason);
+    return NGX_ERROR;
+}
+
+
+void
+ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
+                             sandbox_create_status_t status,
+                             const sandbox_create_error_t *err)
+{
+    switch (status) {
+    case SANDBOX_CREATE_INVALID_JSON:
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_json,
+                                        "The body is not a valid JSON object.",
+                                        err->field[0] ? err->field : "body",
+                                        err->reason);
+        return;
+
+    case SANDBOX_CREATE_INVALID:
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
+                                        "A member of the body is not valid.",
+                                        err->field, err->reason);
+        return;
+
+    case SANDBOX_CREATE_UNKNOWN_TEMPLATE:
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_template_not_found,
+                                        "There is no such template.",
+                                        err->field, err->reason);
+        return;
+
+    case SANDBOX_CREATE_NOT_IMPLEMENTED:
+        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_not_implemented,
+                                        "This feature is not built yet.",
+                                        err->field, err->reason);
+        return;
+
+    default:
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
+                                  "Out of memory.");
+    }
+}

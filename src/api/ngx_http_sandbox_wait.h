@@ -1,0 +1,45 @@
+/*
+ * What resource handlers share: a request that waits for an operation or for
+ * Redis, the Idempotency-Key, and the refusal of a body.  Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_WAIT_H
+#define NGX_HTTP_SANDBOX_WAIT_H
+
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_snapshot.h"
+
+typedef struct {
+    ngx_http_request_t *request;
+    ngx_http_sandbox_op_t *op;
+    void (*answer)(ngx_http_request_t *r, ngx_http_sandbox_op_t *op);
+    ngx_http_sandbox_record_get_t get;
+    ngx_http_sandbox_snapshot_get_t snapshot;
+    uint32_t fields; /* of the object, for get */
+} ngx_http_sandbox_wait_t;
+
+/*
+ * One per request, in its pool; when the request goes away first, its
+ * operation is detached and its reads are forgotten.  NULL when r was answered
+ * because memory is out.
+ */
+ngx_http_sandbox_wait_t *ngx_http_sandbox_wait(ngx_http_request_t *r);
+
+/*
+ * For operations, with wait as their data: the operation has ended, its error
+ * is answered, or what wait->answer makes of it.
+ */
+void ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op);
+
+/*
+ * The Idempotency-Key of r, in its pool.  NGX_ERROR: there is none that could
+ * be used, and r was answered.
+ */
+ngx_int_t ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key);
+
+/* Refuses a body; err must live as long as r. */
+void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
+                                  sandbox_create_status_t status,
+                                  const sandbox_create_error_t *err);
+
+#endif

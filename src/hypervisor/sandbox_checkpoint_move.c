@@ -1,0 +1,285 @@
+/*
+ * Moving a running machine's memory and devices into another one, the
+ * receiver, through a pipe.
+ *
+ * QEMU has two ways.  "migrate" of a machine that stands still sends what is
+ * there.  With the capability "background-snapshot" QEMU stops the machine
+ * itself, write-protects its memory, lets it run again and sends the memory as
+ * it was: who writes to a page waits until that page is sent.  The second one
+ * is for a source that goes on; where it cannot be had the first one does,
+ * with a longer pause.
+ */
+
+#define _GNU_SOURCE
+
+#include "sandbox_checkpoint_take.h"
+#include "sandbox_domain_files.h"
+#include "sandbox_memory.h"
+#include "sandbox_time.h"
+
+#include <fcntl.h>
+#include <libvirt/virterror.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MOVE_PIPE 1048576
+
+
+/*
+ * The pipe is theirs alone afterwards: when one of them dies, the other
+ * notices.
+ */
+static sandbox_hv_status_t
+move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
+    }
+
+    /* fewer turns for the two; less is no harm */
+    (void) fcntl(ends[1], F_SETPIPE_SZ, MOVE_PIPE);
+
+    /* the receiver shares its memory, and gets it all the same */
+    if (sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
+                                   err)
+            == SANDBOX_HV_OK
+        && sandbox_monitor_unlimited(t->conn, t->source, err) == SANDBOX_HV_OK
+        && sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
+                              ends[0], err)
+               == SANDBOX_HV_OK
+        && sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
+                              ends[1], err)
+               == SANDBOX_HV_OK)
+    {
+        (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
+                                       SANDBOX_CHECKPOINT_FD, err);
+    }
+
+    (void) close(ends[0]);
+    (void) close(ends[1]);
+
+    return err->status;
+}
+
+
+/* Once for each process; what would change it ends the process as well. */
+static void
+move_not_live(const char *why)
+{
+    static int said;
+
+    if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED)) {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                       "a sandbox stood still while it was copied: %s", why);
+    }
+}
+
+
+/*
+ * The file on tmpfs that the source's memory is a mapping of, held with all of
+ * its room: reading a hole makes a page, and QEMU will read all of it.  -1.
+ */
+static int
+move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int fd;
+    char *xml;
+    char path[SANDBOX_HV_PATH_SIZE];
+    const char *name;
+    sandbox_domain_files_t files;
+
+    xml = virDomainGetXMLDesc(t->source, 0);
+
+    if (xml == NULL || sandbox_domain_files_read(&files, xml) != 0) {
+        free(xml);
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "it cannot be looked at");
+        return -1;
+    }
+
+    free(xml);
+
+    name = files.memory ? sandbox_memory_name(files.memory) : NULL;
+    fd = name ? sandbox_memory_hold(name, t->parent.memory_mb, path) : -1;
+    sandbox_domain_files_free(&files);
+
+    if (fd == -1) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
+                              "its memory is not on tmpfs");
+        return -1;
+    }
+
+    if (sandbox_memory_reserve(t->conn, fd, t->parent.memory_mb, err)
+        != SANDBOX_HV_OK)
+    {
+        (void) close(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+/*
+ * Whether it can be copied while it runs: what holds its memory, or -1.  QEMU
+ * tells by refusing the capability: it asks the kernel, and looks at what the
+ * memory is made of.
+ */
+static int
+move_prepare(sandbox_take_t *t)
+{
+    int fd;
+    sandbox_hv_error_t err;
+
+    if (!t->take->keep || t->still) {
+        return -1;
+    }
+
+    fd = move_reserve(t, &err);
+
+    if (fd != -1
+        && sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 1,
+                                      &err)
+               != SANDBOX_HV_OK)
+    {
+        (void) close(fd);
+        fd = -1;
+    }
+
+    if (fd == -1) {
+        move_not_live(err.message);
+        return -1;
+    }
+
+    /* or it would be done while the source stands still */
+    sandbox_monitor_touch(t->conn, t->source, t->parent.memory_mb);
+
+    return fd;
+}
+
+
+static sandbox_hv_status_t
+move_suspend(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    if (virDomainSuspend(t->source) < 0) {
+        return sandbox_hv_fail(err, t->conn, "cannot suspend \"%s\"",
+                               t->take->sandbox);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+/* The source runs again. */
+static void
+move_resumed(sandbox_take_t *t, int64_t start)
+{
+    t->take->pause_ms = sandbox_time_monotonic_ms() - start;
+
+    if (t->take->resumed) {
+        t->take->resumed(t->take->data);
+    }
+}
+
+
+/* QEMU lets the source run again by itself. */
+static sandbox_hv_status_t
+move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
+{
+    if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
+                                err)
+            != SANDBOX_HV_OK
+        || sandbox_monitor_resumed(t->conn, t->source, t->take->deadline, err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    move_resumed(t, start);
+
+    if (sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    /* for whoever moves it the next time */
+    return sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      err);
+}
+
+
+/* The source stands still, and its memory goes over. */
+static sandbox_hv_status_t
+move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
+{
+    if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
+                                err)
+            != SANDBOX_HV_OK
+        || sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)
+               != SANDBOX_HV_OK
+        || !t->take->keep)
+    {
+        return err->status;
+    }
+
+    if (sandbox_take_resume(t, err) == SANDBOX_HV_OK) {
+        move_resumed(t, start);
+    }
+
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int64_t start;
+
+    /* QEMU flushes the disk as it stops: less of that is left then */
+    if (t->take->keep) {
+        sandbox_checkpoint_sync();
+    }
+
+    if (t->take->stopping
+        && t->take->stopping(t->take->data, err) != SANDBOX_HV_OK) {
+        /* nor would it be with another way of copying */
+        t->take->live = 0;
+        return err->status;
+    }
+
+    start = sandbox_time_monotonic_ms();
+
+    if (move_suspend(t, err) != SANDBOX_HV_OK
+        || (t->take->keep
+            && sandbox_disk_flip(t->conn, t->source, t->next, err)
+                   != SANDBOX_HV_OK))
+    {
+        return err->status;
+    }
+
+    return t->take->live ? move_live(t, start, err) : move_still(t, start, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int held;
+
+    held = move_prepare(t);
+    t->take->live = held != -1;
+
+    if (move_connect(t, err) == SANDBOX_HV_OK
+        && move_over(t, err) == SANDBOX_HV_OK) {
+        (void) sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline,
+                                        err);
+    }
+
+    if (held != -1) {
+        (void) close(held);
+    }
+
+    return err->status;
+}

@@ -1,0 +1,57 @@
+/* What the files of the take verb share.  Not for others. */
+
+#ifndef SANDBOX_CHECKPOINT_TAKE_H
+#define SANDBOX_CHECKPOINT_TAKE_H
+
+#include "sandbox_checkpoint_parts.h"
+
+#define SANDBOX_TAKE_SCRATCH ".tmp"
+#define SANDBOX_TAKE_LIVE "background-snapshot" /* QEMU's capability */
+
+typedef struct {
+    sandbox_checkpoint_take_t *take;
+    sandbox_hv_conn_t *conn;
+    sandbox_accel_t accel;
+    sandbox_checkpoint_t parent; /* whose memory the sandbox runs from */
+    sandbox_checkpoint_names_t names;
+    sandbox_disk_chain_t chain; /* the sandbox's disk when it was looked at */
+    int64_t disk_mb;
+    virDomainPtr source;
+    virDomainPtr receiver;
+    char next[SANDBOX_HV_PATH_SIZE];    /* the overlay it goes on with */
+    char scratch[SANDBOX_HV_STEM_SIZE]; /* the receiver's, never used */
+    char uuid[SANDBOX_UUID_SIZE];       /* of the receiver */
+    int memory; /* holds the new memory on tmpfs; -1: it is on disk */
+    int still;  /* 1: not to be copied while the source runs */
+} sandbox_take_t;
+
+/*
+ * sandbox_checkpoint_move.c: the memory and devices of the source go to the
+ * receiver, which is then complete.  If the source is to go on it does so
+ * when this returns OK, with its disk flipped to t->next.  take->live says
+ * whether it was tried to copy while it runs, also on failure.
+ */
+sandbox_hv_status_t
+sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);
+
+/* sandbox_checkpoint_undo.c */
+
+/*
+ * Nothing of the checkpoint is left but a layer that the source's disk stands
+ * on, and the source, if it has a domain (else NULL), runs.
+ */
+sandbox_hv_status_t
+sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err);
+
+/*
+ * The layer of the source's disk at path, which nobody writes to any more, is
+ * called after the checkpoint, here and in the header of what stands on it.
+ */
+sandbox_hv_status_t sandbox_take_freeze(sandbox_take_t *t, const char *path,
+                                        sandbox_hv_error_t *err);
+
+/* Resumes the source if it stands still. */
+sandbox_hv_status_t
+sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err);
+
+#endif

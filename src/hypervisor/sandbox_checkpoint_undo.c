@@ -1,0 +1,317 @@
+/*
+ * Undoing a take that failed or whose taker died, at whatever step: what is
+ * to be done is found from the files and the domains alone.
+ *
+ * "<sandbox>.*" always belongs to the sandbox, "<checkpoint>.*" never.  Once
+ * the sandbox's disk was flipped to a new overlay it cannot be flipped back:
+ * the layer below keeps the name that it would have had as the checkpoint's,
+ * and goes when nothing stands on it.
+ */
+
+#include "sandbox_checkpoint_take.h"
+#include "sandbox_memory.h"
+#include "sandbox_time.h"
+
+#include <errno.h>
+#include <libvirt/virterror.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define UNDO_CANCEL_MS 10000
+#define UNDO_RESUME_MS 2000
+#define UNDO_POLL_MS 2
+
+
+static const char *
+undo_base(const char *path)
+{
+    const char *slash;
+
+    slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+
+static int
+undo_in_chain(const sandbox_disk_chain_t *chain, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < chain->n; i++) {
+        if (strcmp(undo_base(chain->layers[i]), name) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* "<id>.<random>.qcow2", and not the receiver's "<id>.<random>.tmp.qcow2". */
+static int
+undo_is_disk(const char *name)
+{
+    return sandbox_checkpoint_ends(name, ".qcow2")
+           && strstr(name, SANDBOX_TAKE_SCRATCH ".") == NULL;
+}
+
+
+static sandbox_hv_status_t
+undo_rename(sandbox_take_t *t, const char *from, const char *to,
+            sandbox_hv_error_t *err)
+{
+    if (rename(from, to) == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "a disk of \"%s\" cannot be renamed: the "
+                              "directory of disks must be the worker's",
+                              t->take->sandbox);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+sandbox_hv_status_t
+sandbox_take_freeze(sandbox_take_t *t, const char *path,
+                    sandbox_hv_error_t *err)
+{
+    sandbox_disk_chain_t chain;
+
+    if (undo_rename(t, path, t->names.disk_path, err) != SANDBOX_HV_OK
+        || !t->take->keep
+        || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    (void) sandbox_monitor_backing(t->conn, t->source, chain.node,
+                                   t->names.disk_path, err);
+    sandbox_disk_chain_free(&chain);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int state;
+    int64_t deadline;
+
+    deadline = sandbox_time_monotonic_ms() + UNDO_RESUME_MS;
+
+    /* QEMU says that all is sent a moment before it lets itself be resumed */
+    for (;; sandbox_hv_sleep_ms(UNDO_POLL_MS)) {
+        if (virDomainGetState(t->source, &state, NULL, 0) == 0
+            && (state != VIR_DOMAIN_PAUSED || virDomainResume(t->source) == 0))
+        {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
+
+        (void) sandbox_hv_fail(err, t->conn, "cannot resume \"%s\"",
+                               t->take->sandbox);
+
+        if (err->status != SANDBOX_HV_FAILED
+            || sandbox_time_monotonic_ms() >= deadline) {
+            return err->status;
+        }
+    }
+}
+
+
+/* The disk that was to be the checkpoint's; NULL if there is none. */
+static const char *
+undo_frozen(const sandbox_disk_chain_t *chain, char **names, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (undo_is_disk(names[i]) && !undo_in_chain(chain, names[i])) {
+            return names[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * The layer below the source's disk is called path from now on.  A source that
+ * had sent all of its state has let go of its disk until it runs.
+ */
+static sandbox_hv_status_t
+undo_backing(sandbox_take_t *t, sandbox_disk_chain_t *chain, const char *path,
+             sandbox_hv_error_t *err)
+{
+    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    return sandbox_monitor_backing(t->conn, t->source, chain->node, path, err);
+}
+
+
+/* The source's disk and those below have the names they are known by. */
+static sandbox_hv_status_t
+undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
+          size_t n, sandbox_hv_error_t *err)
+{
+    char prefix[SANDBOX_HV_STEM_SIZE], path[SANDBOX_HV_PATH_SIZE];
+    const char *frozen;
+
+    frozen = undo_frozen(chain, names, n);
+    if (frozen && sandbox_disk_path(path, frozen) != 0) {
+        frozen = NULL;
+    }
+
+    /* it was renamed, and the source was to end */
+    if (access(chain->layers[0], F_OK) == -1) {
+        return frozen ? undo_rename(t, path, chain->layers[0], err)
+                      : sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                       "\"%s\" has lost its disk",
+                                       t->take->sandbox);
+    }
+
+    (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->sandbox);
+
+    if (chain->n < 2
+        || strncmp(undo_base(chain->layers[1]), prefix, strlen(prefix)) != 0)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    /*
+     * It was flipped, and the layer below renamed or not.  A QEMU that has
+     * sent all of the machine ends rather than write a header before it runs
+     * again.
+     */
+    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    if (access(chain->layers[1], F_OK) == -1) {
+        if (frozen == NULL) {
+            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                  "\"%s\" has lost a layer of its disk",
+                                  t->take->sandbox);
+        }
+
+        return undo_backing(t, chain, path, err);
+    }
+
+    if (sandbox_checkpoint_names(&t->names, t->take->id) != 0
+        || sandbox_disk_path(t->names.disk_path, t->names.disk) != 0)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no names for \"%s\"",
+                              t->take->id);
+    }
+
+    if (undo_rename(t, chain->layers[1], t->names.disk_path, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    return undo_backing(t, chain, t->names.disk_path, err);
+}
+
+
+/* Removes what begins with the id and is not in the chain. */
+static sandbox_hv_status_t
+undo_files(const sandbox_disk_chain_t *chain, const char *id,
+           sandbox_hv_error_t *err)
+{
+    size_t i, n;
+    char **names;
+    char prefix[SANDBOX_HV_STEM_SIZE];
+
+    (void) snprintf(prefix, sizeof(prefix), "%s.", id);
+
+    if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
+        if (!undo_in_chain(chain, names[i])) {
+            (void) sandbox_disk_unlink(names[i], err);
+        }
+    }
+
+    sandbox_disk_names_free(names, n);
+    return err->status;
+}
+
+
+/* The source has a domain: its disk is put right, and it goes on. */
+static sandbox_hv_status_t
+undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    size_t n;
+    char **names;
+    char prefix[SANDBOX_HV_STEM_SIZE];
+    sandbox_disk_chain_t chain;
+    sandbox_hv_error_t ignored;
+
+    (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
+
+    if (sandbox_monitor_cancel(t->conn, t->source,
+                               sandbox_time_monotonic_ms() + UNDO_CANCEL_MS,
+                               err)
+            != SANDBOX_HV_OK
+        || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    /* a QEMU that does not have it refuses that too */
+    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      &ignored);
+
+    if (sandbox_disk_local(prefix, &names, &n, err) == SANDBOX_HV_OK) {
+        (void) undo_disk(t, &chain, names, n, err);
+        sandbox_disk_names_free(names, n);
+    }
+
+    sandbox_disk_chain_free(&chain);
+
+    if (err->status != SANDBOX_HV_OK
+        || sandbox_take_resume(t, err) != SANDBOX_HV_OK
+        || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (undo_files(&chain, t->take->id, err) == SANDBOX_HV_OK) {
+        (void) undo_files(&chain, t->take->sandbox, err);
+    }
+
+    sandbox_disk_chain_free(&chain);
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE];
+    sandbox_disk_chain_t none;
+
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX,
+                    t->take->id);
+
+    /* what vouches for it first; the receiver, for it may hold the source */
+    if (sandbox_disk_remove(t->conn, name, err) != SANDBOX_HV_OK
+        || sandbox_domain_end(t->conn, t->uuid, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    sandbox_memory_remove(t->take->id);
+
+    if (t->source) {
+        return undo_source(t, err);
+    }
+
+    memset(&none, 0, sizeof(none));
+    return undo_files(&none, t->take->id, err);
+}

@@ -1,0 +1,256 @@
+/*
+ * What a running domain's disk stands on, and its change to a new overlay.
+ *
+ * A layer is renamed when it becomes a checkpoint's, while QEMU has it open:
+ * neither QEMU nor libvirt learn the new name.  But the name in the header of
+ * the overlay above it is changed with it, so the headers are what is true,
+ * and QEMU says what is in them.
+ */
+
+#include "sandbox_hv.h"
+#include "sandbox_json.h"
+
+#include <libvirt/virterror.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHAIN_DISK "vda"
+
+
+void
+sandbox_disk_chain_free(sandbox_disk_chain_t *chain)
+{
+    size_t i;
+
+    for (i = 0; i < chain->n; i++) {
+        free(chain->layers[i]);
+    }
+
+    free(chain->node);
+    memset(chain, 0, sizeof(*chain));
+}
+
+
+/* Takes over the text; 0, or -1 if it is NULL or there is no room. */
+static int
+chain_add(sandbox_disk_chain_t *chain, char *path)
+{
+    if (path == NULL || chain->n >= SANDBOX_DISK_LAYERS) {
+        free(path);
+        return -1;
+    }
+
+    chain->layers[chain->n++] = path;
+    return 0;
+}
+
+
+static const sandbox_json_node_t *
+chain_member(const sandbox_json_t *doc, const sandbox_json_node_t *object,
+             const char *name)
+{
+    return object && object->type == SANDBOX_JSON_OBJECT
+               ? sandbox_json_member(doc, object, name)
+               : NULL;
+}
+
+
+/* Of QEMU's answer to query-block: the first device is the only one. */
+static int
+chain_walk(sandbox_disk_chain_t *chain, const sandbox_json_t *doc)
+{
+    const sandbox_json_node_t *node, *image;
+
+    node = chain_member(doc, &doc->nodes[0], "return");
+
+    if (node == NULL || node->type != SANDBOX_JSON_ARRAY || node->count == 0) {
+        return -1;
+    }
+
+    node = chain_member(doc, sandbox_json_child(doc, node), "inserted");
+    image = chain_member(doc, node, "node-name");
+    chain->node = image ? sandbox_json_string(doc, image, NULL) : NULL;
+
+    if (chain->node == NULL) {
+        return -1;
+    }
+
+    for (image = chain_member(doc, node, "image"); image;
+         image = chain_member(doc, image, "backing-image"))
+    {
+        node = chain_member(doc, image, "backing-filename");
+
+        if (node && chain_add(chain, sandbox_json_string(doc, node, NULL)) != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_chain(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   sandbox_disk_chain_t *chain, sandbox_hv_error_t *err)
+{
+    int rc;
+    char *text;
+    sandbox_json_t doc;
+    sandbox_json_error_t bad;
+
+    memset(chain, 0, sizeof(*chain));
+
+    text = virDomainGetXMLDesc(domain, 0);
+    if (text == NULL) {
+        return sandbox_hv_fail(err, conn, "cannot look at \"%s\"",
+                               virDomainGetName(domain));
+    }
+
+    rc = chain_add(chain,
+                   sandbox_domain_xml_find(
+                       text, "/domain/devices/disk[target/@dev='" CHAIN_DISK
+                             "']/source/@file"));
+    free(text);
+
+    if (sandbox_monitor_query(conn, domain, "query-block", &text, err)
+        != SANDBOX_HV_OK)
+    {
+        sandbox_disk_chain_free(chain);
+        return err->status;
+    }
+
+    if (sandbox_json_parse(&doc, text, strlen(text), &bad) != 0) {
+        rc = -1;
+
+    } else {
+        if (rc == 0) {
+            rc = chain_walk(chain, &doc);
+        }
+        sandbox_json_free(&doc);
+    }
+
+    free(text);
+
+    if (rc != 0) {
+        sandbox_disk_chain_free(chain);
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the disk of \"%s\" cannot be made out",
+                              virDomainGetName(domain));
+    }
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                  const char *path, sandbox_hv_error_t *err)
+{
+    char *xml;
+    virDomainSnapshotPtr snapshot;
+
+    xml = sandbox_domain_xml_flip(CHAIN_DISK, path);
+    if (xml == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" cannot be written as XML", path);
+    }
+
+    snapshot = virDomainSnapshotCreateXML(
+        domain, xml,
+        VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+            | VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+            | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA);
+    free(xml);
+
+    if (snapshot == NULL) {
+        return sandbox_hv_fail(err, conn, "cannot give \"%s\" a new overlay",
+                               virDomainGetName(domain));
+    }
+
+    (void) virDomainSnapshotFree(snapshot);
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_local(const char *prefix, char ***names, size_t *n,
+                   sandbox_hv_error_t *err)
+{
+    DIR *dir;
+    char **list;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct dirent *entry;
+
+    *n = 0;
+    *names = NULL;
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    dir = sandbox_disk_path(path, ".") == 0 ? opendir(path) : NULL;
+    if (dir == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the directory of disks cannot be read: %s",
+                              strerror(errno));
+    }
+
+    while ((entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0) {
+            continue;
+        }
+
+        list = realloc(*names, (*n + 1) * sizeof(**names));
+        if (list) {
+            *names = list;
+            list[*n] = strdup(entry->d_name);
+        }
+
+        if (list == NULL || list[*n] == NULL) {
+            sandbox_disk_names_free(*names, *n);
+            *names = NULL;
+            *n = 0;
+            (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+            break;
+        }
+
+        (*n)++;
+    }
+
+    (void) closedir(dir);
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    if (sandbox_disk_path(path, name) != 0
+        || (unlink(path) == -1 && errno != ENOENT))
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" cannot be removed: the directory of "
+                              "disks must be the worker's",
+                              name);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+int64_t
+sandbox_disk_blocks(const char *name)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+
+    return sandbox_disk_path(path, name) == 0 && stat(path, &st) == 0
+               ? (int64_t) st.st_blocks * 512
+               : 0;
+}

@@ -1,0 +1,564 @@
+/* Memory files on tmpfs; see the header. */
+
+#define _GNU_SOURCE
+
+#include "sandbox_memory.h"
+#include "sandbox_time.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define MEMORY_PAGE 4096
+#define MEMORY_PIECE 1048576
+#define MEMORY_NEW ".new"
+
+/*
+ * What a start may copy, in blocks: at some 1 GB/s it makes the start that much
+ * later.  A machine with more runs from the disk, and stands still when a
+ * checkpoint of it is taken.
+ */
+#define MEMORY_COPY_MAX (192 * 1048576LL)
+
+/* How long one waits for another's copy, or for who tidies. */
+#define MEMORY_WAIT_MS 5000
+#define MEMORY_POLL_MS 5
+
+
+int
+sandbox_memory_directory(char *path)
+{
+    int n;
+
+    n = snprintf(path, SANDBOX_HV_PATH_SIZE, "%s/memory",
+                 sandbox_hv_conf()->data_dir);
+
+    return n < 0 || n >= SANDBOX_HV_PATH_SIZE ? -1 : 0;
+}
+
+
+static int
+memory_path(char *path, const char *name, const char *suffix)
+{
+    int n;
+
+    n = snprintf(path, SANDBOX_HV_PATH_SIZE, "%s/memory/%s%s",
+                 sandbox_hv_conf()->data_dir, name, suffix);
+
+    return n < 0 || n >= SANDBOX_HV_PATH_SIZE ? -1 : 0;
+}
+
+
+/* Once for each process: it does not change while a node serves. */
+static void
+memory_missing(const char *why)
+{
+    static int said;
+
+    if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED)) {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                       "sandboxes stand still while they are copied: the "
+                       "directory of memories %s",
+                       why);
+    }
+}
+
+
+int
+sandbox_memory_usable(sandbox_hv_conn_t *conn)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+    struct statfs fs;
+
+    if (sandbox_memory_directory(path) != 0 || stat(path, &st) == -1
+        || statfs(path, &fs) == -1)
+    {
+        memory_missing("is not there");
+        return 0;
+    }
+
+    if (fs.f_type != TMPFS_MAGIC) {
+        memory_missing("is no tmpfs");
+        return 0;
+    }
+
+    if (!(st.st_mode & S_ISGID) || (long) st.st_gid != conn->facts.group
+        || access(path, R_OK | W_OK | X_OK) == -1)
+    {
+        memory_missing("is not the worker's, of QEMU's group and setgid");
+        return 0;
+    }
+
+    return 1;
+}
+
+
+/* 0, or -1: others have it for longer than anybody should. */
+static int
+memory_lock(int fd, int how)
+{
+    int64_t deadline;
+
+    deadline = sandbox_time_monotonic_ms() + MEMORY_WAIT_MS;
+
+    while (flock(fd, how | LOCK_NB) == -1) {
+        if (sandbox_time_monotonic_ms() >= deadline) {
+            return -1;
+        }
+
+        sandbox_hv_sleep_ms(MEMORY_POLL_MS);
+    }
+
+    return 0;
+}
+
+
+/* Holds what is open, unless it was removed meanwhile: fd or -1. */
+static int
+memory_held(int fd)
+{
+    struct stat st;
+
+    if (fd != -1
+        && (memory_lock(fd, LOCK_SH) != 0 || fstat(fd, &st) == -1
+            || st.st_nlink == 0))
+    {
+        (void) close(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+int
+sandbox_memory_hold(const char *name, int64_t mb, char *path)
+{
+    int fd;
+    struct stat st;
+
+    if (memory_path(path, name, "") != 0) {
+        return -1;
+    }
+
+    fd = memory_held(open(path, O_RDWR | O_CLOEXEC));
+
+    if (fd != -1 && (fstat(fd, &st) == -1 || st.st_size != mb * 1048576)) {
+        (void) close(fd);
+        fd = -1;
+    }
+
+    /* when it was used last */
+    if (fd != -1) {
+        (void) futimens(fd, NULL);
+    }
+
+    return fd;
+}
+
+
+static int
+memory_create(const char *path, int64_t mb, sandbox_hv_error_t *err)
+{
+    int fd;
+
+    (void) unlink(path);
+    fd = memory_held(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+
+    if (fd == -1) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" cannot be made: %s", path,
+                              strerror(errno));
+        return -1;
+    }
+
+    if (fchmod(fd, 0660) == -1 || ftruncate(fd, mb * 1048576) == -1) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" cannot be made: %s", path,
+                              strerror(errno));
+        (void) unlink(path);
+        (void) close(fd);
+        return -1;
+    }
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return fd;
+}
+
+
+sandbox_hv_status_t
+sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb,
+                       sandbox_hv_error_t *err)
+{
+    sandbox_hv_error_t ignored;
+
+    if (fallocate(fd, 0, 0, mb * 1048576) == 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    if (errno == ENOSPC) {
+        (void) sandbox_memory_tidy(conn, 1, &ignored);
+
+        if (fallocate(fd, 0, 0, mb * 1048576) == 0) {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
+                          "no room for %lld MiB in the directory of memories: "
+                          "%s",
+                          (long long) mb, strerror(errno));
+}
+
+
+int
+sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
+                    char *path, sandbox_hv_error_t *err)
+{
+    int fd;
+
+    if (!sandbox_memory_usable(conn) || memory_path(path, name, "") != 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
+                              "there is no directory of memories");
+        return -1;
+    }
+
+    fd = memory_create(path, mb, err);
+
+    if (fd != -1 && sandbox_memory_reserve(conn, fd, mb, err) != SANDBOX_HV_OK)
+    {
+        (void) unlink(path);
+        (void) close(fd);
+        fd = -1;
+    }
+
+    return fd;
+}
+
+
+static int
+memory_is_zero(const unsigned char *page)
+{
+    return page[0] == 0 && memcmp(page, page + 1, MEMORY_PAGE - 1) == 0;
+}
+
+
+static int
+memory_write(int fd, const unsigned char *data, size_t len, off_t at)
+{
+    ssize_t n;
+
+    while (len) {
+        n = pwrite(fd, data, len, at);
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (n <= 0) {
+            return -1;
+        }
+
+        data += n;
+        len -= (size_t) n;
+        at += n;
+    }
+
+    return 0;
+}
+
+
+/* One run of pages that are zero, or are not. */
+static int
+memory_run(const sandbox_memory_walk_t *walk, const unsigned char *data,
+           size_t len, off_t at, int zero)
+{
+    if (!zero) {
+        return walk->to == -1 ? 0 : memory_write(walk->to, data, len, at);
+    }
+
+    return walk->punch ? fallocate(walk->from,
+                                   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                   at, (off_t) len)
+                       : 0;
+}
+
+
+static int
+memory_piece(const sandbox_memory_walk_t *walk, const unsigned char *data,
+             size_t len, off_t at)
+{
+    int zero, now;
+    size_t i, begin;
+
+    begin = 0;
+    zero = memory_is_zero(data);
+
+    for (i = MEMORY_PAGE; i <= len; i += MEMORY_PAGE) {
+        now = i < len ? memory_is_zero(data + i) : !zero;
+
+        if (now != zero) {
+            if (memory_run(walk, data + begin, i - begin, at + (off_t) begin,
+                           zero)
+                != 0) {
+                return -1;
+            }
+
+            begin = i;
+            zero = now;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * By reading, not by mapping, which would fill the holes of a tmpfs.  A hole
+ * counts as zeroes: on tmpfs it may have its room all the same.
+ */
+int
+sandbox_memory_walk(const sandbox_memory_walk_t *walk)
+{
+    int rc;
+    off_t at;
+    ssize_t n;
+    unsigned char *data;
+
+    rc = -1;
+    data = malloc(MEMORY_PIECE);
+
+    for (at = 0; data; at += n) {
+        /* of no use for room, so only where nothing is given back */
+        if (!walk->punch) {
+            at = lseek(walk->from, at, SEEK_DATA);
+
+            if (at == -1) {
+                rc = errno == ENXIO ? 0 : -1;
+                break;
+            }
+
+            at -= at % MEMORY_PAGE;
+        }
+
+        n = pread(walk->from, data, MEMORY_PIECE, at);
+
+        if (n <= 0 || n % MEMORY_PAGE != 0) {
+            rc = n == 0 ? 0 : -1;
+            break;
+        }
+
+        if (memory_piece(walk, data, (size_t) n, at) != 0) {
+            break;
+        }
+    }
+
+    free(data);
+    return rc;
+}
+
+
+int
+sandbox_memory_punch(int fd)
+{
+    sandbox_memory_walk_t walk = { fd, 1, -1 };
+
+    return sandbox_memory_walk(&walk);
+}
+
+
+sandbox_hv_status_t
+sandbox_memory_store(int fd, const char *name, int64_t mb,
+                     sandbox_hv_error_t *err)
+{
+    int rc;
+    char path[SANDBOX_HV_PATH_SIZE];
+    sandbox_memory_walk_t walk = { fd, 1, -1 };
+
+    rc = -1;
+    errno = ENAMETOOLONG;
+
+    if (sandbox_disk_path(path, name) == 0) {
+        walk.to = open(path, O_WRONLY | O_CLOEXEC);
+    }
+
+    if (walk.to != -1) {
+        rc = sandbox_memory_walk(&walk);
+        if (rc == 0) {
+            rc = ftruncate(walk.to, mb * 1048576);
+        }
+    }
+
+    if (rc == -1) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
+                              "\"%s\" cannot be written: %s", name,
+                              strerror(errno));
+    } else {
+        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    if (walk.to != -1) {
+        (void) close(walk.to);
+    }
+
+    return err->status;
+}
+
+
+/* From the directory of disks, under a name of its own until it is whole. */
+static int
+memory_copy(const char *name, int64_t mb, const char *path)
+{
+    int rc;
+    char from[SANDBOX_HV_PATH_SIZE], draft[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+    sandbox_hv_error_t ignored;
+    sandbox_memory_walk_t walk = { -1, 0, -1 };
+
+    if (sandbox_disk_path(from, name) != 0
+        || memory_path(draft, name, MEMORY_NEW) != 0)
+    {
+        return -1;
+    }
+
+    rc = -1;
+    walk.from = open(from, O_RDONLY | O_CLOEXEC);
+
+    if (walk.from != -1 && fstat(walk.from, &st) == 0
+        && st.st_size == mb * 1048576
+        && st.st_blocks * 512LL <= MEMORY_COPY_MAX)
+    {
+        walk.to = memory_create(draft, mb, &ignored);
+    }
+
+    if (walk.to != -1) {
+        rc = sandbox_memory_walk(&walk);
+
+        if (rc == 0) {
+            rc = rename(draft, path);
+        }
+
+        if (rc != 0) {
+            (void) unlink(draft);
+            (void) close(walk.to);
+        }
+    }
+
+    if (walk.from != -1) {
+        (void) close(walk.from);
+    }
+
+    return rc == 0 ? walk.to : -1;
+}
+
+
+/* Who copies, one at a time: others wait, and find the copy. */
+static int
+memory_turn(void)
+{
+    int fd;
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    if (sandbox_memory_directory(path) != 0) {
+        return -1;
+    }
+
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd != -1 && memory_lock(fd, LOCK_EX) != 0) {
+        (void) close(fd);
+        fd = -1;
+    }
+
+    return fd;
+}
+
+
+int
+sandbox_memory_start(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
+                     char *path)
+{
+    int fd, turn;
+
+    if (!sandbox_memory_usable(conn)) {
+        return -1;
+    }
+
+    fd = sandbox_memory_hold(name, mb, path);
+    if (fd != -1) {
+        return fd;
+    }
+
+    turn = memory_turn();
+    if (turn == -1) {
+        return -1;
+    }
+
+    fd = sandbox_memory_hold(name, mb, path);
+
+    if (fd == -1 && sandbox_memory_length(name) == -1) {
+        fd = memory_copy(name, mb, path);
+    }
+
+    (void) close(turn);
+    return fd;
+}
+
+
+int64_t
+sandbox_memory_length(const char *name)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat st;
+
+    return memory_path(path, name, "") == 0 && stat(path, &st) == 0
+               ? (int64_t) st.st_size
+               : -1;
+}
+
+
+const char *
+sandbox_memory_name(const char *path)
+{
+    size_t len;
+    char directory[SANDBOX_HV_PATH_SIZE];
+
+    if (memory_path(directory, "", "") != 0) {
+        return NULL;
+    }
+
+    len = strlen(directory);
+    return strncmp(path, directory, len) == 0 ? path + len : NULL;
+}
+
+
+void
+sandbox_memory_remove(const char *id)
+{
+    DIR *directory;
+    size_t len;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct dirent *entry;
+
+    len = strlen(id);
+    directory = sandbox_memory_directory(path) == 0 ? opendir(path) : NULL;
+
+    while (directory && (entry = readdir(directory)) != NULL) {
+        if (strncmp(entry->d_name, id, len) == 0 && entry->d_name[len] == '.') {
+            (void) unlinkat(dirfd(directory), entry->d_name, 0);
+        }
+    }
+
+    if (directory) {
+        (void) closedir(directory);
+    }
+}

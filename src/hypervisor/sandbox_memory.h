@@ -1,0 +1,72 @@
+/*
+ * Memory files in data_dir/memory, a tmpfs that may be there: what runs from
+ * one of them can be copied while it runs, for the kernel protects pages of
+ * tmpfs against writing, and no others.
+ *
+ * They are the worker's own, of QEMU's group: the directory has the setgid
+ * bit.  Whoever works with a file holds it, by a lock that ends with its
+ * process; what nobody holds and no domain runs from is tidied away.
+ *
+ * Not for other rooms.
+ */
+
+#ifndef SANDBOX_MEMORY_H
+#define SANDBOX_MEMORY_H
+
+#include "sandbox_hv.h"
+
+/* 1 if there is such a directory; else why is logged, once. */
+int sandbox_memory_usable(sandbox_hv_conn_t *conn);
+
+/* All of them: a descriptor that holds the file, to be closed, or -1. */
+
+/* A new one, its room reserved; NO_CAPACITY: there is none. */
+int sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
+                        char *path, sandbox_hv_error_t *err);
+/* One that is there and whole. */
+int sandbox_memory_hold(const char *name, int64_t mb, char *path);
+/* One for a start: it is there, or copied from the directory of disks. */
+int sandbox_memory_start(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
+                         char *path);
+
+/*
+ * Reserves its room, up to its length: the pages that reading its holes would
+ * make, and could not if there were no room, which ends the reader.
+ */
+sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
+                                           int64_t mb, sandbox_hv_error_t *err);
+
+/* Copies the file to the one of that name in the directory of disks. */
+sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
+                                         sandbox_hv_error_t *err);
+
+/* -1 if there is none. */
+int64_t sandbox_memory_length(const char *name);
+/* The name of a path that is in the directory, or NULL. */
+const char *sandbox_memory_name(const char *path);
+/* All that are called "<id>.*". */
+void sandbox_memory_remove(const char *id);
+
+/*
+ * sandbox_memory_tidy.c: removes those of no checkpoint, those that are on
+ * disk as well and were not used for a while (room: at all), and gives back
+ * the room of zeroes.
+ */
+sandbox_hv_status_t
+sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err);
+
+/* Of a file that is held: gives back the room of pages that are all zeroes. */
+int sandbox_memory_punch(int fd);
+
+/* For these two files: the directory's path, and the walk over a file. */
+int sandbox_memory_directory(char *path);
+
+typedef struct {
+    int from;
+    int punch; /* 1: from gets holes where there are zeroes */
+    int to;    /* gets what is not zero, or -1 */
+} sandbox_memory_walk_t;
+
+int sandbox_memory_walk(const sandbox_memory_walk_t *walk);
+
+#endif

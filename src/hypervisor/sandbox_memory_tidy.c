@@ -1,0 +1,194 @@
+/*
+ * Keeping the directory of memories small.  What is here was copied from the
+ * directory of disks and can be copied again, or is the only one of a
+ * checkpoint that need not outlive the host.
+ */
+
+#include "sandbox_memory.h"
+#include "sandbox_checkpoint_refs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TIDY_FILES 256     /* looked at in one go */
+#define TIDY_UNUSED_S 1800 /* how long one stays that nothing runs from */
+
+typedef struct {
+    int fd;
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE];
+} tidy_file_t;
+
+
+/* Those that nobody holds: nobody can begin to while they are locked. */
+static size_t
+tidy_lock(tidy_file_t *files)
+{
+    int fd;
+    DIR *directory;
+    size_t n;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct dirent *entry;
+
+    n = 0;
+    directory = sandbox_memory_directory(path) == 0 ? opendir(path) : NULL;
+
+    while (directory && n < TIDY_FILES && (entry = readdir(directory)) != NULL)
+    {
+        if (entry->d_name[0] == '.'
+            || strlen(entry->d_name) >= sizeof(files->name)) {
+            continue;
+        }
+
+        fd = openat(dirfd(directory), entry->d_name, O_RDWR | O_CLOEXEC);
+
+        if (fd != -1 && flock(fd, LOCK_EX | LOCK_NB) == -1) {
+            (void) close(fd);
+            fd = -1;
+        }
+
+        if (fd != -1) {
+            files[n].fd = fd;
+            memcpy(files[n++].name, entry->d_name, strlen(entry->d_name) + 1);
+        }
+    }
+
+    if (directory) {
+        (void) closedir(directory);
+    }
+
+    return n;
+}
+
+
+/* 1 if it is in the directory of disks; who cannot tell says so. */
+static int
+tidy_is_on_disk(const char *name)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    return sandbox_disk_path(path, name) == 0
+           && (access(path, F_OK) == 0 || errno != ENOENT);
+}
+
+
+static int
+tidy_is_spare(const tidy_file_t *file, int room)
+{
+    char id[SANDBOX_ID_SIZE];
+    char state[SANDBOX_CHECKPOINT_NAME_SIZE];
+    struct stat st;
+
+    if (sandbox_checkpoint_id(id, file->name) != 0) {
+        return 1;
+    }
+
+    (void) snprintf(state, sizeof(state), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
+
+    /* nothing vouches for it, or it is the draft of one who died */
+    if (!tidy_is_on_disk(state) || !sandbox_checkpoint_ends(file->name, ".ram"))
+    {
+        return 1;
+    }
+
+    return tidy_is_on_disk(file->name)
+           && (room
+               || (fstat(file->fd, &st) == 0
+                   && time(NULL) - st.st_mtime > TIDY_UNUSED_S));
+}
+
+
+/* 1 if all of its room is taken: it was reserved for a copying. */
+static int
+tidy_is_full(const tidy_file_t *file)
+{
+    struct stat st;
+
+    return fstat(file->fd, &st) == 0 && st.st_nlink
+           && st.st_blocks * 512LL >= st.st_size;
+}
+
+
+static void
+tidy_unlink(const tidy_file_t *file)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+    size_t len;
+
+    if (sandbox_memory_directory(path) == 0) {
+        len = strlen(path);
+        (void) snprintf(path + len, sizeof(path) - len, "/%s", file->name);
+        (void) unlink(path);
+    }
+}
+
+
+static void
+tidy_files(tidy_file_t *files, size_t n, const sandbox_checkpoint_refs_t *refs,
+           int room)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (!sandbox_checkpoint_refs_file(refs, files[i].name)
+            && tidy_is_spare(&files[i], room))
+        {
+            tidy_unlink(&files[i]);
+        }
+
+        /* who waits for it goes on */
+        if (!tidy_is_full(&files[i])) {
+            (void) close(files[i].fd);
+            files[i].fd = -1;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (files[i].fd != -1) {
+            (void) sandbox_memory_punch(files[i].fd);
+            (void) close(files[i].fd);
+            files[i].fd = -1;
+        }
+    }
+}
+
+
+sandbox_hv_status_t
+sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err)
+{
+    size_t i, n;
+    tidy_file_t *files;
+    sandbox_checkpoint_refs_t refs;
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    files = calloc(TIDY_FILES, sizeof(*files));
+    if (files == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    n = tidy_lock(files);
+
+    /* who began to start from one before it was locked has a domain now */
+    if (n && sandbox_checkpoint_refs_domains(conn, &refs, err) == SANDBOX_HV_OK)
+    {
+        tidy_files(files, n, &refs, room);
+        sandbox_checkpoint_refs_free(&refs);
+    }
+
+    for (i = 0; i < n; i++) {
+        if (files[i].fd != -1) {
+            (void) close(files[i].fd);
+        }
+    }
+
+    free(files);
+    return err->status;
+}

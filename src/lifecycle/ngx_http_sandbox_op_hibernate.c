@@ -1,0 +1,483 @@
+/*
+ * Hibernating a sandbox, because a client asks or its time has come.
+ *
+ *   claim     state hibernating, the snapshot's id fixed   hibernate.lua
+ *   take      memory, devices and disk kept, machine gone  thread
+ *   pause     state paused, the snapshot's record          paused.lua
+ *   release   address and place on the agenda free         release.lua
+ *
+ * Taking a checkpoint can be repeated, so who dies in the middle leaves a
+ * record that the agenda comes to when the lease has run out: the hibernation
+ * is then done again, under the same snapshot's id.  If the guest refuses, the
+ * sandbox goes on.
+ */
+
+#include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_transition.h"
+#include "sandbox_checkpoint.h"
+#include "sandbox_crash.h"
+#include "sandbox_take.h"
+#include "sandbox_text.h"
+#include "sandbox_time.h"
+
+/* A deadline that could not be met is tried again after so long; ms. */
+#define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN 30000
+
+#define NGX_HTTP_SANDBOX_HIBERNATE_HOPS 3
+
+
+typedef struct {
+    ngx_http_sandbox_op_t op;
+
+    char tenant[128]; /* empty: due on the agenda */
+    char snapshot[SANDBOX_ID_SIZE];
+    char checkpoint[SANDBOX_ID_SIZE]; /* its own, that it ran from */
+    int64_t claiming;                 /* monotonic ms */
+    int64_t patience;                 /* monotonic ms at which the wait ends */
+    ngx_uint_t hops;
+    unsigned asking : 1; /* hibernate.lua is under way */
+    unsigned gone : 1;   /* the checkpoint is there, the machine is not */
+    sandbox_take_t take;
+    sandbox_hv_error_t discarded;
+} ngx_http_sandbox_hibernate_op_t;
+
+
+static void ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply);
+static void ngx_http_sandbox_hibernate_take(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_hibernate_taken(ngx_event_t *ev);
+static void ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply);
+
+
+static void
+ngx_http_sandbox_hibernate_free(ngx_http_sandbox_op_t *op)
+{
+    ngx_uint_t outcome;
+
+    /* what was refused, or was somebody else's, is no hibernation */
+    if (((ngx_http_sandbox_hibernate_op_t *) op)->op.fence) {
+        outcome = op->error ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
+                            : NGX_HTTP_SANDBOX_OUTCOME_DONE;
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_HIBERNATES, outcome,
+                                    1);
+    }
+
+    ngx_free(op);
+}
+
+
+static void
+ngx_http_sandbox_hibernate_no_redis(ngx_http_sandbox_hibernate_op_t *h)
+{
+    ngx_http_sandbox_op_finish_error(
+        &h->op, &ngx_http_sandbox_state_store_unavailable,
+        "The state store does not answer; try again.");
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
+{
+    ngx_http_sandbox_key_t record, events, snapshot;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+    SANDBOX_CRASH_POINT("hibernate.claim.before");
+    h->claiming = sandbox_time_monotonic_ms();
+    h->asking = 1;
+
+    /* before the claim: should this worker die, somebody goes on */
+    ngx_http_sandbox_op_hasten(h->op.id,
+                               sandbox_time_now_ms() + (int64_t) mcf->lease);
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, h->op.id);
+    ngx_http_sandbox_key_snapshot(&snapshot, h->snapshot);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg_key(&a, &snapshot);
+    ngx_http_sandbox_arg(&a, h->op.id);
+    ngx_http_sandbox_arg(&a, h->tenant);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_HIBERNATE);
+    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg(&a, h->snapshot);
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_hibernate_claimed, h,
+        &ngx_http_sandbox_lua_hibernate, 2, a.n, a.values);
+}
+
+
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                              ngx_http_sandbox_op_done_pt done, void *data)
+{
+    ngx_http_sandbox_hibernate_op_t *h;
+
+    h = ngx_calloc(sizeof(ngx_http_sandbox_hibernate_op_t), ngx_cycle->log);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    ngx_http_sandbox_op_init(&h->op, ctx, done, data);
+    h->op.destroy = ngx_http_sandbox_hibernate_free;
+    ngx_cpystrn((u_char *) h->op.id, (u_char *) id, sizeof(h->op.id));
+    h->patience =
+        h->op.started + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
+
+    if (ctx) {
+        ngx_cpystrn((u_char *) h->tenant, ctx->tenant.data, sizeof(h->tenant));
+    }
+
+    if (sandbox_id_make(h->snapshot, "snap_", ngx_http_sandbox_id_shard(id))
+            != 0
+        || ngx_http_sandbox_hibernate_claim(h) != NGX_OK)
+    {
+        ngx_http_sandbox_op_discard(&h->op);
+        return NULL;
+    }
+
+    return &h->op;
+}
+
+
+/* There is news of the sandbox that another operation is at. */
+static void
+ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
+{
+    ngx_http_sandbox_hibernate_op_t *h = data;
+
+    if (h->asking) {
+        return;
+    }
+
+    if (h->op.done == NULL || sandbox_time_monotonic_ms() >= h->patience) {
+        ngx_http_sandbox_op_finish_error(
+            &h->op, &ngx_http_sandbox_transition_in_progress,
+            "The sandbox is changing its state; try again.");
+        return;
+    }
+
+    if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
+        ngx_http_sandbox_hibernate_no_redis(h);
+    }
+}
+
+
+/* The snapshot, as paused.lua has written it. */
+static void
+ngx_http_sandbox_hibernate_answer(ngx_http_sandbox_hibernate_op_t *h,
+                                  int64_t created_at, int64_t bytes)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_snapshot_t snapshot;
+
+    ngx_memzero(&snapshot, sizeof(ngx_http_sandbox_snapshot_t));
+    snapshot.id = h->snapshot;
+    snapshot.sandbox_id = h->op.id;
+    snapshot.size_bytes = bytes;
+    snapshot.created_at = created_at;
+
+    ngx_http_sandbox_snapshot_object(&t, &snapshot);
+
+    if (sandbox_text_failed(&t)) {
+        sandbox_text_free(&t);
+        ngx_http_sandbox_op_finish_error(
+            &h->op, &ngx_http_sandbox_internal_error, "Out of memory.");
+        return;
+    }
+
+    h->op.status = NGX_HTTP_OK;
+    h->op.answer = t.data;
+    h->op.answer_len = t.len;
+    ngx_http_sandbox_op_finish(&h->op);
+}
+
+
+static void
+ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
+                                 redisReply *reply)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    h->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
+    ngx_cpystrn((u_char *) h->snapshot,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 2),
+                sizeof(h->snapshot));
+    ngx_cpystrn((u_char *) h->checkpoint,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 3),
+                sizeof(h->checkpoint));
+
+    ngx_http_sandbox_await_end(&h->op.await);
+    ngx_http_sandbox_op_hold_lease(&h->op, h->claiming);
+
+    h->take.id = h->snapshot;
+    h->take.sandbox = h->op.id;
+    h->take.durable = 1;
+    h->take.holds = &h->op.holds;
+    h->take.queued = sandbox_time_monotonic_ms();
+    h->take.deadline = h->take.queued + (int64_t) mcf->boot_timeout;
+
+    SANDBOX_CRASH_POINT("hibernate.queue.before");
+
+    if (ngx_http_sandbox_op_task(&h->op, mcf->slow,
+                                 ngx_http_sandbox_hibernate_take,
+                                 ngx_http_sandbox_hibernate_taken)
+        != NGX_OK)
+    {
+        /* nothing has begun */
+        h->op.error = &ngx_http_sandbox_capacity_exceeded;
+        h->op.message = "Too many sandboxes are being started or kept at once.";
+        ngx_http_sandbox_hibernate_taken(&h->op.task.event);
+    }
+}
+
+
+/* An alias: of the execution that runs now. */
+static void
+ngx_http_sandbox_hibernate_follow(ngx_http_sandbox_hibernate_op_t *h,
+                                  const char *next)
+{
+    if (*next == '\0' || h->hops++ >= NGX_HTTP_SANDBOX_HIBERNATE_HOPS) {
+        ngx_http_sandbox_op_finish_error(&h->op,
+                                         &ngx_http_sandbox_sandbox_not_found,
+                                         "There is no such sandbox.");
+        return;
+    }
+
+    ngx_cpystrn((u_char *) h->op.id, (u_char *) next, sizeof(h->op.id));
+
+    if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
+        ngx_http_sandbox_hibernate_no_redis(h);
+    }
+}
+
+
+static void
+ngx_http_sandbox_hibernate_refused(ngx_http_sandbox_hibernate_op_t *h,
+                                   const char *state)
+{
+    ngx_cpystrn((u_char *) h->op.state, (u_char *) state, sizeof(h->op.state));
+    ngx_http_sandbox_op_finish_error(
+        &h->op,
+        ngx_strcmp(state,
+                   ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_CREATING))
+                == 0
+            ? &ngx_http_sandbox_sandbox_not_ready
+            : &ngx_http_sandbox_transition_conflict,
+        "Only a running sandbox can be hibernated.");
+}
+
+
+static void
+ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_hibernate_op_t *h = data;
+
+    const char *outcome;
+
+    SANDBOX_CRASH_POINT("hibernate.claim.after");
+    h->asking = 0;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_hibernate_no_redis(h);
+        return;
+    }
+
+    outcome = ngx_http_sandbox_reply_string(reply, 0);
+
+    if (ngx_strcmp(outcome, "claimed") == 0) {
+        ngx_http_sandbox_hibernate_start(h, reply);
+
+    } else if (ngx_strcmp(outcome, "wait") == 0 && h->tenant[0]) {
+        ngx_http_sandbox_await(&h->op.await, h->op.id,
+                               ngx_http_sandbox_hibernate_wake, h);
+
+    } else if (ngx_strcmp(outcome, "wait") == 0) {
+        ngx_http_sandbox_op_schedule(h->op.id,
+                                     ngx_http_sandbox_reply_integer(reply, 1));
+        ngx_http_sandbox_op_finish(&h->op);
+
+    } else if (ngx_strcmp(outcome, "paused") == 0) {
+        ngx_cpystrn((u_char *) h->snapshot,
+                    (u_char *) ngx_http_sandbox_reply_string(reply, 1),
+                    sizeof(h->snapshot));
+        ngx_http_sandbox_hibernate_answer(
+            h, ngx_http_sandbox_reply_integer(reply, 2),
+            ngx_http_sandbox_reply_integer(reply, 3));
+
+    } else if (ngx_strcmp(outcome, "moved") == 0) {
+        ngx_http_sandbox_hibernate_follow(
+            h, ngx_http_sandbox_reply_string(reply, 1));
+
+    } else if (ngx_strcmp(outcome, "conflict") == 0) {
+        ngx_http_sandbox_hibernate_refused(
+            h, ngx_http_sandbox_reply_string(reply, 1));
+
+    } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
+        ngx_http_sandbox_op_finish_error(
+            &h->op, &ngx_http_sandbox_no_eligible_runtime_host,
+            "The sandbox runs on another node.");
+
+    } else {
+        ngx_http_sandbox_op_finish_error(&h->op,
+                                         &ngx_http_sandbox_sandbox_not_found,
+                                         "There is no such sandbox.");
+    }
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_hibernate_take(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_hibernate_op_t *h = data;
+
+    SANDBOX_CRASH_POINT("hibernate.take.before");
+    sandbox_take(&h->take);
+    SANDBOX_CRASH_POINT("hibernate.take.after");
+
+    if (h->take.result.status != SANDBOX_HV_OK) {
+        return;
+    }
+
+    h->gone = 1;
+
+    /* its memory came from there; what is left of it on disk stays a layer */
+    if (h->checkpoint[0]
+        && sandbox_checkpoint_discard(h->checkpoint, &h->discarded)
+               != SANDBOX_HV_OK)
+    {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "sandbox %s: checkpoint %s is not removed yet: %s",
+                      h->op.id, h->checkpoint, h->discarded.message);
+    }
+}
+
+
+static void
+ngx_http_sandbox_hibernate_error(ngx_http_sandbox_hibernate_op_t *h)
+{
+    switch (h->take.result.status) {
+    case SANDBOX_HV_UNAVAILABLE:
+        h->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        h->op.message = "The hypervisor does not answer.";
+        break;
+
+    case SANDBOX_HV_NO_CAPACITY:
+        h->op.error = &ngx_http_sandbox_capacity_exceeded;
+        h->op.message = "The host has no room for the snapshot.";
+        break;
+
+    case SANDBOX_HV_TIMEOUT:
+    case SANDBOX_HV_GUEST:
+        h->op.error = &ngx_http_sandbox_timeout;
+        h->op.message = "The guest did not prepare itself in time.";
+        break;
+
+    default:
+        h->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        h->op.message = "The sandbox could not be hibernated; it goes on.";
+    }
+
+    ngx_http_sandbox_op_log(&h->op, NGX_LOG_ERR, "hibernate failed: %s",
+                            h->take.result.message);
+}
+
+
+static void
+ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
+{
+    ngx_http_sandbox_hibernate_op_t *h = ev->data;
+
+    ngx_http_sandbox_key_t record, events, snapshot;
+    ngx_http_sandbox_args_t a;
+
+    if (!h->gone && h->op.error == NULL) {
+        ngx_http_sandbox_hibernate_error(h);
+
+        if (h->take.result.status == SANDBOX_HV_UNAVAILABLE) {
+            /* it may stand still: the agenda repeats it */
+            ngx_http_sandbox_op_finish(&h->op);
+            return;
+        }
+    }
+
+    SANDBOX_CRASH_POINT("hibernate.pause.before");
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, h->op.id);
+    ngx_http_sandbox_key_snapshot(&snapshot, h->snapshot);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg_key(&a, &snapshot);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, h->op.fence);
+    ngx_http_sandbox_arg(&a, h->op.id);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_transition(&a, h->gone ? NGX_HTTP_SANDBOX_PAUSE
+                                                : NGX_HTTP_SANDBOX_GO_ON);
+    ngx_http_sandbox_arg(&a, h->gone ? h->snapshot : "");
+    ngx_http_sandbox_arg_int(&a, h->take.bytes);
+
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_hibernate_paused, h,
+            &ngx_http_sandbox_lua_paused, 2, a.n, a.values)
+        != NGX_OK)
+    {
+        /* the agenda comes to it when the lease has run out */
+        if (h->op.error == NULL) {
+            h->op.error = &ngx_http_sandbox_state_store_unavailable;
+            h->op.message = "The state store does not answer; try again.";
+        }
+
+        ngx_http_sandbox_op_finish(&h->op);
+    }
+}
+
+
+static void
+ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_hibernate_op_t *h = data;
+
+    SANDBOX_CRASH_POINT("hibernate.pause.after");
+
+    if (reply == NULL || ngx_http_sandbox_reply_integer(reply, 0) == 0) {
+        if (h->op.error == NULL) {
+            h->op.error = &ngx_http_sandbox_transition_in_progress;
+            h->op.message = "Another operation has taken the sandbox over.";
+        }
+
+        ngx_http_sandbox_op_finish(&h->op);
+        return;
+    }
+
+    if (!h->gone) {
+        ngx_http_sandbox_op_schedule(
+            h->op.id, sandbox_time_now_ms() + NGX_HTTP_SANDBOX_HIBERNATE_AGAIN);
+        ngx_http_sandbox_op_finish(&h->op);
+        return;
+    }
+
+    ngx_http_sandbox_op_release(h->op.id);
+
+    ngx_http_sandbox_op_log(&h->op, NGX_LOG_NOTICE,
+                            "hibernated in %L ms as %s: copy %L ms, %L bytes",
+                            sandbox_time_monotonic_ms() - h->op.started,
+                            h->snapshot, h->take.pause_ms, h->take.bytes);
+
+    SANDBOX_CRASH_POINT("hibernate.answer.before");
+    ngx_http_sandbox_hibernate_answer(
+        h, ngx_http_sandbox_reply_integer(reply, 1), h->take.bytes);
+}

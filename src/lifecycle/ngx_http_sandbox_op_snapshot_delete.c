@@ -1,0 +1,447 @@
+/*
+ * The end of a snapshot: because a client asks, or because its time on the
+ * agenda has come, where an operation has left it half taken or half deleted.
+ *
+ *   claim    deleting, or still taking; fences others off  snapshot_claim.lua
+ *   discard  its files are gone (deleting)                 thread
+ *   untake   so they are, and its source goes on (taking)  thread
+ *   end      so is its record, or it is ready again        snapshot_end.lua
+ *
+ * A disk that others stand on stays as an anonymous layer of theirs, so a
+ * source that goes on is no reason to keep a snapshot of it.  Lives are: those
+ * sandboxes that were started from it, running or not.
+ *
+ * What cannot be done now stays on the agenda and is tried again.  As a
+ * client's DELETE of a sandbox does, this one waits for another operation, or
+ * another node, that is at it.
+ */
+
+#include "ngx_http_sandbox_snapshot_parts.h"
+
+#include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_transition.h"
+#include "sandbox_checkpoint.h"
+#include "sandbox_crash.h"
+#include "sandbox_time.h"
+
+/* So often a source that does not answer is asked to thaw. */
+#define NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS 6
+
+
+typedef struct {
+    ngx_http_sandbox_op_t op;
+
+    char tenant[128]; /* "": due on the agenda */
+    char source[SANDBOX_ID_SIZE];
+    sandbox_take_t take; /* of one that is settled */
+    sandbox_hv_error_t result;
+    int64_t claiming;      /* monotonic ms */
+    int64_t patience;      /* monotonic ms at which the wait ends */
+    unsigned asking : 1;   /* snapshot_claim.lua is under way */
+    unsigned seen : 1;     /* there was one to be deleted */
+    unsigned recorded : 1; /* there is a record to end */
+    unsigned taking : 1;   /* its taker has died or failed */
+    unsigned held : 1;     /* and its source is to be thawed */
+} ngx_http_sandbox_unsnap_op_t;
+
+
+static void ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply);
+static void ngx_http_sandbox_unsnap_work(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_unsnap_done(ngx_event_t *ev);
+static void ngx_http_sandbox_unsnap_ended(void *data, redisReply *reply);
+
+
+static void
+ngx_http_sandbox_unsnap_free(ngx_http_sandbox_op_t *op)
+{
+    ngx_free(op);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_unsnap_claim(ngx_http_sandbox_unsnap_op_t *u)
+{
+    ngx_http_sandbox_key_t record, sandboxes;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+    SANDBOX_CRASH_POINT("unsnap.claim.before");
+    u->claiming = sandbox_time_monotonic_ms();
+    u->asking = 1;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_snapshot(&record, u->op.id);
+    ngx_http_sandbox_key_shard(&sandboxes, ngx_http_sandbox_id_shard(u->op.id),
+                               "sandbox");
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg(&a, u->op.id);
+    ngx_http_sandbox_arg(&a, u->tenant);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
+    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg_key(&a, &sandboxes);
+    ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_LIVE);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS);
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_unsnap_claimed, u,
+        &ngx_http_sandbox_lua_snapshot_claim, 1, a.n, a.values);
+}
+
+
+static ngx_http_sandbox_op_t *
+ngx_http_sandbox_unsnap(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                        ngx_http_sandbox_op_done_pt done, void *data)
+{
+    ngx_http_sandbox_unsnap_op_t *u;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    u = ngx_calloc(sizeof(ngx_http_sandbox_unsnap_op_t), ngx_cycle->log);
+    if (u == NULL) {
+        return NULL;
+    }
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    ngx_http_sandbox_op_init(&u->op, ctx, done, data);
+    u->op.destroy = ngx_http_sandbox_unsnap_free;
+    ngx_cpystrn((u_char *) u->op.id, (u_char *) id, sizeof(u->op.id));
+    u->patience = u->op.started + (int64_t) mcf->boot_timeout;
+
+    if (ctx) {
+        ngx_cpystrn((u_char *) u->tenant, ctx->tenant.data, sizeof(u->tenant));
+
+        /* before the claim: should this worker die, somebody goes on */
+        ngx_http_sandbox_op_schedule(id, sandbox_time_now_ms()
+                                             + (int64_t) mcf->lease);
+    }
+
+    if (ngx_http_sandbox_unsnap_claim(u) != NGX_OK) {
+        ngx_http_sandbox_op_discard(&u->op);
+        return NULL;
+    }
+
+    return &u->op;
+}
+
+
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot_delete(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                                    ngx_http_sandbox_op_done_pt done,
+                                    void *data)
+{
+    return ngx_http_sandbox_unsnap(id, ctx, done, data);
+}
+
+
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_snapshot_settle(const char *id,
+                                    ngx_http_sandbox_op_done_pt done,
+                                    void *data)
+{
+    return ngx_http_sandbox_unsnap(id, NULL, done, data);
+}
+
+
+static void
+ngx_http_sandbox_unsnap_no_redis(ngx_http_sandbox_unsnap_op_t *u)
+{
+    ngx_http_sandbox_op_finish_error(&u->op,
+                                     &ngx_http_sandbox_state_store_unavailable,
+                                     "The state store does not answer.");
+}
+
+
+static void
+ngx_http_sandbox_unsnap_gone(ngx_http_sandbox_unsnap_op_t *u)
+{
+    u->op.status = NGX_HTTP_OK;
+    ngx_http_sandbox_op_finish(&u->op);
+}
+
+
+/* An answer may be on its way when this one ends. */
+static void
+ngx_http_sandbox_unsnap_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
+{
+    ngx_http_sandbox_unsnap_op_t *u = data;
+
+    const ngx_http_sandbox_error_t *error;
+
+    if (word && ngx_http_sandbox_events_is(word, "deleted")) {
+        ngx_http_sandbox_unsnap_gone(u);
+        return;
+    }
+
+    if (word && ngx_http_sandbox_events_is(word, "kept")) {
+        error = ngx_http_sandbox_code_find(detail->data, detail->len);
+        ngx_http_sandbox_op_finish_error(
+            &u->op, error ? error : &ngx_http_sandbox_internal_error,
+            "The snapshot could not be deleted.");
+        return;
+    }
+
+    if (u->op.done == NULL || sandbox_time_monotonic_ms() >= u->patience) {
+        ngx_http_sandbox_op_finish_error(
+            &u->op, &ngx_http_sandbox_transition_in_progress,
+            "The snapshot is still being deleted.");
+        return;
+    }
+
+    if (!u->asking && ngx_http_sandbox_unsnap_claim(u) != NGX_OK) {
+        ngx_http_sandbox_unsnap_no_redis(u);
+    }
+}
+
+
+/* Another operation is at it, or, if node is set, another node has to be. */
+static void
+ngx_http_sandbox_unsnap_wait(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply,
+                             ngx_uint_t elsewhere)
+{
+    ngx_str_t node;
+
+    u->seen = 1;
+
+    if (elsewhere) {
+        node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
+        node.len = ngx_strlen(node.data);
+
+        ngx_http_sandbox_op_schedule_at(&node, u->op.id, sandbox_time_now_ms());
+        ngx_http_sandbox_op_unschedule(u->op.id);
+
+    } else if (u->tenant[0] == '\0') {
+        ngx_http_sandbox_op_schedule(u->op.id,
+                                     ngx_http_sandbox_reply_integer(reply, 1));
+    }
+
+    if (u->tenant[0] == '\0') {
+        ngx_http_sandbox_unsnap_gone(u);
+        return;
+    }
+
+    ngx_http_sandbox_await(&u->op.await, u->op.id, ngx_http_sandbox_unsnap_wake,
+                           u);
+}
+
+
+static void
+ngx_http_sandbox_unsnap_start(ngx_http_sandbox_unsnap_op_t *u)
+{
+    ngx_http_sandbox_await_end(&u->op.await);
+
+    if (u->recorded) {
+        ngx_http_sandbox_op_hold_lease(&u->op, u->claiming);
+    }
+
+    if (ngx_http_sandbox_op_task(&u->op, ngx_http_sandbox_worker.conf->quick,
+                                 ngx_http_sandbox_unsnap_work,
+                                 ngx_http_sandbox_unsnap_done)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_finish_error(&u->op,
+                                         &ngx_http_sandbox_capacity_exceeded,
+                                         "Too much is being done at once.");
+    }
+}
+
+
+/* The record is ours to end. */
+static void
+ngx_http_sandbox_unsnap_take(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply)
+{
+    u->recorded = 1;
+    u->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
+    u->taking =
+        ngx_strcmp(ngx_http_sandbox_reply_string(reply, 2), "taking") == 0;
+    ngx_cpystrn((u_char *) u->source,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 3),
+                sizeof(u->source));
+    u->held = ngx_http_sandbox_reply_integer(reply, 4) != 0;
+
+    ngx_http_sandbox_unsnap_start(u);
+}
+
+
+/* There is no record, or none of the tenant's that could be deleted. */
+static void
+ngx_http_sandbox_unsnap_none(ngx_http_sandbox_unsnap_op_t *u)
+{
+    if (u->tenant[0] == '\0') {
+        /* what is left on the node belongs to nobody */
+        ngx_http_sandbox_unsnap_start(u);
+        return;
+    }
+
+    if (u->seen) {
+        ngx_http_sandbox_unsnap_gone(u);
+        return;
+    }
+
+    ngx_http_sandbox_op_finish_error(&u->op,
+                                     &ngx_http_sandbox_snapshot_not_found,
+                                     "There is no such snapshot.");
+}
+
+
+static void
+ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_unsnap_op_t *u = data;
+
+    const char *outcome;
+
+    SANDBOX_CRASH_POINT("unsnap.claim.after");
+    u->asking = 0;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_unsnap_no_redis(u);
+        return;
+    }
+
+    outcome = ngx_http_sandbox_reply_string(reply, 0);
+
+    if (ngx_strcmp(outcome, "claimed") == 0) {
+        ngx_http_sandbox_unsnap_take(u, reply);
+
+    } else if (ngx_strcmp(outcome, "wait") == 0) {
+        ngx_http_sandbox_unsnap_wait(u, reply, 0);
+
+    } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
+        ngx_http_sandbox_unsnap_wait(u, reply, 1);
+
+    } else if (ngx_strcmp(outcome, "in_use") == 0) {
+        ngx_http_sandbox_op_unschedule(u->op.id);
+        ngx_http_sandbox_op_finish_error(&u->op,
+                                         &ngx_http_sandbox_snapshot_in_use,
+                                         "Sandboxes live on this snapshot.");
+
+    } else if (ngx_strcmp(outcome, "ready") == 0
+               || ngx_strcmp(outcome, "deleted") == 0)
+    {
+        ngx_http_sandbox_op_unschedule(u->op.id);
+        ngx_http_sandbox_unsnap_gone(u);
+
+    } else {
+        ngx_http_sandbox_unsnap_none(u);
+    }
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_unsnap_work(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_unsnap_op_t *u = data;
+
+    SANDBOX_CRASH_POINT("unsnap.work.before");
+
+    if (u->taking) {
+        u->take.id = u->op.id;
+        u->take.sandbox = u->source;
+        sandbox_untake(&u->take, u->held);
+        u->result = u->take.result;
+
+    } else {
+        (void) sandbox_checkpoint_discard(u->op.id, &u->result);
+    }
+
+    SANDBOX_CRASH_POINT("unsnap.work.after");
+}
+
+
+/* It could not be deleted: it is ready again, and the client is told. */
+static void
+ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
+{
+    if (u->result.status == SANDBOX_HV_IN_USE) {
+        u->op.error = &ngx_http_sandbox_snapshot_in_use;
+        u->op.message = "Sandboxes live on this snapshot.";
+
+    } else {
+        u->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        u->op.message = "The hypervisor does not answer; try again.";
+        ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR, "cannot be deleted: %s",
+                                u->result.message);
+    }
+
+    if (ngx_http_sandbox_snapshot_end(&u->op, "kept", u->op.error,
+                                      ngx_http_sandbox_unsnap_ended)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_unsnap_no_redis(u);
+    }
+}
+
+
+static void
+ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
+{
+    ngx_http_sandbox_unsnap_op_t *u = ev->data;
+
+    if (!u->recorded) {
+        if (u->result.status == SANDBOX_HV_OK) {
+            ngx_http_sandbox_op_unschedule(u->op.id);
+        }
+
+        ngx_http_sandbox_unsnap_gone(u);
+        return;
+    }
+
+    if (u->result.status != SANDBOX_HV_OK && u->taking) {
+        /* the agenda comes again */
+        ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR,
+                                "what is left of its taking from %s cannot be "
+                                "undone yet: %s",
+                                u->source, u->result.message);
+        ngx_http_sandbox_unsnap_gone(u);
+        return;
+    }
+
+    if (u->result.status != SANDBOX_HV_OK) {
+        ngx_http_sandbox_unsnap_keep(u);
+        return;
+    }
+
+    SANDBOX_CRASH_POINT("unsnap.end.before");
+
+    if (ngx_http_sandbox_snapshot_end(
+            &u->op, "gone",
+            u->taking ? &ngx_http_sandbox_hypervisor_unavailable : NULL,
+            ngx_http_sandbox_unsnap_ended)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_unsnap_no_redis(u);
+    }
+}
+
+
+static void
+ngx_http_sandbox_unsnap_ended(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_unsnap_op_t *u = data;
+
+    SANDBOX_CRASH_POINT("unsnap.end.after");
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        ngx_http_sandbox_unsnap_no_redis(u);
+        return;
+    }
+
+    if (reply->integer == 1) {
+        ngx_http_sandbox_op_unschedule(u->op.id);
+    }
+
+    if (reply->integer == 1 && u->op.error == NULL) {
+        ngx_http_sandbox_op_log(&u->op, NGX_LOG_NOTICE, "%s in %L ms",
+                                u->taking ? "given up, its taker has ended,"
+                                          : "deleted",
+                                sandbox_time_monotonic_ms() - u->op.started);
+    }
+
+    u->op.status = u->op.error ? 0 : NGX_HTTP_OK;
+    ngx_http_sandbox_op_finish(&u->op);
+}

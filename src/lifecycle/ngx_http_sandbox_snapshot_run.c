@@ -1,0 +1,371 @@
+/*
+ * A snapshot from its reservation to its end: take, commit, answer, or back.
+ * The head of ngx_http_sandbox_op_snapshot.c has the whole.
+ */
+
+#include "ngx_http_sandbox_snapshot_parts.h"
+
+#include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "sandbox_crash.h"
+#include "sandbox_time.h"
+
+/* What could not be undone is tried again after; ms. */
+#define NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN 1000
+
+
+static void ngx_http_sandbox_snapshot_take(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_snapshot_taken(ngx_event_t *ev);
+static void ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply);
+static void ngx_http_sandbox_snapshot_untake(void *data, ngx_log_t *log);
+static void ngx_http_sandbox_snapshot_untaken(ngx_event_t *ev);
+
+
+ngx_int_t
+ngx_http_sandbox_snapshot_end(ngx_http_sandbox_op_t *op, const char *how,
+                              const ngx_http_sandbox_error_t *error,
+                              ngx_http_sandbox_redis_handler_pt handler)
+{
+    const char *shard;
+    ngx_http_sandbox_key_t record, events, sandboxes, index;
+    ngx_http_sandbox_args_t a;
+
+    shard = ngx_http_sandbox_id_shard(op->id);
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_snapshot(&record, op->id);
+    ngx_http_sandbox_key_events(&events);
+    ngx_http_sandbox_key_shard(&sandboxes, shard, "sandbox");
+    ngx_http_sandbox_key_shard(&index, shard, "tenant");
+
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, op->fence);
+    ngx_http_sandbox_arg(&a, op->id);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_key(&a, &sandboxes);
+    ngx_http_sandbox_arg_key(&a, &index);
+    ngx_http_sandbox_arg(&a, how);
+
+    if (error) {
+        ngx_http_sandbox_arg_len(&a, error->code.data, error->code.len);
+    } else {
+        ngx_http_sandbox_arg(&a, "");
+    }
+
+    ngx_http_sandbox_arg_int(&a,
+                             (int64_t) ngx_http_sandbox_worker.conf->retention);
+
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
+                                       op, &ngx_http_sandbox_lua_snapshot_end,
+                                       1, a.n, a.values);
+}
+
+
+static void
+ngx_http_sandbox_snapshot_abandoned(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_snapshot_op_t *s = data;
+
+    SANDBOX_CRASH_POINT("untake.abandon.after");
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER) {
+        if (s->take.left || (reply->integer == 0 && !s->lost)) {
+            /* the agenda's, or somebody else's: a look at what is left, soon */
+            ngx_http_sandbox_op_schedule(s->op.id,
+                                         sandbox_time_now_ms()
+                                             + NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN);
+        } else {
+            ngx_http_sandbox_op_unschedule(s->op.id);
+        }
+    }
+
+    SANDBOX_CRASH_POINT("untake.answer.before");
+    ngx_http_sandbox_op_finish(&s->op);
+    SANDBOX_CRASH_POINT("untake.answer.after");
+}
+
+
+static void
+ngx_http_sandbox_snapshot_abandon(ngx_http_sandbox_snapshot_op_t *s)
+{
+    SANDBOX_CRASH_POINT("untake.abandon.before");
+
+    if (ngx_http_sandbox_snapshot_end(&s->op, s->take.left ? "left" : "gone",
+                                      s->op.error,
+                                      ngx_http_sandbox_snapshot_abandoned)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_finish(&s->op);
+    }
+}
+
+
+void
+ngx_http_sandbox_snapshot_run(ngx_http_sandbox_snapshot_op_t *s)
+{
+    sandbox_take_t *take;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    take = &s->take;
+    take->id = s->op.id;
+    take->sandbox = s->source;
+    take->keep = 1;
+    take->durable = 1;
+    take->queued = sandbox_time_monotonic_ms();
+    take->deadline = take->queued + (int64_t) mcf->boot_timeout;
+    take->holds = &s->op.holds;
+
+    SANDBOX_CRASH_POINT("snapshot.queue.before");
+
+    if (ngx_http_sandbox_op_task(&s->op, mcf->slow,
+                                 ngx_http_sandbox_snapshot_take,
+                                 ngx_http_sandbox_snapshot_taken)
+        != NGX_OK)
+    {
+        s->op.error = &ngx_http_sandbox_capacity_exceeded;
+        s->op.message = "Too much is being done at once.";
+        ngx_http_sandbox_snapshot_abandon(s);
+    }
+
+    SANDBOX_CRASH_POINT("snapshot.queue.after");
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_snapshot_take(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_snapshot_op_t *s = data;
+
+    SANDBOX_CRASH_POINT("snapshot.take.before");
+    sandbox_take(&s->take);
+    SANDBOX_CRASH_POINT("snapshot.take.after");
+}
+
+
+static void
+ngx_http_sandbox_snapshot_error(ngx_http_sandbox_snapshot_op_t *s)
+{
+    switch (s->take.result.status) {
+    case SANDBOX_HV_UNAVAILABLE:
+        s->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        s->op.message = "The hypervisor does not answer.";
+        break;
+
+    case SANDBOX_HV_NO_CAPACITY:
+        s->op.error = &ngx_http_sandbox_capacity_exceeded;
+        s->op.message = "The host has no room for this snapshot.";
+        break;
+
+    case SANDBOX_HV_TIMEOUT:
+        s->op.error = &ngx_http_sandbox_timeout;
+        s->op.message = "The guest did not answer, or the snapshot was not "
+                        "taken in time.";
+        break;
+
+    case SANDBOX_HV_NO_CHECKPOINT:
+        ngx_cpystrn((u_char *) s->op.state, (u_char *) "running",
+                    sizeof(s->op.state));
+        s->op.error = &ngx_http_sandbox_transition_conflict;
+        s->op.message = "This sandbox was booted, not started from a "
+                        "checkpoint: no snapshot can be taken of it.";
+        break;
+
+    default:
+        s->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        s->op.message = "The snapshot could not be taken; try again.";
+    }
+
+    ngx_http_sandbox_op_log(
+        &s->op, NGX_LOG_ERR, "snapshot of %s failed%s: %s", s->source,
+        s->take.left ? " and is not undone yet" : "", s->take.result.message);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_snapshot_answer(ngx_http_sandbox_snapshot_op_t *s)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    ngx_http_sandbox_snapshot_t snapshot;
+
+    ngx_memzero(&snapshot, sizeof(ngx_http_sandbox_snapshot_t));
+    snapshot.id = s->op.id;
+    snapshot.sandbox_id = s->source;
+    snapshot.size_bytes = s->take.bytes;
+    snapshot.created_at = s->created_at;
+    snapshot.metadata = s->spec.metadata;
+
+    ngx_http_sandbox_snapshot_object(&t, &snapshot);
+
+    if (sandbox_text_failed(&t)) {
+        sandbox_text_free(&t);
+        return NGX_ERROR;
+    }
+
+    s->op.status = NGX_HTTP_CREATED;
+    s->op.answer = t.data;
+    s->op.answer_len = t.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_snapshot_commit(ngx_http_sandbox_snapshot_op_t *s)
+{
+    ngx_http_sandbox_key_t record, idem, source, events;
+    ngx_http_sandbox_args_t a;
+
+    if (ngx_http_sandbox_snapshot_answer(s) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_snapshot(&record, s->op.id);
+    ngx_http_sandbox_idem_name(&s->idem, &idem);
+    ngx_http_sandbox_key_record(&source, s->source);
+    ngx_http_sandbox_key_events(&events);
+
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg_key(&a, &idem);
+    ngx_http_sandbox_arg_key(&a, &source);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, s->op.fence);
+    ngx_http_sandbox_arg(&a, s->op.id);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_int(&a,
+                             (int64_t) ngx_http_sandbox_worker.conf->retention);
+    ngx_http_sandbox_arg_int(&a, (int64_t) s->op.status);
+    ngx_http_sandbox_arg_len(&a, s->op.answer, s->op.answer_len);
+    ngx_http_sandbox_arg_int(&a, s->take.bytes);
+    ngx_http_sandbox_arg(&a, s->source);
+
+    SANDBOX_CRASH_POINT("snapshot.commit.before");
+    s->committing = sandbox_time_monotonic_ms();
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_snapshot_committed, s,
+        &ngx_http_sandbox_lua_snapshot_commit, 3, a.n, a.values);
+}
+
+
+/* What was taken well has no record: it goes, and its source has gone on. */
+static void
+ngx_http_sandbox_snapshot_undo(ngx_http_sandbox_snapshot_op_t *s,
+                               const ngx_http_sandbox_error_t *error,
+                               const char *message)
+{
+    s->op.error = error;
+    s->op.message = message;
+
+    if (ngx_http_sandbox_op_task(&s->op, ngx_http_sandbox_worker.conf->quick,
+                                 ngx_http_sandbox_snapshot_untake,
+                                 ngx_http_sandbox_snapshot_untaken)
+        != NGX_OK)
+    {
+        s->take.left = 1;
+        ngx_http_sandbox_snapshot_abandon(s);
+    }
+}
+
+
+static void
+ngx_http_sandbox_snapshot_taken(ngx_event_t *ev)
+{
+    ngx_http_sandbox_snapshot_op_t *s = ev->data;
+
+    if (s->take.result.status != SANDBOX_HV_OK) {
+        ngx_http_sandbox_snapshot_error(s);
+        ngx_http_sandbox_snapshot_abandon(s);
+        return;
+    }
+
+    if (ngx_http_sandbox_snapshot_commit(s) != NGX_OK) {
+        ngx_http_sandbox_snapshot_undo(
+            s, &ngx_http_sandbox_state_store_unavailable,
+            "The state store does not answer; try again with the same key.");
+    }
+}
+
+
+static void
+ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_snapshot_op_t *s = data;
+
+    sandbox_take_t *take;
+
+    SANDBOX_CRASH_POINT("snapshot.commit.after");
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        /* it may have been committed: the agenda will tell */
+        ngx_http_sandbox_idem_no_redis(&s->idem);
+        return;
+    }
+
+    if (reply->integer < 0) {
+        s->lost = 1;
+        ngx_http_sandbox_snapshot_undo(
+            s, &ngx_http_sandbox_state_store_unavailable,
+            "The state store has lost this snapshot; try again.");
+        return;
+    }
+
+    if (reply->integer == 0) {
+        s->op.fenced = 1;
+        ngx_http_sandbox_snapshot_undo(
+            s, &ngx_http_sandbox_transition_in_progress,
+            "The snapshot was given up while it was taken.");
+        return;
+    }
+
+    ngx_http_sandbox_op_unschedule(s->op.id);
+
+    take = &s->take;
+    ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_PAUSE,
+                                    take->frozen_ms);
+    ngx_http_sandbox_op_log(
+        &s->op, NGX_LOG_NOTICE,
+        "taken of %s in %L ms, %s: queue %L, flush %L, take %L, commands "
+        "stood still %L, the machine %L, commit %L; %L bytes",
+        s->source, sandbox_time_monotonic_ms() - s->op.started,
+        take->live ? "live" : "standing still", take->queue_ms, take->flush_ms,
+        take->take_ms, take->frozen_ms, take->pause_ms,
+        sandbox_time_monotonic_ms() - s->committing, take->bytes);
+
+    SANDBOX_CRASH_POINT("snapshot.answer.before");
+    ngx_http_sandbox_op_finish(&s->op);
+    SANDBOX_CRASH_POINT("snapshot.answer.after");
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_snapshot_untake(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_snapshot_op_t *s = data;
+
+    SANDBOX_CRASH_POINT("untake.cancel.before");
+    sandbox_untake(&s->take, 0);
+    SANDBOX_CRASH_POINT("untake.cancel.after");
+}
+
+
+static void
+ngx_http_sandbox_snapshot_untaken(ngx_event_t *ev)
+{
+    ngx_http_sandbox_snapshot_op_t *s = ev->data;
+
+    if (s->take.result.status != SANDBOX_HV_OK) {
+        ngx_http_sandbox_op_log(&s->op, NGX_LOG_ERR, "cannot be undone yet: %s",
+                                s->take.result.message);
+        s->take.left = 1;
+    }
+
+    ngx_http_sandbox_snapshot_abandon(s);
+}

@@ -1,0 +1,324 @@
+/* Taking a checkpoint of one sandbox; see the header. */
+
+#include "sandbox_take.h"
+
+#include "sandbox_checkpoint.h"
+#include "sandbox_crash.h"
+#include "sandbox_guest.h"
+#include "sandbox_time.h"
+
+#include <stdio.h>
+
+
+/*
+ * A guest's answer to a line takes milliseconds, or seconds where the host is
+ * busy; what it writes to its disk before that may take longer.
+ */
+#define SANDBOX_TAKE_ANSWER_MS 10000
+
+/* Not given up at once: commands would stand still. */
+#define SANDBOX_TAKE_THAWS 3
+
+
+static int64_t
+sandbox_take_soon(const sandbox_take_t *take)
+{
+    int64_t soon;
+
+    soon = sandbox_time_monotonic_ms() + SANDBOX_TAKE_ANSWER_MS;
+
+    return soon < take->deadline ? soon : take->deadline;
+}
+
+
+/* The source is still ours, and there is time. */
+static int
+sandbox_take_may(sandbox_take_t *take)
+{
+    int64_t now;
+
+    now = sandbox_time_monotonic_ms();
+
+    if (now < take->deadline && now < *take->holds) {
+        return 1;
+    }
+
+    take->result.status = SANDBOX_HV_TIMEOUT;
+    (void) snprintf(take->result.message, sizeof(take->result.message),
+                    "the time for it or the lease has passed");
+    return 0;
+}
+
+
+static int
+sandbox_take_answered(sandbox_take_t *take, sandbox_guest_status_t status)
+{
+    switch (status) {
+    case SANDBOX_GUEST_OK:
+        take->result.status = SANDBOX_HV_OK;
+        return 1;
+    case SANDBOX_GUEST_TIMEOUT:
+        take->result.status = SANDBOX_HV_TIMEOUT;
+        return 0;
+    default:
+        take->result.status = SANDBOX_HV_GUEST;
+        return 0;
+    }
+}
+
+
+/* 0, or -1 if commands may stand still. */
+static int
+sandbox_take_thaw(const sandbox_guest_channel_t *ch)
+{
+    int i;
+    char why[256];
+    sandbox_guest_status_t status;
+
+    for (i = 0; i < SANDBOX_TAKE_THAWS; i++) {
+        status = sandbox_guest_thaw(
+            ch, sandbox_time_monotonic_ms() + SANDBOX_TAKE_ANSWER_MS, why,
+            sizeof(why));
+
+        if (status == SANDBOX_GUEST_OK) {
+            return 0;
+        }
+
+        if (status == SANDBOX_GUEST_CLOSED) {
+            break;
+        }
+    }
+
+    return -1;
+}
+
+
+typedef struct {
+    sandbox_take_t *take;
+    const sandbox_guest_channel_t *ch;
+    int64_t frozen_at; /* monotonic ms; 0: not, or no longer */
+} sandbox_take_guest_t;
+
+
+/* The source is about to be stopped: its commands first. */
+static sandbox_hv_status_t
+sandbox_take_stopping(void *data, sandbox_hv_error_t *err)
+{
+    sandbox_take_guest_t *g = data;
+
+    if (!sandbox_take_may(g->take)) {
+        *err = g->take->result;
+        return err->status;
+    }
+
+    SANDBOX_CRASH_POINT("take.freeze.before");
+    g->frozen_at = sandbox_time_monotonic_ms();
+
+    (void) sandbox_take_answered(
+        g->take,
+        sandbox_guest_freeze(g->ch, !g->take->keep, sandbox_take_soon(g->take),
+                             err->message, sizeof(err->message)));
+    SANDBOX_CRASH_POINT("take.freeze.after");
+    err->status = g->take->result.status;
+
+    return err->status;
+}
+
+
+/* The source goes on: so do its commands, whatever is still copied. */
+static void
+sandbox_take_resumed(void *data)
+{
+    sandbox_take_guest_t *g = data;
+
+    if (g->frozen_at && sandbox_take_thaw(g->ch) == 0) {
+        g->take->frozen_ms += sandbox_time_monotonic_ms() - g->frozen_at;
+        g->frozen_at = 0;
+    }
+}
+
+
+static void
+sandbox_take_checkpoint(sandbox_take_guest_t *g)
+{
+    sandbox_take_t *take = g->take;
+
+    int64_t now;
+    sandbox_hv_error_t undone;
+    sandbox_checkpoint_take_t t = { .id = take->id,
+                                    .sandbox = take->sandbox,
+                                    .keep = take->keep,
+                                    .durable = take->durable,
+                                    .deadline = take->deadline,
+                                    .stopping = sandbox_take_stopping,
+                                    .resumed = sandbox_take_resumed,
+                                    .data = g };
+
+    now = sandbox_time_monotonic_ms();
+
+    SANDBOX_CRASH_POINT("take.checkpoint.before");
+    (void) sandbox_checkpoint_take(&t, &take->result);
+    SANDBOX_CRASH_POINT("take.checkpoint.after");
+
+    take->take_ms = sandbox_time_monotonic_ms() - now;
+    take->pause_ms = t.pause_ms;
+    take->bytes = t.bytes;
+    take->live = t.live;
+
+    if (take->result.status != SANDBOX_HV_OK
+        && sandbox_checkpoint_cancel(take->id, take->sandbox, &undone)
+               != SANDBOX_HV_OK)
+    {
+        take->left = 1;
+    }
+}
+
+
+/* A sandbox whose commands stand still has not gone on: it is a failure. */
+static void
+sandbox_take_stuck(sandbox_take_t *take)
+{
+    take->left = 1;
+
+    if (take->result.status == SANDBOX_HV_OK) {
+        take->result.status = SANDBOX_HV_TIMEOUT;
+        (void) snprintf(take->result.message, sizeof(take->result.message),
+                        "the agent of \"%s\" does not thaw it", take->sandbox);
+    }
+}
+
+
+static void
+sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
+{
+    int64_t now;
+    sandbox_take_guest_t g = { take, ch, 0 };
+    char *message = take->result.message;
+
+    now = sandbox_time_monotonic_ms();
+
+    /* a mute one is known soon, a slow disk is waited for */
+    if (!sandbox_take_answered(
+            take, sandbox_guest_sync(ch, sandbox_take_soon(take), message,
+                                     sizeof(take->result.message)))
+        || !sandbox_take_answered(
+            take, sandbox_guest_flush(ch, take->deadline, message,
+                                      sizeof(take->result.message))))
+    {
+        return;
+    }
+
+    take->flush_ms = sandbox_time_monotonic_ms() - now;
+
+    if (!sandbox_take_may(take)) {
+        return;
+    }
+
+    sandbox_take_checkpoint(&g);
+
+    if (take->keep || take->result.status != SANDBOX_HV_OK) {
+        sandbox_take_resumed(&g);
+
+        if (g.frozen_at) {
+            sandbox_take_stuck(take);
+        }
+    }
+
+    SANDBOX_CRASH_POINT("take.thaw.after");
+}
+
+
+/*
+ * 1 if the checkpoint of a sandbox that ends is whole: who took it has died
+ * since.  There may be no guest any more that could be asked, and only what
+ * is left of the machine is to be ended.
+ */
+static int
+sandbox_take_finished(sandbox_take_t *take)
+{
+    sandbox_hv_error_t none;
+    sandbox_checkpoint_take_t t = { .id = take->id,
+                                    .sandbox = take->sandbox,
+                                    .deadline = take->deadline };
+
+    if (take->keep
+        || sandbox_checkpoint_size(take->id, &take->bytes, &none)
+               != SANDBOX_HV_OK)
+    {
+        return 0;
+    }
+
+    (void) sandbox_checkpoint_take(&t, &take->result);
+
+    return 1;
+}
+
+
+void
+sandbox_take(sandbox_take_t *take)
+{
+    sandbox_channel_t *channel;
+
+    take->queue_ms = sandbox_time_monotonic_ms() - take->queued;
+
+    if (!sandbox_take_may(take) || sandbox_take_finished(take)
+        || sandbox_channel_open(&channel, take->sandbox, &take->result)
+               != SANDBOX_HV_OK)
+    {
+        return;
+    }
+
+    sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
+                                   sandbox_channel_read };
+
+    sandbox_take_guest(take, &ch);
+    sandbox_channel_close(channel);
+}
+
+
+/* The source is gone: there is nobody to be thawed. */
+static int
+sandbox_take_orphaned(sandbox_take_t *take)
+{
+    unsigned char gone;
+    char ids[1][SANDBOX_ID_SIZE];
+
+    (void) snprintf(ids[0], sizeof(ids[0]), "%s", take->sandbox);
+
+    return sandbox_hypervisor_gone((const char(*)[SANDBOX_ID_SIZE]) ids, &gone,
+                                   1, &take->result)
+               == SANDBOX_HV_OK
+           && gone;
+}
+
+
+void
+sandbox_untake(sandbox_take_t *take, int thaw)
+{
+    sandbox_channel_t *channel;
+
+    if (sandbox_checkpoint_cancel(take->id, take->sandbox, &take->result)
+            != SANDBOX_HV_OK
+        || !thaw || sandbox_take_orphaned(take)
+        || take->result.status != SANDBOX_HV_OK)
+    {
+        return;
+    }
+
+    if (sandbox_channel_open(&channel, take->sandbox, &take->result)
+        != SANDBOX_HV_OK)
+    {
+        return;
+    }
+
+    sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
+                                   sandbox_channel_read };
+
+    if (sandbox_take_thaw(&ch) != 0) {
+        take->result.status = SANDBOX_HV_TIMEOUT;
+        (void) snprintf(take->result.message, sizeof(take->result.message),
+                        "the agent of \"%s\" does not thaw it", take->sandbox);
+    }
+
+    sandbox_channel_close(channel);
+}

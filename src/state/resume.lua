@@ -1,0 +1,31 @@
+-- Reserves the new execution of a paused sandbox.
+--
+-- KEYS  1 record of the new one  2 tenant index  3 record of the paused one
+-- ARGV  1 id of the paused one  2 id of the new one  3 owner  4 lease ms
+--       5 end of the admission (ms), after which it may have been taken back
+--       6 channel  7 states of the paused one that allow it  8 state that this
+--       leads to  9... fields and values of the new record
+-- Gives {"new", fence, created_at}, {"late"}, or {"changed"} if the paused one
+--       is not paused any more.
+
+local state = redis.call('HGET', KEYS[3], 'state')
+
+if not state or not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
+    return { 'changed' }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+if now >= tonumber(ARGV[5]) then
+    return { 'late' }
+end
+
+redis.call('HSET', KEYS[3], 'state', ARGV[8], 'next', ARGV[2])
+redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
+           'lease_at', now + tonumber(ARGV[4]), 'fence', 1,
+           'created_at', now, 'resume_of', ARGV[1], unpack(ARGV, 9))
+redis.call('ZADD', KEYS[2], now, ARGV[2])
+redis.call('PUBLISH', ARGV[6], ARGV[1] .. ' ' .. ARGV[8])
+
+return { 'new', 1, now }

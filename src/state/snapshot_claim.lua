@@ -1,0 +1,87 @@
+-- Claims a snapshot: for its deletion by a client, or, due on the agenda, to
+-- settle what an operation has left.
+--
+-- KEYS  1 snapshot
+-- ARGV  1 id  2 tenant (delete by a client) or "" (due on the agenda)
+--       3 owner  4 lease ms  5 this node  6 prefix of sandbox records
+--       7 states of a sandbox that lives  8 claims after which its source is
+--       kept busy no longer
+-- Gives {"none"}, {"deleted"}, {"ready"} (there is nothing to be settled), {"in_use", id
+--       of one that lives on it}, {"wait", until ms} (another owner is at
+--       it), {"elsewhere", node} (that node's agenda is to do it) or
+--       {"claimed", fence, state, id of the source, 1 if that is kept busy}.
+--
+-- What is being deleted gets no new lives: they are looked for here, and who
+-- starts from a snapshot joins them in one step with a look at its state.
+
+local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'kind', 'node',
+                          'lease_at', 'sandbox_id')
+local state, node = record[1], record[4]
+local due = ARGV[2] == ''
+
+if not state then
+    return { 'none' }
+end
+
+if not due and (record[2] ~= ARGV[2] or record[3] ~= 'reusable'
+                or state == 'taking')
+then
+    return { 'none' }
+end
+
+if state == 'deleted' then
+    return { due and 'none' or 'deleted' }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = tonumber(ARGV[4])
+
+if state == 'ready' then
+    if due then
+        return { 'ready' }
+    end
+
+    local lives = KEYS[1] .. ':lives'
+
+    for _, life in ipairs(redis.call('SMEMBERS', lives)) do
+        local is = redis.call('HGET', ARGV[6] .. life, 'state')
+
+        if is and string.find(ARGV[7], ' ' .. is .. ' ', 1, true) then
+            return { 'in_use', life }
+        end
+
+        redis.call('SREM', lives, life)
+    end
+
+elseif tonumber(record[5] or 0) > now then
+    return { 'wait', record[5] }
+end
+
+if state == 'ready' then
+    state = 'deleting'
+end
+
+local ours = node == ARGV[5]
+local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
+
+redis.call('HSET', KEYS[1], 'state', state, 'owner', ours and ARGV[3] or '',
+           'lease_at', ours and now + lease or 0)
+
+if not ours then
+    return { 'elsewhere', node }
+end
+
+-- Its source waits until this claim has run out, unless it goes, or another
+-- snapshot is taken of it by now.
+local source = ARGV[6] .. record[6]
+local is = redis.call('HMGET', source, 'state', 'busy_by')
+local held = state == 'taking' and is[1] == 'running'
+             and (not is[2] or is[2] == ARGV[1])
+             and fence <= tonumber(ARGV[8])
+
+if held then
+    redis.call('HSET', source, 'busy_by', ARGV[1], 'busy_until', now + lease)
+end
+
+return { 'claimed', fence, state, record[6], held and 1 or 0 }

@@ -1,0 +1,426 @@
+/*
+ * The requests at guests; see the header.
+ *
+ * A request enters when its guest is chosen and leaves when it ends, so there
+ * is no moment in which a guest could end unnoticed.  What is done with it
+ * depends on how far it has got:
+ *
+ *   body being read, nothing sent   looks for the sandbox again when it has it
+ *   no answer yet                   taken back from the upstream, as nginx'
+ *                                   own ngx_http_upstream_create() does, and
+ *                                   let look for the sandbox again
+ *   answer begun                    both connections are closed; a client of a
+ *                                   WebSocket is told (1001, going away)
+ *   answer complete                 nothing
+ *
+ * "hibernating" concerns only those that are not yet connected: a guest that
+ * is being copied answers no SYN.  The others may be answered until the guest
+ * stands still, and are taken back when it is gone.
+ */
+
+#include "ngx_http_sandbox_live.h"
+
+#include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_record.h"
+
+#define NGX_HTTP_SANDBOX_LIVE_SLOTS 1024 /* a power of two */
+#define NGX_HTTP_SANDBOX_LIVE_SHIFT 54
+
+/* Requests that nginx itself does not repeat either. */
+#define NGX_HTTP_SANDBOX_LIVE_ONCE                                             \
+    (NGX_HTTP_POST | NGX_HTTP_LOCK | NGX_HTTP_PATCH)
+
+
+/* A look that Redis did not answer is repeated after so long; ms. */
+#define NGX_HTTP_SANDBOX_LIVE_AGAIN 1000
+
+
+static void ngx_http_sandbox_live_look_again(void);
+
+
+static ngx_queue_t ngx_http_sandbox_living[NGX_HTTP_SANDBOX_LIVE_SLOTS];
+static ngx_event_t ngx_http_sandbox_live_timer;
+
+
+/* The end of an id is random. */
+static ngx_queue_t *
+ngx_http_sandbox_live_slot(const char *id)
+{
+    uint64_t n;
+    ngx_queue_t *slot;
+
+    ngx_memcpy(&n, id + SANDBOX_ID_LEN - sizeof(n), sizeof(n));
+    n *= 0x9e3779b97f4a7c15;
+    slot = &ngx_http_sandbox_living[n >> NGX_HTTP_SANDBOX_LIVE_SHIFT];
+
+    if (slot->next == NULL) {
+        ngx_queue_init(slot);
+    }
+
+    return slot;
+}
+
+
+void
+ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
+                            ngx_http_request_t *r, const char *id)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ngx_http_sandbox_live_leave(live);
+
+    live->request = r;
+    live->phase = r->phase_handler;
+    live->changing = 0;
+    live->over = 0;
+    live->listed = 1;
+    ngx_memcpy(live->id, id, sizeof(live->id));
+    ngx_queue_insert_head(ngx_http_sandbox_live_slot(id), &live->queue);
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    ctx->live = live;
+}
+
+
+void
+ngx_http_sandbox_live_leave(ngx_http_sandbox_live_t *live)
+{
+    if (live->listed) {
+        ngx_queue_remove(&live->queue);
+        live->listed = 0;
+    }
+}
+
+
+static void
+ngx_http_sandbox_live_back(ngx_http_sandbox_live_t *live, ngx_uint_t spent)
+{
+    ngx_http_request_t *r;
+
+    r = live->request;
+    r->phase_handler = live->phase;
+    live->back(r, live->data, spent);
+}
+
+
+/* In place of ngx_http_upstream_init: the body is there, its guest is not. */
+static void
+ngx_http_sandbox_live_body_read(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    ngx_http_sandbox_live_back(ctx->live, 0);
+}
+
+
+/* Ends what the upstream is at; r is left as it was before, less a count. */
+static void
+ngx_http_sandbox_live_end_upstream(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_pt handler;
+
+    handler = *r->upstream->cleanup;
+    handler(r);
+}
+
+
+/* "Going away", if the stream is at the beginning of a frame for all we see. */
+static void
+ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r)
+{
+    static u_char frame[] = { 0x88, 2, 0x03, 0xe9 };
+
+    ngx_str_t *name;
+    ngx_connection_t *c;
+    ngx_http_upstream_t *u;
+
+    c = r->connection;
+    u = r->upstream;
+
+    if (!u->upgrade || r->headers_in.upgrade == NULL || r->out
+        || u->buffer.pos != u->buffer.last || !c->write->ready || c->error)
+    {
+        return;
+    }
+
+    name = &r->headers_in.upgrade->value;
+
+    if (name->len == sizeof("websocket") - 1
+        && ngx_strncasecmp(name->data, (u_char *) "websocket", name->len) == 0)
+    {
+        (void) c->send(c, frame, sizeof(frame));
+    }
+}
+
+
+static void
+ngx_http_sandbox_live_cut(ngx_http_request_t *r)
+{
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "the sandbox has ended while it was talked to");
+
+    ngx_http_sandbox_live_say_goodbye(r);
+
+    r->keepalive = 0;
+    r->lingering_close = 1;
+    ngx_http_sandbox_live_end_upstream(r);
+}
+
+
+/* The guest of a request has ended, or is not connected and will not be. */
+static void
+ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
+{
+    ngx_uint_t spent;
+    ngx_connection_t *c;
+    ngx_http_request_t *r;
+    ngx_http_upstream_t *u;
+
+    live->over = 1;
+    r = live->request;
+    c = r->connection;
+    u = r->upstream;
+
+    if (u == NULL || r->blocked || r->aio) {
+        return; /* the peer will notice, peer.c */
+    }
+
+    ngx_http_set_log_request(c->log, r);
+
+    if (u->cleanup == NULL) {
+        if (!u->header_sent && r->request_body
+            && r->request_body->post_handler == ngx_http_upstream_init)
+        {
+            r->request_body->post_handler = ngx_http_sandbox_live_body_read;
+        }
+
+        return;
+    }
+
+    if (u->header_sent) {
+        ngx_http_sandbox_live_cut(r);
+
+    } else {
+        spent =
+            r->request_body_no_buffering || r->reading_body
+            || (u->request_sent && (r->method & NGX_HTTP_SANDBOX_LIVE_ONCE));
+
+        if (r->reading_body) {
+            r->keepalive = 0; /* nobody will read the rest of its body */
+        }
+
+        r->main->count++;
+        ngx_http_sandbox_live_end_upstream(r);
+        ngx_http_sandbox_live_back(live, spent);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* 1 if news that a hibernation begins concerns a request. */
+static ngx_uint_t
+ngx_http_sandbox_live_unconnected(ngx_http_sandbox_live_t *live)
+{
+    ngx_http_upstream_t *u;
+
+    u = live->request->upstream;
+
+    return u == NULL || u->cleanup == NULL || !u->request_sent;
+}
+
+
+/*
+ * The end of a request may end others of its connection, so the ones meant are
+ * first moved to a list of their own, from which an ended one takes itself.
+ */
+static void
+ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
+{
+    ngx_queue_t *q, *next, *slot, meant;
+    ngx_http_sandbox_live_t *live;
+
+    slot = ngx_http_sandbox_live_slot(id);
+    ngx_queue_init(&meant);
+
+    for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot); q = next) {
+        next = ngx_queue_next(q);
+        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+
+        if (ngx_strcmp(live->id, id) != 0) {
+            continue;
+        }
+
+        if (hibernating) {
+            live->changing = 1;
+
+            if (!ngx_http_sandbox_live_unconnected(live)) {
+                continue;
+            }
+        }
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&meant, q);
+    }
+
+    while (!ngx_queue_empty(&meant)) {
+        q = ngx_queue_head(&meant);
+        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+        ngx_http_sandbox_live_leave(live);
+        ngx_http_sandbox_live_close(live);
+    }
+}
+
+
+/* A hibernation has failed: all is as before. */
+static void
+ngx_http_sandbox_live_goes_on(const char *id)
+{
+    ngx_queue_t *q, *slot;
+    ngx_http_sandbox_live_t *live;
+
+    slot = ngx_http_sandbox_live_slot(id);
+
+    for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot);
+         q = ngx_queue_next(q))
+    {
+        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+
+        if (ngx_strcmp(live->id, id) == 0) {
+            live->changing = 0;
+        }
+    }
+}
+
+
+static void
+ngx_http_sandbox_live_message(const char *id, ngx_str_t *word,
+                              ngx_str_t *detail)
+{
+    if (ngx_http_sandbox_events_is(word, "hibernating")) {
+        ngx_http_sandbox_live_end(id, 1);
+
+    } else if (ngx_http_sandbox_events_is(word, "running")) {
+        ngx_http_sandbox_live_goes_on(id);
+
+    } else if (ngx_http_sandbox_events_is(word, "paused")
+               || ngx_http_sandbox_events_is(word, "destroying")
+               || ngx_http_sandbox_events_is(word, "destroyed")
+               || ngx_http_sandbox_events_is(word, "error"))
+    {
+        ngx_http_sandbox_live_end(id, 0);
+    }
+}
+
+
+/* Events were missed, perhaps that of this one. */
+static void
+ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
+                           ngx_http_sandbox_route_t *route)
+{
+    char *id = data;
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_sandbox_live_end(id, 0);
+
+    } else if (rc != NGX_OK) {
+        ngx_http_sandbox_live_look_again();
+
+    } else if (route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
+        ngx_http_sandbox_live_end(id, 1);
+
+    } else if (route->state != NGX_HTTP_SANDBOX_RUNNING) {
+        ngx_http_sandbox_live_end(id, 0);
+    }
+
+    ngx_free(id);
+}
+
+
+static void
+ngx_http_sandbox_live_look(const char *id)
+{
+    char *copy;
+
+    copy = ngx_alloc(SANDBOX_ID_SIZE, ngx_cycle->log);
+    if (copy == NULL) {
+        return;
+    }
+
+    ngx_memcpy(copy, id, SANDBOX_ID_SIZE);
+
+    if (ngx_http_sandbox_record_route(copy, ngx_http_sandbox_live_read, copy)
+        != NGX_OK)
+    {
+        ngx_free(copy);
+        ngx_http_sandbox_live_look_again();
+    }
+}
+
+
+/* Listening again: all guests are looked for. */
+static void
+ngx_http_sandbox_live_ready(void)
+{
+    char last[SANDBOX_ID_SIZE];
+    ngx_uint_t i;
+    ngx_queue_t *q, *slot;
+    ngx_http_sandbox_live_t *live;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_LIVE_SLOTS; i++) {
+        slot = &ngx_http_sandbox_living[i];
+
+        if (slot->next == NULL) {
+            continue;
+        }
+
+        /* those of one guest mostly stand together, and are asked for once */
+        last[0] = '\0';
+
+        for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot);
+             q = ngx_queue_next(q))
+        {
+            live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+
+            if (ngx_strcmp(live->id, last) != 0) {
+                ngx_memcpy(last, live->id, sizeof(last));
+                ngx_http_sandbox_live_look(last);
+            }
+        }
+    }
+}
+
+
+static void
+ngx_http_sandbox_live_look_now(ngx_event_t *ev)
+{
+    ngx_http_sandbox_live_ready();
+}
+
+
+static void
+ngx_http_sandbox_live_look_again(void)
+{
+    ngx_event_t *ev;
+
+    ev = &ngx_http_sandbox_live_timer;
+
+    if (!ev->timer_set && !ngx_exiting) {
+        ev->handler = ngx_http_sandbox_live_look_now;
+        ev->log = ngx_cycle->log;
+        ev->cancelable = 1;
+        ngx_add_timer(ev, NGX_HTTP_SANDBOX_LIVE_AGAIN);
+    }
+}
+
+
+void
+ngx_http_sandbox_live_subscribe(void)
+{
+    static ngx_http_sandbox_subscriber_t subscriber = {
+        ngx_http_sandbox_live_message, NULL, ngx_http_sandbox_live_ready, NULL
+    };
+
+    ngx_http_sandbox_events_subscribe(&subscriber);
+}

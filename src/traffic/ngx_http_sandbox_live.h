@@ -1,0 +1,47 @@
+/*
+ * Requests that are at a guest, by its execution, and what becomes of them
+ * when that ends.  A machine that ends sends no FIN: without this they would
+ * hang until their timeouts.  Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_LIVE_H
+#define NGX_HTTP_SANDBOX_LIVE_H
+
+#include "ngx_http_sandbox_module.h"
+
+/*
+ * r was taken back from its guest, which has said nothing yet: it is to be
+ * answered, or to look for the sandbox again and go on from the phase in which
+ * it entered.  spent: the guest may have acted upon it, or its body is gone; it
+ * must not be sent again.
+ */
+typedef void (*ngx_http_sandbox_back_pt)(ngx_http_request_t *r, void *data,
+                                         ngx_uint_t spent);
+
+/* A member of a request's state, zeroed at first. */
+typedef struct ngx_http_sandbox_live_s {
+    ngx_queue_t queue;
+    ngx_http_request_t *request;
+    ngx_http_sandbox_back_pt back;
+    void *data;
+    ngx_int_t phase;
+    char id[SANDBOX_ID_SIZE];
+    unsigned listed : 1;
+    unsigned changing : 1; /* its hibernation has begun */
+    unsigned over : 1;     /* it has ended: no connection to it is of use */
+} ngx_http_sandbox_live_t;
+
+/* From a handler of a phase, or as if from there: r goes to the guest of id. */
+void ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
+                                 ngx_http_request_t *r, const char *id);
+
+/* In r's cleanup at the latest. */
+void ngx_http_sandbox_live_leave(ngx_http_sandbox_live_t *live);
+
+/*
+ * From init_process, before routes_subscribe(): of two subscribers the later
+ * one hears first, and what is cached must be forgotten by then.
+ */
+void ngx_http_sandbox_live_subscribe(void);
+
+#endif

@@ -1,0 +1,327 @@
+#!/usr/bin/perl
+
+# What checkpoints keep on disk, without nginx: layers that stay as long as
+# something stands on them, chains that are made flat, sizes, and what is
+# collected while sandboxes are started and taken.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxDrive;
+use SandboxTest;
+
+use constant GRACE => 1;
+
+my $t = SandboxTest->new(own => 1, up => ['--plain']);
+my $disks = "$t->{dir}/data/disks";
+my $d = SandboxDrive->new($t, '-DSANDBOX_CHECKPOINT_GRACE_MS='
+                              . GRACE * 1000);
+my $shape = ['DRIVE_MEMORY_MB=160', 'DRIVE_MORE_MB=0'];
+my ($rc, $text);
+
+
+sub snaps {
+    my ($n) = @_;
+
+    return map { s/^sb_/snap_/r } $d->ids($n);
+}
+
+
+sub start {
+    my ($checkpoint, $id) = @_;
+    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint", @$shape],
+                              'start', $id);
+    my ($address) = $text =~ /^configure $id ok .* address=(\S+)/m;
+
+    is($rc, 0, "$id started from $checkpoint") or diag($text);
+    return $address // '0.0.0.0';
+}
+
+
+sub take {
+    my ($id, $checkpoint, $keep) = @_;
+
+    is(($d->run('freeze', $id))[0], 0, 'frozen');
+    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint",
+                               'DRIVE_KEEP=' . ($keep // 0), @$shape],
+                              'take', $id);
+    is($rc, 0, "$checkpoint taken of $id") or diag($text);
+    $d->run('thaw', $id) if $keep;
+}
+
+
+sub discard {
+    my ($checkpoint, $name) = @_;
+    my ($rc, $text) = $d->run('discard', $checkpoint);
+
+    is($rc, 0, "discard: $name") or diag($text);
+}
+
+
+sub in_use {
+    my ($checkpoint, $name) = @_;
+    my ($rc, $text) = $d->run('discard', $checkpoint);
+
+    like($text, qr/status=7 .* runs from /, "$name: is in use");
+    is(scalar(files($checkpoint)), 3, 'and stays whole');
+}
+
+
+sub used {
+    my ($checkpoint, $used, $name) = @_;
+
+    like(($d->run('used', $checkpoint))[1], qr/^used $checkpoint $used$/m,
+         $name);
+}
+
+
+sub files {
+    my ($prefix) = @_;
+
+    return map { s{.*/}{}r } glob("$disks/$prefix.*");
+}
+
+
+sub is_layer {
+    my ($checkpoint, $name) = @_;
+
+    like(join(' ', files($checkpoint)), qr/^$checkpoint\.[^.]+\.qcow2$/,
+         "$name: its disk alone is left");
+}
+
+
+sub blocks {
+    my $sum = 0;
+
+    $sum += (stat $_)[12] * 512 for glob("$disks/$_[0].*");
+    return $sum;
+}
+
+
+# The disks of a running sandbox, as libvirt has them.
+sub depth {
+    my ($id) = @_;
+
+    return scalar(() = $t->inside(qw(virsh -c qemu:///system dumpxml), $id)
+                       =~ /<source file=/g);
+}
+
+
+sub collect {
+    my ($rc, $text) = $d->run('collect');
+
+    is($rc, 0, 'collected') or diag($text);
+    return $text;
+}
+
+
+sub touch {
+    my ($name) = @_;
+
+    open(my $fh, '>', "$disks/$name") or die $!;
+    print $fh 'x';
+    close $fh or die $!;
+}
+
+
+# The digests of what was written, read from the disk.
+sub digests {
+    my ($id, $address) = @_;
+
+    return $d->guest($id, $address, <<'END');
+sync; echo 3 > /proc/sys/vm/drop_caches; cd /root; sha256sum file*
+END
+}
+
+
+sub plant {
+    my ($id, $address, $name, $mb) = @_;
+
+    $d->guest($id, $address,
+              "head -c ${mb}000000 /dev/urandom > /root/file$name; sync");
+    return digests($id, $address);
+}
+
+
+# --- a layer and who stands on it --------------------------------------------
+
+($rc, $text) = $d->run($shape, 'keep', 'x');
+my ($boot) = $text =~ /^keep (\S+) made=1/m;
+ok($boot, 'a shape is kept') or diag($text);
+
+my ($one, $two, $three) = $d->ids(3);
+my @snaps = snaps(5);
+used($boot, 0, 'nothing uses it');
+my $address = start($boot, $one);
+used($boot, 1, 'a sandbox runs from it');
+in_use($boot, 'the shape');
+my $said = plant($one, $address, 1, 10);
+take($one, $snaps[0]);
+
+used($boot, 1, 'a checkpoint stands on it');
+discard($boot, 'what nothing runs from goes');
+is_layer($boot, 'the shape');
+used($boot, 1, 'which is used');
+(undef, $text) = $d->run('checkpoints');
+like($text, qr/^checkpoint $boot whole=0 bytes=0 left=[1-9]\d*$/m,
+     'it is listed as what it is') or diag($text);
+
+# --- sizes -------------------------------------------------------------------
+
+like($text, qr/^checkpoint $snaps[0] whole=1 bytes=(\d+) left=0$/m,
+     'a checkpoint is listed');
+my ($listed) = $text =~ /^checkpoint $snaps[0] whole=1 bytes=(\d+)/m;
+(undef, $text) = $d->run('size', $snaps[0]);
+my ($size) = $text =~ /^size $snaps[0] (\d+)$/m;
+is($size, $listed, 'with its size');
+is($size, blocks($snaps[0]), 'which is the blocks of its files');
+like(($d->run('size', $boot))[1], qr/status=6 there is no checkpoint/,
+     'a layer is no checkpoint');
+
+$address = start($snaps[0], $two);
+(undef, $text) = $d->run('size', $two);
+($size) = $text =~ /^size $two (\d+)$/m;
+is($size, blocks($two), 'so is that of a sandbox\'s disk');
+cmp_ok($size, '<', 10e6, 'without what it stands on');
+
+# --- generations, while others collect ---------------------------------------
+
+in_use($snaps[0], 'a hibernated sandbox that was woken');
+is(digests($two, $address), $said, 'on layers that stay');
+
+my $collector = $d->later('collect', '100');
+take($two, $snaps[1]);
+discard($snaps[0], 'the memory of one whose child was taken');
+is_layer($snaps[0], 'the first');
+$address = start($snaps[1], $three);
+$said = plant($three, $address, 2, 24);
+take($three, $snaps[2], 1);
+discard($snaps[2], 'one taken of a sandbox that goes on');
+is_layer($snaps[2], 'the third');
+take($three, $snaps[3], 1);
+discard($snaps[3], 'and one more');
+($rc, $text) = $collector->();
+is($rc, 0, 'others collect meanwhile') or diag($text);
+unlike($text, qr/is removed/, 'and remove nothing') or diag($text);
+
+sleep GRACE;
+unlike(collect(), qr/is removed/, 'nor later');
+used($_, 1, 'a layer is used') for $boot, @snaps[0 .. 3];
+is(digests($three, $address), $said, 'which the guest reads');
+
+# --- flat --------------------------------------------------------------------
+
+my $depth = depth($three);
+is($depth, 7, 'a chain of seven');
+($rc, $text) = $d->run(['DRIVE_MAX=6'], 'flatten', $three);
+is($rc, 0, 'is not too deep') or diag($text);
+is(depth($three), 7, 'and stays');
+
+($rc, $text) = $d->run(['DRIVE_WAIT_MS=200'], 'flatten', $three);
+like($text, qr/status=3 /, 'too little time');
+is(depth($three), 7, 'leaves it as it was');
+is(digests($three, $address), $said, 'with all that is in it');
+
+my $wait = $d->later('flatten', $three);
+sleep 0.5;
+$t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+$wait->();
+take($three, $snaps[4], 1);
+cmp_ok(depth($three), '>', 2, 'a take breaks it off');
+is(digests($three, $address), $said, 'and nothing is lost');
+
+$wait = $d->later('flatten', $three);
+sleep 0.3;
+$t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+$wait->();
+($rc, $text) = $d->run('flatten', $three);
+is($rc, 0, 'another goes on where one died') or diag($text);
+is(depth($three), 2, 'and it is flat');
+is(digests($three, $address), $said, 'all is there');
+($rc, $text) = $d->run('flatten', $three);
+is($rc, 0, 'once more does nothing') or diag($text);
+
+# --- collected ---------------------------------------------------------------
+
+sleep GRACE;
+unlike(collect(), qr/is removed/, 'a checkpoint stands on them still');
+in_use($snaps[1], 'what it runs from');
+discard($snaps[4], 'the last of the others');
+sleep GRACE;
+collect();
+is(scalar(files($_)), 0, 'a layer that nothing stands on is gone')
+    for @snaps[2 .. 4];
+is_layer($_, 'under the one it runs from') for $boot, $snaps[0];
+
+my ($last) = snaps(1);
+take($three, $last);
+discard($snaps[1], 'what it ran from');
+collect();
+is(join(' ', sort map { s{\.[^.]+\.}{.}r } files('*')),
+   "$last.qcow2 $last.ram $last.state", 'one checkpoint is left of all');
+
+$address = start($last, $one);
+is(digests($one, $address), $said, 'and has all');
+
+# --- an operator's look ------------------------------------------------------
+
+($rc, $text) = run_command("$SandboxTest::top/scripts/build", '--tools');
+is($rc, 0, 'the tool builds') or diag($text);
+
+sub scrub {
+    my ($rc, $text) = run_command("$SandboxTest::top/scripts/stack", 'run',
+        '--dir', $t->{dir}, '--', "$SandboxTest::top/scripts/sandbox-scrub",
+        '--data-dir', '/run/stack/data', '--older', 0, @_);
+
+    is($rc, 0, "scrub @_") or diag($text);
+    return $text;
+}
+
+my ($gone) = $d->ids(1);
+touch("$gone.qcow2");
+touch("$snaps[0].aaaaaaaa.tmp.qcow2");
+
+$text = scrub('--all');
+like($text, qr/^needed .* $last\.\S+ram  \(runs from it: $one\)$/m,
+     'what runs is needed') or diag($text);
+like($text, qr/^needed .* $one\.qcow2 /m, 'with its disk');
+like($text, qr/^spare .* $gone\.qcow2 /m, 'an overlay without a sandbox is not');
+like($text, qr/^2 files, .* could be removed$/m, 'and another');
+scrub('--remove');
+is(scalar(files($_)), 0, 'they are gone') for $gone, $snaps[0];
+
+is(($d->run('destroy', $one))[0], 0, 'the sandbox ends');
+$t->redis('HSET', "sbx:{aa}:snapshot:$last", 'state', 'ready');
+like(scrub('--remove'), qr/^0 files/m, 'a checkpoint with a record stays');
+$t->redis('DEL', "sbx:{aa}:snapshot:$last");
+like(scrub('--no-redis', '--remove'), qr/^0 files/m, 'so it does unasked');
+$text = scrub();
+like($text, qr/^spare .* $last\.state  \(a checkpoint without a record\)$/m,
+     'one without is spare') or diag($text);
+is(scalar(files($last)), 3, 'and is only listed');
+like(scrub('--remove'), qr/^3 files, .* removed$/m, 'until it is removed');
+is(scalar(files($last)), 0, 'it is gone');
+
+# --- what is not to be collected ---------------------------------------------
+
+my ($torn, $young) = snaps(2);
+touch("$torn.state");
+touch("$torn.aaaaaaaa.ram");
+touch('other_file.qcow2');
+sleep GRACE;
+touch("$young.aaaaaaaa.ram");
+touch("$young.aaaaaaaa.qcow2");
+unlike(collect(), qr/is removed/, 'the young, the torn, and others\' stay');
+is(scalar(files($_)), 2, 'with all their files') for $torn, $young;
+
+sleep GRACE;
+like(collect(), qr/"$young\.\S+" is removed: nothing needs it/,
+     'one grows old, and it is said');
+is(scalar(files($young)), 0, 'it is gone');
+is(scalar(files($torn)), 2, 'the torn one is there');
+
+discard($torn, 'a torn one');
+is(join(' ', files('*')), 'other_file.qcow2', 'no file of ours is left');
+unlink "$disks/other_file.qcow2";
+
+undef $d;
+$t->finish;

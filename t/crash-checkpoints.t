@@ -1,0 +1,155 @@
+#!/usr/bin/perl
+
+# A worker dies at each crash point of hibernate, resume, fork and snapshot.
+# A client that repeats its request gets what it asked for once, the sandbox
+# has what it had, and after the DELETEs nothing is left.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxCrash;
+use SandboxTest;
+
+use constant LEASE => 2;
+
+my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--set',
+                                          'sandbox_lease=' . LEASE . 's']);
+my $crash = SandboxCrash->new($t);
+my $points = SandboxCrash->points;
+my %body = (memory_mb => 128, timeout_ms => 3_600_000);
+
+sub points_of {
+    my ($pattern) = @_;
+
+    return sort grep { /$pattern/ } keys %$points;
+}
+
+my @hibernate = points_of(qr/^(?:hibernate|take)\./);
+my @resume = (points_of(qr/^resume\./), 'boot.run.after', 'create.commit.before',
+              'create.commit.after', 'create.answer.before');
+my @fork = points_of(qr/^(?:fork|take)\./);
+my @snapshot = points_of(qr/^snapshot\./);
+my @delete = points_of(qr/^unsnap\./);
+
+is_deeply([grep { !/^(?:create|boot|destroy|undo|hibernate|resume|fork|take
+                      |snapshot|unsnap|untake)\./x } sort keys %$points], [],
+          'every point is of a known kind');
+
+# A sandbox that remembers a word, in memory and on its disk.
+sub made {
+    my $s = $t->create({ %body });
+
+    is($t->exec($s, 'echo word > /dev/shm/a; echo word > /root/b; sync')
+         ->{exit_code}, 0, 'it has something to lose');
+    return $s;
+}
+
+sub remembers {
+    my ($id, $name) = @_;
+
+    is($t->exec($id, 'cat /dev/shm/a /root/b')->{stdout}, "word\nword\n",
+       $name);
+}
+
+sub id_of {
+    my ($id) = @_;
+
+    return $t->get("/v1/sandboxes/$id")->{json}{id} // '';
+}
+
+# --- hibernate, and then resume ----------------------------------------------
+
+for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
+    my ($hibernate, $resume) = ($hibernate[$i % @hibernate],
+                                $resume[$i % @resume]);
+
+    subtest("killed at $hibernate, then at $resume" => sub {
+        my $s = made();
+        my $id = $s->{id};
+
+        $crash->arm($hibernate, 'kill');
+        $crash->persist(200, 'POST', "/v1/sandboxes/$id/hibernate");
+        if ($hibernate =~ /thaw/) {
+            unlink $crash->file_of($hibernate); # only where it goes on
+        } else {
+            $crash->reached($hibernate);
+        }
+        is($t->get("/v1/sandboxes/$id")->{json}{status}, 'paused',
+           'it is paused');
+        $crash->only_listed('and has no place on the node', $id);
+
+        # a resume has no key: the one that was cut off may have done it
+        $crash->arm($resume, 'kill');
+        my $r = $crash->persist([201, 409], 'POST', "/v1/sandboxes/$id/resume");
+        $crash->reached($resume);
+        my $new = id_of($id);
+        isnt($new, $id, 'it runs under a new id');
+        is($r->{json}{id}, $new, 'which the answer has')
+            if $r->{status} == 201;
+        $crash->only('there is one sandbox', $new);
+        remembers($id, 'with all it had');
+        $crash->gone($id);
+    });
+}
+
+# --- fork --------------------------------------------------------------------
+
+for my $point (@fork) {
+    subtest("a fork killed at $point" => sub {
+        my $s = made();
+        my $id = $s->{id};
+        my $key = SandboxTest::idem();
+
+        $crash->arm($point, 'kill');
+        my $r = $crash->persist(201, 'POST', "/v1/sandboxes/$id/fork",
+                                idem => $key);
+        $crash->reached($point);
+        my $child = $r->{json}{id};
+        $crash->only('there are two sandboxes', $id, $child);
+        remembers($child, 'the child has all');
+        remembers($id, 'the source as well');
+        is($crash->persist(201, 'POST', "/v1/sandboxes/$id/fork",
+                           idem => $key)->{body}, $r->{body},
+           'a replay is the same answer');
+        $crash->persist(200, 'DELETE', "/v1/sandboxes/$id");
+        remembers($child, 'also without its source');
+        $crash->gone($child);
+    });
+}
+
+# --- snapshot ----------------------------------------------------------------
+
+for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
+    my ($point, $delete) = ($snapshot[$i % @snapshot], $delete[$i % @delete]);
+
+    subtest("a snapshot killed at $point, its end at $delete" => sub {
+        my $s = made();
+        my $id = $s->{id};
+        my $key = SandboxTest::idem();
+
+        $crash->arm($point, 'kill');
+        my $r = $crash->persist(201, 'POST', "/v1/sandboxes/$id/snapshots",
+                                idem => $key);
+        $crash->reached($point);
+        my $snapshot = $r->{json}{id};
+        is_deeply([map { $_->{id} } @{ $t->get('/v1/snapshots')->{json} }],
+                  [$snapshot], 'there is one snapshot');
+        remembers($id, 'the source goes on');
+
+        my $other = $crash->persist(201, 'POST', '/v1/sandboxes',
+                                json => { snapshot_id => $snapshot },
+                                idem => SandboxTest::idem());
+        remembers($other->{json}{id}, 'it can be started from');
+        $crash->persist(200, 'DELETE', "/v1/sandboxes/$_")
+            for $id, $other->{json}{id};
+
+        $crash->arm($delete, 'kill');
+        $crash->persist(200, 'DELETE', "/v1/snapshots/$snapshot");
+        $crash->reached($delete);
+        is_deeply($t->get('/v1/snapshots')->{json}, [], 'there is none left');
+    });
+}
+
+# workers that are killed are worth an alert to nginx
+$t->expect_log(qr/worker process \d+ exited on signal 9/,
+               qr/\[alert\] .*(shared memory zone|signal 9)/);
+$t->finish;

@@ -1,0 +1,190 @@
+#!/usr/bin/perl
+
+# Hibernate, resume and fork: memory, processes and disk go on, under new ids.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+my $t = SandboxTest->new;
+my $r;
+
+sub status {
+    my ($id) = @_;
+
+    return $t->get("/v1/sandboxes/$id")->{json}{status} // '';
+}
+
+sub stdout {
+    my ($s, $command) = @_;
+
+    return $t->exec($s, $command)->{stdout} // '';
+}
+
+# Something in memory, in a process and on the disk.
+sub fill {
+    my ($s) = @_;
+
+    return stdout($s, <<'END');
+mkdir -p /root/d /dev/shm/m; head -c 3000000 /dev/urandom > /root/d/disk
+head -c 3000000 /dev/urandom > /dev/shm/m/memory
+setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i > /dev/shm/m/count; sleep 0.05; done' >/dev/null 2>&1 &
+sha256sum /root/d/disk /dev/shm/m/memory
+END
+}
+
+my $sums = 'sha256sum /root/d/disk /dev/shm/m/memory';
+my $count = 'cat /dev/shm/m/count';
+
+# --- hibernate ---------------------------------------------------------------
+
+my $s = $t->create({ memory_mb => 128, envs => { COLOUR => 'blue' },
+                     metadata => { n => 1 }, timeout_action => 'hibernate',
+                     timeout_ms => 600_000 });
+my $id = $s->{id};
+is($s->{json}{timeout_action}, 'hibernate', 'the action is kept');
+my $before = fill($s);
+like($before, qr/memory/, 'there is something to keep');
+wait_for(10, sub { stdout($s, $count) > 5 });
+my $counted = stdout($s, $count);
+
+$r = $t->post("/v1/sandboxes/$id/hibernate");
+is($r->{status}, 200, 'hibernate') or diag($r->{body});
+my $snapshot = $r->{json}{id};
+like($snapshot, qr/^snap_/, 'a snapshot');
+is($r->{json}{sandbox_id}, $id, 'of the sandbox');
+ok($r->{json}{size_bytes} > 1_000_000, 'its size: ' . $r->{json}{size_bytes});
+is(status($id), 'paused', 'the sandbox is paused');
+is($t->get("/v1/sandboxes/$id")->{json}{snapshot_id}, $snapshot,
+   'its snapshot is told');
+is($t->get('/v1/sandboxes?state=paused')->{json}{items}[0]{id}, $id,
+   'it is listed as paused');
+unlike($t->inside('sh', '-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " "'),
+       qr/guest=$id/, 'there is no QEMU of it');
+
+$r = $t->post("/v1/sandboxes/$id/hibernate");
+is($r->{status}, 200, 'hibernating once more');
+is($r->{json}{id}, $snapshot, 'is the same snapshot');
+$t->is_error($t->post("/v1/sandboxes/$id/timeout", json => { timeout_ms => 5 }),
+             409, 'transition_conflict', 'a deadline for a paused one');
+$t->is_error($t->post("/v1/sandboxes/$id/fork", idem => $t->idem), 409,
+             'transition_conflict', 'a fork of a paused one');
+$t->is_error($t->post("/v1/sandboxes/$id/resume", key => $t->key('others')),
+             404, 'sandbox_not_found', 'a stranger resumes');
+$t->is_error($t->post("/v1/sandboxes/$id/hibernate", json => { x => 1 }), 400,
+             'invalid_request', 'an unknown member', 'x');
+
+# --- resume ------------------------------------------------------------------
+
+$r = $t->post("/v1/sandboxes/$id/resume");
+is($r->{status}, 201, 'resume') or diag($r->{body});
+my $second = $r->{json}{id};
+isnt($second, $id, 'a new id');
+is($r->{json}{status}, 'running', 'runs');
+isnt($r->{json}{traffic_access_token}, $s->{token}, 'a new token');
+is($r->{headers}{location}, "/v1/sandboxes/$second", 'Location');
+is($r->{json}{timeout_action}, 'hibernate', 'with the same action');
+is_deeply($r->{json}{metadata}, { n => 1 }, 'and metadata');
+my $s2 = $t->sandbox($r);
+
+is(stdout($s2, $sums), $before, 'memory and disk are what they were');
+ok(wait_for(10, sub { stdout($s2, $count) > $counted + 3 }),
+   'its process goes on');
+is(stdout($s2, 'echo $COLOUR'), "blue\n", 'variables are what they were');
+(my $host = $second) =~ tr/_/-/;
+is(stdout($s2, 'hostname'), "$host\n", 'the name is new');
+
+is($t->get("/v1/sandboxes/$id")->{json}{id}, $second,
+   'the first id leads to it');
+is(stdout($s, 'echo $COLOUR'), "blue\n", 'also for commands');
+is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }], [$second],
+          'one sandbox is listed');
+$t->is_error($t->post("/v1/sandboxes/$id/resume"), 409, 'transition_conflict',
+             'a running one cannot be resumed');
+$t->is_error($t->post("/v1/sandboxes/$snapshot/resume"), 404,
+             'snapshot_not_found', 'its snapshot is gone');
+
+# --- again, by the first id and by the snapshot ------------------------------
+
+$r = $t->post("/v1/sandboxes/$id/hibernate");
+is($r->{status}, 200, 'hibernate by the first id');
+is(status($id), 'paused', 'paused by the first id');
+is(status($second), 'paused', 'and by the second');
+$r = $t->post("/v1/sandboxes/$r->{json}{id}/resume");
+is($r->{status}, 201, 'resume by the snapshot') or diag($r->{body});
+my $s3 = $t->sandbox($r);
+is(stdout($s3, $sums), $before, 'memory and disk once more');
+is($t->get("/v1/sandboxes/$_")->{json}{id}, $s3->{id}, "$_ leads to it")
+    for $id, $second;
+is($t->post("/v1/sandboxes/$id/timeout", json => { timeout_ms => 500_000 })
+     ->{json}{id}, $s3->{id}, 'a deadline by the first id');
+
+# --- fork --------------------------------------------------------------------
+
+my $key = $t->idem;
+$t->is_error($t->post("/v1/sandboxes/$id/fork"), 400,
+             'idempotency_key_required', 'a fork needs a key');
+$r = $t->post("/v1/sandboxes/$id/fork", idem => $key);
+is($r->{status}, 201, 'fork by the first id') or diag($r->{body});
+my $child = $t->sandbox($r);
+isnt($child->{id}, $s3->{id}, 'a child of its own');
+is_deeply($r->{json}{metadata}, { n => 1 }, 'with its metadata');
+is(stdout($child, $sums), $before, 'with memory and disk');
+is(stdout($s3, $sums), $before, 'which the source still has');
+my $again = $t->post("/v1/sandboxes/$id/fork", idem => $key);
+is($again->{body}, $r->{body}, 'a fork is repeated byte for byte');
+is($again->{headers}{'idempotent-replayed'}, 'true', 'and says so');
+$t->is_error($t->post("/v1/sandboxes/$id/fork", idem => $key,
+                      json => { metadata => { x => 1 } }),
+             422, 'idempotency_key_reused', 'another one with its key');
+
+stdout($child, 'echo child > /root/d/disk; echo child > /dev/shm/m/memory');
+is(stdout($s3, $sums), $before, 'the child writes to its own');
+isnt(stdout($child, 'head -c 16 /dev/urandom | od -An -tx1'),
+     stdout($s3, 'head -c 16 /dev/urandom | od -An -tx1'),
+     'their randomness differs');
+isnt(stdout($child, 'hostname -I; cat /sys/class/net/*/address'),
+     stdout($s3, 'hostname -I; cat /sys/class/net/*/address'),
+     'and their addresses');
+
+$r = $t->post("/v1/sandboxes/$child->{id}/fork", idem => $t->idem,
+              json => { metadata => { x => 1.50 } });
+is($r->{status}, 201, 'a fork of a fork') or diag($r->{body});
+like($r->{body}, qr/"metadata":\{"x":1\.5\b/, 'with metadata of its own');
+my $grandchild = $t->sandbox($r);
+is(stdout($grandchild, 'cat /root/d/disk /dev/shm/m/memory'), "child\nchild\n",
+   'has what its parent had');
+is($t->destroy($child->{id})->{status}, 200, 'the parent ends first');
+is(stdout($grandchild, 'cat /root/d/disk'), "child\n", 'which does not matter');
+is($t->destroy($grandchild->{id})->{status}, 200, 'the grandchild ends');
+
+# --- the end, by the first id ------------------------------------------------
+
+$r = $t->delete("/v1/sandboxes/$id");
+is($r->{status}, 200, 'destroyed by the first id');
+is($r->{json}{id}, $id, 'the answer has the id that was asked for');
+is($t->get("/v1/sandboxes/$_")->{status}, 404, "$_ is gone")
+    for $id, $s3->{id};
+is($t->delete("/v1/sandboxes/$id")->{status}, 200, 'a repeated DELETE');
+
+# --- a paused one is destroyed -----------------------------------------------
+
+$s = $t->create({ memory_mb => 128 });
+is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernate');
+is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200,
+   'a paused one is destroyed');
+
+# --- by its deadline ---------------------------------------------------------
+
+$s = $t->create({ memory_mb => 128, lifecycle => { on_timeout => 'pause' },
+                  timeout_ms => 1500 });
+ok(wait_for(15, sub { status($s->{id}) eq 'paused' }),
+   'a deadline hibernates');
+$r = $t->post("/v1/sandboxes/$s->{id}/resume");
+is($r->{status}, 201, 'and it can be resumed') or diag($r->{body});
+$s2 = $t->sandbox($r);
+ok(wait_for(15, sub { status($s->{id}) eq 'paused' }),
+   'its next deadline counts from then');
+is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
+
+$t->finish;

@@ -1,0 +1,16 @@
+/*
+ * Ending the connections of an earlier life.
+ */
+
+#ifndef AGENT_SOCKETS_H
+#define AGENT_SOCKETS_H
+
+/*
+ * Ends every TCP connection and connected UDP socket whose local address is
+ * neither a loopback one nor an address of an interface other than `device`:
+ * who uses it gets ECONNABORTED.  Listening sockets stay.  Of the network
+ * namespace of the agent; blocking.  0, or -1 with errno set.
+ */
+int agent_sockets_end(const char *device);
+
+#endif
