@@ -80,6 +80,16 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
 sandbox_hv_status_t sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                                         sandbox_hv_error_t *err);
 
+/*
+ * sandbox_inventory.c: the ids of all domains, sorted, by one call of libvirt;
+ * the caller frees the list.
+ */
+sandbox_hv_status_t
+sandbox_inventory_names(sandbox_hv_conn_t *conn, char (**list)[SANDBOX_ID_SIZE],
+                        size_t *n, sandbox_hv_error_t *err);
+int sandbox_inventory_has(const char (*list)[SANDBOX_ID_SIZE], size_t n,
+                          const char *id);
+
 /* For sandbox_disk.c and sandbox_disk_file.c: the running pool, referenced. */
 virStoragePoolPtr
 sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
