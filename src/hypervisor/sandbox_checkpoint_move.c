@@ -19,22 +19,55 @@
 
 #include <fcntl.h>
 #include <libvirt/virterror.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MOVE_PIPE 1048576
+#define MOVE_POLL_MS 2
 
 
 /*
- * The pipe is theirs alone afterwards: when one of them dies, the other
- * notices.
+ * The ends of a pipe, for the receiver and the source.  One that is theirs
+ * alone afterwards: when one of them dies, the other notices.  A source that is
+ * copied while it runs must not: it has a pipe with a name.
  */
+static int
+move_pipe(sandbox_take_t *t, int ends[2])
+{
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE], path[SANDBOX_HV_PATH_SIZE];
+
+    if (!t->take->live) {
+        return pipe2(ends, O_CLOEXEC);
+    }
+
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_TAKE_PIPE, t->names.stem);
+
+    if (sandbox_disk_path(path, name) != 0 || mkfifo(path, 0600) == -1) {
+        return -1;
+    }
+
+    ends[1] = open(path, O_RDWR | O_CLOEXEC);
+    ends[0] = ends[1] == -1 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+
+    if (ends[0] == -1) {
+        if (ends[1] != -1) {
+            (void) close(ends[1]);
+        }
+        return -1;
+    }
+
+    return 0;
+}
+
+
 static sandbox_hv_status_t
 move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int ends[2];
 
-    if (pipe2(ends, O_CLOEXEC) == -1) {
+    if (move_pipe(t, ends) == -1) {
         return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
     }
 
@@ -183,6 +216,27 @@ move_resumed(sandbox_take_t *t, int64_t start)
 }
 
 
+/* All is sent, unless who receives it has ended: the source cannot tell. */
+static sandbox_hv_status_t
+move_sent(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    for (;; sandbox_hv_sleep_ms(MOVE_POLL_MS)) {
+        if (sandbox_monitor_migrated(t->conn, t->source, 0, err)
+                != SANDBOX_HV_TIMEOUT
+            || sandbox_time_monotonic_ms() >= t->take->deadline)
+        {
+            return err->status;
+        }
+
+        if (virDomainIsActive(t->receiver) != 1) {
+            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                  "who was to receive \"%s\" has ended",
+                                  t->take->sandbox);
+        }
+    }
+}
+
+
 /* QEMU lets the source run again by itself. */
 static sandbox_hv_status_t
 move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
@@ -198,9 +252,7 @@ move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 
     move_resumed(t, start);
 
-    if (sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)
-        != SANDBOX_HV_OK)
-    {
+    if (move_sent(t, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 

@@ -370,7 +370,9 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
     t->take->bytes = 0;
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (strstr(names[i], SANDBOX_TAKE_SCRATCH ".")) {
+        if (strstr(names[i], SANDBOX_TAKE_SCRATCH ".")
+            || sandbox_checkpoint_ends(names[i], SANDBOX_TAKE_PIPE))
+        {
             (void) sandbox_disk_unlink(names[i], err);
         } else {
             t->take->bytes += sandbox_disk_blocks(names[i]);

@@ -8,6 +8,15 @@
 #define SANDBOX_TAKE_SCRATCH ".tmp"
 #define SANDBOX_TAKE_LIVE "background-snapshot" /* QEMU's capability */
 
+/*
+ * "<id>.<random>.pipe", through which a source is copied while it runs.  QEMU
+ * leaves the memory protected for good if that fails or is cancelled (7.2: the
+ * guest hangs at its next write).  So it must not fail: the source itself has
+ * the pipe open for reading as well, and whoever undoes the take reads all that
+ * is still to come.
+ */
+#define SANDBOX_TAKE_PIPE ".pipe"
+
 typedef struct {
     sandbox_checkpoint_take_t *take;
     sandbox_hv_conn_t *conn;

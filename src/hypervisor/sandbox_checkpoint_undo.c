@@ -13,14 +13,17 @@
 #include "sandbox_time.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libvirt/virterror.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define UNDO_CANCEL_MS 10000
 #define UNDO_RESUME_MS 2000
 #define UNDO_POLL_MS 2
+#define UNDO_PIECE 1048576
 
 
 static const char *
@@ -242,6 +245,98 @@ undo_files(const sandbox_disk_chain_t *chain, const char *id,
 }
 
 
+/* The pipe of a source that was copied as it ran; -1: there is none. */
+static int
+undo_pipe(char **names, size_t n)
+{
+    int fd;
+    size_t i;
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    fd = -1;
+
+    for (i = 0; i < n && fd == -1; i++) {
+        if (sandbox_checkpoint_ends(names[i], SANDBOX_TAKE_PIPE)
+            && sandbox_disk_path(path, names[i]) == 0)
+        {
+            fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        }
+    }
+
+    return fd;
+}
+
+
+/*
+ * Reads all that the source has still to send.  QEMU is asked only when
+ * nothing more has come for a while: it may have to wait for its guest, and
+ * that for a page that is to be sent, and that for us.
+ */
+static sandbox_hv_status_t
+undo_drain(sandbox_take_t *t, int fd, sandbox_hv_error_t *err)
+{
+    char *data;
+    int64_t deadline;
+    ssize_t n;
+
+    data = malloc(UNDO_PIECE);
+    if (data == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    deadline = sandbox_time_monotonic_ms() + UNDO_CANCEL_MS;
+
+    do {
+        sandbox_hv_sleep_ms(UNDO_POLL_MS);
+        n = read(fd, data, UNDO_PIECE);
+
+        if (n > 0) {
+            deadline = sandbox_time_monotonic_ms() + UNDO_CANCEL_MS;
+            (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT, "%s", "");
+            continue;
+        }
+
+        (void) sandbox_monitor_migrated(t->conn, t->source, 0, err);
+    } while (err->status == SANDBOX_HV_TIMEOUT
+             && sandbox_time_monotonic_ms() < deadline);
+
+    free(data);
+
+    /* FAILED: none was begun, or it is over */
+    return err->status == SANDBOX_HV_FAILED
+               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+               : err->status;
+}
+
+
+/* Nothing is sent any more. */
+static sandbox_hv_status_t
+undo_move(sandbox_take_t *t, const char *prefix, sandbox_hv_error_t *err)
+{
+    int fd;
+    size_t n;
+    char **names;
+
+    if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    fd = undo_pipe(names, n);
+    sandbox_disk_names_free(names, n);
+
+    if (fd == -1) {
+        return sandbox_monitor_cancel(
+            t->conn, t->source, sandbox_time_monotonic_ms() + UNDO_CANCEL_MS,
+            err);
+    }
+
+    (void) undo_drain(t, fd, err);
+    (void) close(fd);
+
+    return err->status;
+}
+
+
 /* The source has a domain: its disk is put right, and it goes on. */
 static sandbox_hv_status_t
 undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -254,10 +349,7 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
-    if (sandbox_monitor_cancel(t->conn, t->source,
-                               sandbox_time_monotonic_ms() + UNDO_CANCEL_MS,
-                               err)
-            != SANDBOX_HV_OK
+    if (undo_move(t, prefix, err) != SANDBOX_HV_OK
         || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
     {
         return err->status;
