@@ -54,7 +54,7 @@ typedef struct {
     ngx_msec_t max_timeout;
     ngx_msec_t boot_timeout;
     ngx_msec_t wake_timeout; /* of what waits for a paused sandbox */
-    ngx_flag_t checkpoints; /* creates start from a booted one */
+    ngx_flag_t checkpoints;  /* creates start from a booted one */
     ngx_msec_t lease;
     ngx_msec_t idem_wait; /* of a repeated request for the first one */
     ngx_msec_t retention; /* of idempotent answers and of tombstones */
@@ -96,7 +96,7 @@ typedef struct {
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
     ngx_str_t peer_name;
-    char peer_id[SANDBOX_ID_SIZE]; /* the sandbox behind it */
+    char peer_id[SANDBOX_ID_SIZE];        /* the sandbox behind it */
     struct ngx_http_sandbox_live_s *live; /* the same, for its end */
     ngx_str_t host; /* what the guest sees as its Host, if masked */
 

@@ -186,12 +186,10 @@ $t->is_error($t->post('/v1/sandboxes',
                       json => { template => 'docker.io/library/x:1' }), 404,
              'template_not_found', 'an unknown image', 'template');
 
-my %pause = (lifecycle => { on_timeout => 'pause' });
-for (['snapshot_id', { snapshot_id => 'snap_aaaa' }],
-     ['warm_pool', { warm_pool => { id => 'twp_a' } }],
-     ['timeout_action', { timeout_action => 'hibernate' }],
-     ['lifecycle.on_timeout', { %pause }],
-     ['auto_resume', { auto_resume => JSON::PP::true, %pause }],
+$t->is_error($t->post('/v1/sandboxes', json => { snapshot_id => 'snap_aaaa' }),
+             404, 'snapshot_not_found', 'an unknown snapshot');
+
+for (['warm_pool', { warm_pool => { id => 'twp_a' } }],
      ['internet_access', { internet_access => JSON::PP::false }],
      ['network.allow_out', { network => { allow_out => ['192.0.2.1'] } }],
      ['network.deny_out', { network => { deny_out => ['0.0.0.0/0'] } }],

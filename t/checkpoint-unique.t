@@ -61,11 +61,13 @@ close $fh;
 is(guest(0, "cat > /root/life.py <<'END'\n${life}END\n" . <<'END'), "ready\n",
 python3 /root/life.py tcp:tcp:7777 udp:udp:10.88.0.1:7778 server:server:8080 \
     pair:alive pair:plain first:first1:0 first:first2:0.001 first:first3:0.1 \
-    timer:due:4 timer:later:3600 still:box still:paused >/dev/null 2>/run/log </dev/null
+    timer:due:4 timer:later:3600 still:box still:paused \
+    >/dev/null 2>/run/log </dev/null
 touch /run/later.when
 for i in $(seq 300); do
-    cd /run && ls tcp.up udp.up server.up alive.up plain.up first1.up first2.up \
-        first3.up later.up box.up paused.up >/dev/null 2>&1 && echo ready && break
+    cd /run && ls tcp.up udp.up server.up alive.up plain.up first1.up \
+        first2.up first3.up later.up box.up paused.up >/dev/null 2>&1 \
+        && echo ready && break
     sleep 0.05
 done
 cat /run/log
@@ -155,7 +157,7 @@ END
     for my $name (qw(first1 first2 first3)) {
         my (@random) = split ' ', $file{$name} // '';
         is(scalar(@random), 4, "$n: what a process sees first: @random");
-        cmp_ok(pop(@random) // 0, '>', $began - 0.5, "$n: with the time of now");
+        cmp_ok(pop(@random) // 0, '>', $began - 0.5, "$n: at the present time");
         $seen{$_}++ for @random;
         push @times, (split ' ', $file{$name})[3];
     }
@@ -168,7 +170,7 @@ END
     }
 
     my $at = (split ' ', $file{due} // '')[1];
-    cmp_ok(abs(($at // 0) - $thawed), '<', 1, "$n: a timer that came due at rest has fired");
+    cmp_ok(abs(($at // 0) - $thawed), '<', 1, "$n: a timer of then fired");
     like($file{later}, qr/No such file/, "$n: one that is not due did not");
     my ($still, $frozen) = split ' ', $file{box} // '';
     cmp_ok($still // 0, '>', 0.4, "$n: another group was frozen as well");

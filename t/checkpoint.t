@@ -69,7 +69,7 @@ my ($ram) = glob("$disks/$boot.*.ram");
 my ($state) = glob("$disks/$boot.state");
 is(-s $ram, 192 * 1048576, 'the memory has its length');
 cmp_ok((stat $ram)[12] * 512, '<', 0.9 * 192 * 1048576, 'and is sparse');
-is((stat $_)[2] & 0777, 0600, 'nobody else may read them')
+is((stat $_)[2] & 07, 0, 'nobody else may read them')
     for $ram, $state;
 
 (undef, $text) = $d->run('checkpoints');

@@ -63,6 +63,7 @@ my @main = (
                        . 'timeout=1h'],
     ['sandbox_checkpoints', 'on'],
     ['sandbox_boot_timeout', '60s'],
+    ['sandbox_wake_timeout', '30s'],
     ['sandbox_lease', '15s'],
     ['sandbox_reconcile', 'interval=10s grace=30s orphans=keep'],
     ['sandbox_route_ttl', '10s'],
@@ -145,7 +146,7 @@ accepted('all directives');
 accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
          sandbox_node sandbox_limits sandbox_checkpoints sandbox_boot_timeout
-         sandbox_lease sandbox_reconcile sandbox_route_ttl
+         sandbox_wake_timeout sandbox_lease sandbox_reconcile sandbox_route_ttl
          sandbox_idempotency_wait sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');
@@ -249,6 +250,7 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
      ['sandbox_limits', 'gpus=1', qr/invalid parameter "gpus=1"/],
      ['sandbox_boot_timeout', '0', qr/value must be between/],
      ['sandbox_boot_timeout', 'x', qr/invalid value/],
+     ['sandbox_wake_timeout', '0', qr/value must be between/],
      ['sandbox_lease', '10ms', qr/value must be between/],
      ['sandbox_lease', '1s', qr/twice the "timeout"/],
      ['sandbox_data_dir', '""', qr/"sandbox_data_dir" has no value/],

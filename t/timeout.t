@@ -98,8 +98,10 @@ for (['no timeout_ms', {}, 'timeout_ms'],
 }
 like(move($id, { timeout_ms => 86400001 })->{json}{error_detail}{reason},
      qr/at most 86400000/, 'the maximum is named');
-$t->is_error(move($id, { timeout_ms => 1, timeout_action => 'hibernate' }),
-             501, 'not_implemented', 'hibernate', 'timeout_action');
+is(move($id, { timeout_ms => 3_600_000, timeout_action => 'hibernate' })
+     ->{json}{timeout_action}, 'hibernate', 'hibernate in place of destroy');
+is(move($id, { timeout_ms => 3_600_000, timeout_action => 'destroy' })
+     ->{json}{timeout_action}, 'destroy', 'and destroy again');
 $t->is_error(move($id, undef, body => '{'), 400, 'invalid_json', 'no JSON');
 $t->is_error($t->get("/v1/sandboxes/$id/timeout", key => $key), 405,
              'method_not_allowed', 'GET');

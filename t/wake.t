@@ -18,6 +18,8 @@ my ($r, $seconds);
 my $server = <<'END';
 import base64, hashlib, http.server, json, time
 
+seen = {}
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -33,7 +35,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.websocket()
         if self.path == "/events":
             return self.events()
-        if self.path == "/slow":
+        if self.path in ("/slow", "/once") and not seen.get(self.path):
+            seen[self.path] = 1
             time.sleep(600)
         text = json.dumps({"length": n, "sha256": digest.hexdigest()}).encode()
         self.send_response(200)
@@ -111,6 +114,16 @@ sub state {
     return $t->get("/v1/sandboxes/$s->{id}")->{json} // {};
 }
 
+# Whether a connection is closed soon, whatever was said before.
+sub ends {
+    my ($http) = @_;
+    my $end = time + 5;
+    my $n;
+
+    1 while $n = $http->fill($end);
+    return defined $n;
+}
+
 # The value of a series of the metrics, 0 if there is none.
 sub metric {
     my ($series) = @_;
@@ -162,6 +175,7 @@ is(resumes() - $before, 1, 'by one resume');
 my $now = state($s);
 is($now->{status}, 'running', 'its id leads to the new execution');
 isnt($now->{id}, $s->{id}, 'which has an id of its own');
+my %ids = map { $_ => 1 } $s->{id}, $now->{id};
 is($t->traffic($now, 8000, 'GET', '/')->{status}, 200, 'and is reached by it');
 
 $r = $t->traffic($s, 8000, 'GET', '/');
@@ -171,9 +185,10 @@ is($r->{status}, 200, 'as by the first one');
 
 my $body = join '', map { pack 'N', ($_ * 2654435761) % 2**32 } 1 .. 2**19;
 
-for my $chunked (0, 1) {
-    hibernate($s);
+sub upload {
+    my ($chunked) = @_;
     my $http = SandboxHttp->new($t->{traffic});
+
     $http->send("POST /echo HTTP/1.1\r\nHost: " . $t->host($s, 8000)
                 . "\r\nConnection: close\r\n"
                 . ($chunked ? "Transfer-Encoding: chunked\r\n\r\n"
@@ -188,13 +203,19 @@ for my $chunked (0, 1) {
     } else {
         $http->send($body);
     }
-    $r = $http->read_response;
-    is($r->{status}, 200, 'a request with a body of 2 MiB'
-       . ($chunked ? ', chunked' : '')) or diag($r->{body});
+    my $r = $http->read_response // { status => 0, body => '' };
+    return { status => $r->{status}, body => $r->{body} };
+}
+
+hibernate($s);
+for my $r (at_once(sub { upload(0) }, sub { upload(1) })) {
+    is($r->{status}, 200, 'a request with a body of 2 MiB')
+        or diag($r->{body});
     my $j = eval { json->decode($r->{body}) } // {};
-    is($j->{length}, length $body, 'all of it') ;
+    is($j->{length}, length $body, 'all of it');
     is($j->{sha256}, sha256_hex($body), 'byte for byte');
 }
+$ids{ state($s)->{id} } = 1;
 
 # --- many at once --------------------------------------------------------------
 
@@ -221,24 +242,15 @@ is(resumes() - $before, 1, 'and wake it once');
 
 # --- an alias -------------------------------------------------------------------
 
-my %ids = map { $_ => 1 } $s->{id}, $now->{id}, state($s)->{id};
+$ids{ state($s)->{id} } = 1;
+is(scalar(keys %ids), 4, 'three more executions by now');
 
-for my $cycle (1 .. 3) {
-    hibernate($s);
-    if ($cycle == 2) {
-        is($t->exec($s, 'echo hi')->{stdout}, "hi\n", 'a command wakes it');
-    } else {
-        is($t->traffic($s, 8000, 'GET', '/')->{status}, 200,
-           'traffic wakes it');
-    }
-    my $id = state($s)->{id};
-    ok(!$ids{$id}++, "another execution ($cycle)");
-    for my $old (sort keys %ids) {
-        is(state({ id => $old })->{id}, $id, 'every earlier id leads to it');
-        is($t->traffic($old, 8000, 'GET', '/')->{status}, 200,
-           'as does its host name');
-    }
-    is($t->exec($s, 'echo hi')->{stdout}, "hi\n", 'a command by the first id');
+for my $old (sort keys %ids) {
+    is(state({ id => $old })->{id}, state($s)->{id},
+       'every earlier id leads to the last one');
+    is($t->traffic($old, 8000, 'GET', '/')->{status}, 200,
+       'as does its host name');
+    is($t->exec($old, 'echo hi')->{stdout}, "hi\n", 'and a command by it');
 }
 
 {
@@ -264,7 +276,13 @@ for my $cycle (1 .. 3) {
     my $slow = SandboxHttp->new($t->{traffic});
     $slow->send($slow->format_request('POST', '/slow',
                                       [Host => $t->host($s, 8000)], 'x'));
-    sleep 0.5; # until it is in the guest
+    my $call = SandboxHttp->new($t->{api});
+    $call->send($call->format_request(
+        'POST', "/v1/sandboxes/$s->{id}/exec",
+        [Authorization => "Bearer $t->{key}",
+         'Content-Type' => 'application/json'],
+        '{"command":"sleep","args":["600"],"timeout_secs":900}'));
+    sleep 0.5; # until they are in the guest
 
     hibernate($s);
     my $began = time;
@@ -272,12 +290,13 @@ for my $cycle (1 .. 3) {
     is($op, 8, 'the WebSocket is closed') or diag($op // 'nothing');
     is(unpack('n', $text // ''), 1001, 'properly') if defined $op && $op == 8;
     ok($ws->closed(5), 'and its connection');
-    $sse->read_match(qr/.*data: \d+\n\n/s, 1);
-    $sse->{in} = '';
-    ok($sse->closed(5), 'the stream ends');
+    ok(ends($sse), 'the stream ends');
     $r = $slow->read_response(timeout => 5);
     is(($r // {})->{status}, 503, 'a POST that was not answered is not repeated');
     like($r->{body}, qr/"sandbox_changing"/, 'but may be') if $r;
+    $r = $call->read_response(timeout => 5);
+    is(($r // {})->{status}, 409, 'nor is a command');
+    like($r->{body}, qr/"transition_in_progress"/, 'likewise') if $r;
     cmp_ok(time - $began, '<', 1, 'all within a second');
     is(state($s)->{status}, 'paused', 'and none of them wakes it');
 }
@@ -289,13 +308,52 @@ for my $cycle (1 .. 3) {
     $r = $ws->ws_open('/ws', [Host => $t->host($s, 8000)]);
     is($r->{status}, 101, 'a WebSocket wakes it') or diag($r->{body});
     is(($ws->ws_read)[1], 'hi', 'and talks');
-    hibernate($s);
 
     my $sse = SandboxHttp->new($t->{traffic});
     $sse->send($sse->format_request('GET', '/events',
                                     [Host => $t->host($s, 8000)]));
-    is($sse->read_head->{status}, 200, 'a stream wakes it');
-    ok($sse->read_match(qr/.*data: \d+\n\n/s, 5), 'and streams');
+    is($sse->read_head->{status}, 200, 'a stream');
+    ok($sse->read_match(qr/.*data: \d+\n\n/s, 5), 'streams');
+}
+
+{
+    # still in flight when it is hibernated: one that may be repeated, and one
+    # whose body has not come
+    my $once = SandboxHttp->new($t->{traffic});
+    $once->send($once->format_request('GET', '/once',
+                                      [Host => $t->host($s, 8000)]));
+    my $call = SandboxHttp->new($t->{api});
+    my $text = '{"command":"echo","args":["late"]}';
+    $call->send("POST /v1/sandboxes/$s->{id}/exec HTTP/1.1\r\nHost: x\r\n"
+                . "Authorization: Bearer $t->{key}\r\n"
+                . "Content-Type: application/json\r\nContent-Length: "
+                . length($text) . "\r\n\r\n" . substr($text, 0, 10));
+    sleep 0.5;
+    hibernate($s);
+    $r = $once->read_response(timeout => 20);
+    is(($r // {})->{status}, 200, 'a GET in flight is repeated');
+    $call->send(substr $text, 10);
+    $r = $call->read_response(timeout => 20);
+    is(($r // {})->{status}, 200, 'a command that came in pieces is run');
+    like(($r // {})->{body}, qr/late/, 'whole');
+}
+
+{
+    # news that was missed
+    my $ws = SandboxHttp->new($t->{traffic});
+    $ws->ws_open('/ws', [Host => $t->host($s, 8000)]);
+    is(($ws->ws_read)[1], 'hi', 'a WebSocket');
+    my $id = state($s)->{id};
+    (my $shard = $id) =~ s/^sb_(..).*/$1/;
+    my $key = "sbx:{$shard}:sandbox:$id";
+    # with a lease it is left alone by all
+    $t->redis('HSET', $key, 'state', 'creating', 'lease_at', '4000000000000');
+    ok(!$ws->closed(0.3), 'that nobody was told of');
+    $t->redis('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    is(($ws->ws_read(5))[0], 8, 'is closed when the events are heard again');
+    $t->redis('HSET', $key, 'state', 'running');
+    $t->redis('HDEL', $key, 'lease_at');
+    $t->redis('PUBLISH', 'sbx:events', "$id running");
 }
 
 # --- a client that goes away ----------------------------------------------------------
@@ -348,6 +406,25 @@ for my $cycle (1 .. 3) {
 }
 
 {
+    my $ws = SandboxHttp->new($t->{traffic});
+    my $other = sandbox();
+
+    # a bare socket: what matters is that somebody waits for the guest
+    $t->exec($other, '(setsid python3 -c "
+import socket, time
+s = socket.create_server((\"\", 8000))
+c = [s.accept() for i in range(9)]
+" >/dev/null 2>&1 </dev/null &); for i in $(seq 100); do
+grep -q :1F40 /proc/net/tcp && break; sleep 0.1; done');
+    $ws->send($ws->format_request('GET', '/', [Host => $t->host($other, 8000)]));
+    sleep 0.5;
+    is($t->delete("/v1/sandboxes/$other->{id}")->{status}, 200,
+       'one that is asked something is deleted');
+    $r = $ws->read_response(timeout => 5);
+    is(($r // {})->{status}, 404, 'and the request is not left hanging');
+}
+
+{
     my $manual = sandbox(auto_resume => JSON::PP::false);
 
     hibernate($manual);
@@ -379,7 +456,7 @@ for my $cycle (1 .. 3) {
                 my $r = $t->post("/v1/sandboxes/$s->{id}/hibernate");
                 $n++ if $r->{status} == 200;
                 wait_for(10, sub { state($s)->{status} eq 'running' });
-                sleep 0.3;
+                sleep 0.2;
             }
             open(my $fh, '>', $stop);
             return $n;

@@ -25,40 +25,81 @@
 #define MOVE_PIPE 1048576
 
 
+static void
+move_close(int ends[3])
+{
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        if (ends[i] != -1) {
+            (void) close(ends[i]);
+        }
+    }
+}
+
+
 /*
- * The pipe is theirs alone afterwards: when one of them dies, the other
- * notices.
+ * What is sent while the source runs has a name, and the source itself keeps
+ * it open to read from: an error of writing would leave its memory protected,
+ * and nobody to serve those who write to it.  So whoever of the others dies,
+ * the source waits until the rest is read away.
  */
 static sandbox_hv_status_t
-move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_open(sandbox_take_t *t, int ends[3], sandbox_hv_error_t *err)
 {
-    int ends[2];
+    int pair[2];
 
-    if (pipe2(ends, O_CLOEXEC) == -1) {
-        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (t->take->live) {
+        if (sandbox_memory_fifo(t->take->id, 1, ends) != 0) {
+            return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
+        }
+
+        (void) sandbox_monitor_fd(t->conn, t->source, SANDBOX_TAKE_READER,
+                                  ends[2], err);
+
+    } else {
+        if (pipe2(pair, O_CLOEXEC) == -1) {
+            return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
+        }
+
+        ends[0] = pair[1];
+        ends[1] = pair[0];
+        ends[2] = -1;
     }
 
     /* fewer turns for the two; less is no harm */
-    (void) fcntl(ends[1], F_SETPIPE_SZ, MOVE_PIPE);
+    (void) fcntl(ends[0], F_SETPIPE_SZ, MOVE_PIPE);
+
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int ends[3] = { -1, -1, -1 };
 
     /* the receiver shares its memory, and gets it all the same */
-    if (sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
-                                   err)
-            == SANDBOX_HV_OK
+    if (move_open(t, ends, err) == SANDBOX_HV_OK
+        && sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
+                                      err)
+               == SANDBOX_HV_OK
         && sandbox_monitor_unlimited(t->conn, t->source, err) == SANDBOX_HV_OK
         && sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
-                              ends[0], err)
+                              ends[1], err)
                == SANDBOX_HV_OK
         && sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
-                              ends[1], err)
+                              ends[0], err)
                == SANDBOX_HV_OK)
     {
         (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
                                        SANDBOX_CHECKPOINT_FD, err);
     }
 
-    (void) close(ends[0]);
-    (void) close(ends[1]);
+    /* a pipe is theirs alone now: when one dies, the other notices */
+    move_close(ends);
 
     return err->status;
 }
@@ -198,15 +239,16 @@ move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 
     move_resumed(t, start);
 
-    if (sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)
-        != SANDBOX_HV_OK)
+    /* the receiver ends the last: if it fails before, the source never ends */
+    if (sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline, err)
+            != SANDBOX_HV_OK
+        || sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    /* for whoever moves it the next time */
-    return sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
-                                      err);
+    return sandbox_take_quiet(t, err);
 }
 
 

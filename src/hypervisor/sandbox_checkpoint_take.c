@@ -367,6 +367,7 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    sandbox_memory_fifo_remove(t->take->id);
     t->take->bytes = 0;
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {

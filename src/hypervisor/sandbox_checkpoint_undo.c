@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNDO_CANCEL_MS 10000
+#define UNDO_MOVE_MS 60000
 #define UNDO_RESUME_MS 2000
 #define UNDO_POLL_MS 2
 
@@ -117,6 +117,49 @@ sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
             return err->status;
         }
     }
+}
+
+
+sandbox_hv_status_t
+sandbox_take_quiet(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    sandbox_hv_error_t ignored;
+
+    /* refused if it holds none */
+    (void) sandbox_monitor_fd_close(t->conn, t->source, SANDBOX_TAKE_READER,
+                                    &ignored);
+
+    return sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      err);
+}
+
+
+/*
+ * Whatever is being sent ends.  Memory that is copied while the source runs may
+ * not be cancelled, nor fail: QEMU 7.2 leaves it protected for ever then.
+ */
+static sandbox_hv_status_t
+undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int ends[3];
+    sandbox_hv_error_t ignored;
+
+    (void) sandbox_memory_fifo(t->take->id, 0, ends);
+
+    (void) sandbox_monitor_cancel(t->conn, t->source, ends[2],
+                                  sandbox_time_monotonic_ms() + UNDO_MOVE_MS,
+                                  err);
+
+    if (ends[2] != -1) {
+        (void) close(ends[2]);
+    }
+
+    if (err->status == SANDBOX_HV_OK) {
+        /* a QEMU that does not have it refuses that too */
+        (void) sandbox_take_quiet(t, &ignored);
+    }
+
+    return err->status;
 }
 
 
@@ -250,22 +293,14 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     char **names;
     char prefix[SANDBOX_HV_STEM_SIZE];
     sandbox_disk_chain_t chain;
-    sandbox_hv_error_t ignored;
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
-    if (sandbox_monitor_cancel(t->conn, t->source,
-                               sandbox_time_monotonic_ms() + UNDO_CANCEL_MS,
-                               err)
-            != SANDBOX_HV_OK
+    if (undo_move(t, err) != SANDBOX_HV_OK
         || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
-
-    /* a QEMU that does not have it refuses that too */
-    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
-                                      &ignored);
 
     if (sandbox_disk_local(prefix, &names, &n, err) == SANDBOX_HV_OK) {
         (void) undo_disk(t, &chain, names, n, err);
@@ -306,10 +341,15 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    if (t->source && undo_source(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    /* not before: the name of the pipe is there too */
     sandbox_memory_remove(t->take->id);
 
     if (t->source) {
-        return undo_source(t, err);
+        return err->status;
     }
 
     memset(&none, 0, sizeof(none));

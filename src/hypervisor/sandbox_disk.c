@@ -427,21 +427,6 @@ sandbox_disk_id(char id[SANDBOX_ID_SIZE], const char *name)
 }
 
 
-static int
-sandbox_disk_used(const sandbox_domain_info_t *list, size_t n, const char *id)
-{
-    size_t i;
-
-    for (i = 0; i < n; i++) {
-        if (strcmp(list[i].id, id) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 sandbox_hv_status_t
 sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
                               sandbox_hv_error_t *err)
@@ -453,7 +438,7 @@ sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
     sandbox_hv_conn_t *conn;
     virStoragePoolPtr pool;
     virStorageVolPtr *volumes;
-    sandbox_domain_info_t *list;
+    char(*list)[SANDBOX_ID_SIZE];
 
     *ids = NULL;
     *n = 0;
@@ -477,10 +462,9 @@ sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
     }
 
     /* after the volumes: one whose domain has come since is not listed */
-    list = NULL;
     found = NULL;
 
-    if (sandbox_hypervisor_list(&list, &domains, err) == SANDBOX_HV_OK) {
+    if (sandbox_inventory_names(conn, &list, &domains, err) == SANDBOX_HV_OK) {
         found = calloc((size_t) count + 1, sizeof(*found));
 
         if (found == NULL) {
@@ -492,7 +476,8 @@ sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
         name = virStorageVolGetName(volumes[i]);
 
         if (found && name && sandbox_disk_id(found[*n], name) == 0
-            && !sandbox_disk_used(list, domains, found[*n]))
+            && !sandbox_inventory_has((const char(*)[SANDBOX_ID_SIZE]) list,
+                                      domains, found[*n]))
         {
             (*n)++;
         }

@@ -80,6 +80,16 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
 sandbox_hv_status_t sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                                         sandbox_hv_error_t *err);
 
+/*
+ * sandbox_inventory.c: the ids of all domains, sorted, by one call of libvirt;
+ * the caller frees the list.
+ */
+sandbox_hv_status_t
+sandbox_inventory_names(sandbox_hv_conn_t *conn, char (**list)[SANDBOX_ID_SIZE],
+                        size_t *n, sandbox_hv_error_t *err);
+int sandbox_inventory_has(const char (*list)[SANDBOX_ID_SIZE], size_t n,
+                          const char *id);
+
 /* For sandbox_disk.c and sandbox_disk_file.c: the running pool, referenced. */
 virStoragePoolPtr
 sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
@@ -142,6 +152,9 @@ sandbox_hv_status_t
 sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const char *name, int fd, sandbox_hv_error_t *err);
 sandbox_hv_status_t
+sandbox_monitor_fd_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         const char *name, sandbox_hv_error_t *err);
+sandbox_hv_status_t
 sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const char *name, int on, sandbox_hv_error_t *err);
 /* The carrier of a network card. */
@@ -160,9 +173,12 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err);
-/* Gives one up that may be going on, and waits until it has ended. */
+/*
+ * Gives one up that may be going on, and waits until it has ended.  drain: one
+ * that may not be cancelled is read away from there (O_NONBLOCK), else -1.
+ */
 sandbox_hv_status_t
-sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain,
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
                        int64_t deadline_ms, sandbox_hv_error_t *err);
 /* The name of what a disk stands on, in its file; node: that of the disk. */
 sandbox_hv_status_t

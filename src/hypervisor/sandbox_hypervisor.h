@@ -102,7 +102,6 @@ typedef struct {
     char id[SANDBOX_ID_SIZE];
     char tenant[128];
     unsigned ours : 1; /* the node in its metadata is that of conf */
-    unsigned running : 1;
 } sandbox_domain_info_t;
 
 /* *list is malloc'd, the caller frees it.  All of them, or an error. */

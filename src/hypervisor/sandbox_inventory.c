@@ -38,7 +38,6 @@ sandbox_inventory_id(char id[SANDBOX_ID_SIZE], virDomainPtr domain)
 static int
 sandbox_inventory_inform(virDomainPtr domain, sandbox_domain_info_t *info)
 {
-    int state;
     char *document, *tenant, *node;
 
     if (sandbox_inventory_id(info->id, domain) != 0) {
@@ -58,9 +57,6 @@ sandbox_inventory_inform(virDomainPtr domain, sandbox_domain_info_t *info)
     if (tenant) {
         (void) snprintf(info->tenant, sizeof(info->tenant), "%s", tenant);
         info->ours = node && strcmp(node, sandbox_hv_conf()->node) == 0;
-        info->running =
-            virDomainGetState(domain, &state, NULL, 0) == 0
-            && (state == VIR_DOMAIN_RUNNING || state == VIR_DOMAIN_BLOCKED);
     }
 
     free(node);
@@ -145,19 +141,16 @@ sandbox_inventory_compare(const void *a, const void *b)
 
 
 sandbox_hv_status_t
-sandbox_hypervisor_gone(const char (*ids)[SANDBOX_ID_SIZE], unsigned char *gone,
-                        size_t n, sandbox_hv_error_t *err)
+sandbox_inventory_names(sandbox_hv_conn_t *conn, char (**list)[SANDBOX_ID_SIZE],
+                        size_t *n, sandbox_hv_error_t *err)
 {
     int i, count;
     size_t there;
     char(*names)[SANDBOX_ID_SIZE];
     virDomainPtr *domains;
-    sandbox_hv_conn_t *conn;
 
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
+    *list = NULL;
+    *n = 0;
 
     count = virConnectListAllDomains(conn->virt, &domains, 0);
     if (count < 0) {
@@ -180,11 +173,41 @@ sandbox_hypervisor_gone(const char (*ids)[SANDBOX_ID_SIZE], unsigned char *gone,
     }
 
     qsort(names, there, sizeof(*names), sandbox_inventory_compare);
+    *list = names;
+    *n = there;
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+int
+sandbox_inventory_has(const char (*list)[SANDBOX_ID_SIZE], size_t n,
+                      const char *id)
+{
+    return bsearch(id, list, n, sizeof(*list), sandbox_inventory_compare)
+           != NULL;
+}
+
+
+sandbox_hv_status_t
+sandbox_hypervisor_gone(const char (*ids)[SANDBOX_ID_SIZE], unsigned char *gone,
+                        size_t n, sandbox_hv_error_t *err)
+{
+    size_t there;
+    char(*names)[SANDBOX_ID_SIZE];
+    sandbox_hv_conn_t *conn;
+
+    conn = sandbox_hv_connection(err);
+
+    if (conn == NULL
+        || sandbox_inventory_names(conn, &names, &there, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
 
     while (n-- > 0) {
-        gone[n] = bsearch(ids[n], names, there, sizeof(*names),
-                          sandbox_inventory_compare)
-                  == NULL;
+        gone[n] = !sandbox_inventory_has((const char(*)[SANDBOX_ID_SIZE]) names,
+                                         there, ids[n]);
     }
 
     free(names);

@@ -77,6 +77,7 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     c->take.sandbox = c->parent;
     c->take.keep = 1;
     c->take.holds = &c->op.holds;
+    c->take.queued = boot->queued;
     c->take.deadline = boot->deadline;
 }
 

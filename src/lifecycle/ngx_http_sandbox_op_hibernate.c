@@ -226,8 +226,8 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
     h->take.sandbox = h->op.id;
     h->take.durable = 1;
     h->take.holds = &h->op.holds;
-    h->take.deadline =
-        sandbox_time_monotonic_ms() + (int64_t) mcf->boot_timeout;
+    h->take.queued = sandbox_time_monotonic_ms();
+    h->take.deadline = h->take.queued + (int64_t) mcf->boot_timeout;
 
     SANDBOX_CRASH_POINT("hibernate.queue.before");
 

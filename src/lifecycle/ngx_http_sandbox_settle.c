@@ -25,10 +25,20 @@
 #include "sandbox_time.h"
 
 
+/* Threads that clear the host: each of them mostly waits for libvirt. */
+#define NGX_HTTP_SANDBOX_SETTLE_THREADS 8
+
+typedef struct {
+    ngx_thread_task_t task;
+    sandbox_hv_error_t result;
+} ngx_http_sandbox_settle_part_t;
+
 typedef struct {
     ngx_http_sandbox_walk_t walk;
-    ngx_thread_task_t task;
-    sandbox_hv_error_t result; /* of the thread's last step */
+    ngx_http_sandbox_settle_part_t parts[NGX_HTTP_SANDBOX_SETTLE_THREADS];
+    ngx_uint_t working;        /* parts in a thread */
+    ngx_atomic_t next;         /* entry to be cleared, for the threads */
+    sandbox_hv_error_t result; /* of what was done in threads */
     void (*done)(ngx_int_t rc);
     unsigned stopped : 1;
 } ngx_http_sandbox_settle_t;
@@ -70,20 +80,57 @@ ngx_http_sandbox_settle_any(sandbox_verdict_t a, sandbox_verdict_t b)
 }
 
 
+/* Does work in up to so many threads, each with a part of its own. */
 static ngx_int_t
-ngx_http_sandbox_settle_task(void (*work)(void *data, ngx_log_t *log),
+ngx_http_sandbox_settle_task(ngx_uint_t threads,
+                             void (*work)(void *data, ngx_log_t *log),
                              void (*then)(ngx_event_t *ev))
 {
+    ngx_uint_t i;
     ngx_thread_task_t *task;
+    ngx_http_sandbox_settle_part_t *part;
 
-    task = &ngx_http_sandbox_settling.task;
-    ngx_memzero(task, sizeof(ngx_thread_task_t));
-    task->ctx = &ngx_http_sandbox_settling;
-    task->handler = work;
-    task->event.handler = then;
-    task->event.log = ngx_cycle->log;
+    ngx_http_sandbox_settling.working = 0;
+    ngx_http_sandbox_settling.next = 0;
 
-    return ngx_thread_task_post(ngx_http_sandbox_worker.conf->quick, task);
+    for (i = 0; i < threads; i++) {
+        part = &ngx_http_sandbox_settling.parts[i];
+        part->result.status = SANDBOX_HV_OK;
+
+        task = &part->task;
+        ngx_memzero(task, sizeof(ngx_thread_task_t));
+        task->ctx = part;
+        task->handler = work;
+        task->event.handler = then;
+        task->event.data = part;
+        task->event.log = ngx_cycle->log;
+
+        if (ngx_thread_task_post(ngx_http_sandbox_worker.conf->quick, task)
+            != NGX_OK) {
+            break;
+        }
+
+        ngx_http_sandbox_settling.working++;
+    }
+
+    return ngx_http_sandbox_settling.working ? NGX_OK : NGX_ERROR;
+}
+
+
+/* A part is back from its thread; 1 if it is the last one. */
+static ngx_uint_t
+ngx_http_sandbox_settle_back(ngx_event_t *ev)
+{
+    ngx_http_sandbox_settle_t *settle;
+    ngx_http_sandbox_settle_part_t *part = ev->data;
+
+    settle = &ngx_http_sandbox_settling;
+
+    if (part->result.status != SANDBOX_HV_OK) {
+        settle->result = part->result;
+    }
+
+    return --settle->working == 0;
 }
 
 
@@ -233,19 +280,25 @@ ngx_http_sandbox_settle_visit(sandbox_survey_entry_t *e)
 }
 
 
-/* In a thread. */
+/* In threads, each of which takes the next entry. */
 static void
 ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
 {
-    ngx_http_sandbox_settle_t *settle = data;
+    ngx_http_sandbox_settle_part_t *part = data;
 
     size_t i;
     sandbox_survey_t *s;
     sandbox_survey_entry_t *e;
 
-    s = settle->walk.survey;
+    s = ngx_http_sandbox_settling.walk.survey;
 
-    for (i = 0; i < s->n; i++) {
+    for (;;) {
+        i = (size_t) ngx_atomic_fetch_add(&ngx_http_sandbox_settling.next, 1);
+
+        if (i >= s->n) {
+            return;
+        }
+
         e = &s->entries[i];
 
         if (e->verdict != SANDBOX_SURVEY_REMAINS
@@ -259,17 +312,16 @@ ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
             continue;
         }
 
-        if (sandbox_hypervisor_destroy(e->id, &settle->result) == SANDBOX_HV_OK)
-        {
+        if (sandbox_hypervisor_destroy(e->id, &part->result) == SANDBOX_HV_OK) {
             e->done = 1;
             continue;
         }
 
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "sandbox %s: what is left cannot be removed yet: %s",
-                      e->id, settle->result.message);
+                      e->id, part->result.message);
 
-        if (settle->result.status == SANDBOX_HV_UNAVAILABLE) {
+        if (part->result.status == SANDBOX_HV_UNAVAILABLE) {
             return;
         }
     }
@@ -321,6 +373,10 @@ ngx_http_sandbox_settle_cleared(ngx_event_t *ev)
 {
     ngx_http_sandbox_walk_t *walk;
 
+    if (!ngx_http_sandbox_settle_back(ev)) {
+        return;
+    }
+
     if (ngx_http_sandbox_settling.stopped) {
         ngx_http_sandbox_settling.done(NGX_ERROR);
         return;
@@ -345,7 +401,8 @@ ngx_http_sandbox_settle_walked(ngx_int_t rc)
         return;
     }
 
-    if (ngx_http_sandbox_settle_task(ngx_http_sandbox_settle_clear,
+    if (ngx_http_sandbox_settle_task(NGX_HTTP_SANDBOX_SETTLE_THREADS,
+                                     ngx_http_sandbox_settle_clear,
                                      ngx_http_sandbox_settle_cleared)
         != NGX_OK)
     {
@@ -358,14 +415,14 @@ ngx_http_sandbox_settle_walked(ngx_int_t rc)
 static void
 ngx_http_sandbox_settle_confirm(void *data, ngx_log_t *log)
 {
-    ngx_http_sandbox_settle_t *settle = data;
+    ngx_http_sandbox_settle_part_t *part = data;
 
     size_t i, n;
     char(*ids)[SANDBOX_ID_SIZE];
     u_char *gone;
     sandbox_survey_t *s;
 
-    s = settle->walk.survey;
+    s = ngx_http_sandbox_settling.walk.survey;
     ids = calloc(s->n, sizeof(*ids));
     gone = calloc(s->n, 1);
 
@@ -377,7 +434,7 @@ ngx_http_sandbox_settle_confirm(void *data, ngx_log_t *log)
 
     if (n == 0
         || sandbox_hypervisor_gone((const char(*)[SANDBOX_ID_SIZE]) ids, gone,
-                                   n, &settle->result)
+                                   n, &part->result)
                != SANDBOX_HV_OK)
     {
         n = 0;
@@ -401,6 +458,7 @@ ngx_http_sandbox_settle_confirmed(ngx_event_t *ev)
     sandbox_survey_t *s;
     sandbox_survey_entry_t *e;
 
+    (void) ngx_http_sandbox_settle_back(ev);
     s = ngx_http_sandbox_settling.walk.survey;
 
     for (i = 0; i < s->n; i++) {
@@ -449,7 +507,7 @@ ngx_http_sandbox_settle(sandbox_survey_t *survey, void (*done)(ngx_int_t rc))
         return;
     }
 
-    if (ngx_http_sandbox_settle_task(ngx_http_sandbox_settle_confirm,
+    if (ngx_http_sandbox_settle_task(1, ngx_http_sandbox_settle_confirm,
                                      ngx_http_sandbox_settle_confirmed)
         != NGX_OK)
     {

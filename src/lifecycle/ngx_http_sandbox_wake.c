@@ -16,6 +16,9 @@ typedef struct {
 } ngx_http_sandbox_wake_t;
 
 
+static void ngx_http_sandbox_wake_done(void *data, ngx_http_sandbox_op_t *op);
+
+
 const char ngx_http_sandbox_wake_late[] =
     "The sandbox did not wake in time; try again.";
 
@@ -66,14 +69,43 @@ ngx_http_sandbox_wake_over(ngx_event_t *ev)
 }
 
 
+/* Who waits was let in: the operation need not know the tenant. */
+static ngx_int_t
+ngx_http_sandbox_wake_begin(ngx_http_sandbox_wake_t *wake,
+                            const ngx_str_t *request_id)
+{
+    ngx_http_sandbox_ctx_t ctx;
+
+    ngx_memzero(&ctx, sizeof(ngx_http_sandbox_ctx_t));
+    ctx.request_id = *request_id;
+
+    return ngx_http_sandbox_op_resume(wake->id, &ctx, 1,
+                                      ngx_http_sandbox_wake_done, wake)
+               ? NGX_OK
+               : NGX_ERROR;
+}
+
+
 static void
 ngx_http_sandbox_wake_done(void *data, ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_wake_t *wake = data;
 
+    ngx_str_t request_id;
     ngx_uint_t outcome;
     ngx_queue_t *q;
     ngx_http_sandbox_waker_t *w;
+
+    request_id.data = (u_char *) op->request_id;
+    request_id.len = ngx_strlen(op->request_id);
+
+    if (op->error == &ngx_http_sandbox_sandbox_changing
+        && !ngx_queue_empty(&wake->wakers)
+        && ngx_http_sandbox_wake_begin(wake, &request_id) == NGX_OK)
+    {
+        /* it has waited long enough, but those who came later have not */
+        return;
+    }
 
     outcome = op->error ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
                         : NGX_HTTP_SANDBOX_OUTCOME_DONE;
@@ -102,7 +134,6 @@ static ngx_http_sandbox_wake_t *
 ngx_http_sandbox_wake_find(const char *id, ngx_http_sandbox_ctx_t *ctx)
 {
     ngx_queue_t *q;
-    ngx_http_sandbox_ctx_t anybody;
     ngx_http_sandbox_wake_t *wake;
 
     if (ngx_http_sandbox_wakes.next == NULL) {
@@ -128,14 +159,7 @@ ngx_http_sandbox_wake_find(const char *id, ngx_http_sandbox_ctx_t *ctx)
     ngx_queue_init(&wake->wakers);
     ngx_cpystrn((u_char *) wake->id, (u_char *) id, sizeof(wake->id));
 
-    /* who waits was let in: the operation need not know the tenant */
-    ngx_memzero(&anybody, sizeof(ngx_http_sandbox_ctx_t));
-    anybody.request_id = ctx->request_id;
-
-    if (ngx_http_sandbox_op_resume(id, &anybody, 1, ngx_http_sandbox_wake_done,
-                                   wake)
-        == NULL)
-    {
+    if (ngx_http_sandbox_wake_begin(wake, &ctx->request_id) != NGX_OK) {
         ngx_free(wake);
         return NULL;
     }

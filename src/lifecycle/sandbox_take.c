@@ -243,6 +243,32 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
 }
 
 
+/*
+ * 1 if the checkpoint of a sandbox that ends is whole: who took it has died
+ * since.  There may be no guest any more that could be asked, and only what
+ * is left of the machine is to be ended.
+ */
+static int
+sandbox_take_finished(sandbox_take_t *take)
+{
+    sandbox_hv_error_t none;
+    sandbox_checkpoint_take_t t = { .id = take->id,
+                                    .sandbox = take->sandbox,
+                                    .deadline = take->deadline };
+
+    if (take->keep
+        || sandbox_checkpoint_size(take->id, &take->bytes, &none)
+               != SANDBOX_HV_OK)
+    {
+        return 0;
+    }
+
+    (void) sandbox_checkpoint_take(&t, &take->result);
+
+    return 1;
+}
+
+
 void
 sandbox_take(sandbox_take_t *take)
 {
@@ -250,7 +276,7 @@ sandbox_take(sandbox_take_t *take)
 
     take->queue_ms = sandbox_time_monotonic_ms() - take->queued;
 
-    if (!sandbox_take_may(take)
+    if (!sandbox_take_may(take) || sandbox_take_finished(take)
         || sandbox_channel_open(&channel, take->sandbox, &take->result)
                != SANDBOX_HV_OK)
     {

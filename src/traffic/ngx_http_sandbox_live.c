@@ -31,7 +31,15 @@
     (NGX_HTTP_POST | NGX_HTTP_LOCK | NGX_HTTP_PATCH)
 
 
+/* A look that Redis did not answer is repeated after so long; ms. */
+#define NGX_HTTP_SANDBOX_LIVE_AGAIN 1000
+
+
+static void ngx_http_sandbox_live_look_again(void);
+
+
 static ngx_queue_t ngx_http_sandbox_living[NGX_HTTP_SANDBOX_LIVE_SLOTS];
+static ngx_event_t ngx_http_sandbox_live_timer;
 
 
 /* The end of an id is random. */
@@ -91,6 +99,11 @@ ngx_http_sandbox_live_back(ngx_http_sandbox_live_t *live, ngx_uint_t spent)
 
     r = live->request;
     r->phase_handler = live->phase;
+
+    /* those of the upstream would finalize r once more */
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
     live->back(r, live->data, spent);
 }
 
@@ -197,6 +210,10 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
         spent =
             r->request_body_no_buffering || r->reading_body
             || (u->request_sent && (r->method & NGX_HTTP_SANDBOX_LIVE_ONCE));
+
+        if (r->reading_body) {
+            r->keepalive = 0; /* nobody will read the rest of its body */
+        }
 
         r->main->count++;
         ngx_http_sandbox_live_end_upstream(r);
@@ -312,10 +329,13 @@ ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
     if (rc == NGX_DECLINED) {
         ngx_http_sandbox_live_end(id, 0);
 
-    } else if (rc == NGX_OK && route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
+    } else if (rc != NGX_OK) {
+        ngx_http_sandbox_live_look_again();
+
+    } else if (route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
         ngx_http_sandbox_live_end(id, 1);
 
-    } else if (rc == NGX_OK && route->state != NGX_HTTP_SANDBOX_RUNNING) {
+    } else if (route->state != NGX_HTTP_SANDBOX_RUNNING) {
         ngx_http_sandbox_live_end(id, 0);
     }
 
@@ -339,6 +359,7 @@ ngx_http_sandbox_live_look(const char *id)
         != NGX_OK)
     {
         ngx_free(copy);
+        ngx_http_sandbox_live_look_again();
     }
 }
 
@@ -372,6 +393,29 @@ ngx_http_sandbox_live_ready(void)
                 ngx_http_sandbox_live_look(last);
             }
         }
+    }
+}
+
+
+static void
+ngx_http_sandbox_live_look_now(ngx_event_t *ev)
+{
+    ngx_http_sandbox_live_ready();
+}
+
+
+static void
+ngx_http_sandbox_live_look_again(void)
+{
+    ngx_event_t *ev;
+
+    ev = &ngx_http_sandbox_live_timer;
+
+    if (!ev->timer_set && !ngx_exiting) {
+        ev->handler = ngx_http_sandbox_live_look_now;
+        ev->log = ngx_cycle->log;
+        ev->cancelable = 1;
+        ngx_add_timer(ev, NGX_HTTP_SANDBOX_LIVE_AGAIN);
     }
 }
 

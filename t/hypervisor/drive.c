@@ -620,8 +620,7 @@ drive_list(void)
     }
 
     for (i = 0; i < n; i++) {
-        (void) printf("domain %s tenant=%s running=%d\n", list[i].id,
-                      list[i].tenant, list[i].running);
+        (void) printf("domain %s tenant=%s\n", list[i].id, list[i].tenant);
     }
     free(list);
 

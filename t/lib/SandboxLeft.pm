@@ -116,6 +116,9 @@ sub _taps {
 sub _files {
     my ($self) = @_;
     my $dir = $self->{test}->dir;
+    my @memories = split /\n/,
+                   $self->{test}->inside('find', '/run/stack/data/memory',
+                                         '-type', 'f');
 
     my @disks = glob("\Q$dir\E/data/disks/*");
     my %whole = map { m{/(snap_[a-z2-7]+)\.state$} ? ($1 => 1) : () } @disks;
@@ -125,7 +128,7 @@ sub _files {
     return map { "file $_" }
            grep({ !m{/boot_[a-z2-7]+\.[^/]*$}
                   && !(m{/(snap_[a-z2-7]+)\.[a-z2-7]{8}\.qcow2$}
-                       && !$whole{$1}) } @disks),
+                       && !$whole{$1}) } @disks, @memories),
            grep({ !m{/(?:disks|memory|accel|crash)$} }
                 glob("\Q$dir\E/data/*"));
 }

@@ -231,18 +231,10 @@ static void
 test_not_built(void **state)
 {
     static const refusal_t list[] = {
-        { "{\"snapshot_id\":\"snap_aaaa\"}", SANDBOX_CREATE_NOT_IMPLEMENTED,
-          "snapshot_id", NULL },
         { "{\"warm_pool\":{\"id\":\"twp_x\"}}", SANDBOX_CREATE_NOT_IMPLEMENTED,
           "warm_pool", NULL },
         { "{\"warm_pool\":{\"id\":\"twp_x\",\"mode\":\"require\"}}",
           SANDBOX_CREATE_NOT_IMPLEMENTED, "warm_pool", NULL },
-        { "{\"timeout_action\":\"hibernate\"}", SANDBOX_CREATE_NOT_IMPLEMENTED,
-          "timeout_action", NULL },
-        { "{\"lifecycle\":{\"on_timeout\":\"pause\"}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "lifecycle.on_timeout", NULL },
-        { "{\"auto_resume\":true,\"lifecycle\":{\"on_timeout\":\"pause\"}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "auto_resume", NULL },
         { "{\"internet_access\":false}", SANDBOX_CREATE_NOT_IMPLEMENTED,
           "internet_access", NULL },
         { "{\"template\":\"desk\",\"desktop\":{\"width\":1024}}",
@@ -252,7 +244,11 @@ test_not_built(void **state)
         "{\"warm_pool\":{\"mode\":\"bypass\"}}",
         "{\"warm_pool\":{\"id\":\"twp_x\",\"mode\":\"bypass\"}}",
         "{\"timeout_action\":\"destroy\"}",
+        "{\"timeout_action\":\"hibernate\"}",
         "{\"lifecycle\":{}}",
+        "{\"lifecycle\":{\"on_timeout\":\"pause\"}}",
+        "{\"auto_resume\":true,\"lifecycle\":{\"on_timeout\":\"pause\"}}",
+        "{\"snapshot_id\":\"snap_aaaa\"}",
         "{\"lifecycle\":{\"on_timeout\":\"destroy\"}}",
         "{\"timeout_action\":\"destroy\","
         "\"lifecycle\":{\"on_timeout\":\"destroy\"}}",

@@ -69,7 +69,6 @@ static const fault_t faults[] = {
     { "template", "\"a b\"", "template" },
     { "template", "\"none\"", "template" },
     { "timeout_action", "\"stop\"", "timeout_action" },
-    { "timeout_action", "\"hibernate\"", NULL },
     { "auto_resume", "true", "auto_resume" },
     { "internet_access", "1", "internet_access" },
     { "cwd", "\"a\"", "cwd" },

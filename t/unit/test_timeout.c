@@ -78,8 +78,6 @@ test_refused(void **state)
           SANDBOX_CREATE_INVALID, "timeout_action", "destroy" },
         { "{\"timeout_ms\":0,\"timeout_action\":\"hibernate\"}",
           SANDBOX_CREATE_INVALID, "timeout_ms", "at least 1" },
-        { "{\"timeout_ms\":1,\"timeout_action\":\"hibernate\"}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "timeout_action", "implemented" },
         { "[]", SANDBOX_CREATE_INVALID_JSON, "", "object" },
         { "{\"timeout_ms\":1", SANDBOX_CREATE_INVALID_JSON, NULL, "" },
         { "{\"timeout_ms\":1,\"timeout_ms\":1}", SANDBOX_CREATE_INVALID_JSON,

@@ -28,6 +28,8 @@
 #define NET_WAIT_MS 5000
 #define NET_STEP_MS 5
 
+static int network_lived; /* there may be connections */
+
 
 static void
 network_request(struct ifreq *ifr, const char *name)
@@ -198,9 +200,11 @@ network_set(int fd, char *name, const agent_config_t *c)
         return "The interface could not be taken down";
     }
 
-    if (agent_sockets_end(name) == -1) {
+    if (network_lived && agent_sockets_end(name) == -1) {
         return "The connections of before could not be ended";
     }
+
+    network_lived = 1;
 
     if (network_mac(fd, name, c->mac) == -1) {
         return "The MAC address could not be set";

@@ -15,11 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "flush.h"
 #include "loop.h"
+#include "proc.h"
 #include "process.h"
 #include "reap.h"
 #include "sandbox_time.h"
@@ -439,6 +442,61 @@ test_descriptors(void **state)
 }
 
 
+static void
+flush_done(void *data, int err)
+{
+    *(int *) data = err;
+    agent_loop_stop();
+}
+
+
+/* A process of the agent's own: it has none of its descriptors. */
+static void
+test_flush(void **state)
+{
+    int err;
+
+    (void) state;
+
+    err = -1;
+    assert_int_equal(agent_flush(flush_done, &err), 0);
+    assert_int_equal(agent_loop_run(), 0);
+    assert_int_equal(err, 0);
+}
+
+
+static void
+test_proc(void **state)
+{
+    int status;
+    pid_t pid;
+    agent_proc_t p;
+
+    (void) state;
+
+    assert_int_equal(agent_proc_read(getpid(), &p), 0);
+    assert_int_equal(p.state, 'R');
+    assert_int_equal(p.session, getsid(0));
+
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_NAME, "x) R 1 (");
+        setsid();
+        pause();
+        _exit(0);
+    }
+
+    do {
+        usleep(1000);
+        assert_int_equal(agent_proc_read(pid, &p), 0);
+    } while (p.session != pid || p.state != 'S');
+
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(agent_proc_read(pid, &p), -1);
+}
+
+
 int
 main(void)
 {
@@ -457,6 +515,8 @@ main(void)
         cmocka_unit_test(test_orphans),
         cmocka_unit_test(test_user),
         cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_flush),
+        cmocka_unit_test(test_proc),
     };
 
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || agent_loop_init() == -1

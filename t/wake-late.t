@@ -1,0 +1,143 @@
+#!/usr/bin/perl
+
+# Requests for sandboxes that do not wake, by records put into Redis by hand:
+# no guest ever runs here.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxRecords;
+use SandboxTest;
+
+my $t = SandboxTest->new(own => 1, up => ['--set', 'sandbox_wake_timeout=1s']);
+my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
+my $key = $t->key('sleepers');
+my $records = SandboxRecords->new(
+    "/proc/$init/root/run/redis/redis-server.sock", 'sleepers');
+my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
+             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $r;
+
+sub record {
+    my (%o) = @_;
+    my $id = $records->add(node => $node, traffic_token => 'y' x 32,
+                           auto_resume => 1, timeout_action => 'hibernate', %o);
+
+    $records->flush;
+    return $id;
+}
+
+sub visit {
+    my ($id, %o) = @_;
+
+    return $t->traffic($id, 8000, 'GET', '/', %o);
+}
+
+sub command {
+    my ($id) = @_;
+
+    return $t->post("/v1/sandboxes/$id/exec", key => $key,
+                    json => { command => 'true' });
+}
+
+sub metric {
+    my ($series) = @_;
+
+    return $t->get('/metrics')->{body} =~ /^\Q$series\E ([0-9.]+)$/m ? $1 : 0;
+}
+
+# --- it takes too long ----------------------------------------------------------
+
+for my $state ('resuming', 'hibernating') {
+    my $id = record(state => $state);
+
+    for (['traffic', \&visit], ['a command', \&command]) {
+        my ($what, $ask) = @$_;
+        my $r = $ask->($id);
+        $t->is_error($r, 503, 'sandbox_changing', "$what, $state");
+        is($r->{headers}{'retry-after'}, 5, 'is told when to come again');
+        like($r->{json}{suggested_action} // '', qr/Retry-After/, 'in words');
+        cmp_ok($r->{seconds}, '>', 0.9, 'after its wait');
+        cmp_ok($r->{seconds}, '<', 3, 'and not much later');
+    }
+}
+
+cmp_ok(metric('sandbox_wake_waits_total{outcome="late"}')
+       + metric('sandbox_wake_waits_total{outcome="failed"}'), '==', 4,
+       'which is counted');
+
+{
+    my $id = record(state => 'resuming');
+    my $http = SandboxHttp->new($t->{traffic});
+    $http->send($http->format_request('GET', '/', [Host => $t->host($id, 80)]));
+    sleep 0.3;
+    $http->abort;
+    ok(wait_for(3, sub { metric('sandbox_wake_waits_total{outcome="left"}') }),
+       'as is a client that went away');
+}
+
+# --- without auto_resume ----------------------------------------------------------
+
+for my $state ('resuming', 'hibernating') {
+    my $id = record(state => $state, auto_resume => 0);
+
+    $r = visit($id);
+    $t->is_error($r, 503, 'sandbox_changing', "traffic, $state, by others");
+    cmp_ok($r->{seconds}, '<', 0.9, 'at once');
+    $t->is_error(command($id), 409, 'transition_in_progress',
+                 'and a command');
+}
+
+{
+    my $id = record(state => 'paused', auto_resume => 0);
+
+    $r = visit($id);
+    $t->is_error($r, 409, 'sandbox_paused_auto_resume_disabled', 'paused');
+    like($r->{json}{suggested_action} // '', qr/resume/, 'what to do');
+    $t->is_error(command($id), 409, 'sandbox_paused_auto_resume_disabled',
+                 'likewise a command');
+}
+
+# --- it cannot be woken ------------------------------------------------------------
+
+{
+    my $id = record(state => 'paused', node => 'elsewhere',
+                    snapshot_id => "snap_$records->{shard}aaaaaaaaaaaaaaaaaa");
+
+    $t->is_error(visit($id), 503, 'no_eligible_runtime_host',
+                 'kept on another node');
+    $t->is_error(command($id), 503, 'no_eligible_runtime_host', 'for a command');
+}
+
+{
+    my $id = record(state => 'paused',
+                    snapshot_id => "snap_$records->{shard}aaaaaaaaaaaaaaaaaa");
+
+    $r = visit($id, timeout => 30);
+    like($r->{status}, qr/^(?:409|503)$/, 'what it is to be made of is lost')
+        or diag($r->{body});
+    is(($r->{json} // {})->{code}, 'incompatible_snapshot', 'its code');
+    is($t->get("/v1/sandboxes/$id", key => $key)->{json}{status}, 'paused',
+       'it is paused as before');
+    $t->expect_log(qr/snap_/);
+}
+
+# --- aliases that lead nowhere ------------------------------------------------------
+
+{
+    my ($first, $second) = map { record(state => 'resumed') } 1, 2;
+    my $lost = record(state => 'resumed');
+
+    $records->command('HSET', $records->key('sandbox', $first),
+                      next => $second);
+    $records->command('HSET', $records->key('sandbox', $second),
+                      next => $first);
+
+    for ($first, $second, $lost) {
+        $t->is_error(visit($_), 404, 'sandbox_not_found', 'a ring or a void');
+        $t->is_error(visit($_), 404, 'sandbox_not_found', 'also when cached');
+        $t->is_error(command($_), 404, 'sandbox_not_found', 'for commands');
+    }
+}
+
+$records->clear;
+$t->finish;
