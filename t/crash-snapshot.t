@@ -7,6 +7,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxCrash;
+use SandboxRecords;
 use SandboxTest;
 
 use constant LEASE => 2;
@@ -14,6 +15,9 @@ use constant LEASE => 2;
 my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--set',
                                           'sandbox_lease=' . LEASE . 's']);
 my $crash = SandboxCrash->new($t);
+my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
+my $redis = SandboxRecords->new("/proc/$init/root/run/redis/redis-server.sock",
+                                'default');
 my $points = SandboxCrash->points;
 my @take = sort grep { /^take\./ } keys %$points;
 my @untake = sort grep { /^untake\./ } keys %$points;
@@ -113,14 +117,14 @@ for my $point (@untake) {
         my $key = SandboxTest::idem();
 
         $crash->arm($point, 'kill');
-        $crash->arm('snapshot.take.after', 'sleep 1000');
+        $crash->arm('snapshot.take.after', 'sleep 2000');
         my $first = send_post($key);
         $crash->reached('snapshot.take.after');
-        my ($record) = grep { $t->redis('HGET', $_, 'state') eq 'taking' }
-                       grep { !/:lives$/ }
-                       split /\n/, $t->redis('KEYS', '*:snapshot:snap_*');
+        my ($record) = grep {
+            ($redis->command('HGET', $_, 'state') // '') eq 'taking'
+        } grep { !/:lives$/ } @{ $redis->command('KEYS', '*:snapshot:snap_*') };
         ok($record, 'there is a record') or return;
-        $t->redis('HINCRBY', $record, 'fence', 1);
+        $redis->command('HINCRBY', $record, 'fence', 1);
         $crash->reached($point);
         $first->read_response;
         one($key);
