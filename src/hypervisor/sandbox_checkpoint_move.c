@@ -24,15 +24,31 @@
 
 #define MOVE_PIPE 1048576
 
+/*
+ * Versions of QEMU that prepare a copying without their big lock; with it the
+ * source could not be suspended while it waits.
+ */
+#define MOVE_BEGIN_BEFORE 8000000
+#define MOVE_READ_MS 10
+
+
+/* The pipe, while it is in this process too. */
+typedef struct {
+    int ends[3];   /* to write, to read, to read without waiting, or -1 */
+    size_t filler; /* bytes in it that are to be read away first */
+    int begun;     /* 1: the source waits at the first thing it sends */
+} move_pipe_t;
+
 
 static void
-move_close(int ends[3])
+move_close(move_pipe_t *pipe)
 {
     int i;
 
     for (i = 0; i < 3; i++) {
-        if (ends[i] != -1) {
-            (void) close(ends[i]);
+        if (pipe->ends[i] != -1) {
+            (void) close(pipe->ends[i]);
+            pipe->ends[i] = -1;
         }
     }
 }
@@ -45,9 +61,17 @@ move_close(int ends[3])
  * the source waits until the rest is read away.
  */
 static sandbox_hv_status_t
-move_open(sandbox_take_t *t, int ends[3], sandbox_hv_error_t *err)
+move_open(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 {
+    int *ends;
     int pair[2];
+
+    ends = pipe->ends;
+    pipe->filler = 0;
+    pipe->begun = 0;
+    ends[0] = -1;
+    ends[1] = -1;
+    ends[2] = -1;
 
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
@@ -66,7 +90,6 @@ move_open(sandbox_take_t *t, int ends[3], sandbox_hv_error_t *err)
 
         ends[0] = pair[1];
         ends[1] = pair[0];
-        ends[2] = -1;
     }
 
     /* fewer turns for the two; less is no harm */
@@ -76,32 +99,101 @@ move_open(sandbox_take_t *t, int ends[3], sandbox_hv_error_t *err)
 }
 
 
+/* The pipe is theirs alone afterwards: when one dies, the other notices. */
 static sandbox_hv_status_t
-move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_receive(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 {
-    int ends[3] = { -1, -1, -1 };
-
-    /* the receiver shares its memory, and gets it all the same */
-    if (move_open(t, ends, err) == SANDBOX_HV_OK
-        && sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
-                                      err)
-               == SANDBOX_HV_OK
-        && sandbox_monitor_unlimited(t->conn, t->source, err) == SANDBOX_HV_OK
-        && sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
-                              ends[1], err)
-               == SANDBOX_HV_OK
-        && sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
-                              ends[0], err)
-               == SANDBOX_HV_OK)
+    if (sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
+                           pipe->ends[1], err)
+        == SANDBOX_HV_OK)
     {
         (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
                                        SANDBOX_CHECKPOINT_FD, err);
     }
 
-    /* a pipe is theirs alone now: when one dies, the other notices */
-    move_close(ends);
+    move_close(pipe);
+    return err->status;
+}
+
+
+/*
+ * QEMU first reads all of the memory, so that all of it can be protected, then
+ * sends a header, and only then stops the machine.  With the pipe full the
+ * header has to wait, and the reading is done before the source stands still.
+ */
+static sandbox_hv_status_t
+move_begin(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+{
+    int flags;
+    ssize_t n;
+    static const char filler[4096];
+
+    flags = fcntl(pipe->ends[0], F_GETFL);
+    (void) fcntl(pipe->ends[0], F_SETFL, flags | O_NONBLOCK);
+
+    while ((n = write(pipe->ends[0], filler, sizeof(filler))) > 0) {
+        pipe->filler += (size_t) n;
+    }
+
+    (void) fcntl(pipe->ends[0], F_SETFL, flags);
+    pipe->begun = 1;
+
+    return sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
+                                   err);
+}
+
+
+/* It stands still, with another disk: now it may go on sending. */
+static sandbox_hv_status_t
+move_release(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+{
+    int begins;
+    ssize_t n;
+    char piece[4096];
+
+    if (sandbox_monitor_begins(t->conn, t->source, &begins, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    /* or the memory might be of an instant before the disk's */
+    if (!begins) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "QEMU did not wait with stopping the machine");
+    }
+
+    for (; pipe->filler; pipe->filler -= (size_t) n) {
+        n = read(pipe->ends[2], piece,
+                 pipe->filler < sizeof(piece) ? pipe->filler : sizeof(piece));
+        if (n <= 0) {
+            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                  "the pipe cannot be read");
+        }
+    }
 
     return err->status;
+}
+
+
+static sandbox_hv_status_t
+move_connect(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+{
+    /* the receiver shares its memory, and gets it all the same */
+    if (move_open(t, pipe, err) != SANDBOX_HV_OK
+        || sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
+                                      err)
+               != SANDBOX_HV_OK
+        || sandbox_monitor_unlimited(t->conn, t->source, err) != SANDBOX_HV_OK
+        || sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
+                              pipe->ends[0], err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    return t->take->live && t->conn->facts.qemu < MOVE_BEGIN_BEFORE
+               ? move_begin(t, pipe, err)
+               : move_receive(t, pipe, err);
 }
 
 
@@ -226,11 +318,17 @@ move_resumed(sandbox_take_t *t, int64_t start)
 
 /* QEMU lets the source run again by itself. */
 static sandbox_hv_status_t
-move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
+move_live(sandbox_take_t *t, move_pipe_t *pipe, int64_t start,
+          sandbox_hv_error_t *err)
 {
-    if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
-                                err)
-            != SANDBOX_HV_OK
+    if (pipe->begun) {
+        (void) move_release(t, pipe, err);
+    } else {
+        (void) sandbox_monitor_migrate(t->conn, t->source, 0,
+                                       SANDBOX_CHECKPOINT_FD, err);
+    }
+
+    if (err->status != SANDBOX_HV_OK
         || sandbox_monitor_resumed(t->conn, t->source, t->take->deadline, err)
                != SANDBOX_HV_OK)
     {
@@ -238,6 +336,10 @@ move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
     }
 
     move_resumed(t, start);
+
+    if (pipe->begun && move_receive(t, pipe, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
 
     /* the receiver ends the last: if it fails before, the source never ends */
     if (sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline, err)
@@ -275,9 +377,14 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_over(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 {
     int64_t start;
+
+    /* it reads; whatever is not done by then is done while it stands still */
+    if (pipe->begun) {
+        sandbox_hv_sleep_ms(MOVE_READ_MS + (int) (t->parent.memory_mb / 32));
+    }
 
     /* QEMU flushes the disk as it stops: less of that is left then */
     if (t->take->keep) {
@@ -301,7 +408,8 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    return t->take->live ? move_live(t, start, err) : move_still(t, start, err);
+    return t->take->live ? move_live(t, pipe, start, err)
+                         : move_still(t, start, err);
 }
 
 
@@ -309,15 +417,19 @@ sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int held;
+    move_pipe_t pipe;
 
     held = move_prepare(t);
     t->take->live = held != -1;
 
-    if (move_connect(t, err) == SANDBOX_HV_OK
-        && move_over(t, err) == SANDBOX_HV_OK) {
+    if (move_connect(t, &pipe, err) == SANDBOX_HV_OK
+        && move_over(t, &pipe, err) == SANDBOX_HV_OK)
+    {
         (void) sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline,
                                         err);
     }
+
+    move_close(&pipe);
 
     if (held != -1) {
         (void) close(held);

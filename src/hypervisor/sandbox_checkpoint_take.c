@@ -316,7 +316,10 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    if (take_try(t, err) == SANDBOX_HV_OK || !t->take->live) {
+    /* TIMEOUT: there is no time left for the other way */
+    if (take_try(t, err) == SANDBOX_HV_OK || !t->take->live
+        || err->status == SANDBOX_HV_TIMEOUT)
+    {
         return err->status;
     }
 

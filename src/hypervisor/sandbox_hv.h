@@ -185,6 +185,10 @@ sandbox_hv_status_t
 sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         const char *node, const char *path,
                         sandbox_hv_error_t *err);
+/* 1 if it was told to send, and has not begun with what it is sent for. */
+sandbox_hv_status_t
+sandbox_monitor_begins(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                       int *begins, sandbox_hv_error_t *err);
 /* Waits until a machine runs that a migration stopped; it goes on sending. */
 sandbox_hv_status_t
 sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,

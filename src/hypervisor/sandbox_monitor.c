@@ -357,6 +357,25 @@ sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
 
 
 sandbox_hv_status_t
+sandbox_monitor_begins(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                       int *begins, sandbox_hv_error_t *err)
+{
+    char *status;
+
+    status = NULL;
+
+    (void) sandbox_monitor_ask(conn, domain, "query-migrate",
+                               "{\"execute\":\"query-migrate\"}", NULL,
+                               "status", &status, err);
+
+    *begins = status && strcmp(status, "setup") == 0;
+    free(status);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err)
 {
