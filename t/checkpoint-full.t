@@ -143,24 +143,6 @@ is_refused('a start', 2, ["DRIVE_CHECKPOINT=$boot"], 'start', $ids[1]);
 fill(30);
 is_not_taken('a take with too little', '[2-5]', 0);
 
-# --- a chain that cannot be made flat ----------------------------------------
-
-empty();
-is((run([], 'freeze', $ids[0]))[0], 0, 'frozen');
-($rc, $text) = run(["DRIVE_CHECKPOINT=$snaps[2]", 'DRIVE_KEEP=1'], 'take',
-                   $ids[0]);
-is($rc, 0, 'with room it is taken') or diag($text);
-is((run([], 'thaw', $ids[0]))[0], 0, 'thawed');
-is((run([], 'discard', $snaps[2]))[0], 0, 'and its disk is a layer');
-fill(3);
-($rc, $text) = run([], 'flatten', $ids[0]);
-like($text, qr/status=5 .* was broken off/, 'which there is no room to copy')
-    or diag($text);
-goes_on('a disk that is not flat');
-empty();
-is((run([], 'flatten', $ids[0]))[0], 0, 'with room it is copied');
-goes_on('a disk that is flat');
-
 # --- a sandbox that writes ---------------------------------------------------
 
 # the error is the guest's: it is not stopped, and nobody has to let it go on

@@ -276,7 +276,13 @@ for my $old (sort keys %ids) {
     my $slow = SandboxHttp->new($t->{traffic});
     $slow->send($slow->format_request('POST', '/slow',
                                       [Host => $t->host($s, 8000)], 'x'));
-    sleep 0.5; # until it is in the guest
+    my $call = SandboxHttp->new($t->{api});
+    $call->send($call->format_request(
+        'POST', "/v1/sandboxes/$s->{id}/exec",
+        [Authorization => "Bearer $t->{key}",
+         'Content-Type' => 'application/json'],
+        '{"command":"sleep","args":["600"],"timeout_secs":900}'));
+    sleep 0.5; # until they are in the guest
 
     hibernate($s);
     my $began = time;
@@ -288,6 +294,9 @@ for my $old (sort keys %ids) {
     $r = $slow->read_response(timeout => 5);
     is(($r // {})->{status}, 503, 'a POST that was not answered is not repeated');
     like($r->{body}, qr/"sandbox_changing"/, 'but may be') if $r;
+    $r = $call->read_response(timeout => 5);
+    is(($r // {})->{status}, 409, 'nor is a command');
+    like($r->{body}, qr/"transition_in_progress"/, 'likewise') if $r;
     cmp_ok(time - $began, '<', 1, 'all within a second');
     is(state($s)->{status}, 'paused', 'and none of them wakes it');
 }

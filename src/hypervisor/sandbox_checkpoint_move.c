@@ -19,79 +19,87 @@
 
 #include <fcntl.h>
 #include <libvirt/virterror.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MOVE_PIPE 1048576
-#define MOVE_POLL_MS 2
+
+
+static void
+move_close(int ends[3])
+{
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        if (ends[i] != -1) {
+            (void) close(ends[i]);
+        }
+    }
+}
 
 
 /*
- * The ends of a pipe, for the receiver and the source.  One that is theirs
- * alone afterwards: when one of them dies, the other notices.  A source that is
- * copied while it runs must not: it has a pipe with a name.
+ * What is sent while the source runs has a name, and the source itself keeps
+ * it open to read from: an error of writing would leave its memory protected,
+ * and nobody to serve those who write to it.  So whoever of the others dies,
+ * the source waits until the rest is read away.
  */
-static int
-move_pipe(sandbox_take_t *t, int ends[2])
+static sandbox_hv_status_t
+move_open(sandbox_take_t *t, int ends[3], sandbox_hv_error_t *err)
 {
-    char name[SANDBOX_CHECKPOINT_NAME_SIZE], path[SANDBOX_HV_PATH_SIZE];
+    int pair[2];
 
-    if (!t->take->live) {
-        return pipe2(ends, O_CLOEXEC);
-    }
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
-    (void) snprintf(name, sizeof(name), "%s" SANDBOX_TAKE_PIPE, t->names.stem);
-
-    if (sandbox_disk_path(path, name) != 0 || mkfifo(path, 0600) == -1) {
-        return -1;
-    }
-
-    ends[1] = open(path, O_RDWR | O_CLOEXEC);
-    ends[0] = ends[1] == -1 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-
-    if (ends[0] == -1) {
-        if (ends[1] != -1) {
-            (void) close(ends[1]);
+    if (t->take->live) {
+        if (sandbox_memory_fifo(t->take->id, 1, ends) != 0) {
+            return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
         }
-        return -1;
+
+        (void) sandbox_monitor_fd(t->conn, t->source, SANDBOX_TAKE_READER,
+                                  ends[2], err);
+
+    } else {
+        if (pipe2(pair, O_CLOEXEC) == -1) {
+            return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
+        }
+
+        ends[0] = pair[1];
+        ends[1] = pair[0];
+        ends[2] = -1;
     }
 
-    return 0;
+    /* fewer turns for the two; less is no harm */
+    (void) fcntl(ends[0], F_SETPIPE_SZ, MOVE_PIPE);
+
+    return err->status;
 }
 
 
 static sandbox_hv_status_t
 move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int ends[2];
-
-    if (move_pipe(t, ends) == -1) {
-        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
-    }
-
-    /* fewer turns for the two; less is no harm */
-    (void) fcntl(ends[1], F_SETPIPE_SZ, MOVE_PIPE);
+    int ends[3] = { -1, -1, -1 };
 
     /* the receiver shares its memory, and gets it all the same */
-    if (sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
-                                   err)
-            == SANDBOX_HV_OK
+    if (move_open(t, ends, err) == SANDBOX_HV_OK
+        && sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
+                                      err)
+               == SANDBOX_HV_OK
         && sandbox_monitor_unlimited(t->conn, t->source, err) == SANDBOX_HV_OK
         && sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
-                              ends[0], err)
+                              ends[1], err)
                == SANDBOX_HV_OK
         && sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
-                              ends[1], err)
+                              ends[0], err)
                == SANDBOX_HV_OK)
     {
         (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
                                        SANDBOX_CHECKPOINT_FD, err);
     }
 
-    (void) close(ends[0]);
-    (void) close(ends[1]);
+    /* a pipe is theirs alone now: when one dies, the other notices */
+    move_close(ends);
 
     return err->status;
 }
@@ -216,27 +224,6 @@ move_resumed(sandbox_take_t *t, int64_t start)
 }
 
 
-/* All is sent, unless who receives it has ended: the source cannot tell. */
-static sandbox_hv_status_t
-move_sent(sandbox_take_t *t, sandbox_hv_error_t *err)
-{
-    for (;; sandbox_hv_sleep_ms(MOVE_POLL_MS)) {
-        if (sandbox_monitor_migrated(t->conn, t->source, 0, err)
-                != SANDBOX_HV_TIMEOUT
-            || sandbox_time_monotonic_ms() >= t->take->deadline)
-        {
-            return err->status;
-        }
-
-        if (virDomainIsActive(t->receiver) != 1) {
-            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                                  "who was to receive \"%s\" has ended",
-                                  t->take->sandbox);
-        }
-    }
-}
-
-
 /* QEMU lets the source run again by itself. */
 static sandbox_hv_status_t
 move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
@@ -252,13 +239,16 @@ move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 
     move_resumed(t, start);
 
-    if (move_sent(t, err) != SANDBOX_HV_OK) {
+    /* the receiver ends the last: if it fails before, the source never ends */
+    if (sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline, err)
+            != SANDBOX_HV_OK
+        || sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)
+               != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
-    /* for whoever moves it the next time */
-    return sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
-                                      err);
+    return sandbox_take_quiet(t, err);
 }
 
 

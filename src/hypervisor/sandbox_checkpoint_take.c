@@ -367,12 +367,11 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    sandbox_memory_fifo_remove(t->take->id);
     t->take->bytes = 0;
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (strstr(names[i], SANDBOX_TAKE_SCRATCH ".")
-            || sandbox_checkpoint_ends(names[i], SANDBOX_TAKE_PIPE))
-        {
+        if (strstr(names[i], SANDBOX_TAKE_SCRATCH ".")) {
             (void) sandbox_disk_unlink(names[i], err);
         } else {
             t->take->bytes += sandbox_disk_blocks(names[i]);

@@ -7,15 +7,7 @@
 
 #define SANDBOX_TAKE_SCRATCH ".tmp"
 #define SANDBOX_TAKE_LIVE "background-snapshot" /* QEMU's capability */
-
-/*
- * "<id>.<random>.pipe", through which a source is copied while it runs.  QEMU
- * leaves the memory protected for good if that fails or is cancelled (7.2: the
- * guest hangs at its next write).  So it must not fail: the source itself has
- * the pipe open for reading as well, and whoever undoes the take reads all that
- * is still to come.
- */
-#define SANDBOX_TAKE_PIPE ".pipe"
+#define SANDBOX_TAKE_READER "sandbox-reader"
 
 typedef struct {
     sandbox_checkpoint_take_t *take;
@@ -58,6 +50,10 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err);
  */
 sandbox_hv_status_t sandbox_take_freeze(sandbox_take_t *t, const char *path,
                                         sandbox_hv_error_t *err);
+
+/* The source, which sends no more, is ready for whoever moves it again. */
+sandbox_hv_status_t
+sandbox_take_quiet(sandbox_take_t *t, sandbox_hv_error_t *err);
 
 /* Resumes the source if it stands still. */
 sandbox_hv_status_t

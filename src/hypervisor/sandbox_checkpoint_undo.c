@@ -13,17 +13,14 @@
 #include "sandbox_time.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libvirt/virterror.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define UNDO_CANCEL_MS 10000
+#define UNDO_MOVE_MS 60000
 #define UNDO_RESUME_MS 2000
 #define UNDO_POLL_MS 2
-#define UNDO_PIECE 1048576
 
 
 static const char *
@@ -120,6 +117,49 @@ sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
             return err->status;
         }
     }
+}
+
+
+sandbox_hv_status_t
+sandbox_take_quiet(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    sandbox_hv_error_t ignored;
+
+    /* refused if it holds none */
+    (void) sandbox_monitor_fd_close(t->conn, t->source, SANDBOX_TAKE_READER,
+                                    &ignored);
+
+    return sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      err);
+}
+
+
+/*
+ * Whatever is being sent ends.  Memory that is copied while the source runs may
+ * not be cancelled, nor fail: QEMU 7.2 leaves it protected for ever then.
+ */
+static sandbox_hv_status_t
+undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int ends[3];
+    sandbox_hv_error_t ignored;
+
+    (void) sandbox_memory_fifo(t->take->id, 0, ends);
+
+    (void) sandbox_monitor_cancel(t->conn, t->source, ends[2],
+                                  sandbox_time_monotonic_ms() + UNDO_MOVE_MS,
+                                  err);
+
+    if (ends[2] != -1) {
+        (void) close(ends[2]);
+    }
+
+    if (err->status == SANDBOX_HV_OK) {
+        /* a QEMU that does not have it refuses that too */
+        (void) sandbox_take_quiet(t, &ignored);
+    }
+
+    return err->status;
 }
 
 
@@ -245,98 +285,6 @@ undo_files(const sandbox_disk_chain_t *chain, const char *id,
 }
 
 
-/* The pipe of a source that was copied as it ran; -1: there is none. */
-static int
-undo_pipe(char **names, size_t n)
-{
-    int fd;
-    size_t i;
-    char path[SANDBOX_HV_PATH_SIZE];
-
-    fd = -1;
-
-    for (i = 0; i < n && fd == -1; i++) {
-        if (sandbox_checkpoint_ends(names[i], SANDBOX_TAKE_PIPE)
-            && sandbox_disk_path(path, names[i]) == 0)
-        {
-            fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        }
-    }
-
-    return fd;
-}
-
-
-/*
- * Reads all that the source has still to send.  QEMU is asked only when
- * nothing more has come for a while: it may have to wait for its guest, and
- * that for a page that is to be sent, and that for us.
- */
-static sandbox_hv_status_t
-undo_drain(sandbox_take_t *t, int fd, sandbox_hv_error_t *err)
-{
-    char *data;
-    int64_t deadline;
-    ssize_t n;
-
-    data = malloc(UNDO_PIECE);
-    if (data == NULL) {
-        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
-    }
-
-    deadline = sandbox_time_monotonic_ms() + UNDO_CANCEL_MS;
-
-    do {
-        sandbox_hv_sleep_ms(UNDO_POLL_MS);
-        n = read(fd, data, UNDO_PIECE);
-
-        if (n > 0) {
-            deadline = sandbox_time_monotonic_ms() + UNDO_CANCEL_MS;
-            (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT, "%s", "");
-            continue;
-        }
-
-        (void) sandbox_monitor_migrated(t->conn, t->source, 0, err);
-    } while (err->status == SANDBOX_HV_TIMEOUT
-             && sandbox_time_monotonic_ms() < deadline);
-
-    free(data);
-
-    /* FAILED: none was begun, or it is over */
-    return err->status == SANDBOX_HV_FAILED
-               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
-               : err->status;
-}
-
-
-/* Nothing is sent any more. */
-static sandbox_hv_status_t
-undo_move(sandbox_take_t *t, const char *prefix, sandbox_hv_error_t *err)
-{
-    int fd;
-    size_t n;
-    char **names;
-
-    if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
-        return err->status;
-    }
-
-    fd = undo_pipe(names, n);
-    sandbox_disk_names_free(names, n);
-
-    if (fd == -1) {
-        return sandbox_monitor_cancel(
-            t->conn, t->source, sandbox_time_monotonic_ms() + UNDO_CANCEL_MS,
-            err);
-    }
-
-    (void) undo_drain(t, fd, err);
-    (void) close(fd);
-
-    return err->status;
-}
-
-
 /* The source has a domain: its disk is put right, and it goes on. */
 static sandbox_hv_status_t
 undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -345,19 +293,14 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     char **names;
     char prefix[SANDBOX_HV_STEM_SIZE];
     sandbox_disk_chain_t chain;
-    sandbox_hv_error_t ignored;
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
-    if (undo_move(t, prefix, err) != SANDBOX_HV_OK
+    if (undo_move(t, err) != SANDBOX_HV_OK
         || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
-
-    /* a QEMU that does not have it refuses that too */
-    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
-                                      &ignored);
 
     if (sandbox_disk_local(prefix, &names, &n, err) == SANDBOX_HV_OK) {
         (void) undo_disk(t, &chain, names, n, err);
@@ -398,10 +341,15 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    if (t->source && undo_source(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    /* not before: the name of the pipe is there too */
     sandbox_memory_remove(t->take->id);
 
     if (t->source) {
-        return undo_source(t, err);
+        return err->status;
     }
 
     memset(&none, 0, sizeof(none));

@@ -152,6 +152,9 @@ sandbox_hv_status_t
 sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const char *name, int fd, sandbox_hv_error_t *err);
 sandbox_hv_status_t
+sandbox_monitor_fd_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         const char *name, sandbox_hv_error_t *err);
+sandbox_hv_status_t
 sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const char *name, int on, sandbox_hv_error_t *err);
 /* The carrier of a network card. */
@@ -170,9 +173,12 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err);
-/* Gives one up that may be going on, and waits until it has ended. */
+/*
+ * Gives one up that may be going on, and waits until it has ended.  drain: one
+ * that may not be cancelled is read away from there (O_NONBLOCK), else -1.
+ */
 sandbox_hv_status_t
-sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain,
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
                        int64_t deadline_ms, sandbox_hv_error_t *err);
 /* The name of what a disk stands on, in its file; node: that of the disk. */
 sandbox_hv_status_t

@@ -20,6 +20,7 @@
 #define MEMORY_PAGE 4096
 #define MEMORY_PIECE 1048576
 #define MEMORY_NEW ".new"
+#define MEMORY_FIFO ".fifo"
 
 /*
  * What a start may copy, in blocks: at some 1 GB/s it makes the start that much
@@ -511,6 +512,55 @@ sandbox_memory_start(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 
     (void) close(turn);
     return fd;
+}
+
+
+int
+sandbox_memory_fifo(const char *id, int create, int ends[3])
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    ends[0] = -1;
+    ends[1] = -1;
+    ends[2] = -1;
+
+    if (memory_path(path, id, MEMORY_FIFO) != 0
+        || (create && mkfifo(path, 0600) == -1))
+    {
+        return -1;
+    }
+
+    ends[2] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (ends[2] == -1 || !create) {
+        return ends[2] == -1 ? -1 : 0;
+    }
+
+    /* now that it has a reader and will have a writer, none of them waits */
+    ends[0] = open(path, O_WRONLY | O_CLOEXEC);
+    ends[1] = ends[0] == -1 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+
+    if (ends[1] == -1) {
+        (void) unlink(path);
+        (void) close(ends[2]);
+        if (ends[0] != -1) {
+            (void) close(ends[0]);
+        }
+        return -1;
+    }
+
+    return 0;
+}
+
+
+void
+sandbox_memory_fifo_remove(const char *id)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    if (memory_path(path, id, MEMORY_FIFO) == 0) {
+        (void) unlink(path);
+    }
 }
 
 

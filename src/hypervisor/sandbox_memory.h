@@ -40,6 +40,14 @@ sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
 sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
                                          sandbox_hv_error_t *err);
 
+/*
+ * A named pipe "<id>.fifo", made (create) or there: 0 or -1.  ends: to write
+ * to, to read from, and to read from without waiting; not create: the last one
+ * alone, -1 the others.
+ */
+int sandbox_memory_fifo(const char *id, int create, int ends[3]);
+void sandbox_memory_fifo_remove(const char *id);
+
 /* -1 if there is none. */
 int64_t sandbox_memory_length(const char *name);
 /* The name of a path that is in the directory, or NULL. */

@@ -42,8 +42,9 @@ tidy_lock(tidy_file_t *files)
 
     while (directory && n < TIDY_FILES && (entry = readdir(directory)) != NULL)
     {
-        if (entry->d_name[0] == '.'
-            || strlen(entry->d_name) >= sizeof(files->name)) {
+        if (entry->d_name[0] == '.' || entry->d_type != DT_REG
+            || strlen(entry->d_name) >= sizeof(files->name))
+        {
             continue;
         }
 

@@ -14,9 +14,12 @@
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SANDBOX_MONITOR_POLL_MS 2
 #define SANDBOX_MONITOR_COMMAND 64
@@ -144,6 +147,21 @@ sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      name);
 
     return sandbox_monitor_send(conn, domain, "getfd", &command, &fd, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_fd_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         const char *name, sandbox_hv_error_t *err)
+{
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
+
+    sandbox_text_fmt(&command,
+                     "{\"execute\":\"closefd\",\"arguments\":"
+                     "{\"fdname\":\"%s\"}}",
+                     name);
+
+    return sandbox_monitor_send(conn, domain, "closefd", &command, NULL, err);
 }
 
 
@@ -289,13 +307,30 @@ sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
 }
 
 
+/* Reads away what there is. */
+static void
+sandbox_monitor_drain(int fd)
+{
+    ssize_t n;
+    static char piece[65536]; /* nobody looks at it */
+
+    do {
+        n = read(fd, piece, sizeof(piece));
+    } while (n > 0 || (n == -1 && errno == EINTR));
+}
+
+
 sandbox_hv_status_t
-sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain,
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
                        int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int done, over;
 
     for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
+        if (drain != -1) {
+            sandbox_monitor_drain(drain);
+        }
+
         if (sandbox_monitor_stage(conn, domain, &done, &over, err)
                 != SANDBOX_HV_OK
             || over)
@@ -303,10 +338,11 @@ sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain,
             return err->status;
         }
 
-        if (sandbox_monitor_ask(conn, domain, "migrate_cancel",
-                                "{\"execute\":\"migrate_cancel\"}", NULL, NULL,
-                                NULL, err)
-            != SANDBOX_HV_OK)
+        if (drain == -1
+            && sandbox_monitor_ask(conn, domain, "migrate_cancel",
+                                   "{\"execute\":\"migrate_cancel\"}", NULL,
+                                   NULL, NULL, err)
+                   != SANDBOX_HV_OK)
         {
             return err->status;
         }

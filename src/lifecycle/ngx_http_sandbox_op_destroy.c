@@ -378,7 +378,8 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
  * that was under way is undone, and its source goes on.  In a thread.
  */
 static void
-ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d)
+ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
+                                     ngx_log_t *log)
 {
     sandbox_take_t take;
     sandbox_hv_error_t ignored;
@@ -393,8 +394,14 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d)
         sandbox_untake(&take, 1);
         d->result = take.result;
 
-    } else if (d->result.status == SANDBOX_HV_OK && d->checkpoint[0]) {
-        (void) sandbox_checkpoint_discard(d->checkpoint, &d->result);
+    } else if (d->result.status == SANDBOX_HV_OK && d->checkpoint[0]
+               && sandbox_checkpoint_discard(d->checkpoint, &d->result)
+                      == SANDBOX_HV_IN_USE)
+    {
+        /* nobody else's, so this cannot be; the sandbox ends all the same */
+        ngx_log_error(NGX_LOG_ERR, log, 0, "sandbox %s: %s", d->op.id,
+                      d->result.message);
+        d->result.status = SANDBOX_HV_OK;
     }
 
     if (d->result.status == SANDBOX_HV_OK && d->snapshot[0]) {
@@ -432,7 +439,7 @@ ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
 
     SANDBOX_CRASH_POINT("destroy.teardown.before");
     (void) sandbox_hypervisor_destroy(d->op.id, &d->result);
-    ngx_http_sandbox_destroy_checkpoints(d);
+    ngx_http_sandbox_destroy_checkpoints(d, log);
     SANDBOX_CRASH_POINT("destroy.teardown.after");
 }
 

@@ -114,6 +114,12 @@ then
     redis.call('PUBLISH', ARGV[5], record[14] .. ' paused')
 end
 
+if record[14] then
+    -- the checkpoint it was to start from is still that one's
+    redis.call('HDEL', KEYS[1], 'checkpoint', 'resume_of')
+    record[13] = false
+end
+
 if state == 'creating' and not due then
     hold = now + tonumber(ARGV[10])
     redis.call('HSET', KEYS[1], 'hold_at', hold)

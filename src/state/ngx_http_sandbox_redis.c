@@ -20,7 +20,7 @@
 #define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
 #define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024     /* a power of two */
 #define NGX_HTTP_SANDBOX_REDIS_READS 32        /* remembered at a time */
-#define NGX_HTTP_SANDBOX_REDIS_SHARED_MAX 1024 /* bytes of a command */
+#define NGX_HTTP_SANDBOX_REDIS_SHARED_MAX 2048 /* bytes of a command */
 
 
 typedef struct {

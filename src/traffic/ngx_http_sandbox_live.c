@@ -99,6 +99,11 @@ ngx_http_sandbox_live_back(ngx_http_sandbox_live_t *live, ngx_uint_t spent)
 
     r = live->request;
     r->phase_handler = live->phase;
+
+    /* those of the upstream would finalize r once more */
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
     live->back(r, live->data, spent);
 }
 

@@ -31,8 +31,7 @@
 #define ROOT "/sys/fs/cgroup"
 #define GROUP "sandbox"
 #define FREEZE_WAIT_MS 2000
-#define FREEZE_QUICK_MS 3
-#define FREEZE_SLOW_MS 5
+#define FREEZE_STEP_MS 2
 #define DEPTH_MAX 64
 
 typedef struct freeze_held_s freeze_held_t;
@@ -192,7 +191,7 @@ freeze_stop(int group, const char *name, int64_t arg)
 }
 
 
-/* Threads of the group and of those below that run or could; -1 if unknown. */
+/* 1 if a thread of the group or of those below runs or could; -1: unknown. */
 static int
 freeze_running(int group, const char *name, int64_t depth)
 {
@@ -212,9 +211,9 @@ freeze_running(int group, const char *name, int64_t depth)
 
     n = 0;
 
-    while (fgets(line, sizeof(line), f) != NULL) {
+    while (n == 0 && fgets(line, sizeof(line), f) != NULL) {
         id = strtol(line, NULL, 10);
-        n += agent_proc_read((pid_t) id, &p) == 0 && p.state == 'R';
+        n = agent_proc_read((pid_t) id, &p) == 0 && p.state == 'R';
     }
 
     fclose(f);
@@ -260,7 +259,7 @@ freeze_watch(int group, int events, int64_t until)
     int64_t now, quick;
     struct pollfd p;
 
-    quick = sandbox_time_monotonic_ms() + FREEZE_QUICK_MS;
+    quick = sandbox_time_monotonic_ms() + FREEZE_STEP_MS;
 
     while ((done = freeze_done(events)) == 0) {
         now = sandbox_time_monotonic_ms();
@@ -276,7 +275,7 @@ freeze_watch(int group, int events, int64_t until)
 
         p.fd = events;
         p.events = POLLPRI;
-        poll(&p, 1, now < quick ? 1 : FREEZE_SLOW_MS);
+        poll(&p, 1, FREEZE_STEP_MS);
     }
 
     return done == 1 ? 0 : -1;
