@@ -462,9 +462,16 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
         if (c->taken) {
             (void) sandbox_checkpoint_discard(c->checkpoint, &c->boot.result);
 
-        } else {
+        } else if (sandbox_time_monotonic_ms() < c->op.holds) {
             sandbox_untake(&c->take, 1);
             c->boot.result = c->take.result;
+
+        } else {
+            /* somebody else may be at its source by now */
+            c->boot.result.status = SANDBOX_HV_FAILED;
+            (void) snprintf(c->boot.result.message,
+                            sizeof(c->boot.result.message),
+                            "the lease was lost while a fork was taken");
         }
     }
 

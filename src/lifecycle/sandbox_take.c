@@ -269,6 +269,21 @@ sandbox_take_finished(sandbox_take_t *take)
 }
 
 
+/* What an earlier taker has left may stand still: it has to go on first. */
+static int
+sandbox_take_settled(sandbox_take_t *take)
+{
+    if (!take->again) {
+        return 1;
+    }
+
+    sandbox_untake(take, 1);
+    take->left = take->result.status != SANDBOX_HV_OK;
+
+    return !take->left;
+}
+
+
 void
 sandbox_take(sandbox_take_t *take)
 {
@@ -277,6 +292,7 @@ sandbox_take(sandbox_take_t *take)
     take->queue_ms = sandbox_time_monotonic_ms() - take->queued;
 
     if (!sandbox_take_may(take) || sandbox_take_finished(take)
+        || !sandbox_take_settled(take)
         || sandbox_channel_open(&channel, take->sandbox, &take->result)
                != SANDBOX_HV_OK)
     {
