@@ -21,7 +21,9 @@
 #define FLATTEN_POLL_MS 100
 
 /* Bytes a second: a disk of today hardly notices, nor does a guest on it. */
-#define FLATTEN_BANDWIDTH (32 * 1024 * 1024)
+#ifndef FLATTEN_BANDWIDTH
+#define FLATTEN_BANDWIDTH 33554432
+#endif
 
 
 static sandbox_hv_status_t

@@ -9,6 +9,7 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
 #include "sandbox_time.h"
 
@@ -350,9 +351,10 @@ ngx_http_sandbox_snapshot_untake(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_snapshot_op_t *s = data;
 
-    SANDBOX_CRASH_POINT("untake.cancel.before");
-    sandbox_untake(&s->take, 0);
-    SANDBOX_CRASH_POINT("untake.cancel.after");
+    /* it is whole; of its source something else may be taken by now */
+    SANDBOX_CRASH_POINT("untake.discard.before");
+    (void) sandbox_checkpoint_discard(s->op.id, &s->take.result);
+    SANDBOX_CRASH_POINT("untake.discard.after");
 }
 
 

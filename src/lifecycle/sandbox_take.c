@@ -31,15 +31,23 @@ sandbox_take_soon(const sandbox_take_t *take)
 }
 
 
+/*
+ * Whoever has taken the source over settles all of it: nothing of it may be
+ * touched then.
+ */
+static int
+sandbox_take_ours(const sandbox_take_t *take)
+{
+    return sandbox_time_monotonic_ms() < *take->holds;
+}
+
+
 /* The source is still ours, and there is time. */
 static int
 sandbox_take_may(sandbox_take_t *take)
 {
-    int64_t now;
-
-    now = sandbox_time_monotonic_ms();
-
-    if (now < take->deadline && now < *take->holds) {
+    if (sandbox_time_monotonic_ms() < take->deadline && sandbox_take_ours(take))
+    {
         return 1;
     }
 
@@ -114,11 +122,15 @@ sandbox_take_stopping(void *data, sandbox_hv_error_t *err)
     SANDBOX_CRASH_POINT("take.freeze.before");
     g->frozen_at = sandbox_time_monotonic_ms();
 
-    (void) sandbox_take_answered(
-        g->take,
-        sandbox_guest_freeze(g->ch, !g->take->keep, sandbox_take_soon(g->take),
-                             err->message, sizeof(err->message)));
-    SANDBOX_CRASH_POINT("take.freeze.after");
+    if (sandbox_take_answered(
+            g->take, sandbox_guest_freeze(g->ch, !g->take->keep,
+                                          sandbox_take_soon(g->take),
+                                          err->message, sizeof(err->message))))
+    {
+        SANDBOX_CRASH_POINT("take.freeze.after");
+        (void) sandbox_take_may(g->take);
+    }
+
     err->status = g->take->result.status;
 
     return err->status;
@@ -166,8 +178,9 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
     take->live = t.live;
 
     if (take->result.status != SANDBOX_HV_OK
-        && sandbox_checkpoint_cancel(take->id, take->sandbox, &undone)
-               != SANDBOX_HV_OK)
+        && (!sandbox_take_ours(take)
+            || sandbox_checkpoint_cancel(take->id, take->sandbox, &undone)
+                   != SANDBOX_HV_OK))
     {
         take->left = 1;
     }
@@ -183,7 +196,7 @@ sandbox_take_stuck(sandbox_take_t *take)
     if (take->result.status == SANDBOX_HV_OK) {
         take->result.status = SANDBOX_HV_TIMEOUT;
         (void) snprintf(take->result.message, sizeof(take->result.message),
-                        "the agent of \"%s\" does not thaw it", take->sandbox);
+                        "\"%s\" was not thawed", take->sandbox);
     }
 }
 
@@ -217,7 +230,9 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
     sandbox_take_checkpoint(&g);
 
     if (take->keep || take->result.status != SANDBOX_HV_OK) {
-        sandbox_take_resumed(&g);
+        if (sandbox_take_ours(take)) {
+            sandbox_take_resumed(&g);
+        }
 
         if (g.frozen_at) {
             sandbox_take_stuck(take);

@@ -290,6 +290,11 @@ ngx_http_sandbox_routes_one(ngx_http_sandbox_main_conf_t *mcf, const char *id,
         entry.more.token[0] = '\0';
         entry.mask_host[0] = '\0';
 
+    } else if (cached->state == NGX_HTTP_SANDBOX_RESUMED) {
+        ngx_memcpy(&entry, cached,
+                   offsetof(ngx_http_sandbox_entry_t, mask_host));
+        entry.mask_host[0] = '\0';
+
     } else {
         entry = *cached;
     }
@@ -438,7 +443,7 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     entry.masked = route->masked;
 
     if (route->state == NGX_HTTP_SANDBOX_RESUMED) {
-        entry.public_traffic = 0; /* a lookup reads it whole */
+        entry.public_traffic = 0; /* a lookup reads more than the first line */
         ngx_memcpy(entry.more.next, route->next, sizeof(entry.more.next));
 
     } else {

@@ -284,6 +284,20 @@ test_canonical_unequal(void **state)
 
 /* Whole numbers in fixed and scientific notation compare by value. */
 static void
+test_json_equal(void **state)
+{
+    (void) state;
+
+    assert_true(sandbox_json_equal("{\"A\":\"b\",\"C\":\"d\"}",
+                                   " { \"C\":\"d\", \"\\u0041\":\"b\" }"));
+    assert_true(sandbox_json_equal("{}", "{ }"));
+    assert_false(sandbox_json_equal("{\"A\":\"b\"}", "{\"A\":\"c\"}"));
+    assert_false(sandbox_json_equal("{\"A\":\"b\"}", "{}"));
+    assert_false(sandbox_json_equal("{", "{"));
+}
+
+
+static void
 test_canonical_numbers(void **state)
 {
     int i;
@@ -468,6 +482,7 @@ main(void)
         cmocka_unit_test(test_json_string_random),
         cmocka_unit_test(test_canonical_equal),
         cmocka_unit_test(test_canonical_unequal),
+        cmocka_unit_test(test_json_equal),
         cmocka_unit_test(test_canonical_numbers),
         cmocka_unit_test(test_canonical_random),
         cmocka_unit_test(test_base64),
