@@ -67,11 +67,6 @@ move_open(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
     int pair[2];
 
     ends = pipe->ends;
-    pipe->filler = 0;
-    pipe->begun = 0;
-    ends[0] = -1;
-    ends[1] = -1;
-    ends[2] = -1;
 
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
@@ -417,7 +412,7 @@ sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int held;
-    move_pipe_t pipe;
+    move_pipe_t pipe = { { -1, -1, -1 }, 0, 0 };
 
     held = move_prepare(t);
     t->take->live = held != -1;
