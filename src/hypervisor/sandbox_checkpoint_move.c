@@ -417,7 +417,7 @@ sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int held;
-    move_pipe_t pipe;
+    move_pipe_t pipe = { { -1, -1, -1 }, 0, 0 };
 
     held = move_prepare(t);
     t->take->live = held != -1;
