@@ -21,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SANDBOX_MONITOR_SLEEPLESS_MS 100
 #define SANDBOX_MONITOR_POLL_MS 2
 #define SANDBOX_MONITOR_COMMAND 64
 
@@ -429,9 +430,16 @@ sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int runs, done, over;
+    int64_t sleepless;
 
-    /* without sleeping: it takes milliseconds, and each one counts */
+    sleepless = sandbox_time_monotonic_ms() + SANDBOX_MONITOR_SLEEPLESS_MS;
+
+    /* it takes milliseconds, and each one counts */
     for (;;) {
+        if (sandbox_time_monotonic_ms() >= sleepless) {
+            sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS);
+        }
+
         if (sandbox_monitor_runs(conn, domain, &runs, err) != SANDBOX_HV_OK
             || runs
             || sandbox_monitor_stage(conn, domain, &done, &over, err)

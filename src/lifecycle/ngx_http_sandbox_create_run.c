@@ -7,6 +7,7 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_flatten.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -426,6 +427,10 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
                                                : "from a checkpoint",
         times->queue, times->hypervisor.disk_ms, times->hypervisor.domain_ms,
         times->guest, times->commit);
+
+    if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
+        ngx_http_sandbox_flatten(c->op.id);
+    }
 
     SANDBOX_CRASH_POINT("create.answer.before");
     ngx_http_sandbox_op_finish(&c->op);
