@@ -16,6 +16,13 @@
  */
 #define SANDBOX_TAKE_ANSWER_MS 10000
 
+/*
+ * Each take makes the disk of its source one layer deeper, and the engine
+ * takes none that is too deep: it is made flat at this depth, before anything
+ * stands still.
+ */
+#define SANDBOX_TAKE_LAYERS 16
+
 /* Not given up at once: commands would stand still. */
 #define SANDBOX_TAKE_THAWS 3
 
@@ -318,6 +325,21 @@ sandbox_take_settled(sandbox_take_t *take)
 }
 
 
+/* Half of the time is left for the take; what is not done then is no harm. */
+static void
+sandbox_take_flatten(sandbox_take_t *take)
+{
+    int64_t now;
+    sandbox_hv_error_t ignored;
+
+    now = sandbox_time_monotonic_ms();
+
+    (void) sandbox_checkpoint_flatten(take->sandbox, SANDBOX_TAKE_LAYERS,
+                                      now + (take->deadline - now) / 2,
+                                      &ignored);
+}
+
+
 void
 sandbox_take(sandbox_take_t *take)
 {
@@ -336,6 +358,7 @@ sandbox_take(sandbox_take_t *take)
     sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
                                    sandbox_channel_read };
 
+    sandbox_take_flatten(take);
     sandbox_take_guest(take, &ch);
     sandbox_channel_close(channel);
 }
