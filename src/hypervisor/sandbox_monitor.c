@@ -15,11 +15,9 @@
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SANDBOX_MONITOR_POLL_MS 2
 #define SANDBOX_MONITOR_COMMAND 64
@@ -307,30 +305,13 @@ sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
 }
 
 
-/* Reads away what there is. */
-static void
-sandbox_monitor_drain(int fd)
-{
-    ssize_t n;
-    static char piece[65536]; /* nobody looks at it */
-
-    do {
-        n = read(fd, piece, sizeof(piece));
-    } while (n > 0 || (n == -1 && errno == EINTR));
-}
-
-
 sandbox_hv_status_t
-sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int wait,
                        int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int done, over;
 
     for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
-        if (drain != -1) {
-            sandbox_monitor_drain(drain);
-        }
-
         if (sandbox_monitor_stage(conn, domain, &done, &over, err)
                 != SANDBOX_HV_OK
             || over)
@@ -338,7 +319,7 @@ sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
             return err->status;
         }
 
-        if (drain == -1
+        if (!wait
             && sandbox_monitor_ask(conn, domain, "migrate_cancel",
                                    "{\"execute\":\"migrate_cancel\"}", NULL,
                                    NULL, NULL, err)
@@ -405,52 +386,15 @@ sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-static sandbox_hv_status_t
-sandbox_monitor_runs(sandbox_hv_conn_t *conn, virDomainPtr domain, int *runs,
-                     sandbox_hv_error_t *err)
+int
+sandbox_monitor_failed(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                       sandbox_hv_error_t *err)
 {
-    char *status;
+    int done, over;
 
-    status = NULL;
-
-    (void) sandbox_monitor_ask(conn, domain, "query-status",
-                               "{\"execute\":\"query-status\"}", NULL, "status",
-                               &status, err);
-
-    *runs = status && strcmp(status, "running") == 0;
-    free(status);
-
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        int64_t deadline_ms, sandbox_hv_error_t *err)
-{
-    int runs, done, over;
-
-    /* without sleeping: it takes milliseconds, and each one counts */
-    for (;;) {
-        if (sandbox_monitor_runs(conn, domain, &runs, err) != SANDBOX_HV_OK
-            || runs
-            || sandbox_monitor_stage(conn, domain, &done, &over, err)
-                   != SANDBOX_HV_OK)
-        {
-            return err->status;
-        }
-
-        if (over && !done) {
-            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                                  "QEMU could not copy the machine's memory");
-        }
-
-        if (sandbox_time_monotonic_ms() >= deadline_ms) {
-            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                                  "QEMU did not let the machine run again in "
-                                  "time");
-        }
-    }
+    return sandbox_monitor_stage(conn, domain, &done, &over, err)
+               != SANDBOX_HV_OK
+           || (over && !done);
 }
 
 
