@@ -390,11 +390,20 @@ int
 sandbox_monitor_failed(sandbox_hv_conn_t *conn, virDomainPtr domain,
                        sandbox_hv_error_t *err)
 {
-    int done, over;
+    int failed;
+    char *status;
 
-    return sandbox_monitor_stage(conn, domain, &done, &over, err)
-               != SANDBOX_HV_OK
-           || (over && !done);
+    status = NULL;
+
+    /* one that has only just begun has no status */
+    failed = sandbox_monitor_ask(conn, domain, "query-migrate",
+                                 "{\"execute\":\"query-migrate\"}", NULL,
+                                 "status", &status, err)
+                 != SANDBOX_HV_OK
+             || (status && strcmp(status, "failed") == 0);
+    free(status);
+
+    return failed;
 }
 
 
