@@ -278,10 +278,10 @@ sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/* What a migration is at; one that never was has no status. */
+/* What a migration is at; one that never was, or only just began, is idle. */
 static sandbox_hv_status_t
 sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
-                      int *over, sandbox_hv_error_t *err)
+                      int *over, int *idle, sandbox_hv_error_t *err)
 {
     char *status;
 
@@ -296,8 +296,8 @@ sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
     }
 
     *done = status && strcmp(status, "completed") == 0;
-    *over = status == NULL || *done || strcmp(status, "none") == 0
-            || strcmp(status, "failed") == 0
+    *idle = status == NULL || strcmp(status, "none") == 0;
+    *over = *idle || *done || strcmp(status, "failed") == 0
             || strcmp(status, "cancelled") == 0;
     free(status);
 
@@ -309,10 +309,10 @@ sandbox_hv_status_t
 sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int wait,
                        int64_t deadline_ms, sandbox_hv_error_t *err)
 {
-    int done, over;
+    int done, over, idle;
 
     for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
-        if (sandbox_monitor_stage(conn, domain, &done, &over, err)
+        if (sandbox_monitor_stage(conn, domain, &done, &over, &idle, err)
                 != SANDBOX_HV_OK
             || over)
         {
@@ -360,19 +360,19 @@ sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err)
 {
-    int done, over;
+    int done, over, idle;
 
     for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
         done = 0;
 
-        if (sandbox_monitor_stage(conn, domain, &done, &over, err)
+        if (sandbox_monitor_stage(conn, domain, &done, &over, &idle, err)
                 != SANDBOX_HV_OK
             || done)
         {
             return err->status;
         }
 
-        if (over) {
+        if (over && !idle) {
             return sandbox_hv_set(err, SANDBOX_HV_FAILED,
                                   "QEMU could not move the machine's state");
         }
