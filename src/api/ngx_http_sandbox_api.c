@@ -11,6 +11,7 @@
 
 #include "ngx_http_sandbox_auth.h"
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_resources.h"
 
 #define NGX_HTTP_SANDBOX_UNPROCESSABLE 422
@@ -574,7 +575,13 @@ ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
                                 const ngx_http_sandbox_error_t *error,
                                 const char *message, const char *state)
 {
-    (void) ngx_http_sandbox_error_state(r, error, message, state);
+    ngx_http_sandbox_state_e known;
+
+    /* internal ones have another name outside */
+    known = state ? ngx_http_sandbox_state_of(state) : 0;
+
+    (void) ngx_http_sandbox_error_state(
+        r, error, message, known ? ngx_http_sandbox_status(known) : state);
     ngx_http_sandbox_api_send_error(r);
 }
 

@@ -83,6 +83,12 @@ typedef struct {
      */
     sandbox_hv_status_t (*stopping)(void *data, sandbox_hv_error_t *err);
     void (*resumed)(void *data);
+
+    /*
+     * 0: somebody else may be at it, so nothing is kept or undone any more;
+     * NULL: that cannot be.
+     */
+    int (*ours)(void *data);
     void *data;
 
     int live;            /* out: 1: copied while the sandbox went on */

@@ -235,6 +235,22 @@ take_lap(int64_t *start)
 }
 
 
+static int
+take_is_ours(const sandbox_take_t *t)
+{
+    return t->take->ours == NULL || t->take->ours(t->take->data);
+}
+
+
+static sandbox_hv_status_t
+take_not_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                          "\"%s\" may be taken by somebody else by now",
+                          t->take->sandbox);
+}
+
+
 static sandbox_hv_status_t
 take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -257,6 +273,11 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     t->take->move_ms = take_lap(&start);
+
+    if (!take_is_ours(t)) {
+        return take_not_ours(t, err);
+    }
+
     (void) take_keep(t, err);
     t->take->keep_ms = take_lap(&start);
 
@@ -295,6 +316,11 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     take_reset(t);
 
+    if (!take_is_ours(t)) {
+        t->take->live = 0;
+        return err->status;
+    }
+
     if (sandbox_take_undo(t, &failed) != SANDBOX_HV_OK) {
         sandbox_hv_log(SANDBOX_HV_LOG_WARN,
                        "the take of \"%s\" is not settled: %s",
@@ -309,6 +335,10 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
+    if (!take_is_ours(t)) {
+        return take_not_ours(t, err);
+    }
+
     if (sandbox_take_undo(t, err) != SANDBOX_HV_OK
         || sandbox_checkpoint_unflatten(t->conn, t->source, err)
                != SANDBOX_HV_OK)
@@ -316,9 +346,10 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    /* TIMEOUT: there is no time left for the other way */
+    /* TIMEOUT, NO_CAPACITY: the other way has no more of either */
     if (take_try(t, err) == SANDBOX_HV_OK || !t->take->live
-        || err->status == SANDBOX_HV_TIMEOUT)
+        || err->status == SANDBOX_HV_TIMEOUT
+        || err->status == SANDBOX_HV_NO_CAPACITY)
     {
         return err->status;
     }

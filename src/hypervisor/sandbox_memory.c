@@ -29,8 +29,12 @@
  */
 #define MEMORY_COPY_MAX (192 * 1048576LL)
 
-/* How long one waits for another's copy, or for who tidies. */
+/* How long one waits for another's copy, and for who tidies. */
 #define MEMORY_WAIT_MS 5000
+#define MEMORY_HOLD_MS 100
+
+/* Stays free: other files of the directory, and pages of the kernel. */
+#define MEMORY_MARGIN (16 * 1048576LL)
 #define MEMORY_POLL_MS 5
 
 
@@ -105,11 +109,11 @@ sandbox_memory_usable(sandbox_hv_conn_t *conn)
 
 /* 0, or -1: others have it for longer than anybody should. */
 static int
-memory_lock(int fd, int how)
+memory_lock(int fd, int how, int64_t ms)
 {
     int64_t deadline;
 
-    deadline = sandbox_time_monotonic_ms() + MEMORY_WAIT_MS;
+    deadline = sandbox_time_monotonic_ms() + ms;
 
     while (flock(fd, how | LOCK_NB) == -1) {
         if (sandbox_time_monotonic_ms() >= deadline) {
@@ -130,8 +134,8 @@ memory_held(int fd)
     struct stat st;
 
     if (fd != -1
-        && (memory_lock(fd, LOCK_SH) != 0 || fstat(fd, &st) == -1
-            || st.st_nlink == 0))
+        && (memory_lock(fd, LOCK_SH, MEMORY_HOLD_MS) != 0
+            || fstat(fd, &st) == -1 || st.st_nlink == 0))
     {
         (void) close(fd);
         return -1;
@@ -196,22 +200,64 @@ memory_create(const char *path, int64_t mb, sandbox_hv_error_t *err)
 }
 
 
+/* What the files there may still grow to: their holes. */
+static int64_t
+memory_promised(const char *path)
+{
+    DIR *dir;
+    int64_t holes;
+    struct stat st;
+    struct dirent *entry;
+
+    holes = 0;
+    dir = opendir(path);
+
+    while (dir && (entry = readdir(dir)) != NULL) {
+        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
+            && S_ISREG(st.st_mode) && st.st_size > st.st_blocks * 512LL)
+        {
+            holes += st.st_size - st.st_blocks * 512LL;
+        }
+    }
+
+    if (dir) {
+        (void) closedir(dir);
+    }
+
+    return holes;
+}
+
+
+/*
+ * 1 if every file there can get all of its pages.  A machine that runs from
+ * one is killed when it touches a page there is no room for, so room is never
+ * given away twice.
+ */
+static int
+memory_fits(void)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct statfs fs;
+
+    return sandbox_memory_directory(path) == 0 && statfs(path, &fs) == 0
+           && (int64_t) fs.f_bavail * (int64_t) fs.f_bsize
+                  >= memory_promised(path) + MEMORY_MARGIN;
+}
+
+
 sandbox_hv_status_t
 sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb,
                        sandbox_hv_error_t *err)
 {
     sandbox_hv_error_t ignored;
 
-    if (fallocate(fd, 0, 0, mb * 1048576) == 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    if (!memory_fits()) {
+        (void) sandbox_memory_tidy(conn, 1, &ignored);
+        errno = ENOSPC;
     }
 
-    if (errno == ENOSPC) {
-        (void) sandbox_memory_tidy(conn, 1, &ignored);
-
-        if (fallocate(fd, 0, 0, mb * 1048576) == 0) {
-            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-        }
+    if (memory_fits() && fallocate(fd, 0, 0, mb * 1048576) == 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
     return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
@@ -442,7 +488,7 @@ memory_copy(const char *name, int64_t mb, const char *path)
     }
 
     if (walk.to != -1) {
-        rc = sandbox_memory_walk(&walk);
+        rc = memory_fits() ? sandbox_memory_walk(&walk) : -1;
 
         if (rc == 0) {
             rc = rename(draft, path);
@@ -475,7 +521,7 @@ memory_turn(void)
 
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd != -1 && memory_lock(fd, LOCK_EX) != 0) {
+    if (fd != -1 && memory_lock(fd, LOCK_EX, MEMORY_WAIT_MS) != 0) {
         (void) close(fd);
         fd = -1;
     }

@@ -7,6 +7,7 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_flatten.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -427,6 +428,10 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
         times->queue, times->hypervisor.disk_ms, times->hypervisor.domain_ms,
         times->guest, times->commit);
 
+    if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
+        ngx_http_sandbox_flatten(c->op.id);
+    }
+
     SANDBOX_CRASH_POINT("create.answer.before");
     ngx_http_sandbox_op_finish(&c->op);
     SANDBOX_CRASH_POINT("create.answer.after");
@@ -462,9 +467,16 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
         if (c->taken) {
             (void) sandbox_checkpoint_discard(c->checkpoint, &c->boot.result);
 
-        } else {
+        } else if (sandbox_time_monotonic_ms() < c->op.holds) {
             sandbox_untake(&c->take, 1);
             c->boot.result = c->take.result;
+
+        } else {
+            /* somebody else may be at its source by now */
+            c->boot.result.status = SANDBOX_HV_FAILED;
+            (void) snprintf(c->boot.result.message,
+                            sizeof(c->boot.result.message),
+                            "the lease was lost while a fork was taken");
         }
     }
 

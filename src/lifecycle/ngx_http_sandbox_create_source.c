@@ -4,8 +4,7 @@
  *
  * Its record is read into the specification of the new sandbox; what the
  * request says against it is refused.  While somebody else is at work on it,
- * this waits for the news and reads again.  What was admitted meanwhile keeps
- * its place and is admitted anew.
+ * this waits for the news and reads again.
  */
 
 #include "ngx_http_sandbox_create_parts.h"
@@ -58,16 +57,29 @@ typedef enum {
 static void ngx_http_sandbox_source_read(void *data, redisReply *reply);
 
 
+/*
+ * What was admitted is given back: the agenda may come to it while this waits.
+ * A later try is admitted under another id.
+ */
+static void
+ngx_http_sandbox_source_unadmit(ngx_http_sandbox_create_op_t *c)
+{
+    if (c->admitted_until) {
+        ngx_http_sandbox_op_release(c->op.id);
+        c->admitted_until = 0;
+    }
+
+    c->op.id[0] = '\0';
+}
+
+
 /* Ends c; what was admitted is given back. */
 static void
 ngx_http_sandbox_source_fail(ngx_http_sandbox_create_op_t *c,
                              const ngx_http_sandbox_error_t *error,
                              const char *message)
 {
-    if (c->admitted_until) {
-        ngx_http_sandbox_op_release(c->op.id);
-    }
-
+    ngx_http_sandbox_source_unadmit(c);
     ngx_http_sandbox_op_finish_error(&c->op, error, message);
 }
 
@@ -115,6 +127,8 @@ ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
     ngx_uint_t i;
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
+
+    ngx_http_sandbox_source_unadmit(c);
 
     if (ngx_http_sandbox_source_is_snapshot(c)) {
         ngx_http_sandbox_key_snapshot(&key, c->parent);
@@ -170,7 +184,7 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 
     if (c->op.done == NULL) {
         /* nobody waits for it any more, and nothing has begun */
-        ngx_http_sandbox_source_fail(c, &ngx_http_sandbox_internal_error, "");
+        ngx_http_sandbox_op_finish(&c->op);
         return;
     }
 
@@ -191,6 +205,7 @@ void
 ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c)
 {
     c->peeking = 0;
+    ngx_http_sandbox_source_unadmit(c);
 
     if (c->joining == 0) {
         c->joining = sandbox_time_monotonic_ms()
@@ -399,10 +414,7 @@ ngx_http_sandbox_source_awake(ngx_http_sandbox_create_op_t *c)
         return;
     }
 
-    if (c->admitted_until) {
-        ngx_http_sandbox_op_release(c->op.id);
-    }
-
+    ngx_http_sandbox_source_unadmit(c);
     ngx_memcpy(c->op.id, c->parent, sizeof(c->op.id));
     c->op.status = NGX_HTTP_OK;
     ngx_http_sandbox_op_finish(&c->op);
@@ -477,6 +489,14 @@ ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,
     if (ngx_http_sandbox_source_is_snapshot(c)) {
         if (c->source != NGX_HTTP_SANDBOX_FROM_PAUSED) {
             return 0;
+        }
+
+        if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_STATE),
+                       "ready")
+            != 0)
+        {
+            ngx_http_sandbox_source_missing(c);
+            return 1;
         }
 
         if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_KIND),

@@ -73,7 +73,7 @@ static const ngx_http_sandbox_object_name_t ngx_http_sandbox_snapshot_names[] =
     (sizeof(ngx_http_sandbox_members) / sizeof(ngx_http_sandbox_members[0]))
 
 
-static const char *
+const char *
 ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 {
     switch (state) {

@@ -10,6 +10,9 @@
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_text.h"
 
+/* What clients are told of a state. */
+const char *ngx_http_sandbox_status(ngx_http_sandbox_state_e state);
+
 /* token: the traffic access token, in the create answer only; or NULL. */
 void ngx_http_sandbox_object(sandbox_text_t *t,
                              const ngx_http_sandbox_record_t *record,

@@ -575,6 +575,13 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 
     address = ngx_http_sandbox_reply_integer(reply, 0);
 
+    if (address < 0 && c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_capacity_exceeded,
+            "The node runs as many sandboxes as it may.");
+        return;
+    }
+
     if (address < 0) {
         /* one with the same key may have taken the last place just now */
         c->full = 1;
@@ -598,8 +605,6 @@ static ngx_uint_t
 ngx_http_sandbox_create_unsourced(ngx_http_sandbox_create_op_t *c,
                                   const char *outcome)
 {
-    /* what was admitted is kept, and admitted anew */
-
     if (ngx_strcmp(outcome, "busy") == 0) {
         ngx_http_sandbox_create_source_wait(c);
         return 1;

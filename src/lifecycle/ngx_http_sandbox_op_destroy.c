@@ -38,6 +38,7 @@ typedef struct {
     int64_t claiming;          /* monotonic ms */
     int64_t patience;          /* monotonic ms at which the wait ends */
     unsigned asking : 1;       /* claim.lua is under way */
+    unsigned certain : 1;      /* somebody destroys it */
     unsigned recorded : 1;     /* there is a record to bury */
     unsigned was_creating : 1; /* its creator may still be at it */
     unsigned counted : 1;      /* cause is set */
@@ -164,19 +165,36 @@ ngx_http_sandbox_destroy_end(ngx_http_sandbox_destroy_op_t *d)
 }
 
 
-/* There is news of the sandbox another operation destroys. */
+/* It cannot be waited for any longer. */
+static void
+ngx_http_sandbox_destroy_give_up(ngx_http_sandbox_destroy_op_t *d)
+{
+    if (d->certain) {
+        ngx_http_sandbox_destroy_end(d);
+        return;
+    }
+
+    ngx_http_sandbox_op_finish_error(
+        &d->op, &ngx_http_sandbox_transition_in_progress,
+        "The sandbox is changing its state; try again.");
+}
+
+
+/* There is news of the sandbox another operation is at work on. */
 static void
 ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
     ngx_http_sandbox_destroy_op_t *d = data;
 
-    if (d->op.done == NULL || sandbox_time_monotonic_ms() >= d->patience) {
-        ngx_http_sandbox_destroy_end(d);
+    if (d->asking) {
         return;
     }
 
-    if (!d->asking && ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
-        ngx_http_sandbox_destroy_end(d);
+    if ((d->op.done == NULL && d->certain)
+        || sandbox_time_monotonic_ms() >= d->patience
+        || ngx_http_sandbox_destroy_claim(d) != NGX_OK)
+    {
+        ngx_http_sandbox_destroy_give_up(d);
     }
 }
 
@@ -187,7 +205,7 @@ ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
                                 const char *next)
 {
     if (*next == '\0' || d->hops++ >= NGX_HTTP_SANDBOX_DESTROY_HOPS) {
-        ngx_http_sandbox_destroy_end(d);
+        ngx_http_sandbox_destroy_give_up(d);
         return;
     }
 
@@ -197,7 +215,7 @@ ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
         sandbox_time_now_ms() + (int64_t) ngx_http_sandbox_worker.conf->lease);
 
     if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
-        ngx_http_sandbox_destroy_end(d);
+        ngx_http_sandbox_destroy_give_up(d);
     }
 }
 
@@ -229,6 +247,7 @@ ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
     node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
     node.len = ngx_strlen(node.data);
 
+    d->certain = 1;
     ngx_http_sandbox_op_schedule_at(&node, d->op.id, sandbox_time_now_ms());
     ngx_http_sandbox_await(&d->op.await, d->op.id,
                            ngx_http_sandbox_destroy_wake, d);
@@ -237,8 +256,12 @@ ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
 
 /* claim.lua said "wait". */
 static void
-ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until)
+ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until,
+                              const char *state)
 {
+    d->certain =
+        ngx_http_sandbox_state_of(state) == NGX_HTTP_SANDBOX_DESTROYING;
+
     if (d->tenant[0] == '\0') {
         ngx_http_sandbox_op_postpone(d->op.id, until);
         ngx_http_sandbox_destroy_end(d);
@@ -298,6 +321,11 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
         ngx_http_sandbox_op_schedule(d->op.id, sandbox_time_now_ms()
                                                    + (int64_t) mcf->boot_timeout
                                                    + (int64_t) mcf->lease);
+
+    } else {
+        /* a paused one was on no agenda */
+        ngx_http_sandbox_op_schedule(d->op.id, sandbox_time_now_ms()
+                                                   + (int64_t) mcf->lease);
     }
 
     ngx_http_sandbox_destroy_start(d);
@@ -328,7 +356,8 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 
     } else if (ngx_strcmp(outcome, "wait") == 0) {
         ngx_http_sandbox_destroy_wait(d,
-                                      ngx_http_sandbox_reply_integer(reply, 1));
+                                      ngx_http_sandbox_reply_integer(reply, 1),
+                                      ngx_http_sandbox_reply_string(reply, 2));
 
     } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
         ngx_http_sandbox_destroy_forward(d, reply);

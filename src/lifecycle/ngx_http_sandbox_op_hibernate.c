@@ -28,6 +28,7 @@
 
 /* A deadline that could not be met is tried again after so long; ms. */
 #define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN 30000
+#define NGX_HTTP_SANDBOX_HIBERNATE_RARELY 600000
 
 #define NGX_HTTP_SANDBOX_HIBERNATE_HOPS 3
 
@@ -225,6 +226,7 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
     h->take.id = h->snapshot;
     h->take.sandbox = h->op.id;
     h->take.durable = 1;
+    h->take.again = ngx_http_sandbox_reply_integer(reply, 4) != 0;
     h->take.holds = &h->op.holds;
     h->take.queued = sandbox_time_monotonic_ms();
     h->take.deadline = h->take.queued + (int64_t) mcf->boot_timeout;
@@ -305,7 +307,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
                                ngx_http_sandbox_hibernate_wake, h);
 
     } else if (ngx_strcmp(outcome, "wait") == 0) {
-        ngx_http_sandbox_op_schedule(h->op.id,
+        ngx_http_sandbox_op_postpone(h->op.id,
                                      ngx_http_sandbox_reply_integer(reply, 1));
         ngx_http_sandbox_op_finish(&h->op);
 
@@ -380,6 +382,15 @@ ngx_http_sandbox_hibernate_error(ngx_http_sandbox_hibernate_op_t *h)
         h->op.message = "The host has no room for the snapshot.";
         break;
 
+    case SANDBOX_HV_NO_CHECKPOINT:
+        h->op.error = &ngx_http_sandbox_transition_conflict;
+        h->op.message = "The sandbox was booted cold and cannot be hibernated.";
+        ngx_cpystrn(
+            (u_char *) h->op.state,
+            (u_char *) ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING),
+            sizeof(h->op.state));
+        break;
+
     case SANDBOX_HV_TIMEOUT:
     case SANDBOX_HV_GUEST:
         h->op.error = &ngx_http_sandbox_timeout;
@@ -407,7 +418,7 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
     if (!h->gone && h->op.error == NULL) {
         ngx_http_sandbox_hibernate_error(h);
 
-        if (h->take.result.status == SANDBOX_HV_UNAVAILABLE) {
+        if (h->take.result.status == SANDBOX_HV_UNAVAILABLE || h->take.left) {
             /* it may stand still: the agenda repeats it */
             ngx_http_sandbox_op_finish(&h->op);
             return;
@@ -446,6 +457,29 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
 }
 
 
+/*
+ * It goes on, and is looked at again: at its deadline, or a while after that,
+ * which is long for a machine that has no checkpoint and never will.
+ */
+static void
+ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
+{
+    int64_t at;
+
+    at = sandbox_time_now_ms()
+         + (h->take.result.status == SANDBOX_HV_NO_CHECKPOINT
+                ? NGX_HTTP_SANDBOX_HIBERNATE_RARELY
+                : NGX_HTTP_SANDBOX_HIBERNATE_AGAIN);
+
+    if (h->tenant[0]) {
+        ngx_http_sandbox_op_postpone(h->op.id, at);
+
+    } else {
+        ngx_http_sandbox_op_schedule(h->op.id, at);
+    }
+}
+
+
 static void
 ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
 {
@@ -464,8 +498,7 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     }
 
     if (!h->gone) {
-        ngx_http_sandbox_op_schedule(
-            h->op.id, sandbox_time_now_ms() + NGX_HTTP_SANDBOX_HIBERNATE_AGAIN);
+        ngx_http_sandbox_hibernate_later(h);
         ngx_http_sandbox_op_finish(&h->op);
         return;
     }

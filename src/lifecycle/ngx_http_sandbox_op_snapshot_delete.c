@@ -383,7 +383,9 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
     ngx_http_sandbox_unsnap_op_t *u = ev->data;
 
     if (!u->recorded) {
-        if (u->result.status == SANDBOX_HV_OK) {
+        /* in use: of a later execution, with which it ends */
+        if (u->result.status == SANDBOX_HV_OK
+            || u->result.status == SANDBOX_HV_IN_USE) {
             ngx_http_sandbox_op_unschedule(u->op.id);
         }
 

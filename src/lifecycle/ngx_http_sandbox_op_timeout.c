@@ -211,6 +211,21 @@ ngx_http_sandbox_timeout_set(ngx_http_sandbox_op_t *op, redisReply *reply)
 }
 
 
+static const ngx_http_sandbox_error_t *
+ngx_http_sandbox_timeout_refusal(ngx_http_sandbox_op_t *op)
+{
+    switch (ngx_http_sandbox_state_of(op->state)) {
+    case NGX_HTTP_SANDBOX_CREATING:
+        return &ngx_http_sandbox_sandbox_not_ready;
+    case NGX_HTTP_SANDBOX_HIBERNATING:
+    case NGX_HTTP_SANDBOX_RESUMING:
+        return &ngx_http_sandbox_transition_in_progress;
+    default:
+        return &ngx_http_sandbox_transition_conflict;
+    }
+}
+
+
 static void
 ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
 {
@@ -245,14 +260,9 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
         ngx_cpystrn((u_char *) op->state,
                     (u_char *) ngx_http_sandbox_reply_string(reply, 1),
                     sizeof(op->state));
-        ngx_http_sandbox_op_finish_error(
-            op,
-            ngx_strcmp(op->state,
-                       ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_CREATING))
-                    == 0
-                ? &ngx_http_sandbox_sandbox_not_ready
-                : &ngx_http_sandbox_transition_conflict,
-            "The sandbox is not running.");
+        ngx_http_sandbox_op_finish_error(op,
+                                         ngx_http_sandbox_timeout_refusal(op),
+                                         "The sandbox is not running.");
 
     } else {
         ngx_http_sandbox_op_finish_error(op,

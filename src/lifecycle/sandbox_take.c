@@ -150,6 +150,31 @@ sandbox_take_resumed(void *data)
 }
 
 
+static int
+sandbox_take_holds(void *data)
+{
+    sandbox_take_guest_t *g = data;
+
+    return sandbox_take_ours(g->take);
+}
+
+
+/*
+ * 1 unless it is sure that there is no checkpoint yet: of a sandbox that ends
+ * it is all there is, and whoever repeats the take finishes it.
+ */
+static int
+sandbox_take_whole(const sandbox_take_t *take)
+{
+    int64_t bytes;
+    sandbox_hv_error_t err;
+
+    return !take->keep
+           && sandbox_checkpoint_size(take->id, &bytes, &err)
+                  != SANDBOX_HV_NO_CHECKPOINT;
+}
+
+
 static void
 sandbox_take_checkpoint(sandbox_take_guest_t *g)
 {
@@ -164,6 +189,7 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
                                     .deadline = take->deadline,
                                     .stopping = sandbox_take_stopping,
                                     .resumed = sandbox_take_resumed,
+                                    .ours = sandbox_take_holds,
                                     .data = g };
 
     now = sandbox_time_monotonic_ms();
@@ -178,7 +204,7 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
     take->live = t.live;
 
     if (take->result.status != SANDBOX_HV_OK
-        && (!sandbox_take_ours(take)
+        && (!sandbox_take_ours(take) || sandbox_take_whole(take)
             || sandbox_checkpoint_cancel(take->id, take->sandbox, &undone)
                    != SANDBOX_HV_OK))
     {
@@ -251,21 +277,44 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
 static int
 sandbox_take_finished(sandbox_take_t *take)
 {
-    sandbox_hv_error_t none;
     sandbox_checkpoint_take_t t = { .id = take->id,
                                     .sandbox = take->sandbox,
                                     .deadline = take->deadline };
 
-    if (take->keep
-        || sandbox_checkpoint_size(take->id, &take->bytes, &none)
-               != SANDBOX_HV_OK)
-    {
+    if (take->keep || !take->again) {
         return 0;
     }
 
-    (void) sandbox_checkpoint_take(&t, &take->result);
+    switch (sandbox_checkpoint_size(take->id, &take->bytes, &take->result)) {
+    case SANDBOX_HV_NO_CHECKPOINT:
+        return 0;
+    case SANDBOX_HV_OK:
+        break;
+    default:
+        take->left = 1;
+        return 1;
+    }
+
+    if (sandbox_checkpoint_take(&t, &take->result) != SANDBOX_HV_OK) {
+        take->left = 1;
+    }
 
     return 1;
+}
+
+
+/* What an earlier taker has left may stand still: it has to go on first. */
+static int
+sandbox_take_settled(sandbox_take_t *take)
+{
+    if (!take->again) {
+        return 1;
+    }
+
+    sandbox_untake(take, 1);
+    take->left = take->result.status != SANDBOX_HV_OK;
+
+    return !take->left;
 }
 
 
@@ -277,6 +326,7 @@ sandbox_take(sandbox_take_t *take)
     take->queue_ms = sandbox_time_monotonic_ms() - take->queued;
 
     if (!sandbox_take_may(take) || sandbox_take_finished(take)
+        || !sandbox_take_settled(take)
         || sandbox_channel_open(&channel, take->sandbox, &take->result)
                != SANDBOX_HV_OK)
     {

@@ -24,6 +24,7 @@ typedef struct {
     const char *id;      /* of the checkpoint */
     const char *sandbox; /* its source */
     int keep;            /* 1: it goes on; 0: it ends */
+    int again;           /* somebody else has begun, and may have died */
     int durable;         /* 1: on disk and synced when this is over */
     int64_t queued;      /* monotonic ms at which the call was asked for */
     int64_t deadline;    /* monotonic ms */

@@ -34,7 +34,8 @@ if record[4] and redis.call('HGET', prefix .. record[4], 'next') == ARGV[3] then
     redis.call('PUBLISH', ARGV[5], record[4] .. ' paused')
 end
 
-if record[5]
+-- what is left to the agenda keeps its source busy
+if record[5] and ARGV[4] == 'undone'
    and redis.call('HGET', prefix .. record[5], 'busy_by') == ARGV[3]
 then
     redis.call('HDEL', prefix .. record[5], 'busy_by', 'busy_until')

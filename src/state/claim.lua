@@ -5,8 +5,8 @@
 --       3 owner  4 lease ms  5 channel  6 prefix of the tenant index
 --       7 states it is allowed in  8 state it leads to  9 this node
 --       10 ms for which a creator that is fenced off may still be at work
--- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms}
---       (another owner is at it, or its time has not come), {"elsewhere",
+-- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms,
+--       state} (another owner is at it, or its time has not come), {"elsewhere",
 --       node} (that node's agenda is to do it), {"moved", id} (an alias of
 --       that one), {"hibernate"} (its time has come for that), {"idle"} (it
 --       has no business on an agenda) or {"claimed", fence, 1 if its creator
@@ -35,7 +35,7 @@ local due = ARGV[2] == ''
 local hold = tonumber(record[6] or 0)
 
 if state == 'destroyed' and due and hold > now then
-    return { 'wait', hold }
+    return { 'wait', hold, state }
 end
 
 if state == 'destroyed' then
@@ -52,7 +52,7 @@ end
 
 if state == 'resuming' then
     -- until its new execution runs, or has failed to
-    return { 'wait', now + tonumber(ARGV[4]) }
+    return { 'wait', now + tonumber(ARGV[4]), state }
 end
 
 if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
@@ -81,8 +81,17 @@ if state == 'running' then
     at = math.max(at, tonumber(record[11] or 0))
 end
 
+-- The fork that it is to be is being taken, maybe by another process.
+local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
+local taking = record[15] and redis.call('HGET', prefix .. record[15],
+                                         'busy_by') == ARGV[1]
+
+if taking and state == 'creating' then
+    at = tonumber(record[3] or 0)
+end
+
 if at > now then
-    return { 'wait', at }
+    return { 'wait', at, state }
 end
 
 if due and (state == 'hibernating'
@@ -105,8 +114,6 @@ then
 end
 
 -- As in abandon.lua: what it was to come from is as it was before.
-local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
-
 if record[14] and redis.call('HGET', prefix .. record[14], 'next') == ARGV[1]
 then
     redis.call('HSET', prefix .. record[14], 'state', 'paused')
@@ -131,5 +138,10 @@ if not ours then
     return { 'elsewhere', node }
 end
 
+if taking then
+    redis.call('HSET', prefix .. record[15], 'busy_until',
+               now + tonumber(ARGV[4]))
+end
+
 return { 'claimed', fence, hold > now and 1 or 0, interrupted and 0 or 1,
-         record[12] or '', record[13] or '', record[15] or '' }
+         record[12] or '', record[13] or '', taking and record[15] or '' }

@@ -30,7 +30,10 @@ if old then
     local prefix = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
 
     -- An execution in the middle leads to the first one, which leads here.
-    redis.call('HSET', prefix .. origin, 'next', ARGV[3])
+    if redis.call('EXISTS', prefix .. origin) == 1 then
+        redis.call('HSET', prefix .. origin, 'next', ARGV[3])
+    end
+
     redis.call('HSET', prefix .. old, 'state', 'resumed')
     redis.call('HDEL', prefix .. old, 'snapshot_id', 'checkpoint', 'envs',
                'agent_token', 'traffic_token')

@@ -8,7 +8,7 @@
 -- Gives {"none"}, {"moved", id} (an alias), {"conflict", state}, {"wait",
 --       until ms}, {"elsewhere", node}, {"paused", snapshot, created_at,
 --       bytes} (it is so already) or {"claimed", fence, snapshot, checkpoint
---       that is its own or ""}.
+--       that is its own or "", 1 if somebody else has begun}.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node',
                           'lease_at', 'busy_until', 'snapshot_id',
@@ -36,7 +36,13 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if state == ARGV[7] then
+local again = state == ARGV[7]
+
+if state == 'resuming' and not due then
+    return { 'wait', now }
+end
+
+if again then
     if tonumber(record[4] or 0) > now then
         return { 'wait', tonumber(record[4]) }
     end
@@ -58,7 +64,7 @@ if tonumber(record[5] or 0) > now then
     return { 'wait', tonumber(record[5]) }
 end
 
-if state ~= ARGV[7] then
+if not again then
     snapshot = ARGV[9]
 end
 
@@ -68,4 +74,4 @@ redis.call('HSET', KEYS[1], 'state', ARGV[7], 'owner', ARGV[3],
            'lease_at', now + tonumber(ARGV[4]), 'snapshot_id', snapshot)
 redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' ' .. ARGV[7])
 
-return { 'claimed', fence, snapshot, record[7] or '' }
+return { 'claimed', fence, snapshot, record[7] or '', again and 1 or 0 }

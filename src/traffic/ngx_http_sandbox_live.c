@@ -30,8 +30,7 @@
 #define NGX_HTTP_SANDBOX_LIVE_ONCE                                             \
     (NGX_HTTP_POST | NGX_HTTP_LOCK | NGX_HTTP_PATCH)
 
-
-/* A look that Redis did not answer is repeated after so long; ms. */
+/* A look that did not help is repeated after so long; ms. */
 #define NGX_HTTP_SANDBOX_LIVE_AGAIN 1000
 
 
@@ -173,6 +172,16 @@ ngx_http_sandbox_live_cut(ngx_http_request_t *r)
 }
 
 
+/* A thread is at it: it is looked at once more, a little later. */
+static void
+ngx_http_sandbox_live_again(ngx_http_sandbox_live_t *live)
+{
+    live->listed = 1;
+    ngx_queue_insert_head(ngx_http_sandbox_live_slot(live->id), &live->queue);
+    ngx_http_sandbox_live_look_again();
+}
+
+
 /* The guest of a request has ended, or is not connected and will not be. */
 static void
 ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
@@ -181,14 +190,25 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
     ngx_connection_t *c;
     ngx_http_request_t *r;
     ngx_http_upstream_t *u;
+    ngx_http_sandbox_ctx_t *ctx;
 
     live->over = 1;
     r = live->request;
     c = r->connection;
     u = r->upstream;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    if (u == NULL || r->blocked || r->aio) {
+    if (ctx == NULL || ctx->live != live) {
+        return; /* redirected: another location answers it */
+    }
+
+    if (u == NULL) {
         return; /* the peer will notice, peer.c */
+    }
+
+    if (r->blocked || r->aio) {
+        ngx_http_sandbox_live_again(live);
+        return;
     }
 
     ngx_http_set_log_request(c->log, r);
@@ -335,7 +355,10 @@ ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
     } else if (route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
         ngx_http_sandbox_live_end(id, 1);
 
-    } else if (route->state != NGX_HTTP_SANDBOX_RUNNING) {
+    } else if (route->state == NGX_HTTP_SANDBOX_RUNNING) {
+        ngx_http_sandbox_live_goes_on(id);
+
+    } else {
         ngx_http_sandbox_live_end(id, 0);
     }
 
