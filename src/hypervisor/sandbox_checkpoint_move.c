@@ -311,30 +311,58 @@ move_resumed(sandbox_take_t *t, int64_t start)
 }
 
 
-/* QEMU lets the source run again by itself. */
+/*
+ * QEMU lets the source run again by itself.  Its monitor may not be asked: what
+ * it waits for may be a page that is not sent, and the sender for whoever reads
+ * the pipe.  libvirt knows by an event.
+ */
+static sandbox_hv_status_t
+move_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int state;
+
+    for (;; sandbox_hv_sleep_ms(1)) {
+        if (virDomainGetState(t->source, &state, NULL, 0) < 0) {
+            return sandbox_hv_fail(err, t->conn, "cannot look at \"%s\"",
+                                   t->take->sandbox);
+        }
+
+        if (state == VIR_DOMAIN_RUNNING) {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
+
+        if (sandbox_monitor_failed(t->conn, t->receiver, err)) {
+            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                  "what it is copied to has ended");
+        }
+
+        if (sandbox_time_monotonic_ms() >= t->take->deadline) {
+            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                                  "QEMU did not let the machine run again in "
+                                  "time");
+        }
+    }
+}
+
+
 static sandbox_hv_status_t
 move_live(sandbox_take_t *t, move_pipe_t *pipe, int64_t start,
           sandbox_hv_error_t *err)
 {
     if (pipe->begun) {
-        (void) move_release(t, pipe, err);
+        if (move_release(t, pipe, err) == SANDBOX_HV_OK) {
+            (void) move_receive(t, pipe, err);
+        }
     } else {
         (void) sandbox_monitor_migrate(t->conn, t->source, 0,
                                        SANDBOX_CHECKPOINT_FD, err);
     }
 
-    if (err->status != SANDBOX_HV_OK
-        || sandbox_monitor_resumed(t->conn, t->source, t->take->deadline, err)
-               != SANDBOX_HV_OK)
-    {
+    if (err->status != SANDBOX_HV_OK || move_wait(t, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 
     move_resumed(t, start);
-
-    if (pipe->begun && move_receive(t, pipe, err) != SANDBOX_HV_OK) {
-        return err->status;
-    }
 
     /* the receiver ends the last: if it fails before, the source never ends */
     if (sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline, err)

@@ -516,9 +516,14 @@ take_cancel(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     t->source = sandbox_domain_lookup(t->conn, uuid, err);
 
+    /*
+     * With its pipe there it is no checkpoint yet, and the source, which would
+     * be asked what it stands on, may not be able to answer.
+     */
     if (err->status == SANDBOX_HV_OK
-        && sandbox_checkpoint_unused(t->conn, t->take->id, err)
-               == SANDBOX_HV_OK)
+        && (sandbox_memory_fifo_exists(t->take->id)
+            || sandbox_checkpoint_unused(t->conn, t->take->id, err)
+                   == SANDBOX_HV_OK))
     {
         (void) sandbox_take_undo(t, err);
     }

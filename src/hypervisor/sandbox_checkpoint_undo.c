@@ -14,6 +14,8 @@
 
 #include <errno.h>
 #include <libvirt/virterror.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,6 +136,31 @@ sandbox_take_quiet(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+typedef struct {
+    int fd;
+    int stop;
+} undo_drain_t;
+
+
+/* In a thread of its own: who asks the source may have to wait for this. */
+static void *
+undo_drain(void *data)
+{
+    ssize_t n;
+    char piece[65536];
+    undo_drain_t *drain = data;
+
+    while (!__atomic_load_n(&drain->stop, __ATOMIC_RELAXED)) {
+        n = read(drain->fd, piece, sizeof(piece));
+        if (n <= 0) {
+            sandbox_hv_sleep_ms(1);
+        }
+    }
+
+    return NULL;
+}
+
+
 /*
  * Whatever is being sent ends.  Memory that is copied while the source runs may
  * not be cancelled, nor fail: QEMU 7.2 leaves it protected for ever then.
@@ -141,14 +168,38 @@ sandbox_take_quiet(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int ends[3];
+    int live, ends[3];
+    sigset_t all, old;
+    pthread_t thread;
+    undo_drain_t drain;
     sandbox_hv_error_t ignored;
 
-    (void) sandbox_memory_fifo(t->take->id, 0, ends);
+    live = sandbox_memory_fifo(t->take->id, 0, ends) == 0;
+    drain.fd = ends[2];
+    drain.stop = 0;
 
-    (void) sandbox_monitor_cancel(t->conn, t->source, ends[2],
-                                  sandbox_time_monotonic_ms() + UNDO_MOVE_MS,
-                                  err);
+    if (live) {
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_BLOCK, &all, &old);
+
+        if (pthread_create(&thread, NULL, undo_drain, &drain) != 0) {
+            (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
+            live = -1;
+        }
+
+        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+    }
+
+    if (live != -1) {
+        (void) sandbox_monitor_cancel(
+            t->conn, t->source, live,
+            sandbox_time_monotonic_ms() + UNDO_MOVE_MS, err);
+    }
+
+    if (live == 1) {
+        __atomic_store_n(&drain.stop, 1, __ATOMIC_RELAXED);
+        (void) pthread_join(thread, NULL);
+    }
 
     if (ends[2] != -1) {
         (void) close(ends[2]);

@@ -174,11 +174,11 @@ sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err);
 /*
- * Gives one up that may be going on, and waits until it has ended.  drain: one
- * that may not be cancelled is read away from there (O_NONBLOCK), else -1.
+ * Gives one up that may be going on, and waits until it has ended.  wait: one
+ * that may not be cancelled.
  */
 sandbox_hv_status_t
-sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int wait,
                        int64_t deadline_ms, sandbox_hv_error_t *err);
 /* The name of what a disk stands on, in its file; node: that of the disk. */
 sandbox_hv_status_t
@@ -189,10 +189,9 @@ sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_begins(sandbox_hv_conn_t *conn, virDomainPtr domain,
                        int *begins, sandbox_hv_error_t *err);
-/* Waits until a machine runs that a migration stopped; it goes on sending. */
-sandbox_hv_status_t
-sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        int64_t deadline_ms, sandbox_hv_error_t *err);
+/* 1 if it has failed, or nothing can be learnt of it; *err may be OK. */
+int sandbox_monitor_failed(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                           sandbox_hv_error_t *err);
 /* Maps all of the guest's memory into QEMU, by reading it. */
 void sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            int64_t memory_mb);

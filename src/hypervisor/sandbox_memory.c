@@ -599,6 +599,15 @@ sandbox_memory_fifo(const char *id, int create, int ends[3])
 }
 
 
+int
+sandbox_memory_fifo_exists(const char *id)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    return memory_path(path, id, MEMORY_FIFO) == 0 && access(path, F_OK) == 0;
+}
+
+
 void
 sandbox_memory_fifo_remove(const char *id)
 {

@@ -46,6 +46,7 @@ sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
  * alone, -1 the others.
  */
 int sandbox_memory_fifo(const char *id, int create, int ends[3]);
+int sandbox_memory_fifo_exists(const char *id);
 void sandbox_memory_fifo_remove(const char *id);
 
 /* -1 if there is none. */

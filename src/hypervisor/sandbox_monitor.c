@@ -15,13 +15,10 @@
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define SANDBOX_MONITOR_SLEEPLESS_MS 100
 #define SANDBOX_MONITOR_POLL_MS 2
 #define SANDBOX_MONITOR_COMMAND 64
 
@@ -281,10 +278,10 @@ sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/* What a migration is at; one that never was has no status. */
+/* What a migration is at; one that never was, or only just began, is idle. */
 static sandbox_hv_status_t
 sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
-                      int *over, sandbox_hv_error_t *err)
+                      int *over, int *idle, sandbox_hv_error_t *err)
 {
     char *status;
 
@@ -299,8 +296,8 @@ sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
     }
 
     *done = status && strcmp(status, "completed") == 0;
-    *over = status == NULL || *done || strcmp(status, "none") == 0
-            || strcmp(status, "failed") == 0
+    *idle = status == NULL || strcmp(status, "none") == 0;
+    *over = *idle || *done || strcmp(status, "failed") == 0
             || strcmp(status, "cancelled") == 0;
     free(status);
 
@@ -308,38 +305,21 @@ sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
 }
 
 
-/* Reads away what there is. */
-static void
-sandbox_monitor_drain(int fd)
-{
-    ssize_t n;
-    static char piece[65536]; /* nobody looks at it */
-
-    do {
-        n = read(fd, piece, sizeof(piece));
-    } while (n > 0 || (n == -1 && errno == EINTR));
-}
-
-
 sandbox_hv_status_t
-sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int drain,
+sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int wait,
                        int64_t deadline_ms, sandbox_hv_error_t *err)
 {
-    int done, over;
+    int done, over, idle;
 
     for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
-        if (drain != -1) {
-            sandbox_monitor_drain(drain);
-        }
-
-        if (sandbox_monitor_stage(conn, domain, &done, &over, err)
+        if (sandbox_monitor_stage(conn, domain, &done, &over, &idle, err)
                 != SANDBOX_HV_OK
             || over)
         {
             return err->status;
         }
 
-        if (drain == -1
+        if (!wait
             && sandbox_monitor_ask(conn, domain, "migrate_cancel",
                                    "{\"execute\":\"migrate_cancel\"}", NULL,
                                    NULL, NULL, err)
@@ -380,19 +360,19 @@ sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err)
 {
-    int done, over;
+    int done, over, idle;
 
     for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
         done = 0;
 
-        if (sandbox_monitor_stage(conn, domain, &done, &over, err)
+        if (sandbox_monitor_stage(conn, domain, &done, &over, &idle, err)
                 != SANDBOX_HV_OK
             || done)
         {
             return err->status;
         }
 
-        if (over) {
+        if (over && !idle) {
             return sandbox_hv_set(err, SANDBOX_HV_FAILED,
                                   "QEMU could not move the machine's state");
         }
@@ -406,59 +386,24 @@ sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-static sandbox_hv_status_t
-sandbox_monitor_runs(sandbox_hv_conn_t *conn, virDomainPtr domain, int *runs,
-                     sandbox_hv_error_t *err)
+int
+sandbox_monitor_failed(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                       sandbox_hv_error_t *err)
 {
+    int failed;
     char *status;
 
     status = NULL;
 
-    (void) sandbox_monitor_ask(conn, domain, "query-status",
-                               "{\"execute\":\"query-status\"}", NULL, "status",
-                               &status, err);
-
-    *runs = status && strcmp(status, "running") == 0;
+    /* one that has only just begun has no status */
+    failed = sandbox_monitor_ask(conn, domain, "query-migrate",
+                                 "{\"execute\":\"query-migrate\"}", NULL,
+                                 "status", &status, err)
+                 != SANDBOX_HV_OK
+             || (status && strcmp(status, "failed") == 0);
     free(status);
 
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_monitor_resumed(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        int64_t deadline_ms, sandbox_hv_error_t *err)
-{
-    int runs, done, over;
-    int64_t sleepless;
-
-    sleepless = sandbox_time_monotonic_ms() + SANDBOX_MONITOR_SLEEPLESS_MS;
-
-    /* it takes milliseconds, and each one counts */
-    for (;;) {
-        if (sandbox_time_monotonic_ms() >= sleepless) {
-            sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS);
-        }
-
-        if (sandbox_monitor_runs(conn, domain, &runs, err) != SANDBOX_HV_OK
-            || runs
-            || sandbox_monitor_stage(conn, domain, &done, &over, err)
-                   != SANDBOX_HV_OK)
-        {
-            return err->status;
-        }
-
-        if (over && !done) {
-            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                                  "QEMU could not copy the machine's memory");
-        }
-
-        if (sandbox_time_monotonic_ms() >= deadline_ms) {
-            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                                  "QEMU did not let the machine run again in "
-                                  "time");
-        }
-    }
+    return failed;
 }
 
 
