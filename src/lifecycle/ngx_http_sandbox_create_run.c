@@ -170,6 +170,7 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
     }
 
     c->taken = 1;
+    c->boot.queued = sandbox_time_monotonic_ms();
 
     /* the next fork may begin, this one's child is on its own */
     ngx_http_sandbox_op_free(c->parent, c->op.id);
@@ -417,7 +418,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
 
     ngx_http_sandbox_op_log(
         &c->op, NGX_LOG_NOTICE,
-        "%s in %L ms, %s: queue %L, disk %L, domain %L, guest %L, "
+        "%s in %L ms, %s: queue %L, take %L, disk %L, domain %L, guest %L, "
         "commit %L",
         ngx_http_sandbox_create_verbs[c->source],
         sandbox_time_monotonic_ms() - c->op.started,
@@ -425,8 +426,9 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
         : c->source                            ? c->parent
         : c->boot.made                         ? "from a new checkpoint"
                                                : "from a checkpoint",
-        times->queue, times->hypervisor.disk_ms, times->hypervisor.domain_ms,
-        times->guest, times->commit);
+        times->queue + c->take.queue_ms, c->take.take_ms,
+        times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
+        times->commit);
 
     if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
         ngx_http_sandbox_flatten(c->op.id);
