@@ -40,6 +40,7 @@ cmp_ok($memory =~ s/\0nonce\0/\0n0nce\0/g, '>', 0, 'the memory is damaged');
 open(my $fh, '+<:raw', $ram) or die $!;
 print $fh $memory;
 close $fh or die $!;
+$t->inside('sh', '-c', 'rm -f /run/stack/data/memory/boot_*'); # a copy
 
 my $r = $t->post('/v1/sandboxes', json => $body);
 $t->is_error($r, 503, 'capacity_exceeded', 'a guest that never answers');
