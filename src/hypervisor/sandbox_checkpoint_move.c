@@ -399,6 +399,26 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 }
 
 
+/*
+ * 1 if this taker slept between its last look and the stop, so that it stopped
+ * a machine that is somebody else's to take: it goes on.
+ */
+static int
+move_is_lost(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    if (t->take->ours == NULL || t->take->ours(t->take->data)) {
+        return 0;
+    }
+
+    (void) virDomainResume(t->source);
+    (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                          "\"%s\" may be taken by somebody else by now",
+                          t->take->sandbox);
+
+    return 1;
+}
+
+
 static sandbox_hv_status_t
 move_over(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 {
@@ -423,7 +443,7 @@ move_over(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 
     start = sandbox_time_monotonic_ms();
 
-    if (move_suspend(t, err) != SANDBOX_HV_OK
+    if (move_suspend(t, err) != SANDBOX_HV_OK || move_is_lost(t, err)
         || (t->take->keep
             && sandbox_disk_flip(t->conn, t->source, t->next, err)
                    != SANDBOX_HV_OK))
