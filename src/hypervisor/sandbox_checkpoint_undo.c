@@ -177,6 +177,7 @@ undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
     live = sandbox_memory_fifo(t->take->id, 0, ends) == 0;
     drain.fd = ends[2];
     drain.stop = 0;
+    thread = pthread_self(); /* joined only if there is another */
 
     if (live) {
         (void) sigfillset(&all);
