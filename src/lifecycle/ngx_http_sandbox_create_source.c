@@ -16,8 +16,6 @@
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
-/* From an execution in the middle to the first one, and to the last. */
-#define NGX_HTTP_SANDBOX_SOURCE_HOPS 3
 
 /* Order matters: the enumeration below has the indexes. */
 static const char *ngx_http_sandbox_source_fields[] = {
@@ -519,7 +517,7 @@ ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,
         return 0;
     }
 
-    if (*next == '\0' || c->hops++ >= NGX_HTTP_SANDBOX_SOURCE_HOPS) {
+    if (*next == '\0' || c->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_source_missing(c);
         return 1;
     }

@@ -24,8 +24,6 @@
 #include "sandbox_take.h"
 #include "sandbox_time.h"
 
-#define NGX_HTTP_SANDBOX_DESTROY_HOPS 3
-
 
 typedef struct {
     ngx_http_sandbox_op_t op;
@@ -204,7 +202,7 @@ static void
 ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
                                 const char *next)
 {
-    if (*next == '\0' || d->hops++ >= NGX_HTTP_SANDBOX_DESTROY_HOPS) {
+    if (*next == '\0' || d->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_destroy_give_up(d);
         return;
     }

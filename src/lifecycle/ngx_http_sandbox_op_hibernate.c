@@ -30,8 +30,6 @@
 #define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN 30000
 #define NGX_HTTP_SANDBOX_HIBERNATE_RARELY 600000
 
-#define NGX_HTTP_SANDBOX_HIBERNATE_HOPS 3
-
 
 typedef struct {
     ngx_http_sandbox_op_t op;
@@ -251,7 +249,7 @@ static void
 ngx_http_sandbox_hibernate_follow(ngx_http_sandbox_hibernate_op_t *h,
                                   const char *next)
 {
-    if (*next == '\0' || h->hops++ >= NGX_HTTP_SANDBOX_HIBERNATE_HOPS) {
+    if (*next == '\0' || h->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_op_finish_error(&h->op,
                                          &ngx_http_sandbox_sandbox_not_found,
                                          "There is no such sandbox.");

@@ -28,9 +28,6 @@
 /* For a source that is busy; ms. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_PATIENCE 5000
 
-/* An intermediate execution leads to the original, and that to the newest. */
-#define NGX_HTTP_SANDBOX_SNAPSHOT_HOPS 3
-
 
 static void ngx_http_sandbox_snapshot_placed(void *data, redisReply *reply);
 static void ngx_http_sandbox_snapshot_reserved(void *data, redisReply *reply);
@@ -241,7 +238,7 @@ static void
 ngx_http_sandbox_snapshot_follow(ngx_http_sandbox_snapshot_op_t *s,
                                  const char *next)
 {
-    if (++s->hops > NGX_HTTP_SANDBOX_SNAPSHOT_HOPS) {
+    if (++s->hops > NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_snapshot_refuse(
             s, &ngx_http_sandbox_transition_in_progress,
             "The sandbox is being resumed; try again.");

@@ -19,9 +19,6 @@
 #include "sandbox_time.h"
 
 
-#define NGX_HTTP_SANDBOX_TIMEOUT_HOPS 3
-
-
 typedef struct {
     ngx_http_sandbox_op_t op;
 
@@ -114,7 +111,7 @@ static void
 ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
                                 const char *next)
 {
-    if (*next == '\0' || t->hops++ >= NGX_HTTP_SANDBOX_TIMEOUT_HOPS) {
+    if (*next == '\0' || t->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_op_finish_error(&t->op,
                                          &ngx_http_sandbox_sandbox_not_found,
                                          "There is no such sandbox.");

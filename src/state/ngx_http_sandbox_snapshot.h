@@ -32,7 +32,6 @@ typedef enum {
 /* What a snapshot is for; only a reusable one is shown to clients. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_REUSABLE "reusable"
 #define NGX_HTTP_SANDBOX_SNAPSHOT_HIBERNATE "hibernate"
-#define NGX_HTTP_SANDBOX_SNAPSHOT_FORK "fork"
 
 void ngx_http_sandbox_key_snapshot(ngx_http_sandbox_key_t *key, const char *id);
 void ngx_http_sandbox_key_snapshot_lives(ngx_http_sandbox_key_t *key,
