@@ -19,6 +19,7 @@
 
 #include <fcntl.h>
 #include <libvirt/virterror.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -255,7 +256,7 @@ move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
  * memory is made of.
  */
 static int
-move_prepare(sandbox_take_t *t)
+move_hold(sandbox_take_t *t)
 {
     int fd;
     sandbox_hv_error_t err;
@@ -277,13 +278,66 @@ move_prepare(sandbox_take_t *t)
 
     if (fd == -1) {
         move_not_live(err.message);
-        return -1;
     }
 
-    /* or it would be done while the source stands still */
+    return fd;
+}
+
+
+static void *
+move_touch(void *data)
+{
+    sandbox_take_t *t = data;
+
     sandbox_monitor_touch(t->conn, t->source, t->parent.memory_mb);
 
-    return fd;
+    return NULL;
+}
+
+
+void
+sandbox_take_prepare(sandbox_take_t *t)
+{
+    sigset_t all, old;
+
+    t->held = move_hold(t);
+    t->take->live = t->held != -1;
+
+    if (!t->take->live) {
+        return;
+    }
+
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_BLOCK, &all, &old);
+    t->touching = pthread_create(&t->toucher, NULL, move_touch, t) == 0;
+    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+    /* or it would be done while the source stands still */
+    if (!t->touching) {
+        (void) move_touch(t);
+    }
+}
+
+
+static void
+move_touched(sandbox_take_t *t)
+{
+    if (t->touching) {
+        (void) pthread_join(t->toucher, NULL);
+        t->touching = 0;
+    }
+}
+
+
+void
+sandbox_take_unprepare(sandbox_take_t *t)
+{
+    move_touched(t);
+
+    if (t->held != -1) {
+        (void) close(t->held);
+        t->held = -1;
+    }
 }
 
 
@@ -459,11 +513,9 @@ move_over(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int held;
     move_pipe_t pipe = { { -1, -1, -1 }, 0, 0 };
 
-    held = move_prepare(t);
-    t->take->live = held != -1;
+    move_touched(t);
 
     if (move_connect(t, &pipe, err) == SANDBOX_HV_OK
         && move_over(t, &pipe, err) == SANDBOX_HV_OK)
@@ -473,10 +525,7 @@ sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     move_close(&pipe);
-
-    if (held != -1) {
-        (void) close(held);
-    }
+    sandbox_take_unprepare(t);
 
     return err->status;
 }

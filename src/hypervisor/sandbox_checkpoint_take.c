@@ -259,8 +259,13 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
     start = sandbox_time_monotonic_ms();
 
     if (take_parent(t, err) != SANDBOX_HV_OK
-        || take_names(t, err) != SANDBOX_HV_OK
-        || take_receiver(t, err) != SANDBOX_HV_OK
+        || take_names(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    sandbox_take_prepare(t);
+
+    if (take_receiver(t, err) != SANDBOX_HV_OK
         || take_next(t, err) != SANDBOX_HV_OK)
     {
         return err->status;
@@ -289,6 +294,7 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 static void
 take_reset(sandbox_take_t *t)
 {
+    sandbox_take_unprepare(t);
     sandbox_checkpoint_free(&t->parent);
     sandbox_disk_chain_free(&t->chain);
 
@@ -363,21 +369,50 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* It goes on, or ends. */
-static sandbox_hv_status_t
-take_source(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
+/*
+ * The receiver has just answered, so it can be told to quit.  Who waits for a
+ * source that goes on is not kept waiting for libvirt, which looks for the end
+ * of a process every 200 ms: discard, too, ends what is left of it.
+ */
+static int
+take_quits(sandbox_take_t *t)
 {
+    sandbox_hv_error_t ignored;
+
+    return t->receiver
+           && sandbox_monitor_quit(t->conn, t->receiver, &ignored)
+                  == SANDBOX_HV_OK;
+}
+
+
+/* The source goes on, or ends; so does the receiver. */
+static sandbox_hv_status_t
+take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
+{
+    int quits;
+
+    quits = take_quits(t);
+
     if (!t->take->keep) {
-        return sandbox_domain_end(t->conn, uuid, err);
+        (void) sandbox_domain_end(t->conn, uuid, err);
+
+    } else if (t->source) {
+        (void) sandbox_take_resume(t, err);
+
+    } else {
+        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
-    return t->source ? sandbox_take_resume(t, err)
-                     : sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    if (err->status == SANDBOX_HV_OK && !(quits && t->take->keep)) {
+        (void) sandbox_domain_end(t->conn, t->uuid, err);
+    }
+
+    return err->status;
 }
 
 
 /*
- * The checkpoint is whole: what is only there for the taking of it ends, also
+ * The checkpoint is whole: what is only there for the taking of it goes, also
  * what an earlier try, which died then, has left.
  */
 static sandbox_hv_status_t
@@ -389,13 +424,7 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
-    /* it ends by itself while the other one is waited for */
-    if (t->receiver) {
-        (void) sandbox_monitor_quit(t->conn, t->receiver, err);
-    }
-
-    if (take_source(t, uuid, err) != SANDBOX_HV_OK
-        || sandbox_domain_end(t->conn, t->uuid, err) != SANDBOX_HV_OK
+    if (take_domains(t, uuid, err) != SANDBOX_HV_OK
         || sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK)
     {
         return err->status;
@@ -483,6 +512,7 @@ sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
     memset(&t, 0, sizeof(t));
     t.take = take;
     t.memory = -1;
+    t.held = -1;
 
     if (sandbox_hypervisor_accel(&t.accel, err) != SANDBOX_HV_OK) {
         return err->status;
@@ -548,6 +578,7 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox,
     memset(&t, 0, sizeof(t));
     t.take = &take;
     t.memory = -1;
+    t.held = -1;
 
     t.conn = sandbox_hv_connection(err);
     if (t.conn == NULL) {

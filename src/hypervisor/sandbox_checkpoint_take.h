@@ -5,6 +5,8 @@
 
 #include "sandbox_checkpoint_parts.h"
 
+#include <pthread.h>
+
 #define SANDBOX_TAKE_SCRATCH ".tmp"
 #define SANDBOX_TAKE_LIVE "background-snapshot" /* QEMU's capability */
 #define SANDBOX_TAKE_READER "sandbox-reader"
@@ -22,15 +24,28 @@ typedef struct {
     char next[SANDBOX_HV_PATH_SIZE];    /* the overlay it goes on with */
     char scratch[SANDBOX_HV_STEM_SIZE]; /* the receiver's, never used */
     char uuid[SANDBOX_UUID_SIZE];       /* of the receiver */
-    int memory; /* holds the new memory on tmpfs; -1: it is on disk */
-    int still;  /* 1: not to be copied while the source runs */
+    int memory;   /* holds the new memory on tmpfs; -1: it is on disk */
+    int held;     /* holds the source's there; -1: it stands still */
+    int still;    /* 1: not to be copied while the source runs */
+    int touching; /* 1: toucher is to be joined */
+    pthread_t toucher;
 } sandbox_take_t;
 
+/* sandbox_checkpoint_move.c */
+
 /*
- * sandbox_checkpoint_move.c: the memory and devices of the source go to the
- * receiver, which is then complete.  If the source is to go on it does so
- * when this returns OK, with its disk flipped to t->next.  take->live says
- * whether it was tried to copy while it runs, also on failure.
+ * Finds out whether the source can be copied while it runs, which take->live
+ * says from then on, and begins to read its memory in a thread: that takes as
+ * long as the start of a receiver does.
+ */
+void sandbox_take_prepare(sandbox_take_t *t);
+/* Ends what prepare has begun; may be repeated. */
+void sandbox_take_unprepare(sandbox_take_t *t);
+
+/*
+ * The memory and devices of the source go to the receiver, which is then
+ * complete.  If the source is to go on it does so when this returns OK, with
+ * its disk flipped to t->next.
  */
 sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);
