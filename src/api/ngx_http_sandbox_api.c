@@ -20,7 +20,7 @@
 
 typedef struct {
     ngx_uint_t methods;
-    ngx_str_t path;     /* below /v1/; "{id}" stands for one segment */
+    ngx_str_t path;     /* below /v1/; "{…}" stands for one segment */
     unsigned json : 1;  /* has a JSON body */
     unsigned agent : 1; /* body and answer belong to the agent */
     void (*handler)(ngx_http_request_t *r);
@@ -45,6 +45,16 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1, 0,
       ngx_http_sandbox_api_fork },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes"), 0, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes/{pid}/logs"), 0, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/stdin"), 1, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/kill"), 1, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/ws"), 0, 1,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1, 0,
       ngx_http_sandbox_api_snapshot },
@@ -78,12 +88,14 @@ typedef char ngx_http_sandbox_api_routes_check
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
 
 
-/* 1 if path is of the form pattern; the segment at "{id}" goes to id. */
+/* 1 if path is of the form pattern; the segment at the first "{…}" goes to id.
+ */
 static ngx_uint_t
 ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
                            ngx_str_t *id)
 {
     u_char *p, *q, *plast, *qlast;
+    ngx_str_t segment;
 
     p = pattern->data;
     plast = p + pattern->len;
@@ -92,15 +104,19 @@ ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
 
     while (p < plast) {
         if (*p == '{') {
-            id->data = q;
+            segment.data = q;
             while (q < qlast && *q != '/') {
                 q++;
             }
-            id->len = q - id->data;
-            if (id->len == 0) {
+            segment.len = q - segment.data;
+            if (segment.len == 0) {
                 return 0;
             }
-            p += sizeof("{id}") - 1;
+            if (id->data == NULL) {
+                *id = segment;
+            }
+            while (*p++ != '}') { /* void */
+            }
             continue;
         }
 
