@@ -15,12 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "console.h"
 #include "http.h"
+#include "http_head.h"
 #include "loop.h"
 
 #define HTTP_CONNECTIONS 1024
@@ -28,8 +27,8 @@
 #define HTTP_IDLE_S 120              /* longer than nginx keeps one */
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
-#define HTTP_ID_MAX 64
-#define HTTP_PREFIX "/v1/sandboxes/"
+#define HTTP_ALLOW_SIZE 64
+#define HTTP_STREAM_BLOCK 16384
 #define HTTP_DISCARD_MAX (16 * AGENT_BODY_MAX)
 
 struct agent_request_s {
@@ -40,11 +39,16 @@ struct agent_request_s {
     size_t discarded;
     agent_watch_t hangup;
     struct MHD_Response *response;
+    const agent_http_source_t *source; /* of a streamed answer */
+    void *source_ctx;
+    agent_http_upgraded_pt upgraded;
+    void *upgraded_data;
     unsigned status;
     unsigned started : 1;   /* the route has it */
     unsigned suspended : 1; /* at rest in the library */
     unsigned gone : 1;
     char id[AGENT_REQUEST_ID_SIZE];
+    char segment[AGENT_SEGMENT_SIZE];
     LIST_ENTRY(agent_request_s) link;
 };
 
@@ -91,53 +95,6 @@ http_authorized(struct MHD_Connection *c)
 }
 
 
-/* 1 if the first len characters may stand in an id. */
-static int
-http_id_valid(const char *s, size_t len)
-{
-    size_t i;
-
-    for (i = 0; i < len; i++) {
-        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z')
-            && !(s[i] >= '0' && s[i] <= '9') && s[i] != '_' && s[i] != '-')
-        {
-            return 0;
-        }
-    }
-
-    return len > 0 && len <= HTTP_ID_MAX;
-}
-
-
-static void
-http_request_id(agent_request_t *r)
-{
-    size_t i;
-    uint8_t random[20];
-    const char *value;
-
-    value = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
-                                        "X-Request-Id");
-
-    if (value != NULL && http_id_valid(value, strlen(value))) {
-        strcpy(r->id, value);
-        return;
-    }
-
-    memset(random, 0, sizeof(random));
-    if (getrandom(random, sizeof(random), GRND_NONBLOCK) == -1) {
-        agent_log("a request id is not random: %s", strerror(errno));
-    }
-
-    strcpy(r->id, "req_");
-    for (i = 0; i < sizeof(random); i++) {
-        r->id[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] & 31];
-    }
-
-    r->id[4 + i] = '\0';
-}
-
-
 static void
 http_set_response(agent_request_t *r, unsigned status, sandbox_text_t *body)
 {
@@ -178,6 +135,58 @@ void
 agent_http_set_ctx(agent_request_t *r, void *ctx)
 {
     r->ctx = ctx;
+}
+
+
+const char *
+agent_http_segment(const agent_request_t *r)
+{
+    return r->segment;
+}
+
+
+const char *
+agent_http_header(const agent_request_t *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+
+const char *
+agent_http_query(const agent_request_t *r, const char *name)
+{
+    const char *value;
+    size_t len;
+
+    value = NULL;
+
+    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND,
+                                      name, strlen(name), &value, &len)
+        == MHD_NO)
+    {
+        return NULL;
+    }
+
+    return value ? value : "";
+}
+
+
+int
+agent_http_query_check(agent_request_t *r, const char *const *names)
+{
+    char fault[64], message[160];
+    const char *reason;
+
+    reason = agent_head_query(r->connection, names, fault, sizeof(fault));
+    if (reason == NULL) {
+        return 0;
+    }
+
+    snprintf(message, sizeof(message), "The parameter \"%s\" %s.", fault,
+             reason);
+    agent_http_error(r, 400, "invalid_request", message, fault, reason);
+
+    return -1;
 }
 
 
@@ -229,9 +238,6 @@ agent_http_error(agent_request_t *r, unsigned status, const char *code,
     case 401:
         MHD_add_response_header(r->response, "WWW-Authenticate", "Bearer");
         break;
-    case 405:
-        MHD_add_response_header(r->response, "Allow", r->route->method);
-        break;
     case 503:
         MHD_add_response_header(r->response, "Retry-After", "1");
         break;
@@ -241,49 +247,33 @@ agent_http_error(agent_request_t *r, unsigned status, const char *code,
 }
 
 
-static const agent_route_t *
-http_route(const char *url)
+/* Sets r->route; the methods of the resource go to allow, "" if none is. */
+static void
+http_route(agent_request_t *r, const char *url, const char *method, char *allow,
+           size_t size)
 {
-    size_t i, len;
+    size_t i;
     const char *name;
+    const agent_route_t *route;
 
-    if (strncmp(url, HTTP_PREFIX, sizeof(HTTP_PREFIX) - 1) != 0) {
-        return NULL;
-    }
+    allow[0] = '\0';
+    name = agent_head_name(url);
 
-    url += sizeof(HTTP_PREFIX) - 1;
-    len = strcspn(url, "/");
-    if (url[len] != '/' || !http_id_valid(url, len)) {
-        return NULL;
-    }
+    for (i = 0; name != NULL && i < http.nroutes; i++) {
+        route = &http.routes[i];
 
-    name = url + len + 1;
-
-    for (i = 0; i < http.nroutes; i++) {
-        if (strcmp(name, http.routes[i].name) == 0) {
-            return &http.routes[i];
+        if (!agent_head_match(route->name, name, r->segment)) {
+            continue;
         }
+
+        if (strcmp(method, route->method) == 0) {
+            r->route = route;
+            return;
+        }
+
+        snprintf(allow + strlen(allow), size - strlen(allow), "%s%s",
+                 allow[0] ? ", " : "", route->method);
     }
-
-    return NULL;
-}
-
-
-static int
-http_is_json(struct MHD_Connection *c)
-{
-    size_t len;
-    const char *type;
-
-    type = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Type");
-    if (type == NULL) {
-        return 1;
-    }
-
-    len = strcspn(type, "; \t");
-
-    return len == sizeof("application/json") - 1
-           && strncasecmp(type, "application/json", len) == 0;
 }
 
 
@@ -291,24 +281,30 @@ http_is_json(struct MHD_Connection *c)
 static void
 http_check(agent_request_t *r, const char *url, const char *method)
 {
+    char allow[HTTP_ALLOW_SIZE];
+
     if (!http_authorized(r->connection)) {
         agent_http_error(r, 401, "unauthorized",
                          "The agent's token is missing or wrong.", NULL, NULL);
         return;
     }
 
-    r->route = http_route(url);
+    http_route(r, url, method, allow, sizeof(allow));
 
-    if (r->route == NULL) {
+    if (r->route == NULL && allow[0] == '\0') {
         agent_http_error(r, 404, "not_found", "There is no such resource.",
                          NULL, NULL);
 
-    } else if (strcmp(method, r->route->method) != 0) {
+    } else if (r->route == NULL) {
         agent_http_error(r, 405, "method_not_allowed",
                          "The resource does not support this method.", NULL,
                          NULL);
 
-    } else if (!http_is_json(r->connection)) {
+        if (r->response != NULL) {
+            MHD_add_response_header(r->response, "Allow", allow);
+        }
+
+    } else if (!agent_head_is_json(r->connection)) {
         agent_http_error(r, 415, "unsupported_media_type",
                          "The body must be application/json.", NULL, NULL);
     }
@@ -331,7 +327,7 @@ http_begin(struct MHD_Connection *c, const char *url, const char *method,
     LIST_INSERT_HEAD(&http.requests, r, link);
     *ctx = r;
 
-    http_request_id(r);
+    agent_head_id(c, r->id);
     http_check(r, url, method);
 
     return MHD_YES;
@@ -381,8 +377,8 @@ http_hangup(void *data, uint32_t events)
 }
 
 
-/* Puts the connection aside until the route answers or the client goes. */
-static enum MHD_Result
+/* Puts the connection aside until there is news or the client goes. */
+static int
 http_wait(agent_request_t *r)
 {
     const union MHD_ConnectionInfo *info;
@@ -390,20 +386,109 @@ http_wait(agent_request_t *r)
     info = MHD_get_connection_info(r->connection,
                                    MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info == NULL) {
-        return MHD_NO;
+        return -1;
     }
 
     r->hangup.handler = http_hangup;
     r->hangup.data = r;
 
     if (agent_loop_watch(&r->hangup, info->connect_fd, EPOLLRDHUP) == -1) {
-        return MHD_NO;
+        return -1;
     }
 
     r->suspended = 1;
     MHD_suspend_connection(r->connection);
 
-    return MHD_YES;
+    return 0;
+}
+
+
+static ssize_t
+http_stream_read(void *data, uint64_t pos, char *buf, size_t size)
+{
+    ssize_t n;
+    agent_request_t *r = data;
+
+    (void) pos;
+
+    n = r->gone ? MHD_CONTENT_READER_END_WITH_ERROR
+                : r->source->read(r->source_ctx, buf, size);
+
+    if (n == 0 && http_wait(r) == -1) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+
+    return n;
+}
+
+
+void
+agent_http_stream(agent_request_t *r, const char *type,
+                  const agent_http_source_t *source, void *ctx)
+{
+    r->ctx = NULL;
+    r->source = source;
+    r->source_ctx = ctx;
+    r->response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, HTTP_STREAM_BLOCK, http_stream_read, r, NULL);
+
+    if (r->response == NULL) {
+        r->gone = 1;
+    } else {
+        r->status = 200;
+        MHD_add_response_header(r->response, "Content-Type", type);
+        MHD_add_response_header(r->response, "X-Request-Id", r->id);
+    }
+
+    http_resume(r);
+}
+
+
+void
+agent_http_wake(agent_request_t *r)
+{
+    http_resume(r);
+}
+
+
+static void
+http_upgraded(void *data, struct MHD_Connection *c, void *ctx,
+              const char *extra, size_t len, MHD_socket fd,
+              struct MHD_UpgradeResponseHandle *h)
+{
+    agent_request_t *r = ctx;
+
+    (void) data;
+    (void) c;
+
+    r->upgraded(r->upgraded_data, fd, extra, len, h);
+}
+
+
+void
+agent_http_upgrade(agent_request_t *r, const char *accept,
+                   agent_http_upgraded_pt handler, void *data)
+{
+    r->upgraded = handler;
+    r->upgraded_data = data;
+    r->response = MHD_create_response_for_upgrade(http_upgraded, NULL);
+
+    if (r->response == NULL) {
+        r->gone = 1;
+        return;
+    }
+
+    r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
+    MHD_add_response_header(r->response, "Upgrade", "websocket");
+    MHD_add_response_header(r->response, "Sec-WebSocket-Accept", accept);
+    MHD_add_response_header(r->response, "X-Request-Id", r->id);
+}
+
+
+void
+agent_http_upgrade_end(struct MHD_UpgradeResponseHandle *h)
+{
+    MHD_upgrade_action(h, MHD_UPGRADE_ACTION_CLOSE);
 }
 
 
@@ -420,7 +505,7 @@ http_end(agent_request_t *r)
         return MHD_queue_response(r->connection, r->status, r->response);
     }
 
-    return r->gone ? MHD_NO : http_wait(r);
+    return r->gone || http_wait(r) == -1 ? MHD_NO : MHD_YES;
 }
 
 
@@ -469,6 +554,10 @@ http_completed(void *data, struct MHD_Connection *c, void **ctx,
 
     if (r->ctx != NULL) {
         r->route->abort(r->ctx);
+    }
+
+    if (r->source != NULL) {
+        r->source->end(r->source_ctx);
     }
 
     if (r->response != NULL) {
@@ -570,8 +659,9 @@ http_daemon(int fd)
     const union MHD_DaemonInfo *info;
 
     http.daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-        http_accept, NULL, http_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE
+            | MHD_USE_ERROR_LOG,
+        0, http_accept, NULL, http_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
         http_silence, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned) HTTP_CONNECTIONS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,

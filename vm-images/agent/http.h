@@ -12,17 +12,19 @@
 
 #include <netinet/in.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "sandbox_text.h"
 
 #define AGENT_HTTP_PORT 891
 #define AGENT_BODY_MAX (1024 * 1024)
-#define AGENT_REQUEST_ID_SIZE 65
 
 typedef struct agent_request_s agent_request_t;
+struct MHD_UpgradeResponseHandle;
 
+/* One method of a resource; rows of one name stand for one resource. */
 typedef struct {
-    const char *name; /* what follows /v1/sandboxes/{id}/ */
+    const char *name; /* what follows /v1/sandboxes/{id}/; "*": any segment */
     const char *method;
 
     /* The whole body is there: answer now or later. */
@@ -52,6 +54,24 @@ void agent_http_stop(void);
 /* What the route keeps until it answers; given to its abort(). */
 void agent_http_set_ctx(agent_request_t *r, void *ctx);
 
+/* The segment at the "*" of the route, "" if it has none. */
+const char *agent_http_segment(const agent_request_t *r);
+
+/*
+ * A parameter of the query, percent escapes undone, "" for a bare name; NULL
+ * if it is not there.
+ */
+const char *agent_http_query(const agent_request_t *r, const char *name);
+
+/*
+ * 0 if the query has only parameters of the list, which ends in NULL, each at
+ * most once; -1 after a 400 that names the one at fault.
+ */
+int agent_http_query_check(agent_request_t *r, const char *const *names);
+
+/* A header of the request, or NULL. */
+const char *agent_http_header(const agent_request_t *r, const char *name);
+
 /*
  * Answers with a JSON text, whose memory is taken over.  Once per request;
  * the request is no longer the route's then.
@@ -66,5 +86,35 @@ agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body);
 void
 agent_http_error(agent_request_t *r, unsigned status, const char *code,
                  const char *message, const char *field, const char *reason);
+
+/* Where the body of a streamed answer comes from. */
+typedef struct {
+    /*
+     * At most size bytes into buf: how many; 0 if there are none yet, and
+     * agent_http_wake() follows when there are; -1 at the end.
+     */
+    ssize_t (*read)(void *ctx, char *buf, size_t size);
+
+    /* Once, after the last read(), also if the client has gone. */
+    void (*end)(void *ctx);
+} agent_http_source_t;
+
+/* Answers 200 with what source gives, whose end() follows in any case. */
+void agent_http_stream(agent_request_t *r, const char *type,
+                       const agent_http_source_t *source, void *ctx);
+void agent_http_wake(agent_request_t *r);
+
+/*
+ * Switches to WebSocket; accept is the answer to the client's key.  When the
+ * head has been sent handler gets the socket, which does not block, with the
+ * bytes that followed the request (copied if kept), and ends it by
+ * agent_http_upgrade_end().  It is not called if the client has gone.
+ */
+typedef void (*agent_http_upgraded_pt)(void *data, int fd, const char *extra,
+                                       size_t len,
+                                       struct MHD_UpgradeResponseHandle *h);
+void agent_http_upgrade(agent_request_t *r, const char *accept,
+                        agent_http_upgraded_pt handler, void *data);
+void agent_http_upgrade_end(struct MHD_UpgradeResponseHandle *h);
 
 #endif
