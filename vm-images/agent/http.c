@@ -44,11 +44,13 @@ struct agent_request_s {
     agent_http_upgraded_pt upgraded;
     void *upgraded_data;
     unsigned status;
-    unsigned started : 1;   /* the route has it */
-    unsigned suspended : 1; /* at rest in the library */
+    unsigned authorized : 1; /* its token was ours */
+    unsigned started : 1;    /* the route has it */
+    unsigned finished : 1;   /* and all of its body */
+    unsigned suspended : 1;  /* at rest in the library */
     unsigned gone : 1;
     char id[AGENT_REQUEST_ID_SIZE];
-    char segment[AGENT_SEGMENT_SIZE];
+    char segments[AGENT_SEGMENTS][AGENT_SEGMENT_SIZE];
     LIST_ENTRY(agent_request_s) link;
 };
 
@@ -95,28 +97,45 @@ http_authorized(struct MHD_Connection *c)
 }
 
 
+/* Takes response over; without one the connection ends. */
 static void
-http_set_response(agent_request_t *r, unsigned status, sandbox_text_t *body)
+http_respond(agent_request_t *r, unsigned status, struct MHD_Response *response,
+             const char *type)
 {
-    if (sandbox_text_failed(body)) {
-        sandbox_text_free(body);
-        r->gone = 1; /* no memory to say more: the connection ends */
+    r->response = response;
+    r->status = status;
+
+    if (response == NULL) {
+        r->gone = 1; /* no memory to say more */
         return;
     }
 
-    r->response = MHD_create_response_from_buffer(body->len, body->data,
-                                                  MHD_RESPMEM_MUST_FREE);
-    if (r->response == NULL) {
+    if (type != NULL) {
+        MHD_add_response_header(response, "Content-Type", type);
+    }
+
+    MHD_add_response_header(response, "X-Request-Id", r->id);
+}
+
+
+static void
+http_respond_text(agent_request_t *r, unsigned status, sandbox_text_t *body)
+{
+    struct MHD_Response *response;
+
+    response = NULL;
+
+    if (!sandbox_text_failed(body)) {
+        response = MHD_create_response_from_buffer(body->len, body->data,
+                                                   MHD_RESPMEM_MUST_FREE);
+    }
+
+    if (response == NULL) {
         sandbox_text_free(body);
-        r->gone = 1;
-        return;
     }
 
     memset(body, 0, sizeof(*body));
-    r->status = status;
-
-    MHD_add_response_header(r->response, "Content-Type", "application/json");
-    MHD_add_response_header(r->response, "X-Request-Id", r->id);
+    http_respond(r, status, response, "application/json");
 }
 
 
@@ -141,7 +160,14 @@ agent_http_set_ctx(agent_request_t *r, void *ctx)
 const char *
 agent_http_segment(const agent_request_t *r)
 {
-    return r->segment;
+    return r->segments[0];
+}
+
+
+const char *
+agent_http_second_segment(const agent_request_t *r)
+{
+    return r->segments[1];
 }
 
 
@@ -194,7 +220,7 @@ void
 agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
 {
     r->ctx = NULL;
-    http_set_response(r, status, body);
+    http_respond_text(r, status, body);
     http_resume(r);
 }
 
@@ -247,6 +273,53 @@ agent_http_error(agent_request_t *r, unsigned status, const char *code,
 }
 
 
+void
+agent_http_no_memory(agent_request_t *r)
+{
+    agent_http_error(r, 503, "capacity_exceeded",
+                     "The sandbox is out of memory.", NULL, NULL);
+}
+
+
+void
+agent_http_empty(agent_request_t *r, unsigned status)
+{
+    r->ctx = NULL;
+    http_respond(r, status,
+                 MHD_create_response_from_buffer(0, NULL,
+                                                 MHD_RESPMEM_PERSISTENT),
+                 NULL);
+    http_resume(r);
+}
+
+
+void
+agent_http_file(agent_request_t *r, unsigned status, int fd, int64_t offset,
+                int64_t size)
+{
+    struct MHD_Response *response;
+
+    response = MHD_create_response_from_fd_at_offset64(
+        (uint64_t) size, fd, (uint64_t) offset);
+    if (response == NULL) {
+        close(fd);
+    }
+
+    r->ctx = NULL;
+    http_respond(r, status, response, "application/octet-stream");
+    http_resume(r);
+}
+
+
+void
+agent_http_add_header(agent_request_t *r, const char *name, const char *value)
+{
+    if (r->response != NULL) {
+        MHD_add_response_header(r->response, name, value);
+    }
+}
+
+
 /* Sets r->route; the methods of the resource go to allow, "" if none is. */
 static void
 http_route(agent_request_t *r, const char *url, const char *method, char *allow,
@@ -262,7 +335,7 @@ http_route(agent_request_t *r, const char *url, const char *method, char *allow,
     for (i = 0; name != NULL && i < http.nroutes; i++) {
         route = &http.routes[i];
 
-        if (!agent_head_match(route->name, name, r->segment)) {
+        if (!agent_head_match(route->name, name, r->segments)) {
             continue;
         }
 
@@ -283,7 +356,9 @@ http_check(agent_request_t *r, const char *url, const char *method)
 {
     char allow[HTTP_ALLOW_SIZE];
 
-    if (!http_authorized(r->connection)) {
+    r->authorized = http_authorized(r->connection);
+
+    if (!r->authorized) {
         agent_http_error(r, 401, "unauthorized",
                          "The agent's token is missing or wrong.", NULL, NULL);
         return;
@@ -300,11 +375,9 @@ http_check(agent_request_t *r, const char *url, const char *method)
                          "The resource does not support this method.", NULL,
                          NULL);
 
-        if (r->response != NULL) {
-            MHD_add_response_header(r->response, "Allow", allow);
-        }
+        agent_http_add_header(r, "Allow", allow);
 
-    } else if (!agent_head_is_json(r->connection)) {
+    } else if (r->route->begin == NULL && !agent_head_is_json(r->connection)) {
         agent_http_error(r, 415, "unsupported_media_type",
                          "The body must be application/json.", NULL, NULL);
     }
@@ -330,30 +403,12 @@ http_begin(struct MHD_Connection *c, const char *url, const char *method,
     agent_head_id(c, r->id);
     http_check(r, url, method);
 
-    return MHD_YES;
-}
-
-
-/*
- * A refused request's body is read to its end all the same, within reason:
- * closing on unread data would reset the connection under the answer.
- */
-static enum MHD_Result
-http_body(agent_request_t *r, const char *data, size_t len)
-{
-    if (r->response == NULL && !r->gone && len > AGENT_BODY_MAX - r->body.len) {
-        agent_http_error(r, 413, "body_too_large",
-                         "The body is larger than 1 MiB.", NULL, NULL);
+    if (r->response == NULL && !r->gone && r->route->begin != NULL) {
+        r->started = 1;
+        r->route->begin(r);
     }
 
-    if (r->response == NULL && !r->gone) {
-        sandbox_text_add(&r->body, data, len);
-        return sandbox_text_failed(&r->body) ? MHD_NO : MHD_YES;
-    }
-
-    r->discarded += len;
-
-    return r->discarded > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
+    return r->gone ? MHD_NO : MHD_YES;
 }
 
 
@@ -403,6 +458,67 @@ http_wait(agent_request_t *r)
 }
 
 
+/*
+ * A refused request's body is read to its end all the same, within reason:
+ * closing on unread data would reset the connection under the answer.  Where
+ * bodies may have any size there is no other way to learn of a refusal.
+ */
+static enum MHD_Result
+http_discard(agent_request_t *r, size_t len)
+{
+    if (r->authorized && r->route != NULL && r->route->begin != NULL) {
+        return MHD_YES;
+    }
+
+    r->discarded += len;
+
+    return r->discarded > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
+}
+
+
+static enum MHD_Result
+http_collect(agent_request_t *r, const char *data, size_t len)
+{
+    if (len > AGENT_BODY_MAX - r->body.len) {
+        agent_http_error(r, 413, "body_too_large",
+                         "The body is larger than 1 MiB.", NULL, NULL);
+        return http_discard(r, len);
+    }
+
+    sandbox_text_add(&r->body, data, len);
+
+    return sandbox_text_failed(&r->body) ? MHD_NO : MHD_YES;
+}
+
+
+/* What is left in *len the library gives again when the connection goes on. */
+static enum MHD_Result
+http_body(agent_request_t *r, const char *data, size_t *len)
+{
+    size_t n;
+
+    n = *len;
+    *len = 0;
+
+    if (r->response != NULL || r->gone) {
+        return http_discard(r, n);
+    }
+
+    if (!r->started) {
+        return http_collect(r, data, n);
+    }
+
+    *len = n - r->route->piece(r->ctx, data, n);
+
+    if (r->response != NULL || r->gone) {
+        *len = 0;
+        return MHD_YES;
+    }
+
+    return *len == 0 || http_wait(r) == 0 ? MHD_YES : MHD_NO;
+}
+
+
 static ssize_t
 http_stream_read(void *data, uint64_t pos, char *buf, size_t size)
 {
@@ -413,6 +529,10 @@ http_stream_read(void *data, uint64_t pos, char *buf, size_t size)
 
     n = r->gone ? MHD_CONTENT_READER_END_WITH_ERROR
                 : r->source->read(r->source_ctx, buf, size);
+
+    if (n == -2) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
 
     if (n == 0 && http_wait(r) == -1) {
         return MHD_CONTENT_READER_END_WITH_ERROR;
@@ -426,20 +546,23 @@ void
 agent_http_stream(agent_request_t *r, const char *type,
                   const agent_http_source_t *source, void *ctx)
 {
+    agent_http_stream_sized(r, 200, -1, type, source, ctx);
+}
+
+
+void
+agent_http_stream_sized(agent_request_t *r, unsigned status, int64_t size,
+                        const char *type, const agent_http_source_t *source,
+                        void *ctx)
+{
     r->ctx = NULL;
     r->source = source;
     r->source_ctx = ctx;
-    r->response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, HTTP_STREAM_BLOCK, http_stream_read, r, NULL);
-
-    if (r->response == NULL) {
-        r->gone = 1;
-    } else {
-        r->status = 200;
-        MHD_add_response_header(r->response, "Content-Type", type);
-        MHD_add_response_header(r->response, "X-Request-Id", r->id);
-    }
-
+    http_respond(r, status,
+                 MHD_create_response_from_callback(
+                     size < 0 ? MHD_SIZE_UNKNOWN : (uint64_t) size,
+                     HTTP_STREAM_BLOCK, http_stream_read, r, NULL),
+                 type);
     http_resume(r);
 }
 
@@ -495,10 +618,16 @@ agent_http_upgrade_end(struct MHD_UpgradeResponseHandle *h)
 static enum MHD_Result
 http_end(agent_request_t *r)
 {
-    if (r->response == NULL && !r->gone && !r->started) {
-        r->started = 1;
-        r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
-        sandbox_text_free(&r->body);
+    if (r->response == NULL && !r->gone && !r->finished) {
+        r->finished = 1;
+
+        if (r->started) {
+            r->route->finish(r->ctx);
+        } else {
+            r->started = 1;
+            r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
+            sandbox_text_free(&r->body);
+        }
     }
 
     if (r->response != NULL) {
@@ -514,8 +643,6 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
             const char *method, const char *version, const char *body,
             size_t *len, void **ctx)
 {
-    size_t n;
-
     (void) data;
     (void) version;
 
@@ -523,13 +650,7 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
         return http_begin(c, url, method, ctx);
     }
 
-    if (*len > 0) {
-        n = *len;
-        *len = 0;
-        return http_body(*ctx, body, n);
-    }
-
-    return http_end(*ctx);
+    return *len > 0 ? http_body(*ctx, body, len) : http_end(*ctx);
 }
 
 
