@@ -135,7 +135,7 @@ is($r->{json}{mode}, '0600', 'it keeps the mode');
     $http->abort;
     ok(wait_for(20, sub {
         sh('pgrep -c "^init$"; ls -A /workspace | wc -l') eq "1\n2\n"
-    }), 'one that is cut off leaves nothing') or diag(sh('ls -Al /workspace'));
+    }), 'one that is cut off leaves nothing') or diag(sh('pgrep -l init; ls -Al /workspace'));
     like(sh('sha256sum /workspace/chunked'), qr/^$sum /, 'and changes nothing');
 }
 
@@ -429,7 +429,7 @@ sub hibernate {
     $r->{json} = eval { json->decode($r->{body}) };
     $t->is_error($r, 409, 'transition_in_progress',
                  'a body that is cut by a hibernation');
-    is(sh('ls -A /workspace | grep -v -e woken -e chunked -e "a b" -e un'), '',
+    is(sh('ls -A /workspace | grep -v -e woken -e chunked -e "a b" -e un -e w'), '',
        'which leaves nothing once it runs again');
 }
 

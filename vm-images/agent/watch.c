@@ -208,6 +208,26 @@ watch_add(watch_t *w, const char *path, int told)
 }
 
 
+static DIR *
+watch_opendir(int place)
+{
+    int fd;
+    DIR *dir;
+
+    fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1) {
+        return NULL;
+    }
+
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        close(fd);
+    }
+
+    return dir;
+}
+
+
 /* Watches a place; 0, or -1 with errno set. */
 static int
 watch_begin(watch_t *w, watch_place_t *place)
@@ -246,8 +266,7 @@ watch_begin(watch_t *w, watch_place_t *place)
     }
 
     if (place->wd != -1 && S_ISDIR(st.st_mode) && w->recursive) {
-        fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        w->dir = fd == -1 ? NULL : fdopendir(fd);
+        w->dir = watch_opendir(fd);
     }
 
     close(fd);
