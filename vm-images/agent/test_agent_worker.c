@@ -323,8 +323,9 @@ test_give(void **state)
 static void
 client_leave(void)
 {
-    int fd, i;
+    int fd, i, n;
     char buf[100];
+    static char big[500000];
 
     fd = dial();
     transmit(fd, HEAD("PUT", "take") "Content-Length: 100\r\n\r\nabc",
@@ -337,6 +338,20 @@ client_leave(void)
     for (i = 0; !seen->canceled; i++) {
         usleep(10000);
         expect(i < 1000);
+    }
+
+    /* with its end right behind what it sent */
+    for (n = 0; n < 20; n++) {
+        seen->canceled = 0;
+        fd = dial();
+        transmit(fd, HEAD("PUT", "take") "Content-Length: 9000000\r\n\r\n",
+                 strlen(HEAD("PUT", "take") "Content-Length: 9000000\r\n\r\n"));
+        transmit(fd, big, n % 2 ? sizeof(big) : 1000);
+        close(fd);
+        for (i = 0; !seen->canceled; i++) {
+            usleep(10000);
+            expect(i < 1000);
+        }
     }
 
     seen->canceled = 0;

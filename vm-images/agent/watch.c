@@ -450,6 +450,31 @@ watch_moved_to(watch_t *w, const struct inotify_event *e, const char *path)
 }
 
 
+/* 1 for a file that has no name yet: the kernel then calls it "#NUMBER". */
+static int
+watch_is_nameless(const char *path, const char *name)
+{
+    int fd, root;
+
+    if (name[0] != '#' || name[1 + strspn(name + 1, "0123456789")] != '\0') {
+        return 0;
+    }
+
+    root = agent_fs_root();
+    fd = agent_fs_open(root, path, O_PATH | O_NOFOLLOW, 0);
+
+    if (root != -1) {
+        close(root);
+    }
+
+    if (fd != -1) {
+        close(fd);
+    }
+
+    return fd == -1;
+}
+
+
 /* The next event; 0 if it was held back, or is none of the client's. */
 static int
 watch_event(watch_t *w, const struct inotify_event *e)
@@ -493,7 +518,7 @@ watch_event(watch_t *w, const struct inotify_event *e)
         return 1;
     }
 
-    if (agent_replace_is_temp(name)) {
+    if (agent_replace_is_temp(name) || watch_is_nameless(path, name)) {
         return 0;
     }
 
@@ -557,7 +582,8 @@ watch_next(watch_t *w)
         e = (const struct inotify_event *) (const void *) (w->events + w->pos);
         moved = (e->mask & IN_MOVED_TO) && e->cookie == w->cookie;
 
-        if (w->cookie != 0 && !moved) {
+        /* ours of watches that we gave up may come in between */
+        if (w->cookie != 0 && !moved && !(e->mask & IN_IGNORED)) {
             return watch_flush(w); /* the event itself comes next */
         }
 
