@@ -20,49 +20,76 @@
 
 typedef struct {
     ngx_uint_t methods;
-    ngx_str_t path;     /* below /v1/; "{…}" stands for one segment */
-    unsigned json : 1;  /* has a JSON body */
-    unsigned agent : 1; /* body and answer belong to the agent */
+    ngx_str_t path;    /* below /v1/; "{…}" stands for one segment */
+    unsigned json : 1; /* has a JSON body */
     void (*handler)(ngx_http_request_t *r);
 } ngx_http_sandbox_api_route_t;
 
 
 static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
-    { NGX_HTTP_POST, ngx_string("sandboxes"), 1, 0,
-      ngx_http_sandbox_api_create },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes"), 0, 0,
+    { NGX_HTTP_POST, ngx_string("sandboxes"), 1, ngx_http_sandbox_api_create },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes"), 0,
       ngx_http_sandbox_api_list },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}"), 0, 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}"), 0,
       ngx_http_sandbox_api_get },
-    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}"), 0, 0,
+    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}"), 0,
       ngx_http_sandbox_api_delete },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1, 0,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1,
       ngx_http_sandbox_api_timeout },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/hibernate"), 1, 0,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/hibernate"), 1,
       ngx_http_sandbox_api_hibernate },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/resume"), 1, 0,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/resume"), 1,
       ngx_http_sandbox_api_resume },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1, 0,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1,
       ngx_http_sandbox_api_fork },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes"), 0, 1,
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes"), 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes/{pid}/logs"), 0, 1,
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes/{pid}/logs"), 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/stdin"), 1, 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/stdin"), 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/kill"), 1, 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/kill"), 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/ws"), 0, 1,
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/ws"), 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1, 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/files"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}/files"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/stat"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/list"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/archive"),
+      0, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/files/archive"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/mkdir"), 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/move"), 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/uploads"), 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD,
+      ngx_string("sandboxes/{id}/uploads/{upload}"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}/uploads/{upload}"), 0,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/uploads/{upload}/parts/{part}"),
+      0, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/uploads/{upload}/complete"), 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1,
       ngx_http_sandbox_api_snapshot },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots"), 0, 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots"), 0,
       ngx_http_sandbox_api_list_snapshots },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots/{id}"), 0, 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots/{id}"), 0,
       ngx_http_sandbox_api_get_snapshot },
-    { NGX_HTTP_DELETE, ngx_string("snapshots/{id}"), 0, 0,
+    { NGX_HTTP_DELETE, ngx_string("snapshots/{id}"), 0,
       ngx_http_sandbox_api_delete_snapshot },
 };
 
@@ -87,15 +114,15 @@ typedef char ngx_http_sandbox_api_routes_check
 
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
 
+static ngx_http_request_body_filter_pt ngx_http_sandbox_next_body_filter;
 
-/* 1 if path is of the form pattern; the segment at the first "{…}" goes to id.
- */
+
+/* 1 if path is of the form pattern; its first "{…}" goes to id. */
 static ngx_uint_t
 ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
                            ngx_str_t *id)
 {
-    u_char *p, *q, *plast, *qlast;
-    ngx_str_t segment;
+    u_char *p, *q, *plast, *qlast, *start;
 
     p = pattern->data;
     plast = p + pattern->len;
@@ -104,17 +131,20 @@ ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
 
     while (p < plast) {
         if (*p == '{') {
-            segment.data = q;
+            start = q;
             while (q < qlast && *q != '/') {
                 q++;
             }
-            segment.len = q - segment.data;
-            if (segment.len == 0) {
+
+            if (q == start) {
                 return 0;
             }
+
             if (id->data == NULL) {
-                *id = segment;
+                id->data = start;
+                id->len = q - start;
             }
+
             while (*p++ != '}') { /* void */
             }
             continue;
@@ -311,26 +341,45 @@ ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
 }
 
 
+/*
+ * Before a body is kept: those of JSON routes are bounded whatever nginx was
+ * told of bodies, for others of the same location have any size.
+ */
+static ngx_int_t
+ngx_http_sandbox_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chain_t *cl;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx && ctx->bounded) {
+        for (cl = in; cl; cl = cl->next) {
+            ctx->received += ngx_buf_size(cl->buf);
+        }
+
+        if (ctx->received > NGX_HTTP_SANDBOX_BODY_MAX) {
+            return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        }
+    }
+
+    return ngx_http_sandbox_next_body_filter(r, in);
+}
+
+
+void
+ngx_http_sandbox_api_bound_bodies(void)
+{
+    ngx_http_sandbox_next_body_filter = ngx_http_top_request_body_filter;
+    ngx_http_top_request_body_filter = ngx_http_sandbox_api_body_filter;
+}
+
+
 static void
 ngx_http_sandbox_api_body_read(ngx_http_request_t *r)
 {
-    off_t size;
-    ngx_chain_t *cl;
     ngx_http_sandbox_ctx_t *ctx;
     const ngx_http_sandbox_api_route_t *route;
-
-    size = 0;
-
-    for (cl = r->request_body ? r->request_body->bufs : NULL; cl; cl = cl->next)
-    {
-        size += ngx_buf_size(cl->buf);
-    }
-
-    if (size > NGX_HTTP_SANDBOX_BODY_MAX) {
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_body_too_large,
-                                  "The body is larger than 1 MiB.");
-        return;
-    }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     route = ctx->route;
@@ -364,11 +413,12 @@ ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
         }
     }
 
-    if (!route->json || route->agent) {
+    if (!route->json) {
         route->handler(r);
         return;
     }
 
+    ctx->bounded = 1;
     r->request_body_in_single_buf = 1;
 
     rc = ngx_http_read_client_request_body(r, ngx_http_sandbox_api_body_read);

@@ -4,23 +4,22 @@
  *
  * While a request waits for its answer the library has put its connection
  * aside and would not notice the client going away, so our loop watches the
- * socket for that.  The library frees a request exactly once, in
+ * socket for that; and while a body arrives that is not collected, for the
+ * library, which takes its events by edges, misses an end that comes together
+ * with data.  The library frees a request exactly once, in
  * http_completed().  Must not know what the routes do.
  */
 
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "http.h"
-#include "http_head.h"
-#include "loop.h"
+#include "http_parts.h"
 
 #define HTTP_CONNECTIONS 1024
 #define HTTP_CONNECTION_MEMORY 65536 /* request line and headers */
@@ -28,29 +27,7 @@
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
 #define HTTP_ALLOW_SIZE 64
-#define HTTP_STREAM_BLOCK 16384
 #define HTTP_DISCARD_MAX (16 * AGENT_BODY_MAX)
-
-struct agent_request_s {
-    struct MHD_Connection *connection;
-    const agent_route_t *route;
-    void *ctx;
-    sandbox_text_t body;
-    size_t discarded;
-    agent_watch_t hangup;
-    struct MHD_Response *response;
-    const agent_http_source_t *source; /* of a streamed answer */
-    void *source_ctx;
-    agent_http_upgraded_pt upgraded;
-    void *upgraded_data;
-    unsigned status;
-    unsigned started : 1;   /* the route has it */
-    unsigned suspended : 1; /* at rest in the library */
-    unsigned gone : 1;
-    char id[AGENT_REQUEST_ID_SIZE];
-    char segment[AGENT_SEGMENT_SIZE];
-    LIST_ENTRY(agent_request_s) link;
-};
 
 static struct {
     struct MHD_Daemon *daemon;
@@ -61,6 +38,9 @@ static struct {
     size_t nroutes;
     LIST_HEAD(agent_requests_s, agent_request_s) requests;
 } http = { .watch = { .fd = -1 } };
+
+
+static int http_watch(agent_request_t *r);
 
 
 /* In a time that depends on the length of what was sent alone. */
@@ -95,154 +75,15 @@ http_authorized(struct MHD_Connection *c)
 }
 
 
-static void
-http_set_response(agent_request_t *r, unsigned status, sandbox_text_t *body)
-{
-    if (sandbox_text_failed(body)) {
-        sandbox_text_free(body);
-        r->gone = 1; /* no memory to say more: the connection ends */
-        return;
-    }
-
-    r->response = MHD_create_response_from_buffer(body->len, body->data,
-                                                  MHD_RESPMEM_MUST_FREE);
-    if (r->response == NULL) {
-        sandbox_text_free(body);
-        r->gone = 1;
-        return;
-    }
-
-    memset(body, 0, sizeof(*body));
-    r->status = status;
-
-    MHD_add_response_header(r->response, "Content-Type", "application/json");
-    MHD_add_response_header(r->response, "X-Request-Id", r->id);
-}
-
-
-static void
+void
 http_resume(agent_request_t *r)
 {
     if (r->suspended) {
         r->suspended = 0;
-        agent_loop_unwatch(&r->hangup);
+        if (!r->started || r->finished || r->gone || r->response != NULL) {
+            agent_loop_unwatch(&r->hangup);
+        }
         MHD_resume_connection(r->connection);
-    }
-}
-
-
-void
-agent_http_set_ctx(agent_request_t *r, void *ctx)
-{
-    r->ctx = ctx;
-}
-
-
-const char *
-agent_http_segment(const agent_request_t *r)
-{
-    return r->segment;
-}
-
-
-const char *
-agent_http_header(const agent_request_t *r, const char *name)
-{
-    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
-}
-
-
-const char *
-agent_http_query(const agent_request_t *r, const char *name)
-{
-    const char *value;
-    size_t len;
-
-    value = NULL;
-
-    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND,
-                                      name, strlen(name), &value, &len)
-        == MHD_NO)
-    {
-        return NULL;
-    }
-
-    return value ? value : "";
-}
-
-
-int
-agent_http_query_check(agent_request_t *r, const char *const *names)
-{
-    char fault[64], message[160];
-    const char *reason;
-
-    reason = agent_head_query(r->connection, names, fault, sizeof(fault));
-    if (reason == NULL) {
-        return 0;
-    }
-
-    snprintf(message, sizeof(message), "The parameter \"%s\" %s.", fault,
-             reason);
-    agent_http_error(r, 400, "invalid_request", message, fault, reason);
-
-    return -1;
-}
-
-
-void
-agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
-{
-    r->ctx = NULL;
-    http_set_response(r, status, body);
-    http_resume(r);
-}
-
-
-static void
-http_error_text(agent_request_t *r, sandbox_text_t *t, unsigned status,
-                const char *code, const char *message, const char *field,
-                const char *reason)
-{
-    sandbox_text_str(t, "{\"error\":");
-    sandbox_text_json_string(t, message, strlen(message));
-    sandbox_text_fmt(t, ",\"code\":\"%s\"", code);
-
-    if (field != NULL) {
-        sandbox_text_str(t, ",\"error_detail\":{\"field\":");
-        sandbox_text_json_string(t, field, strlen(field));
-        sandbox_text_str(t, ",\"reason\":");
-        sandbox_text_json_string(t, reason, strlen(reason));
-        sandbox_text_str(t, "}");
-    }
-
-    sandbox_text_fmt(t, ",\"request_id\":\"%s\",\"retryable\":%s}", r->id,
-                     status == 503 ? "true" : "false");
-}
-
-
-void
-agent_http_error(agent_request_t *r, unsigned status, const char *code,
-                 const char *message, const char *field, const char *reason)
-{
-    sandbox_text_t t = SANDBOX_TEXT_INIT;
-
-    http_error_text(r, &t, status, code, message, field, reason);
-    agent_http_answer(r, status, &t);
-
-    if (r->response == NULL) {
-        return;
-    }
-
-    switch (status) {
-    case 401:
-        MHD_add_response_header(r->response, "WWW-Authenticate", "Bearer");
-        break;
-    case 503:
-        MHD_add_response_header(r->response, "Retry-After", "1");
-        break;
-    default:
-        break;
     }
 }
 
@@ -262,7 +103,7 @@ http_route(agent_request_t *r, const char *url, const char *method, char *allow,
     for (i = 0; name != NULL && i < http.nroutes; i++) {
         route = &http.routes[i];
 
-        if (!agent_head_match(route->name, name, r->segment)) {
+        if (!agent_head_match(route->name, name, r->segments)) {
             continue;
         }
 
@@ -283,7 +124,9 @@ http_check(agent_request_t *r, const char *url, const char *method)
 {
     char allow[HTTP_ALLOW_SIZE];
 
-    if (!http_authorized(r->connection)) {
+    r->authorized = http_authorized(r->connection);
+
+    if (!r->authorized) {
         agent_http_error(r, 401, "unauthorized",
                          "The agent's token is missing or wrong.", NULL, NULL);
         return;
@@ -300,11 +143,9 @@ http_check(agent_request_t *r, const char *url, const char *method)
                          "The resource does not support this method.", NULL,
                          NULL);
 
-        if (r->response != NULL) {
-            MHD_add_response_header(r->response, "Allow", allow);
-        }
+        agent_http_add_header(r, "Allow", allow);
 
-    } else if (!agent_head_is_json(r->connection)) {
+    } else if (r->route->begin == NULL && !agent_head_is_json(r->connection)) {
         agent_http_error(r, 415, "unsupported_media_type",
                          "The body must be application/json.", NULL, NULL);
     }
@@ -330,30 +171,16 @@ http_begin(struct MHD_Connection *c, const char *url, const char *method,
     agent_head_id(c, r->id);
     http_check(r, url, method);
 
-    return MHD_YES;
-}
+    if (r->response == NULL && !r->gone && r->route->begin != NULL) {
+        r->started = 1;
+        r->route->begin(r);
 
-
-/*
- * A refused request's body is read to its end all the same, within reason:
- * closing on unread data would reset the connection under the answer.
- */
-static enum MHD_Result
-http_body(agent_request_t *r, const char *data, size_t len)
-{
-    if (r->response == NULL && !r->gone && len > AGENT_BODY_MAX - r->body.len) {
-        agent_http_error(r, 413, "body_too_large",
-                         "The body is larger than 1 MiB.", NULL, NULL);
+        if (r->response == NULL && !r->gone && http_watch(r) == -1) {
+            return MHD_NO;
+        }
     }
 
-    if (r->response == NULL && !r->gone) {
-        sandbox_text_add(&r->body, data, len);
-        return sandbox_text_failed(&r->body) ? MHD_NO : MHD_YES;
-    }
-
-    r->discarded += len;
-
-    return r->discarded > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
+    return r->gone ? MHD_NO : MHD_YES;
 }
 
 
@@ -364,6 +191,14 @@ http_hangup(void *data, uint32_t events)
     agent_request_t *r = data;
 
     (void) events;
+
+    if (!r->suspended) {
+        /* The library looks anew at a connection that goes on. */
+        agent_loop_unwatch(&r->hangup);
+        MHD_suspend_connection(r->connection);
+        MHD_resume_connection(r->connection);
+        return;
+    }
 
     ctx = r->ctx;
     r->ctx = NULL;
@@ -377,11 +212,15 @@ http_hangup(void *data, uint32_t events)
 }
 
 
-/* Puts the connection aside until there is news or the client goes. */
+/* Watches for the client going away; 0 or -1. */
 static int
-http_wait(agent_request_t *r)
+http_watch(agent_request_t *r)
 {
     const union MHD_ConnectionInfo *info;
+
+    if (r->hangup.fd != -1) {
+        return 0;
+    }
 
     info = MHD_get_connection_info(r->connection,
                                    MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -392,7 +231,14 @@ http_wait(agent_request_t *r)
     r->hangup.handler = http_hangup;
     r->hangup.data = r;
 
-    if (agent_loop_watch(&r->hangup, info->connect_fd, EPOLLRDHUP) == -1) {
+    return agent_loop_watch(&r->hangup, info->connect_fd, EPOLLRDHUP);
+}
+
+
+int
+http_wait(agent_request_t *r)
+{
+    if (http_watch(r) == -1) {
         return -1;
     }
 
@@ -403,105 +249,84 @@ http_wait(agent_request_t *r)
 }
 
 
-static ssize_t
-http_stream_read(void *data, uint64_t pos, char *buf, size_t size)
+/*
+ * A refused request's body is read to its end all the same, within reason:
+ * closing on unread data would reset the connection under the answer.  Where
+ * bodies may have any size there is no other way to learn of a refusal.
+ */
+static enum MHD_Result
+http_discard(agent_request_t *r, size_t len)
 {
-    ssize_t n;
-    agent_request_t *r = data;
-
-    (void) pos;
-
-    n = r->gone ? MHD_CONTENT_READER_END_WITH_ERROR
-                : r->source->read(r->source_ctx, buf, size);
-
-    if (n == 0 && http_wait(r) == -1) {
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (r->authorized && r->route != NULL && r->route->begin != NULL) {
+        return MHD_YES;
     }
 
-    return n;
+    r->discarded += len;
+
+    return r->discarded > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
 }
 
 
-void
-agent_http_stream(agent_request_t *r, const char *type,
-                  const agent_http_source_t *source, void *ctx)
+static enum MHD_Result
+http_collect(agent_request_t *r, const char *data, size_t len)
 {
-    r->ctx = NULL;
-    r->source = source;
-    r->source_ctx = ctx;
-    r->response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, HTTP_STREAM_BLOCK, http_stream_read, r, NULL);
-
-    if (r->response == NULL) {
-        r->gone = 1;
-    } else {
-        r->status = 200;
-        MHD_add_response_header(r->response, "Content-Type", type);
-        MHD_add_response_header(r->response, "X-Request-Id", r->id);
+    if (len > AGENT_BODY_MAX - r->body.len) {
+        agent_http_error(r, 413, "body_too_large",
+                         "The body is larger than 1 MiB.", NULL, NULL);
+        return http_discard(r, len);
     }
 
-    http_resume(r);
+    sandbox_text_add(&r->body, data, len);
+
+    return sandbox_text_failed(&r->body) ? MHD_NO : MHD_YES;
 }
 
 
-void
-agent_http_wake(agent_request_t *r)
+/* What is left in *len the library gives again when the connection goes on. */
+static enum MHD_Result
+http_body(agent_request_t *r, const char *data, size_t *len)
 {
-    http_resume(r);
-}
+    size_t n;
 
+    n = *len;
+    *len = 0;
 
-static void
-http_upgraded(void *data, struct MHD_Connection *c, void *ctx,
-              const char *extra, size_t len, MHD_socket fd,
-              struct MHD_UpgradeResponseHandle *h)
-{
-    agent_request_t *r = ctx;
-
-    (void) data;
-    (void) c;
-
-    r->upgraded(r->upgraded_data, fd, extra, len, h);
-}
-
-
-void
-agent_http_upgrade(agent_request_t *r, const char *accept,
-                   agent_http_upgraded_pt handler, void *data)
-{
-    r->upgraded = handler;
-    r->upgraded_data = data;
-    r->response = MHD_create_response_for_upgrade(http_upgraded, NULL);
-
-    if (r->response == NULL) {
-        r->gone = 1;
-        return;
+    if (r->response != NULL || r->gone) {
+        return http_discard(r, n);
     }
 
-    r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
-    MHD_add_response_header(r->response, "Upgrade", "websocket");
-    MHD_add_response_header(r->response, "Sec-WebSocket-Accept", accept);
-    MHD_add_response_header(r->response, "X-Request-Id", r->id);
-}
+    if (!r->started) {
+        return http_collect(r, data, n);
+    }
 
+    *len = n - r->route->piece(r->ctx, data, n);
 
-void
-agent_http_upgrade_end(struct MHD_UpgradeResponseHandle *h)
-{
-    MHD_upgrade_action(h, MHD_UPGRADE_ACTION_CLOSE);
+    if (r->response != NULL || r->gone) {
+        *len = 0;
+        return MHD_YES;
+    }
+
+    return *len == 0 || http_wait(r) == 0 ? MHD_YES : MHD_NO;
 }
 
 
 static enum MHD_Result
 http_end(agent_request_t *r)
 {
-    if (r->response == NULL && !r->gone && !r->started) {
-        r->started = 1;
-        r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
-        sandbox_text_free(&r->body);
+    if (r->response == NULL && !r->gone && !r->finished) {
+        r->finished = 1;
+
+        if (r->started) {
+            r->route->finish(r->ctx);
+        } else {
+            r->started = 1;
+            r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
+            sandbox_text_free(&r->body);
+        }
     }
 
     if (r->response != NULL) {
+        agent_loop_unwatch(&r->hangup);
         return MHD_queue_response(r->connection, r->status, r->response);
     }
 
@@ -514,8 +339,6 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
             const char *method, const char *version, const char *body,
             size_t *len, void **ctx)
 {
-    size_t n;
-
     (void) data;
     (void) version;
 
@@ -523,13 +346,7 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
         return http_begin(c, url, method, ctx);
     }
 
-    if (*len > 0) {
-        n = *len;
-        *len = 0;
-        return http_body(*ctx, body, n);
-    }
-
-    return http_end(*ctx);
+    return *len > 0 ? http_body(*ctx, body, len) : http_end(*ctx);
 }
 
 

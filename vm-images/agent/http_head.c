@@ -107,19 +107,20 @@ agent_head_id(struct MHD_Connection *c, char id[AGENT_REQUEST_ID_SIZE])
 
 int
 agent_head_match(const char *pattern, const char *name,
-                 char segment[AGENT_SEGMENT_SIZE])
+                 char segments[AGENT_SEGMENTS][AGENT_SEGMENT_SIZE])
 {
     size_t len;
+    unsigned n;
 
-    for (;;) {
+    for (n = 0;;) {
         if (*pattern == '*') {
             len = strcspn(name, "/");
-            if (len == 0 || len >= AGENT_SEGMENT_SIZE) {
+            if (n == AGENT_SEGMENTS || len == 0 || len >= AGENT_SEGMENT_SIZE) {
                 return 0;
             }
 
-            memcpy(segment, name, len);
-            segment[len] = '\0';
+            memcpy(segments[n], name, len);
+            segments[n++][len] = '\0';
             name += len;
             pattern++;
             continue;

@@ -8,6 +8,7 @@
 
 #define AGENT_REQUEST_ID_SIZE 65
 #define AGENT_SEGMENT_SIZE 65
+#define AGENT_SEGMENTS 2
 
 /* The X-Request-Id of the request, or one of our own. */
 void agent_head_id(struct MHD_Connection *c, char id[AGENT_REQUEST_ID_SIZE]);
@@ -15,9 +16,9 @@ void agent_head_id(struct MHD_Connection *c, char id[AGENT_REQUEST_ID_SIZE]);
 /* What follows the id of the sandbox in a path; NULL: no path of ours. */
 const char *agent_head_name(const char *url);
 
-/* 1 if name is of the form pattern; what is at its "*" goes to segment. */
+/* 1 if name is of the form pattern; what is at each "*" goes to segments. */
 int agent_head_match(const char *pattern, const char *name,
-                     char segment[AGENT_SEGMENT_SIZE]);
+                     char segments[AGENT_SEGMENTS][AGENT_SEGMENT_SIZE]);
 
 /* 1 if the body is said to be JSON, or nothing is said of it. */
 int agent_head_is_json(struct MHD_Connection *c);

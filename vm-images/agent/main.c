@@ -18,6 +18,7 @@
 #include "console.h"
 #include "exec.h"
 #include "exec_channel.h"
+#include "file_routes.h"
 #include "flush.h"
 #include "freeze.h"
 #include "http.h"
@@ -27,6 +28,9 @@
 #include "processes.h"
 #include "reap.h"
 #include "steps.h"
+#include "upload_routes.h"
+#include "watch.h"
+#include "worker.h"
 #include "ws.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -38,8 +42,34 @@ typedef struct {
     char nonce[AGENT_NONCE_SIZE];
 } main_flush_t;
 
+/* A row whose begin() starts a worker, or answers. */
+#define MAIN_WORKER(name, method, begin)                                       \
+    {                                                                          \
+        name, method, NULL, agent_worker_abort, begin, agent_worker_piece,     \
+            agent_worker_finish                                                \
+    }
+
 static const agent_route_t main_routes[] = {
     { "exec", "POST", agent_exec_handler, agent_exec_abort },
+    { "files", "GET", .begin = agent_file_get },
+    { "files", "HEAD", .begin = agent_file_get },
+    MAIN_WORKER("files", "PUT", agent_file_put),
+    MAIN_WORKER("files", "DELETE", agent_file_delete),
+    { "files/stat", "GET", .begin = agent_file_stat },
+    { "files/stat", "HEAD", .begin = agent_file_stat },
+    MAIN_WORKER("files/list", "GET", agent_file_list),
+    MAIN_WORKER("files/list", "HEAD", agent_file_list),
+    MAIN_WORKER("files/archive", "GET", agent_archive_get),
+    MAIN_WORKER("files/archive", "HEAD", agent_archive_get),
+    MAIN_WORKER("files/archive", "PUT", agent_archive_put),
+    { "files/mkdir", "POST", agent_file_mkdir },
+    { "files/move", "POST", agent_file_move },
+    { "uploads", "POST", agent_upload_create, agent_worker_abort },
+    MAIN_WORKER("uploads/*", "GET", agent_upload_get),
+    MAIN_WORKER("uploads/*", "HEAD", agent_upload_get),
+    MAIN_WORKER("uploads/*", "DELETE", agent_upload_delete),
+    MAIN_WORKER("uploads/*/parts/*", "PUT", agent_upload_part),
+    { "uploads/*/complete", "POST", agent_upload_complete, agent_worker_abort },
     { "processes", "GET", agent_processes_list, NULL },
     { "processes/*/logs", "GET", agent_processes_logs, NULL },
     { "processes/*/kill", "POST", agent_processes_kill, NULL },
@@ -51,6 +81,7 @@ static const agent_route_t main_routes[] = {
 static const agent_ws_channel_t *const main_channels[] = {
     &agent_exec_channel,
     &agent_pty_channel,
+    &agent_watch_channel,
 };
 
 
