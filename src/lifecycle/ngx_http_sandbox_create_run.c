@@ -165,6 +165,17 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
     if (c->take.result.status != SANDBOX_HV_OK) {
         c->boot.result = c->take.result;
         ngx_http_sandbox_create_boot_error(c);
+
+        if (c->take.result.status == SANDBOX_HV_NO_CHECKPOINT) {
+            /* as its snapshot and its hibernation are answered */
+            c->op.error = &ngx_http_sandbox_transition_conflict;
+            c->op.message = "The sandbox was booted cold and cannot be forked.";
+            ngx_cpystrn((u_char *) c->op.state,
+                        (u_char *) ngx_http_sandbox_state_name(
+                            NGX_HTTP_SANDBOX_RUNNING),
+                        sizeof(c->op.state));
+        }
+
         ngx_http_sandbox_create_undo(c);
         return;
     }
