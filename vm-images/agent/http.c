@@ -15,12 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "console.h"
 #include "http.h"
+#include "http_head.h"
 #include "loop.h"
 
 #define HTTP_CONNECTIONS 1024
@@ -28,8 +27,8 @@
 #define HTTP_IDLE_S 120              /* longer than nginx keeps one */
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
-#define HTTP_ID_MAX 64
-#define HTTP_PREFIX "/v1/sandboxes/"
+#define HTTP_ALLOW_SIZE 64
+#define HTTP_STREAM_BLOCK 16384
 #define HTTP_DISCARD_MAX (16 * AGENT_BODY_MAX)
 
 struct agent_request_s {
@@ -40,11 +39,18 @@ struct agent_request_s {
     size_t discarded;
     agent_watch_t hangup;
     struct MHD_Response *response;
+    const agent_http_source_t *source; /* of a streamed answer */
+    void *source_ctx;
+    agent_http_upgraded_pt upgraded;
+    void *upgraded_data;
     unsigned status;
-    unsigned started : 1;   /* the route has it */
-    unsigned suspended : 1; /* at rest in the library */
+    unsigned authorized : 1; /* its token was ours */
+    unsigned started : 1;    /* the route has it */
+    unsigned finished : 1;   /* and all of its body */
+    unsigned suspended : 1;  /* at rest in the library */
     unsigned gone : 1;
     char id[AGENT_REQUEST_ID_SIZE];
+    char segments[AGENT_SEGMENTS][AGENT_SEGMENT_SIZE];
     LIST_ENTRY(agent_request_s) link;
 };
 
@@ -91,75 +97,45 @@ http_authorized(struct MHD_Connection *c)
 }
 
 
-/* 1 if the first len characters may stand in an id. */
-static int
-http_id_valid(const char *s, size_t len)
+/* Takes response over; without one the connection ends. */
+static void
+http_respond(agent_request_t *r, unsigned status, struct MHD_Response *response,
+             const char *type)
 {
-    size_t i;
+    r->response = response;
+    r->status = status;
 
-    for (i = 0; i < len; i++) {
-        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z')
-            && !(s[i] >= '0' && s[i] <= '9') && s[i] != '_' && s[i] != '-')
-        {
-            return 0;
-        }
+    if (response == NULL) {
+        r->gone = 1; /* no memory to say more */
+        return;
     }
 
-    return len > 0 && len <= HTTP_ID_MAX;
+    if (type != NULL) {
+        MHD_add_response_header(response, "Content-Type", type);
+    }
+
+    MHD_add_response_header(response, "X-Request-Id", r->id);
 }
 
 
 static void
-http_request_id(agent_request_t *r)
+http_respond_text(agent_request_t *r, unsigned status, sandbox_text_t *body)
 {
-    size_t i;
-    uint8_t random[20];
-    const char *value;
+    struct MHD_Response *response;
 
-    value = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
-                                        "X-Request-Id");
+    response = NULL;
 
-    if (value != NULL && http_id_valid(value, strlen(value))) {
-        strcpy(r->id, value);
-        return;
+    if (!sandbox_text_failed(body)) {
+        response = MHD_create_response_from_buffer(body->len, body->data,
+                                                   MHD_RESPMEM_MUST_FREE);
     }
 
-    memset(random, 0, sizeof(random));
-    if (getrandom(random, sizeof(random), GRND_NONBLOCK) == -1) {
-        agent_log("a request id is not random: %s", strerror(errno));
-    }
-
-    strcpy(r->id, "req_");
-    for (i = 0; i < sizeof(random); i++) {
-        r->id[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] & 31];
-    }
-
-    r->id[4 + i] = '\0';
-}
-
-
-static void
-http_set_response(agent_request_t *r, unsigned status, sandbox_text_t *body)
-{
-    if (sandbox_text_failed(body)) {
+    if (response == NULL) {
         sandbox_text_free(body);
-        r->gone = 1; /* no memory to say more: the connection ends */
-        return;
-    }
-
-    r->response = MHD_create_response_from_buffer(body->len, body->data,
-                                                  MHD_RESPMEM_MUST_FREE);
-    if (r->response == NULL) {
-        sandbox_text_free(body);
-        r->gone = 1;
-        return;
     }
 
     memset(body, 0, sizeof(*body));
-    r->status = status;
-
-    MHD_add_response_header(r->response, "Content-Type", "application/json");
-    MHD_add_response_header(r->response, "X-Request-Id", r->id);
+    http_respond(r, status, response, "application/json");
 }
 
 
@@ -181,11 +157,70 @@ agent_http_set_ctx(agent_request_t *r, void *ctx)
 }
 
 
+const char *
+agent_http_segment(const agent_request_t *r)
+{
+    return r->segments[0];
+}
+
+
+const char *
+agent_http_second_segment(const agent_request_t *r)
+{
+    return r->segments[1];
+}
+
+
+const char *
+agent_http_header(const agent_request_t *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+
+const char *
+agent_http_query(const agent_request_t *r, const char *name)
+{
+    const char *value;
+    size_t len;
+
+    value = NULL;
+
+    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND,
+                                      name, strlen(name), &value, &len)
+        == MHD_NO)
+    {
+        return NULL;
+    }
+
+    return value ? value : "";
+}
+
+
+int
+agent_http_query_check(agent_request_t *r, const char *const *names)
+{
+    char fault[64], message[160];
+    const char *reason;
+
+    reason = agent_head_query(r->connection, names, fault, sizeof(fault));
+    if (reason == NULL) {
+        return 0;
+    }
+
+    snprintf(message, sizeof(message), "The parameter \"%s\" %s.", fault,
+             reason);
+    agent_http_error(r, 400, "invalid_request", message, fault, reason);
+
+    return -1;
+}
+
+
 void
 agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
 {
     r->ctx = NULL;
-    http_set_response(r, status, body);
+    http_respond_text(r, status, body);
     http_resume(r);
 }
 
@@ -229,9 +264,6 @@ agent_http_error(agent_request_t *r, unsigned status, const char *code,
     case 401:
         MHD_add_response_header(r->response, "WWW-Authenticate", "Bearer");
         break;
-    case 405:
-        MHD_add_response_header(r->response, "Allow", r->route->method);
-        break;
     case 503:
         MHD_add_response_header(r->response, "Retry-After", "1");
         break;
@@ -241,49 +273,80 @@ agent_http_error(agent_request_t *r, unsigned status, const char *code,
 }
 
 
-static const agent_route_t *
-http_route(const char *url)
+void
+agent_http_no_memory(agent_request_t *r)
 {
-    size_t i, len;
-    const char *name;
-
-    if (strncmp(url, HTTP_PREFIX, sizeof(HTTP_PREFIX) - 1) != 0) {
-        return NULL;
-    }
-
-    url += sizeof(HTTP_PREFIX) - 1;
-    len = strcspn(url, "/");
-    if (url[len] != '/' || !http_id_valid(url, len)) {
-        return NULL;
-    }
-
-    name = url + len + 1;
-
-    for (i = 0; i < http.nroutes; i++) {
-        if (strcmp(name, http.routes[i].name) == 0) {
-            return &http.routes[i];
-        }
-    }
-
-    return NULL;
+    agent_http_error(r, 503, "capacity_exceeded",
+                     "The sandbox is out of memory.", NULL, NULL);
 }
 
 
-static int
-http_is_json(struct MHD_Connection *c)
+void
+agent_http_empty(agent_request_t *r, unsigned status)
 {
-    size_t len;
-    const char *type;
+    r->ctx = NULL;
+    http_respond(r, status,
+                 MHD_create_response_from_buffer(0, NULL,
+                                                 MHD_RESPMEM_PERSISTENT),
+                 NULL);
+    http_resume(r);
+}
 
-    type = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Type");
-    if (type == NULL) {
-        return 1;
+
+void
+agent_http_file(agent_request_t *r, unsigned status, int fd, int64_t offset,
+                int64_t size)
+{
+    struct MHD_Response *response;
+
+    response = MHD_create_response_from_fd_at_offset64(
+        (uint64_t) size, fd, (uint64_t) offset);
+    if (response == NULL) {
+        close(fd);
     }
 
-    len = strcspn(type, "; \t");
+    r->ctx = NULL;
+    http_respond(r, status, response, "application/octet-stream");
+    http_resume(r);
+}
 
-    return len == sizeof("application/json") - 1
-           && strncasecmp(type, "application/json", len) == 0;
+
+void
+agent_http_add_header(agent_request_t *r, const char *name, const char *value)
+{
+    if (r->response != NULL) {
+        MHD_add_response_header(r->response, name, value);
+    }
+}
+
+
+/* Sets r->route; the methods of the resource go to allow, "" if none is. */
+static void
+http_route(agent_request_t *r, const char *url, const char *method, char *allow,
+           size_t size)
+{
+    size_t i;
+    const char *name;
+    const agent_route_t *route;
+
+    allow[0] = '\0';
+    name = agent_head_name(url);
+
+    for (i = 0; name != NULL && i < http.nroutes; i++) {
+        route = &http.routes[i];
+
+        if (!agent_head_match(route->name, name, r->segments)) {
+            continue;
+        }
+
+        if (strcmp(method, route->method) == 0) {
+            r->route = route;
+            return;
+        }
+
+        snprintf(allow + strlen(allow), size - strlen(allow), "%s%s",
+                 allow[0] ? ", " : "", route->method);
+    }
 }
 
 
@@ -291,24 +354,30 @@ http_is_json(struct MHD_Connection *c)
 static void
 http_check(agent_request_t *r, const char *url, const char *method)
 {
-    if (!http_authorized(r->connection)) {
+    char allow[HTTP_ALLOW_SIZE];
+
+    r->authorized = http_authorized(r->connection);
+
+    if (!r->authorized) {
         agent_http_error(r, 401, "unauthorized",
                          "The agent's token is missing or wrong.", NULL, NULL);
         return;
     }
 
-    r->route = http_route(url);
+    http_route(r, url, method, allow, sizeof(allow));
 
-    if (r->route == NULL) {
+    if (r->route == NULL && allow[0] == '\0') {
         agent_http_error(r, 404, "not_found", "There is no such resource.",
                          NULL, NULL);
 
-    } else if (strcmp(method, r->route->method) != 0) {
+    } else if (r->route == NULL) {
         agent_http_error(r, 405, "method_not_allowed",
                          "The resource does not support this method.", NULL,
                          NULL);
 
-    } else if (!http_is_json(r->connection)) {
+        agent_http_add_header(r, "Allow", allow);
+
+    } else if (r->route->begin == NULL && !agent_head_is_json(r->connection)) {
         agent_http_error(r, 415, "unsupported_media_type",
                          "The body must be application/json.", NULL, NULL);
     }
@@ -331,33 +400,15 @@ http_begin(struct MHD_Connection *c, const char *url, const char *method,
     LIST_INSERT_HEAD(&http.requests, r, link);
     *ctx = r;
 
-    http_request_id(r);
+    agent_head_id(c, r->id);
     http_check(r, url, method);
 
-    return MHD_YES;
-}
-
-
-/*
- * A refused request's body is read to its end all the same, within reason:
- * closing on unread data would reset the connection under the answer.
- */
-static enum MHD_Result
-http_body(agent_request_t *r, const char *data, size_t len)
-{
-    if (r->response == NULL && !r->gone && len > AGENT_BODY_MAX - r->body.len) {
-        agent_http_error(r, 413, "body_too_large",
-                         "The body is larger than 1 MiB.", NULL, NULL);
+    if (r->response == NULL && !r->gone && r->route->begin != NULL) {
+        r->started = 1;
+        r->route->begin(r);
     }
 
-    if (r->response == NULL && !r->gone) {
-        sandbox_text_add(&r->body, data, len);
-        return sandbox_text_failed(&r->body) ? MHD_NO : MHD_YES;
-    }
-
-    r->discarded += len;
-
-    return r->discarded > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
+    return r->gone ? MHD_NO : MHD_YES;
 }
 
 
@@ -381,8 +432,8 @@ http_hangup(void *data, uint32_t events)
 }
 
 
-/* Puts the connection aside until the route answers or the client goes. */
-static enum MHD_Result
+/* Puts the connection aside until there is news or the client goes. */
+static int
 http_wait(agent_request_t *r)
 {
     const union MHD_ConnectionInfo *info;
@@ -390,37 +441,200 @@ http_wait(agent_request_t *r)
     info = MHD_get_connection_info(r->connection,
                                    MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info == NULL) {
-        return MHD_NO;
+        return -1;
     }
 
     r->hangup.handler = http_hangup;
     r->hangup.data = r;
 
     if (agent_loop_watch(&r->hangup, info->connect_fd, EPOLLRDHUP) == -1) {
-        return MHD_NO;
+        return -1;
     }
 
     r->suspended = 1;
     MHD_suspend_connection(r->connection);
 
-    return MHD_YES;
+    return 0;
+}
+
+
+/*
+ * A refused request's body is read to its end all the same, within reason:
+ * closing on unread data would reset the connection under the answer.  Where
+ * bodies may have any size there is no other way to learn of a refusal.
+ */
+static enum MHD_Result
+http_discard(agent_request_t *r, size_t len)
+{
+    if (r->authorized && r->route != NULL && r->route->begin != NULL) {
+        return MHD_YES;
+    }
+
+    r->discarded += len;
+
+    return r->discarded > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
+}
+
+
+static enum MHD_Result
+http_collect(agent_request_t *r, const char *data, size_t len)
+{
+    if (len > AGENT_BODY_MAX - r->body.len) {
+        agent_http_error(r, 413, "body_too_large",
+                         "The body is larger than 1 MiB.", NULL, NULL);
+        return http_discard(r, len);
+    }
+
+    sandbox_text_add(&r->body, data, len);
+
+    return sandbox_text_failed(&r->body) ? MHD_NO : MHD_YES;
+}
+
+
+/* What is left in *len the library gives again when the connection goes on. */
+static enum MHD_Result
+http_body(agent_request_t *r, const char *data, size_t *len)
+{
+    size_t n;
+
+    n = *len;
+    *len = 0;
+
+    if (r->response != NULL || r->gone) {
+        return http_discard(r, n);
+    }
+
+    if (!r->started) {
+        return http_collect(r, data, n);
+    }
+
+    *len = n - r->route->piece(r->ctx, data, n);
+
+    if (r->response != NULL || r->gone) {
+        *len = 0;
+        return MHD_YES;
+    }
+
+    return *len == 0 || http_wait(r) == 0 ? MHD_YES : MHD_NO;
+}
+
+
+static ssize_t
+http_stream_read(void *data, uint64_t pos, char *buf, size_t size)
+{
+    ssize_t n;
+    agent_request_t *r = data;
+
+    (void) pos;
+
+    n = r->gone ? MHD_CONTENT_READER_END_WITH_ERROR
+                : r->source->read(r->source_ctx, buf, size);
+
+    if (n == -2) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+
+    if (n == 0 && http_wait(r) == -1) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+
+    return n;
+}
+
+
+void
+agent_http_stream(agent_request_t *r, const char *type,
+                  const agent_http_source_t *source, void *ctx)
+{
+    agent_http_stream_sized(r, 200, -1, type, source, ctx);
+}
+
+
+void
+agent_http_stream_sized(agent_request_t *r, unsigned status, int64_t size,
+                        const char *type, const agent_http_source_t *source,
+                        void *ctx)
+{
+    r->ctx = NULL;
+    r->source = source;
+    r->source_ctx = ctx;
+    http_respond(r, status,
+                 MHD_create_response_from_callback(
+                     size < 0 ? MHD_SIZE_UNKNOWN : (uint64_t) size,
+                     HTTP_STREAM_BLOCK, http_stream_read, r, NULL),
+                 type);
+    http_resume(r);
+}
+
+
+void
+agent_http_wake(agent_request_t *r)
+{
+    http_resume(r);
+}
+
+
+static void
+http_upgraded(void *data, struct MHD_Connection *c, void *ctx,
+              const char *extra, size_t len, MHD_socket fd,
+              struct MHD_UpgradeResponseHandle *h)
+{
+    agent_request_t *r = ctx;
+
+    (void) data;
+    (void) c;
+
+    r->upgraded(r->upgraded_data, fd, extra, len, h);
+}
+
+
+void
+agent_http_upgrade(agent_request_t *r, const char *accept,
+                   agent_http_upgraded_pt handler, void *data)
+{
+    r->upgraded = handler;
+    r->upgraded_data = data;
+    r->response = MHD_create_response_for_upgrade(http_upgraded, NULL);
+
+    if (r->response == NULL) {
+        r->gone = 1;
+        return;
+    }
+
+    r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
+    MHD_add_response_header(r->response, "Upgrade", "websocket");
+    MHD_add_response_header(r->response, "Sec-WebSocket-Accept", accept);
+    MHD_add_response_header(r->response, "X-Request-Id", r->id);
+}
+
+
+void
+agent_http_upgrade_end(struct MHD_UpgradeResponseHandle *h)
+{
+    MHD_upgrade_action(h, MHD_UPGRADE_ACTION_CLOSE);
 }
 
 
 static enum MHD_Result
 http_end(agent_request_t *r)
 {
-    if (r->response == NULL && !r->gone && !r->started) {
-        r->started = 1;
-        r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
-        sandbox_text_free(&r->body);
+    if (r->response == NULL && !r->gone && !r->finished) {
+        r->finished = 1;
+
+        if (r->started) {
+            r->route->finish(r->ctx);
+        } else {
+            r->started = 1;
+            r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
+            sandbox_text_free(&r->body);
+        }
     }
 
     if (r->response != NULL) {
         return MHD_queue_response(r->connection, r->status, r->response);
     }
 
-    return r->gone ? MHD_NO : http_wait(r);
+    return r->gone || http_wait(r) == -1 ? MHD_NO : MHD_YES;
 }
 
 
@@ -429,8 +643,6 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
             const char *method, const char *version, const char *body,
             size_t *len, void **ctx)
 {
-    size_t n;
-
     (void) data;
     (void) version;
 
@@ -438,13 +650,7 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
         return http_begin(c, url, method, ctx);
     }
 
-    if (*len > 0) {
-        n = *len;
-        *len = 0;
-        return http_body(*ctx, body, n);
-    }
-
-    return http_end(*ctx);
+    return *len > 0 ? http_body(*ctx, body, len) : http_end(*ctx);
 }
 
 
@@ -469,6 +675,10 @@ http_completed(void *data, struct MHD_Connection *c, void **ctx,
 
     if (r->ctx != NULL) {
         r->route->abort(r->ctx);
+    }
+
+    if (r->source != NULL) {
+        r->source->end(r->source_ctx);
     }
 
     if (r->response != NULL) {
@@ -570,8 +780,9 @@ http_daemon(int fd)
     const union MHD_DaemonInfo *info;
 
     http.daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-        http_accept, NULL, http_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE
+            | MHD_USE_ERROR_LOG,
+        0, http_accept, NULL, http_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
         http_silence, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned) HTTP_CONNECTIONS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,

@@ -47,6 +47,18 @@ agent_loop_watch(agent_watch_t *w, int fd, uint32_t events)
 }
 
 
+int
+agent_loop_change(agent_watch_t *w, uint32_t events)
+{
+    struct epoll_event ev;
+
+    ev.events = events;
+    ev.data.ptr = w;
+
+    return epoll_ctl(loop_epoll, EPOLL_CTL_MOD, w->fd, &ev);
+}
+
+
 void
 agent_loop_unwatch(agent_watch_t *w)
 {

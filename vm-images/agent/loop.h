@@ -34,6 +34,8 @@ int agent_loop_init(void);
 
 /* Watches w->fd for EPOLL* events; 0, or -1 with errno set. */
 int agent_loop_watch(agent_watch_t *w, int fd, uint32_t events);
+/* Other events for what is watched; 0, or -1 with errno set. */
+int agent_loop_change(agent_watch_t *w, uint32_t events);
 /* Stops watching; does not close.  Does nothing on an idle watch. */
 void agent_loop_unwatch(agent_watch_t *w);
 

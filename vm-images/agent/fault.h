@@ -1,0 +1,22 @@
+/* What an errno of the guest's file system means to a client. */
+
+#ifndef AGENT_FAULT_H
+#define AGENT_FAULT_H
+
+#include "http.h"
+
+typedef struct {
+    unsigned status;
+    const char *code;
+    char message[160];
+} agent_fault_t;
+
+void agent_fault(agent_fault_t *fault, int err);
+
+/* Answers r with it. */
+void agent_http_fault(agent_request_t *r, int err);
+
+/* The same from a job; see job.h. */
+void agent_job_fault(int peer, int err);
+
+#endif

@@ -1,0 +1,256 @@
+/* Directories, moving and deleting. */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "file_params.h"
+#include "file_routes.h"
+#include "fs.h"
+#include "job.h"
+#include "tree.h"
+
+typedef struct {
+    char path[SANDBOX_PATH_MAX];
+    int recursive;
+} delete_t;
+
+
+/* {"path": …} with one more member unless it is NULL. */
+static void
+change_text(sandbox_text_t *t, const char *path, const char *more,
+            const char *value)
+{
+    sandbox_text_str(t, "{\"path\":");
+    sandbox_text_json_string(t, path, strlen(path));
+
+    if (more != NULL) {
+        sandbox_text_fmt(t, ",\"%s\":", more);
+        sandbox_text_json_string(t, value, strlen(value));
+    }
+
+    sandbox_text_str(t, "}");
+}
+
+
+/* The directory of a path that clients may change; -1 with errno set. */
+static int
+change_parent(int root, const char *path, const char **name)
+{
+    int dir;
+
+    dir = agent_fs_parent(root, path, name);
+
+    if (dir != -1 && ((*name)[0] == '\0' || agent_fs_is_private(dir))) {
+        close(dir);
+        errno = (*name)[0] == '\0' ? EBUSY : EPERM;
+        dir = -1;
+    }
+
+    return dir;
+}
+
+
+static int
+mkdir_at(int root, const char *path, mode_t mode, int parents)
+{
+    int dir, rc, err;
+    const char *name;
+    char above[SANDBOX_PATH_MAX];
+
+    if (parents) {
+        strcpy(above, path);
+        *strrchr(above, '/') = '\0';
+
+        if (agent_fs_mkdirs(root, above, 0755) == -1) {
+            return -1;
+        }
+    }
+
+    dir = agent_fs_parent(root, path, &name);
+    if (dir == -1) {
+        return -1;
+    }
+
+    rc = -1;
+    errno = name[0] == '\0' ? EEXIST : EPERM;
+
+    if (name[0] != '\0' && !agent_fs_is_private(dir)) {
+        rc = mkdirat(dir, name, 0700);
+
+        /* not by the mask of the agent */
+        if (rc == 0) {
+            rc = fchmodat(dir, name, mode, 0);
+        }
+    }
+
+    err = errno;
+    close(dir);
+    errno = err;
+
+    return rc;
+}
+
+
+void
+agent_file_mkdir(agent_request_t *r, const char *body, size_t len)
+{
+    int root, parents;
+    char text[8], path[SANDBOX_PATH_MAX];
+    mode_t mode;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    agent_member_t members[] = {
+        { .name = "path", .kind = AGENT_BODY_PATH, .value = path,
+          .required = 1 },
+        { .name = "mode", .kind = AGENT_BODY_MODE, .value = &mode },
+        { .name = "parents", .kind = AGENT_BODY_BOOL, .value = &parents },
+    };
+
+    mode = 0755;
+    parents = 0;
+
+    if (agent_file_body(r, members, 3, body, len) == -1) {
+        return;
+    }
+
+    root = agent_fs_root();
+
+    if (root == -1 || mkdir_at(root, path, mode, parents) == -1) {
+        agent_http_fault(r, errno);
+    } else {
+        agent_fs_mode(text, mode);
+        change_text(&t, path, "mode", text);
+        agent_http_answer(r, 201, &t);
+    }
+
+    if (root != -1) {
+        close(root);
+    }
+}
+
+
+static int
+move_at(int root, const char *from, const char *to, int overwrite)
+{
+    int rc, err, source, target;
+    const char *old, *new;
+
+    source = change_parent(root, from, &old);
+    target = source == -1 ? -1 : change_parent(root, to, &new);
+
+    rc = -1;
+    if (target != -1) {
+        rc = renameat2(source, old, target, new,
+                       overwrite ? 0 : RENAME_NOREPLACE);
+    }
+
+    err = errno;
+
+    if (source != -1) {
+        close(source);
+    }
+
+    if (target != -1) {
+        close(target);
+    }
+
+    errno = err;
+
+    return rc;
+}
+
+
+void
+agent_file_move(agent_request_t *r, const char *body, size_t len)
+{
+    int root, overwrite;
+    char from[SANDBOX_PATH_MAX], to[SANDBOX_PATH_MAX];
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    agent_member_t members[] = {
+        { .name = "from", .kind = AGENT_BODY_PATH, .value = from,
+          .required = 1 },
+        { .name = "to", .kind = AGENT_BODY_PATH, .value = to, .required = 1 },
+        { .name = "overwrite", .kind = AGENT_BODY_BOOL, .value = &overwrite },
+    };
+
+    overwrite = 0;
+
+    if (agent_file_body(r, members, 3, body, len) == -1) {
+        return;
+    }
+
+    if (strcmp(from, to) != 0 && sandbox_path_within(to, from)) {
+        agent_http_error(r, 400, "invalid_request",
+                         "A directory cannot be moved into itself.", "to",
+                         "lies in what is to be moved");
+        return;
+    }
+
+    root = agent_fs_root();
+
+    if (root == -1 || move_at(root, from, to, overwrite) == -1) {
+        agent_http_fault(r, errno);
+    } else {
+        change_text(&t, to, "from", from);
+        agent_http_answer(r, 200, &t);
+    }
+
+    if (root != -1) {
+        close(root);
+    }
+}
+
+
+static void
+delete_run(int peer, void *data)
+{
+    int dir, rc, root;
+    const char *name;
+    delete_t *delete = data;
+    struct stat st;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    root = agent_fs_root();
+    dir = root == -1 ? -1 : change_parent(root, delete->path, &name);
+
+    if (dir == -1 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+        agent_job_fault(peer, errno);
+        return;
+    }
+
+    rc = delete->recursive
+             ? agent_tree_remove(dir, name)
+             : unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+
+    if (rc == -1) {
+        agent_job_fault(peer, errno);
+        return;
+    }
+
+    change_text(&t, delete->path, NULL, NULL);
+    agent_job_answer(peer, 200, &t, NULL, NULL);
+}
+
+
+void
+agent_file_delete(agent_request_t *r)
+{
+    delete_t delete;
+    agent_member_t members[] = {
+        { .name = "path", .kind = AGENT_BODY_PATH, .value = delete.path,
+          .required = 1 },
+        { .name = "recursive", .kind = AGENT_BODY_BOOL,
+          .value = &delete.recursive },
+    };
+
+    memset(&delete, 0, sizeof(delete));
+
+    if (agent_file_query(r, members, 2) == 0) {
+        agent_job_start(r, delete_run, &delete);
+    }
+}

@@ -1,0 +1,129 @@
+/* Reading parameters; see the header. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "file_params.h"
+#include "user.h"
+
+#define MEMBERS_MAX 7
+
+
+static int
+file_refuse(agent_request_t *r, const char *kind, const char *field,
+            const char *reason)
+{
+    char message[512];
+
+    snprintf(message, sizeof(message), "The %s \"%s\" %s.", kind, field,
+             reason);
+    agent_http_error(r, 400, "invalid_request", message, field, reason);
+
+    return -1;
+}
+
+
+int
+agent_file_query(agent_request_t *r, agent_member_t *members, size_t n)
+{
+    size_t i;
+    const char *text, *reason, *names[MEMBERS_MAX + 1];
+
+    for (i = 0; i < n && i < MEMBERS_MAX; i++) {
+        names[i] = members[i].name;
+    }
+
+    names[i] = NULL;
+
+    if (agent_http_query_check(r, names) == -1) {
+        return -1;
+    }
+
+    for (i = 0; i < n; i++) {
+        text = agent_http_query(r, members[i].name);
+
+        if (text == NULL) {
+            if (members[i].required) {
+                return file_refuse(r, "parameter", members[i].name,
+                                   "is required");
+            }
+
+            continue;
+        }
+
+        members[i].given = 1;
+        reason = agent_body_text(members[i].kind, members[i].value, text);
+        if (reason != NULL) {
+            return file_refuse(r, "parameter", members[i].name, reason);
+        }
+    }
+
+    return 0;
+}
+
+
+int
+agent_file_body(agent_request_t *r, agent_member_t *members, size_t n,
+                const char *body, size_t len)
+{
+    char message[512];
+    agent_body_error_t err;
+
+    if (agent_body_read(members, n, body, len, &err) == 0) {
+        return 0;
+    }
+
+    if (strcmp(err.code, "invalid_json") == 0) {
+        snprintf(message, sizeof(message), "The body is not valid JSON: %s.",
+                 err.reason);
+        agent_http_error(r, 400, err.code, message, NULL, NULL);
+        return -1;
+    }
+
+    return file_refuse(r, "member", err.field, err.reason);
+}
+
+
+void
+agent_file_conditions(agent_request_t *r, agent_conditions_t *c)
+{
+    c->match = agent_http_header(r, "If-Match");
+    c->none_match = agent_http_header(r, "If-None-Match");
+    c->modified_since = agent_http_header(r, "If-Modified-Since");
+    c->unmodified_since = agent_http_header(r, "If-Unmodified-Since");
+    c->range = agent_http_header(r, "If-Range");
+}
+
+
+int
+agent_file_user(agent_request_t *r, const char *name, uid_t *uid, gid_t *gid)
+{
+    agent_user_t user;
+
+    if (agent_user_find(&user, name[0] ? name : "root") == -1) {
+        return file_refuse(r, "value of", "user",
+                           "is not a user of the sandbox");
+    }
+
+    *uid = user.uid;
+    *gid = user.gid;
+
+    return 0;
+}
+
+
+int
+agent_file_sha256(agent_request_t *r, char out[AGENT_SHA256_HEX_SIZE])
+{
+    const char *value;
+
+    out[0] = '\0';
+    value = agent_http_header(r, "X-Content-SHA256");
+
+    if (value != NULL && agent_sha256_read(out, value) == -1) {
+        return file_refuse(r, "header", "X-Content-SHA256",
+                           "must be a SHA-256 in 64 hex digits");
+    }
+
+    return 0;
+}

@@ -1,0 +1,223 @@
+/* Writing a file of any size, by a job. */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <nettle/sha2.h>
+
+#include "fault.h"
+#include "file_params.h"
+#include "file_routes.h"
+#include "fs.h"
+#include "job.h"
+#include "replace.h"
+#include "sum.h"
+
+#define PUT_PIECE 65536
+
+typedef struct {
+    char path[SANDBOX_PATH_MAX];
+    char user[AGENT_USER_SIZE];
+    char sha256[AGENT_SHA256_HEX_SIZE]; /* what it must have, "" for any */
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    int parents;
+    int has_mode;
+    int has_user;
+    agent_conditions_t conditions;
+} put_t;
+
+
+/* 0, or -1 after an answer. */
+static int
+put_allowed(int peer, const put_t *put, const agent_replace_t *p)
+{
+    char etag[AGENT_FS_ETAG_SIZE];
+
+    if (p->exists) {
+        agent_fs_etag(etag, &p->old);
+    }
+
+    if (agent_conditions(&put->conditions, p->exists ? etag : NULL,
+                         p->old.st_mtime, 0)
+        == 0)
+    {
+        return 0;
+    }
+
+    agent_job_error(peer, 412, "conflict", NULL, NULL,
+                    "The file is not the one that the request is about.");
+
+    return -1;
+}
+
+
+/* Moves the body to the file; 0, or -1 with errno set. */
+static int
+put_copy(int peer, const put_t *put, int fd, int64_t *size, char *hex)
+{
+    ssize_t n;
+    char buf[PUT_PIECE];
+    struct sha256_ctx sum;
+
+    *size = 0;
+    sha256_init(&sum);
+
+    while ((n = agent_job_read(peer, buf, sizeof(buf))) > 0) {
+        if (agent_fs_write(fd, buf, (size_t) n) == -1) {
+            return -1;
+        }
+
+        if (put->sha256[0] != '\0') {
+            sha256_update(&sum, (size_t) n, (uint8_t *) buf);
+        }
+
+        *size += n;
+    }
+
+    agent_sum_hex(hex, &sum);
+
+    return n == -1 ? -1 : 0;
+}
+
+
+static void
+put_answer(int peer, const put_t *put, const struct stat *st, int created,
+           int64_t size)
+{
+    char mode[8], etag[AGENT_FS_ETAG_SIZE];
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    agent_fs_mode(mode, st->st_mode);
+    agent_fs_etag(etag, st);
+
+    sandbox_text_str(&t, "{\"path\":");
+    sandbox_text_json_string(&t, put->path, strlen(put->path));
+    sandbox_text_fmt(&t, ",\"size\":%lld,\"mode\":\"%s\"", (long long) size,
+                     mode);
+
+    if (put->sha256[0] != '\0') {
+        sandbox_text_fmt(&t, ",\"sha256\":\"%s\"", put->sha256);
+    }
+
+    sandbox_text_str(&t, "}");
+    agent_job_answer(peer, created ? 201 : 200, &t, "ETag", etag);
+}
+
+
+/* The new file is open: fills it and puts it in place. */
+static void
+put_fill(int peer, const put_t *put, agent_replace_t *p)
+{
+    int created, exclusive;
+    int64_t size;
+    char hex[AGENT_SHA256_HEX_SIZE];
+    struct stat st;
+
+    if (put_copy(peer, put, p->fd, &size, hex) == -1
+        || (put->has_user && fchown(p->fd, put->uid, put->gid) == -1)
+        || (put->has_mode && fchmod(p->fd, put->mode) == -1)
+        || fstat(p->fd, &st) == -1)
+    {
+        if (errno != ECANCELED) {
+            agent_job_fault(peer, errno);
+        }
+
+        return;
+    }
+
+    if (put->sha256[0] != '\0' && strcmp(put->sha256, hex) != 0) {
+        agent_job_error(peer, 409, "conflict", "X-Content-SHA256",
+                        "is not that of the body",
+                        "The body has another SHA-256 than the request says.");
+        return;
+    }
+
+    created = !p->exists;
+    exclusive = put->conditions.none_match != NULL
+                && strcmp(put->conditions.none_match, "*") == 0;
+
+    if (agent_replace_commit(p, exclusive) == 0) {
+        put_answer(peer, put, &st, created, size);
+
+    } else if (exclusive && errno == EEXIST) {
+        agent_job_error(peer, 412, "conflict", NULL, NULL,
+                        "There is such a file meanwhile.");
+    } else {
+        agent_job_fault(peer, errno);
+    }
+}
+
+
+static void
+put_run(int peer, void *data)
+{
+    int root;
+    char dir[SANDBOX_PATH_MAX];
+    put_t *put = data;
+    agent_replace_t p;
+
+    root = agent_fs_root();
+    if (root == -1) {
+        agent_job_fault(peer, errno);
+        return;
+    }
+
+    if (put->parents) {
+        strcpy(dir, put->path);
+        *strrchr(dir, '/') = '\0';
+
+        if (agent_fs_mkdirs(root, dir, 0755) == -1) {
+            agent_job_fault(peer, errno);
+            return;
+        }
+    }
+
+    if (agent_replace_find(&p, root, put->path, AGENT_REPLACE_FOLLOW) == -1) {
+        agent_job_fault(peer, errno);
+        return;
+    }
+
+    if (put_allowed(peer, put, &p) == 0) {
+        if (agent_replace_open(&p) == -1) {
+            agent_job_fault(peer, errno);
+        } else {
+            put_fill(peer, put, &p);
+        }
+    }
+
+    agent_replace_abort(&p);
+}
+
+
+void
+agent_file_put(agent_request_t *r)
+{
+    put_t put;
+    agent_member_t members[] = {
+        { .name = "path", .kind = AGENT_BODY_PATH, .value = put.path,
+          .required = 1 },
+        { .name = "mode", .kind = AGENT_BODY_MODE, .value = &put.mode },
+        { .name = "user", .kind = AGENT_BODY_USER, .value = put.user },
+        { .name = "parents", .kind = AGENT_BODY_BOOL, .value = &put.parents },
+    };
+
+    memset(&put, 0, sizeof(put));
+
+    if (agent_file_query(r, members, 4) == -1
+        || agent_file_sha256(r, put.sha256) == -1
+        || agent_file_user(r, put.user, &put.uid, &put.gid) == -1)
+    {
+        return;
+    }
+
+    put.has_mode = members[1].given;
+    put.has_user = members[2].given;
+    agent_file_conditions(r, &put.conditions);
+    agent_job_start(r, put_run, &put);
+}

@@ -1,0 +1,387 @@
+/* Access to the guest's files; see the header.  Must not know requests. */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/openat2.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fs.h"
+#include "sandbox_time.h"
+#include "user.h"
+
+#define FS_ATTEMPTS 16 /* openat2() gives up where names change meanwhile */
+
+static char fs_root[SANDBOX_PATH_MAX] = "/";
+
+
+void
+agent_fs_set_root(const char *path)
+{
+    snprintf(fs_root, sizeof(fs_root), "%s", path);
+}
+
+
+int
+agent_fs_root(void)
+{
+    return open(fs_root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+
+int
+agent_fs_open(int root, const char *path, int flags, mode_t mode)
+{
+    int fd, i;
+    struct open_how how;
+
+    memset(&how, 0, sizeof(how));
+    how.flags = (uint64_t) (unsigned) (flags | O_CLOEXEC);
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+
+    if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE) {
+        how.mode = mode;
+    }
+
+    for (i = 0; i < FS_ATTEMPTS; i++) {
+        fd = (int) syscall(SYS_openat2, root, path[0] ? path : ".", &how,
+                           sizeof(how));
+        if (fd != -1 || (errno != EAGAIN && errno != EINTR)) {
+            break;
+        }
+    }
+
+    return fd;
+}
+
+
+int
+agent_fs_parent(int root, const char *path, const char **name)
+{
+    char dir[SANDBOX_PATH_MAX];
+    const char *slash;
+
+    slash = strrchr(path, '/');
+    *name = slash ? slash + 1 : path;
+
+    if ((size_t) (*name - path) >= sizeof(dir)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+
+    memcpy(dir, path, *name - path);
+    dir[*name - path] = '\0';
+
+    return agent_fs_open(root, dir, O_PATH | O_DIRECTORY, 0);
+}
+
+
+/* One name at a time: each is looked up again below the root. */
+int
+agent_fs_mkdirs(int root, const char *path, mode_t mode)
+{
+    int dir, rc;
+    size_t len;
+    const char *name;
+    char part[SANDBOX_PATH_MAX];
+
+    for (len = 0; path[len] != '\0';) {
+        len += path[len] == '/';
+        len += strcspn(path + len, "/");
+
+        if (len >= sizeof(part)) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+
+        memcpy(part, path, len);
+        part[len] = '\0';
+
+        dir = agent_fs_parent(root, part, &name);
+        if (dir == -1) {
+            return -1;
+        }
+
+        rc = name[0] == '\0' ? 0 : mkdirat(dir, name, mode);
+        close(dir);
+
+        if (rc == -1 && errno != EEXIST) {
+            return -1;
+        }
+    }
+
+    dir = agent_fs_open(root, path, O_PATH | O_DIRECTORY, 0);
+    if (dir == -1) {
+        return -1;
+    }
+
+    close(dir);
+
+    return 0;
+}
+
+
+/*
+ * Its kind is looked at before it is opened to read: opening a device may
+ * already do something.
+ */
+int
+agent_fs_open_file(int root, const char *path, struct stat *st)
+{
+    int fd, place;
+    char proc[64];
+
+    place = agent_fs_open(root, path, O_PATH, 0);
+    if (place == -1) {
+        return -1;
+    }
+
+    fd = -1;
+
+    if (fstat(place, st) == 0) {
+        if (S_ISREG(st->st_mode)) {
+            snprintf(proc, sizeof(proc), "/proc/self/fd/%d", place);
+            fd = open(proc, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        } else {
+            errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
+        }
+    }
+
+    close(place);
+
+    return fd;
+}
+
+
+static int
+fs_place(int fd, char path[SANDBOX_PATH_MAX])
+{
+    ssize_t n;
+    char proc[64];
+
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+
+    n = readlink(proc, path, SANDBOX_PATH_MAX);
+    if (n == -1) {
+        return -1;
+    }
+
+    if (n == SANDBOX_PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+
+    path[n] = '\0';
+
+    return 0;
+}
+
+
+int
+agent_fs_where(int root, int fd, char path[SANDBOX_PATH_MAX])
+{
+    size_t len;
+    char top[SANDBOX_PATH_MAX];
+
+    if (fs_place(root, top) == -1 || fs_place(fd, path) == -1) {
+        return -1;
+    }
+
+    if (path[0] != '/' || !sandbox_path_within(path, top)) {
+        errno = ENOENT;
+        return -1;
+    }
+
+    len = strlen(top);
+
+    if (len > 1) {
+        memmove(path, path + len, strlen(path + len) + 1);
+        if (path[0] == '\0') {
+            strcpy(path, "/");
+        }
+    }
+
+    return 0;
+}
+
+
+int
+agent_fs_is_private(int fd)
+{
+    int rc, root;
+    char path[SANDBOX_PATH_MAX];
+
+    root = agent_fs_root();
+    if (root == -1) {
+        return 1;
+    }
+
+    rc = agent_fs_where(root, fd, path);
+    close(root);
+
+    return rc == 0 && sandbox_path_within(path, AGENT_FS_PRIVATE);
+}
+
+
+void
+agent_fs_etag(char out[AGENT_FS_ETAG_SIZE], const struct stat *st)
+{
+    snprintf(out, AGENT_FS_ETAG_SIZE, "\"%llx-%llx-%llx%09lx\"",
+             (unsigned long long) st->st_ino, (unsigned long long) st->st_size,
+             (unsigned long long) st->st_mtim.tv_sec,
+             (unsigned long) st->st_mtim.tv_nsec);
+}
+
+
+void
+agent_fs_mode(char out[8], mode_t mode)
+{
+    snprintf(out, 8, "%04o", (unsigned) (mode & 07777));
+}
+
+
+static const char *
+fs_type(mode_t mode)
+{
+    return S_ISREG(mode)   ? "file"
+           : S_ISDIR(mode) ? "directory"
+           : S_ISLNK(mode) ? "symlink"
+                           : "other";
+}
+
+
+/* Lists have few owners: the last one is remembered. */
+static const char *
+fs_user(uid_t uid)
+{
+    char number[16];
+    agent_user_t user;
+    static uid_t last;
+    static int known;
+    static char name[sizeof(user.name)];
+
+    if (!known || last != uid) {
+        snprintf(number, sizeof(number), "%u", (unsigned) uid);
+        known = 1;
+        last = uid;
+        name[0] = '\0';
+
+        if (agent_user_find(&user, number) == 0
+            && strcmp(user.name, number) != 0)
+        {
+            strcpy(name, user.name);
+        }
+    }
+
+    return name;
+}
+
+
+static const char *
+fs_group(gid_t gid)
+{
+    FILE *f;
+    struct group *gr;
+    static gid_t last;
+    static int known;
+    static char name[64];
+
+    if (known && last == gid) {
+        return name;
+    }
+
+    known = 1;
+    last = gid;
+    name[0] = '\0';
+
+    f = fopen("/etc/group", "re");
+    if (f == NULL) {
+        return name;
+    }
+
+    while ((gr = fgetgrent(f)) != NULL) {
+        if (gr->gr_gid == gid) {
+            snprintf(name, sizeof(name), "%s", gr->gr_name);
+            break;
+        }
+    }
+
+    fclose(f);
+
+    return name;
+}
+
+
+void
+agent_fs_json(sandbox_text_t *t, const char *path, const struct stat *st,
+              int dir, const char *name)
+{
+    ssize_t n;
+    const char *owner;
+    char mode[8], at[SANDBOX_TIME_SIZE], target[SANDBOX_PATH_MAX];
+
+    agent_fs_mode(mode, st->st_mode);
+    sandbox_time_format(at, (int64_t) st->st_mtim.tv_sec * 1000
+                                + st->st_mtim.tv_nsec / 1000000);
+
+    sandbox_text_str(t, "{\"path\":");
+    sandbox_text_json_string(t, path, strlen(path));
+    sandbox_text_fmt(t,
+                     ",\"type\":\"%s\",\"size\":%lld,\"mode\":\"%s\","
+                     "\"uid\":%u,\"gid\":%u",
+                     fs_type(st->st_mode), (long long) st->st_size, mode,
+                     (unsigned) st->st_uid, (unsigned) st->st_gid);
+
+    owner = fs_user(st->st_uid);
+    if (owner[0] != '\0') {
+        sandbox_text_str(t, ",\"user\":");
+        sandbox_text_json_string(t, owner, strlen(owner));
+    }
+
+    owner = fs_group(st->st_gid);
+    if (owner[0] != '\0') {
+        sandbox_text_str(t, ",\"group\":");
+        sandbox_text_json_string(t, owner, strlen(owner));
+    }
+
+    sandbox_text_fmt(t, ",\"modified_at\":\"%s\"", at);
+
+    if (S_ISLNK(st->st_mode)) {
+        n = readlinkat(dir, name, target, sizeof(target));
+        if (n > 0) {
+            sandbox_text_str(t, ",\"target\":");
+            sandbox_text_json_string(t, target, (size_t) n);
+        }
+    }
+
+    sandbox_text_str(t, "}");
+}
+
+
+int
+agent_fs_write(int fd, const void *data, size_t len)
+{
+    ssize_t n;
+    const char *p = data;
+
+    while (len > 0) {
+        n = write(fd, p, len);
+        if (n == -1 && errno != EINTR) {
+            return -1;
+        }
+
+        if (n > 0) {
+            p += n;
+            len -= (size_t) n;
+        }
+    }
+
+    return 0;
+}

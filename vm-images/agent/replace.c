@@ -1,0 +1,249 @@
+/* Replacing files; see the header.  Must not know where bytes come from. */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "fs.h"
+#include "replace.h"
+
+#define REPLACE_ATTEMPTS 8
+
+
+/* What a link at the path leads to; "" if there is nothing at the path. */
+static int
+replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
+{
+    int fd, rc;
+
+    real[0] = '\0';
+
+    fd = agent_fs_open(root, path, O_PATH, 0);
+    if (fd != -1) {
+        rc = agent_fs_where(root, fd, real);
+        close(fd);
+        return rc;
+    }
+
+    if (errno != ENOENT) {
+        return -1;
+    }
+
+    fd = agent_fs_open(root, path, O_PATH | O_NOFOLLOW, 0);
+    if (fd != -1) {
+        close(fd);
+        errno = ELOOP;
+        return -1;
+    }
+
+    return errno == ENOENT ? 0 : -1;
+}
+
+
+static int
+replace_look(agent_replace_t *p, agent_replace_how_t how)
+{
+    if (how != AGENT_REPLACE_OWN && agent_fs_is_private(p->dir)) {
+        errno = EPERM;
+        return -1;
+    }
+
+    if (fstatat(p->dir, p->name, &p->old, AT_SYMLINK_NOFOLLOW) == -1) {
+        return errno == ENOENT ? 0 : -1;
+    }
+
+    p->exists = 1;
+
+    if (S_ISREG(p->old.st_mode)
+        || (S_ISLNK(p->old.st_mode) && how != AGENT_REPLACE_FOLLOW))
+    {
+        return 0;
+    }
+
+    errno = S_ISDIR(p->old.st_mode) ? EISDIR : EINVAL;
+
+    return -1;
+}
+
+
+int
+agent_replace_find(agent_replace_t *p, int root, const char *path,
+                   agent_replace_how_t how)
+{
+    int err;
+    const char *name;
+    char real[SANDBOX_PATH_MAX];
+
+    memset(p, 0, sizeof(*p));
+    p->dir = -1;
+    p->fd = -1;
+    real[0] = '\0';
+
+    if (how == AGENT_REPLACE_FOLLOW && replace_follow(root, path, real) == -1) {
+        return -1;
+    }
+
+    p->dir = agent_fs_parent(root, real[0] ? real : path, &name);
+    if (p->dir == -1) {
+        return -1;
+    }
+
+    if (name[0] == '\0' || strlen(name) > SANDBOX_PATH_NAME_MAX) {
+        errno = name[0] == '\0' ? EISDIR : ENAMETOOLONG;
+    } else {
+        strcpy(p->name, name);
+
+        if (replace_look(p, how) == 0) {
+            return 0;
+        }
+    }
+
+    err = errno;
+    agent_replace_abort(p);
+    errno = err;
+
+    return -1;
+}
+
+
+/* A name that nobody has, as far as chance goes. */
+static void
+replace_name(agent_replace_t *p)
+{
+    uint64_t n[2];
+
+    memset(n, 0, sizeof(n));
+    (void) !getrandom(n, sizeof(n), GRND_NONBLOCK);
+
+    snprintf(p->temp, sizeof(p->temp), ".%016llx%016llx.new",
+             (unsigned long long) n[0], (unsigned long long) n[1]);
+}
+
+
+int
+agent_replace_open(agent_replace_t *p)
+{
+    mode_t mode;
+
+    mode = p->exists && S_ISREG(p->old.st_mode) ? p->old.st_mode & 07777
+                                                : 0644;
+    replace_name(p);
+
+    /* It has no name until it is whole, where the file system can do that. */
+    p->fd = openat(p->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (p->fd == -1 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        p->fd = openat(p->dir, p->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                       0600);
+        p->named = p->fd != -1;
+    }
+
+    if (p->fd == -1) {
+        return -1;
+    }
+
+    if (p->exists && fchown(p->fd, p->old.st_uid, p->old.st_gid) == -1) {
+        return -1;
+    }
+
+    return fchmod(p->fd, mode);
+}
+
+
+static int
+replace_link(agent_replace_t *p, const char *name)
+{
+    char proc[64];
+
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", p->fd);
+
+    return linkat(AT_FDCWD, proc, p->dir, name, AT_SYMLINK_FOLLOW);
+}
+
+
+/* The new file gets its temporary name if it has none. */
+static int
+replace_link_temp(agent_replace_t *p)
+{
+    int i;
+
+    for (i = 0; !p->named && i < REPLACE_ATTEMPTS; i++) {
+        replace_name(p);
+
+        if (replace_link(p, p->temp) == 0) {
+            p->named = 1;
+        } else if (errno != EEXIST) {
+            return -1;
+        }
+    }
+
+    return p->named ? 0 : -1;
+}
+
+
+static int
+replace_commit(agent_replace_t *p, int exclusive)
+{
+    /* Straight to its name, where that is free. */
+    if (!p->named && (exclusive || !p->exists)) {
+        if (replace_link(p, p->name) == 0) {
+            return 0;
+        }
+
+        if (exclusive || errno != EEXIST) {
+            return -1;
+        }
+    }
+
+    if (replace_link_temp(p) == -1
+        || renameat2(p->dir, p->temp, p->dir, p->name,
+                     exclusive ? RENAME_NOREPLACE : 0)
+               == -1)
+    {
+        return -1;
+    }
+
+    p->named = 0;
+
+    return 0;
+}
+
+
+int
+agent_replace_commit(agent_replace_t *p, int exclusive)
+{
+    int rc, err;
+
+    rc = replace_commit(p, exclusive);
+    err = errno;
+    agent_replace_abort(p);
+    errno = err;
+
+    return rc;
+}
+
+
+void
+agent_replace_abort(agent_replace_t *p)
+{
+    if (p->named) {
+        unlinkat(p->dir, p->temp, 0);
+        p->named = 0;
+    }
+
+    if (p->fd != -1) {
+        close(p->fd);
+        p->fd = -1;
+    }
+
+    if (p->dir != -1) {
+        close(p->dir);
+        p->dir = -1;
+    }
+}

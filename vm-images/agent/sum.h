@@ -1,0 +1,15 @@
+/* SHA-256 as text, over nettle. */
+
+#ifndef AGENT_SUM_H
+#define AGENT_SUM_H
+
+#include <nettle/sha2.h>
+
+#include "body.h"
+
+/* Ends sum; lower case. */
+void agent_sum_hex(char out[AGENT_SHA256_HEX_SIZE], struct sha256_ctx *sum);
+
+void agent_hex(char *out, const uint8_t *data, size_t len);
+
+#endif

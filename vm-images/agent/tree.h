@@ -1,0 +1,12 @@
+/* Removing a file, or a directory with all that is in it.  Blocking. */
+
+#ifndef AGENT_TREE_H
+#define AGENT_TREE_H
+
+/*
+ * Links are removed, never followed; mounted file systems and what the agent
+ * keeps for itself stay, and what they lie in.  0, or -1 with errno set.
+ */
+int agent_tree_remove(int dir, const char *name);
+
+#endif
