@@ -1,8 +1,8 @@
 /*
- * Directories as tar archives, both ways, by jobs; the format is libarchive's
- * affair.  Where entries go is ours: each name is resolved by the kernel below
- * the directory that is unpacked into, so that neither ".." nor a link of the
- * archive, nor one that was there before, leads out of it.
+ * Directories as tar archives, both ways, by workers; the format is
+ * libarchive's affair.  Where entries go is ours: each name is resolved by the
+ * kernel below the directory that is unpacked into, so that neither ".." nor a
+ * link of the archive, nor one that was there before, leads out of it.
  */
 
 #define _GNU_SOURCE
@@ -21,7 +21,7 @@
 #include "file_params.h"
 #include "file_routes.h"
 #include "fs.h"
-#include "job.h"
+#include "worker.h"
 #include "replace.h"
 #include "walk.h"
 
@@ -47,14 +47,15 @@ typedef struct {
 } unpack_t;
 
 
-/* --- packing ---------------------------------------------------------------- */
+/* --- packing ----------------------------------------------------------------
+ */
 
 static la_ssize_t
 pack_write(struct archive *a, void *data, const void *buf, size_t len)
 {
     const int *peer = data;
 
-    if (agent_job_write(*peer, buf, len) == -1) {
+    if (agent_worker_write(*peer, buf, len) == -1) {
         archive_set_error(a, EPIPE, "the client has gone");
         return -1;
     }
@@ -178,18 +179,18 @@ pack_run(int peer, void *data)
                                     O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
 
     if (fd == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
 
     } else if (agent_fs_is_private(fd)) {
-        agent_job_fault(peer, EPERM);
+        agent_worker_fault(peer, EPERM);
 
     } else if (agent_walk_begin(&w, fd, 1, 0) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
 
-    } else if (agent_job_begin(peer, 200, -1, "application/x-tar") == 0
+    } else if (agent_worker_begin(peer, 200, -1, "application/x-tar") == 0
                && pack_all(peer, &w) == 0)
     {
-        agent_job_end(peer);
+        agent_worker_end(peer);
     }
 }
 
@@ -198,20 +199,23 @@ void
 agent_archive_get(agent_request_t *r)
 {
     archive_t archive;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = archive.path,
+    agent_field_t members[] = {
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = archive.path,
           .required = 1 },
     };
 
     memset(&archive, 0, sizeof(archive));
 
     if (agent_file_query(r, members, 1) == 0) {
-        agent_job_start(r, pack_run, &archive);
+        agent_worker_start(r, pack_run, &archive);
     }
 }
 
 
-/* --- unpacking --------------------------------------------------------------- */
+/* --- unpacking ---------------------------------------------------------------
+ */
 
 static la_ssize_t
 unpack_read(struct archive *a, void *data, const void **buf)
@@ -219,7 +223,7 @@ unpack_read(struct archive *a, void *data, const void **buf)
     ssize_t n;
     unpack_t *u = data;
 
-    n = agent_job_read(u->peer, u->piece, sizeof(u->piece));
+    n = agent_worker_read(u->peer, u->piece, sizeof(u->piece));
     if (n == -1) {
         u->gone = 1;
         archive_set_error(a, errno, "the client has gone");
@@ -237,12 +241,12 @@ static int
 unpack_refuse(unpack_t *u, const char *name, const char *reason)
 {
     if (name != NULL) {
-        agent_job_error(u->peer, 400, "invalid_request", "body", reason,
-                        "The entry \"%.200s\" of the archive %s.", name,
-                        reason);
+        agent_worker_error(u->peer, 400, "invalid_request", "body", reason,
+                           "The entry \"%.200s\" of the archive %s.", name,
+                           reason);
     } else {
-        agent_job_error(u->peer, 400, "invalid_request", "body", reason,
-                        "The archive %s.", reason);
+        agent_worker_error(u->peer, 400, "invalid_request", "body", reason,
+                           "The archive %s.", reason);
     }
 
     return -1;
@@ -258,7 +262,7 @@ unpack_fault(unpack_t *u)
                              "keeps for itself");
     }
 
-    agent_job_fault(u->peer, errno);
+    agent_worker_fault(u->peer, errno);
 
     return -1;
 }
@@ -373,8 +377,7 @@ unpack_file(unpack_t *u, struct archive *a, struct archive_entry *entry,
              && ftruncate(p.fd, archive_entry_size(entry)) == -1)
             || fchown(p.fd, uid, gid) == -1
             || fchmod(p.fd, archive_entry_perm(entry)) == -1
-            || futimens(p.fd, times) == -1
-            || agent_replace_commit(&p, 0) == -1)
+            || futimens(p.fd, times) == -1 || agent_replace_commit(&p, 0) == -1)
         {
             rc = unpack_fault(u);
         }
@@ -514,7 +517,7 @@ unpack_all(unpack_t *u, struct archive *a)
     }
 
     if (rc != ARCHIVE_EOF) {
-        return u->gone       ? -1
+        return u->gone      ? -1
                : u->entries ? unpack_refuse(u, NULL, "is damaged or cut off")
                             : unpack_refuse(u, NULL, "is not a tar archive");
     }
@@ -541,13 +544,13 @@ unpack_run(int peer, void *data)
                                        O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
 
     if (u.top == -1 || agent_fs_is_private(u.top)) {
-        agent_job_fault(peer, u.top == -1 ? errno : EPERM);
+        agent_worker_fault(peer, u.top == -1 ? errno : EPERM);
         return;
     }
 
     a = archive_read_new();
     if (a == NULL) {
-        agent_job_fault(peer, ENOMEM);
+        agent_worker_fault(peer, ENOMEM);
         return;
     }
 
@@ -556,7 +559,7 @@ unpack_run(int peer, void *data)
     if (unpack_all(&u, a) == 0) {
         sandbox_text_fmt(&t, "{\"entries\":%lld,\"bytes\":%lld}",
                          (long long) u.entries, (long long) u.bytes);
-        agent_job_answer(peer, 200, &t, NULL, NULL);
+        agent_worker_answer(peer, 200, &t, NULL, NULL);
     }
 
     archive_read_free(a);
@@ -567,10 +570,12 @@ void
 agent_archive_put(agent_request_t *r)
 {
     archive_t archive;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = archive.path,
+    agent_field_t members[] = {
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = archive.path,
           .required = 1 },
-        { .name = "user", .kind = AGENT_BODY_USER, .value = archive.user },
+        { .name = "user", .kind = AGENT_FIELD_USER, .value = archive.user },
     };
 
     memset(&archive, 0, sizeof(archive));
@@ -582,5 +587,5 @@ agent_archive_put(agent_request_t *r)
     }
 
     archive.has_user = members[1].given;
-    agent_job_start(r, unpack_run, &archive);
+    agent_worker_start(r, unpack_run, &archive);
 }

@@ -25,8 +25,9 @@ agent_date(char out[AGENT_DATE_SIZE], time_t t)
     snprintf(out, AGENT_DATE_SIZE, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
              conditions_days + tm.tm_wday * 3, (unsigned) tm.tm_mday % 100,
              conditions_months + tm.tm_mon * 3,
-             (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) tm.tm_hour % 100,
-             (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100);
+             (unsigned) (tm.tm_year + 1900) % 10000,
+             (unsigned) tm.tm_hour % 100, (unsigned) tm.tm_min % 100,
+             (unsigned) tm.tm_sec % 100);
 }
 
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fault.h"
-#include "job.h"
+#include "worker.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -28,8 +28,10 @@ static const struct {
     { EBUSY, 409, "conflict", "The path is in use, as a mount point is." },
     { ENAMETOOLONG, 400, "invalid_request", "A path or name is too long." },
     { ENOMEM, 503, "capacity_exceeded", "The sandbox is out of memory." },
-    { EMFILE, 503, "capacity_exceeded", "The sandbox has too many open files." },
-    { ENFILE, 503, "capacity_exceeded", "The sandbox has too many open files." },
+    { EMFILE, 503, "capacity_exceeded",
+      "The sandbox has too many open files." },
+    { ENFILE, 503, "capacity_exceeded",
+      "The sandbox has too many open files." },
 };
 
 
@@ -66,11 +68,11 @@ agent_http_fault(agent_request_t *r, int err)
 
 
 void
-agent_job_fault(int peer, int err)
+agent_worker_fault(int peer, int err)
 {
     agent_fault_t fault;
 
     agent_fault(&fault, err);
-    agent_job_error(peer, fault.status, fault.code, NULL, NULL, "%s",
-                    fault.message);
+    agent_worker_error(peer, fault.status, fault.code, NULL, NULL, "%s",
+                       fault.message);
 }

@@ -16,7 +16,7 @@ void agent_fault(agent_fault_t *fault, int err);
 /* Answers r with it. */
 void agent_http_fault(agent_request_t *r, int err);
 
-/* The same from a job; see job.h. */
-void agent_job_fault(int peer, int err);
+/* The same from a worker; see worker.h. */
+void agent_worker_fault(int peer, int err);
 
 #endif

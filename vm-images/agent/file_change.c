@@ -12,7 +12,7 @@
 #include "file_params.h"
 #include "file_routes.h"
 #include "fs.h"
-#include "job.h"
+#include "worker.h"
 #include "tree.h"
 
 typedef struct {
@@ -104,11 +104,13 @@ agent_file_mkdir(agent_request_t *r, const char *body, size_t len)
     char text[8], path[SANDBOX_PATH_MAX];
     mode_t mode;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = path,
+    agent_field_t members[] = {
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = path,
           .required = 1 },
-        { .name = "mode", .kind = AGENT_BODY_MODE, .value = &mode },
-        { .name = "parents", .kind = AGENT_BODY_BOOL, .value = &parents },
+        { .name = "mode", .kind = AGENT_FIELD_MODE, .value = &mode },
+        { .name = "parents", .kind = AGENT_FIELD_BOOL, .value = &parents },
     };
 
     mode = 0755;
@@ -171,11 +173,13 @@ agent_file_move(agent_request_t *r, const char *body, size_t len)
     int root, overwrite;
     char from[SANDBOX_PATH_MAX], to[SANDBOX_PATH_MAX];
     sandbox_text_t t = SANDBOX_TEXT_INIT;
-    agent_member_t members[] = {
-        { .name = "from", .kind = AGENT_BODY_PATH, .value = from,
+    agent_field_t members[] = {
+        { .name = "from",
+          .kind = AGENT_FIELD_PATH,
+          .value = from,
           .required = 1 },
-        { .name = "to", .kind = AGENT_BODY_PATH, .value = to, .required = 1 },
-        { .name = "overwrite", .kind = AGENT_BODY_BOOL, .value = &overwrite },
+        { .name = "to", .kind = AGENT_FIELD_PATH, .value = to, .required = 1 },
+        { .name = "overwrite", .kind = AGENT_FIELD_BOOL, .value = &overwrite },
     };
 
     overwrite = 0;
@@ -219,7 +223,7 @@ delete_run(int peer, void *data)
     dir = root == -1 ? -1 : change_parent(root, delete->path, &name);
 
     if (dir == -1 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -228,12 +232,12 @@ delete_run(int peer, void *data)
              : unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
 
     if (rc == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
     change_text(&t, delete->path, NULL, NULL);
-    agent_job_answer(peer, 200, &t, NULL, NULL);
+    agent_worker_answer(peer, 200, &t, NULL, NULL);
 }
 
 
@@ -241,16 +245,19 @@ void
 agent_file_delete(agent_request_t *r)
 {
     delete_t delete;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = delete.path,
+    agent_field_t members[] = {
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = delete.path,
           .required = 1 },
-        { .name = "recursive", .kind = AGENT_BODY_BOOL,
+        { .name = "recursive",
+          .kind = AGENT_FIELD_BOOL,
           .value = &delete.recursive },
     };
 
     memset(&delete, 0, sizeof(delete));
 
     if (agent_file_query(r, members, 2) == 0) {
-        agent_job_start(r, delete_run, &delete);
+        agent_worker_start(r, delete_run, &delete);
     }
 }

@@ -106,9 +106,10 @@ agent_file_get(agent_request_t *r)
     char path[SANDBOX_PATH_MAX];
     struct stat st;
     agent_conditions_t c;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = path, .required = 1 }
-    };
+    agent_field_t members[] = { { .name = "path",
+                                  .kind = AGENT_FIELD_PATH,
+                                  .value = path,
+                                  .required = 1 } };
 
     if (agent_file_query(r, members, 1) == -1) {
         return;
@@ -147,9 +148,10 @@ agent_file_stat(agent_request_t *r)
     const char *name;
     struct stat st;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = path, .required = 1 }
-    };
+    agent_field_t members[] = { { .name = "path",
+                                  .kind = AGENT_FIELD_PATH,
+                                  .value = path,
+                                  .required = 1 } };
 
     if (agent_file_query(r, members, 1) == -1) {
         return;

@@ -1,4 +1,4 @@
-/* Listing directories, by a job. */
+/* Listing directories, by a worker. */
 
 #define _GNU_SOURCE
 
@@ -12,7 +12,7 @@
 #include "file_params.h"
 #include "file_routes.h"
 #include "fs.h"
-#include "job.h"
+#include "worker.h"
 #include "walk.h"
 
 #define LIST_LIMIT 1000
@@ -31,7 +31,8 @@ list_send(int peer, sandbox_text_t *t)
 {
     int rc;
 
-    rc = sandbox_text_failed(t) ? -1 : agent_job_write(peer, t->data, t->len);
+    rc =
+        sandbox_text_failed(t) ? -1 : agent_worker_write(peer, t->data, t->len);
     sandbox_text_free(t);
 
     return rc;
@@ -82,7 +83,7 @@ list_items(int peer, const list_t *list, agent_walk_t *w)
     sandbox_text_fmt(&t, "],\"truncated\":%s}", w->cut ? "true" : "false");
 
     if (list_send(peer, &t) == 0) {
-        agent_job_end(peer);
+        agent_worker_end(peer);
     }
 }
 
@@ -100,16 +101,15 @@ list_run(int peer, void *data)
                                     O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
 
     if (fd == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
 
     } else if (agent_fs_is_private(fd)) {
-        agent_job_fault(peer, EPERM);
+        agent_worker_fault(peer, EPERM);
 
-    } else if (agent_walk_begin(&w, fd, list->recursive, list->limit) == -1)
-    {
-        agent_job_fault(peer, errno);
+    } else if (agent_walk_begin(&w, fd, list->recursive, list->limit) == -1) {
+        agent_worker_fault(peer, errno);
 
-    } else if (agent_job_begin(peer, 200, -1, "application/json") == 0) {
+    } else if (agent_worker_begin(peer, 200, -1, "application/json") == 0) {
         list_items(peer, list, &w);
     }
 }
@@ -119,18 +119,21 @@ void
 agent_file_list(agent_request_t *r)
 {
     list_t list;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = list.path,
+    agent_field_t members[] = {
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = list.path,
           .required = 1 },
-        { .name = "recursive", .kind = AGENT_BODY_BOOL,
+        { .name = "recursive",
+          .kind = AGENT_FIELD_BOOL,
           .value = &list.recursive },
-        { .name = "limit", .kind = AGENT_BODY_LIMIT, .value = &list.limit },
+        { .name = "limit", .kind = AGENT_FIELD_LIMIT, .value = &list.limit },
     };
 
     memset(&list, 0, sizeof(list));
     list.limit = LIST_LIMIT;
 
     if (agent_file_query(r, members, 3) == 0) {
-        agent_job_start(r, list_run, &list);
+        agent_worker_start(r, list_run, &list);
     }
 }

@@ -24,7 +24,7 @@ file_refuse(agent_request_t *r, const char *kind, const char *field,
 
 
 int
-agent_file_query(agent_request_t *r, agent_member_t *members, size_t n)
+agent_file_query(agent_request_t *r, agent_field_t *members, size_t n)
 {
     size_t i;
     const char *text, *reason, *names[MEMBERS_MAX + 1];
@@ -52,7 +52,7 @@ agent_file_query(agent_request_t *r, agent_member_t *members, size_t n)
         }
 
         members[i].given = 1;
-        reason = agent_body_text(members[i].kind, members[i].value, text);
+        reason = agent_fields_text(members[i].kind, members[i].value, text);
         if (reason != NULL) {
             return file_refuse(r, "parameter", members[i].name, reason);
         }
@@ -63,13 +63,13 @@ agent_file_query(agent_request_t *r, agent_member_t *members, size_t n)
 
 
 int
-agent_file_body(agent_request_t *r, agent_member_t *members, size_t n,
+agent_file_body(agent_request_t *r, agent_field_t *members, size_t n,
                 const char *body, size_t len)
 {
     char message[512];
-    agent_body_error_t err;
+    agent_field_error_t err;
 
-    if (agent_body_read(members, n, body, len, &err) == 0) {
+    if (agent_fields_read(members, n, body, len, &err) == 0) {
         return 0;
     }
 

@@ -3,23 +3,23 @@
 #ifndef AGENT_FILE_PARAMS_H
 #define AGENT_FILE_PARAMS_H
 
-#include "body.h"
+#include "fields.h"
 #include "conditions.h"
 #include "http.h"
 
 /* Reads the query; 0, or -1 after an answer.  At most 7 members. */
-int agent_file_query(agent_request_t *r, agent_member_t *members, size_t n);
+int agent_file_query(agent_request_t *r, agent_field_t *members, size_t n);
 
 /* Reads a JSON body; 0, or -1 after an answer. */
-int agent_file_body(agent_request_t *r, agent_member_t *members, size_t n,
+int agent_file_body(agent_request_t *r, agent_field_t *members, size_t n,
                     const char *body, size_t len);
 
 /* The conditions that r has sent; they live as long as its head. */
 void agent_file_conditions(agent_request_t *r, agent_conditions_t *c);
 
 /* Who a user is; "" is root.  0, or -1 after an answer. */
-int agent_file_user(agent_request_t *r, const char *name, uid_t *uid,
-                    gid_t *gid);
+int
+agent_file_user(agent_request_t *r, const char *name, uid_t *uid, gid_t *gid);
 
 /* The X-Content-SHA256 of r, "" if none; 0, or -1 after an answer. */
 int agent_file_sha256(agent_request_t *r, char out[AGENT_SHA256_HEX_SIZE]);

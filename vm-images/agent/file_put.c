@@ -1,4 +1,4 @@
-/* Writing a file of any size, by a job. */
+/* Writing a file of any size, by a worker. */
 
 #define _GNU_SOURCE
 
@@ -13,7 +13,7 @@
 #include "file_params.h"
 #include "file_routes.h"
 #include "fs.h"
-#include "job.h"
+#include "worker.h"
 #include "replace.h"
 #include "sum.h"
 
@@ -50,8 +50,8 @@ put_allowed(int peer, const put_t *put, const agent_replace_t *p)
         return 0;
     }
 
-    agent_job_error(peer, 412, "conflict", NULL, NULL,
-                    "The file is not the one that the request is about.");
+    agent_worker_error(peer, 412, "conflict", NULL, NULL,
+                       "The file is not the one that the request is about.");
 
     return -1;
 }
@@ -68,7 +68,7 @@ put_copy(int peer, const put_t *put, int fd, int64_t *size, char *hex)
     *size = 0;
     sha256_init(&sum);
 
-    while ((n = agent_job_read(peer, buf, sizeof(buf))) > 0) {
+    while ((n = agent_worker_read(peer, buf, sizeof(buf))) > 0) {
         if (agent_fs_write(fd, buf, (size_t) n) == -1) {
             return -1;
         }
@@ -106,7 +106,7 @@ put_answer(int peer, const put_t *put, const struct stat *st, int created,
     }
 
     sandbox_text_str(&t, "}");
-    agent_job_answer(peer, created ? 201 : 200, &t, "ETag", etag);
+    agent_worker_answer(peer, created ? 201 : 200, &t, "ETag", etag);
 }
 
 
@@ -125,16 +125,17 @@ put_fill(int peer, const put_t *put, agent_replace_t *p)
         || fstat(p->fd, &st) == -1)
     {
         if (errno != ECANCELED) {
-            agent_job_fault(peer, errno);
+            agent_worker_fault(peer, errno);
         }
 
         return;
     }
 
     if (put->sha256[0] != '\0' && strcmp(put->sha256, hex) != 0) {
-        agent_job_error(peer, 409, "conflict", "X-Content-SHA256",
-                        "is not that of the body",
-                        "The body has another SHA-256 than the request says.");
+        agent_worker_error(
+            peer, 409, "conflict", "X-Content-SHA256",
+            "is not that of the body",
+            "The body has another SHA-256 than the request says.");
         return;
     }
 
@@ -146,10 +147,10 @@ put_fill(int peer, const put_t *put, agent_replace_t *p)
         put_answer(peer, put, &st, created, size);
 
     } else if (exclusive && errno == EEXIST) {
-        agent_job_error(peer, 412, "conflict", NULL, NULL,
-                        "There is such a file meanwhile.");
+        agent_worker_error(peer, 412, "conflict", NULL, NULL,
+                           "There is such a file meanwhile.");
     } else {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
     }
 }
 
@@ -164,7 +165,7 @@ put_run(int peer, void *data)
 
     root = agent_fs_root();
     if (root == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -173,19 +174,19 @@ put_run(int peer, void *data)
         *strrchr(dir, '/') = '\0';
 
         if (agent_fs_mkdirs(root, dir, 0755) == -1) {
-            agent_job_fault(peer, errno);
+            agent_worker_fault(peer, errno);
             return;
         }
     }
 
     if (agent_replace_find(&p, root, put->path, AGENT_REPLACE_FOLLOW) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
     if (put_allowed(peer, put, &p) == 0) {
         if (agent_replace_open(&p) == -1) {
-            agent_job_fault(peer, errno);
+            agent_worker_fault(peer, errno);
         } else {
             put_fill(peer, put, &p);
         }
@@ -199,12 +200,14 @@ void
 agent_file_put(agent_request_t *r)
 {
     put_t put;
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = put.path,
+    agent_field_t members[] = {
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = put.path,
           .required = 1 },
-        { .name = "mode", .kind = AGENT_BODY_MODE, .value = &put.mode },
-        { .name = "user", .kind = AGENT_BODY_USER, .value = put.user },
-        { .name = "parents", .kind = AGENT_BODY_BOOL, .value = &put.parents },
+        { .name = "mode", .kind = AGENT_FIELD_MODE, .value = &put.mode },
+        { .name = "user", .kind = AGENT_FIELD_USER, .value = put.user },
+        { .name = "parents", .kind = AGENT_FIELD_BOOL, .value = &put.parents },
     };
 
     memset(&put, 0, sizeof(put));
@@ -219,5 +222,5 @@ agent_file_put(agent_request_t *r)
     put.has_mode = members[1].given;
     put.has_user = members[2].given;
     agent_file_conditions(r, &put.conditions);
-    agent_job_start(r, put_run, &put);
+    agent_worker_start(r, put_run, &put);
 }

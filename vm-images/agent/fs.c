@@ -274,8 +274,7 @@ fs_user(uid_t uid)
         name[0] = '\0';
 
         if (agent_user_find(&user, number) == 0
-            && strcmp(user.name, number) != 0)
-        {
+            && strcmp(user.name, number) != 0) {
             strcpy(name, user.name);
         }
     }

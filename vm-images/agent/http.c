@@ -285,10 +285,9 @@ void
 agent_http_empty(agent_request_t *r, unsigned status)
 {
     r->ctx = NULL;
-    http_respond(r, status,
-                 MHD_create_response_from_buffer(0, NULL,
-                                                 MHD_RESPMEM_PERSISTENT),
-                 NULL);
+    http_respond(
+        r, status,
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT), NULL);
     http_resume(r);
 }
 
@@ -299,8 +298,8 @@ agent_http_file(agent_request_t *r, unsigned status, int fd, int64_t offset,
 {
     struct MHD_Response *response;
 
-    response = MHD_create_response_from_fd_at_offset64(
-        (uint64_t) size, fd, (uint64_t) offset);
+    response = MHD_create_response_from_fd_at_offset64((uint64_t) size, fd,
+                                                       (uint64_t) offset);
     if (response == NULL) {
         close(fd);
     }

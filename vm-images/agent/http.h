@@ -107,8 +107,8 @@ void agent_http_file(agent_request_t *r, unsigned status, int fd,
                      int64_t offset, int64_t size);
 
 /* Adds a header to the answer just given, in the same turn of the loop. */
-void agent_http_add_header(agent_request_t *r, const char *name,
-                           const char *value);
+void
+agent_http_add_header(agent_request_t *r, const char *name, const char *value);
 
 /* Where the body of a streamed answer comes from. */
 typedef struct {

@@ -21,12 +21,12 @@
 #include "flush.h"
 #include "freeze.h"
 #include "http.h"
-#include "job.h"
 #include "loop.h"
 #include "port.h"
 #include "reap.h"
 #include "steps.h"
 #include "upload_routes.h"
+#include "worker.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -37,34 +37,34 @@ typedef struct {
     char nonce[AGENT_NONCE_SIZE];
 } main_flush_t;
 
-/* A row whose begin() starts a job, or answers. */
-#define MAIN_JOB(name, method, begin)                                          \
+/* A row whose begin() starts a worker, or answers. */
+#define MAIN_WORKER(name, method, begin)                                       \
     {                                                                          \
-        name, method, NULL, agent_job_abort, begin, agent_job_piece,           \
-            agent_job_finish                                                   \
+        name, method, NULL, agent_worker_abort, begin, agent_worker_piece,     \
+            agent_worker_finish                                                \
     }
 
 static const agent_route_t main_routes[] = {
     { "exec", "POST", agent_exec_handler, agent_exec_abort },
     { "files", "GET", .begin = agent_file_get },
     { "files", "HEAD", .begin = agent_file_get },
-    MAIN_JOB("files", "PUT", agent_file_put),
-    MAIN_JOB("files", "DELETE", agent_file_delete),
+    MAIN_WORKER("files", "PUT", agent_file_put),
+    MAIN_WORKER("files", "DELETE", agent_file_delete),
     { "files/stat", "GET", .begin = agent_file_stat },
     { "files/stat", "HEAD", .begin = agent_file_stat },
-    MAIN_JOB("files/list", "GET", agent_file_list),
-    MAIN_JOB("files/list", "HEAD", agent_file_list),
-    MAIN_JOB("files/archive", "GET", agent_archive_get),
-    MAIN_JOB("files/archive", "HEAD", agent_archive_get),
-    MAIN_JOB("files/archive", "PUT", agent_archive_put),
+    MAIN_WORKER("files/list", "GET", agent_file_list),
+    MAIN_WORKER("files/list", "HEAD", agent_file_list),
+    MAIN_WORKER("files/archive", "GET", agent_archive_get),
+    MAIN_WORKER("files/archive", "HEAD", agent_archive_get),
+    MAIN_WORKER("files/archive", "PUT", agent_archive_put),
     { "files/mkdir", "POST", agent_file_mkdir },
     { "files/move", "POST", agent_file_move },
-    { "uploads", "POST", agent_upload_create, agent_job_abort },
-    MAIN_JOB("uploads/*", "GET", agent_upload_get),
-    MAIN_JOB("uploads/*", "HEAD", agent_upload_get),
-    MAIN_JOB("uploads/*", "DELETE", agent_upload_delete),
-    MAIN_JOB("uploads/*/parts/*", "PUT", agent_upload_part),
-    { "uploads/*/complete", "POST", agent_upload_complete, agent_job_abort },
+    { "uploads", "POST", agent_upload_create, agent_worker_abort },
+    MAIN_WORKER("uploads/*", "GET", agent_upload_get),
+    MAIN_WORKER("uploads/*", "HEAD", agent_upload_get),
+    MAIN_WORKER("uploads/*", "DELETE", agent_upload_delete),
+    MAIN_WORKER("uploads/*/parts/*", "PUT", agent_upload_part),
+    { "uploads/*/complete", "POST", agent_upload_complete, agent_worker_abort },
 };
 
 

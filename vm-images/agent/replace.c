@@ -131,8 +131,7 @@ agent_replace_open(agent_replace_t *p)
 {
     mode_t mode;
 
-    mode = p->exists && S_ISREG(p->old.st_mode) ? p->old.st_mode & 07777
-                                                : 0644;
+    mode = p->exists && S_ISREG(p->old.st_mode) ? p->old.st_mode & 07777 : 0644;
     replace_name(p);
 
     /* It has no name until it is whole, where the file system can do that. */

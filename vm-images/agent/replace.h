@@ -1,7 +1,7 @@
 /*
  * A file written beside its name and put in its place at once: who reads sees
  * the old one or the whole new one, and one that is given up leaves nothing.
- * Blocking; in a job.
+ * Blocking; in a worker.
  */
 
 #ifndef AGENT_REPLACE_H

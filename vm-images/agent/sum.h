@@ -5,7 +5,7 @@
 
 #include <nettle/sha2.h>
 
-#include "body.h"
+#include "fields.h"
 
 /* Ends sum; lower case. */
 void agent_sum_hex(char out[AGENT_SHA256_HEX_SIZE], struct sha256_ctx *sum);

@@ -17,7 +17,7 @@
 #include "file_params.h"
 #include "fs.h"
 #include "http_head.h"
-#include "job.h"
+#include "worker.h"
 #include "replace.h"
 #include "sandbox_time.h"
 #include "sum.h"
@@ -50,14 +50,15 @@ agent_upload_key(agent_request_t *r, agent_upload_key_t *key)
 
     reason = "is required";
     value = agent_http_header(r, "Idempotency-Key");
-    key->len = value ? sandbox_idem_key(key->text, value, strlen(value), &reason)
-                     : 0;
+    key->len =
+        value ? sandbox_idem_key(key->text, value, strlen(value), &reason) : 0;
 
     if (key->len > 0) {
         return 0;
     }
 
-    snprintf(message, sizeof(message), "The Idempotency-Key header %s.", reason);
+    snprintf(message, sizeof(message), "The Idempotency-Key header %s.",
+             reason);
     agent_http_error(r, 400, "invalid_request", message, "Idempotency-Key",
                      reason);
 
@@ -68,8 +69,8 @@ agent_upload_key(agent_request_t *r, agent_upload_key_t *key)
 void
 agent_upload_no_room(int peer)
 {
-    agent_job_error(peer, 409, "conflict", NULL, NULL,
-                    "There is no space left on the disk for this upload.");
+    agent_worker_error(peer, 409, "conflict", NULL, NULL,
+                       "There is no space left on the disk for this upload.");
 }
 
 
@@ -91,17 +92,18 @@ agent_upload_find(int peer, agent_upload_t *u, const char *id)
     }
 
     if (err == ENOENT) {
-        agent_job_error(peer, 404, "not_found", NULL, NULL,
-                        "There is no such upload; it may have expired.");
+        agent_worker_error(peer, 404, "not_found", NULL, NULL,
+                           "There is no such upload; it may have expired.");
     } else {
-        agent_job_fault(peer, err);
+        agent_worker_fault(peer, err);
     }
 
     return -1;
 }
 
 
-/* --- making ------------------------------------------------------------------ */
+/* --- making ------------------------------------------------------------------
+ */
 
 static void
 create_text(sandbox_text_t *t, const create_t *c)
@@ -111,8 +113,8 @@ create_text(sandbox_text_t *t, const create_t *c)
     sandbox_time_format(at, sandbox_time_now_ms() + AGENT_UPLOAD_LIFE_MS);
     sandbox_text_fmt(t, "{\"id\":\"%s\",\"path\":", c->id);
     sandbox_text_json_string(t, c->path, strlen(c->path));
-    sandbox_text_fmt(t, ",\"status\":\"open\",\"parts\":[],\"expires_at\":\"%s\"}",
-                     at);
+    sandbox_text_fmt(
+        t, ",\"status\":\"open\",\"parts\":[],\"expires_at\":\"%s\"}", at);
 }
 
 
@@ -125,7 +127,7 @@ create_replay(int peer, int store, const create_t *c)
     sandbox_text_t t = SANDBOX_TEXT_INIT;
 
     if (agent_upload_open(&u, store, c->id) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -133,14 +135,15 @@ create_replay(int peer, int store, const create_t *c)
     answer = agent_upload_text(u.dir, "answer");
 
     if (request == NULL || answer == NULL) {
-        agent_job_fault(peer, EIO);
+        agent_worker_fault(peer, EIO);
 
     } else if (strcmp(request, c->request) != 0) {
-        agent_job_error(peer, 422, "idempotency_key_reused", NULL, NULL,
-                        "This Idempotency-Key was used with another request.");
+        agent_worker_error(
+            peer, 422, "idempotency_key_reused", NULL, NULL,
+            "This Idempotency-Key was used with another request.");
     } else {
         sandbox_text_str(&t, answer);
-        agent_job_answer(peer, 201, &t, "Idempotent-Replayed", "true");
+        agent_worker_answer(peer, 201, &t, "Idempotent-Replayed", "true");
     }
 
     free(request);
@@ -158,7 +161,7 @@ create_run(int peer, void *data)
 
     store = agent_upload_store();
     if (store == -1 || flock(store, LOCK_EX) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -166,7 +169,7 @@ create_run(int peer, void *data)
     create_text(&t, c);
 
     if (sandbox_text_failed(&t)) {
-        agent_job_fault(peer, ENOMEM);
+        agent_worker_fault(peer, ENOMEM);
 
     } else if (faccessat(store, c->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         create_replay(peer, store, c);
@@ -175,13 +178,13 @@ create_run(int peer, void *data)
         agent_upload_no_room(peer);
 
     } else if (agent_upload_make(store, c->id, c->request, t.data) == 0) {
-        agent_job_answer(peer, 201, &t, NULL, NULL);
+        agent_worker_answer(peer, 201, &t, NULL, NULL);
 
     } else if (errno == EMFILE) {
-        agent_job_error(peer, 409, "conflict", NULL, NULL,
-                        "The sandbox has 64 open uploads already.");
+        agent_worker_error(peer, 409, "conflict", NULL, NULL,
+                           "The sandbox has 64 open uploads already.");
     } else {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
     }
 }
 
@@ -191,7 +194,7 @@ agent_upload_create(agent_request_t *r, const char *body, size_t len)
 {
     create_t c;
     char message[512];
-    agent_body_error_t err;
+    agent_field_error_t err;
     agent_upload_key_t key;
     agent_upload_request_t request;
     sandbox_text_t canonical = SANDBOX_TEXT_INIT;
@@ -212,14 +215,15 @@ agent_upload_create(agent_request_t *r, const char *body, size_t len)
         c.request = canonical.data;
         c.path = request.path;
         c.size = request.size;
-        agent_job_start(r, create_run, &c);
+        agent_worker_start(r, create_run, &c);
     }
 
     sandbox_text_free(&canonical);
 }
 
 
-/* --- state and end --------------------------------------------------------------- */
+/* --- state and end
+ * --------------------------------------------------------------- */
 
 static void
 get_parts(sandbox_text_t *t, const agent_upload_part_t *parts, int n)
@@ -250,7 +254,7 @@ get_run(int peer, void *data)
 
     n = agent_upload_parts(&u, &parts);
     if (n == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -271,7 +275,7 @@ get_run(int peer, void *data)
     sandbox_text_str(&t, ",\"parts\":[");
     get_parts(&t, parts, n);
     sandbox_text_fmt(&t, "],\"expires_at\":\"%s\"}", at);
-    agent_job_answer(peer, 200, &t, NULL, NULL);
+    agent_worker_answer(peer, 200, &t, NULL, NULL);
 }
 
 
@@ -283,7 +287,7 @@ upload_start(agent_request_t *r, void (*run)(int peer, void *data))
 
     memset(&part, 0, sizeof(part));
     snprintf(part.id, sizeof(part.id), "%s", agent_http_segment(r));
-    agent_job_start(r, run, &part);
+    agent_worker_start(r, run, &part);
 }
 
 
@@ -309,12 +313,12 @@ delete_run(int peer, void *data)
     store = agent_upload_store();
 
     if (store == -1 || agent_upload_remove(store, u.id) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
     sandbox_text_fmt(&t, "{\"id\":\"%s\",\"status\":\"deleted\"}", u.id);
-    agent_job_answer(peer, 200, &t, NULL, NULL);
+    agent_worker_answer(peer, 200, &t, NULL, NULL);
 }
 
 
@@ -325,13 +329,14 @@ agent_upload_delete(agent_request_t *r)
 }
 
 
-/* --- parts ---------------------------------------------------------------------- */
+/* --- parts
+ * ---------------------------------------------------------------------- */
 
 static int
 part_completed(int peer)
 {
-    agent_job_error(peer, 409, "conflict", NULL, NULL,
-                    "The upload is completed already.");
+    agent_worker_error(peer, 409, "conflict", NULL, NULL,
+                       "The upload is completed already.");
 
     return -1;
 }
@@ -351,7 +356,7 @@ part_copy(int peer, part_t *part, int fd, char hex[AGENT_SHA256_HEX_SIZE])
     part->size = 0;
     looked = 0;
 
-    while ((n = agent_job_read(peer, piece, sizeof(piece))) > 0) {
+    while ((n = agent_worker_read(peer, piece, sizeof(piece))) > 0) {
         if (part->size >= looked) {
             looked = part->size + UPLOAD_LOOK;
 
@@ -362,7 +367,7 @@ part_copy(int peer, part_t *part, int fd, char hex[AGENT_SHA256_HEX_SIZE])
         }
 
         if (agent_fs_write(fd, piece, (size_t) n) == -1) {
-            agent_job_fault(peer, errno);
+            agent_worker_fault(peer, errno);
             return -1;
         }
 
@@ -378,7 +383,7 @@ part_copy(int peer, part_t *part, int fd, char hex[AGENT_SHA256_HEX_SIZE])
     agent_hex(hex, raw, sizeof(raw));
 
     if (agent_fs_write(fd, raw, sizeof(raw)) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return -1;
     }
 
@@ -393,7 +398,7 @@ part_put(int peer, part_t *part, agent_upload_t *u, agent_replace_t *p)
     sandbox_text_t t = SANDBOX_TEXT_INIT;
 
     if (agent_replace_open(p) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -402,28 +407,28 @@ part_put(int peer, part_t *part, agent_upload_t *u, agent_replace_t *p)
     }
 
     if (part->sha256[0] != '\0' && strcmp(part->sha256, hex) != 0) {
-        agent_job_error(peer, 409, "conflict", "X-Content-SHA256",
-                        "is not that of the body",
-                        "The body has another SHA-256 than the request says.");
+        agent_worker_error(
+            peer, 409, "conflict", "X-Content-SHA256",
+            "is not that of the body",
+            "The body has another SHA-256 than the request says.");
         return;
     }
 
     /* Under its lock again: it may have been completed or removed meanwhile. */
     if (flock(u->dir, LOCK_EX) == -1
-        || faccessat(u->dir, "request", F_OK, 0) == -1)
-    {
-        agent_job_fault(peer, errno);
+        || faccessat(u->dir, "request", F_OK, 0) == -1) {
+        agent_worker_fault(peer, errno);
 
     } else if (faccessat(u->dir, "result", F_OK, 0) == 0) {
         part_completed(peer);
 
     } else if (agent_replace_commit(p, 0) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
 
     } else {
         sandbox_text_fmt(&t, "{\"part\":%u,\"size\":%lld,\"sha256\":\"%s\"}",
                          part->number, (long long) part->size, hex);
-        agent_job_answer(peer, 200, &t, NULL, NULL);
+        agent_worker_answer(peer, 200, &t, NULL, NULL);
     }
 }
 
@@ -456,7 +461,7 @@ part_run(int peer, void *data)
     if (flock(u.dir, LOCK_UN) == -1
         || agent_replace_find(&p, u.parts, name, AGENT_REPLACE_OWN) == -1)
     {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -492,5 +497,5 @@ agent_upload_part(agent_request_t *r)
     length = agent_http_header(r, "Content-Length");
     part.size = length ? strtoll(length, NULL, 10) : 0;
     snprintf(part.id, sizeof(part.id), "%s", agent_http_segment(r));
-    agent_job_start(r, part_run, &part);
+    agent_worker_start(r, part_run, &part);
 }

@@ -21,7 +21,7 @@
 #include "file_params.h"
 #include "fs.h"
 #include "http_head.h"
-#include "job.h"
+#include "worker.h"
 #include "replace.h"
 #include "sum.h"
 #include "upload_parts.h"
@@ -43,7 +43,7 @@ static int
 join_conflict(int peer, const char *field, const char *reason,
               const char *message)
 {
-    agent_job_error(peer, 409, "conflict", field, reason, "%s", message);
+    agent_worker_error(peer, 409, "conflict", field, reason, "%s", message);
 
     return -1;
 }
@@ -61,16 +61,17 @@ join_replay(int peer, const join_t *join, const agent_upload_t *u)
     text = agent_upload_text(u->dir, "result");
 
     if (text == NULL || strlen(text) < JOIN_DIGESTS) {
-        agent_job_fault(peer, EIO);
+        agent_worker_fault(peer, EIO);
 
     } else if (memcmp(text, join->digests, half) == 0
                && memcmp(text + half, join->digests + half, half) != 0)
     {
-        agent_job_error(peer, 422, "idempotency_key_reused", NULL, NULL,
-                        "This Idempotency-Key was used with another request.");
+        agent_worker_error(
+            peer, 422, "idempotency_key_reused", NULL, NULL,
+            "This Idempotency-Key was used with another request.");
     } else {
         sandbox_text_str(&t, text + JOIN_DIGESTS);
-        agent_job_answer(peer, 200, &t, "Idempotent-Replayed", "true");
+        agent_worker_answer(peer, 200, &t, "Idempotent-Replayed", "true");
     }
 
     free(text);
@@ -198,7 +199,7 @@ join_publish(int peer, const join_t *join, const agent_upload_t *u,
     struct sha256_ctx sum;
 
     if (agent_replace_open(p) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return -1;
     }
 
@@ -206,7 +207,7 @@ join_publish(int peer, const join_t *join, const agent_upload_t *u,
 
     for (i = 0; i < n; i++) {
         if (join_part(u, &parts[i], p->fd, &sum) == -1) {
-            agent_job_fault(peer, errno);
+            agent_worker_fault(peer, errno);
             return -1;
         }
     }
@@ -220,7 +221,7 @@ join_publish(int peer, const join_t *join, const agent_upload_t *u,
     }
 
     if (join_dress(u, p) == -1 || agent_replace_commit(p, 0) == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return -1;
     }
 
@@ -243,16 +244,15 @@ join_finish(int peer, const join_t *join, const agent_upload_t *u, int64_t size,
     sandbox_text_add(&result, t.data, t.len);
 
     if (sandbox_text_failed(&t) || sandbox_text_failed(&result)) {
-        agent_job_fault(peer, ENOMEM);
+        agent_worker_fault(peer, ENOMEM);
 
     } else if (agent_upload_write(u->dir, "result", result.data, result.len)
-               == -1)
-    {
-        agent_job_fault(peer, errno);
+               == -1) {
+        agent_worker_fault(peer, errno);
 
     } else {
         agent_upload_empty(u);
-        agent_job_answer(peer, 200, &t, NULL, NULL);
+        agent_worker_answer(peer, 200, &t, NULL, NULL);
     }
 }
 
@@ -286,7 +286,7 @@ join_all(int peer, const join_t *join, const agent_upload_t *u,
         || agent_replace_find(&p, root, u->request.path, AGENT_REPLACE_FOLLOW)
                == -1)
     {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
         return;
     }
 
@@ -321,7 +321,7 @@ join_run(int peer, void *data)
     n = agent_upload_parts(&u, &parts);
 
     if (n == -1) {
-        agent_job_fault(peer, errno);
+        agent_worker_fault(peer, errno);
     } else {
         join_all(peer, join, &u, parts, n);
     }
@@ -345,9 +345,9 @@ agent_upload_complete(agent_request_t *r, const char *body, size_t len)
     join_t join;
     agent_upload_key_t key;
     sandbox_text_t canonical = SANDBOX_TEXT_INIT;
-    agent_member_t members[] = {
-        { .name = "sha256", .kind = AGENT_BODY_SHA256, .value = join.sha256 },
-        { .name = "parts", .kind = AGENT_BODY_PARTS, .value = &join.parts },
+    agent_field_t members[] = {
+        { .name = "sha256", .kind = AGENT_FIELD_SHA256, .value = join.sha256 },
+        { .name = "parts", .kind = AGENT_FIELD_PARTS, .value = &join.parts },
     };
 
     memset(&join, 0, sizeof(join));
@@ -362,7 +362,7 @@ agent_upload_complete(agent_request_t *r, const char *body, size_t len)
             join_digest(join.digests, key.text, key.len);
             join_digest(join.digests + AGENT_SHA256_HEX_SIZE - 1,
                         canonical.data, canonical.len);
-            agent_job_start(r, join_run, &join);
+            agent_worker_start(r, join_run, &join);
         }
     }
 

@@ -11,7 +11,7 @@
 void agent_upload_create(agent_request_t *r, const char *body, size_t len);
 void agent_upload_complete(agent_request_t *r, const char *body, size_t len);
 
-/* begin() of jobs */
+/* begin() of workers */
 void agent_upload_get(agent_request_t *r);
 void agent_upload_delete(agent_request_t *r);
 void agent_upload_part(agent_request_t *r);

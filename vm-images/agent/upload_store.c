@@ -26,7 +26,8 @@
 #define STORE_RESERVE (64 * 1024 * 1024LL) /* of the disk, or a sixteenth */
 
 
-/* --- requests ----------------------------------------------------------------- */
+/* --- requests
+ * ----------------------------------------------------------------- */
 
 int
 agent_upload_canonical(sandbox_text_t *t, const char *body, size_t len)
@@ -49,21 +50,24 @@ agent_upload_canonical(sandbox_text_t *t, const char *body, size_t len)
 
 int
 agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
-                     const char *body, size_t len, agent_body_error_t *err)
+                     const char *body, size_t len, agent_field_error_t *err)
 {
-    agent_member_t members[] = {
-        { .name = "path", .kind = AGENT_BODY_PATH, .value = request->path,
+    agent_field_t members[] = {
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = request->path,
           .required = 1 },
-        { .name = "size", .kind = AGENT_BODY_SIZE, .value = &request->size },
-        { .name = "sha256", .kind = AGENT_BODY_SHA256,
+        { .name = "size", .kind = AGENT_FIELD_SIZE, .value = &request->size },
+        { .name = "sha256",
+          .kind = AGENT_FIELD_SHA256,
           .value = request->sha256 },
-        { .name = "mode", .kind = AGENT_BODY_MODE, .value = &request->mode },
-        { .name = "user", .kind = AGENT_BODY_USER, .value = request->user },
+        { .name = "mode", .kind = AGENT_FIELD_MODE, .value = &request->mode },
+        { .name = "user", .kind = AGENT_FIELD_USER, .value = request->user },
     };
 
     memset(request, 0, sizeof(*request));
 
-    if (agent_body_read(members, 5, body, len, err) == -1) {
+    if (agent_fields_read(members, 5, body, len, err) == -1) {
         return -1;
     }
 
@@ -101,7 +105,8 @@ agent_upload_id(char id[AGENT_UPLOAD_ID_SIZE], const char *key, size_t len)
 }
 
 
-/* --- the store ------------------------------------------------------------------ */
+/* --- the store
+ * ------------------------------------------------------------------ */
 
 int
 agent_upload_store(void)
@@ -279,8 +284,7 @@ static int
 store_sweep_one(int store, const char *name)
 {
     if (!store_is_id(name)
-        || store_expires(store, name) <= sandbox_time_now_ms())
-    {
+        || store_expires(store, name) <= sandbox_time_now_ms()) {
         (void) agent_tree_remove(store, name);
     }
 
@@ -364,7 +368,8 @@ agent_upload_make(int store, const char *id, const char *request,
 }
 
 
-/* --- a session ------------------------------------------------------------------- */
+/* --- a session
+ * ------------------------------------------------------------------- */
 
 static int
 store_read(agent_upload_t *u)
@@ -372,14 +377,15 @@ store_read(agent_upload_t *u)
     int rc;
     char *text;
     sandbox_text_t canonical = SANDBOX_TEXT_INIT;
-    agent_body_error_t err;
+    agent_field_error_t err;
 
     text = agent_upload_text(u->dir, "request");
     if (text == NULL) {
         return -1;
     }
 
-    rc = agent_upload_request(&u->request, &canonical, text, strlen(text), &err);
+    rc =
+        agent_upload_request(&u->request, &canonical, text, strlen(text), &err);
     sandbox_text_free(&canonical);
     free(text);
 
@@ -416,8 +422,7 @@ agent_upload_open(agent_upload_t *u, int store, const char *id)
 
     u->dir = openat(store, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    if (u->dir != -1 && flock(u->dir, LOCK_EX) == 0
-        && fstat(u->dir, &st) == 0)
+    if (u->dir != -1 && flock(u->dir, LOCK_EX) == 0 && fstat(u->dir, &st) == 0)
     {
         u->parts = openat(u->dir, "parts",
                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -1,7 +1,7 @@
 /*
  * The sessions of resumable uploads, kept on the disk alone: a checkpoint that
  * is resumed or an agent that starts anew finds them as they were.  Blocking;
- * in a job.
+ * in a worker.
  *
  * A session is a directory below AGENT_FS_PRIVATE:
  *
@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#include "body.h"
+#include "fields.h"
 #include "sandbox_text.h"
 
 #define AGENT_UPLOAD_ID_SIZE 31 /* "upl_", 26 characters and a NUL */
@@ -55,14 +55,14 @@ typedef struct {
  */
 int
 agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
-                     const char *body, size_t len, agent_body_error_t *err);
+                     const char *body, size_t len, agent_field_error_t *err);
 
 /* The canonical form of a JSON object, without what is null. */
 int agent_upload_canonical(sandbox_text_t *t, const char *body, size_t len);
 
 /* The id that a key leads to. */
-void agent_upload_id(char id[AGENT_UPLOAD_ID_SIZE], const char *key,
-                     size_t len);
+void
+agent_upload_id(char id[AGENT_UPLOAD_ID_SIZE], const char *key, size_t len);
 
 /* The directory of all sessions; it is made if it is not there. */
 int agent_upload_store(void);

@@ -1,7 +1,7 @@
 /*
  * Walking a directory: iterative, of bounded depth, by descriptors, never
  * through a link, never into another file system or into what the agent keeps
- * for itself.  Blocking; in a job.
+ * for itself.  Blocking; in a worker.
  */
 
 #ifndef AGENT_WALK_H

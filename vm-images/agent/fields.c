@@ -1,10 +1,10 @@
-/* Flat JSON bodies; see the header.  Must not know routes. */
+/* Members and parameters; see the header.  Must not know routes. */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "body.h"
+#include "fields.h"
 #include "fs.h"
 #include "sandbox_json.h"
 
@@ -13,7 +13,7 @@
 
 
 static const char *
-body_path(char out[SANDBOX_PATH_MAX], const char *text)
+field_path(char out[SANDBOX_PATH_MAX], const char *text)
 {
     const char *reason;
 
@@ -31,7 +31,7 @@ body_path(char out[SANDBOX_PATH_MAX], const char *text)
 
 
 static const char *
-body_mode(mode_t *out, const char *text)
+field_mode(mode_t *out, const char *text)
 {
     size_t len;
 
@@ -50,7 +50,7 @@ body_mode(mode_t *out, const char *text)
 
 
 static const char *
-body_user(char out[AGENT_USER_SIZE], const char *text)
+field_user(char out[AGENT_USER_SIZE], const char *text)
 {
     size_t len;
 
@@ -67,7 +67,7 @@ body_user(char out[AGENT_USER_SIZE], const char *text)
 
 
 static const char *
-body_limit(unsigned *out, const char *text)
+field_limit(unsigned *out, const char *text)
 {
     unsigned long n;
 
@@ -88,22 +88,22 @@ body_limit(unsigned *out, const char *text)
 
 
 const char *
-agent_body_text(agent_body_kind_t kind, void *value, const char *text)
+agent_fields_text(agent_field_kind_t kind, void *value, const char *text)
 {
     switch (kind) {
-    case AGENT_BODY_PATH:
-        return body_path(value, text);
+    case AGENT_FIELD_PATH:
+        return field_path(value, text);
 
-    case AGENT_BODY_MODE:
-        return body_mode(value, text);
+    case AGENT_FIELD_MODE:
+        return field_mode(value, text);
 
-    case AGENT_BODY_USER:
-        return body_user(value, text);
+    case AGENT_FIELD_USER:
+        return field_user(value, text);
 
-    case AGENT_BODY_LIMIT:
-        return body_limit(value, text);
+    case AGENT_FIELD_LIMIT:
+        return field_limit(value, text);
 
-    case AGENT_BODY_SHA256:
+    case AGENT_FIELD_SHA256:
         return agent_sha256_read(value, text) == 0 ? NULL : NO_SHA256;
 
     default:
@@ -138,8 +138,8 @@ agent_sha256_read(char out[AGENT_SHA256_HEX_SIZE], const char *text)
 
 
 static const char *
-body_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
-            agent_body_kind_t kind, void *value)
+field_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+             agent_field_kind_t kind, void *value)
 {
     char *s;
     const char *reason;
@@ -153,7 +153,7 @@ body_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
         return NO_MEMORY;
     }
 
-    reason = agent_body_text(kind, value, s);
+    reason = agent_fields_text(kind, value, s);
     free(s);
 
     return reason;
@@ -162,8 +162,8 @@ body_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 
 /* One of {"part": n, "sha256": "…"}. */
 static const char *
-body_part(const sandbox_json_t *doc, const sandbox_json_node_t *node,
-          agent_parts_t *parts)
+field_part(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+           agent_parts_t *parts)
 {
     int64_t n;
     unsigned members;
@@ -191,7 +191,8 @@ body_part(const sandbox_json_t *doc, const sandbox_json_node_t *node,
     parts->list[parts->n].sha256[0] = '\0';
 
     if (sum != NULL
-        && body_string(doc, sum, AGENT_BODY_SHA256, parts->list[parts->n].sha256)
+        && field_string(doc, sum, AGENT_FIELD_SHA256,
+                        parts->list[parts->n].sha256)
                != NULL)
     {
         return refusal;
@@ -204,8 +205,8 @@ body_part(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 
 
 static const char *
-body_parts(const sandbox_json_t *doc, const sandbox_json_node_t *node,
-           agent_parts_t *parts)
+field_parts(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+            agent_parts_t *parts)
 {
     const char *reason;
     const sandbox_json_node_t *item;
@@ -224,7 +225,7 @@ body_parts(const sandbox_json_t *doc, const sandbox_json_node_t *node,
     for (item = sandbox_json_child(doc, node); item != NULL;
          item = sandbox_json_next(doc, item))
     {
-        reason = body_part(doc, item, parts);
+        reason = field_part(doc, item, parts);
         if (reason != NULL) {
             return reason;
         }
@@ -235,11 +236,11 @@ body_parts(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 
 
 static const char *
-body_value(const sandbox_json_t *doc, const sandbox_json_node_t *node,
-           agent_member_t *member)
+field_value(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+            agent_field_t *member)
 {
     switch (member->kind) {
-    case AGENT_BODY_BOOL:
+    case AGENT_FIELD_BOOL:
         if (node->type != SANDBOX_JSON_TRUE && node->type != SANDBOX_JSON_FALSE)
         {
             return "must be true or false";
@@ -248,7 +249,7 @@ body_value(const sandbox_json_t *doc, const sandbox_json_node_t *node,
         *(int *) member->value = node->type == SANDBOX_JSON_TRUE;
         return NULL;
 
-    case AGENT_BODY_SIZE:
+    case AGENT_FIELD_SIZE:
         if (sandbox_json_integer(doc, node, member->value) == -1
             || *(int64_t *) member->value < 0)
         {
@@ -257,17 +258,17 @@ body_value(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 
         return NULL;
 
-    case AGENT_BODY_PARTS:
-        return body_parts(doc, node, member->value);
+    case AGENT_FIELD_PARTS:
+        return field_parts(doc, node, member->value);
 
     default:
-        return body_string(doc, node, member->kind, member->value);
+        return field_string(doc, node, member->kind, member->value);
     }
 }
 
 
 static int
-body_refuse(agent_body_error_t *err, const char *field, const char *reason)
+field_refuse(agent_field_error_t *err, const char *field, const char *reason)
 {
     err->code = "invalid_request";
     snprintf(err->field, sizeof(err->field), "%s", field);
@@ -278,8 +279,8 @@ body_refuse(agent_body_error_t *err, const char *field, const char *reason)
 
 
 static int
-body_member(agent_member_t *members, size_t n, const sandbox_json_t *doc,
-            const sandbox_json_node_t *node, agent_body_error_t *err)
+field_member(agent_field_t *members, size_t n, const sandbox_json_t *doc,
+             const sandbox_json_node_t *node, agent_field_error_t *err)
 {
     int rc;
     char *name;
@@ -288,7 +289,7 @@ body_member(agent_member_t *members, size_t n, const sandbox_json_t *doc,
 
     name = sandbox_json_key(doc, node, NULL);
     if (name == NULL) {
-        return body_refuse(err, "body", NO_MEMORY);
+        return field_refuse(err, "body", NO_MEMORY);
     }
 
     reason = "is not a member of this request";
@@ -301,13 +302,13 @@ body_member(agent_member_t *members, size_t n, const sandbox_json_t *doc,
         reason = NULL;
         if (node->type != SANDBOX_JSON_NULL) {
             members[i].given = 1;
-            reason = body_value(doc, node, &members[i]);
+            reason = field_value(doc, node, &members[i]);
         }
 
         break;
     }
 
-    rc = reason == NULL ? 0 : body_refuse(err, name, reason);
+    rc = reason == NULL ? 0 : field_refuse(err, name, reason);
     free(name);
 
     return rc;
@@ -315,8 +316,8 @@ body_member(agent_member_t *members, size_t n, const sandbox_json_t *doc,
 
 
 int
-agent_body_read(agent_member_t *members, size_t n, const char *body, size_t len,
-                agent_body_error_t *err)
+agent_fields_read(agent_field_t *members, size_t n, const char *body,
+                  size_t len, agent_field_error_t *err)
 {
     int rc;
     size_t i;
@@ -330,7 +331,7 @@ agent_body_read(agent_member_t *members, size_t n, const char *body, size_t len,
     }
 
     if (sandbox_json_parse(&doc, body, len, &jerr) == -1) {
-        body_refuse(err, jerr.field[0] ? jerr.field : "body", jerr.reason);
+        field_refuse(err, jerr.field[0] ? jerr.field : "body", jerr.reason);
         err->code = "invalid_json";
         return -1;
     }
@@ -338,20 +339,20 @@ agent_body_read(agent_member_t *members, size_t n, const char *body, size_t len,
     rc = 0;
 
     if (doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
-        rc = body_refuse(err, "body", "must be an object");
+        rc = field_refuse(err, "body", "must be an object");
     }
 
     for (node = rc == 0 ? sandbox_json_child(&doc, &doc.nodes[0]) : NULL;
          node != NULL && rc == 0; node = sandbox_json_next(&doc, node))
     {
-        rc = body_member(members, n, &doc, node, err);
+        rc = field_member(members, n, &doc, node, err);
     }
 
     sandbox_json_free(&doc);
 
     for (i = 0; i < n && rc == 0; i++) {
         if (members[i].required && !members[i].given) {
-            rc = body_refuse(err, members[i].name, "is required");
+            rc = field_refuse(err, members[i].name, "is required");
         }
     }
 
