@@ -74,3 +74,41 @@ sandbox_utf8_encode(char out[4], uint32_t code)
     out[3] = (char) (0x80 | (code & 0x3f));
     return 4;
 }
+
+
+int
+sandbox_utf8_valid(const uint8_t *s, size_t n)
+{
+    size_t i, len;
+
+    for (i = 0; i < n; i += len) {
+        len = s[i] < 0x80 ? 1 : sandbox_utf8_len(s + i, n - i);
+        if (len == 0) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+size_t
+sandbox_utf8_whole(const uint8_t *s, size_t n)
+{
+    size_t back, want;
+
+    for (back = 1; back <= 3 && back <= n; back++) {
+        if ((s[n - back] & 0xc0) == 0x80) {
+            continue;
+        }
+
+        want = s[n - back] >= 0xf0   ? 4
+               : s[n - back] >= 0xe0 ? 3
+               : s[n - back] >= 0xc0 ? 2
+                                     : 1;
+
+        return want > back ? n - back : n;
+    }
+
+    return n;
+}

@@ -1,37 +1,12 @@
-/*
- * Output kept in memory.  A quarter of the guest's memory is all that the
- * captures together may take, the rest of the answer's making included:
- * JSON may need several times the bytes of one stream for a short while.
- */
+/* Output kept in memory until its command has ended. */
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 
 #include "capture.h"
+#include "memory.h"
 
-#define CAPTURE_SHARE 4
 #define CAPTURE_FIRST 4096
-
-static size_t capture_used;
-
-
-static size_t
-capture_budget(void)
-{
-    struct sysinfo info;
-    static size_t budget;
-
-    if (budget == 0) {
-        budget = AGENT_CAPTURE_MAX;
-        if (sysinfo(&info) == 0) {
-            budget = info.totalram / CAPTURE_SHARE * info.mem_unit;
-        }
-    }
-
-    return budget;
-}
-
 
 /* Room for at least `want` bytes if limits and memory allow; 0 or -1. */
 static int
@@ -45,16 +20,16 @@ capture_grow(agent_capture_t *c, size_t want)
         size *= 2;
     }
 
-    if (capture_used - c->size + size > capture_budget()) {
+    if (agent_memory_take(size - c->size) == -1) {
         return -1;
     }
 
     data = realloc(c->data, size);
     if (data == NULL) {
+        agent_memory_give(size - c->size);
         return -1;
     }
 
-    capture_used += size - c->size;
     c->data = data;
     c->size = size;
 
@@ -89,7 +64,7 @@ agent_capture_add(agent_capture_t *c, const char *buf, size_t len)
 void
 agent_capture_free(agent_capture_t *c)
 {
-    capture_used -= c->size;
+    agent_memory_give(c->size);
     free(c->data);
     memset(c, 0, sizeof(*c));
 }

@@ -1,52 +1,31 @@
 /*
- * The exec route: owns what a command inherits, its kept output, and the
+ * The exec route: owns the kept output of commands in the foreground, and the
  * shape of the answer.  Must not know how connections or processes work.
  */
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
+#include "answer.h"
 #include "capture.h"
 #include "exec.h"
-#include "exec_request.h"
-#include "process.h"
-#include "sandbox_text.h"
-
-#define DEFAULT_PATH                                                           \
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#include "launch.h"
 
 typedef struct {
     agent_request_t *request;
-    agent_process_t *process;
+    agent_job_t *job;
     agent_capture_t output[2];
+    agent_input_t input;
+    char *input_buf;
     int64_t timeout_secs;
+    int base64;
 } exec_t;
 
-static agent_env_t exec_envs;
-static char exec_cwd[SANDBOX_PATH_MAX] = "/";
-
-
-int
-agent_exec_defaults(const agent_env_t *envs, const char *cwd)
-{
-    agent_env_t copy;
-
-    memset(&copy, 0, sizeof(copy));
-
-    if (agent_env_merge(&copy, envs) == -1) {
-        agent_env_free(&copy);
-        return -1;
-    }
-
-    agent_env_free(&exec_envs);
-    exec_envs = copy;
-    snprintf(exec_cwd, sizeof(exec_cwd), "%s", cwd);
-
-    return 0;
-}
+/* What a command in the background is given at first. */
+typedef struct {
+    agent_input_t input;
+    char *buf;
+} exec_first_t;
 
 
 static void
@@ -54,6 +33,7 @@ exec_free(exec_t *e)
 {
     agent_capture_free(&e->output[AGENT_STDOUT]);
     agent_capture_free(&e->output[AGENT_STDERR]);
+    free(e->input_buf);
     free(e);
 }
 
@@ -69,14 +49,19 @@ exec_output(void *data, agent_stream_t stream, const char *buf, size_t len)
 
 /* One stream's member; its raw bytes are freed before the next is written. */
 static void
-exec_stream(sandbox_text_t *t, const char *name, agent_capture_t *c)
+exec_stream(sandbox_text_t *t, const char *name, agent_capture_t *c, int base64)
 {
     int truncated;
 
     truncated = c->truncated;
 
-    sandbox_text_fmt(t, ",\"%s\":", name);
-    sandbox_text_json_string(t, c->len ? c->data : "", c->len);
+    if (base64) {
+        agent_answer_bytes(t, name, c->len ? c->data : "", c->len);
+    } else {
+        sandbox_text_fmt(t, ",\"%s\":", name);
+        sandbox_text_json_string(t, c->len ? c->data : "", c->len);
+    }
+
     agent_capture_free(c);
 
     if (truncated) {
@@ -86,23 +71,26 @@ exec_stream(sandbox_text_t *t, const char *name, agent_capture_t *c)
 
 
 static void
-exec_answer(exec_t *e, int code, int64_t pid)
+exec_answer(exec_t *e, const agent_exit_t *exit)
 {
     sandbox_text_t t = SANDBOX_TEXT_INIT;
 
-    sandbox_text_fmt(&t, "{\"exit_code\":%d", code);
-    exec_stream(&t, "stdout", &e->output[AGENT_STDOUT]);
-    exec_stream(&t, "stderr", &e->output[AGENT_STDERR]);
-    sandbox_text_fmt(&t, ",\"pid\":%lld}", (long long) pid);
+    sandbox_text_str(&t, "{");
+    agent_exit_members(&t, exit);
+    exec_stream(&t, "stdout", &e->output[AGENT_STDOUT], e->base64);
+    exec_stream(&t, "stderr", &e->output[AGENT_STDERR], e->base64);
+    sandbox_text_fmt(&t, ",\"pid\":%lld}", (long long) e->job->pid);
 
     /* The exit code is not lost for want of memory for the output. */
     if (sandbox_text_failed(&t)) {
         sandbox_text_free(&t);
+        sandbox_text_str(&t, "{");
+        agent_exit_members(&t, exit);
         sandbox_text_fmt(&t,
-                         "{\"exit_code\":%d,\"stdout\":\"\",\"stderr\":\"\","
-                         "\"stdout_truncated\":true,\"stderr_truncated\":true,"
-                         "\"pid\":%lld}",
-                         code, (long long) pid);
+                         ",\"stdout\":\"\",\"stderr\":\"\","
+                         "\"stdout_truncated\":true,"
+                         "\"stderr_truncated\":true,\"pid\":%lld}",
+                         (long long) e->job->pid);
     }
 
     agent_http_answer(e->request, 200, &t);
@@ -110,200 +98,158 @@ exec_answer(exec_t *e, int code, int64_t pid)
 
 
 static void
-exec_done(void *data, int code, int timed_out)
+exec_done(void *data, const agent_exit_t *exit)
 {
     char message[128];
     exec_t *e = data;
 
-    if (timed_out) {
+    if (exit->timed_out) {
         snprintf(message, sizeof(message),
                  "The command ran longer than %lld s and was killed.",
                  (long long) e->timeout_secs);
         agent_http_error(e->request, 504, "exec_timeout", message, NULL, NULL);
     } else {
-        exec_answer(e, code, agent_process_pid(e->process));
+        exec_answer(e, exit);
     }
 
     exec_free(e);
 }
 
 
+/* A command need not read its input. */
 static void
-exec_invalid(agent_request_t *r, unsigned status, const char *code,
-             const char *field, const char *reason)
+exec_input_done(void *data, int err)
 {
-    char message[512];
-
-    snprintf(message, sizeof(message), "The member \"%s\" %s.", field, reason);
-    agent_http_error(r, status, code, message, field, reason);
+    (void) data;
+    (void) err;
 }
 
 
-/* Answers for a body that cannot be carried out. */
 static void
-exec_refuse(agent_request_t *r, agent_exec_status_t status,
-            const agent_exec_error_t *err)
+exec_first_done(void *data, int err)
 {
-    char message[512];
+    exec_first_t *first = data;
 
-    switch (status) {
-    case AGENT_EXEC_INVALID_JSON:
-        snprintf(message, sizeof(message), "The body is not valid JSON: %s.",
-                 err->reason);
-        agent_http_error(r, 400, "invalid_json", message, NULL, NULL);
-        return;
-
-    case AGENT_EXEC_NOT_IMPLEMENTED:
-        exec_invalid(r, 501, "not_implemented", err->field, err->reason);
-        return;
-
-    case AGENT_EXEC_INVALID:
-        exec_invalid(r, 400, "invalid_request", err->field, err->reason);
-        return;
-
-    default:
-        agent_http_error(r, 503, "capacity_exceeded",
-                         "The sandbox is out of memory.", NULL, NULL);
-    }
+    (void) err;
+    free(first->buf);
+    free(first);
 }
 
 
-/* Own basics first, then the sandbox's, then the request's. */
-static int
-exec_environment(agent_env_t *env, const agent_user_t *user,
-                 const agent_exec_request_t *req)
+static void
+exec_refuse(agent_request_t *r, const agent_launch_error_t *err)
 {
-    if (agent_env_set(env, "PATH", DEFAULT_PATH) == -1
-        || agent_env_set(env, "HOME", user->home) == -1
-        || agent_env_set(env, "USER", user->name) == -1
-        || agent_env_set(env, "LOGNAME", user->name) == -1
-        || agent_env_set(env, "LANG", "C.UTF-8") == -1
-        || agent_env_merge(env, &exec_envs) == -1)
-    {
-        return -1;
+    char message[256];
+
+    if (err->field != NULL) {
+        agent_answer_invalid(r, err->field, err->reason);
+        return;
     }
 
-    return agent_env_merge(env, &req->envs);
+    snprintf(message, sizeof(message),
+             "The sandbox cannot start another process: %s.", err->reason);
+    agent_http_error(r, 503, "capacity_exceeded", message, NULL, NULL);
 }
 
 
-/* 0, or -1 after an answer. */
-static int
-exec_place(agent_request_t *r, const agent_exec_request_t *req,
-           agent_user_t *user, const char **cwd)
+static void
+exec_foreground(agent_request_t *r, agent_exec_request_t *req)
 {
-    struct stat st;
-    const char *name;
-
-    name = req->user ? req->user : "root";
-    if (agent_user_find(user, name) == -1) {
-        exec_invalid(r, 400, "invalid_request", "user",
-                     "is not a user of the sandbox");
-        return -1;
-    }
-
-    *cwd = req->cwd[0] ? req->cwd : exec_cwd;
-    if (stat(*cwd, &st) == 0 && S_ISDIR(st.st_mode)) {
-        return 0;
-    }
-
-    /* A default that was removed since must not make exec impossible. */
-    if (req->cwd[0] == '\0') {
-        *cwd = "/";
-        return 0;
-    }
-
-    exec_invalid(r, 400, "invalid_request", "cwd",
-                 "is not a directory of the sandbox");
-    return -1;
-}
-
-
-/* Starts the process; NULL with errno set. */
-static agent_process_t *
-exec_start(exec_t *e, const agent_exec_request_t *req, const agent_user_t *user,
-           const char *cwd)
-{
-    int err;
-    agent_env_t env;
-    agent_process_t *process;
-    agent_process_spec_t spec;
+    exec_t *e;
+    agent_launch_error_t err = { NULL, "memory is out" };
     agent_process_owner_t owner;
 
-    memset(&env, 0, sizeof(env));
-
-    process = NULL;
-    errno = ENOMEM;
-
-    if (exec_environment(&env, user, req) == 0) {
-        spec.argv = req->argv;
-        spec.envp = env.list;
-        spec.cwd = cwd;
-        spec.user = user;
-        spec.timeout_ms = req->timeout_secs * 1000;
-        spec.timeout_signal = req->signal;
-
-        owner.output = exec_output;
-        owner.done = exec_done;
-        owner.data = e;
-
-        process = agent_process_start(&spec, &owner);
-    }
-
-    err = errno;
-    agent_env_free(&env);
-    errno = err;
-
-    return process;
-}
-
-
-static void
-exec_run(agent_request_t *r, const agent_exec_request_t *req)
-{
-    char message[160];
-    exec_t *e;
-    const char *cwd;
-    agent_user_t user;
-
-    if (exec_place(r, req, &user, &cwd) == -1) {
-        return;
-    }
-
     e = calloc(1, sizeof(*e));
-    if (e != NULL) {
-        e->request = r;
-        e->timeout_secs = req->timeout_secs;
-        e->process = exec_start(e, req, &user, cwd);
+    if (e == NULL) {
+        exec_refuse(r, &err);
+        return;
     }
 
-    if (e == NULL || e->process == NULL) {
-        snprintf(message, sizeof(message),
-                 "The sandbox cannot start another process: %s.",
-                 strerror(errno));
-        agent_http_error(r, 503, "capacity_exceeded", message, NULL, NULL);
+    owner.output = exec_output;
+    owner.done = exec_done;
+    owner.data = e;
+
+    e->request = r;
+    e->timeout_secs = req->timeout_secs;
+    e->base64 = req->base64;
+    e->job = agent_launch(req, AGENT_EXEC_POST, &owner, &err);
+
+    if (e->job == NULL) {
         free(e);
+        exec_refuse(r, &err);
         return;
+    }
+
+    if (req->input != NULL) {
+        e->input_buf = req->input;
+        req->input = NULL;
+
+        e->input.buf = e->input_buf;
+        e->input.len = req->input_len;
+        e->input.eof = 1;
+        e->input.done = exec_input_done;
+        agent_job_write(e->job, &e->input);
     }
 
     agent_http_set_ctx(r, e);
 }
 
 
-void
-agent_exec_handler(agent_request_t *r, const char *body, size_t len)
+static void
+exec_background(agent_request_t *r, agent_exec_request_t *req)
 {
-    agent_exec_error_t err;
-    agent_exec_status_t status;
-    agent_exec_request_t req;
+    agent_job_t *job;
+    exec_first_t *first;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    agent_launch_error_t err = { NULL, "memory is out" };
 
-    status = agent_exec_parse(&req, body, len, &err);
-    if (status != AGENT_EXEC_OK) {
-        exec_refuse(r, status, &err);
+    first = calloc(1, sizeof(*first));
+    job = first ? agent_launch(req, AGENT_EXEC_POST, NULL, &err) : NULL;
+
+    if (job == NULL) {
+        free(first);
+        exec_refuse(r, &err);
         return;
     }
 
-    exec_run(r, &req);
+    first->buf = req->input;
+    first->input.buf = req->input;
+    first->input.len = req->input_len;
+    first->input.done = exec_first_done;
+    first->input.data = first;
+    req->input = NULL;
+
+    if (first->buf == NULL || agent_job_write(job, &first->input) == -1) {
+        exec_first_done(first, 0);
+    }
+
+    sandbox_text_fmt(&t,
+                     "{\"pid\":%lld,\"exit_code\":null,\"stdout\":\"\","
+                     "\"stderr\":\"\"}",
+                     (long long) job->pid);
+    agent_http_answer(r, 200, &t);
+}
+
+
+void
+agent_exec_handler(agent_request_t *r, const char *body, size_t len)
+{
+    agent_body_error_t err;
+    agent_body_status_t status;
+    agent_exec_request_t req;
+
+    status = agent_exec_parse(&req, body, len, &err);
+    if (status != AGENT_BODY_OK) {
+        agent_answer_refuse(r, status, &err);
+        return;
+    }
+
+    if (req.background) {
+        exec_background(r, &req);
+    } else {
+        exec_foreground(r, &req);
+    }
+
     agent_exec_free(&req);
 }
 
@@ -313,6 +259,7 @@ agent_exec_abort(void *ctx)
 {
     exec_t *e = ctx;
 
-    agent_process_abandon(e->process);
+    agent_job_cancel(e->job, &e->input);
+    agent_job_abandon(e->job);
     exec_free(e);
 }

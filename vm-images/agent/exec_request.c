@@ -1,21 +1,24 @@
 /*
- * The schema of exec, as a table of members; rules across members follow it.
- * Knows what a request may say, not how it is carried out.
+ * The schema of a command, as a table of members; rules across members follow
+ * it.  Knows what a request may say, not how it is carried out.
  */
 
 #define _GNU_SOURCE
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "exec_request.h"
-#include "sandbox_json.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define NO_MEMORY "memory is out"
-#define SIGNAL_LAST 31 /* real-time signals mean nothing to most programs */
+#define NO_MEMORY AGENT_BODY_NO_MEMORY_REASON
+#define TIMEOUT_DEFAULT 30
+
+#define POST AGENT_EXEC_POST
+#define STREAM AGENT_EXEC_STREAM
+#define PTY AGENT_EXEC_PTY
+#define ALL (POST | STREAM | PTY)
 
 typedef struct {
     agent_exec_request_t *req;
@@ -23,60 +26,17 @@ typedef struct {
     char **args; /* strings taken over by argv in the end */
     size_t nargs;
     int has_args;
-    int shell;
-    int background;
 } exec_parse_t;
 
-typedef struct {
-    const char *name;
-
-    /* NULL, or why the value cannot be. */
-    const char *(*read)(exec_parse_t *p, const sandbox_json_t *doc,
-                        const sandbox_json_node_t *node);
-} exec_member_t;
-
-
-/* A string node's text, freed by the caller; or NULL with *reason set. */
-static char *
-exec_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
-            const char **reason)
-{
-    char *s;
-
-    if (node->type != SANDBOX_JSON_STRING) {
-        *reason = "must be a string";
-        return NULL;
-    }
-
-    s = sandbox_json_string(doc, node, NULL);
-    if (s == NULL) {
-        *reason = NO_MEMORY;
-    }
-
-    return s;
-}
-
 
 static const char *
-exec_bool(int *out, const sandbox_json_node_t *node)
-{
-    if (node->type != SANDBOX_JSON_TRUE && node->type != SANDBOX_JSON_FALSE) {
-        return "must be true or false";
-    }
-
-    *out = node->type == SANDBOX_JSON_TRUE;
-
-    return NULL;
-}
-
-
-static const char *
-exec_command(exec_parse_t *p, const sandbox_json_t *doc,
+exec_command(void *out, const sandbox_json_t *doc,
              const sandbox_json_node_t *node)
 {
+    exec_parse_t *p = out;
     const char *reason = NULL;
 
-    p->command = exec_string(doc, node, &reason);
+    p->command = agent_body_string(doc, node, &reason);
     if (p->command != NULL && p->command[0] == '\0') {
         return "must not be empty";
     }
@@ -86,9 +46,9 @@ exec_command(exec_parse_t *p, const sandbox_json_t *doc,
 
 
 static const char *
-exec_args(exec_parse_t *p, const sandbox_json_t *doc,
-          const sandbox_json_node_t *node)
+exec_args(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
 {
+    exec_parse_t *p = out;
     const char *reason = NULL;
     const sandbox_json_node_t *item;
 
@@ -109,7 +69,7 @@ exec_args(exec_parse_t *p, const sandbox_json_t *doc,
     for (item = sandbox_json_child(doc, node); item != NULL;
          item = sandbox_json_next(doc, item))
     {
-        p->args[p->nargs] = exec_string(doc, item, &reason);
+        p->args[p->nargs] = agent_body_string(doc, item, &reason);
         if (p->args[p->nargs] == NULL) {
             return strcmp(reason, NO_MEMORY) == 0
                        ? reason
@@ -124,32 +84,25 @@ exec_args(exec_parse_t *p, const sandbox_json_t *doc,
 
 
 static const char *
-exec_timeout(exec_parse_t *p, const sandbox_json_t *doc,
+exec_timeout(void *out, const sandbox_json_t *doc,
              const sandbox_json_node_t *node)
 {
-    int64_t n;
+    exec_parse_t *p = out;
 
-    if (sandbox_json_integer(doc, node, &n) == -1 || n < 1
-        || n > AGENT_EXEC_TIMEOUT_MAX)
-    {
-        return "must be an integer from 1 to 86400";
-    }
-
-    p->req->timeout_secs = n;
-
-    return NULL;
+    return agent_body_integer(&p->req->timeout_secs, 1, AGENT_EXEC_TIMEOUT_MAX,
+                              "must be an integer from 1 to 86400", doc, node);
 }
 
 
 static const char *
-exec_cwd(exec_parse_t *p, const sandbox_json_t *doc,
-         const sandbox_json_node_t *node)
+exec_cwd(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
 {
     int rc;
     char *s;
+    exec_parse_t *p = out;
     const char *reason = NULL;
 
-    s = exec_string(doc, node, &reason);
+    s = agent_body_string(doc, node, &reason);
     if (s == NULL) {
         return reason;
     }
@@ -163,9 +116,9 @@ exec_cwd(exec_parse_t *p, const sandbox_json_t *doc,
 
 
 static const char *
-exec_envs(exec_parse_t *p, const sandbox_json_t *doc,
-          const sandbox_json_node_t *node)
+exec_envs(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
 {
+    exec_parse_t *p = out;
     const char *reason = NULL;
 
     return agent_env_json(&p->req->envs, doc, node, &reason) == 0 ? NULL
@@ -174,32 +127,36 @@ exec_envs(exec_parse_t *p, const sandbox_json_t *doc,
 
 
 static const char *
-exec_shell(exec_parse_t *p, const sandbox_json_t *doc,
+exec_shell(void *out, const sandbox_json_t *doc,
            const sandbox_json_node_t *node)
 {
+    exec_parse_t *p = out;
+
     (void) doc;
 
-    return exec_bool(&p->shell, node);
+    return agent_body_bool(&p->req->shell, node);
 }
 
 
 static const char *
-exec_background(exec_parse_t *p, const sandbox_json_t *doc,
+exec_background(void *out, const sandbox_json_t *doc,
                 const sandbox_json_node_t *node)
 {
+    exec_parse_t *p = out;
+
     (void) doc;
 
-    return exec_bool(&p->background, node);
+    return agent_body_bool(&p->req->background, node);
 }
 
 
 static const char *
-exec_user(exec_parse_t *p, const sandbox_json_t *doc,
-          const sandbox_json_node_t *node)
+exec_user(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
 {
+    exec_parse_t *p = out;
     const char *reason = NULL;
 
-    p->req->user = exec_string(doc, node, &reason);
+    p->req->user = agent_body_string(doc, node, &reason);
     if (p->req->user != NULL
         && (p->req->user[0] == '\0' || strlen(p->req->user) > 32))
     {
@@ -210,174 +167,161 @@ exec_user(exec_parse_t *p, const sandbox_json_t *doc,
 }
 
 
-/* "KILL" and "SIGKILL" are the same; 0 if there is no such signal. */
-static int
-exec_signal_number(const char *name)
-{
-    int i;
-    const char *abbrev;
-
-    if (strncmp(name, "SIG", 3) == 0) {
-        name += 3;
-    }
-
-    for (i = 1; i <= SIGNAL_LAST; i++) {
-        abbrev = sigabbrev_np(i);
-        if (abbrev != NULL && strcmp(name, abbrev) == 0) {
-            return i;
-        }
-    }
-
-    return 0;
-}
-
-
 static const char *
-exec_signal(exec_parse_t *p, const sandbox_json_t *doc,
+exec_signal(void *out, const sandbox_json_t *doc,
             const sandbox_json_node_t *node)
 {
-    char *s;
-    int64_t n;
-    const char *reason = NULL;
+    exec_parse_t *p = out;
 
-    if (node->type == SANDBOX_JSON_STRING) {
-        s = exec_string(doc, node, &reason);
-        if (s == NULL) {
-            return reason;
-        }
-
-        n = exec_signal_number(s);
-        free(s);
-
-    } else if (sandbox_json_integer(doc, node, &n) == -1) {
-        n = 0;
-    }
-
-    if (n < 1 || n > SIGNAL_LAST) {
-        return "must be the name or number of a signal";
-    }
-
-    p->req->signal = (int) n;
-
-    return NULL;
-}
-
-
-static const exec_member_t exec_members[] = {
-    { "command", exec_command },
-    { "args", exec_args },
-    { "timeout_secs", exec_timeout },
-    { "cwd", exec_cwd },
-    { "envs", exec_envs },
-    { "shell", exec_shell },
-    { "background", exec_background },
-    { "user", exec_user },
-    { "signal", exec_signal },
-};
-
-
-static agent_exec_status_t
-exec_refuse(agent_exec_error_t *err, const char *field, const char *reason)
-{
-    snprintf(err->field, sizeof(err->field), "%s", field);
-    snprintf(err->reason, sizeof(err->reason), "%s", reason);
-
-    return strcmp(reason, NO_MEMORY) == 0 ? AGENT_EXEC_NO_MEMORY
-                                          : AGENT_EXEC_INVALID;
+    return agent_body_signal(&p->req->signal, doc, node);
 }
 
 
 static const char *
-exec_member(exec_parse_t *p, const sandbox_json_t *doc,
-            const sandbox_json_node_t *node, const char *name)
+exec_stdin(void *out, const sandbox_json_t *doc,
+           const sandbox_json_node_t *node)
 {
-    size_t i;
+    exec_parse_t *p = out;
 
-    if (node->type == SANDBOX_JSON_NULL) {
-        return NULL;
-    }
-
-    for (i = 0; i < COUNT(exec_members); i++) {
-        if (strcmp(name, exec_members[i].name) == 0) {
-            return exec_members[i].read(p, doc, node);
-        }
-    }
-
-    return "is not a member of this request";
+    return agent_body_text(&p->req->input, &p->req->input_len, doc, node);
 }
 
 
-static agent_exec_status_t
-exec_walk(exec_parse_t *p, const sandbox_json_t *doc, agent_exec_error_t *err)
+static const char *
+exec_stdin_base64(void *out, const sandbox_json_t *doc,
+                  const sandbox_json_node_t *node)
 {
-    char *name;
-    const char *reason;
-    agent_exec_status_t status;
-    const sandbox_json_node_t *node;
+    exec_parse_t *p = out;
 
-    if (doc->nodes[0].type != SANDBOX_JSON_OBJECT) {
-        return exec_refuse(err, "body", "must be an object");
-    }
-
-    for (node = sandbox_json_child(doc, &doc->nodes[0]); node != NULL;
-         node = sandbox_json_next(doc, node))
-    {
-        name = sandbox_json_key(doc, node, NULL);
-        if (name == NULL) {
-            return exec_refuse(err, "body", NO_MEMORY);
-        }
-
-        reason = exec_member(p, doc, node, name);
-        if (reason != NULL) {
-            status = exec_refuse(err, name, reason);
-            free(name);
-            return status;
-        }
-
-        free(name);
-    }
-
-    return AGENT_EXEC_OK;
+    return agent_body_base64(&p->req->input, &p->req->input_len, doc, node);
 }
 
 
-static agent_exec_status_t
-exec_rules(const exec_parse_t *p, agent_exec_error_t *err)
+static const char *
+exec_pipe(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
 {
-    if (p->command == NULL) {
-        return exec_refuse(err, "command", "is required");
-    }
+    exec_parse_t *p = out;
 
-    if (p->shell && p->has_args) {
-        return exec_refuse(err, "args", "cannot be given with shell");
-    }
+    (void) doc;
 
-    if (p->background) {
-        exec_refuse(err, "background", "is not implemented yet");
-        return AGENT_EXEC_NOT_IMPLEMENTED;
-    }
-
-    return AGENT_EXEC_OK;
+    return agent_body_bool(&p->req->pipe, node);
 }
 
 
-static agent_exec_status_t
-exec_argv(exec_parse_t *p, agent_exec_error_t *err)
+static const char *
+exec_encoding(void *out, const sandbox_json_t *doc,
+              const sandbox_json_node_t *node)
+{
+    char *s;
+    exec_parse_t *p = out;
+    const char *reason = NULL;
+
+    s = agent_body_string(doc, node, &reason);
+    if (s == NULL) {
+        return reason;
+    }
+
+    p->req->base64 = strcmp(s, "base64") == 0;
+    reason = p->req->base64 || strcmp(s, "utf-8") == 0
+                 ? NULL
+                 : "must be \"utf-8\" or \"base64\"";
+    free(s);
+
+    return reason;
+}
+
+
+static const char *
+exec_session_id(void *out, const sandbox_json_t *doc,
+                const sandbox_json_node_t *node)
+{
+    exec_parse_t *p = out;
+
+    return agent_body_session_id(p->req->session_id, doc, node);
+}
+
+
+static const char *
+exec_cols(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
+{
+    exec_parse_t *p = out;
+
+    return agent_body_terminal_size(&p->req->cols, doc, node);
+}
+
+
+static const char *
+exec_rows(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
+{
+    exec_parse_t *p = out;
+
+    return agent_body_terminal_size(&p->req->rows, doc, node);
+}
+
+
+static const agent_member_t exec_members[] = {
+    { "command", ALL, POST | STREAM, exec_command },
+    { "args", ALL, 0, exec_args },
+    { "timeout_secs", POST | STREAM, 0, exec_timeout },
+    { "cwd", ALL, 0, exec_cwd },
+    { "envs", ALL, 0, exec_envs },
+    { "shell", POST | STREAM, 0, exec_shell },
+    { "background", POST, 0, exec_background },
+    { "user", ALL, 0, exec_user },
+    { "signal", POST, 0, exec_signal },
+    { "stdin", POST, 0, exec_stdin },
+    { "stdin_base64", POST, 0, exec_stdin_base64 },
+    { "stdin", STREAM, 0, exec_pipe },
+    { "encoding", POST, 0, exec_encoding },
+    { "session_id", PTY, 0, exec_session_id },
+    { "cols", PTY, 0, exec_cols },
+    { "rows", PTY, 0, exec_rows },
+    { "type", STREAM | PTY, 0, NULL },
+    { "stream_id", STREAM | PTY, 0, NULL },
+};
+
+static const agent_body_schema_t exec_schema = { exec_members,
+                                                 COUNT(exec_members) };
+
+
+static agent_body_status_t
+exec_rules(const exec_parse_t *p, agent_body_error_t *err)
+{
+    if (p->req->shell && p->has_args) {
+        return agent_body_refuse(err, "args", "cannot be given with shell");
+    }
+
+    if (p->command == NULL && p->has_args) {
+        return agent_body_refuse(err, "args",
+                                 "cannot be given without command");
+    }
+
+    return AGENT_BODY_OK;
+}
+
+
+static agent_body_status_t
+exec_argv(exec_parse_t *p, agent_body_error_t *err)
 {
     size_t i;
     agent_exec_request_t *req = p->req;
 
     req->argv = calloc(p->nargs + 4, sizeof(char *));
     if (req->argv == NULL) {
-        return exec_refuse(err, "args", NO_MEMORY);
+        return agent_body_refuse(err, "args", NO_MEMORY);
     }
 
-    if (p->shell) {
+    if (p->command == NULL) {
+        return AGENT_BODY_OK;
+    }
+
+    if (req->shell) {
         req->argv[req->argc++] = strdup("/bin/sh");
         req->argv[req->argc++] = strdup("-c");
+        req->command = req->argc;
 
         if (req->argv[0] == NULL || req->argv[1] == NULL) {
-            return exec_refuse(err, "shell", NO_MEMORY);
+            return agent_body_refuse(err, "shell", NO_MEMORY);
         }
     }
 
@@ -390,41 +334,31 @@ exec_argv(exec_parse_t *p, agent_exec_error_t *err)
 
     p->nargs = 0;
 
-    return AGENT_EXEC_OK;
+    return AGENT_BODY_OK;
 }
 
 
-agent_exec_status_t
-agent_exec_parse(agent_exec_request_t *req, const char *body, size_t len,
-                 agent_exec_error_t *err)
+agent_body_status_t
+agent_exec_read(agent_exec_request_t *req, agent_exec_form_t form,
+                const sandbox_json_t *doc, agent_body_error_t *err)
 {
     exec_parse_t p;
-    sandbox_json_t doc;
-    agent_exec_status_t status;
-    sandbox_json_error_t jerr;
+    agent_body_status_t status;
 
     memset(req, 0, sizeof(*req));
     memset(&p, 0, sizeof(p));
     p.req = req;
-    req->timeout_secs = 30;
     req->signal = SIGKILL;
+    req->cols = 80;
+    req->rows = 24;
 
-    if (sandbox_json_parse(&doc, body, len, &jerr) == -1) {
-        snprintf(err->field, sizeof(err->field), "%s",
-                 jerr.field[0] ? jerr.field : "body");
-        snprintf(err->reason, sizeof(err->reason), "%s at byte %zu",
-                 jerr.reason, jerr.offset);
-        return AGENT_EXEC_INVALID_JSON;
-    }
+    status = agent_body_read(&exec_schema, form, &p, doc, err);
 
-    status = exec_walk(&p, &doc, err);
-    sandbox_json_free(&doc);
-
-    if (status == AGENT_EXEC_OK) {
+    if (status == AGENT_BODY_OK) {
         status = exec_rules(&p, err);
     }
 
-    if (status == AGENT_EXEC_OK) {
+    if (status == AGENT_BODY_OK) {
         status = exec_argv(&p, err);
     }
 
@@ -435,9 +369,35 @@ agent_exec_parse(agent_exec_request_t *req, const char *body, size_t len,
     free(p.args);
     free(p.command);
 
-    if (status != AGENT_EXEC_OK) {
+    if (status != AGENT_BODY_OK) {
         agent_exec_free(req);
     }
+
+    /* One that nobody waits for runs for as long as it likes. */
+    if (form == POST && req->timeout_secs == 0 && !req->background) {
+        req->timeout_secs = TIMEOUT_DEFAULT;
+    }
+
+    return status;
+}
+
+
+agent_body_status_t
+agent_exec_parse(agent_exec_request_t *req, const char *body, size_t len,
+                 agent_body_error_t *err)
+{
+    sandbox_json_t doc;
+    agent_body_status_t status;
+
+    memset(req, 0, sizeof(*req));
+
+    status = agent_body_json(&doc, body, len, err);
+    if (status != AGENT_BODY_OK) {
+        return status;
+    }
+
+    status = agent_exec_read(req, AGENT_EXEC_POST, &doc, err);
+    sandbox_json_free(&doc);
 
     return status;
 }
@@ -454,6 +414,7 @@ agent_exec_free(agent_exec_request_t *req)
 
     free(req->argv);
     free(req->user);
+    free(req->input);
     agent_env_free(&req->envs);
     memset(req, 0, sizeof(*req));
 }

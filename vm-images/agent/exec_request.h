@@ -1,5 +1,6 @@
 /*
- * The body of POST …/exec, from JSON text to checked values.  No I/O.
+ * What a command is to be, from JSON to checked values: the body of POST
+ * …/exec, and the messages that start one over a WebSocket.  No I/O.
  */
 
 #ifndef AGENT_EXEC_REQUEST_H
@@ -8,39 +9,46 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "body.h"
 #include "env.h"
 #include "sandbox_path.h"
 
 #define AGENT_EXEC_ARGS_MAX 4096
 #define AGENT_EXEC_TIMEOUT_MAX 86400
 
+typedef enum {
+    AGENT_EXEC_POST = 1,   /* the route */
+    AGENT_EXEC_STREAM = 2, /* exec_start */
+    AGENT_EXEC_PTY = 4     /* pty_start */
+} agent_exec_form_t;
+
 typedef struct {
-    char **argv; /* NULL-terminated; the shell's for shell:true */
-    size_t argc;
-    int64_t timeout_secs;
+    char **argv;          /* NULL-terminated; the shell's for shell:true */
+    size_t argc;          /* 0 for the user's login shell, on a terminal */
+    size_t command;       /* which of argv was asked for as such */
+    int64_t timeout_secs; /* 0 for none */
     char cwd[SANDBOX_PATH_MAX]; /* normalised, "" if left out */
     agent_env_t envs;
-    char *user; /* NULL if left out */
+    char *user;  /* NULL if left out */
+    char *input; /* NULL if left out */
+    size_t input_len;
     int signal;
+    int shell;
+    int background;
+    int pipe;                               /* of exec_start: stdin is one */
+    int base64;                             /* of output that is no text */
+    char session_id[AGENT_SESSION_ID_SIZE]; /* "" if left out */
+    int64_t cols;
+    int64_t rows;
 } agent_exec_request_t;
 
-typedef enum {
-    AGENT_EXEC_OK = 0,
-    AGENT_EXEC_INVALID_JSON,
-    AGENT_EXEC_INVALID,
-    AGENT_EXEC_NOT_IMPLEMENTED,
-    AGENT_EXEC_NO_MEMORY
-} agent_exec_status_t;
-
-typedef struct {
-    char field[128];
-    char reason[256];
-} agent_exec_error_t;
-
 /* On OK the caller frees req; otherwise it is empty and err is set. */
-agent_exec_status_t
+agent_body_status_t
 agent_exec_parse(agent_exec_request_t *req, const char *body, size_t len,
-                 agent_exec_error_t *err);
+                 agent_body_error_t *err);
+agent_body_status_t
+agent_exec_read(agent_exec_request_t *req, agent_exec_form_t form,
+                const sandbox_json_t *doc, agent_body_error_t *err);
 void agent_exec_free(agent_exec_request_t *req);
 
 #endif

@@ -67,23 +67,32 @@ agent_freeze_init(void)
 }
 
 
+int
+agent_freeze_group(void)
+{
+    return freeze_group;
+}
+
+
 /*
  * Moving a process into a group later would wait for all processors, and a
  * frozen one could not take it in before its first instruction.
  */
 pid_t
-agent_freeze_fork(void)
+agent_freeze_fork(int group)
 {
     struct clone_args args;
 
-    if (freeze_group == -1) {
+    group = group == -1 ? freeze_group : group;
+
+    if (group == -1) {
         return fork();
     }
 
     memset(&args, 0, sizeof(args));
     args.flags = CLONE_INTO_CGROUP;
     args.exit_signal = SIGCHLD;
-    args.cgroup = (__u64) freeze_group;
+    args.cgroup = (__u64) group;
 
     return (pid_t) syscall(SYS_clone3, &args, sizeof(args));
 }

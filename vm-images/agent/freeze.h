@@ -1,5 +1,5 @@
 /*
- * Commands stand still while a checkpoint is taken: all of them live in one
+ * Commands stand still while a checkpoint is taken: all of them live below one
  * control group, which is frozen before and thawed once the guest is another
  * one.  Event loop only.
  */
@@ -13,8 +13,14 @@
 /* Makes the group; without it commands run all the same.  After the boot. */
 void agent_freeze_init(void);
 
-/* As fork(); the child is in the group from its first instruction. */
-pid_t agent_freeze_fork(void);
+/* The group, or -1 if there is none. */
+int agent_freeze_group(void);
+
+/*
+ * As fork(); the child is in the group of the descriptor, which is one below
+ * ours, from its first instruction.  -1: it is in ours, if there is one.
+ */
+pid_t agent_freeze_fork(int group);
 
 /*
  * Stops the commands.  When it returns 0 none of them executes an instruction

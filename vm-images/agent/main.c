@@ -18,15 +18,19 @@
 #include "console.h"
 #include "exec.h"
 #include "file_routes.h"
+#include "exec_channel.h"
 #include "flush.h"
 #include "freeze.h"
 #include "http.h"
+#include "launch.h"
 #include "loop.h"
 #include "port.h"
+#include "processes.h"
 #include "reap.h"
 #include "steps.h"
 #include "upload_routes.h"
 #include "worker.h"
+#include "ws.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -65,13 +69,24 @@ static const agent_route_t main_routes[] = {
     MAIN_WORKER("uploads/*", "DELETE", agent_upload_delete),
     MAIN_WORKER("uploads/*/parts/*", "PUT", agent_upload_part),
     { "uploads/*/complete", "POST", agent_upload_complete, agent_worker_abort },
+    { "processes", "GET", agent_processes_list, NULL },
+    { "processes/*/logs", "GET", agent_processes_logs, NULL },
+    { "processes/*/kill", "POST", agent_processes_kill, NULL },
+    { "processes/*/stdin", "POST", agent_processes_stdin,
+      agent_processes_stdin_abort },
+    { "ws", "GET", agent_ws_handler, NULL },
+};
+
+static const agent_ws_channel_t *const main_channels[] = {
+    &agent_exec_channel,
+    &agent_pty_channel,
 };
 
 
 static int
 main_step_exec(const agent_config_t *c, char *error, size_t size)
 {
-    if (agent_exec_defaults(&c->envs, c->cwd) == -1) {
+    if (agent_launch_defaults(&c->envs, c->cwd) == -1) {
         snprintf(error, size, "The environment does not fit into memory.");
         return -1;
     }
@@ -127,6 +142,14 @@ static const agent_step_t main_steps[] = {
 static int main_failed;
 
 
+static void
+main_stop(void)
+{
+    agent_ws_stop();
+    agent_http_stop();
+}
+
+
 static int
 main_configure(void *data, const sandbox_json_t *doc,
                char error[AGENT_ERROR_SIZE])
@@ -144,7 +167,7 @@ main_configure(void *data, const sandbox_json_t *doc,
     rc = agent_freeze_hold(error, AGENT_ERROR_SIZE);
 
     /* Connections of an earlier execution have no business in this one. */
-    agent_http_stop();
+    main_stop();
 
     if (rc == 0) {
         rc = agent_config_apply(&config, main_steps, COUNT(main_steps), error,
@@ -154,7 +177,7 @@ main_configure(void *data, const sandbox_json_t *doc,
     if (rc == 0) {
         main_failed = 0;
     } else {
-        agent_http_stop();
+        main_stop();
         agent_log("not configured: %s", error);
     }
 
@@ -286,6 +309,7 @@ main(void)
     reboot(RB_DISABLE_CAD); /* the keys send a signal instead */
     agent_boot();
     agent_freeze_init();
+    agent_ws_channels(main_channels, COUNT(main_channels));
 
     bootstrap.configure = main_configure;
     bootstrap.freeze = main_freeze;

@@ -4,54 +4,66 @@
  * A command ends when its first process does, not when its output pipes
  * close: `sh -c "server &"` answers at once.  What such a server writes to
  * the inherited pipes later is read and thrown away, for a closed pipe would
- * kill it.
+ * kill it.  What was in the pipes when the first process ended is the owner's,
+ * as fast as that takes it, and only then is the end reported.
  *
- * Past the time limit, or when the owner is gone, the whole session is
- * killed: the group by one call, which no fork can escape, then the groups
- * that an interactive shell may have made, by looking through /proc until
- * nobody is left.
+ * Past the time limit, or when the owner is gone, all of the command is
+ * killed: its control group, which nothing leaves.  Where there is none it is
+ * the session: the group of processes by one call, which no fork can escape,
+ * then the groups that an interactive shell may have made, by looking through
+ * /proc until nobody is left.
  */
 
 #define _GNU_SOURCE
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "freeze.h"
+#include "child.h"
+#include "group.h"
 #include "loop.h"
 #include "process.h"
 #include "reap.h"
 #include "session.h"
+#include "terminal.h"
 
 #define READ_SIZE 65536
-#define GRACE_MS 2000 /* from the first signal to SIGKILL */
-#define SWEEP_MS 10   /* between two looks for survivors */
+#define INPUT_MAX (4 * 1024 * 1024) /* queued for a command */
+#define GRACE_MS 2000               /* from the first signal to SIGKILL */
+#define SWEEP_MS 10                 /* between two looks for survivors */
 #define SWEEP_SLOW_MS 1000
 #define SWEEPS_QUICK 200
 #define SWEEPS_MAX 220
+#define SETTLE_MS 50      /* for the last output of a terminal */
 #define LEFTOVERS_MAX 256 /* processes gone whose pipes are still open */
-#define FILES_SOFT 1024
 
 struct agent_process_s {
     agent_child_t child;
+    agent_group_t *group;
     agent_watch_t out[2];
-    int fd[2]; /* -1 once closed */
+    int fd[2];      /* -1 once closed */
+    size_t rest[2]; /* to be given yet, of one that has ended */
+    size_t allowed;
+    agent_watch_t in;
+    int in_fd; /* -1 once closed */
+    TAILQ_HEAD(process_inputs_s, agent_input_s) inputs;
+    size_t queued; /* bytes of them */
     agent_timer_t timer;
     agent_process_owner_t owner;
+    agent_exit_t exit;
     int timeout_signal;
-    int code;
     int sweeps;
+    unsigned terminal : 1;
     unsigned exited : 1;
-    unsigned killing : 1; /* SIGKILL was sent to the session */
-    unsigned timed_out : 1;
+    unsigned killing : 1; /* SIGKILL was sent to all of it */
+    unsigned draining : 1;
+    unsigned settled : 1; /* the terminal's last output was waited for */
     unsigned reported : 1;
     TAILQ_ENTRY(agent_process_s) leftover;
 };
@@ -62,6 +74,8 @@ static unsigned process_nleftovers;
 
 
 static void process_sweep(void *data);
+static void process_settled(void *data);
+static void process_drain(agent_process_t *p);
 
 
 static void
@@ -75,12 +89,46 @@ process_close(agent_process_t *p, int stream)
 }
 
 
+static void
+process_dequeue(agent_process_t *p, agent_input_t *in)
+{
+    TAILQ_REMOVE(&p->inputs, in, link);
+    in->queued = 0;
+    p->queued -= in->len;
+
+    if (TAILQ_EMPTY(&p->inputs)) {
+        agent_loop_unwatch(&p->in);
+    }
+}
+
+
+/* What is queued will never be taken. */
+static void
+process_close_input(agent_process_t *p)
+{
+    agent_input_t *in;
+
+    if (p->in_fd != -1) {
+        agent_loop_unwatch(&p->in);
+        close(p->in_fd);
+        p->in_fd = -1;
+    }
+
+    while ((in = TAILQ_FIRST(&p->inputs)) != NULL) {
+        process_dequeue(p, in);
+        in->done(in->data, EPIPE);
+    }
+}
+
+
 /* A reported process stays for as long as somebody may write to its pipes. */
 static void
 process_free(agent_process_t *p)
 {
     process_close(p, AGENT_STDOUT);
     process_close(p, AGENT_STDERR);
+    process_close_input(p);
+    agent_group_release(p->group);
     agent_loop_timer_stop(&p->timer);
     free(p);
 }
@@ -95,48 +143,94 @@ process_leftover_free(agent_process_t *p)
 }
 
 
-/* Reads what is there, at most `limit` bytes so that others get their turn. */
-static void
-process_read(agent_process_t *p, agent_stream_t stream, size_t limit)
+/* How much may be read of a stream now. */
+static size_t
+process_window(const agent_process_t *p, int stream)
 {
-    size_t total;
+    size_t n;
+
+    n = p->allowed < READ_SIZE ? p->allowed : READ_SIZE;
+
+    if (p->draining && p->rest[stream] < n) {
+        n = p->rest[stream];
+    }
+
+    return p->fd[stream] == -1 ? 0 : n;
+}
+
+
+/* Watches what may be read, and nothing else: the loop would spin. */
+static void
+process_interest(agent_process_t *p)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (process_window(p, i) == 0) {
+            agent_loop_unwatch(&p->out[i]);
+
+        } else if (p->out[i].fd == -1
+                   && agent_loop_watch(&p->out[i], p->fd[i], EPOLLIN) == -1)
+        {
+            process_close(p, i);
+        }
+    }
+}
+
+
+/* Reads once; 0 if there was nothing. */
+static size_t
+process_read(agent_process_t *p, int stream)
+{
+    size_t window;
     ssize_t n;
     static char buf[READ_SIZE];
 
-    for (total = 0; total < limit && p->fd[stream] != -1; total += n) {
-        n = read(p->fd[stream], buf, sizeof(buf));
-        if (n == -1) {
-            if (errno == EINTR) {
-                n = 0;
-                continue;
-            }
-
-            if (errno != EAGAIN) {
-                process_close(p, stream);
-            }
-
-            return;
-        }
-
-        if (n == 0) {
-            process_close(p, stream);
-            return;
-        }
-
-        if (p->owner.output != NULL) {
-            p->owner.output(p->owner.data, stream, buf, n);
-        }
+    window = process_window(p, stream);
+    if (window == 0) {
+        return 0;
     }
+
+    do {
+        n = read(p->fd[stream], buf, window);
+    } while (n == -1 && errno == EINTR);
+
+    if (n == -1 && errno == EAGAIN) {
+        return 0;
+    }
+
+    if (n <= 0) {
+        process_close(p, stream); /* a terminal says EIO */
+        return 0;
+    }
+
+    if (p->draining && p->rest[stream] != SIZE_MAX) {
+        p->rest[stream] -= n;
+    }
+
+    if (p->allowed != SIZE_MAX) {
+        p->allowed -= n;
+    }
+
+    if (p->owner.output != NULL) {
+        p->owner.output(p->owner.data, stream, buf, n);
+    }
+
+    return n;
 }
 
 
 static void
 process_event(agent_process_t *p, agent_stream_t stream)
 {
-    process_read(p, stream, READ_SIZE);
+    process_read(p, stream);
 
     if (p->reported && p->fd[0] == -1 && p->fd[1] == -1) {
         process_leftover_free(p);
+    } else if (p->draining) {
+        process_drain(p);
+    } else {
+        process_interest(p);
     }
 }
 
@@ -157,26 +251,123 @@ process_stderr_event(void *data, uint32_t events)
 }
 
 
+void
+agent_process_allow(agent_process_t *p, size_t n)
+{
+    p->allowed = n;
+    process_interest(p);
+
+    if (p->draining && p->terminal && n > 0 && !p->timer.active) {
+        p->timer.handler = process_settled;
+        agent_loop_timer(&p->timer, SETTLE_MS);
+    }
+}
+
+
+static void
+process_input_event(void *data, uint32_t events)
+{
+    int eof;
+    ssize_t n;
+    agent_input_t *in;
+    agent_process_t *p = data;
+
+    (void) events;
+
+    in = TAILQ_FIRST(&p->inputs);
+
+    if (in->sent < in->len) {
+        n = write(p->in_fd, in->buf + in->sent, in->len - in->sent);
+
+        if (n == -1) {
+            if (errno != EAGAIN && errno != EINTR) {
+                process_close_input(p);
+            }
+
+            return;
+        }
+
+        in->sent += n;
+    }
+
+    if (in->sent < in->len) {
+        return;
+    }
+
+    process_dequeue(p, in);
+    eof = in->eof;
+
+    if (eof) {
+        process_close_input(p);
+    }
+
+    in->done(in->data, 0);
+}
+
+
+int
+agent_process_write(agent_process_t *p, agent_input_t *in)
+{
+    agent_input_t *last;
+
+    last = TAILQ_LAST(&p->inputs, process_inputs_s);
+
+    if (p->in_fd == -1 || (last != NULL && last->eof)) {
+        errno = EPIPE;
+        return -1;
+    }
+
+    if (last != NULL && p->queued + in->len > INPUT_MAX) {
+        errno = ENOBUFS;
+        return -1;
+    }
+
+    if (last == NULL && agent_loop_watch(&p->in, p->in_fd, EPOLLOUT) == -1) {
+        return -1;
+    }
+
+    in->sent = 0;
+    in->queued = 1;
+    p->queued += in->len;
+    TAILQ_INSERT_TAIL(&p->inputs, in, link);
+
+    return 0;
+}
+
+
+void
+agent_process_cancel(agent_process_t *p, agent_input_t *in)
+{
+    process_dequeue(p, in);
+}
+
+
 static void
 process_report(agent_process_t *p)
 {
     agent_process_owner_t owner;
 
     agent_loop_timer_stop(&p->timer);
-
-    /* A pipe holds at most a megabyte: this is all the process has written. */
-    process_read(p, AGENT_STDOUT, 1048576);
-    process_read(p, AGENT_STDERR, 1048576);
+    process_close_input(p);
+    agent_group_release(p->group);
+    p->group = NULL;
 
     owner = p->owner;
     memset(&p->owner, 0, sizeof(p->owner));
     p->reported = 1;
+    p->draining = 0;
+    p->allowed = SIZE_MAX;
 
+    if (p->terminal) {
+        process_close(p, AGENT_STDOUT);
+    }
+
+    process_interest(p);
     TAILQ_INSERT_TAIL(&process_leftovers, p, leftover);
     process_nleftovers++;
 
     if (owner.done != NULL) {
-        owner.done(owner.data, p->code, p->timed_out);
+        owner.done(owner.data, &p->exit);
     }
 
     if (p->fd[0] == -1 && p->fd[1] == -1) {
@@ -187,34 +378,112 @@ process_report(agent_process_t *p)
 }
 
 
-/* Kills what is left of the session; reports once nothing is. */
+static void
+process_settled(void *data)
+{
+    agent_process_t *p = data;
+
+    p->settled = 1;
+    process_drain(p);
+}
+
+
+/*
+ * Gives the rest of the output, and reports when there is no more.  The kernel
+ * hands on what was written to a terminal a little later.
+ */
+static void
+process_drain(agent_process_t *p)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        while (process_read(p, i) > 0) { /* void */
+        }
+
+        if (p->fd[i] == -1 || (p->settled && p->allowed > 0)) {
+            p->rest[i] = 0;
+        }
+    }
+
+    if (p->rest[0] == 0 && p->rest[1] == 0) {
+        process_report(p);
+        return;
+    }
+
+    if (p->terminal && p->allowed > 0 && !p->timer.active) {
+        p->timer.handler = process_settled;
+        agent_loop_timer(&p->timer, SETTLE_MS);
+    }
+
+    process_interest(p);
+}
+
+
+static void
+process_ended(agent_process_t *p)
+{
+    int i, n;
+
+    agent_loop_timer_stop(&p->timer);
+    process_close_input(p);
+
+    for (i = 0; i < 2; i++) {
+        n = 0;
+        if (p->fd[i] != -1 && ioctl(p->fd[i], FIONREAD, &n) == -1) {
+            n = 0;
+        }
+
+        p->rest[i] = p->terminal ? SIZE_MAX : (size_t) n;
+    }
+
+    p->draining = 1;
+    process_drain(p);
+}
+
+
+/* Kills what is left; 1 if something is. */
+static int
+process_kill(agent_process_t *p)
+{
+    if (p->group != NULL) {
+        agent_group_signal(p->group, SIGKILL);
+        return agent_group_populated(p->group);
+    }
+
+    /*
+     * The number of the session is taken as long as it has a member, so a
+     * living process that has it as its own number now is a stranger.
+     */
+    if (p->exited && kill(p->child.pid, 0) == 0) {
+        return 0;
+    }
+
+    if (!p->killing) {
+        kill(-p->child.pid, SIGKILL);
+    }
+
+    return agent_session_kill(p->child.pid, SIGKILL) > 0;
+}
+
+
+/* Kills what is left of the command; goes on once nothing is. */
 static void
 process_sweep(void *data)
 {
     int left;
     agent_process_t *p = data;
 
-    /*
-     * The number of the session is taken as long as it has a member, so a
-     * living process that has it as its own number now is a stranger.
-     */
-    left = 0;
-    if (!p->exited || kill(p->child.pid, 0) == -1) {
-        if (!p->killing) {
-            kill(-p->child.pid, SIGKILL);
-        }
-
-        left = agent_session_kill(p->child.pid, SIGKILL);
-    }
-
+    left = process_kill(p);
     p->killing = 1;
     p->sweeps++;
 
-    if (p->exited && (left == 0 || p->sweeps >= SWEEPS_MAX)) {
-        process_report(p);
+    if (p->exited && (!left || p->sweeps >= SWEEPS_MAX)) {
+        process_ended(p);
         return;
     }
 
+    p->timer.handler = process_sweep;
     agent_loop_timer(&p->timer,
                      p->sweeps < SWEEPS_QUICK ? SWEEP_MS : SWEEP_SLOW_MS);
 }
@@ -226,13 +495,29 @@ process_exited(void *data, int status)
     agent_process_t *p = data;
 
     p->exited = 1;
-    p->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    p->exit.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    p->exit.code = p->exit.signal ? 128 + p->exit.signal : WEXITSTATUS(status);
 
-    if (p->timed_out || p->killing) {
+    if (p->exit.timed_out || p->killing) {
         process_sweep(p);
     } else {
-        process_report(p);
+        process_ended(p);
     }
+}
+
+
+int
+agent_process_signal(agent_process_t *p, int signal)
+{
+    if (p->exited) {
+        return -1;
+    }
+
+    if (p->group == NULL || agent_group_signal(p->group, signal) == -1) {
+        agent_session_kill(p->child.pid, signal);
+    }
+
+    return 0;
 }
 
 
@@ -241,146 +526,85 @@ process_expired(void *data)
 {
     agent_process_t *p = data;
 
-    p->timed_out = 1;
+    p->exit.timed_out = 1;
 
     if (p->timeout_signal == SIGKILL) {
         process_sweep(p);
         return;
     }
 
-    agent_session_kill(p->child.pid, p->timeout_signal);
+    agent_process_signal(p, p->timeout_signal);
     p->timer.handler = process_sweep;
     agent_loop_timer(&p->timer, GRACE_MS);
 }
 
 
-static void
-child_say(const char *command, const char *what)
+void
+agent_process_resize(agent_process_t *p, unsigned short cols,
+                     unsigned short rows)
 {
-    dprintf(STDERR_FILENO, "%.256s: %s\n", command, what);
-}
-
-
-/* What the agent has for itself, a command must not inherit. */
-static void
-child_renounce(const char *command)
-{
-    int fd;
-    struct rlimit files;
-
-    agent_reap_reset_signals();
-
-    fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd != -1 && write(fd, "0", 1) != 1) {
-        child_say(command, "the memory score could not be reset");
+    if (p->terminal && p->fd[AGENT_STDOUT] != -1) {
+        agent_terminal_resize(p->fd[AGENT_STDOUT], cols, rows);
     }
-
-    setpriority(PRIO_PROCESS, 0, 0);
-
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = FILES_SOFT;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-}
-
-
-static int
-child_descriptors(const int out[2])
-{
-    int fd;
-
-    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-    if (fd == -1 || dup2(fd, STDIN_FILENO) == -1
-        || dup2(out[AGENT_STDOUT], STDOUT_FILENO) == -1
-        || dup2(out[AGENT_STDERR], STDERR_FILENO) == -1)
-    {
-        return -1;
-    }
-
-    return close_range(STDERR_FILENO + 1, ~0U, 0);
-}
-
-
-/* Never returns; what goes wrong is said on the command's stderr. */
-static void __attribute__((noreturn))
-child_run(const agent_process_spec_t *spec, const int out[2])
-{
-    setsid();
-
-    if (child_descriptors(out) == -1) {
-        _exit(126);
-    }
-
-    child_renounce(spec->argv[0]);
-
-    if (setgroups(spec->user->ngroups, spec->user->groups) == -1
-        || setgid(spec->user->gid) == -1 || setuid(spec->user->uid) == -1)
-    {
-        child_say(spec->argv[0], "the user could not be changed");
-        _exit(126);
-    }
-
-    if (chdir(spec->cwd) == -1) {
-        child_say(spec->cwd, strerror(errno));
-        _exit(126);
-    }
-
-    /* Its own PATH counts, not the agent's. */
-    environ = (char **) spec->envp;
-    execvp(spec->argv[0], spec->argv);
-
-    if (errno == ENOENT || errno == ENOTDIR) {
-        child_say(spec->argv[0], strchr(spec->argv[0], '/')
-                                     ? "no such file or directory"
-                                     : "command not found");
-        _exit(127);
-    }
-
-    child_say(spec->argv[0], strerror(errno));
-    _exit(126);
-}
-
-
-static int
-process_watch(agent_process_t *p)
-{
-    p->out[AGENT_STDOUT].handler = process_stdout_event;
-    p->out[AGENT_STDERR].handler = process_stderr_event;
-    p->out[AGENT_STDOUT].data = p;
-    p->out[AGENT_STDERR].data = p;
-
-    if (agent_loop_watch(&p->out[AGENT_STDOUT], p->fd[AGENT_STDOUT], EPOLLIN)
-        == -1) {
-        return -1;
-    }
-
-    return agent_loop_watch(&p->out[AGENT_STDERR], p->fd[AGENT_STDERR],
-                            EPOLLIN);
 }
 
 
 /* Our ends do not block, the child's do. */
 static int
-process_pipes(agent_process_t *p, int child[2])
+process_pipe(int *ours, int *child, int reads)
 {
-    int i;
     int ends[2];
 
-    for (i = 0; i < 2; i++) {
-        if (pipe2(ends, O_CLOEXEC) == -1) {
-            return -1;
-        }
-
-        p->fd[i] = ends[0];
-        child[i] = ends[1];
-
-        if (fcntl(ends[0], F_SETFL, O_NONBLOCK) == -1) {
-            return -1;
-        }
+    if (pipe2(ends, O_CLOEXEC) == -1) {
+        return -1;
     }
 
-    return process_watch(p);
+    *ours = ends[reads ? 0 : 1];
+    *child = ends[reads ? 1 : 0];
+
+    return fcntl(*ours, F_SETFL, O_NONBLOCK);
+}
+
+
+static int
+process_descriptors(agent_process_t *p, const agent_process_spec_t *spec,
+                    int child[3])
+{
+    if (spec->terminal) {
+        p->fd[AGENT_STDOUT] = agent_terminal_open(&child[0], spec->user->uid,
+                                                  spec->cols, spec->rows);
+        if (p->fd[AGENT_STDOUT] == -1) {
+            return -1;
+        }
+
+        child[1] = child[2] = child[0];
+        p->in_fd = fcntl(p->fd[AGENT_STDOUT], F_DUPFD_CLOEXEC, 0);
+
+        return p->in_fd == -1 ? -1 : 0;
+    }
+
+    if (spec->input && process_pipe(&p->in_fd, &child[0], 0) == -1) {
+        return -1;
+    }
+
+    if (process_pipe(&p->fd[AGENT_STDOUT], &child[1], 1) == -1) {
+        return -1;
+    }
+
+    return process_pipe(&p->fd[AGENT_STDERR], &child[2], 1);
+}
+
+
+static void
+process_close_child(int child[3])
+{
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        if (child[i] != -1 && (i == 0 || child[i] != child[i - 1])) {
+            close(child[i]);
+        }
+    }
 }
 
 
@@ -395,14 +619,22 @@ process_alloc(const agent_process_spec_t *spec,
         return NULL;
     }
 
-    p->fd[0] = p->fd[1] = -1;
-    p->out[0].fd = p->out[1].fd = -1;
+    p->fd[0] = p->fd[1] = p->in_fd = -1;
+    p->out[0].fd = p->out[1].fd = p->in.fd = -1;
+    p->out[AGENT_STDOUT].handler = process_stdout_event;
+    p->out[AGENT_STDERR].handler = process_stderr_event;
+    p->in.handler = process_input_event;
+    p->out[0].data = p->out[1].data = p->in.data = p;
+    p->allowed = SIZE_MAX;
     p->owner = *owner;
+    p->terminal = spec->terminal;
     p->timeout_signal = spec->timeout_signal;
     p->timer.handler = process_expired;
     p->timer.data = p;
+    p->child.pid = -1;
     p->child.exited = process_exited;
     p->child.data = p;
+    TAILQ_INIT(&p->inputs);
 
     return p;
 }
@@ -412,8 +644,8 @@ agent_process_t *
 agent_process_start(const agent_process_spec_t *spec,
                     const agent_process_owner_t *owner)
 {
-    int i, err;
-    int child[2] = { -1, -1 };
+    int err;
+    int child[3] = { -1, -1, -1 };
     agent_process_t *p;
 
     p = process_alloc(spec, owner);
@@ -421,22 +653,17 @@ agent_process_start(const agent_process_spec_t *spec,
         return NULL;
     }
 
-    p->child.pid = -1;
-    if (process_pipes(p, child) == 0) {
-        p->child.pid = agent_freeze_fork();
+    if (process_descriptors(p, spec, child) == 0) {
+        p->group = agent_group_new();
+        p->child.pid = agent_group_fork(p->group);
     }
 
     if (p->child.pid == 0) {
-        child_run(spec, child);
+        agent_child_run(spec, child);
     }
 
     err = errno;
-
-    for (i = 0; i < 2; i++) {
-        if (child[i] != -1) {
-            close(child[i]);
-        }
-    }
+    process_close_child(child);
 
     if (p->child.pid == -1) {
         process_free(p);
@@ -445,6 +672,7 @@ agent_process_start(const agent_process_spec_t *spec,
     }
 
     agent_reap_watch(&p->child);
+    process_interest(p);
 
     if (spec->timeout_ms > 0) {
         agent_loop_timer(&p->timer, spec->timeout_ms);
@@ -465,6 +693,7 @@ void
 agent_process_abandon(agent_process_t *p)
 {
     memset(&p->owner, 0, sizeof(p->owner));
+    p->allowed = SIZE_MAX;
     p->timer.handler = process_sweep;
     process_sweep(p);
 }

@@ -1,7 +1,7 @@
 /*
- * A command as a process: started in a session of its own, its output handed
- * on as it comes, its end reported once.  Knows nothing of HTTP, and keeps no
- * output.  Event loop only.
+ * A command as a process: started in a session and a control group of its own,
+ * its output handed on as it comes and as far as its owner allows, its end
+ * reported once.  Knows nothing of HTTP, and keeps no output.  Event loop only.
  */
 
 #ifndef AGENT_PROCESS_H
@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "env.h"
 #include "user.h"
@@ -23,22 +24,48 @@ typedef struct {
     char *const *envp;
     const char *cwd;
     const agent_user_t *user;
-    int64_t timeout_ms; /* 0 for none */
-    int timeout_signal; /* what the group gets then; SIGKILL follows */
+    int64_t timeout_ms;    /* 0 for none */
+    int timeout_signal;    /* what the command gets then; SIGKILL follows */
+    unsigned input : 1;    /* stdin is a pipe, not empty */
+    unsigned terminal : 1; /* all three are a terminal; input goes to it */
+    unsigned short cols;   /* its size */
+    unsigned short rows;
 } agent_process_spec_t;
 
 typedef struct {
+    int code;      /* what a shell would say: 128 and the signal */
+    int signal;    /* that ended it, or 0 */
+    int timed_out; /* nothing of the command lives */
+} agent_exit_t;
+
+typedef struct {
+    /* A terminal's output is all stdout. */
     void (*output)(void *data, agent_stream_t stream, const char *buf,
                    size_t len);
 
     /*
-     * The process is gone.  code is what a shell would say: the exit code, or
-     * 128 and the signal.  After a time limit nothing of its session lives.
-     * The process object is no longer the owner's then.
+     * The process is gone, and all its output was given.  The process object
+     * is no longer the owner's then.
      */
-    void (*done)(void *data, int code, int timed_out);
+    void (*done)(void *data, const agent_exit_t *e);
     void *data;
 } agent_process_owner_t;
+
+/* Input under way; embedded in its owner's structure. */
+typedef struct agent_input_s agent_input_t;
+
+struct agent_input_s {
+    const char *buf; /* until done() or cancelled */
+    size_t len;
+    size_t sent;
+    int eof; /* nothing follows */
+    int queued; /* the process's */
+
+    /* All was taken; or never will be, with an errno.  Not from write(). */
+    void (*done)(void *data, int err);
+    void *data;
+    TAILQ_ENTRY(agent_input_s) link;
+};
 
 /* NULL with errno set. */
 agent_process_t *agent_process_start(const agent_process_spec_t *spec,
@@ -46,7 +73,27 @@ agent_process_t *agent_process_start(const agent_process_spec_t *spec,
 
 int64_t agent_process_pid(const agent_process_t *p);
 
-/* The owner goes away: kills the session, and reports nothing more. */
+/*
+ * How many more bytes of output may come, SIZE_MAX for any number, as at
+ * first; what is beyond stays in the pipe, and holds the command back.
+ */
+void agent_process_allow(agent_process_t *p, size_t n);
+
+/*
+ * Queues input; 0, or -1 with errno set: EPIPE if stdin is closed, or will be
+ * after what is queued, ENOBUFS if too much is.
+ */
+int agent_process_write(agent_process_t *p, agent_input_t *in);
+void agent_process_cancel(agent_process_t *p, agent_input_t *in);
+
+/* Signals the whole tree; 0, or -1 if the process has ended. */
+int agent_process_signal(agent_process_t *p, int signal);
+
+/* The size of the terminal. */
+void agent_process_resize(agent_process_t *p, unsigned short cols,
+                          unsigned short rows);
+
+/* The owner goes away: kills the tree, and reports nothing more. */
 void agent_process_abandon(agent_process_t *p);
 
 #endif

@@ -14,12 +14,13 @@
 #include <cmocka.h>
 
 #include "capture.h"
+#include "control.h"
 #include "exec_request.h"
 #include "sandbox_text.h"
 
 
-static agent_exec_status_t
-parse(agent_exec_request_t *req, const char *text, agent_exec_error_t *err)
+static agent_body_status_t
+parse(agent_exec_request_t *req, const char *text, agent_body_error_t *err)
 {
     memset(err, 0, sizeof(*err));
 
@@ -30,12 +31,12 @@ parse(agent_exec_request_t *req, const char *text, agent_exec_error_t *err)
 static void
 test_minimal(void **state)
 {
-    agent_exec_error_t err;
+    agent_body_error_t err;
     agent_exec_request_t req;
 
     (void) state;
 
-    assert_int_equal(parse(&req, "{\"command\":\"ls\"}", &err), AGENT_EXEC_OK);
+    assert_int_equal(parse(&req, "{\"command\":\"ls\"}", &err), AGENT_BODY_OK);
     assert_int_equal(req.argc, 1);
     assert_string_equal(req.argv[0], "ls");
     assert_null(req.argv[1]);
@@ -50,7 +51,7 @@ test_minimal(void **state)
 static void
 test_full(void **state)
 {
-    agent_exec_error_t err;
+    agent_body_error_t err;
     agent_exec_request_t req;
 
     (void) state;
@@ -62,7 +63,7 @@ test_full(void **state)
                            "\"shell\":false,\"background\":false,"
                            "\"user\":\"nobody\",\"signal\":\"SIGTERM\"}",
                            &err),
-                     AGENT_EXEC_OK);
+                     AGENT_BODY_OK);
     assert_int_equal(req.argc, 3);
     assert_string_equal(req.argv[0], "a b");
     assert_string_equal(req.argv[1], "");
@@ -81,7 +82,7 @@ test_full(void **state)
 static void
 test_shell(void **state)
 {
-    agent_exec_error_t err;
+    agent_body_error_t err;
     agent_exec_request_t req;
 
     (void) state;
@@ -90,7 +91,7 @@ test_shell(void **state)
                            "{\"shell\":true,\"command\":\"ls | wc\",\"args\":"
                            "[],\"envs\":null,\"user\":null}",
                            &err),
-                     AGENT_EXEC_OK);
+                     AGENT_BODY_OK);
     assert_int_equal(req.argc, 3);
     assert_string_equal(req.argv[0], "/bin/sh");
     assert_string_equal(req.argv[1], "-c");
@@ -102,19 +103,19 @@ test_shell(void **state)
 static void
 test_signals(void **state)
 {
-    agent_exec_error_t err;
+    agent_body_error_t err;
     agent_exec_request_t req;
 
     (void) state;
 
     assert_int_equal(
         parse(&req, "{\"command\":\"x\",\"signal\":\"INT\"}", &err),
-        AGENT_EXEC_OK);
+        AGENT_BODY_OK);
     assert_int_equal(req.signal, SIGINT);
     agent_exec_free(&req);
 
     assert_int_equal(parse(&req, "{\"command\":\"x\",\"signal\":15}", &err),
-                     AGENT_EXEC_OK);
+                     AGENT_BODY_OK);
     assert_int_equal(req.signal, SIGTERM);
     agent_exec_free(&req);
 }
@@ -124,7 +125,7 @@ static void
 test_refused(void **state)
 {
     size_t i;
-    agent_exec_error_t err;
+    agent_body_error_t err;
     agent_exec_request_t req;
     static const char *const bad[][2] = {
         { "{}", "command" },
@@ -156,6 +157,16 @@ test_refused(void **state)
         { "{\"command\":\"x\",\"signal\":65}", "signal" },
         { "{\"command\":\"x\",\"signal\":true}", "signal" },
         { "{\"command\":\"x\",\"timeout\":5}", "timeout" },
+        { "{\"command\":\"x\",\"stdin\":true}", "stdin" },
+        { "{\"command\":\"x\",\"stdin_base64\":\"?\"}", "stdin_base64" },
+        { "{\"command\":\"x\",\"stdin\":\"\",\"stdin_base64\":\"\"}",
+          "stdin_base64" },
+        { "{\"command\":\"x\",\"stdin_base64\":\"\",\"stdin\":\"\"}", "stdin" },
+        { "{\"command\":\"x\",\"encoding\":\"hex\"}", "encoding" },
+        { "{\"command\":\"x\",\"background\":1}", "background" },
+        { "{\"command\":\"x\",\"cols\":80}", "cols" },
+        { "{\"command\":\"x\",\"session_id\":\"a\"}", "session_id" },
+        { "{\"command\":\"x\",\"stream_id\":\"a\"}", "stream_id" },
     };
     static const char *const broken[][2] = {
         { "", "body" },
@@ -170,26 +181,186 @@ test_refused(void **state)
     (void) state;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(parse(&req, bad[i][0], &err), AGENT_EXEC_INVALID);
+        assert_int_equal(parse(&req, bad[i][0], &err), AGENT_BODY_INVALID);
         assert_string_equal(err.field, bad[i][1]);
         assert_string_not_equal(err.reason, "");
     }
 
     for (i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
-        assert_int_equal(parse(&req, broken[i][0], &err),
-                         AGENT_EXEC_INVALID_JSON);
+        assert_int_equal(parse(&req, broken[i][0], &err), AGENT_BODY_NOT_JSON);
         assert_string_equal(err.field, broken[i][1]);
     }
 
-    assert_int_equal(
-        parse(&req, "{\"command\":\"x\",\"background\":true}", &err),
-        AGENT_EXEC_NOT_IMPLEMENTED);
-    assert_string_equal(err.field, "background");
-
     /* An unknown member that says nothing is no harm. */
     assert_int_equal(parse(&req, "{\"command\":\"x\",\"pty\":null}", &err),
-                     AGENT_EXEC_OK);
+                     AGENT_BODY_OK);
     agent_exec_free(&req);
+}
+
+
+static void
+test_background(void **state)
+{
+    agent_body_error_t err;
+    agent_exec_request_t req;
+
+    (void) state;
+
+    assert_int_equal(parse(&req,
+                           "{\"command\":\"x\",\"background\":true,"
+                           "\"stdin_base64\":\"AP8=\",\"encoding\":\"base64\"}",
+                           &err),
+                     AGENT_BODY_OK);
+    assert_int_equal(req.background, 1);
+    assert_int_equal(req.timeout_secs, 0);
+    assert_int_equal(req.base64, 1);
+    assert_int_equal(req.input_len, 2);
+    assert_memory_equal(req.input, "\0\377", 2);
+    agent_exec_free(&req);
+
+    assert_int_equal(parse(&req,
+                           "{\"command\":\"x\",\"background\":true,"
+                           "\"timeout_secs\":7,\"stdin\":\"\"}",
+                           &err),
+                     AGENT_BODY_OK);
+    assert_int_equal(req.timeout_secs, 7);
+    assert_non_null(req.input);
+    assert_int_equal(req.input_len, 0);
+    agent_exec_free(&req);
+}
+
+
+static agent_body_status_t
+message(agent_exec_request_t *req, agent_exec_form_t form, const char *text,
+        agent_body_error_t *err)
+{
+    sandbox_json_t doc;
+    agent_body_status_t status;
+
+    assert_int_equal(agent_body_json(&doc, text, strlen(text), err), 0);
+    status = agent_exec_read(req, form, &doc, err);
+    sandbox_json_free(&doc);
+
+    return status;
+}
+
+
+static void
+test_messages(void **state)
+{
+    size_t i;
+    agent_body_error_t err;
+    agent_exec_request_t req;
+    static const char *const bad[][2] = {
+        { "{\"type\":\"pty_start\",\"args\":[\"a\"]}", "args" },
+        { "{\"cols\":0}", "cols" },
+        { "{\"rows\":10001}", "rows" },
+        { "{\"rows\":\"24\"}", "rows" },
+        { "{\"session_id\":\"\"}", "session_id" },
+        { "{\"session_id\":\"a b\"}", "session_id" },
+        { "{\"shell\":true}", "shell" },
+        { "{\"background\":true}", "background" },
+    };
+
+    (void) state;
+
+    assert_int_equal(message(&req, AGENT_EXEC_PTY,
+                             "{\"type\":\"pty_start\",\"stream_id\":\"1\","
+                             "\"session_id\":\"a-B_9\",\"cols\":100}",
+                             &err),
+                     AGENT_BODY_OK);
+    assert_int_equal(req.argc, 0);
+    assert_string_equal(req.session_id, "a-B_9");
+    assert_int_equal(req.cols, 100);
+    assert_int_equal(req.rows, 24);
+    assert_int_equal(req.timeout_secs, 0);
+    agent_exec_free(&req);
+
+    assert_int_equal(message(&req, AGENT_EXEC_STREAM,
+                             "{\"type\":\"exec_start\",\"stream_id\":\"1\","
+                             "\"command\":\"cat -\",\"shell\":true,"
+                             "\"stdin\":true}",
+                             &err),
+                     AGENT_BODY_OK);
+    assert_int_equal(req.pipe, 1);
+    assert_string_equal(req.argv[req.command], "cat -");
+    assert_int_equal(req.timeout_secs, 0);
+    agent_exec_free(&req);
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(message(&req, AGENT_EXEC_PTY, bad[i][0], &err),
+                         AGENT_BODY_INVALID);
+        assert_string_equal(err.field, bad[i][1]);
+    }
+}
+
+
+static agent_body_status_t
+control(agent_control_t *c, agent_control_form_t form, const char *text,
+        agent_body_error_t *err)
+{
+    return agent_control_parse(c, form, text, strlen(text), err);
+}
+
+
+static void
+test_control(void **state)
+{
+    size_t i;
+    agent_control_t c;
+    agent_body_error_t err;
+    static const struct {
+        agent_control_form_t form;
+        const char *text;
+        const char *field;
+    } bad[] = {
+        { AGENT_CONTROL_STDIN, "{}", "data" },
+        { AGENT_CONTROL_STDIN, "{\"eof\":false}", "data" },
+        { AGENT_CONTROL_STDIN, "{\"data\":1}", "data" },
+        { AGENT_CONTROL_STDIN, "{\"data\":\"\",\"data_base64\":\"\"}",
+          "data_base64" },
+        { AGENT_CONTROL_STDIN, "{\"data\":\"\",\"stream_id\":\"1\"}",
+          "stream_id" },
+        { AGENT_CONTROL_KILL, "{\"signal\":\"NONE\"}", "signal" },
+        { AGENT_CONTROL_KILL, "{\"signal\":32}", "signal" },
+        { AGENT_CONTROL_EXEC_SIGNAL, "{}", "signal" },
+        { AGENT_CONTROL_EXEC_CONNECT, "{}", "pid" },
+        { AGENT_CONTROL_EXEC_CONNECT, "{\"pid\":0}", "pid" },
+        { AGENT_CONTROL_EXEC_CONNECT, "{\"pid\":1,\"offset\":-1}", "offset" },
+        { AGENT_CONTROL_PTY_CONNECT, "{\"pid\":1}", "pid" },
+        { AGENT_CONTROL_PTY_RESIZE, "{\"cols\":80}", "rows" },
+        { AGENT_CONTROL_PTY_INPUT, "{\"data\":\"\",\"eof\":true}", "eof" },
+        { AGENT_CONTROL_CLOSE, "{\"data\":\"\"}", "data" },
+    };
+
+    (void) state;
+
+    assert_int_equal(control(&c, AGENT_CONTROL_STDIN,
+                             "{\"data_base64\":\"AAE=\",\"eof\":true}", &err),
+                     AGENT_BODY_OK);
+    assert_int_equal(c.len, 2);
+    assert_memory_equal(c.data, "\0\1", 2);
+    assert_int_equal(c.eof, 1);
+    agent_control_free(&c);
+
+    assert_int_equal(control(&c, AGENT_CONTROL_KILL, "{}", &err),
+                     AGENT_BODY_OK);
+    assert_int_equal(c.signal, SIGTERM);
+
+    assert_int_equal(control(&c, AGENT_CONTROL_EXEC_CONNECT,
+                             "{\"type\":\"exec_connect\",\"stream_id\":\"1\","
+                             "\"pid\":17,\"offset\":5}",
+                             &err),
+                     AGENT_BODY_OK);
+    assert_int_equal(c.pid, 17);
+    assert_int_equal(c.offset, 5);
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(control(&c, bad[i].form, bad[i].text, &err),
+                         AGENT_BODY_INVALID);
+        assert_string_equal(err.field, bad[i].field);
+        assert_null(c.data);
+    }
 }
 
 
@@ -198,7 +369,7 @@ test_bounds(void **state)
 {
     int i;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
-    agent_exec_error_t err;
+    agent_body_error_t err;
     agent_exec_request_t req;
 
     (void) state;
@@ -208,7 +379,7 @@ test_bounds(void **state)
         sandbox_text_str(&t, ",\"1\"");
     }
     sandbox_text_str(&t, "]}");
-    assert_int_equal(parse(&req, t.data, &err), AGENT_EXEC_INVALID);
+    assert_int_equal(parse(&req, t.data, &err), AGENT_BODY_INVALID);
     assert_string_equal(err.field, "args");
     sandbox_text_free(&t);
 
@@ -217,7 +388,7 @@ test_bounds(void **state)
         sandbox_text_str(&t, "a");
     }
     sandbox_text_str(&t, "\"}}");
-    assert_int_equal(parse(&req, t.data, &err), AGENT_EXEC_INVALID);
+    assert_int_equal(parse(&req, t.data, &err), AGENT_BODY_INVALID);
     assert_string_equal(err.field, "envs");
     sandbox_text_free(&t);
 
@@ -226,7 +397,7 @@ test_bounds(void **state)
         sandbox_text_fmt(&t, ",\"A%d\":\"\"", i);
     }
     sandbox_text_str(&t, "}}");
-    assert_int_equal(parse(&req, t.data, &err), AGENT_EXEC_INVALID);
+    assert_int_equal(parse(&req, t.data, &err), AGENT_BODY_INVALID);
     assert_string_equal(err.field, "envs");
     sandbox_text_free(&t);
 }
@@ -299,10 +470,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_minimal), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_shell),   cmocka_unit_test(test_signals),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_env),     cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_minimal),    cmocka_unit_test(test_full),
+        cmocka_unit_test(test_shell),      cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_background), cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_control),    cmocka_unit_test(test_env),
+        cmocka_unit_test(test_capture),
     };
 
     return cmocka_run_group_tests_name("agent exec", tests, NULL, NULL);

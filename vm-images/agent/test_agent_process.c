@@ -58,12 +58,12 @@ run_output(void *data, agent_stream_t stream, const char *buf, size_t len)
 
 
 static void
-run_done(void *data, int code, int timed_out)
+run_done(void *data, const agent_exit_t *e)
 {
     run_t *r = data;
 
-    r->code = code;
-    r->timed_out = timed_out;
+    r->code = e->code;
+    r->timed_out = e->timed_out;
     r->done++;
     agent_loop_stop();
 }
@@ -77,6 +77,7 @@ run_start(run_t *r, char *const argv[], int64_t timeout_ms, int sig)
     static char *const envp[] = { "PATH=/usr/bin:/bin", "X=y", NULL };
 
     memset(r, 0, sizeof(*r));
+    memset(&spec, 0, sizeof(spec));
     spec.argv = argv;
     spec.envp = envp;
     spec.cwd = "/tmp";

@@ -55,6 +55,7 @@ user_entry(agent_user_t *user, const char *name, const uid_t *uid)
             user->gid = pw->pw_gid;
             snprintf(user->name, sizeof(user->name), "%s", pw->pw_name);
             snprintf(user->home, sizeof(user->home), "%s", pw->pw_dir);
+            snprintf(user->shell, sizeof(user->shell), "%s", pw->pw_shell);
             break;
         }
     }
@@ -117,6 +118,10 @@ agent_user_find(agent_user_t *user, const char *name)
 
     if (user->home[0] != '/') {
         strcpy(user->home, "/");
+    }
+
+    if (user->shell[0] != '/') {
+        strcpy(user->shell, "/bin/sh");
     }
 
     user_groups(user);

@@ -18,6 +18,7 @@ typedef struct {
     size_t ngroups;
     char name[64];
     char home[256];
+    char shell[256];
 } agent_user_t;
 
 /*

@@ -1,0 +1,105 @@
+/*
+ * The commands that the agent has started and clients can come back to: each
+ * with its newest output and, when it has ended, how.  Event loop only.
+ *
+ * Whoever follows the output of one has a tap.  While there are taps nothing
+ * is overwritten that one of them has not taken: the command waits instead.
+ * Without any the newest output is kept, and the command never waits.
+ */
+
+#ifndef AGENT_JOB_H
+#define AGENT_JOB_H
+
+#include <sys/queue.h>
+
+#include "exec_request.h"
+#include "process.h"
+#include "ring.h"
+#include "sandbox_text.h"
+
+#define AGENT_JOBS_ENDED_MAX 256 /* that are remembered */
+#define AGENT_JOB_COMMAND_SIZE 1025
+
+typedef struct agent_job_s agent_job_t;
+typedef struct agent_tap_s agent_tap_t;
+
+struct agent_tap_s {
+    agent_job_t *job;          /* NULL while not attached */
+    uint64_t offset;           /* of the next byte to be taken */
+    void (*ready)(void *data); /* there is more, or the end */
+    void *data;
+    unsigned told; /* the job's */
+    LIST_ENTRY(agent_tap_s) link;
+};
+
+/* To be read only. */
+struct agent_job_s {
+    int64_t pid;
+    int64_t started_ms;
+    char command[AGENT_JOB_COMMAND_SIZE];
+    char session_id[AGENT_SESSION_ID_SIZE]; /* "" if it has no terminal */
+    agent_exit_t exit;
+    agent_ring_t ring;
+    unsigned short cols;
+    unsigned short rows;
+    unsigned running : 1;
+    unsigned background : 1;
+    unsigned foreground : 1; /* its output goes to its owner */
+    unsigned input : 1;
+
+    agent_process_t *process;
+    agent_process_owner_t owner;
+    unsigned round;
+    LIST_HEAD(job_taps_s, agent_tap_s) taps;
+    TAILQ_ENTRY(agent_job_s) link;
+};
+
+typedef struct {
+    const char *command;    /* as it was asked for */
+    const char *session_id; /* of a terminal; NULL: makes one */
+    int background;
+
+    /* In the foreground: who gets the output; the job ends with done(). */
+    const agent_process_owner_t *owner;
+} agent_job_conf_t;
+
+/* NULL with errno set. */
+agent_job_t *
+agent_job_start(const agent_process_spec_t *spec, const agent_job_conf_t *conf);
+
+/* The owner of one in the foreground goes away: it is killed. */
+void agent_job_abandon(agent_job_t *job);
+
+/* The newest of that number or name, running or not; or NULL. */
+agent_job_t *agent_job_find(int64_t pid);
+agent_job_t *agent_job_find_session(const char *session_id);
+
+/* A JSON array of all, the oldest first. */
+void agent_job_list(sandbox_text_t *t);
+
+/* Without "SIG"; static. */
+const char *agent_signal_name(int signal);
+
+/* "exit_code":N and, after a signal, ,"signal":"NAME". */
+void agent_exit_members(sandbox_text_t *t, const agent_exit_t *e);
+
+/* From an offset on, or from the oldest byte kept if that is gone. */
+void agent_job_attach(agent_tap_t *tap, agent_job_t *job, uint64_t offset);
+void agent_job_detach(agent_tap_t *tap);
+
+/* Output at the tap, at most max, of one stream; 0 if there is none now. */
+size_t agent_job_peek(const agent_tap_t *tap, size_t max, const char **data,
+                      agent_stream_t *stream);
+void agent_job_take(agent_tap_t *tap, size_t n);
+
+/* 1 if the job has ended, and the tap has all of its output. */
+int agent_job_over(const agent_tap_t *tap);
+
+/* As of the process (process.h); one that has ended takes nothing. */
+int agent_job_write(agent_job_t *job, agent_input_t *in);
+void agent_job_cancel(agent_job_t *job, agent_input_t *in);
+int agent_job_signal(agent_job_t *job, int signal);
+void
+agent_job_resize(agent_job_t *job, unsigned short cols, unsigned short rows);
+
+#endif

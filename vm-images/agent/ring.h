@@ -1,0 +1,41 @@
+/*
+ * The newest output of a command, both streams in the order they came.  Each
+ * byte has an offset, counted from the first one that ever came.
+ */
+
+#ifndef AGENT_RING_H
+#define AGENT_RING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "process.h"
+
+#define AGENT_RING_MAX (1024 * 1024)
+
+/* Starts zeroed. */
+typedef struct {
+    char *data;
+    uint8_t *marks; /* a bit for each byte: is it stderr's? */
+    size_t size;
+    uint64_t begin; /* offset of the oldest byte kept */
+    uint64_t end;   /* of the next one to come */
+} agent_ring_t;
+
+/* Makes room for size bytes in all; 0, or -1: there is what there was. */
+int agent_ring_reserve(agent_ring_t *r, size_t size);
+
+/* The oldest go where there is no room. */
+void agent_ring_add(agent_ring_t *r, agent_stream_t stream, const char *buf,
+                    size_t len);
+
+/*
+ * The bytes at an offset within the ring that belong to one stream and stand
+ * in one piece, at most max: how many.
+ */
+size_t agent_ring_piece(const agent_ring_t *r, uint64_t offset, size_t max,
+                        const char **data, agent_stream_t *stream);
+
+void agent_ring_free(agent_ring_t *r);
+
+#endif
