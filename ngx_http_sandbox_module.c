@@ -488,6 +488,7 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
     }
 
     ngx_http_sandbox_api_name_routes();
+    ngx_http_sandbox_api_bound_bodies();
 
     return ngx_http_sandbox_errors_init(cf);
 }

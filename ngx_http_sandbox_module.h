@@ -109,6 +109,8 @@ typedef struct {
 
     /* The body the error filter sends in place of nginx's page. */
     ngx_str_t envelope;
+    off_t received;       /* bytes of the body, where that is bounded */
+    unsigned bounded : 1; /* its body is at most 1 MiB */
     unsigned passed : 1;  /* goes on to proxy_pass */
     unsigned traffic : 1; /* came in through sandbox_traffic */
 } ngx_http_sandbox_ctx_t;

@@ -20,9 +20,9 @@
 
 typedef struct {
     ngx_uint_t methods;
-    ngx_str_t path;     /* below /v1/; "{id}" stands for one segment */
+    ngx_str_t path;     /* below /v1/; "{…}" stands for one segment */
     unsigned json : 1;  /* has a JSON body */
-    unsigned agent : 1; /* body and answer belong to the agent */
+    unsigned agent : 1; /* is answered by the agent */
     void (*handler)(ngx_http_request_t *r);
 } ngx_http_sandbox_api_route_t;
 
@@ -46,6 +46,28 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
       ngx_http_sandbox_api_fork },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 1,
       ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_PUT | NGX_HTTP_DELETE,
+      ngx_string("sandboxes/{id}/files"), 0, 1, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/stat"), 0,
+      1, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/list"), 0,
+      1, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_PUT,
+      ngx_string("sandboxes/{id}/files/archive"), 0, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/mkdir"), 1, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/move"), 1, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/uploads"), 1, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_DELETE,
+      ngx_string("sandboxes/{id}/uploads/{upload}"), 0, 1,
+      ngx_http_sandbox_api_agent },
+    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/uploads/{upload}/parts/{part}"),
+      0, 1, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/uploads/{upload}/complete"), 1,
+      1, ngx_http_sandbox_api_agent },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1, 0,
       ngx_http_sandbox_api_snapshot },
     { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots"), 0, 0,
@@ -77,13 +99,15 @@ typedef char ngx_http_sandbox_api_routes_check
 
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
 
+static ngx_http_request_body_filter_pt ngx_http_sandbox_next_body_filter;
 
-/* 1 if path is of the form pattern; the segment at "{id}" goes to id. */
+
+/* 1 if path is of the form pattern; its first "{…}" goes to id. */
 static ngx_uint_t
 ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
                            ngx_str_t *id)
 {
-    u_char *p, *q, *plast, *qlast;
+    u_char *p, *q, *plast, *qlast, *start;
 
     p = pattern->data;
     plast = p + pattern->len;
@@ -92,15 +116,22 @@ ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
 
     while (p < plast) {
         if (*p == '{') {
-            id->data = q;
+            start = q;
             while (q < qlast && *q != '/') {
                 q++;
             }
-            id->len = q - id->data;
-            if (id->len == 0) {
+
+            if (q == start) {
                 return 0;
             }
-            p += sizeof("{id}") - 1;
+
+            if (id->data == NULL) {
+                id->data = start;
+                id->len = q - start;
+            }
+
+            while (*p++ != '}') { /* void */
+            }
             continue;
         }
 
@@ -295,26 +326,45 @@ ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
 }
 
 
+/*
+ * Before a body is kept: those of JSON routes are bounded whatever nginx was
+ * told of bodies, for others of the same location have any size.
+ */
+static ngx_int_t
+ngx_http_sandbox_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chain_t *cl;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx && ctx->bounded) {
+        for (cl = in; cl; cl = cl->next) {
+            ctx->received += ngx_buf_size(cl->buf);
+        }
+
+        if (ctx->received > NGX_HTTP_SANDBOX_BODY_MAX) {
+            return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        }
+    }
+
+    return ngx_http_sandbox_next_body_filter(r, in);
+}
+
+
+void
+ngx_http_sandbox_api_bound_bodies(void)
+{
+    ngx_http_sandbox_next_body_filter = ngx_http_top_request_body_filter;
+    ngx_http_top_request_body_filter = ngx_http_sandbox_api_body_filter;
+}
+
+
 static void
 ngx_http_sandbox_api_body_read(ngx_http_request_t *r)
 {
-    off_t size;
-    ngx_chain_t *cl;
     ngx_http_sandbox_ctx_t *ctx;
     const ngx_http_sandbox_api_route_t *route;
-
-    size = 0;
-
-    for (cl = r->request_body ? r->request_body->bufs : NULL; cl; cl = cl->next)
-    {
-        size += ngx_buf_size(cl->buf);
-    }
-
-    if (size > NGX_HTTP_SANDBOX_BODY_MAX) {
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_body_too_large,
-                                  "The body is larger than 1 MiB.");
-        return;
-    }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     route = ctx->route;
@@ -348,11 +398,12 @@ ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
         }
     }
 
-    if (!route->json || route->agent) {
+    if (!route->json) {
         route->handler(r);
         return;
     }
 
+    ctx->bounded = 1;
     r->request_body_in_single_buf = 1;
 
     rc = ngx_http_read_client_request_body(r, ngx_http_sandbox_api_body_read);

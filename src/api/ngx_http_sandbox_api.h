@@ -3,7 +3,7 @@
  * Event loop only.
  *
  * A resource handler is called with an authenticated tenant and, for routes
- * with a body, the whole body in memory.  It answers exactly once, now or
+ * with a JSON body, that whole body.  It answers exactly once, now or
  * later, by one of the functions below; each of them finalizes the request.
  */
 
@@ -20,6 +20,9 @@ ngx_int_t ngx_http_sandbox_api_handler(ngx_http_request_t *r);
 
 /* The log-phase handler: metrics by route. */
 ngx_int_t ngx_http_sandbox_api_count(ngx_http_request_t *r);
+
+/* From postconfiguration: the bound on JSON bodies. */
+void ngx_http_sandbox_api_bound_bodies(void);
 
 /* From postconfiguration: the routes' names for the metrics. */
 void ngx_http_sandbox_api_name_routes(void);

@@ -3,8 +3,10 @@
  * is paused and resumes by itself, and lets proxy_pass carry the request there
  * unchanged but for its credentials.
  *
- * The body is not read before the request goes on.  When the guest ends before
- * it has answered, the request comes back here (live.h).
+ * A JSON body has been read by now, so such a request can be sent again.  Any
+ * other is not read before the request goes on: while the guest is looked for
+ * or woken it waits in the kernel and at the client.  When the guest ends
+ * before it has answered, the request comes back here (live.h).
  */
 
 #include "ngx_http_sandbox_live.h"

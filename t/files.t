@@ -1,0 +1,370 @@
+#!/usr/bin/perl
+
+# Files of a sandbox through the API: bytes both ways, conditions, links,
+# directories, archives; and what becomes of bodies when the sandbox sleeps.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Digest::SHA qw(sha256_hex);
+use File::Temp qw(tempdir);
+use SandboxTest;
+
+my $t = SandboxTest->new;
+my $s = $t->create({ memory_mb => 128, timeout_ms => 600000,
+                     timeout_action => 'hibernate',
+                     auto_resume => JSON::PP::true })
+    or $t->finish, exit;
+my $r;
+
+# A path as a parameter.
+sub escape {
+    my ($path) = @_;
+
+    $path =~ s/([^A-Za-z0-9\/._-])/sprintf '%%%02X', ord $1/ge;
+    return $path;
+}
+
+# A request to a route of files; $what is what follows "files".
+sub files {
+    my ($method, $what, $path, %o) = @_;
+    my $query = defined $path ? '?path=' . escape($path) : '';
+
+    $query .= "&$_=" . escape($o{query}{$_}) for sort keys %{ $o{query} // {} };
+    return $t->request($method, "/v1/sandboxes/$s->{id}/files$what$query",
+                       type => 'application/octet-stream', %o);
+}
+
+sub sh { return $t->exec($s, @_)->{stdout} }
+
+# --- bytes ---------------------------------------------------------------------
+
+my $data = join '', map { pack 'N', ($_ * 2654435761) % 2**32 } 1 .. 2**19;
+my $sum = sha256_hex($data);
+
+$r = files('PUT', '', '/workspace/a b/file', body => $data);
+$t->is_error($r, 404, 'not_found', 'no directory for a file');
+$r = files('PUT', '', '/workspace/a b/file', body => $data,
+           query => { parents => 'true', mode => '0600' },
+           headers => ['X-Content-SHA256' => $sum]);
+is($r->{status}, 201, 'a new file of two megabytes') or diag($r->{body});
+is_deeply($r->{json}, { path => '/workspace/a b/file', mode => '0600',
+                        size => length $data, sha256 => $sum }, 'its object');
+like(sh('sha256sum "/workspace/a b/file"'), qr/^$sum /, 'it is in the guest');
+
+my $etag = $r->{headers}{etag};
+$r = files('GET', '', '/workspace/a b/file');
+is($r->{status}, 200, 'read');
+is(sha256_hex($r->{body}), $sum, 'the bytes');
+is($r->{headers}{etag}, $etag, 'the tag is that of the write');
+is($r->{headers}{'content-type'}, 'application/octet-stream', 'type');
+is($r->{headers}{'content-length'}, length $data, 'length');
+is($r->{headers}{'accept-ranges'}, 'bytes', 'ranges');
+like($r->{headers}{'last-modified'}, qr/ GMT$/, 'date');
+
+my $date = $r->{headers}{'last-modified'};
+$r = files('HEAD', '', '/workspace/a b/file');
+is("$r->{status} $r->{headers}{'content-length'}", '200 ' . length $data,
+   'HEAD');
+
+for (['bytes=0-9', 0, 10], ['bytes=2097150-', 2097150, 2],
+     ['bytes=-3', 2097149, 3], ['bytes=100-100', 100, 1]) {
+    my ($range, $first, $len) = @$_;
+    $r = files('GET', '', '/workspace/a b/file', headers => [Range => $range]);
+    is("$r->{status} $r->{headers}{'content-range'}",
+       sprintf('206 bytes %d-%d/%d', $first, $first + $len - 1, length $data),
+       $range);
+    ok($r->{body} eq substr($data, $first, $len), 'and its bytes');
+}
+
+$r = files('GET', '', '/workspace/a b/file',
+           headers => [Range => 'bytes=2097152-']);
+$t->is_error($r, 416, 'range_not_satisfiable', 'behind the end', 'Range');
+is($r->{headers}{'content-range'}, 'bytes */2097152', 'says the size');
+$r = files('GET', '', '/workspace/a b/file',
+           headers => ['If-Range' => '"x"', Range => 'bytes=0-1']);
+is($r->{status}, 200, 'If-Range of another one');
+
+# --- conditions -------------------------------------------------------------------
+
+for (['If-None-Match' => $etag, 304], ['If-Modified-Since' => $date, 304],
+     ['If-None-Match' => '"x"', 200], ['If-Match' => '"x"', 412],
+     ['If-Match' => $etag, 200]) {
+    my ($name, $value, $status) = @$_;
+    is(files('GET', '', '/workspace/a b/file', headers => [$name => $value])
+       ->{status}, $status, "$name: $status");
+}
+
+$r = files('PUT', '', '/workspace/a b/file', body => 'x',
+           headers => ['If-None-Match' => '*']);
+$t->is_error($r, 412, 'conflict', 'not over one that is there');
+$r = files('PUT', '', '/workspace/a b/file', body => 'x',
+           headers => ['If-Match' => '"other"']);
+$t->is_error($r, 412, 'conflict', 'not over another one');
+$r = files('PUT', '', '/workspace/a b/file', body => 'x',
+           headers => ['X-Content-SHA256' => $sum]);
+$t->is_error($r, 409, 'conflict', 'not with another sum', 'X-Content-SHA256');
+is(sha256_hex(files('GET', '', '/workspace/a b/file')->{body}), $sum,
+   'and it is as it was');
+$r = files('PUT', '', '/workspace/a b/file', body => 'new',
+           headers => ['If-Match' => $etag]);
+is($r->{status}, 200, 'over the one that is meant');
+is($r->{json}{mode}, '0600', 'it keeps the mode');
+
+# --- chunked, aborted, bounded --------------------------------------------------------
+
+{
+    my $http = SandboxHttp->new($t->{api});
+    $http->send("PUT /v1/sandboxes/$s->{id}/files?path=/workspace/chunked "
+                . "HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $t->{key}\r\n"
+                . "Transfer-Encoding: chunked\r\n\r\n");
+    for (my $at = 0; $at < length $data; $at += 99_991) {
+        my $piece = substr $data, $at, 99_991;
+        $http->send(sprintf("%x\r\n%s\r\n", length $piece, $piece));
+    }
+    $http->send("0\r\n\r\n");
+    $r = $http->read_response;
+    is($r->{status}, 201, 'a chunked body');
+    like(sh('sha256sum /workspace/chunked'), qr/^$sum /, 'is whole');
+}
+
+{
+    my $http = SandboxHttp->new($t->{api});
+    $http->send("PUT /v1/sandboxes/$s->{id}/files?path=/workspace/chunked "
+                . "HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $t->{key}\r\n"
+                . "Content-Length: 2097152\r\n\r\n" . substr $data, 0, 500_000);
+    $http->abort;
+    ok(wait_for(20, sub {
+        sh('pgrep -c "^init$"; ls -A /workspace | wc -l') eq "1\n2\n"
+    }), 'one that is cut off leaves nothing') or diag(sh('ls -Al /workspace'));
+    like(sh('sha256sum /workspace/chunked'), qr/^$sum /, 'and changes nothing');
+}
+
+for my $path ("/v1/sandboxes/$s->{id}/exec",
+              "/v1/sandboxes/$s->{id}/files/mkdir", '/v1/sandboxes') {
+    my $http = SandboxHttp->new($t->{api});
+    my $piece = sprintf "%x\r\n%s\r\n", 65536, ' ' x 65536;
+    $http->send("POST $path HTTP/1.1\r\nHost: x\r\n"
+                . "Authorization: Bearer $t->{key}\r\nIdempotency-Key: big\r\n"
+                . "Content-Type: application/json\r\n"
+                . "Transfer-Encoding: chunked\r\n\r\n");
+    $http->send($piece) || last for 1 .. 17;
+    $r = $http->read_response;
+    $r->{json} = eval { json->decode($r->{body}) };
+    $t->is_error($r, 413, 'body_too_large', "a chunked body to $path");
+}
+
+# --- names ---------------------------------------------------------------------------
+
+for (['path', ''], ['path', 'relative'], ['path', '/../etc'],
+     ['path', "/a\0b"], ['path', '/workspace/.nullspace/uploads'],
+     ['path', '/workspace/x/../.nullspace']) {
+    my ($field, $path) = @$_;
+    $r = files('GET', '', $path);
+    $t->is_error($r, 400, 'invalid_request', 'refused: ' . escape($path),
+                 $field);
+}
+$t->is_error(files('GET', '', undef), 400, 'invalid_request', 'no path', 'path');
+$t->is_error(files('GET', '', '/etc/passwd', query => { tty => 1 }), 400,
+             'invalid_request', 'another parameter', 'tty');
+$t->is_error(files('PUT', '', '/a', query => { mode => '9' }, body => ''), 400,
+             'invalid_request', 'a mode that is none', 'mode');
+$t->is_error(files('PUT', '', '/a', query => { user => 'nobody9' }, body => ''),
+             400, 'invalid_request', 'a user that is none', 'user');
+$t->is_error(files('POST', '', '/a'), 405, 'method_not_allowed', 'a POST');
+$t->is_error(files('GET', '', '/workspace'), 409, 'conflict', 'a directory');
+$t->is_error(files('GET', '', '/none'), 404, 'not_found', 'nothing');
+sh('mkfifo /tmp/fifo; mknod /tmp/null c 1 3; ln -s loop /tmp/loop;'
+   . 'ln -s /../../workspace/chunked /tmp/link; ln -s / /tmp/up');
+$t->is_error(files('GET', '', $_), 409, 'conflict', "$_ is no file")
+    for '/tmp/fifo', '/tmp/null', '/tmp/loop', '/dev/zero';
+is(length files('GET', '', '/tmp/link')->{body}, length $data,
+   'a link is followed within the root');
+is(files('GET', '', '/tmp/up/etc/hostname')->{body}, sh('cat /etc/hostname'),
+   'one to a directory, too');
+is(files('PUT', '', '/tmp/link', body => 'through')->{status}, 200,
+   'written through a link');
+is(sh('cat /workspace/chunked; readlink /tmp/link'),
+   "through/../../workspace/chunked\n", 'the file it leads to');
+is(files('PUT', '', "/workspace/\xc3\xa9\xff", body => 'x')->{status}, 201,
+   'a name that is not UTF-8');
+is(sh('rm /workspace/$(printf "\303\251\377"); echo $?'), "0\n", 'is that one');
+
+# --- directories ----------------------------------------------------------------------
+
+is(files('POST', '/mkdir', undef, type => 'application/json',
+         json => { path => '/workspace/d/e', parents => JSON::PP::true,
+                   mode => '0700' })->{status}, 201, 'mkdir with parents');
+$t->is_error(files('POST', '/mkdir', undef, type => 'application/json',
+                   json => { path => '/workspace/d' }), 409, 'conflict',
+             'mkdir of what is there');
+is(files('PUT', '', "/workspace/d/$_", body => $_)->{status}, 201, "file $_")
+    for 'b', 'a', 'e/x';
+sh('ln -s a /workspace/d/l');
+
+$r = files('GET', '/stat', '/workspace/d/l');
+is_deeply([@{ $r->{json} }{qw(path type target user group uid)}],
+          ['/workspace/d/l', 'symlink', 'a', 'root', 'root', 0],
+          'stat of a link');
+$r = files('GET', '/stat', '/workspace/d/e');
+is("$r->{json}{type} $r->{json}{mode}", 'directory 0700', 'of a directory');
+like($r->{json}{modified_at}, qr/^20\d\d-.*Z$/, 'its time');
+is(files('GET', '/stat', '/')->{json}{type}, 'directory', 'of the root');
+
+$r = files('GET', '/list', '/workspace/d', query => { recursive => 'true' });
+is_deeply([map { "$_->{path} $_->{type}" } @{ $r->{json}{items} }],
+          ['/workspace/d/a file', '/workspace/d/b file',
+           '/workspace/d/e directory', '/workspace/d/e/x file',
+           '/workspace/d/l symlink'], 'a recursive list is sorted');
+ok(!$r->{json}{truncated}, 'and whole');
+$r = files('GET', '/list', '/workspace/d', query => { limit => 2 });
+is(join(' ', map { $_->{path} } @{ $r->{json}{items} }),
+   '/workspace/d/a /workspace/d/b', 'a limited one is the beginning');
+ok($r->{json}{truncated}, 'and says so');
+$r = files('GET', '/list', '/', query => { limit => 5000,
+                                           recursive => 'true' });
+is(scalar @{ $r->{json}{items} }, 5000, 'five thousand of all there is');
+is(join(' ', map { $_->{path} } grep { $_->{path} =~ m{^/proc/} }
+        @{ $r->{json}{items} }), '', 'other file systems are not entered');
+
+sub move {
+    return files('POST', '/move', undef, type => 'application/json',
+                 json => { @_ });
+}
+
+$t->is_error(move(from => '/workspace/d/a', to => '/workspace/d/b'), 409,
+             'conflict', 'moving over a file');
+is(move(from => '/workspace/d/a', to => '/workspace/d/b',
+        overwrite => JSON::PP::true)->{status}, 200, 'and when told to');
+is(files('GET', '', '/workspace/d/b')->{body}, 'a', 'it is the other one');
+$t->is_error(move(from => '/workspace/d', to => '/workspace/d/e/d'), 400,
+             'invalid_request', 'into itself', 'to');
+
+# --- archives --------------------------------------------------------------------------
+
+my $dir = tempdir(CLEANUP => 1);
+mkdir "$dir/tree";
+mkdir "$dir/tree/sub";
+for (['tree/one', $data], ['tree/sub/t\xc3\xa9', 'two']) {
+    open my $f, '>', "$dir/$_->[0]" or die $!;
+    print $f $_->[1];
+    close $f;
+}
+symlink '/etc/passwd', "$dir/tree/sub/abs";
+link "$dir/tree/one", "$dir/tree/hard";
+
+sub tar {
+    my (@args) = @_;
+    open my $pipe, '-|', 'tar', @args or die $!;
+    local $/;
+    my $text = <$pipe>;
+    close $pipe;
+    return $text;
+}
+
+my $tar = tar('-C', "$dir/tree", '-c', '.');
+sh('mkdir /workspace/un');
+$r = files('PUT', '/archive', '/workspace/un', body => $tar,
+           query => { user => 'nobody' });
+is($r->{status}, 200, 'unpacked') or diag($r->{body});
+is_deeply($r->{json}, { entries => 6, bytes => length($data) + 3 },
+          'entries and bytes');
+like(sh('cd /workspace/un; sha256sum one; readlink sub/abs;'
+        . 'stat -c %h:%U one; cat sub/t*'),
+     qr{^$sum  one\n/etc/passwd\n2:nobody\ntwo$}, 'all that was in it');
+
+$r = files('GET', '/archive', '/workspace/un');
+is("$r->{status} $r->{headers}{'content-type'}", '200 application/x-tar',
+   'packed');
+ok($r->{complete}, 'to its end');
+mkdir "$dir/back";
+open my $f, '>', "$dir/back.tar" or die $!;
+print $f $r->{body};
+close $f;
+tar('-C', "$dir/back", '-xf', "$dir/back.tar");
+is(`diff -r --no-dereference $dir/tree $dir/back`, '', 'the same comes back');
+
+# Entries that lead out: by name, by a link of the archive, by one that was there.
+sh('rm -rf /workspace/un; mkdir /workspace/un; ln -s /etc /workspace/un/there');
+mkdir "$dir/evil";
+symlink '/tmp', "$dir/evil/out";
+my $evil = tar('-C', "$dir/evil", '-c', 'out');
+$evil =~ s/\0*\z//;
+$evil .= "\0" x (512 - length($evil) % 512) if length($evil) % 512;
+for my $name ('out/escaped', 'there/escaped', '/tmp/escaped') {
+    open $f, '>', "$dir/body" or die $!;
+    print $f 'escaped';
+    close $f;
+    my $entry = tar('-C', $dir, '-P', '--transform', "s,body,$name,", '-c',
+                    'body');
+    $r = files('PUT', '/archive', '/workspace/un', body => $evil . $entry);
+    like($r->{status}, qr/^(200|404|409)$/, "$name is refused or stays inside");
+}
+my $up = tar('-C', $dir, '-P', '--transform', 's,body,../escaped,', '-c',
+             'body');
+$t->is_error(files('PUT', '/archive', '/workspace/un', body => $up), 400,
+             'invalid_request', 'a name with ".."', 'body');
+is(sh('find / -xdev -name escaped -not -path "/workspace/un/*" | wc -l'),
+   "0\n", 'nothing was written outside');
+$t->is_error(files('PUT', '/archive', '/workspace/un',
+                   body => tar('-C', '/dev', '-c', 'null')), 400,
+             'invalid_request', 'a device', 'body');
+$t->is_error(files('PUT', '/archive', '/workspace/un', body => 'x' x 5000),
+             400, 'invalid_request', 'no archive', 'body');
+$t->is_error(files('PUT', '/archive', '/workspace/un',
+                   body => substr($tar, 0, 100_000)), 400, 'invalid_request',
+             'half an archive', 'body');
+
+# --- deleting -------------------------------------------------------------------------
+
+$t->is_error(files('DELETE', '', '/workspace/d'), 409, 'conflict',
+             'a directory that is not empty');
+is(files('DELETE', '', '/workspace/d', query => { recursive => 'true' })
+   ->{status}, 200, 'with all that is in it');
+is(files('DELETE', '', '/workspace/un/there', query => { recursive => 'true' })
+   ->{status}, 200, 'a link');
+is(sh('ls /etc/passwd; ls -d /workspace/d 2>&1 | wc -l'), "/etc/passwd\n1\n",
+   'is not followed');
+$t->is_error(files('DELETE', '', '/workspace/d'), 404, 'not_found', 'again');
+
+# --- sleep -----------------------------------------------------------------------------
+
+sub hibernate {
+    is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200,
+       'hibernated');
+}
+
+# A body that comes while the sandbox is woken.
+{
+    hibernate();
+    my $http = SandboxHttp->new($t->{api});
+    $http->send("PUT /v1/sandboxes/$s->{id}/files?path=/workspace/woken "
+                . "HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $t->{key}\r\n"
+                . 'Content-Length: ' . length($data) . "\r\n\r\n"
+                . substr $data, 0, 70_000);
+    ok(wait_for(20, sub {
+        ($t->get("/v1/sandboxes/$s->{id}")->{json}{status} // '') eq 'running'
+    }), 'a part of a body wakes it');
+    $http->send(substr $data, 70_000);
+    is(($http->read_response // {})->{status}, 201, 'and all of it arrives');
+    like(sh('sha256sum /workspace/woken'), qr/^$sum /, 'whole');
+}
+
+# A body that is under way when the sandbox is put to sleep.
+{
+    my $http = SandboxHttp->new($t->{api});
+    $http->send("PUT /v1/sandboxes/$s->{id}/files?path=/workspace/cut "
+                . "HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $t->{key}\r\n"
+                . 'Content-Length: ' . length($data) . "\r\n\r\n"
+                . substr $data, 0, 70_000);
+    ok(wait_for(20, sub { sh('pgrep -c "^init$"') > 1 }),
+       'a body is on its way');
+    hibernate();
+    $r = $http->read_response;
+    $r->{json} = eval { json->decode($r->{body}) };
+    $t->is_error($r, 409, 'transition_in_progress',
+                 'a body that is cut by a hibernation');
+    is(sh('ls -A /workspace | grep -v -e woken -e chunked -e "a b" -e un'), '',
+       'which leaves nothing once it runs again');
+}
+
+$t->finish;
