@@ -6,6 +6,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Digest::SHA ();
 use File::Temp;
 use MIME::Base64 qw(encode_base64);
 use SandboxRecords;
@@ -22,6 +23,7 @@ my %elsewhere = (
     'createSandbox transition_in_progress' => 'overlap.t',
     'deleteSandbox transition_in_progress' => 'undo.t',
     'deleteSnapshot transition_in_progress' => 'undo.t',
+    'createSnapshot transition_in_progress' => 'snapshot.t',
     'hibernateSandbox transition_in_progress' => 'wake-late.t',
     'resumeSandbox transition_in_progress' => 'wake-late.t',
     'forkSandbox transition_in_progress'   => 'wake-late.t',
@@ -71,6 +73,7 @@ my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
              =~ /^\s*sandbox_node\s+(\S+);/m;
 my $no_sandbox = 'sb_' . 'a' x 20;
 my $no_snapshot = "snap_$records->{shard}" . 'a' x 18;
+my $octets = 'application/octet-stream';
 my @lines;
 
 # One request of a tenant of our own, kept for the checker.
@@ -99,10 +102,45 @@ sub once {
     return post($path, $json, idem => SandboxTest::idem());
 }
 
+# Messages of one stream over a WebSocket, until the last of them has come.
+sub talk {
+    my ($path, $last, @messages) = @_;
+    my $http = SandboxHttp->new($t->{api}, 60);
+    my $head = $http->ws_open($path, [Authorization => "Bearer $key"]);
+
+    push @lines, json->encode({
+        method => 'GET', path => $path, status => $head->{status},
+        headers => $head->{headers}, body => '',
+    });
+
+    for my $message (@messages) {
+        $message->{stream_id} = 's';
+        push @lines, json->encode({ schema => 'WsClient',
+                                    message => $message });
+        $http->ws_send(json->encode($message));
+    }
+
+    while (my ($opcode, $text) = $http->ws_read) {
+        next if $opcode != 1;
+        my $message = json->decode($text);
+        push @lines, json->encode({ schema => 'WsServer',
+                                    message => $message });
+        last if $message->{type} eq $last;
+    }
+
+    $http->close;
+}
+
 sub path_of {
     my ($operation, @ids) = @_;
 
     return $operation->{path} =~ s/\{\}/shift(@ids)/ger;
+}
+
+# Whether a route leads into the guest.
+sub wakes {
+    return grep { ($_->[1] // '') eq 'sandbox_unreachable' }
+           @{ $_[0]{answers} };
 }
 
 # A record without a machine.
@@ -115,32 +153,44 @@ sub record {
     return $id;
 }
 
-# The least body of a route, by the last word of its path.
-my %body = (timeout => { timeout_ms => 1000 }, exec => { command => 'true' });
+# The least body and query of a route, by the last word of its path.
+my %body = (timeout => { timeout_ms => 1000 }, exec => { command => 'true' },
+            stdin => { data => '' }, mkdir => { path => '/d' },
+            move => { from => '/a', to => '/b' }, uploads => { path => '/a' });
+my %query = map { $_ => '?path=/a' } qw(files stat list archive);
+
+# A request of a route that is well-formed, for these ids.
+sub well_formed {
+    my ($operation, @ids) = @_;
+    my ($method, $path) = @$operation{qw(method path)};
+    my ($last) = $path =~ m{(\w+|\{\})$};
+    my @idem = $operation->{keyed} ? (idem => SandboxTest::idem()) : ();
+
+    $path = path_of($operation, @ids, 1, 1) . ($query{$last} // '');
+    return ask($method, $path, @idem, $operation->{json}
+               ? (json => $body{$last} // {})
+               : $method eq 'PUT' ? (body => 'a', type => $octets) : ());
+}
 
 # --- what any route refuses --------------------------------------------------
 
 for my $operation (@$operations) {
-    my ($method, $keyed, $last) = (@$operation{qw(method keyed)},
-                                   $operation->{path} =~ /(\w+)$/);
-    my $path = path_of($operation,
-                       $operation->{path} =~ m{^/v1/snapshots/} ? $no_snapshot
-                                                               : $no_sandbox);
+    my ($method, $keyed) = @$operation{qw(method keyed)};
+    my $id = $operation->{path} =~ m{^/v1/snapshots/} ? $no_snapshot
+                                                      : $no_sandbox;
+    my $path = path_of($operation, $id, 1, 1);
     my @idem = $keyed ? (idem => SandboxTest::idem()) : ();
 
     ask($method, $path, key => undef);
-    ask($method, $path, $operation->{json} ? (json => $body{$last // ''} // {})
-                                           : (), @idem) if $path =~ /a{18}/;
-    ask($method, "$path?no=1") if $method eq 'GET';
-
+    well_formed($operation, $id) if $operation->{path} =~ /\{\}/;
+    ask($method, "$path?no=1") if !wakes($operation) && $method eq 'GET';
     next unless $operation->{json};
 
     ask($method, $path, body => 'a=b', type => 'text/plain', @idem);
     ask($method, $path, body => '{"a":"' . 'x' x 1048576 . '"}', @idem);
+    next if wakes($operation);
+
     ask($method, $path, json => {}, idem => undef) if $keyed;
-
-    next if $operation->{name} eq 'exec';
-
     ask($method, $path, body => '{', @idem);
     ask($method, $path, json => { unknown => 1 }, @idem);
 }
@@ -152,37 +202,38 @@ ask('GET', "/v1/sandboxes$_") for '?fields=', "/$no_sandbox?fields=none";
 # --- what states forbid ------------------------------------------------------
 
 {
+    my @guest = grep { wakes($_) } @$operations;
+    my $lost = "snap_$records->{shard}" . 'b' x 18;
+    my $dead = record();
+
     for my $state ('creating', 'error', 'hibernating') {
         my $id = record(state => $state);
 
-        for my $what ('timeout', 'exec', 'hibernate', 'resume', 'fork',
-                      'snapshots') {
-            next if $state eq 'hibernating'
-                    && $what =~ /^(?:hibernate|resume|fork|snapshots)$/;
-            once("/v1/sandboxes/$id/$what", $body{$what});
-        }
+        well_formed($_, $id) for @guest;
+        next if $state eq 'hibernating';
+        once("/v1/sandboxes/$id/$_")
+            for 'hibernate', 'resume', 'fork', 'snapshots';
     }
 
-    my $lost = "snap_$records->{shard}" . 'b' x 18;
+    post('/v1/sandboxes/' . record(state => $_) . '/timeout', $body{timeout})
+        for 'creating', 'error', 'hibernating';
+
     my $paused = record(state => 'paused', snapshot_id => $lost);
-    post("/v1/sandboxes/$paused/exec", $body{exec});
     post("/v1/sandboxes/$paused/resume");
+    my $asleep = record(state => 'paused', node => 'far', auto_resume => 1,
+                        timeout_action => 'hibernate', snapshot_id => $lost);
+    post("/v1/sandboxes/$asleep/resume");
+
+    for my $operation (@guest) {
+        well_formed($operation, $_) for $paused, $asleep, $dead;
+    }
 
     my $far = record(node => 'far');
     once("/v1/sandboxes/$far/$_") for 'hibernate', 'fork', 'snapshots';
 
-    my $asleep = record(state => 'paused', node => 'far', auto_resume => 1,
-                        timeout_action => 'hibernate', snapshot_id => $lost);
-    post("/v1/sandboxes/$asleep/exec", $body{exec});
-    post("/v1/sandboxes/$asleep/resume");
-
     my $auto = record(auto_resume => 1, timeout_action => 'hibernate');
     post("/v1/sandboxes/$auto/timeout",
          { timeout_ms => 1000, timeout_action => 'destroy' });
-
-    my $busy = record(busy_by => 'x',
-                      busy_until => int(time() * 1000) + 60_000);
-    once("/v1/sandboxes/$busy/snapshots");
 
     for (['c', $node], ['d', 'far']) {
         my ($letter, $where) = @$_;
@@ -201,7 +252,6 @@ ask('GET', "/v1/sandboxes$_") for '?fields=', "/$no_sandbox?fields=none";
     }
 
     post("/v1/sandboxes/$no_snapshot/resume");
-    post("/v1/sandboxes/" . record() . '/exec', $body{exec});
     $records->clear;
 }
 
@@ -225,7 +275,6 @@ post("$path/exec", { command => 'echo', args => ['a'], cwd => '/tmp',
                      envs => { A => 'b' }, user => 'root' });
 post("$path/exec", { command => 'sleep 5', shell => JSON::PP::true,
                      timeout_secs => 1 });
-post("$path/exec", { command => 'true', background => JSON::PP::true });
 post("$path/exec", { no => 'command' });
 ask('POST', "$path/exec", body => '{');
 
@@ -234,6 +283,119 @@ ask('GET', $path);
 ask('GET', "$path?fields=id,status");
 ask('GET', '/v1/sandboxes');
 ask('GET', '/v1/sandboxes?limit=1&state=running&metadata=%7B%7D');
+
+# --- in the guest ------------------------------------------------------------
+
+{
+    my $stdin = post("$path/exec", { command => 'cat',
+                                     background => JSON::PP::true });
+    my $of = "$path/processes/$stdin->{json}{pid}";
+
+    ask('GET', "$path/processes");
+    ask('GET', "$path/processes?no=1");
+    post("$of/stdin", { data_base64 => '/w==' });
+    post("$of/stdin", $_) for { data => 1 }, { no => 1 };
+    post("$of/kill", { signal => 'NONE' });
+    ask('POST', "$of/$_", body => '{') for 'stdin', 'kill';
+    post("$of/stdin", { data => "a\n", eof => JSON::PP::true });
+    ask('GET', "$of/logs?follow=true");
+    ask('GET', "$of/logs?offset=1");
+    ask('GET', "$of/logs?offset=x");
+    post("$of/$_", $body{$_}) for 'stdin', 'kill';
+    post("$path/processes/1/$_", $body{$_}) for 'stdin', 'kill';
+    ask('GET', "$path/processes/1/logs");
+
+    my $slow = post("$path/exec", { command => 'sleep', args => ['60'],
+                                    background => JSON::PP::true });
+    post("$path/processes/$slow->{json}{pid}/kill");
+    post("$path/exec", { command => 'printf "\\377"; cat; kill $$',
+                         shell => JSON::PP::true, stdin => 'a',
+                         encoding => 'base64' });
+}
+
+talk("$path/ws?channel=exec", 'exec_exit',
+     { type => 'exec_signal', signal => 'TERM' },
+     { type => 'exec_start', command => 'cat; echo b >&2', args => [],
+       shell => JSON::PP::true, stdin => JSON::PP::true, cwd => '/tmp',
+       envs => {}, user => 'root', timeout_secs => 60 },
+     { type => 'exec_stdin', data => "a\n", eof => JSON::PP::true });
+talk("$path/ws?channel=pty", 'pty_exit',
+     { type => 'pty_start', command => 'cat', cols => 90, rows => 30 },
+     { type => 'pty_resize', cols => 91, rows => 31 },
+     { type => 'pty_input', data_base64 => encode_base64("a\n\cD", '') });
+ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
+
+{
+    my $files = "$path/files";
+    my @put = (type => $octets, body => 'hello');
+
+    ask('PUT', "$files?path=/tmp/d/a&parents=true&mode=0600", @put) for 1 .. 2;
+    my $etag = ask('GET', "$files?path=/tmp/d/a")->{headers}{etag};
+    ask('GET', "$files?path=/tmp/d/a", headers => $_)
+        for [Range => 'bytes=1-2'], [Range => 'bytes=9-'],
+            ['If-None-Match' => $etag], ['If-Match' => '"x"'];
+    ask('PUT', "$files?path=/tmp/d/a", @put, headers => ['If-None-Match', '*']);
+    ask('GET', "$files/list?path=/tmp&recursive=true&limit=100");
+    my $tar = ask('GET', "$files/archive?path=/tmp/d")->{body};
+    ask('PUT', "$files/archive?path=/tmp/e", type => 'application/x-tar',
+        body => $tar);
+    post("$files/mkdir", { path => '/tmp/f', mode => '0700' });
+    post("$files/mkdir", { path => '/tmp/f' });
+    post("$files/mkdir", { path => '/tmp/none/g' });
+    post("$files/move", { from => '/tmp/d/a', to => '/tmp/d/b' });
+    post("$files/move", { from => '/tmp/d/b', to => '/tmp/f' });
+    post("$files/move", { from => '/tmp/d/a', to => '/tmp/d/c' });
+
+    for ('/tmp/d', '/tmp/d/b', '/tmp/d/b/c', '/tmp/none/a', 'relative') {
+        my @type = (type => 'application/x-tar', body => $tar);
+
+        ask('GET', "$files?path=$_");
+        ask('GET', "$files/stat?path=$_");
+        ask('GET', "$files/list?path=$_");
+        ask('GET', "$files/archive?path=$_");
+        ask('PUT', "$files?path=$_", @put);
+        ask('PUT', "$files/archive?path=$_", @type) if $_ !~ /none/;
+        ask('DELETE', "$files?path=$_") if $_ !~ m{d/b$};
+    }
+
+    ask('DELETE', "$files?path=/tmp/d&recursive=true");
+    ask('POST', "$files/$_", body => '{') for 'mkdir', 'move';
+    post("$files/$_", { no => 1 }) for 'mkdir', 'move';
+}
+
+{
+    my $uploads = "$path/uploads";
+    my $once = SandboxTest::idem();
+    my $upload = post($uploads, { path => '/tmp/u', size => 5 },
+                      idem => $once)->{json}{id};
+    my $of = "$uploads/$upload";
+
+    post($uploads, { path => '/tmp/u', size => 5 }, idem => $once);
+    post($uploads, { path => '/tmp/v' }, idem => $once);
+    post($uploads, { path => '/tmp/v' });
+    once($uploads, { path => 'relative' });
+    once($uploads, { path => '/tmp/w', size => 1 << 50 });
+    ask('POST', $uploads, body => '{', idem => SandboxTest::idem());
+
+    once("$of/complete");
+    my $sum = Digest::SHA::sha256_hex('hello');
+    ask('PUT', "$of/parts/1", type => $octets, body => 'hello',
+        headers => ['X-Content-SHA256' => $_])
+        for $sum, 'x', Digest::SHA::sha256_hex('');
+    ask('GET', $of);
+    post("$of/complete", {});
+    ask('POST', "$of/complete", body => '{', idem => SandboxTest::idem());
+    once("$of/complete", { no => 1 });
+    $once = SandboxTest::idem();
+    post("$of/complete", { sha256 => $sum, parts => [{ part => 1 }] },
+         idem => $once) for 1, 2;
+    post("$of/complete", {}, idem => $once);
+    ask('DELETE', $of);
+    ask('GET', $of);
+    ask('DELETE', $of);
+    ask('PUT', "$of/parts/1", type => $octets, body => 'a');
+    once("$of/complete");
+}
 
 my $snap_idem = SandboxTest::idem();
 $r = post("$path/snapshots", { metadata => { a => 1 } }, idem => $snap_idem);

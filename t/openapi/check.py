@@ -6,7 +6,8 @@
     check.py answers DOCUMENT < LINES      are these answers as it says
 
 A line of the last is one exchange as JSON: method, path, status, headers
-(lower case), body (base64), and request, the body that was sent as JSON.
+(lower case), body (base64), and request, the body that was sent as JSON; or
+a message of a WebSocket: schema and message.
 What it finds is printed as "ok NAME" and "not ok NAME", with lines of "# "
 that say why.  Knows no network and starts nothing; t/openapi.t does.
 """
@@ -17,6 +18,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Any, Iterator, Optional
+from urllib.parse import parse_qsl
 
 import yaml
 from jsonschema import Draft202012Validator, RefResolver
@@ -118,8 +120,10 @@ def check_references(doc: Document) -> list[str]:
         except Exception:
             faults.append(f"{path}: {node['$ref']} leads nowhere")
 
+    # of no path, and what a WebSocket carries
     spare = {"#/components/responses/NotFound",
-             "#/components/responses/MethodNotAllowed"}
+             "#/components/responses/MethodNotAllowed",
+             "#/components/schemas/WsClient", "#/components/schemas/WsServer"}
     for kind, members in doc.root["components"].items():
         faults += [f"nothing refers to {kind}/{name}" for name in members
                    if kind != "securitySchemes"
@@ -196,7 +200,8 @@ def check_routes(doc: Document, source: str) -> list[str]:
     for methods, path in rows:
         path = re.sub(r"\{\w+\}", "{}", path)
         names = re.findall(r"NGX_HTTP_(\w+)", methods)
-        if ("GET" in names) != ("HEAD" in names) and not path.endswith("/ws"):
+        if ("GET" in names) != ("HEAD" in names) \
+                and not re.search(r"/(?:processes|ws)\b", path):
             return [f"{path}: HEAD is not answered as GET is"]
         built |= {(name.lower(), f"/v1/{path}")
                   for name in names if name != "HEAD"}
@@ -288,6 +293,14 @@ def error_faults(headers: dict[str, str], answer: dict[str, Any]) -> list[str]:
     return faults
 
 
+def query_faults(doc: Document, operation: str, query: str) -> list[str]:
+    """Whether the parameters of a request that was carried out are known."""
+    known = {doc.follow(p)["name"]
+             for p in doc.operations[operation].get("parameters", [])}
+    return [f"the parameter {name} is not documented"
+            for name, _ in parse_qsl(query) if name not in known]
+
+
 def request_faults(doc: Document, operation: str, sent: Any) -> list[str]:
     """Whether a request that was carried out is one by the document."""
     body = doc.follow(doc.operations[operation].get("requestBody", {}))
@@ -307,6 +320,7 @@ def exchange_faults(doc: Document, line: dict[str, Any], operation: str,
         + body_faults(doc, body, kind, response)
 
     if line["status"] < 400:
+        faults += query_faults(doc, operation, line["path"].partition("?")[2])
         if line.get("request") is not None:
             faults += request_faults(doc, operation, line["request"])
         return faults, None
@@ -323,6 +337,12 @@ def answers(doc: Document, lines: Iterator[str]) -> None:
 
     for text in lines:
         line = json.loads(text)
+        if "schema" in line:
+            report(f"{line['schema']} {line['message'].get('type')}",
+                   doc.faults(line["message"],
+                              {"$ref": f"#/components/schemas/{line['schema']}"}))
+            continue
+
         path = line["path"].split("?")[0]
         operation = doc.find(line["method"].lower(), path)
         status = line["status"]
