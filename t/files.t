@@ -135,7 +135,7 @@ is($r->{json}{mode}, '0600', 'it keeps the mode');
     $http->abort;
     ok(wait_for(20, sub {
         sh('pgrep -c "^init$"; ls -A /workspace | wc -l') eq "1\n2\n"
-    }), 'one that is cut off leaves nothing') or diag(sh('ls -Al /workspace'));
+    }), 'one that is cut off leaves nothing') or diag(sh('pgrep -l init; ls -Al /workspace'));
     like(sh('sha256sum /workspace/chunked'), qr/^$sum /, 'and changes nothing');
 }
 
@@ -326,6 +326,73 @@ is(sh('ls /etc/passwd; ls -d /workspace/d 2>&1 | wc -l'), "/etc/passwd\n1\n",
    'is not followed');
 $t->is_error(files('DELETE', '', '/workspace/d'), 404, 'not_found', 'again');
 
+# --- watching -------------------------------------------------------------------------
+
+{
+    my $ws = SandboxHttp->new($t->{api});
+    my @seen;
+    my $say = sub { $ws->ws_send(json->encode({ @_ })) };
+    my $hear = sub {
+        my ($opcode, $text);
+        do {
+            ($opcode, $text) = $ws->ws_read(20);
+        } while (($opcode // 0) == 9);
+        return defined $text ? json->decode($text) : {};
+    };
+    # Events up to the one of that kind and path, each once.
+    my $until = sub {
+        my ($event, $path) = @_;
+        my %had;
+        @seen = ();
+        for (1 .. 100) {
+            my $e = $hear->();
+            my $line = join ' ', grep { defined } @$e{qw(event path to)};
+            push @seen, $line unless $had{$line}++;
+            last if !$e->{event} || $line eq "$event $path";
+        }
+        return join ', ', @seen;
+    };
+
+    is($ws->ws_open("/v1/sandboxes/$s->{id}/ws?channel=watch",
+                    [Authorization => "Bearer $t->{key}"])->{status}, 101,
+       'a socket');
+    $say->(type => 'watch_start', stream_id => 'a', path => '/no/such');
+    is($hear->()->{code}, 'not_found', 'what is not there');
+    $say->(type => 'watch_start', stream_id => 'a', path => 'x');
+    is($hear->()->{code}, 'invalid_request', 'a path that is none');
+
+    sh('mkdir -p /workspace/w/sub');
+    $say->(type => 'watch_start', stream_id => 'a', path => '/workspace/w',
+           recursive => JSON::PP::true);
+    is_deeply($hear->(), { type => 'watch_started', stream_id => 'a' },
+              'watched');
+    files('PUT', '', '/workspace/w/sub/f', body => 'x');
+    is($until->('create', '/workspace/w/sub/f'), 'create /workspace/w/sub/f',
+       'a new file');
+    files('PUT', '', '/workspace/w/sub/f', body => 'y');
+    is($until->('modify', '/workspace/w/sub/f'), 'modify /workspace/w/sub/f',
+       'one that is replaced');
+    sh('cd /workspace/w; echo z >>sub/f; mv sub/f g; mkdir -p n/m; echo >n/m/o;'
+       . 'mv g /tmp/g; rm -r n; mv sub other; echo >other/p; touch last');
+    like($until->('create', '/workspace/w/last'),
+         qr{^modify /workspace/w/sub/f,
+            \ rename /workspace/w/sub/f /workspace/w/g,
+            .*create /workspace/w/n,.*delete /workspace/w/g,
+            .*delete /workspace/w/n,
+            .*rename /workspace/w/sub /workspace/w/other,
+            .*create /workspace/w/last$}x, 'changes in their order');
+    sh('echo >>/workspace/w/other/p; touch /workspace/w/very');
+    like(join(', ', @seen) . $until->('create', '/workspace/w/very'),
+         qr{(?:create|modify) /workspace/w/other/p},
+         'a directory that was renamed is watched on');
+    $say->(type => 'watch_stop', stream_id => 'a');
+    sh('touch /workspace/w/unseen');
+    $say->(type => 'watch_start', stream_id => 'a', path => '/workspace/w/g2');
+    $until->('', '');
+    unlike("@seen", qr/unseen/, 'nothing more after the stop');
+    $ws->close;
+}
+
 # --- sleep -----------------------------------------------------------------------------
 
 sub hibernate {
@@ -363,7 +430,7 @@ sub hibernate {
     $r->{json} = eval { json->decode($r->{body}) };
     $t->is_error($r, 409, 'transition_in_progress',
                  'a body that is cut by a hibernation');
-    is(sh('ls -A /workspace | grep -v -e woken -e chunked -e "a b" -e un'), '',
+    is(sh('ls -A /workspace | grep -v -e woken -e chunked -e "a b" -e un -e w'), '',
        'which leaves nothing once it runs again');
 }
 

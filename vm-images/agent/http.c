@@ -4,7 +4,9 @@
  *
  * While a request waits for its answer the library has put its connection
  * aside and would not notice the client going away, so our loop watches the
- * socket for that.  The library frees a request exactly once, in
+ * socket for that; and while a body arrives that is not collected, for the
+ * library, which takes its events by edges, misses an end that comes together
+ * with data.  The library frees a request exactly once, in
  * http_completed().  Must not know what the routes do.
  */
 
@@ -63,6 +65,9 @@ static struct {
     size_t nroutes;
     LIST_HEAD(agent_requests_s, agent_request_s) requests;
 } http = { .watch = { .fd = -1 } };
+
+
+static int http_watch(agent_request_t *r);
 
 
 /* In a time that depends on the length of what was sent alone. */
@@ -144,7 +149,9 @@ http_resume(agent_request_t *r)
 {
     if (r->suspended) {
         r->suspended = 0;
-        agent_loop_unwatch(&r->hangup);
+        if (!r->started || r->finished || r->gone || r->response != NULL) {
+            agent_loop_unwatch(&r->hangup);
+        }
         MHD_resume_connection(r->connection);
     }
 }
@@ -405,6 +412,10 @@ http_begin(struct MHD_Connection *c, const char *url, const char *method,
     if (r->response == NULL && !r->gone && r->route->begin != NULL) {
         r->started = 1;
         r->route->begin(r);
+
+        if (r->response == NULL && !r->gone && http_watch(r) == -1) {
+            return MHD_NO;
+        }
     }
 
     return r->gone ? MHD_NO : MHD_YES;
@@ -419,6 +430,14 @@ http_hangup(void *data, uint32_t events)
 
     (void) events;
 
+    if (!r->suspended) {
+        /* The library looks anew at a connection that goes on. */
+        agent_loop_unwatch(&r->hangup);
+        MHD_suspend_connection(r->connection);
+        MHD_resume_connection(r->connection);
+        return;
+    }
+
     ctx = r->ctx;
     r->ctx = NULL;
     r->gone = 1;
@@ -431,11 +450,15 @@ http_hangup(void *data, uint32_t events)
 }
 
 
-/* Puts the connection aside until there is news or the client goes. */
+/* Watches for the client going away; 0 or -1. */
 static int
-http_wait(agent_request_t *r)
+http_watch(agent_request_t *r)
 {
     const union MHD_ConnectionInfo *info;
+
+    if (r->hangup.fd != -1) {
+        return 0;
+    }
 
     info = MHD_get_connection_info(r->connection,
                                    MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -446,7 +469,15 @@ http_wait(agent_request_t *r)
     r->hangup.handler = http_hangup;
     r->hangup.data = r;
 
-    if (agent_loop_watch(&r->hangup, info->connect_fd, EPOLLRDHUP) == -1) {
+    return agent_loop_watch(&r->hangup, info->connect_fd, EPOLLRDHUP);
+}
+
+
+/* Puts the connection aside until there is news or the client goes. */
+static int
+http_wait(agent_request_t *r)
+{
+    if (http_watch(r) == -1) {
         return -1;
     }
 
@@ -630,6 +661,7 @@ http_end(agent_request_t *r)
     }
 
     if (r->response != NULL) {
+        agent_loop_unwatch(&r->hangup);
         return MHD_queue_response(r->connection, r->status, r->response);
     }
 

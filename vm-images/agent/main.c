@@ -17,8 +17,8 @@
 #include "configure.h"
 #include "console.h"
 #include "exec.h"
-#include "file_routes.h"
 #include "exec_channel.h"
+#include "file_routes.h"
 #include "flush.h"
 #include "freeze.h"
 #include "http.h"
@@ -29,6 +29,7 @@
 #include "reap.h"
 #include "steps.h"
 #include "upload_routes.h"
+#include "watch.h"
 #include "worker.h"
 #include "ws.h"
 
@@ -80,6 +81,7 @@ static const agent_route_t main_routes[] = {
 static const agent_ws_channel_t *const main_channels[] = {
     &agent_exec_channel,
     &agent_pty_channel,
+    &agent_watch_channel,
 };
 
 

@@ -127,6 +127,14 @@ replace_name(agent_replace_t *p)
 
 
 int
+agent_replace_is_temp(const char *name)
+{
+    return name[0] == '.' && strspn(name + 1, "0123456789abcdef") == 32
+           && strcmp(name + 33, ".new") == 0;
+}
+
+
+int
 agent_replace_open(agent_replace_t *p)
 {
     mode_t mode;

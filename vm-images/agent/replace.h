@@ -46,6 +46,9 @@ int agent_replace_open(agent_replace_t *p);
  * either result nothing but the file in place is left.
  */
 int agent_replace_commit(agent_replace_t *p, int exclusive);
+/* 1 if a name is one that a file has only until it is put in place. */
+int agent_replace_is_temp(const char *name);
+
 /* Harmless at any time after find(), and after a commit. */
 void agent_replace_abort(agent_replace_t *p);
 

@@ -9,32 +9,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <arpa/inet.h>
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "check_http.h"
 #include "exec.h"
-#include "http.h"
 #include "launch.h"
 #include "loop.h"
-#include "reap.h"
-#include "sandbox_json.h"
 #include "sandbox_time.h"
 
-#define TOKEN "t0ken"
-#define AUTH "Authorization: Bearer " TOKEN "\r\n"
 #define EXEC "POST /v1/sandboxes/sb_1/exec HTTP/1.1\r\nHost: x\r\n"
-#define REPLY_MAX (64 * 1024 * 1024)
 
 /* A route that answers from a timer, with nothing else to wake the loop. */
 static void
@@ -69,196 +56,12 @@ later_abort(void *ctx)
 }
 
 
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
 static const agent_route_t routes[] = {
     { "exec", "POST", agent_exec_handler, agent_exec_abort },
     { "later", "POST", later_handler, later_abort },
 };
-
-static in_port_t port;
-static agent_child_t client;
-static int client_status;
-
-
-/* In the client: a failed expectation ends it, and with it the test. */
-#define expect(cond)                                                           \
-    do {                                                                       \
-        if (!(cond)) {                                                         \
-            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
-            _exit(1);                                                          \
-        }                                                                      \
-    } while (0)
-
-
-static void
-server_start(const char *peer)
-{
-    agent_http_conf_t conf;
-
-    inet_pton(AF_INET, "127.0.0.1", &conf.address);
-    inet_pton(AF_INET, peer, &conf.peer);
-    conf.port = port;
-    conf.token = TOKEN;
-    conf.routes = routes;
-    conf.nroutes = 2;
-    assert_int_equal(agent_http_start(&conf), 0);
-}
-
-
-static void
-client_exited(void *data, int status)
-{
-    (void) data;
-    client_status = status;
-    agent_loop_stop();
-}
-
-
-/* Runs a client to its end, with the server beside it. */
-static void
-scenario(void (*run)(void))
-{
-    fflush(stdout);
-    client.exited = client_exited;
-    client.pid = fork();
-    assert_int_not_equal(client.pid, -1);
-
-    if (client.pid == 0) {
-        agent_reap_reset_signals();
-        alarm(60);
-        run();
-        _exit(0);
-    }
-
-    agent_reap_watch(&client);
-    assert_int_equal(agent_loop_run(), 0);
-    assert_true(WIFEXITED(client_status));
-    assert_int_equal(WEXITSTATUS(client_status), 0);
-}
-
-
-static int
-dial(void)
-{
-    int fd;
-    struct sockaddr_in sin;
-
-    memset(&sin, 0, sizeof(sin));
-    sin.sin_family = AF_INET;
-    sin.sin_port = htons(port);
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    expect(fd != -1);
-    expect(connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == 0);
-
-    return fd;
-}
-
-
-static void
-transmit(int fd, const char *data, size_t len)
-{
-    ssize_t n;
-
-    while (len > 0) {
-        n = send(fd, data, len, MSG_NOSIGNAL);
-        expect(n > 0);
-        data += n;
-        len -= n;
-    }
-}
-
-
-/* Reads one answer with its body; the caller frees it. */
-static char *
-receive(int fd)
-{
-    char *reply, *body, *length;
-    size_t len, want;
-    ssize_t n;
-
-    reply = calloc(1, REPLY_MAX);
-    expect(reply != NULL);
-    len = 0;
-    want = SIZE_MAX;
-
-    while (len < want) {
-        n = recv(fd, reply + len, REPLY_MAX - 1 - len, 0);
-        expect(n > 0);
-        len += n;
-
-        body = memmem(reply, len, "\r\n\r\n", 4);
-        if (body != NULL) {
-            length = strcasestr(reply, "\r\nContent-Length: ");
-            expect(length != NULL && length < body);
-            want = body + 4 - reply + strtoul(length + 18, NULL, 10);
-        }
-    }
-
-    expect(len == want);
-
-    return reply;
-}
-
-
-static void
-request(int fd, const char *head, const char *body)
-{
-    char *text;
-
-    expect(asprintf(&text, "%sContent-Length: %zu\r\n\r\n%s", head,
-                    strlen(body), body)
-           > 0);
-    transmit(fd, text, strlen(text));
-    free(text);
-}
-
-
-/* One request on a connection of its own. */
-static char *
-ask(const char *head, const char *body)
-{
-    int fd;
-    char *reply;
-
-    fd = dial();
-    request(fd, head, body);
-    reply = receive(fd);
-    close(fd);
-
-    return reply;
-}
-
-
-static void
-answers(const char *head, const char *body, int status, const char *part)
-{
-    char *reply;
-    sandbox_json_t doc;
-    sandbox_json_error_t err;
-
-    reply = ask(head, body);
-
-    if (strtol(reply + sizeof("HTTP/1.1 ") - 1, NULL, 10) != status
-        || strstr(reply, part) == NULL)
-    {
-        fprintf(stderr, "expected %d and %s, got: %.2000s\n", status, part,
-                reply);
-        _exit(1);
-    }
-
-    body = strstr(reply, "\r\n\r\n") + 4;
-    expect(sandbox_json_parse(&doc, body, strlen(body), &err) == 0);
-    expect(status == 200
-           || (sandbox_json_member(&doc, &doc.nodes[0], "error") != NULL
-               && sandbox_json_member(&doc, &doc.nodes[0], "code") != NULL
-               && sandbox_json_member(&doc, &doc.nodes[0], "request_id") != NULL
-               && strstr(body, status == 503 ? "\"retryable\":true"
-                                             : "\"retryable\":false")
-                      != NULL));
-    sandbox_json_free(&doc);
-    free(reply);
-}
 
 
 static void
@@ -282,7 +85,7 @@ static void
 test_exec(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_exec);
     agent_http_stop();
 }
@@ -322,7 +125,7 @@ test_environment(void **state)
     assert_int_equal(agent_launch_defaults(&env, "/tmp"), 0);
     agent_env_free(&env);
 
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_environment);
     agent_http_stop();
 }
@@ -361,7 +164,7 @@ static void
 test_refusals(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_refusals);
     agent_http_stop();
 }
@@ -389,7 +192,7 @@ static void
 test_request_ids(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_request_ids);
     agent_http_stop();
 }
@@ -418,7 +221,7 @@ static void
 test_keepalive(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_keepalive);
     agent_http_stop();
 }
@@ -450,7 +253,7 @@ static void
 test_body_limit(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_body_limit);
     agent_http_stop();
 }
@@ -478,7 +281,7 @@ static void
 test_output_limit(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_output_limit);
     agent_http_stop();
 }
@@ -506,7 +309,7 @@ static void
 test_timeout(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_timeout);
     agent_http_stop();
 }
@@ -531,7 +334,7 @@ static void
 test_later(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_later);
     agent_http_stop();
 }
@@ -559,7 +362,7 @@ static void
 test_disconnect(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_disconnect);
     agent_http_stop();
 }
@@ -596,7 +399,7 @@ static void
 test_parallel(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_parallel);
     agent_http_stop();
 }
@@ -620,7 +423,7 @@ static void
 test_stranger(void **state)
 {
     (void) state;
-    server_start("127.0.0.2");
+    server_start(routes, COUNT(routes), "127.0.0.2");
     scenario(client_stranger);
     agent_http_stop();
 }
@@ -666,7 +469,7 @@ static void
 test_garbage(void **state)
 {
     (void) state;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_garbage);
     agent_http_stop();
 }
@@ -676,7 +479,7 @@ static void
 restart(void *data)
 {
     (void) data;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
 }
 
 
@@ -710,36 +513,10 @@ test_restart(void **state)
 
     memset(&timer, 0, sizeof(timer));
     timer.handler = restart;
-    server_start("127.0.0.1");
+    server_start(routes, COUNT(routes), "127.0.0.1");
     agent_loop_timer(&timer, 400);
     scenario(client_restart);
     agent_http_stop();
-}
-
-
-/* A port nobody listens on. */
-static int
-find_port(void)
-{
-    int fd, rc;
-    socklen_t len;
-    struct sockaddr_in sin;
-
-    memset(&sin, 0, sizeof(sin));
-    sin.sin_family = AF_INET;
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    len = sizeof(sin);
-
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    rc = -1;
-    if (fd != -1 && bind(fd, (struct sockaddr *) &sin, len) == 0) {
-        rc = getsockname(fd, (struct sockaddr *) &sin, &len);
-    }
-
-    close(fd);
-    port = ntohs(sin.sin_port);
-
-    return rc;
 }
 
 
@@ -756,9 +533,7 @@ main(void)
         cmocka_unit_test(test_garbage),      cmocka_unit_test(test_restart),
     };
 
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || agent_loop_init() == -1
-        || agent_reap_init() == -1 || find_port() == -1)
-    {
+    if (check_init() == -1) {
         return 1;
     }
 

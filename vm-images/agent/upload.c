@@ -153,6 +153,32 @@ create_replay(int peer, int store, const create_t *c)
 }
 
 
+/* The target is looked at now, when there is nothing to be lost yet. */
+static int
+create_target(const create_t *c)
+{
+    int root, rc, err;
+    agent_replace_t p;
+
+    root = agent_fs_root();
+    if (root == -1) {
+        return -1;
+    }
+
+    rc = agent_replace_find(&p, root, c->path, AGENT_REPLACE_FOLLOW);
+    err = errno;
+    close(root);
+
+    if (rc == 0) {
+        agent_replace_abort(&p);
+    }
+
+    errno = err;
+
+    return rc;
+}
+
+
 static void
 create_run(int peer, void *data)
 {
@@ -177,6 +203,9 @@ create_run(int peer, void *data)
 
     } else if (c->size > agent_upload_room(store)) {
         agent_upload_no_room(peer);
+
+    } else if (create_target(c) == -1) {
+        agent_worker_fault(peer, errno);
 
     } else if (agent_upload_make(store, c->id, c->request, t.data) == 0) {
         agent_worker_answer(peer, 201, &t, NULL, NULL);

@@ -262,7 +262,7 @@ join_all(int peer, const join_t *join, const agent_upload_t *u,
          agent_upload_part_t *parts, int n)
 {
     int root;
-    char hex[AGENT_SHA256_HEX_SIZE], above[SANDBOX_PATH_MAX];
+    char hex[AGENT_SHA256_HEX_SIZE];
     int64_t size;
     agent_replace_t p;
 
@@ -277,12 +277,9 @@ join_all(int peer, const join_t *join, const agent_upload_t *u,
         return;
     }
 
-    strcpy(above, u->request.path);
-    *strrchr(above, '/') = '\0';
-
     root = agent_fs_root();
 
-    if (root == -1 || agent_fs_mkdirs(root, above, 0755) == -1
+    if (root == -1
         || agent_replace_find(&p, root, u->request.path, AGENT_REPLACE_FOLLOW)
                == -1)
     {

@@ -1,0 +1,455 @@
+/*
+ * Bodies and answers of any size, and the processes behind them, as a client
+ * of the HTTP face meets them.
+ */
+
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "check_http.h"
+#include "file_routes.h"
+#include "fs.h"
+#include "tree.h"
+#include "upload_routes.h"
+#include "worker.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define BIG (24 * 1024 * 1024)
+#define HEAD(method, path)                                                     \
+    method " /v1/sandboxes/sb_1/" path " HTTP/1.1\r\nHost: x\r\n" AUTH
+
+/* What the workers saw, in memory that they share with the test. */
+static struct {
+    volatile int64_t bytes;
+    volatile int canceled;
+} * seen;
+
+static char top[64];
+
+
+static void
+take_run(int peer, void *data)
+{
+    char buf[65536];
+    ssize_t n;
+    int64_t sum;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    struct timespec pause = { 0, 2000000 };
+
+    (void) data;
+
+    for (sum = 0; (n = agent_worker_read(peer, buf, sizeof(buf))) > 0; sum += n)
+    {
+        seen->bytes += n;
+        if (sum < 1024 * 1024) {
+            nanosleep(&pause, NULL); /* slower than its client */
+        }
+    }
+
+    if (n == -1) {
+        seen->canceled = errno == ECANCELED;
+        return;
+    }
+
+    sandbox_text_fmt(&t, "{\"bytes\":%lld}", (long long) sum);
+    agent_worker_answer(peer, 200, &t, "X-Test", "yes");
+}
+
+
+static void
+refuse_run(int peer, void *data)
+{
+    char buf[100];
+
+    (void) data;
+    (void) agent_worker_read(peer, buf, sizeof(buf));
+    agent_worker_error(peer, 409, "conflict", "body", "is %d", "Not wanted.");
+}
+
+
+static void
+die_run(int peer, void *data)
+{
+    (void) peer;
+    (void) data;
+    raise(SIGKILL);
+}
+
+
+static void
+give_run(int peer, void *data)
+{
+    int i;
+    char piece[50000];
+
+    memset(piece, 'x', sizeof(piece));
+    agent_worker_begin(peer, 200, -1, "text/plain");
+
+    for (i = 0; i < BIG / (int) sizeof(piece); i++) {
+        if (agent_worker_write(peer, piece, sizeof(piece)) == -1) {
+            seen->canceled = 1;
+            return;
+        }
+    }
+
+    if (data == NULL) {
+        agent_worker_end(peer);
+    }
+}
+
+
+static void
+take(agent_request_t *r)
+{
+    agent_worker_start(r, take_run, NULL);
+}
+
+
+static void
+refuse(agent_request_t *r)
+{
+    agent_worker_start(r, refuse_run, NULL);
+}
+
+
+static void
+die(agent_request_t *r)
+{
+    agent_worker_start(r, die_run, NULL);
+}
+
+
+static void
+give(agent_request_t *r)
+{
+    agent_worker_start(r, give_run, NULL);
+}
+
+
+static void
+cut(agent_request_t *r)
+{
+    agent_worker_start(r, give_run, "cut");
+}
+
+
+#define WORKER(name, method, begin)                                            \
+    {                                                                          \
+        name, method, NULL, agent_worker_abort, begin, agent_worker_piece,     \
+            agent_worker_finish                                                \
+    }
+
+static const agent_route_t routes[] = {
+    WORKER("take", "PUT", take),
+    WORKER("refuse", "PUT", refuse),
+    WORKER("die", "PUT", die),
+    WORKER("give", "GET", give),
+    WORKER("give", "HEAD", give),
+    WORKER("cut", "GET", cut),
+    WORKER("files", "PUT", agent_file_put),
+    { "files", "GET", .begin = agent_file_get },
+    WORKER("files/list", "GET", agent_file_list),
+    WORKER("files/archive", "PUT", agent_archive_put),
+    { "uploads", "POST", agent_upload_create, agent_worker_abort },
+    WORKER("uploads/*/parts/*", "PUT", agent_upload_part),
+    { "uploads/*/complete", "POST", agent_upload_complete, agent_worker_abort },
+};
+
+
+static void
+run(void (*client)(void))
+{
+    memset(seen, 0, sizeof(*seen));
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    scenario(client);
+    agent_http_stop();
+}
+
+
+/* Sends a body of BIG bytes in chunks, without reading meanwhile. */
+static void
+transmit_big(int fd)
+{
+    int i;
+    static char chunk[65536];
+
+    memset(chunk, 'y', sizeof(chunk));
+
+    for (i = 0; i < BIG / (int) sizeof(chunk); i++) {
+        transmit(fd, "10000\r\n", 7);
+        transmit(fd, chunk, sizeof(chunk));
+        transmit(fd, "\r\n", 2);
+    }
+
+    transmit(fd, "0\r\n\r\n", 5);
+}
+
+
+static void
+client_take(void)
+{
+    int fd;
+    char *reply, want[64];
+
+    fd = dial();
+    transmit(fd, HEAD("PUT", "take") "Transfer-Encoding: chunked\r\n\r\n",
+             strlen(HEAD("PUT", "take") "Transfer-Encoding: chunked\r\n\r\n"));
+    transmit_big(fd);
+    reply = receive(fd);
+    snprintf(want, sizeof(want), "{\"bytes\":%d}", BIG);
+    expect(strstr(reply, want) != NULL);
+    expect(strstr(reply, "X-Test: yes\r\n") != NULL);
+    free(reply);
+
+    /* the connection goes on */
+    request(fd, HEAD("PUT", "take"), "abc");
+    reply = receive(fd);
+    expect(strstr(reply, "{\"bytes\":3}") != NULL);
+    free(reply);
+    request(fd, HEAD("PUT", "take"), "");
+    reply = receive(fd);
+    expect(strstr(reply, "{\"bytes\":0}") != NULL);
+    free(reply);
+    close(fd);
+}
+
+
+static void
+test_take(void **state)
+{
+    (void) state;
+    run(client_take);
+}
+
+
+/* The reason arrives, however much is still to be sent. */
+static void
+client_refuse(void)
+{
+    int fd;
+    char *reply;
+    static const char head[] =
+        HEAD("PUT", "refuse") "Transfer-Encoding: chunked\r\n\r\n";
+
+    fd = dial();
+    transmit(fd, head, sizeof(head) - 1);
+    transmit_big(fd);
+    reply = receive(fd);
+    expect(strstr(reply, "HTTP/1.1 409 ") == reply);
+    expect(strstr(reply, "\"reason\":\"is %d\"") != NULL);
+    free(reply);
+    close(fd);
+
+    answers(HEAD("PUT", "die"), "abc", 503, "capacity_exceeded");
+}
+
+
+static void
+test_refuse(void **state)
+{
+    (void) state;
+    run(client_refuse);
+}
+
+
+/* Reads a connection to its end: how much there was, and its last bytes. */
+static size_t
+drain(int fd, char tail[8])
+{
+    ssize_t n;
+    size_t len;
+    char buf[8 + 65536];
+
+    memset(buf, 0, 8);
+
+    for (len = 0; (n = recv(fd, buf + 8, sizeof(buf) - 8, 0)) > 0; len += n) {
+        memmove(buf, buf + n, 8);
+    }
+
+    memcpy(tail, buf, 8);
+
+    return len;
+}
+
+
+/* To its end, which the last chunk marks; or cut off, without that. */
+static void
+client_give(void)
+{
+    int fd;
+    char tail[8];
+
+    fd = dial();
+    request(fd, HEAD("GET", "give") "Connection: close\r\n", "");
+    expect(drain(fd, tail) > BIG / 50000 * 50000);
+    expect(memcmp(tail, "x\r\n0\r\n\r\n", 8) == 0);
+    close(fd);
+
+    fd = dial();
+    request(fd, HEAD("GET", "cut"), "");
+    expect(drain(fd, tail) > BIG / 2);
+    expect(memcmp(tail + 3, "0\r\n\r\n", 5) != 0);
+    close(fd);
+
+    fd = dial();
+    request(fd, HEAD("HEAD", "give") "Connection: close\r\n", "");
+    expect(drain(fd, tail) < 1000);
+    close(fd);
+}
+
+
+static void
+test_give(void **state)
+{
+    (void) state;
+    run(client_give);
+}
+
+
+/* Clients that leave are noticed by the workers, in either direction. */
+static void
+client_leave(void)
+{
+    int fd, i, n;
+    char buf[100];
+    static char big[500000];
+
+    fd = dial();
+    transmit(fd, HEAD("PUT", "take") "Content-Length: 100\r\n\r\nabc",
+             strlen(HEAD("PUT", "take") "Content-Length: 100\r\n\r\nabc"));
+    for (i = 0; seen->bytes < 3; i++) {
+        usleep(10000);
+        expect(i < 1000);
+    }
+    close(fd);
+    for (i = 0; !seen->canceled; i++) {
+        usleep(10000);
+        expect(i < 1000);
+    }
+
+    /* with its end right behind what it sent */
+    for (n = 0; n < 20; n++) {
+        seen->canceled = 0;
+        fd = dial();
+        transmit(fd, HEAD("PUT", "take") "Content-Length: 9000000\r\n\r\n",
+                 strlen(HEAD("PUT", "take") "Content-Length: 9000000\r\n\r\n"));
+        transmit(fd, big, n % 2 ? sizeof(big) : 1000);
+        close(fd);
+        for (i = 0; !seen->canceled; i++) {
+            usleep(10000);
+            expect(i < 1000);
+        }
+    }
+
+    seen->canceled = 0;
+    fd = dial();
+    request(fd, HEAD("GET", "give"), "");
+    expect(recv(fd, buf, sizeof(buf), 0) > 0);
+    close(fd);
+    for (i = 0; !seen->canceled; i++) {
+        usleep(10000);
+        expect(i < 1000);
+    }
+}
+
+
+static void
+test_leave(void **state)
+{
+    (void) state;
+    run(client_leave);
+}
+
+
+static void
+client_files(void)
+{
+    char *reply;
+
+    answers(HEAD("PUT", "files?path=/f"), "text", 201,
+            "{\"path\":\"/f\",\"size\":4,\"mode\":\"0644\"}");
+    reply = ask(HEAD("GET", "files?path=/f") "Range: bytes=1-2\r\n", "");
+    expect(strstr(reply, "HTTP/1.1 206 ") == reply);
+    expect(strstr(reply, "\r\n\r\nex") != NULL);
+    expect(strstr(reply, "Content-Range: bytes 1-2/4\r\n") != NULL);
+    free(reply);
+    answers(HEAD("GET", "files?path=/g"), "", 404, "not_found");
+    answers(HEAD("GET", "files"), "", 400, "\"field\":\"path\"");
+    answers(HEAD("GET", "files?path=/f&path=/f"), "", 400,
+            "\"field\":\"path\"");
+    answers(HEAD("PUT", "files/archive?path=/"), "no tar", 400,
+            "\"field\":\"body\"");
+    answers(HEAD("POST", "uploads") "Idempotency-Key: k\r\n",
+            "{\"path\":\"/u\"}", 201, "\"status\":\"open\"");
+    answers(HEAD("POST", "uploads"), "{\"path\":\"/u\"}", 400,
+            "Idempotency-Key");
+    answers(HEAD("PUT", "uploads/x/parts/1"), "a", 404, "not_found");
+    answers(HEAD("PUT", "uploads/x/parts/0"), "a", 400, "\"field\":\"part\"");
+}
+
+
+static void
+test_files(void **state)
+{
+    (void) state;
+    agent_fs_set_root(top);
+    run(client_files);
+    agent_fs_set_root("/");
+}
+
+
+static int
+group_setup(void **state)
+{
+    (void) state;
+    strcpy(top, "/tmp/test-agent-worker-XXXXXX");
+    seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return mkdtemp(top) == NULL || seen == MAP_FAILED ? -1 : 0;
+}
+
+
+static int
+group_teardown(void **state)
+{
+    int fd, rc;
+
+    (void) state;
+    fd = open("/tmp", O_RDONLY | O_DIRECTORY);
+    rc = agent_tree_remove(fd, top + sizeof("/tmp/") - 1);
+    close(fd);
+
+    return rc;
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_take),  cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_give),  cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_files),
+    };
+
+    if (check_init() == -1) {
+        return 1;
+    }
+
+    return cmocka_run_group_tests_name("agent workers", tests, group_setup,
+                                       group_teardown);
+}

@@ -1,0 +1,811 @@
+/*
+ * The messages of the channel "watch", over inotify.
+ *
+ * The kernel's queue is the only one: events are read when the socket has
+ * room, so a client that does not read makes the queue overflow, which it is
+ * told.  The kernel watches single directories; those of a recursive stream
+ * are looked for a few entries at a time, at its start and whenever one
+ * appears, and what is found in the latter is told as created.
+ */
+
+#define _GNU_SOURCE
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "body.h"
+#include "fault.h"
+#include "fields.h"
+#include "fs.h"
+#include "loop.h"
+#include "replace.h"
+#include "watch.h"
+
+#define WATCH_DIRECTORIES 4096 /* of all streams */
+#define WATCH_STEP 128         /* entries looked at in a turn of the loop */
+#define WATCH_BUFFER 16384
+#define WATCH_PAIR_MS 20 /* what the other half of a rename may take */
+#define WATCH_MASK                                                             \
+    (IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM             \
+     | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+typedef struct watch_place_s watch_place_t;
+
+/* A directory, or the file itself. */
+struct watch_place_s {
+    int wd;   /* -1: to be looked at */
+    int told; /* its entries are news */
+    TAILQ_ENTRY(watch_place_s) link;
+    char path[]; /* from the root of the guest */
+};
+
+typedef TAILQ_HEAD(watch_places_s, watch_place_s) watch_places_t;
+
+typedef struct {
+    agent_ws_stream_t stream;
+    agent_watch_t input;
+    agent_timer_t scanner;
+    agent_timer_t pair; /* for the other half of a rename */
+    int fd;
+    int recursive;
+    int started;  /* the client was told */
+    int overflow; /* is to be told so */
+    dev_t dev;
+    watch_places_t places;
+    watch_places_t unseen;
+    DIR *dir; /* of the place that is being looked at, or NULL */
+    watch_place_t *place;
+    sandbox_text_t news; /* events of what was found, a message each */
+
+    int late;        /* the second half of a rename is */
+    uint32_t cookie; /* of one whose second half is awaited, or 0 */
+    char from[2 * SANDBOX_PATH_MAX];
+    size_t pos, len;
+    char events[WATCH_BUFFER]
+        __attribute__((aligned(__alignof__(struct inotify_event))));
+} watch_t;
+
+typedef struct {
+    char path[SANDBOX_PATH_MAX];
+    int recursive;
+} watch_request_t;
+
+static unsigned watch_places;
+
+
+static watch_t *
+watch_of(agent_ws_stream_t *s)
+{
+    return (watch_t *) (void *) ((char *) s - offsetof(watch_t, stream));
+}
+
+
+static void
+watch_drop(watch_places_t *list, watch_place_t *place)
+{
+    TAILQ_REMOVE(list, place, link);
+    watch_places--;
+    free(place);
+}
+
+
+static void
+watch_free(watch_t *w)
+{
+    watch_place_t *place;
+
+    while ((place = TAILQ_FIRST(&w->places)) != NULL) {
+        watch_drop(&w->places, place);
+    }
+
+    while ((place = TAILQ_FIRST(&w->unseen)) != NULL) {
+        watch_drop(&w->unseen, place);
+    }
+
+    if (w->dir != NULL) {
+        closedir(w->dir);
+    }
+
+    agent_loop_timer_stop(&w->scanner);
+    agent_loop_timer_stop(&w->pair);
+    agent_loop_unwatch(&w->input);
+    close(w->fd);
+    free(w);
+}
+
+
+static void
+watch_detached(agent_ws_stream_t *s)
+{
+    watch_free(watch_of(s));
+}
+
+
+/* --- telling
+ * ------------------------------------------------------------------ */
+
+static void
+watch_tell(watch_t *w, const char *event, const char *path, const char *to)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    agent_ws_begin(&t, "watch_event", &w->stream);
+    sandbox_text_fmt(&t, ",\"event\":\"%s\",\"path\":", event);
+    sandbox_text_json_string(&t, path, strlen(path));
+
+    if (to != NULL) {
+        sandbox_text_str(&t, ",\"to\":");
+        sandbox_text_json_string(&t, to, strlen(to));
+    }
+
+    sandbox_text_str(&t, "}");
+    agent_ws_send(w->stream.ws, &t);
+}
+
+
+static void
+watch_tell_started(watch_t *w)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    w->started = 1;
+    agent_ws_begin(&t, "watch_started", &w->stream);
+    sandbox_text_str(&t, "}");
+    agent_ws_send(w->stream.ws, &t);
+}
+
+
+static void
+watch_path(char out[2 * SANDBOX_PATH_MAX], const char *path, const char *name)
+{
+    snprintf(out, 2 * SANDBOX_PATH_MAX, "%s%s%s", path,
+             path[1] != '\0' && name[0] != '\0' ? "/" : "", name);
+}
+
+
+/* --- looking
+ * ------------------------------------------------------------------- */
+
+static void
+watch_scan_later(watch_t *w)
+{
+    agent_loop_timer(&w->scanner, 0);
+}
+
+
+/* A path that is to be looked at. */
+static void
+watch_add(watch_t *w, const char *path, int told)
+{
+    size_t len;
+    watch_place_t *place;
+
+    len = strlen(path);
+    place = NULL;
+
+    if (watch_places < WATCH_DIRECTORIES && len < SANDBOX_PATH_MAX) {
+        place = malloc(sizeof(*place) + len + 1);
+    }
+
+    if (place == NULL) {
+        w->overflow = 1;
+        return;
+    }
+
+    place->wd = -1;
+    place->told = told;
+    memcpy(place->path, path, len + 1);
+    TAILQ_INSERT_TAIL(&w->unseen, place, link);
+    watch_places++;
+    watch_scan_later(w);
+}
+
+
+static DIR *
+watch_opendir(int place)
+{
+    int fd;
+    DIR *dir;
+
+    fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1) {
+        return NULL;
+    }
+
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        close(fd);
+    }
+
+    return dir;
+}
+
+
+/* Watches a place; 0, or -1 with errno set. */
+static int
+watch_begin(watch_t *w, watch_place_t *place)
+{
+    int fd, root;
+    char proc[64];
+    struct stat st;
+    watch_place_t *other;
+
+    root = agent_fs_root();
+    fd = root == -1 ? -1 : agent_fs_open(root, place->path, O_PATH, 0);
+
+    if (root != -1) {
+        close(root);
+    }
+
+    if (fd == -1) {
+        return -1;
+    }
+
+    if (fstat(fd, &st) == -1 || agent_fs_is_private(fd)) {
+        close(fd);
+        errno = EPERM;
+        return -1;
+    }
+
+    /* below the first one no other file system is entered */
+    w->dev = TAILQ_EMPTY(&w->places) ? st.st_dev : w->dev;
+
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+    place->wd = -1;
+    errno = EXDEV;
+
+    if (st.st_dev == w->dev) {
+        place->wd = inotify_add_watch(w->fd, proc, WATCH_MASK);
+    }
+
+    if (place->wd != -1 && S_ISDIR(st.st_mode) && w->recursive) {
+        w->dir = watch_opendir(fd);
+    }
+
+    close(fd);
+
+    if (place->wd == -1) {
+        return -1;
+    }
+
+    TAILQ_REMOVE(&w->unseen, place, link);
+
+    /* one that was moved is watched already, by another name */
+    TAILQ_FOREACH(other, &w->places, link)
+    {
+        if (other->wd == place->wd) {
+            watch_drop(&w->places, other);
+            break;
+        }
+    }
+
+    TAILQ_INSERT_TAIL(&w->places, place, link);
+    w->place = place;
+
+    return 0;
+}
+
+
+/* An entry of the directory that is looked at. */
+static void
+watch_entry(watch_t *w, const struct dirent *entry)
+{
+    struct stat st;
+    char path[2 * SANDBOX_PATH_MAX];
+
+    if (entry->d_name[0] == '.'
+        && (entry->d_name[1] == '\0'
+            || (entry->d_name[1] == '.' && entry->d_name[2] == '\0')))
+    {
+        return;
+    }
+
+    watch_path(path, w->place->path, entry->d_name);
+
+    if (w->place->told && !agent_replace_is_temp(entry->d_name)) {
+        sandbox_text_add(&w->news, path, strlen(path) + 1);
+    }
+
+    if (entry->d_type == DT_DIR
+        || (entry->d_type == DT_UNKNOWN
+            && fstatat(dirfd(w->dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW)
+                   == 0
+            && S_ISDIR(st.st_mode)))
+    {
+        watch_add(w, path, w->place->told);
+    }
+}
+
+
+/* A bounded step; 1 if there is more to be looked at. */
+static int
+watch_step(watch_t *w)
+{
+    int i;
+    struct dirent *entry;
+    watch_place_t *place;
+
+    for (i = 0; i < WATCH_STEP; i++) {
+        if (w->dir != NULL) {
+            entry = readdir(w->dir);
+            if (entry != NULL) {
+                watch_entry(w, entry);
+                continue;
+            }
+
+            closedir(w->dir);
+            w->dir = NULL;
+        }
+
+        place = TAILQ_FIRST(&w->unseen);
+        if (place == NULL) {
+            return 0;
+        }
+
+        if (watch_begin(w, place) == -1) {
+            w->overflow |= errno == ENOSPC || errno == ENOMEM;
+            watch_drop(&w->unseen, place);
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+watch_scan(void *data)
+{
+    watch_t *w = data;
+
+    if (watch_step(w)) {
+        watch_scan_later(w);
+    }
+
+    agent_ws_ready(&w->stream); /* which may be the end of it */
+}
+
+
+/* --- events
+ * --------------------------------------------------------------------- */
+
+static watch_place_t *
+watch_find(watch_t *w, int wd)
+{
+    watch_place_t *place;
+
+    TAILQ_FOREACH(place, &w->places, link)
+    {
+        if (place->wd == wd) {
+            return place;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* A directory has another name, or none any more: so have those below it. */
+static void
+watch_forget(watch_t *w, const char *path)
+{
+    watch_place_t *place, *next;
+
+    for (place = TAILQ_FIRST(&w->places); place != NULL; place = next) {
+        next = TAILQ_NEXT(place, link);
+
+        if (sandbox_path_within(place->path, path) && place != w->place) {
+            (void) inotify_rm_watch(w->fd, place->wd);
+            watch_drop(&w->places, place);
+        }
+    }
+}
+
+
+/* 1 if the half of a rename that was held back was told of as a deletion. */
+static int
+watch_flush(watch_t *w)
+{
+    if (w->cookie == 0) {
+        return 0;
+    }
+
+    w->cookie = 0;
+    agent_loop_timer_stop(&w->pair);
+    watch_tell(w, "delete", w->from, NULL);
+
+    return 1;
+}
+
+
+static void
+watch_moved_to(watch_t *w, const struct inotify_event *e, const char *path)
+{
+    int paired;
+
+    paired = w->cookie != 0 && w->cookie == e->cookie;
+
+    if (paired) {
+        w->cookie = 0;
+        agent_loop_timer_stop(&w->pair);
+    }
+
+    if (paired && agent_replace_is_temp(strrchr(w->from, '/') + 1)) {
+        watch_tell(w, "modify", path, NULL); /* a file put in place */
+    } else if (paired) {
+        watch_tell(w, "rename", w->from, path);
+    } else {
+        watch_tell(w, "create", path, NULL);
+    }
+
+    if (w->recursive && (e->mask & IN_ISDIR)) {
+        watch_add(w, path, 0);
+    }
+}
+
+
+/* 1 for a file that has no name yet: the kernel then calls it "#NUMBER". */
+static int
+watch_is_nameless(const char *path, const char *name)
+{
+    int fd, root;
+
+    if (name[0] != '#' || name[1 + strspn(name + 1, "0123456789")] != '\0') {
+        return 0;
+    }
+
+    root = agent_fs_root();
+    fd = agent_fs_open(root, path, O_PATH | O_NOFOLLOW, 0);
+
+    if (root != -1) {
+        close(root);
+    }
+
+    if (fd != -1) {
+        close(fd);
+    }
+
+    return fd == -1;
+}
+
+
+/* The next event; 0 if it was held back, or is none of the client's. */
+static int
+watch_event(watch_t *w, const struct inotify_event *e)
+{
+    const char *name;
+    watch_place_t *place;
+    char path[2 * SANDBOX_PATH_MAX];
+
+    if (e->mask & IN_Q_OVERFLOW) {
+        w->overflow = 1;
+        return 0;
+    }
+
+    place = watch_find(w, e->wd);
+    if (place == NULL) {
+        return 0;
+    }
+
+    name = e->len > 0 ? e->name : "";
+    watch_path(path, place->path, name);
+
+    if (e->mask & IN_IGNORED) {
+        if (place != w->place) {
+            watch_drop(&w->places, place);
+        }
+        return 0;
+    }
+
+    if (e->mask & IN_MOVED_FROM) {
+        w->cookie = e->cookie;
+        strcpy(w->from, path);
+
+        if (e->mask & IN_ISDIR) {
+            watch_forget(w, path);
+        }
+        return 0;
+    }
+
+    if (e->mask & IN_MOVED_TO) {
+        watch_moved_to(w, e, path);
+        return 1;
+    }
+
+    if (agent_replace_is_temp(name) || watch_is_nameless(path, name)) {
+        return 0;
+    }
+
+    if (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) {
+        /* of others than the first the directory above tells */
+        if (place != TAILQ_FIRST(&w->places)) {
+            return 0;
+        }
+
+        watch_tell(w, "delete", path, NULL);
+        return 1;
+    }
+
+    if ((e->mask & IN_CREATE) && (e->mask & IN_ISDIR) && w->recursive) {
+        watch_add(w, path, 1);
+    }
+
+    watch_tell(w,
+               e->mask & IN_CREATE   ? "create"
+               : e->mask & IN_DELETE ? "delete"
+                                     : "modify",
+               path, NULL);
+
+    return 1;
+}
+
+
+static void
+watch_wait(watch_t *w)
+{
+    if (w->input.fd == -1) {
+        (void) agent_loop_watch(&w->input, w->fd, EPOLLIN);
+    }
+
+    if (w->cookie != 0 && !w->pair.active) {
+        agent_loop_timer(&w->pair, WATCH_PAIR_MS);
+    }
+}
+
+
+/* 1 if an event was told of, 0 if there is none now. */
+static int
+watch_next(watch_t *w)
+{
+    int moved;
+    ssize_t n;
+    const struct inotify_event *e;
+
+    for (;;) {
+        if (w->pos == w->len) {
+            n = read(w->fd, w->events, sizeof(w->events));
+            if (n <= 0) {
+                watch_wait(w);
+                return 0;
+            }
+
+            w->pos = 0;
+            w->len = (size_t) n;
+        }
+
+        e = (const struct inotify_event *) (const void *) (w->events + w->pos);
+        moved = (e->mask & IN_MOVED_TO) && e->cookie == w->cookie;
+
+        /* ours of watches that we gave up may come in between */
+        if (w->cookie != 0 && !moved && !(e->mask & IN_IGNORED)) {
+            return watch_flush(w); /* the event itself comes next */
+        }
+
+        w->pos += sizeof(*e) + e->len;
+
+        if (watch_event(w, e)) {
+            return 1;
+        }
+    }
+}
+
+
+static int
+watch_pump(agent_ws_stream_t *s)
+{
+    size_t len;
+    watch_t *w;
+
+    w = watch_of(s);
+
+    if (!w->started) {
+        if (w->dir != NULL || !TAILQ_EMPTY(&w->unseen)) {
+            return 0; /* watch_scan() tells */
+        }
+
+        watch_tell_started(w);
+        return 1;
+    }
+
+    if (w->overflow || sandbox_text_failed(&w->news)) {
+        w->overflow = 0;
+        sandbox_text_free(&w->news);
+        watch_tell(w, "overflow",
+                   TAILQ_EMPTY(&w->places) ? "/"
+                                           : TAILQ_FIRST(&w->places)->path,
+                   NULL);
+        return 1;
+    }
+
+    if (w->news.len > 0) {
+        watch_tell(w, "create", w->news.data, NULL);
+        len = strlen(w->news.data) + 1;
+        memmove(w->news.data, w->news.data + len, w->news.len - len);
+        w->news.len -= len;
+        return 1;
+    }
+
+    if (w->late) {
+        w->late = 0;
+
+        if (watch_flush(w)) {
+            return 1;
+        }
+    }
+
+    return watch_next(w);
+}
+
+
+static void
+watch_input(void *data, uint32_t events)
+{
+    watch_t *w = data;
+
+    (void) events;
+
+    agent_loop_unwatch(&w->input);
+    agent_ws_ready(&w->stream);
+}
+
+
+/* The other half of a rename did not come: it went out of sight. */
+static void
+watch_pair(void *data)
+{
+    watch_t *w = data;
+
+    w->late = 1;
+    agent_ws_ready(&w->stream);
+}
+
+
+/* --- messages
+ * ------------------------------------------------------------------- */
+
+static const char *
+watch_read_path(void *out, const sandbox_json_t *doc,
+                const sandbox_json_node_t *node)
+{
+    char *s;
+    const char *reason;
+    watch_request_t *request = out;
+
+    s = agent_body_string(doc, node, &reason);
+    if (s == NULL) {
+        return reason;
+    }
+
+    reason = agent_fields_text(AGENT_FIELD_PATH, request->path, s);
+    free(s);
+
+    return reason;
+}
+
+
+static const char *
+watch_read_recursive(void *out, const sandbox_json_t *doc,
+                     const sandbox_json_node_t *node)
+{
+    watch_request_t *request = out;
+
+    (void) doc;
+
+    return agent_body_bool(&request->recursive, node);
+}
+
+
+static const agent_member_t watch_members[] = {
+    { "type", 1, 0, NULL },
+    { "stream_id", 1, 0, NULL },
+    { "path", 1, 1, watch_read_path },
+    { "recursive", 1, 0, watch_read_recursive },
+};
+
+
+/* A stream that watches path; NULL with errno set. */
+static watch_t *
+watch_make(const watch_request_t *request)
+{
+    int err;
+    watch_t *w;
+
+    w = calloc(1, sizeof(*w));
+    if (w == NULL) {
+        return NULL;
+    }
+
+    TAILQ_INIT(&w->places);
+    TAILQ_INIT(&w->unseen);
+    w->recursive = request->recursive;
+    w->input.fd = -1;
+    w->input.handler = watch_input;
+    w->input.data = w;
+    w->scanner.handler = watch_scan;
+    w->scanner.data = w;
+    w->pair.handler = watch_pair;
+    w->pair.data = w;
+
+    w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (w->fd == -1) {
+        free(w);
+        return NULL;
+    }
+
+    errno = EMFILE;
+    watch_add(w, request->path, 0);
+
+    if (!TAILQ_EMPTY(&w->unseen)
+        && watch_begin(w, TAILQ_FIRST(&w->unseen)) == 0) {
+        return w;
+    }
+
+    err = errno;
+    watch_free(w);
+    errno = err;
+
+    return NULL;
+}
+
+
+static void
+watch_start(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
+            const sandbox_json_t *doc)
+{
+    char message[512];
+    watch_t *w;
+    agent_fault_t fault;
+    watch_request_t request;
+    agent_body_error_t err;
+    static const agent_body_schema_t schema = { watch_members,
+                                                COUNT(watch_members) };
+
+    (void) s;
+    memset(&request, 0, sizeof(request));
+
+    if (agent_body_read(&schema, 1, &request, doc, &err) != AGENT_BODY_OK) {
+        snprintf(message, sizeof(message), "The member \"%s\" %s.", err.field,
+                 err.reason);
+        agent_ws_error(ws, id, "invalid_request", message);
+        return;
+    }
+
+    w = watch_make(&request);
+    if (w == NULL) {
+        agent_fault(&fault, errno);
+        agent_ws_error(ws, id, fault.code, fault.message);
+        return;
+    }
+
+    agent_ws_attach(ws, &w->stream, id);
+    watch_scan_later(w);
+}
+
+
+static void
+watch_stop(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
+           const sandbox_json_t *doc)
+{
+    (void) ws;
+    (void) id;
+    (void) doc;
+
+    agent_ws_detach(s);
+    watch_free(watch_of(s));
+}
+
+
+static const agent_ws_message_t watch_messages[] = {
+    { "watch_start", watch_start, 1 },
+    { "watch_stop", watch_stop, 0 },
+};
+
+const agent_ws_channel_t agent_watch_channel = { "watch", watch_messages,
+                                                 COUNT(watch_messages),
+                                                 watch_pump, watch_detached };
