@@ -26,10 +26,24 @@ cmp_ok($r->{json}{pid}, '>', 1, 'pid');
 my $e = $t->exec($s, 'echo out; echo err >&2; exit 7');
 is_deeply([@$e{qw(stdout stderr exit_code)}], ["out\n", "err\n", 7],
           'streams and the exit code');
-is($t->exec($s, 'kill -9 $$')->{exit_code}, 137, 'a signal');
+$e = $t->exec($s, 'kill -9 $$');
+is_deeply([@$e{qw(exit_code signal)}], [137, 'KILL'], 'a signal');
+ok(!exists $t->exec($s, 'exit 137')->{signal}, 'an exit code that looks so');
 like($t->exec($s, ['/no/such/program'])->{exit_code}, qr/^12[67]$/,
      'a program that is not there');
 is($t->exec($s, 'cat')->{stdout}, '', 'stdin is empty');
+is($t->exec($s, 'cat', stdin => "a \x{20ac}\n")->{stdout}, "a \x{20ac}\n",
+   'stdin as text');
+is($t->exec($s, ['od', '-An', '-tx1'], stdin_base64 => 'AP8K')->{stdout},
+   " 00 ff 0a\n", 'and as bytes');
+is($t->exec($s, 'wc -c', stdin => 'x' x 500_000)->{stdout}, "500000\n",
+   'much of it');
+is($t->exec($s, 'true', stdin => 'x' x 500_000)->{exit_code}, 0,
+   'that need not be read');
+$e = $t->exec($s, 'printf "\000\377"; printf ok >&2', encoding => 'base64');
+is_deeply([@$e{qw(stdout_base64 stderr)}], ['AP8=', 'ok'],
+          'output that is no text, as bytes');
+ok(!exists $e->{stdout}, 'in place of text');
 is($t->exec($s, 'printf "\303\251\342\202\254\377"')->{stdout},
    "\x{e9}\x{20ac}\x{fffd}", 'UTF-8, and what is none');
 is($t->exec($s, 'printf "\000\001\177"')->{stdout}, "\0\1\177",
@@ -72,9 +86,6 @@ for (['command', {}], ['command', { command => '' }],
                  'refused: ' . json->encode($body), $field);
 }
 
-$t->is_error($t->post($path, json => { command => 'a',
-                                       background => JSON::PP::true }), 501,
-             'not_implemented', 'background is not built yet', 'background');
 $t->is_error($t->post($path, body => '{'), 400, 'invalid_json', 'not JSON');
 $t->is_error($t->post($path, body => 'a', type => 'text/plain'), 415,
              'unsupported_media_type', 'not said to be JSON');
@@ -89,14 +100,14 @@ $t->is_error($t->post($path, json => { command => 'a' }, key => undef), 401,
     my $began = time();
     $r = $t->post($path, json => { shell => JSON::PP::true, timeout_secs => 1,
         command => 'trap "" TERM; echo $$ >/tmp/pid; '
-                   . 'sleep 301 & sleep 302; sleep 303' });
+                   . 'sleep 301 & setsid sleep 302 & sleep 303' });
     $t->is_error($r, 504, 'exec_timeout', 'a command that takes too long');
     my $took = time() - $began;
     ok($took > 0.9 && $took < 10, "answered after $took s");
     is($t->exec($s, 'for p in /proc/[0-9]*; do '
                     . 'tr "\0" " " <$p/cmdline 2>/dev/null; echo; done '
                     . '| grep -c "^sleep 30[123]"')->{stdout}, "0\n",
-       'its process group is dead');
+       'all of it is dead, also what had left its session');
 }
 
 # --- size --------------------------------------------------------------------

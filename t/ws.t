@@ -1,0 +1,260 @@
+#!/usr/bin/perl
+
+# Commands and terminals over WebSockets.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use MIME::Base64 qw(decode_base64);
+use SandboxTest;
+
+my $t = SandboxTest->new;
+my $s = $t->create({ envs => { A => 'sandbox' }, cwd => '/srv/work' })
+    or $t->finish, exit;
+my $base = "/v1/sandboxes/$s->{id}";
+my @auth = (Authorization => "Bearer $t->{key}");
+
+
+sub dial {
+    my ($channel) = @_;
+    my $ws = SandboxHttp->new($t->{api});
+    my $head = $ws->ws_open("$base/ws?channel=$channel", [@auth]);
+
+    is($head->{status}, 101, "a WebSocket of the channel $channel")
+        or diag(explain $head);
+    return $ws;
+}
+
+sub ask {
+    my ($ws, $type, $stream, %o) = @_;
+
+    $ws->ws_send(json->encode({ type => $type, stream_id => $stream, %o }));
+}
+
+# The next message; what is none is answered, or given as { opcode }.
+sub hear {
+    my ($ws, $timeout) = @_;
+
+    for (;;) {
+        my ($op, $data) = $ws->ws_read($timeout // 20);
+        return {} unless defined $op;
+        return json->decode($data) if $op == 1;
+        return { opcode => $op, data => $data } if $op != 9;
+        $ws->ws_send($data, 10);
+    }
+}
+
+sub bytes {
+    my ($m) = @_;
+
+    return decode_base64($m->{data_base64}) if defined $m->{data_base64};
+    my $data = $m->{data};
+    utf8::encode($data);
+    return $data;
+}
+
+# Output of a stream up to its end, checked for gaps: (text, last message).
+sub gather {
+    my ($ws, $at) = @_;
+    my $text = '';
+
+    for (;;) {
+        my $m = hear($ws);
+        return ($text, $m) unless defined $m->{offset};
+        return ($text, { gap => $m->{offset}, at => $at })
+            if $m->{offset} != $at;
+        my $data = bytes($m);
+        $at += length $data;
+        $text .= $data;
+    }
+}
+
+# --- exec --------------------------------------------------------------------
+
+my $ws = dial('exec');
+ask($ws, 'exec_start', 'a', command => 'pwd; echo $A $B; exit 3',
+     shell => JSON::PP::true, envs => { B => 'request' });
+my $m = hear($ws);
+is_deeply([@$m{qw(type stream_id offset)}], ['exec_started', 'a', 0],
+          'a command starts') or diag(explain $m);
+my $pid = $m->{pid};
+my ($text, $end) = gather($ws, 0);
+is($text, "/srv/work\nsandbox request\n",
+   'in the directory and environment of the sandbox');
+is_deeply($end, { type => 'exec_exit', stream_id => 'a', pid => $pid,
+                  exit_code => 3 }, 'and ends');
+
+ask($ws, 'exec_start', 'b', command => 'cat', stdin => JSON::PP::true);
+ask($ws, 'exec_start', 'c', command => 'cat', stdin => JSON::PP::true);
+my %started = map { my $m = hear($ws); ($m->{stream_id} => $m) } 1, 2;
+is(join(' ', sort keys %started), 'b c', 'two streams of one socket');
+ask($ws, 'exec_stdin', 'c', data_base64 => '/wA=', eof => JSON::PP::true);
+$m = hear($ws);
+is_deeply([@$m{qw(type stream_id data_base64)}], ['exec_stdout', 'c', '/wA='],
+          'input goes to its own');
+is(hear($ws)->{type}, 'exec_exit', 'which ends with it');
+ask($ws, 'exec_stdin', 'b', data => "\x{20ac}");
+is(hear($ws)->{data}, "\x{20ac}", 'the other one goes on');
+ask($ws, 'exec_signal', 'b', signal => 'INT');
+$m = hear($ws);
+is_deeply([@$m{qw(exit_code signal)}], [130, 'INT'], 'to its signal');
+
+# --- a socket that ends, and another one -------------------------------------
+
+ask($ws, 'exec_start', 'd', command => 'seq 1 3000; read x; seq 1 100000; '
+     . 'exit 4', shell => JSON::PP::true, stdin => JSON::PP::true);
+$pid = hear($ws)->{pid};
+my $seen = '';
+while (length $seen < 5000) {
+    $m = hear($ws);
+    last unless ($m->{type} // '') eq 'exec_stdout';
+    $seen .= bytes($m);
+}
+$ws->abort;
+
+my $r = $t->get("$base/processes");
+my ($p) = grep { $_->{pid} == $pid } @{ $r->{json} // [] };
+ok($p && $p->{running}, 'a command outlives its socket');
+
+$ws = dial('exec');
+ask($ws, 'exec_connect', 'e', pid => $pid, offset => length $seen);
+$m = hear($ws);
+is_deeply([@$m{qw(type offset pid)}], ['exec_started', length $seen, $pid],
+          'another one takes over');
+ask($ws, 'exec_stdin', 'e', data => "\n");
+($text, $end) = gather($ws, length $seen);
+is($seen . $text, join('', map { "$_\n" } 1 .. 3000, 1 .. 100000),
+   'nothing is lost and nothing comes twice') or diag(explain $end);
+is($end->{exit_code}, 4, 'and sees it end');
+
+# --- a client that does not read ---------------------------------------------
+
+ask($ws, 'exec_start', 'f', shell => JSON::PP::true,
+     command => 'yes 0123456789abcde | head -c 40000000 & wait; '
+                . 'echo >/tmp/written');
+$pid = hear($ws)->{pid};
+sleep 2;
+isnt($t->exec($s, 'cat /tmp/written')->{exit_code}, 0,
+     'holds its command back');
+$m = $t->get("$base/processes/$pid/logs")->{json};
+cmp_ok($m->{next_offset}, '<', 30000000, 'which fills nothing');
+is($t->post("$base/processes/$pid/kill", json => { signal => 'KILL' })
+   ->{status}, 200, 'and can be killed all the same');
+($text, $end) = gather($ws, 0);
+is($end->{signal}, 'KILL', 'the client sees it') or diag(explain $end);
+my $whole = '0123456789abcde' . "\n";
+ok($text eq substr($whole x (length($text) / 16 + 1), 0, length $text),
+   'with all that it had said: ' . length $text);
+
+# --- terminals ---------------------------------------------------------------
+
+my $pty = dial('pty');
+ask($pty, 'pty_start', 'p', cols => 90, rows => 30,
+     envs => { PS1 => '$ ', A => 'terminal' });
+$m = hear($pty);
+is_deeply([@$m{qw(type stream_id cols rows offset)}],
+          ['pty_started', 'p', 90, 30, 0], 'a terminal')
+    or diag(explain $m);
+like($m->{session_id}, qr/^pty_[a-z2-7]{26}$/, 'its session');
+my $session = $m->{session_id};
+my $screen = '';
+
+# Reads the screen until the pattern is on it.
+sub screen {
+    my ($ws, $pattern, $name) = @_;
+
+    while ($screen !~ $pattern) {
+        my $m = hear($ws);
+        return fail($name), diag($screen, explain $m)
+            unless ($m->{type} // '') eq 'pty_output'
+                   && $m->{offset} == length $screen;
+        $screen .= bytes($m);
+    }
+    pass($name);
+}
+
+ask($pty, 'pty_input', 'p', data => 'pwd; echo $A; stty size; '
+     . "tty >/dev/null && echo yes\r");
+screen($pty, qr{/srv/work\r\nterminal\r\n30 90\r\nyes\r\n},
+       'a shell at work there');
+ask($pty, 'pty_resize', 'p', cols => 50, rows => 20);
+ask($pty, 'pty_input', 'p', data => "stty size\r");
+screen($pty, qr{\n20 50\r\n}, 'its size changes');
+ask($pty, 'pty_input', 'p', data => "sleep 7100\r");
+ok(wait_for(20, sub {
+    $t->exec($s, 'pgrep -fx "sleep 7100"')->{exit_code} == 0
+}), 'a command in it');
+$pty->abort;
+
+$pty = dial('pty');
+ask($pty, 'pty_connect', 'q', session_id => $session,
+     offset => length $screen);
+$m = hear($pty);
+is_deeply([@$m{qw(type session_id cols rows)}],
+          ['pty_started', $session, 50, 20], 'another socket finds it');
+ask($pty, 'pty_input', 'q', data_base64 => 'Aw==');
+ask($pty, 'pty_input', 'q', data => "echo back; exit 6\r");
+screen($pty, qr{\nback\r\n}, 'and goes on where it was');
+do { $m = hear($pty) } while ($m->{type} // '') eq 'pty_output';
+is_deeply([@$m{qw(type session_id exit_code)}], ['pty_exit', $session, 6],
+          'to its end') or diag(explain $m);
+
+ask($pty, 'pty_start', 'k', session_id => 'mine', command => 'sleep',
+     args => ['7101']);
+is(hear($pty)->{session_id}, 'mine', 'a session with a name');
+ask($pty, 'pty_start', 'l', session_id => 'mine');
+is(hear($pty)->{code}, 'invalid_request', 'which is taken');
+ask($pty, 'pty_kill', 'k');
+is(hear($pty)->{signal}, 'KILL', 'and killed');
+
+# --- refusals ----------------------------------------------------------------
+
+for (['exec_stdin', 'none', 'not_found'],
+     ['exec_start', 'x', 'invalid_request'],
+     ['exec_start', '', 'invalid_request', command => 'true'],
+     ['pty_start', 'x', 'invalid_request'],
+     ['exec_start', 'x', 'invalid_request', command => 'true', cwd => '/none'],
+     ['exec_start', 'x', 'invalid_request', command => 'true', user => 'none'],
+     ['exec_start', 'x', 'invalid_request', command => 'true', foo => 1],
+     ['exec_connect', 'x', 'not_found', pid => 1]) {
+    my ($type, $stream, $code, %o) = @$_;
+    ask($ws, $type, $stream, %o);
+    $m = hear($ws);
+    is_deeply([@$m{qw(type code)}], ['error', $code],
+              "refused: $type " . json->encode(\%o)) or diag(explain $m);
+}
+ask($ws, 'exec_start', 'y', command => 'true');
+is(hear($ws)->{type}, 'exec_started', 'the socket stays');
+hear($ws);
+
+for (['not JSON', 'nonsense', 1, 1007], ['binary', 'x', 2, 1003],
+     ['too large', '"' . 'x' x 1048576 . '"', 1, 1009],
+     ['a broken frame', 'x', 11, 1002]) {
+    my ($name, $data, $op, $code) = @$_;
+    my $ws = dial('exec');
+    $ws->ws_send($data, $op);
+    $m = hear($ws);
+    is_deeply([$m->{opcode}, unpack('n', $m->{data} // '')], [8, $code],
+              "$name ends a socket");
+}
+
+for (['', 'without a channel'], ['?channel=none', 'an unknown channel'],
+     ['?channel=exec&x=1', 'an unknown parameter']) {
+    my $ws = SandboxHttp->new($t->{api});
+    is($ws->ws_open("$base/ws$_->[0]", [@auth])->{status}, 400, $_->[1]);
+}
+$t->is_error($t->get("$base/ws?channel=exec"), 400, 'invalid_request',
+             'no WebSocket');
+$t->is_error($t->get("$base/ws?channel=exec", key => undef), 401,
+             'unauthorized', 'no key');
+
+# --- the end -----------------------------------------------------------------
+
+ask($ws, 'exec_start', 'z', command => 'sleep', args => ['7102']);
+is(hear($ws)->{type}, 'exec_started', 'a command at the end');
+undef $s;
+$m = hear($ws);
+is_deeply([$m->{opcode}, unpack('n', $m->{data} // '')], [8, 1001],
+          'a sandbox that ends closes its sockets');
+ok($ws->closed(10), 'and connections');
+
+$t->finish;
