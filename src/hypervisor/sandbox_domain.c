@@ -335,6 +335,36 @@ sandbox_domain_refused(sandbox_hv_conn_t *conn,
 }
 
 
+/*
+ * Who is not in the network does not start: the hook has failed, or it is
+ * not installed and QEMU finds no file of it.
+ */
+static void
+sandbox_domain_unadmitted(const sandbox_domain_spec_t *spec,
+                          sandbox_hv_error_t *err)
+{
+    virErrorPtr e;
+
+    e = virGetLastError();
+
+    if (e == NULL || e->message == NULL || spec->network == NULL) {
+        return;
+    }
+
+    if (e->code == VIR_ERR_HOOK_SCRIPT_FAILED) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NETWORK,
+                              "\"%s\" is not admitted to the network: %s",
+                              spec->id, e->message);
+
+    } else if (strstr(e->message, SANDBOX_NETWORK_DIR)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NETWORK,
+                              "\"%s\" is not admitted to the network: libvirt "
+                              "has run no hook of ours, see docs/network.md",
+                              spec->id);
+    }
+}
+
+
 virDomainPtr
 sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
                      const sandbox_domain_xml_t *host, unsigned flags,
@@ -358,6 +388,7 @@ sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
 
     if (domain == NULL) {
         (void) sandbox_hv_fail(err, conn, "cannot start \"%s\"", spec->id);
+        sandbox_domain_unadmitted(spec, err);
     }
 
     return domain;

@@ -21,6 +21,9 @@
 /* Part of the name of the memory in a device state: never to be changed. */
 #define SANDBOX_XML_RAM "sandbox.ram"
 
+/* Of no device, so of no device state. */
+#define SANDBOX_XML_ADMITTED "sandbox.admitted"
+
 /* The writer and its buffer; failed is sticky, checked once at the end. */
 typedef struct {
     xmlBufferPtr buffer;
@@ -374,6 +377,35 @@ sandbox_xml_argument(sandbox_xml_t *x, const char *value)
 
 
 /*
+ * QEMU reads the file that the hook leaves when it has admitted the guest to
+ * the network, and does not start without it: so no guest runs unfiltered
+ * because a hook is not installed.  What it reads is used for nothing.
+ */
+static void
+sandbox_xml_admitted(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                     const char *uuid)
+{
+    char path[SANDBOX_NETWORK_PATH_SIZE];
+    sandbox_text_t object = SANDBOX_TEXT_INIT;
+
+    sandbox_network_path(path, spec->network->tap, uuid);
+    sandbox_text_str(&object,
+                     "{\"qom-type\":\"secret\",\"id\":\"" SANDBOX_XML_ADMITTED
+                     "\",\"file\":");
+    sandbox_text_json_string(&object, path, strlen(path));
+    sandbox_text_str(&object, "}");
+
+    if (sandbox_text_failed(&object)) {
+        x->failed = 1;
+    }
+
+    sandbox_xml_argument(x, "-object");
+    sandbox_xml_argument(x, object.data);
+    sandbox_text_free(&object);
+}
+
+
+/*
  * libvirt can back memory with files, but names, empties and removes them
  * itself: so ours takes the place of the one it defines.
  */
@@ -395,7 +427,6 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
         x->failed = 1;
     }
 
-    sandbox_xml_start(x, "qemu:commandline");
     sandbox_xml_argument(x, "-object");
     sandbox_xml_argument(x, object.data);
     sandbox_xml_argument(x, "-machine");
@@ -406,8 +437,30 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
         sandbox_xml_argument(x, "defer");
     }
 
-    sandbox_xml_end(x);
     sandbox_text_free(&object);
+}
+
+
+/* spec is NULL for the probe. */
+static void
+sandbox_xml_commandline(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                        const sandbox_domain_xml_t *host)
+{
+    if (spec == NULL || (spec->network == NULL && host->ram == NULL)) {
+        return;
+    }
+
+    sandbox_xml_start(x, "qemu:commandline");
+
+    if (spec->network) {
+        sandbox_xml_admitted(x, spec, host->uuid);
+    }
+
+    if (host->ram) {
+        sandbox_xml_ram(x, host->ram, spec->memory_mb);
+    }
+
+    sandbox_xml_end(x);
 }
 
 
@@ -417,8 +470,8 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
  * their owner.
  */
 static void
-sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
-                 long long memory_mb)
+sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                 const sandbox_domain_xml_t *host)
 {
     if (host->label) {
         sandbox_xml_start(x, "seclabel");
@@ -429,9 +482,7 @@ sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
         sandbox_xml_end(x);
     }
 
-    if (host->ram) {
-        sandbox_xml_ram(x, host->ram, memory_mb);
-    }
+    sandbox_xml_commandline(x, spec, host);
 
     /* spares some 400 QMP calls at each start */
     sandbox_xml_start(x, "qemu:capabilities");
@@ -473,6 +524,59 @@ sandbox_xml_cmdline(sandbox_xml_t *x, const char *cmdline,
 }
 
 
+/* An element of ours that needs no escapes, in a namespace of its own. */
+static void
+sandbox_xml_network(sandbox_xml_t *x, const sandbox_network_t *network)
+{
+    char *element;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    element = sandbox_network_xml(network);
+
+    if (element) {
+        sandbox_text_fmt(&t, "<%s:network xmlns:%s=\"%s\"%s",
+                         SANDBOX_NETWORK_KEY, SANDBOX_NETWORK_KEY,
+                         SANDBOX_NETWORK_NAMESPACE,
+                         element + sizeof("<network") - 1);
+    }
+
+    if (element == NULL || sandbox_text_failed(&t)
+        || xmlTextWriterWriteRaw(x->writer, (const xmlChar *) t.data) < 0)
+    {
+        x->failed = 1;
+    }
+
+    sandbox_text_free(&t);
+    free(element);
+}
+
+
+static void
+sandbox_xml_metadata(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                     const sandbox_domain_xml_t *host)
+{
+    sandbox_xml_start(x, "metadata");
+    sandbox_xml_start(x, "sandbox:domain");
+    sandbox_xml_attr(x, "xmlns:sandbox", SANDBOX_HV_NAMESPACE);
+    sandbox_xml_attr(x, "id", spec->id);
+    sandbox_xml_attr(x, "tenant", spec->tenant);
+    sandbox_xml_attr(x, "operation", spec->operation);
+    if (host->node) {
+        sandbox_xml_attr(x, "node", host->node);
+    }
+    if (host->checkpoint) {
+        sandbox_xml_attr(x, "checkpoint", host->checkpoint);
+    }
+    sandbox_xml_end(x);
+
+    if (spec->network && !x->failed) {
+        sandbox_xml_network(x, spec->network);
+    }
+
+    sandbox_xml_end(x);
+}
+
+
 char *
 sandbox_domain_xml(const sandbox_domain_spec_t *spec,
                    const sandbox_domain_xml_t *host)
@@ -484,20 +588,7 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
 
     sandbox_xml_empty(&x, "genid", NULL);
 
-    sandbox_xml_start(&x, "metadata");
-    sandbox_xml_start(&x, "sandbox:domain");
-    sandbox_xml_attr(&x, "xmlns:sandbox", SANDBOX_HV_NAMESPACE);
-    sandbox_xml_attr(&x, "id", spec->id);
-    sandbox_xml_attr(&x, "tenant", spec->tenant);
-    sandbox_xml_attr(&x, "operation", spec->operation);
-    if (host->node) {
-        sandbox_xml_attr(&x, "node", host->node);
-    }
-    if (host->checkpoint) {
-        sandbox_xml_attr(&x, "checkpoint", host->checkpoint);
-    }
-    sandbox_xml_end(&x);
-    sandbox_xml_end(&x);
+    sandbox_xml_metadata(&x, spec, host);
 
     sandbox_xml_start(&x, "os");
     sandbox_xml_type(&x, host->machine);
@@ -508,7 +599,7 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
 
     sandbox_xml_platform(&x, host->accel);
     sandbox_xml_devices(&x, spec, host);
-    sandbox_xml_tail(&x, host, spec->memory_mb);
+    sandbox_xml_tail(&x, spec, host);
 
     return sandbox_xml_close(&x);
 }
@@ -547,7 +638,7 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host)
     sandbox_xml_empty(&x, "memballoon", "model", "none", NULL);
     sandbox_xml_end(&x);
 
-    sandbox_xml_tail(&x, host, 0);
+    sandbox_xml_tail(&x, NULL, host);
 
     return sandbox_xml_close(&x);
 }
