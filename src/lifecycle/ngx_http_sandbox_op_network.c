@@ -23,8 +23,8 @@
 
 /* All in ms; a claim outlives both tries. */
 #define NGX_HTTP_SANDBOX_NETWORK_CLAIM 20000
-#define NGX_HTTP_SANDBOX_NETWORK_APPLY 5000
-#define NGX_HTTP_SANDBOX_NETWORK_REVERT 2000
+#define NGX_HTTP_SANDBOX_NETWORK_APPLY 4000
+#define NGX_HTTP_SANDBOX_NETWORK_REVERT 1000
 
 typedef struct {
     ngx_http_sandbox_op_t op;
