@@ -114,17 +114,18 @@ sub _taps {
 # Guests that are admitted to the network, and what the kernel knows of them.
 sub _network {
     my ($self) = @_;
-    my @files = split /\n/,
-                $self->{test}->inside(qw(find /run/nginx-sandbox/network
-                                         -name *.*));
-    my @elements = map {
-        $self->{test}->inside('nft', 'list', 'set', @$_) =~ /elements = (.*)/
-            ? "$_->[2]: $1" : ()
-    } ['bridge', 'sandbox_taps', 'guests'],
-      map { ['inet', 'sandbox_sbx0', $_] } qw(online limited allow_out
-                                              deny_out);
+    my $text = $self->{test}->inside(
+        'sh', '-c', 'ls /run/nginx-sandbox/network; nft list table bridge '
+        . 'sandbox_taps; nft list table inet sandbox_sbx0');
+    my @left = $text =~ /^(\S+\..+)$/mg;
 
-    return map { "network $_" } @files, @elements;
+    while ($text =~ /set (guests|online|limited|allow_out|deny_out) \{([^}]*)/g)
+    {
+        my ($set, $rest) = ($1, $2);
+        push @left, "$set: $1" if $rest =~ /elements = \{\s*(.*)/;
+    }
+
+    return map { "network $_" } @left;
 }
 
 

@@ -165,6 +165,8 @@ sub DESTROY {
 
     return if $$ != $self->{own};
     local ($@, $?, $!);
+    # the kernel takes its time with namespaces
+    run_command(qw(nsenter -t), $self->{init}, qw(-n ip link delete world));
     kill 'KILL', @{ $self->{pids} };
     waitpid $_, 0 for @{ $self->{pids} };
 }
