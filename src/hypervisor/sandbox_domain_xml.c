@@ -3,203 +3,22 @@
 #include "sandbox_domain_xml.h"
 
 #include "sandbox_text.h"
+#include "sandbox_xml.h"
 
-#include <libxml/chvalid.h>
 #include <libxml/parser.h>
-#include <libxml/parserInternals.h>
-#include <libxml/xmlwriter.h>
 #include <libxml/xpath.h>
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
-#define SANDBOX_XML_MAX_VALUE 65536
 
 /* Part of the name of the memory in a device state: never to be changed. */
 #define SANDBOX_XML_RAM "sandbox.ram"
 
 /* Of no device, so of no device state. */
 #define SANDBOX_XML_ADMITTED "sandbox.admitted"
-
-/* The writer and its buffer; failed is sticky, checked once at the end. */
-typedef struct {
-    xmlBufferPtr buffer;
-    xmlTextWriterPtr writer;
-    int failed;
-} sandbox_xml_t;
-
-
-static void
-sandbox_xml_open(sandbox_xml_t *x)
-{
-    x->failed = 0;
-    x->writer = NULL;
-    x->buffer = xmlBufferCreate();
-
-    if (x->buffer) {
-        x->writer = xmlNewTextWriterMemory(x->buffer, 0);
-    }
-
-    if (x->writer == NULL) {
-        x->failed = 1;
-    }
-}
-
-
-/* The document as malloc'd text, or NULL; frees the writer either way. */
-static char *
-sandbox_xml_close(sandbox_xml_t *x)
-{
-    char *text;
-
-    text = NULL;
-
-    if (x->writer) {
-        if (xmlTextWriterEndDocument(x->writer) < 0) {
-            x->failed = 1;
-        }
-        xmlFreeTextWriter(x->writer);
-    }
-
-    if (!x->failed) {
-        text = strdup((const char *) xmlBufferContent(x->buffer));
-    }
-
-    if (x->buffer) {
-        xmlBufferFree(x->buffer);
-    }
-
-    return text;
-}
-
-
-/* The Char production of XML 1.0: what no escape can express is refused. */
-static int
-sandbox_xml_carries(const char *value)
-{
-    int c, len;
-    size_t i, n;
-
-    n = strnlen(value, SANDBOX_XML_MAX_VALUE);
-
-    if (n == SANDBOX_XML_MAX_VALUE || !xmlCheckUTF8((const xmlChar *) value)) {
-        return 0;
-    }
-
-    for (i = 0; i < n; i += (size_t) len) {
-        len = (int) (n - i);
-        c = xmlGetUTF8Char((const unsigned char *) value + i, &len);
-
-        if (c < 0 || len < 1 || !xmlIsCharQ(c)) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static void
-sandbox_xml_start(sandbox_xml_t *x, const char *name)
-{
-    if (!x->failed
-        && xmlTextWriterStartElement(x->writer, (const xmlChar *) name) < 0)
-    {
-        x->failed = 1;
-    }
-}
-
-
-static void
-sandbox_xml_end(sandbox_xml_t *x)
-{
-    if (!x->failed && xmlTextWriterEndElement(x->writer) < 0) {
-        x->failed = 1;
-    }
-}
-
-
-static void
-sandbox_xml_attr(sandbox_xml_t *x, const char *name, const char *value)
-{
-    if (x->failed) {
-        return;
-    }
-
-    if (value == NULL || !sandbox_xml_carries(value)
-        || xmlTextWriterWriteAttribute(x->writer, (const xmlChar *) name,
-                                       (const xmlChar *) value)
-               < 0)
-    {
-        x->failed = 1;
-    }
-}
-
-
-static void
-sandbox_xml_text(sandbox_xml_t *x, const char *value)
-{
-    if (x->failed) {
-        return;
-    }
-
-    if (value == NULL || !sandbox_xml_carries(value)
-        || xmlTextWriterWriteString(x->writer, (const xmlChar *) value) < 0)
-    {
-        x->failed = 1;
-    }
-}
-
-
-/* <name a="v" …/>: pairs of attribute name and value up to a NULL name. */
-static void __attribute__((sentinel))
-sandbox_xml_empty(sandbox_xml_t *x, const char *name, ...)
-{
-    va_list args;
-    const char *attr;
-
-    sandbox_xml_start(x, name);
-
-    va_start(args, name);
-    for (attr = va_arg(args, const char *); attr;
-         attr = va_arg(args, const char *)) {
-        sandbox_xml_attr(x, attr, va_arg(args, const char *));
-    }
-    va_end(args);
-
-    sandbox_xml_end(x);
-}
-
-
-static void
-sandbox_xml_element(sandbox_xml_t *x, const char *name, const char *text)
-{
-    sandbox_xml_start(x, name);
-    sandbox_xml_text(x, text);
-    sandbox_xml_end(x);
-}
-
-
-/* <name unit="…">number</name>; unit may be NULL. */
-static void
-sandbox_xml_number(sandbox_xml_t *x, const char *name, const char *unit,
-                   long long value)
-{
-    char text[24];
-
-    (void) snprintf(text, sizeof(text), "%lld", value);
-
-    sandbox_xml_start(x, name);
-    if (unit) {
-        sandbox_xml_attr(x, "unit", unit);
-    }
-    sandbox_xml_text(x, text);
-    sandbox_xml_end(x);
-}
-
 
 /*
  * Devices sit on the root complex itself: libvirt's default of a root port
@@ -540,11 +359,11 @@ sandbox_xml_network(sandbox_xml_t *x, const sandbox_network_t *network)
                          element + sizeof("<network") - 1);
     }
 
-    if (element == NULL || sandbox_text_failed(&t)
-        || xmlTextWriterWriteRaw(x->writer, (const xmlChar *) t.data) < 0)
-    {
+    if (element == NULL || sandbox_text_failed(&t)) {
         x->failed = 1;
     }
+
+    sandbox_xml_raw(x, t.data);
 
     sandbox_text_free(&t);
     free(element);
