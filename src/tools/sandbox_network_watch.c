@@ -29,7 +29,7 @@
  * A file this young may be of a domain that was not there yet when the others
  * were listed.
  */
-#define WATCH_GRACE_SECONDS 60
+#define WATCH_GRACE_SECONDS 5
 
 typedef struct watch_news_s watch_news_t;
 
