@@ -23,7 +23,8 @@
  * On the hypervisor: a file for each guest that was admitted.  QEMU is told to
  * read it, and so does not start where the hook has not run.
  */
-#define SANDBOX_NETWORK_DIR "/run/nginx-sandbox/network"
+#define SANDBOX_NETWORK_RUN "/run/nginx-sandbox"
+#define SANDBOX_NETWORK_DIR SANDBOX_NETWORK_RUN "/network"
 #define SANDBOX_NETWORK_PATH_SIZE 128
 
 #define SANDBOX_NETWORK_NAME_SIZE 16 /* of an interface */

@@ -477,6 +477,10 @@ ngx_http_sandbox_network_answer(ngx_http_sandbox_network_op_t *n,
         return;
     }
 
+    ngx_http_sandbox_op_log(&n->op, NGX_LOG_NOTICE,
+                            "network settings changed in %L ms",
+                            sandbox_time_monotonic_ms() - n->op.started);
+
     n->op.status = NGX_HTTP_OK;
     n->op.answer = t.data;
     n->op.answer_len = t.len;

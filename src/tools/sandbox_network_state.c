@@ -35,25 +35,24 @@ state_failed(const char *what, const char *name)
 
 /*
  * Only who knows the name of a file may read it: QEMU does, of its own, and
- * names end in what cannot be guessed.
+ * names end in what cannot be guessed.  Whatever the umask is.
  */
+static void
+state_make(const char *path)
+{
+    if (mkdir(path, 0711) == 0) {
+        (void) chmod(path, 0711);
+    }
+}
+
+
 static int
 state_open(void)
 {
-    char *p, path[] = SANDBOX_NETWORK_DIR;
+    state_make(SANDBOX_NETWORK_RUN);
+    state_make(SANDBOX_NETWORK_DIR);
 
-    for (p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-        *p = '\0';
-        (void) mkdir(path, 0711);
-        *p = '/';
-
-        if (strcmp(p, "/network") == 0) {
-            break;
-        }
-    }
-
-    (void) mkdir(path, 0711);
-    state_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    state_dir = open(SANDBOX_NETWORK_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     return state_dir == -1 ? state_failed("open", "") : 0;
 }
