@@ -38,6 +38,8 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
       ngx_http_sandbox_api_delete },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1, 0,
       ngx_http_sandbox_api_timeout },
+    { NGX_HTTP_PATCH, ngx_string("sandboxes/{id}/network"), 1, 0,
+      ngx_http_sandbox_api_network },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/hibernate"), 1, 0,
       ngx_http_sandbox_api_hibernate },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/resume"), 1, 0,

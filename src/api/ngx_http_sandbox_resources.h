@@ -15,6 +15,7 @@ void ngx_http_sandbox_api_list(ngx_http_request_t *r);
 void ngx_http_sandbox_api_get(ngx_http_request_t *r);
 void ngx_http_sandbox_api_delete(ngx_http_request_t *r);
 void ngx_http_sandbox_api_timeout(ngx_http_request_t *r);
+void ngx_http_sandbox_api_network(ngx_http_request_t *r);
 void ngx_http_sandbox_api_hibernate(ngx_http_request_t *r);
 void ngx_http_sandbox_api_resume(ngx_http_request_t *r);
 void ngx_http_sandbox_api_fork(ngx_http_request_t *r);

@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sandbox_net.h"
+#include "sandbox_network_patch.h"
+#include "sandbox_policy.h"
 #include "sandbox_schema.h"
 #include "sandbox_syntax.h"
 #include "sandbox_text.h"
 
-#define CREATE_CIDRS_MAX 1024
 #define CREATE_ID_MAX 128
 #define CREATE_TEXT_MAX 255
 #define CREATE_VOLUMES_MAX 8
@@ -238,45 +238,26 @@ create_cwd(sandbox_schema_t *s, const sandbox_json_node_t *node,
 
 
 static sandbox_schema_status_t
-create_cidrs(sandbox_schema_t *s, const sandbox_json_node_t *array,
-             const char *none)
+create_allow_out(sandbox_schema_t *s, const sandbox_json_node_t *array,
+                 const char *none)
 {
-    int rc;
-    char *text;
-    size_t i, len, mark;
-    const char *reason;
-    sandbox_cidr_t cidr;
-    const sandbox_json_node_t *node;
+    create_data_t *data = s->data;
 
     (void) none;
 
-    i = 0;
+    return sandbox_network_list(s, array, &data->create->allow_out);
+}
 
-    for (node = sandbox_json_child(&s->doc, array); node;
-         node = sandbox_json_next(&s->doc, node))
-    {
-        mark = sandbox_schema_enter_item(s, i++);
 
-        if (node->type != SANDBOX_JSON_STRING) {
-            return sandbox_schema_refuse(s, NULL, "must be a string");
-        }
+static sandbox_schema_status_t
+create_deny_out(sandbox_schema_t *s, const sandbox_json_node_t *array,
+                const char *none)
+{
+    create_data_t *data = s->data;
 
-        text = sandbox_json_string(&s->doc, node, &len);
-        if (text == NULL) {
-            return SANDBOX_SCHEMA_NO_MEMORY;
-        }
+    (void) none;
 
-        rc = sandbox_cidr_parse(&cidr, text, len, &reason);
-        free(text);
-
-        if (rc != 0) {
-            return sandbox_schema_refuse(s, NULL, "%s", reason);
-        }
-
-        sandbox_schema_leave(s, mark);
-    }
-
-    return SANDBOX_SCHEMA_OK;
+    return sandbox_network_list(s, array, &data->create->deny_out);
 }
 
 
@@ -288,16 +269,7 @@ create_mask_host(sandbox_schema_t *s, const sandbox_json_node_t *node,
 
     (void) node;
 
-    if (!sandbox_syntax_authority(text)) {
-        return sandbox_schema_refuse(s, NULL,
-                                     "must be a host with an optional port, "
-                                     "such as \"localhost:${PORT}\"");
-    }
-
-    data->create->mask_host = strdup(text);
-
-    return data->create->mask_host ? SANDBOX_SCHEMA_OK
-                                   : SANDBOX_SCHEMA_NO_MEMORY;
+    return sandbox_network_mask(s, text, &data->create->mask_host);
 }
 
 
@@ -426,10 +398,10 @@ static const sandbox_schema_member_t create_desktop[] = {
 
 static const sandbox_schema_member_t create_network[] = {
     { NAME("allow_public_traffic", M_PUBLIC_TRAFFIC, BOOL) },
-    { NAME("allow_out", M_ALLOW_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
-      .check = create_cidrs, UNBUILT_UNLESS(empty) },
-    { NAME("deny_out", M_DENY_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
-      .check = create_cidrs, UNBUILT_UNLESS(empty) },
+    { NAME("allow_out", M_ALLOW_OUT, ARRAY), RANGE(0, SANDBOX_POLICY_CIDRS),
+      .check = create_allow_out },
+    { NAME("deny_out", M_DENY_OUT, ARRAY), RANGE(0, SANDBOX_POLICY_CIDRS),
+      .check = create_deny_out },
     { NAME("mask_request_host", M_MASK_HOST, STRING),
       RANGE(1, SANDBOX_MASK_HOST_MAX), .check = create_mask_host },
     END
@@ -472,7 +444,7 @@ static const sandbox_schema_member_t create_members[] = {
       .check = create_envs },
     { NAME("metadata", M_METADATA, OBJECT), RANGE(0, SANDBOX_METADATA_MAX),
       .check = create_metadata },
-    { NAME("internet_access", M_INTERNET, BOOL), UNBUILT_UNLESS(true) },
+    { NAME("internet_access", M_INTERNET, BOOL) },
     { NAME("cwd", M_CWD, STRING), .check = create_cwd },
     { NAME("desktop", M_DESKTOP, OBJECT), .members = create_desktop,
       UNBUILT_UNLESS(never) },
@@ -645,6 +617,13 @@ create_rest(sandbox_schema_t *s)
     create->public_traffic = s->node[M_PUBLIC_TRAFFIC] == NULL
                              || sandbox_schema_true(s, M_PUBLIC_TRAFFIC);
 
+    create->internet = -1;
+
+    if (s->node[M_INTERNET] || s->node[M_SNAPSHOT_ID] == NULL) {
+        create->internet =
+            s->node[M_INTERNET] == NULL || sandbox_schema_true(s, M_INTERNET);
+    }
+
     if (create->metadata == NULL) {
         create->metadata = strdup("{}");
     }
@@ -783,5 +762,7 @@ sandbox_create_free(sandbox_create_t *create)
     free(create->envs);
     free(create->cwd);
     free(create->mask_host);
+    free(create->allow_out);
+    free(create->deny_out);
     memset(create, 0, sizeof(*create));
 }

@@ -27,7 +27,8 @@ typedef struct {
 
 /*
  * With snapshot_id, what was left out is the snapshot's: template is NULL,
- * sizes are 0 and envs is NULL unless they were given.
+ * sizes are 0, internet is -1, envs and the lists are NULL unless they were
+ * given.
  */
 typedef struct {
     char *snapshot_id; /* or NULL */
@@ -43,6 +44,9 @@ typedef struct {
     char *cwd;      /* normalised, or NULL if left out */
     int public_traffic;
     char *mask_host; /* network.mask_request_host, or NULL */
+    int internet;    /* internet_access */
+    char *allow_out; /* as sandbox_cidrs_format() has it, or NULL */
+    char *deny_out;
     uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of the canonical body */
 } sandbox_create_t;
 

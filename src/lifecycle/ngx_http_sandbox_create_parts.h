@@ -37,6 +37,7 @@ typedef struct {
 
     sandbox_create_t spec; /* template may be NULL, template_name is not */
     char *template_name;   /* heap */
+    char generation[NGX_INT64_LEN + 1]; /* of the source's network policy */
     int64_t created_at;
     int64_t timeout_at;
     uint32_t address;       /* host order */

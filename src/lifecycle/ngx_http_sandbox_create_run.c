@@ -63,10 +63,14 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->vcpus = (int) c->spec.vcpus;
     boot->memory_mb = c->spec.memory_mb;
     boot->disk_mb = c->spec.disk_mb;
+    boot->bridge = mcf->hypervisor.bridge;
     boot->address = c->address;
     boot->gateway = mcf->subnet + 1;
     boot->prefix = (unsigned) mcf->subnet_bits;
     boot->dns = (const char *const *) mcf->dns;
+    boot->internet = c->spec.internet;
+    boot->allow_out = c->spec.allow_out;
+    boot->deny_out = c->spec.deny_out;
     boot->agent_token = c->agent_token;
     boot->envs = c->spec.envs;
     boot->cwd = c->spec.cwd;
@@ -220,6 +224,12 @@ ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
         c->op.error = &ngx_http_sandbox_incompatible_snapshot;
         c->op.message = "What the sandbox is to be made of is not there, or "
                         "cannot be started on this host.";
+        break;
+
+    case SANDBOX_HV_NETWORK:
+        c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        c->op.message = "The network of the hypervisor does not take the "
+                        "sandbox in; its operator must look at it.";
         break;
 
     case SANDBOX_HV_TIMEOUT:

@@ -232,6 +232,19 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg(a, "public_traffic");
     ngx_http_sandbox_arg(a, c->spec.public_traffic ? "1" : "0");
 
+    ngx_http_sandbox_arg(a, "internet_access");
+    ngx_http_sandbox_arg(a, c->spec.internet ? "1" : "0");
+
+    if (c->spec.allow_out && *c->spec.allow_out) {
+        ngx_http_sandbox_arg(a, "allow_out");
+        ngx_http_sandbox_arg(a, c->spec.allow_out);
+    }
+
+    if (c->spec.deny_out && *c->spec.deny_out) {
+        ngx_http_sandbox_arg(a, "deny_out");
+        ngx_http_sandbox_arg(a, c->spec.deny_out);
+    }
+
     if (c->spec.mask_host) {
         ngx_http_sandbox_arg(a, "mask_host");
         ngx_http_sandbox_arg(a, c->spec.mask_host);

@@ -19,6 +19,8 @@ static const struct {
     [NGX_HTTP_SANDBOX_RESUME] = { " paused ", "resuming" },
     [NGX_HTTP_SANDBOX_LOSE] = { " running ", "error" },
     [NGX_HTTP_SANDBOX_TAKE] = { " running ", "running" },
+    [NGX_HTTP_SANDBOX_NETWORK] = { " running paused ", "" },
+    [NGX_HTTP_SANDBOX_NETWORKED] = { " running hibernating paused ", "" },
     [NGX_HTTP_SANDBOX_LIVE] = { " creating running hibernating paused resuming "
                                 "resumed ",
                                 "" },

@@ -12,6 +12,7 @@
  *   free         a checkpoint of it was taken, it can be had again
  *   destroying   a destruction has begun
  *   destroyed    it has ended
+ *   network      its network settings have changed
  *   error        its machine has ended by itself
  *   suspect      it could not be reached: is its machine still there?
  *   ready        a snapshot was taken; of the snapshot's id, as the next ones:

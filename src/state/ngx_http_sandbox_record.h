@@ -79,7 +79,7 @@ void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 const char *ngx_http_sandbox_id_shard(const char *id);
 
 /* Arguments of a command; numbers are spelled into the struct itself. */
-#define NGX_HTTP_SANDBOX_ARGS_MAX 64
+#define NGX_HTTP_SANDBOX_ARGS_MAX 80
 
 typedef struct {
     ngx_str_t values[NGX_HTTP_SANDBOX_ARGS_MAX];

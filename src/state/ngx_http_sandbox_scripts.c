@@ -26,6 +26,8 @@ NGX_HTTP_SANDBOX_LUA(hibernate);
 NGX_HTTP_SANDBOX_LUA(lead);
 NGX_HTTP_SANDBOX_LUA(list);
 NGX_HTTP_SANDBOX_LUA(lose);
+NGX_HTTP_SANDBOX_LUA(network_claim);
+NGX_HTTP_SANDBOX_LUA(network_commit);
 NGX_HTTP_SANDBOX_LUA(paused);
 NGX_HTTP_SANDBOX_LUA(release);
 NGX_HTTP_SANDBOX_LUA(renew);
@@ -62,6 +64,8 @@ ngx_http_sandbox_scripts_init(void)
         &ngx_http_sandbox_lua_timeout,
         &ngx_http_sandbox_lua_free,
         &ngx_http_sandbox_lua_hibernate,
+        &ngx_http_sandbox_lua_network_claim,
+        &ngx_http_sandbox_lua_network_commit,
         &ngx_http_sandbox_lua_paused,
         &ngx_http_sandbox_lua_resume,
         &ngx_http_sandbox_lua_schedule,

@@ -20,7 +20,8 @@ if idem[1] then
 end
 
 local kept = { 'template', 'vcpus', 'memory_mb', 'disk_mb', 'cwd', 'envs',
-               'public_traffic', 'mask_host', 'origin' }
+               'public_traffic', 'mask_host', 'origin', 'internet_access',
+               'allow_out', 'deny_out' }
 local record = redis.call('HMGET', KEYS[4], 'state', 'tenant', 'node', 'next',
                           'busy_until', unpack(kept))
 local state = record[1]

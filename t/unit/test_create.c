@@ -235,8 +235,6 @@ test_not_built(void **state)
           "warm_pool", NULL },
         { "{\"warm_pool\":{\"id\":\"twp_x\",\"mode\":\"require\"}}",
           SANDBOX_CREATE_NOT_IMPLEMENTED, "warm_pool", NULL },
-        { "{\"internet_access\":false}", SANDBOX_CREATE_NOT_IMPLEMENTED,
-          "internet_access", NULL },
         { "{\"template\":\"desk\",\"desktop\":{\"width\":1024}}",
           SANDBOX_CREATE_NOT_IMPLEMENTED, "desktop", NULL },
     };
