@@ -73,6 +73,7 @@ my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
              =~ /^\s*sandbox_node\s+(\S+);/m;
 my $no_sandbox = 'sb_' . 'a' x 20;
 my $no_snapshot = "snap_$records->{shard}" . 'a' x 18;
+my $offline = { internet_access => JSON::PP::false };
 my $octets = 'application/octet-stream';
 my @lines;
 
@@ -215,8 +216,11 @@ ask('GET', "/v1/sandboxes$_") for '?fields=', "/$no_sandbox?fields=none";
             for 'hibernate', 'resume', 'fork', 'snapshots';
     }
 
-    post('/v1/sandboxes/' . record(state => $_) . '/timeout', $body{timeout})
-        for 'creating', 'error', 'hibernating';
+    for my $state ('creating', 'error', 'hibernating') {
+        my $one = '/v1/sandboxes/' . record(state => $state);
+        post("$one/timeout", $body{timeout});
+        ask('PATCH', "$one/network", json => $offline);
+    }
 
     my $paused = record(state => 'paused', snapshot_id => $lost);
     post("/v1/sandboxes/$paused/resume");
@@ -230,6 +234,7 @@ ask('GET', "/v1/sandboxes$_") for '?fields=', "/$no_sandbox?fields=none";
 
     my $far = record(node => 'far');
     once("/v1/sandboxes/$far/$_") for 'hibernate', 'fork', 'snapshots';
+    ask('PATCH', "/v1/sandboxes/$far/network", json => $offline);
 
     my $auto = record(auto_resume => 1, timeout_action => 'hibernate');
     post("/v1/sandboxes/$auto/timeout",
@@ -269,7 +274,7 @@ post('/v1/sandboxes', $create, idem => $idem);
 post('/v1/sandboxes', {}, idem => $idem);
 once('/v1/sandboxes', { template => 'none' });
 once('/v1/sandboxes', { snapshot_id => $no_snapshot });
-once('/v1/sandboxes', { internet_access => JSON::PP::false });
+once('/v1/sandboxes', { volumes => [{ ref => 'v', mount_path => '/v' }] });
 
 post("$path/exec", { command => 'echo', args => ['a'], cwd => '/tmp',
                      envs => { A => 'b' }, user => 'root' });
@@ -279,6 +284,10 @@ post("$path/exec", { no => 'command' });
 ask('POST', "$path/exec", body => '{');
 
 post("$path/timeout", { timeout_ms => 600000 });
+ask('PATCH', "$path/network", json => $_)
+    for $offline, { internet_access => JSON::PP::true, mask_request_host => 'a',
+                    allow_out => ['192.0.2.1'], deny_out => ['2001:db8::/32'],
+                    allow_public_traffic => JSON::PP::true };
 ask('GET', $path);
 ask('GET', "$path?fields=id,status");
 ask('GET', '/v1/sandboxes');
@@ -323,6 +332,11 @@ talk("$path/ws?channel=pty", 'pty_exit',
      { type => 'pty_start', command => 'cat', cols => 90, rows => 30 },
      { type => 'pty_resize', cols => 91, rows => 31 },
      { type => 'pty_input', data_base64 => encode_base64("a\n\cD", '') });
+post("$path/exec", { shell => JSON::PP::true, background => JSON::PP::true,
+                     command => 'for i in $(seq 100); do touch /tmp/$i; sleep 0.1;'
+                                . ' done' });
+talk("$path/ws?channel=watch", 'watch_event',
+     { type => 'watch_start', path => '/tmp', recursive => JSON::PP::true });
 ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
 
 {
