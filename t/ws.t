@@ -35,7 +35,7 @@ sub hear {
     my ($ws, $timeout) = @_;
 
     for (;;) {
-        my ($op, $data) = $ws->ws_read($timeout // 20);
+        my ($op, $data) = $ws->ws_read($timeout // 10);
         return {} unless defined $op;
         return json->decode($data) if $op == 1;
         return { opcode => $op, data => $data } if $op != 9;
@@ -178,7 +178,7 @@ screen($pty, qr{/srv/work\r\nterminal\r\n30 90\r\nyes\r\n},
        'a shell at work there');
 ask($pty, 'pty_resize', 'p', cols => 50, rows => 20);
 ask($pty, 'pty_input', 'p', data => "stty size\r");
-screen($pty, qr{\n20 50\r\n}, 'its size changes');
+screen($pty, qr{[\r\n]20 50\r\n}, 'its size changes');
 ask($pty, 'pty_input', 'p', data => "sleep 7100\r");
 ok(wait_for(20, sub {
     $t->exec($s, 'pgrep -fx "sleep 7100"')->{exit_code} == 0
@@ -193,7 +193,7 @@ is_deeply([@$m{qw(type session_id cols rows)}],
           ['pty_started', $session, 50, 20], 'another socket finds it');
 ask($pty, 'pty_input', 'q', data_base64 => 'Aw==');
 ask($pty, 'pty_input', 'q', data => "echo back; exit 6\r");
-screen($pty, qr{\nback\r\n}, 'and goes on where it was');
+screen($pty, qr{[\r\n]back\r\n}, 'and goes on where it was');
 do { $m = hear($pty) } while ($m->{type} // '') eq 'pty_output';
 is_deeply([@$m{qw(type session_id exit_code)}], ['pty_exit', $session, 6],
           'to its end') or diag(explain $m);

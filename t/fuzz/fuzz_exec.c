@@ -13,14 +13,14 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t i;
-    agent_exec_error_t err;
+    agent_body_error_t err;
     agent_exec_request_t req;
-    agent_exec_status_t status;
+    agent_body_status_t status;
 
     memset(&err, 0, sizeof(err));
     status = agent_exec_parse(&req, (const char *) data, size, &err);
 
-    if (status == AGENT_EXEC_OK) {
+    if (status == AGENT_BODY_OK) {
         require(req.argc > 0 && req.argv[req.argc] == NULL);
 
         for (i = 0; i < req.argc; i++) {
@@ -28,19 +28,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
 
         require(req.argv[0][0] != '\0');
-        require(req.timeout_secs >= 1
+        require(req.timeout_secs >= !req.background
                 && req.timeout_secs <= AGENT_EXEC_TIMEOUT_MAX);
+        require(req.input == NULL || req.input_len <= size);
         require(req.signal >= 1 && req.signal <= 31);
         require(req.cwd[0] == '\0' || req.cwd[0] == '/');
         agent_exec_free(&req);
         return 0;
     }
 
-    require(status != AGENT_EXEC_NO_MEMORY);
+    require(status != AGENT_BODY_NO_MEMORY);
     require(memchr(err.field, '\0', sizeof(err.field)) != NULL);
     require(memchr(err.reason, '\0', sizeof(err.reason)) != NULL);
     require(err.reason[0] != '\0');
-    require(!req.argv && !req.user && !req.envs.list);
+    require(!req.argv && !req.user && !req.envs.list && !req.input);
 
     return 0;
 }

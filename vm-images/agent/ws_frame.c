@@ -47,7 +47,11 @@ ws_head_len(const agent_ws_parser_t *p)
 
     n = p->head[1] & WS_LENGTH;
 
-    return 2 + (n == 126 ? 2 : n == 127 ? 8 : 0) + 4;
+    return 2
+           + (n == 126   ? 2
+              : n == 127 ? 8
+                         : 0)
+           + (p->head[1] & WS_MASKED ? 4 : 0);
 }
 
 

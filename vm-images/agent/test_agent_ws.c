@@ -1,0 +1,775 @@
+/*
+ * WebSocket: the framing, byte by byte and at once; and sockets of the real
+ * server, with a client in a child process.
+ */
+
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "http.h"
+#include "loop.h"
+#include "reap.h"
+#include "ws.h"
+#include "ws_frame.h"
+
+#define TOKEN "t0ken"
+#define FLOOD                                                                  \
+    12000000 /* what a stream of the test has to say: more bytes               \
+                than sockets hold */
+
+static in_port_t port;
+static agent_child_t client;
+static int client_status;
+static int detached;
+
+
+/* A frame as a client sends it. */
+static void
+masked(sandbox_text_t *t, int first, const char *payload, size_t len)
+{
+    size_t i;
+    char head[8];
+    static const uint8_t mask[4] = { 0x12, 0xe4, 0x56, 0x78 };
+
+    head[0] = (char) first;
+    if (len < 126) {
+        head[1] = (char) (0x80 | len);
+        sandbox_text_add(t, head, 2);
+    } else if (len < 65536) {
+        head[1] = (char) (0x80 | 126);
+        head[2] = (char) (len >> 8);
+        head[3] = (char) len;
+        sandbox_text_add(t, head, 4);
+    } else {
+        head[1] = (char) (0x80 | 127);
+        sandbox_text_add(t, head, 2);
+        for (i = 0; i < 8; i++) {
+            head[0] = (char) ((uint64_t) len >> (56 - 8 * i));
+            sandbox_text_add(t, head, 1);
+        }
+    }
+
+    sandbox_text_add(t, (const char *) mask, 4);
+    for (i = 0; i < len; i++) {
+        head[0] = (char) (payload[i] ^ mask[i % 4]);
+        sandbox_text_add(t, head, 1);
+    }
+}
+
+
+/* Gives all of the text in pieces and expects one event at its end. */
+static void
+expect_event(const sandbox_text_t *t, size_t piece, int event,
+             const char *payload, size_t len)
+{
+    int rc;
+    size_t at, n;
+    const uint8_t *p;
+    agent_ws_parser_t parser;
+
+    memset(&parser, 0, sizeof(parser));
+    rc = 0;
+
+    for (at = 0; at < t->len && rc == 0; at += n) {
+        n = t->len - at < piece ? t->len - at : piece;
+        p = (const uint8_t *) t->data + at;
+        rc = agent_ws_parse(&parser, &p, &n);
+        n = (size_t) (p - ((const uint8_t *) t->data + at));
+    }
+
+    assert_int_equal(rc, event);
+    assert_int_equal(at, t->len);
+
+    if (event == AGENT_WS_TEXT) {
+        assert_int_equal(parser.text.len, len);
+        assert_memory_equal(parser.text.data, payload, len);
+    } else {
+        assert_int_equal(parser.ncontrol, len);
+        assert_memory_equal(parser.control, payload, len);
+    }
+
+    agent_ws_parser_free(&parser);
+}
+
+
+static void
+test_messages(void **state)
+{
+    size_t i;
+    char *big;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    static const size_t sizes[] = { 1,     125,   126,
+                                    65535, 65536, AGENT_WS_MESSAGE_MAX };
+
+    (void) state;
+    big = malloc(AGENT_WS_MESSAGE_MAX);
+    assert_non_null(big);
+    for (i = 0; i < AGENT_WS_MESSAGE_MAX; i++) {
+        big[i] = (char) (i * 7);
+    }
+
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        masked(&t, 0x81, big, sizes[i]);
+        expect_event(&t, SIZE_MAX, AGENT_WS_TEXT, big, sizes[i]);
+        expect_event(&t, 1, AGENT_WS_TEXT, big, sizes[i]);
+        sandbox_text_free(&t);
+    }
+
+    masked(&t, 0x01, "ab", 2);
+    masked(&t, 0x00, "", 0);
+    masked(&t, 0x80, "cde", 3);
+    expect_event(&t, 1, AGENT_WS_TEXT, "abcde", 5);
+    expect_event(&t, SIZE_MAX, AGENT_WS_TEXT, "abcde", 5);
+    sandbox_text_free(&t);
+
+    masked(&t, 0x89, big, 125);
+    expect_event(&t, 3, AGENT_WS_PING, big, 125);
+    sandbox_text_free(&t);
+    masked(&t, 0x8a, "", 0);
+    expect_event(&t, 3, AGENT_WS_PONG, "", 0);
+    sandbox_text_free(&t);
+    free(big);
+}
+
+
+static void
+test_between(void **state)
+{
+    size_t len;
+    const uint8_t *p;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    agent_ws_parser_t parser;
+
+    (void) state;
+    memset(&parser, 0, sizeof(parser));
+
+    /* A ping between the fragments, and a second message behind. */
+    masked(&t, 0x01, "ab", 2);
+    masked(&t, 0x89, "?", 1);
+    masked(&t, 0x80, "cd", 2);
+    masked(&t, 0x81, "", 0);
+    masked(&t, 0x88, "", 0);
+
+    p = (const uint8_t *) t.data;
+    len = t.len;
+    assert_int_equal(agent_ws_parse(&parser, &p, &len), AGENT_WS_PING);
+    assert_memory_equal(parser.control, "?", 1);
+    assert_int_equal(agent_ws_parse(&parser, &p, &len), AGENT_WS_TEXT);
+    assert_int_equal(parser.text.len, 4);
+    assert_memory_equal(parser.text.data, "abcd", 4);
+    assert_int_equal(agent_ws_parse(&parser, &p, &len), AGENT_WS_TEXT);
+    assert_int_equal(parser.text.len, 0);
+    assert_int_equal(agent_ws_parse(&parser, &p, &len), AGENT_WS_CLOSE);
+    assert_int_equal(agent_ws_parse(&parser, &p, &len), 0);
+    assert_int_equal(len, 0);
+
+    agent_ws_parser_free(&parser);
+    sandbox_text_free(&t);
+}
+
+
+static void
+test_malformed(void **state)
+{
+    int rc;
+    size_t i, len;
+    const uint8_t *p;
+    agent_ws_parser_t parser;
+    static const struct {
+        const char *bytes;
+        size_t len;
+        unsigned code;
+    } bad[] = {
+        { "\x81\x01x", 3, 1002 },        /* not masked */
+        { "\xc1\x80\0\0\0\0", 6, 1002 }, /* a reserved bit */
+        { "\x80\x80\0\0\0\0", 6, 1002 }, /* continues nothing */
+        { "\x01\x80\0\0\0\0\x81\x80\0\0\0\0", 12, 1002 }, /* begins anew */
+        { "\x83\x80\0\0\0\0", 6, 1002 },                  /* unknown opcodes */
+        { "\x8b\x80\0\0\0\0", 6, 1002 },
+        { "\x09\x80\0\0\0\0", 6, 1002 },       /* a ping in parts */
+        { "\x89\xfe\0\x7e\0\0\0\0", 8, 1002 }, /* a long ping */
+        { "\x82\x80\0\0\0\0", 6, 1003 },       /* binary */
+        { "\x81\xff\0\0\0\0\0\x10\0\1\0\0\0\0", 14, 1009 },
+        { "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 14, 1009 },
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        memset(&parser, 0, sizeof(parser));
+        p = (const uint8_t *) bad[i].bytes;
+        len = bad[i].len;
+        rc = agent_ws_parse(&parser, &p, &len);
+        assert_int_equal(rc, -1);
+        assert_int_equal(parser.code, bad[i].code);
+        agent_ws_parser_free(&parser);
+    }
+}
+
+
+/* The parts of a message are counted together. */
+static void
+test_limit(void **state)
+{
+    int rc;
+    size_t len;
+    char *big;
+    const uint8_t *p;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    agent_ws_parser_t parser;
+
+    (void) state;
+    memset(&parser, 0, sizeof(parser));
+    big = calloc(1, AGENT_WS_MESSAGE_MAX);
+    assert_non_null(big);
+    masked(&t, 0x01, big, AGENT_WS_MESSAGE_MAX - 1);
+    masked(&t, 0x00, big, 1);
+    masked(&t, 0x80, big, 1);
+
+    p = (const uint8_t *) t.data;
+    len = t.len;
+    do {
+        rc = agent_ws_parse(&parser, &p, &len);
+    } while (rc > 0);
+    assert_int_equal(rc, -1);
+    assert_int_equal(parser.code, 1009);
+
+    agent_ws_parser_free(&parser);
+    sandbox_text_free(&t);
+    free(big);
+}
+
+
+static void
+test_write(void **state)
+{
+    char *big;
+    char accept[AGENT_WS_ACCEPT_SIZE];
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    (void) state;
+
+    agent_ws_frame(&t, AGENT_WS_TEXT, "abc", 3);
+    assert_int_equal(t.len, 5);
+    assert_memory_equal(t.data, "\x81\3abc", 5);
+    sandbox_text_free(&t);
+
+    big = calloc(1, 70000);
+    assert_non_null(big);
+    agent_ws_frame(&t, AGENT_WS_TEXT, big, 126);
+    assert_memory_equal(t.data, "\x81\x7e\0\x7e", 4);
+    sandbox_text_free(&t);
+    agent_ws_frame(&t, AGENT_WS_TEXT, big, 65536);
+    assert_memory_equal(t.data, "\x81\x7f\0\0\0\0\0\1\0\0", 10);
+    assert_int_equal(t.len, 65546);
+    sandbox_text_free(&t);
+    free(big);
+
+    /* The example of RFC 6455. */
+    assert_int_equal(agent_ws_accept(accept, "dGhlIHNhbXBsZSBub25jZQ=="), 0);
+    assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert_int_equal(agent_ws_accept(accept, ""), -1);
+    assert_int_equal(agent_ws_accept(accept, "dGhlIHNhbXBsZSBub25jZQ="), -1);
+    assert_int_equal(agent_ws_accept(accept, "dGhlIHNhbXBsZSBub25jZ!=="), -1);
+}
+
+
+/* --- a channel of the test: streams that say "x" for so long ---------------
+ */
+
+typedef struct {
+    agent_ws_stream_t stream;
+    size_t left;
+} talker_t;
+
+
+static int
+talker_pump(agent_ws_stream_t *s)
+{
+    char piece[AGENT_WS_PIECE];
+    talker_t *k = (talker_t *) (void *) s;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    if (k->left == 0) {
+        agent_ws_begin(&t, "end", s);
+        sandbox_text_str(&t, "}");
+        agent_ws_send(s->ws, &t);
+        agent_ws_detach(s);
+        free(k);
+        return 0;
+    }
+
+    memset(piece, 'x', sizeof(piece));
+    agent_ws_begin(&t, "say", s);
+    sandbox_text_str(&t, ",\"data\":");
+    sandbox_text_json_string(&t, piece,
+                             k->left < sizeof(piece) ? k->left : sizeof(piece));
+    k->left -= k->left < sizeof(piece) ? k->left : sizeof(piece);
+    sandbox_text_str(&t, "}");
+    agent_ws_send(s->ws, &t);
+
+    return 1;
+}
+
+
+static void
+talker_detach(agent_ws_stream_t *s)
+{
+    detached++;
+    free(s);
+}
+
+
+static void
+talker_start(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
+             const sandbox_json_t *doc)
+{
+    talker_t *k;
+
+    (void) s;
+    (void) doc;
+
+    k = calloc(1, sizeof(*k));
+    assert_non_null(k);
+    k->left = FLOOD;
+    agent_ws_attach(ws, &k->stream, id);
+    agent_ws_ready(&k->stream);
+}
+
+
+/* One that has nothing to say. */
+static void
+talker_quiet(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
+             const sandbox_json_t *doc)
+{
+    talker_t *k;
+
+    (void) s;
+    (void) doc;
+
+    k = calloc(1, sizeof(*k));
+    assert_non_null(k);
+    agent_ws_attach(ws, &k->stream, id);
+}
+
+
+static void
+talker_hold(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
+            const sandbox_json_t *doc)
+{
+    (void) ws;
+    (void) id;
+    (void) doc;
+    agent_ws_hold(s, 1);
+    agent_ws_hold(s, 1);
+}
+
+
+static const agent_ws_message_t talker_messages[] = {
+    { "start", talker_start, 1 },
+    { "quiet", talker_quiet, 1 },
+    { "hold", talker_hold, 0 },
+};
+static const agent_ws_channel_t talker = { "talk", talker_messages, 3,
+                                           talker_pump, talker_detach };
+static const agent_ws_channel_t *const channels[] = { &talker };
+static const agent_route_t routes[] = {
+    { "ws", "GET", agent_ws_handler, NULL },
+};
+
+
+/* In the client: a failed expectation ends it, and with it the test. */
+#define expect(cond)                                                           \
+    do {                                                                       \
+        if (!(cond)) {                                                         \
+            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
+            _exit(1);                                                          \
+        }                                                                      \
+    } while (0)
+
+
+static void
+client_exited(void *data, int status)
+{
+    (void) data;
+    client_status = status;
+    agent_loop_stop();
+}
+
+
+static void
+scenario(void (*run)(void))
+{
+    agent_http_conf_t conf;
+
+    detached = 0;
+    memset(&conf, 0, sizeof(conf));
+    inet_pton(AF_INET, "127.0.0.1", &conf.address);
+    inet_pton(AF_INET, "127.0.0.1", &conf.peer);
+    conf.port = port;
+    conf.token = TOKEN;
+    conf.routes = routes;
+    conf.nroutes = 1;
+    agent_ws_channels(channels, 1);
+    assert_int_equal(agent_http_start(&conf), 0);
+
+    fflush(stdout);
+    client.exited = client_exited;
+    client.pid = fork();
+    assert_int_not_equal(client.pid, -1);
+
+    if (client.pid == 0) {
+        agent_reap_reset_signals();
+        alarm(60);
+        run();
+        _exit(0);
+    }
+
+    agent_reap_watch(&client);
+    assert_int_equal(agent_loop_run(), 0);
+    assert_true(WIFEXITED(client_status));
+    assert_int_equal(WEXITSTATUS(client_status), 0);
+
+    agent_ws_stop();
+    agent_http_stop();
+}
+
+
+static void
+transmit(int fd, const char *data, size_t len)
+{
+    expect(send(fd, data, len, MSG_NOSIGNAL) == (ssize_t) len);
+}
+
+
+static int
+open_socket(const char *query)
+{
+    int fd, n;
+    char head[4096];
+    struct sockaddr_in sin;
+
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_port = htons(port);
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    expect(fd != -1);
+    expect(connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == 0);
+
+    n = snprintf(head, sizeof(head),
+                 "GET /v1/sandboxes/sb_1/ws%s HTTP/1.1\r\nHost: x\r\n"
+                 "Authorization: Bearer " TOKEN "\r\n"
+                 "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                 "Sec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                 query);
+    transmit(fd, head, (size_t) n);
+
+    for (n = 0; n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0; n++) {
+        expect(n < (int) sizeof(head) - 1);
+        expect(recv(fd, head + n, 1, 0) == 1);
+    }
+
+    head[n] = '\0';
+    expect(strstr(head, "HTTP/1.1 101 ") == head);
+    expect(
+        strcasestr(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        != NULL);
+
+    return fd;
+}
+
+
+static void
+say(int fd, int first, const char *text)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    masked(&t, first, text, strlen(text));
+    transmit(fd, t.data, t.len);
+    sandbox_text_free(&t);
+}
+
+
+static void
+receive(int fd, char *buf, size_t len)
+{
+    ssize_t n;
+
+    for (; len > 0; len -= (size_t) n, buf += n) {
+        n = recv(fd, buf, len, 0);
+        expect(n > 0);
+    }
+}
+
+
+/* The next frame's payload, as a string; its opcode. */
+static int
+hear(int fd, char *buf, size_t size)
+{
+    size_t len;
+    uint8_t head[4];
+
+    receive(fd, (char *) head, 2);
+    expect(!(head[1] & 0x80));
+    len = head[1];
+    expect(len != 127);
+    if (len == 126) {
+        receive(fd, (char *) head + 2, 2);
+        len = (size_t) head[2] << 8 | head[3];
+    }
+
+    expect(len < size);
+    receive(fd, buf, len);
+    buf[len] = '\0';
+
+    return head[0] & 0x0f;
+}
+
+
+/* Streams take turns, and each says all it has to. */
+static void
+client_turns(void)
+{
+    int fd, ended, i, switches, last, which;
+    size_t said[3] = { 0, 0, 0 };
+    static char buf[65536];
+
+    fd = open_socket("?channel=talk");
+    say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"0\"}");
+    say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"1\"}");
+    say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"2\"}");
+    usleep(200000);
+
+    switches = 0;
+    last = 0;
+
+    for (ended = 0; ended < 3;) {
+        expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+        which = strstr(buf, "\"stream_id\":\"")[13] - '0';
+        expect(which >= 0 && which < 3);
+        switches += which != last;
+        last = which;
+
+        if (strstr(buf, "\"end\"") != NULL) {
+            ended++;
+        } else {
+            for (i = 0; buf[i] != '\0'; i++) {
+                said[which] += buf[i] == 'x';
+            }
+        }
+    }
+
+    expect(said[0] == FLOOD && said[1] == FLOOD && said[2] == FLOOD);
+    expect(switches > 100);
+
+    say(fd, 0x89, "hello");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_PONG);
+    expect(strcmp(buf, "hello") == 0);
+    say(fd, 0x88, "");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_CLOSE);
+    expect(memcmp(buf, "\x03\xe8", 2) == 0);
+    expect(recv(fd, buf, 1, 0) == 0);
+}
+
+
+static void
+test_turns(void **state)
+{
+    (void) state;
+    scenario(client_turns);
+    assert_int_equal(detached, 0);
+}
+
+
+static void
+client_errors(void)
+{
+    int fd, i;
+    char text[128];
+    static char buf[65536];
+
+    fd = open_socket("?channel=talk");
+    say(fd, 0x81, "{\"type\":\"none\",\"stream_id\":\"1\"}");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    expect(strstr(buf, "\"code\":\"invalid_request\"") != NULL);
+    expect(strstr(buf, "\"stream_id\":\"1\"") != NULL);
+    say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"a b\"}");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    expect(strstr(buf, "stream_id\\\"") != NULL);
+    say(fd, 0x81, "[]");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    say(fd, 0x81, "{\"type\":\"hold\",\"stream_id\":\"1\"}");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    expect(strstr(buf, "\"code\":\"not_found\"") != NULL);
+
+    /* So many streams, and no more. */
+    for (i = 0; i <= AGENT_WS_STREAMS_MAX; i++) {
+        snprintf(text, sizeof(text),
+                 "{\"type\":\"quiet\",\"stream_id\":\"%d\"}", i);
+        say(fd, 0x81, text);
+    }
+
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    expect(strstr(buf, "\"code\":\"capacity_exceeded\"") != NULL);
+    say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"5\"}");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    expect(strstr(buf, "\"code\":\"conflict\"") != NULL);
+    close(fd);
+
+    fd = open_socket("?channel=talk");
+    say(fd, 0x81, "{");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_CLOSE);
+    expect(memcmp(buf, "\x03\xef", 2) == 0);
+    close(fd);
+    usleep(100000);
+}
+
+
+static void
+test_errors(void **state)
+{
+    (void) state;
+    scenario(client_errors);
+    assert_int_equal(detached, AGENT_WS_STREAMS_MAX);
+}
+
+
+/* While a stream holds nothing is read; the client's end is noticed still. */
+static void
+client_hold(void)
+{
+    int fd, i;
+    struct pollfd p;
+    static char buf[65536], block[65536];
+
+    fd = open_socket("?channel=talk");
+    say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"1\"}");
+    say(fd, 0x81, "{\"type\":\"hold\",\"stream_id\":\"1\"}");
+    usleep(300000);
+
+    /* More than the buffers of a socket can take. */
+    for (i = 0; i < 1000; i++) {
+        p.fd = fd;
+        p.events = POLLOUT;
+        if (poll(&p, 1, 300) == 0) {
+            break;
+        }
+        expect(send(fd, block, sizeof(block), MSG_DONTWAIT) > 0);
+    }
+
+    expect(i < 1000);
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    close(fd);
+    usleep(300000);
+}
+
+
+static void
+test_hold(void **state)
+{
+    (void) state;
+    scenario(client_hold);
+    assert_int_equal(detached, 1);
+}
+
+
+static void
+restop(void *data)
+{
+    (void) data;
+    agent_ws_stop();
+}
+
+
+/* The server's end is told to the clients. */
+static void
+client_stop(void)
+{
+    int fd;
+    static char buf[65536];
+
+    fd = open_socket("?channel=talk");
+    say(fd, 0x81, "{\"type\":\"quiet\",\"stream_id\":\"1\"}");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_CLOSE);
+    expect(memcmp(buf, "\x03\xe9", 2) == 0);
+    expect(recv(fd, buf, 1, 0) == 0);
+}
+
+
+static void
+test_stop(void **state)
+{
+    agent_timer_t timer;
+
+    (void) state;
+
+    memset(&timer, 0, sizeof(timer));
+    timer.handler = restop;
+    agent_loop_timer(&timer, 500);
+    scenario(client_stop);
+    assert_int_equal(detached, 1);
+}
+
+
+/* A port nobody listens on. */
+static int
+find_port(void)
+{
+    int fd, rc;
+    socklen_t len;
+    struct sockaddr_in sin;
+
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    len = sizeof(sin);
+
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    rc = -1;
+    if (fd != -1 && bind(fd, (struct sockaddr *) &sin, len) == 0) {
+        rc = getsockname(fd, (struct sockaddr *) &sin, &len);
+    }
+
+    close(fd);
+    port = ntohs(sin.sin_port);
+
+    return rc;
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages),  cmocka_unit_test(test_between),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_write),     cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_errors),    cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_stop),
+    };
+
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || agent_loop_init() == -1
+        || agent_reap_init() == -1 || find_port() == -1)
+    {
+        return 1;
+    }
+
+    return cmocka_run_group_tests_name("agent ws", tests, NULL, NULL);
+}
