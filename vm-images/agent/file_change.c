@@ -183,6 +183,7 @@ agent_file_move(agent_request_t *r, const char *body, size_t len)
     };
 
     overwrite = 0;
+    from[0] = to[0] = '\0';
 
     if (agent_file_body(r, members, 3, body, len) == -1) {
         return;

@@ -39,6 +39,7 @@ put_allowed(int peer, const put_t *put, const agent_replace_t *p)
 {
     char etag[AGENT_FS_ETAG_SIZE];
 
+    etag[0] = '\0';
     if (p->exists) {
         agent_fs_etag(etag, &p->old);
     }

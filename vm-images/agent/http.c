@@ -13,16 +13,13 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "http.h"
-#include "http_head.h"
-#include "loop.h"
+#include "http_parts.h"
 
 #define HTTP_CONNECTIONS 1024
 #define HTTP_CONNECTION_MEMORY 65536 /* request line and headers */
@@ -30,31 +27,7 @@
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
 #define HTTP_ALLOW_SIZE 64
-#define HTTP_STREAM_BLOCK 16384
 #define HTTP_DISCARD_MAX (16 * AGENT_BODY_MAX)
-
-struct agent_request_s {
-    struct MHD_Connection *connection;
-    const agent_route_t *route;
-    void *ctx;
-    sandbox_text_t body;
-    size_t discarded;
-    agent_watch_t hangup;
-    struct MHD_Response *response;
-    const agent_http_source_t *source; /* of a streamed answer */
-    void *source_ctx;
-    agent_http_upgraded_pt upgraded;
-    void *upgraded_data;
-    unsigned status;
-    unsigned authorized : 1; /* its token was ours */
-    unsigned started : 1;    /* the route has it */
-    unsigned finished : 1;   /* and all of its body */
-    unsigned suspended : 1;  /* at rest in the library */
-    unsigned gone : 1;
-    char id[AGENT_REQUEST_ID_SIZE];
-    char segments[AGENT_SEGMENTS][AGENT_SEGMENT_SIZE];
-    LIST_ENTRY(agent_request_s) link;
-};
 
 static struct {
     struct MHD_Daemon *daemon;
@@ -102,49 +75,7 @@ http_authorized(struct MHD_Connection *c)
 }
 
 
-/* Takes response over; without one the connection ends. */
-static void
-http_respond(agent_request_t *r, unsigned status, struct MHD_Response *response,
-             const char *type)
-{
-    r->response = response;
-    r->status = status;
-
-    if (response == NULL) {
-        r->gone = 1; /* no memory to say more */
-        return;
-    }
-
-    if (type != NULL) {
-        MHD_add_response_header(response, "Content-Type", type);
-    }
-
-    MHD_add_response_header(response, "X-Request-Id", r->id);
-}
-
-
-static void
-http_respond_text(agent_request_t *r, unsigned status, sandbox_text_t *body)
-{
-    struct MHD_Response *response;
-
-    response = NULL;
-
-    if (!sandbox_text_failed(body)) {
-        response = MHD_create_response_from_buffer(body->len, body->data,
-                                                   MHD_RESPMEM_MUST_FREE);
-    }
-
-    if (response == NULL) {
-        sandbox_text_free(body);
-    }
-
-    memset(body, 0, sizeof(*body));
-    http_respond(r, status, response, "application/json");
-}
-
-
-static void
+void
 http_resume(agent_request_t *r)
 {
     if (r->suspended) {
@@ -153,175 +84,6 @@ http_resume(agent_request_t *r)
             agent_loop_unwatch(&r->hangup);
         }
         MHD_resume_connection(r->connection);
-    }
-}
-
-
-void
-agent_http_set_ctx(agent_request_t *r, void *ctx)
-{
-    r->ctx = ctx;
-}
-
-
-const char *
-agent_http_segment(const agent_request_t *r)
-{
-    return r->segments[0];
-}
-
-
-const char *
-agent_http_second_segment(const agent_request_t *r)
-{
-    return r->segments[1];
-}
-
-
-const char *
-agent_http_header(const agent_request_t *r, const char *name)
-{
-    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
-}
-
-
-const char *
-agent_http_query(const agent_request_t *r, const char *name)
-{
-    const char *value;
-    size_t len;
-
-    value = NULL;
-
-    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND,
-                                      name, strlen(name), &value, &len)
-        == MHD_NO)
-    {
-        return NULL;
-    }
-
-    return value ? value : "";
-}
-
-
-int
-agent_http_query_check(agent_request_t *r, const char *const *names)
-{
-    char fault[64], message[160];
-    const char *reason;
-
-    reason = agent_head_query(r->connection, names, fault, sizeof(fault));
-    if (reason == NULL) {
-        return 0;
-    }
-
-    snprintf(message, sizeof(message), "The parameter \"%s\" %s.", fault,
-             reason);
-    agent_http_error(r, 400, "invalid_request", message, fault, reason);
-
-    return -1;
-}
-
-
-void
-agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
-{
-    r->ctx = NULL;
-    http_respond_text(r, status, body);
-    http_resume(r);
-}
-
-
-static void
-http_error_text(agent_request_t *r, sandbox_text_t *t, unsigned status,
-                const char *code, const char *message, const char *field,
-                const char *reason)
-{
-    sandbox_text_str(t, "{\"error\":");
-    sandbox_text_json_string(t, message, strlen(message));
-    sandbox_text_fmt(t, ",\"code\":\"%s\"", code);
-
-    if (field != NULL) {
-        sandbox_text_str(t, ",\"error_detail\":{\"field\":");
-        sandbox_text_json_string(t, field, strlen(field));
-        sandbox_text_str(t, ",\"reason\":");
-        sandbox_text_json_string(t, reason, strlen(reason));
-        sandbox_text_str(t, "}");
-    }
-
-    sandbox_text_fmt(t, ",\"request_id\":\"%s\",\"retryable\":%s}", r->id,
-                     status == 503 ? "true" : "false");
-}
-
-
-void
-agent_http_error(agent_request_t *r, unsigned status, const char *code,
-                 const char *message, const char *field, const char *reason)
-{
-    sandbox_text_t t = SANDBOX_TEXT_INIT;
-
-    http_error_text(r, &t, status, code, message, field, reason);
-    agent_http_answer(r, status, &t);
-
-    if (r->response == NULL) {
-        return;
-    }
-
-    switch (status) {
-    case 401:
-        MHD_add_response_header(r->response, "WWW-Authenticate", "Bearer");
-        break;
-    case 503:
-        MHD_add_response_header(r->response, "Retry-After", "1");
-        break;
-    default:
-        break;
-    }
-}
-
-
-void
-agent_http_no_memory(agent_request_t *r)
-{
-    agent_http_error(r, 503, "capacity_exceeded",
-                     "The sandbox is out of memory.", NULL, NULL);
-}
-
-
-void
-agent_http_empty(agent_request_t *r, unsigned status)
-{
-    r->ctx = NULL;
-    http_respond(
-        r, status,
-        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT), NULL);
-    http_resume(r);
-}
-
-
-void
-agent_http_file(agent_request_t *r, unsigned status, int fd, int64_t offset,
-                int64_t size)
-{
-    struct MHD_Response *response;
-
-    response = MHD_create_response_from_fd_at_offset64((uint64_t) size, fd,
-                                                       (uint64_t) offset);
-    if (response == NULL) {
-        close(fd);
-    }
-
-    r->ctx = NULL;
-    http_respond(r, status, response, "application/octet-stream");
-    http_resume(r);
-}
-
-
-void
-agent_http_add_header(agent_request_t *r, const char *name, const char *value)
-{
-    if (r->response != NULL) {
-        MHD_add_response_header(r->response, name, value);
     }
 }
 
@@ -473,8 +235,7 @@ http_watch(agent_request_t *r)
 }
 
 
-/* Puts the connection aside until there is news or the client goes. */
-static int
+int
 http_wait(agent_request_t *r)
 {
     if (http_watch(r) == -1) {
@@ -546,102 +307,6 @@ http_body(agent_request_t *r, const char *data, size_t *len)
     }
 
     return *len == 0 || http_wait(r) == 0 ? MHD_YES : MHD_NO;
-}
-
-
-static ssize_t
-http_stream_read(void *data, uint64_t pos, char *buf, size_t size)
-{
-    ssize_t n;
-    agent_request_t *r = data;
-
-    (void) pos;
-
-    n = r->gone ? MHD_CONTENT_READER_END_WITH_ERROR
-                : r->source->read(r->source_ctx, buf, size);
-
-    if (n == -2) {
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    }
-
-    if (n == 0 && http_wait(r) == -1) {
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    }
-
-    return n;
-}
-
-
-void
-agent_http_stream(agent_request_t *r, const char *type,
-                  const agent_http_source_t *source, void *ctx)
-{
-    agent_http_stream_sized(r, 200, -1, type, source, ctx);
-}
-
-
-void
-agent_http_stream_sized(agent_request_t *r, unsigned status, int64_t size,
-                        const char *type, const agent_http_source_t *source,
-                        void *ctx)
-{
-    r->ctx = NULL;
-    r->source = source;
-    r->source_ctx = ctx;
-    http_respond(r, status,
-                 MHD_create_response_from_callback(
-                     size < 0 ? MHD_SIZE_UNKNOWN : (uint64_t) size,
-                     HTTP_STREAM_BLOCK, http_stream_read, r, NULL),
-                 type);
-    http_resume(r);
-}
-
-
-void
-agent_http_wake(agent_request_t *r)
-{
-    http_resume(r);
-}
-
-
-static void
-http_upgraded(void *data, struct MHD_Connection *c, void *ctx,
-              const char *extra, size_t len, MHD_socket fd,
-              struct MHD_UpgradeResponseHandle *h)
-{
-    agent_request_t *r = ctx;
-
-    (void) data;
-    (void) c;
-
-    r->upgraded(r->upgraded_data, fd, extra, len, h);
-}
-
-
-void
-agent_http_upgrade(agent_request_t *r, const char *accept,
-                   agent_http_upgraded_pt handler, void *data)
-{
-    r->upgraded = handler;
-    r->upgraded_data = data;
-    r->response = MHD_create_response_for_upgrade(http_upgraded, NULL);
-
-    if (r->response == NULL) {
-        r->gone = 1;
-        return;
-    }
-
-    r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
-    MHD_add_response_header(r->response, "Upgrade", "websocket");
-    MHD_add_response_header(r->response, "Sec-WebSocket-Accept", accept);
-    MHD_add_response_header(r->response, "X-Request-Id", r->id);
-}
-
-
-void
-agent_http_upgrade_end(struct MHD_UpgradeResponseHandle *h)
-{
-    MHD_upgrade_action(h, MHD_UPGRADE_ACTION_CLOSE);
 }
 
 

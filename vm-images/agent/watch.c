@@ -191,7 +191,7 @@ watch_add(watch_t *w, const char *path, int told)
     place = NULL;
 
     if (watch_places < WATCH_DIRECTORIES && len < SANDBOX_PATH_MAX) {
-        place = malloc(sizeof(*place) + len + 1);
+        place = calloc(1, sizeof(*place) + len + 1);
     }
 
     if (place == NULL) {
@@ -278,7 +278,8 @@ watch_begin(watch_t *w, watch_place_t *place)
     TAILQ_REMOVE(&w->unseen, place, link);
 
     /* one that was moved is watched already, by another name */
-    TAILQ_FOREACH(other, &w->places, link)
+    for (other = TAILQ_FIRST(&w->places); other != NULL;
+         other = TAILQ_NEXT(other, link))
     {
         if (other->wd == place->wd) {
             watch_drop(&w->places, other);
@@ -380,7 +381,8 @@ watch_find(watch_t *w, int wd)
 {
     watch_place_t *place;
 
-    TAILQ_FOREACH(place, &w->places, link)
+    for (place = TAILQ_FIRST(&w->places); place != NULL;
+         place = TAILQ_NEXT(place, link))
     {
         if (place->wd == wd) {
             return place;

@@ -361,6 +361,7 @@ worker_head(agent_worker_t *worker)
     static const agent_http_source_t source = { worker_stream,
                                                 agent_worker_abort };
 
+    memset(&head, 0, sizeof(head));
     n = worker_recv(worker->peer, &kind, &head, sizeof(head), MSG_DONTWAIT);
 
     if (n == -1 && errno == EAGAIN) {
