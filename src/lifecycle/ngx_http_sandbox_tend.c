@@ -16,7 +16,7 @@
 #define NGX_HTTP_SANDBOX_TEND_BACKOFF 1000
 #define NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX 60000
 
-/* Members that are checked in one look, and the time each has; ms. */
+/* Members that are checked in one look, and the longest time each has; ms. */
 #define NGX_HTTP_SANDBOX_TEND_CHECKS 8
 #define NGX_HTTP_SANDBOX_TEND_PATIENCE 10000
 
@@ -34,6 +34,7 @@ typedef struct {
     char id[SANDBOX_ID_SIZE];
     char pool[SANDBOX_ID_SIZE];
     uint32_t address;
+    int64_t patience; /* ms */
     int answers;
 } ngx_http_sandbox_check_t;
 
@@ -302,8 +303,7 @@ ngx_http_sandbox_tend_ping(void *data, ngx_log_t *log)
     ngx_http_sandbox_check_t *check = data;
 
     check->answers = sandbox_ping(check->address, SANDBOX_AGENT_PORT,
-                                  sandbox_time_monotonic_ms()
-                                      + NGX_HTTP_SANDBOX_TEND_PATIENCE)
+                                  sandbox_time_monotonic_ms() + check->patience)
                      == 0;
 }
 
@@ -372,6 +372,9 @@ ngx_http_sandbox_tend_check(ngx_http_sandbox_tend_op_t *t, const char *id,
     ngx_cpystrn((u_char *) check->id, (u_char *) id, sizeof(check->id));
     ngx_memcpy(check->pool, t->op.id, sizeof(check->pool));
     check->address = address;
+    check->patience =
+        (int64_t) ngx_min(ngx_http_sandbox_worker.conf->refill_check,
+                          NGX_HTTP_SANDBOX_TEND_PATIENCE);
 
     check->task.ctx = check;
     check->task.handler = ngx_http_sandbox_tend_ping;
