@@ -8,7 +8,7 @@ use lib "$FindBin::Bin/lib";
 use SandboxTest;
 
 my $t = SandboxTest->new(own => 1, up => [
-    '--set', 'sandbox_warm_pools=parallel=2 interval=1s check=3s',
+    '--set', 'sandbox_warm_pools=parallel=2 interval=1s check=2s',
     '--set', 'sandbox_reconcile=interval=2s grace=2s']);
 my $root = '/v1/template-warm-pools';
 my ($key, $other) = map { $t->key($_) } qw(pools others);
