@@ -25,9 +25,9 @@ local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'template', 'vcpus',
                         'memory_mb', 'disk_mb', 'head', 'checkout_policy',
                         'tenant', 'reason')
 
--- the index is the tenant's, and so the end of its name
+-- whose index it is stands behind its hash tag
 if not pool[1] or pool[1] == 'deleted'
-   or string.sub(KEYS[2], -#pool[9] - 1) ~= ':' .. pool[9]
+   or string.match(KEYS[2], '^[^{]*{[^}]*}:tenant:(.*)$') ~= pool[9]
 then
     return { 'none' }
 end

@@ -80,6 +80,9 @@ sub ask {
     my $r = $http->read_response // die "$method $path: no answer\n";
     my $ms = 1000 * (time - $start);
 
+    # nginx ends a connection after so many requests
+    delete $self->{http} if ($r->{headers}{connection} // '') eq 'close';
+
     $r->{json} = eval { $json->decode($r->{body}) };
     return ($ms, $r);
 }
