@@ -359,15 +359,6 @@ create_subpath(sandbox_schema_t *s, const sandbox_json_node_t *node,
 }
 
 
-static int
-create_plain_bypass(const sandbox_schema_t *s, const sandbox_schema_member_t *m)
-{
-    (void) m;
-
-    return sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass");
-}
-
-
 static const char *const create_modes[] = { "prefer", "require", "bypass",
                                             NULL };
 static const char *const create_actions[] = { "destroy", "hibernate", NULL };
@@ -426,8 +417,7 @@ static const sandbox_schema_member_t create_lifecycle[] = {
 static const sandbox_schema_member_t create_members[] = {
     { NAME("snapshot_id", M_SNAPSHOT_ID, STRING), RANGE(1, CREATE_ID_MAX),
       .check = create_snapshot },
-    { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool,
-      .plain = create_plain_bypass },
+    { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool },
     { NAME("template", M_TEMPLATE, STRING), RANGE(1, CREATE_TEXT_MAX),
       .check = create_template },
     { NAME("vcpus", M_VCPUS, INTEGER), RANGE(1, 0),
@@ -603,6 +593,63 @@ create_size(sandbox_schema_t *s)
 }
 
 
+/*
+ * What a warm pool can serve: a machine that is there already takes no
+ * environment, no other disk and no other policy.
+ */
+static sandbox_schema_status_t
+create_pool(sandbox_schema_t *s)
+{
+    size_t i;
+    create_data_t *data = s->data;
+    sandbox_create_t *create = data->create;
+
+    const struct {
+        int forbids;
+        const char *member;
+    } rules[] = {
+        { s->node[M_SNAPSHOT_ID] != NULL, "snapshot_id" },
+        { s->node[M_ENVS] && s->node[M_ENVS]->count, "envs" },
+        { s->node[M_VOLUMES] && s->node[M_VOLUMES]->count, "volumes" },
+        { s->node[M_CWD] != NULL, "cwd" },
+        { s->node[M_DESKTOP] != NULL, "desktop" },
+        { s->node[M_INTERNET] && !sandbox_schema_true(s, M_INTERNET),
+          "internet_access" },
+        { !create->public_traffic || create->mask_host
+              || (s->node[M_ALLOW_OUT] && s->node[M_ALLOW_OUT]->count)
+              || (s->node[M_DENY_OUT] && s->node[M_DENY_OUT]->count),
+          "network" },
+        { create->auto_resume, "auto_resume" },
+        { create->hibernate, "timeout_action" },
+    };
+
+    if (s->node[M_WARM_POOL_ID] == NULL
+        || sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass"))
+    {
+        return SANDBOX_SCHEMA_OK;
+    }
+
+    create->pool_id =
+        sandbox_json_string(&s->doc, s->node[M_WARM_POOL_ID], NULL);
+    create->pool_required = sandbox_schema_is(s, M_WARM_POOL_MODE, "require");
+    create->pool_wait_ms = create_value(s, M_WARM_POOL_WAIT, 0);
+
+    create->given = (s->node[M_TEMPLATE] ? SANDBOX_CREATE_TEMPLATE : 0)
+                    | (s->node[M_VCPUS] ? SANDBOX_CREATE_VCPUS : 0)
+                    | (s->node[M_MEMORY] ? SANDBOX_CREATE_MEMORY : 0)
+                    | (s->node[M_DISK] ? SANDBOX_CREATE_DISK : 0);
+
+    for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (rules[i].forbids) {
+            create->unpoolable = rules[i].member;
+            break;
+        }
+    }
+
+    return create->pool_id ? SANDBOX_SCHEMA_OK : SANDBOX_SCHEMA_NO_MEMORY;
+}
+
+
 /* What does not depend on where the sandbox comes from. */
 static sandbox_schema_status_t
 create_rest(sandbox_schema_t *s)
@@ -700,6 +747,10 @@ create_check(sandbox_schema_t *s)
         rc = create_rest(s);
     }
 
+    if (rc == SANDBOX_SCHEMA_OK) {
+        rc = create_pool(s);
+    }
+
     if (rc != SANDBOX_SCHEMA_OK) {
         return create_status(rc, SANDBOX_CREATE_INVALID);
     }
@@ -764,5 +815,6 @@ sandbox_create_free(sandbox_create_t *create)
     free(create->mask_host);
     free(create->allow_out);
     free(create->deny_out);
+    free(create->pool_id);
     memset(create, 0, sizeof(*create));
 }

@@ -648,8 +648,7 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
     state = ngx_http_sandbox_state_of(
         ngx_http_sandbox_reply_string(reply, SOURCE_STATE));
 
-    if (*tenant == '\0' || state == NGX_HTTP_SANDBOX_DESTROYING
-        || state == NGX_HTTP_SANDBOX_DESTROYED
+    if (*tenant == '\0' || ngx_http_sandbox_state_hidden(state)
         || (c->tenant[0] && ngx_strcmp(tenant, c->tenant) != 0))
     {
         ngx_http_sandbox_source_missing(c);

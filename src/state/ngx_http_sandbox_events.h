@@ -19,6 +19,7 @@
  *   failed code  its taking has failed
  *   deleted      it is gone
  *   kept code    it could not be deleted
+ *   ready        a warm pool, whose id it is, has one more member
  *
  * Published by the scripts after they wrote, suspect by a worker.  Messages
  * may be lost: lost() and ready() tell when.  Event loop only.

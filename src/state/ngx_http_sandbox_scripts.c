@@ -18,6 +18,7 @@ NGX_HTTP_SANDBOX_LUA(abandon);
 NGX_HTTP_SANDBOX_LUA(admit);
 NGX_HTTP_SANDBOX_LUA(adopt);
 NGX_HTTP_SANDBOX_LUA(bury);
+NGX_HTTP_SANDBOX_LUA(checkout);
 NGX_HTTP_SANDBOX_LUA(claim);
 NGX_HTTP_SANDBOX_LUA(commit);
 NGX_HTTP_SANDBOX_LUA(due);
@@ -29,6 +30,15 @@ NGX_HTTP_SANDBOX_LUA(lose);
 NGX_HTTP_SANDBOX_LUA(network_claim);
 NGX_HTTP_SANDBOX_LUA(network_commit);
 NGX_HTTP_SANDBOX_LUA(paused);
+NGX_HTTP_SANDBOX_LUA(pool_change);
+NGX_HTTP_SANDBOX_LUA(pool_create);
+NGX_HTTP_SANDBOX_LUA(pool_delete);
+NGX_HTTP_SANDBOX_LUA(pool_failed);
+NGX_HTTP_SANDBOX_LUA(pool_read);
+NGX_HTTP_SANDBOX_LUA(pool_ready);
+NGX_HTTP_SANDBOX_LUA(pool_reserve);
+NGX_HTTP_SANDBOX_LUA(pool_tend);
+NGX_HTTP_SANDBOX_LUA(pool_unfit);
 NGX_HTTP_SANDBOX_LUA(release);
 NGX_HTTP_SANDBOX_LUA(renew);
 NGX_HTTP_SANDBOX_LUA(reserve);
@@ -73,6 +83,16 @@ ngx_http_sandbox_scripts_init(void)
         &ngx_http_sandbox_lua_snapshot_commit,
         &ngx_http_sandbox_lua_snapshot_end,
         &ngx_http_sandbox_lua_snapshot_reserve,
+        &ngx_http_sandbox_lua_checkout,
+        &ngx_http_sandbox_lua_pool_change,
+        &ngx_http_sandbox_lua_pool_create,
+        &ngx_http_sandbox_lua_pool_delete,
+        &ngx_http_sandbox_lua_pool_failed,
+        &ngx_http_sandbox_lua_pool_read,
+        &ngx_http_sandbox_lua_pool_ready,
+        &ngx_http_sandbox_lua_pool_reserve,
+        &ngx_http_sandbox_lua_pool_tend,
+        &ngx_http_sandbox_lua_pool_unfit,
     };
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
