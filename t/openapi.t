@@ -157,14 +157,16 @@ sub record {
 # The least body and query of a route, by the last word of its path.
 my %body = (timeout => { timeout_ms => 1000 }, exec => { command => 'true' },
             stdin => { data => '' }, mkdir => { path => '/d' },
-            move => { from => '/a', to => '/b' }, uploads => { path => '/a' });
+            move => { from => '/a', to => '/b' }, uploads => { path => '/a' },
+            'warm-pools' => { name => 'a', template_ref => 'base',
+                              min_ready => 0 });
 my %query = map { $_ => '?path=/a' } qw(files stat list archive);
 
 # A request of a route that is well-formed, for these ids.
 sub well_formed {
     my ($operation, @ids) = @_;
     my ($method, $path) = @$operation{qw(method path)};
-    my ($last) = $path =~ m{(\w+|\{\})$};
+    my ($last) = $path =~ m{([\w-]+|\{\})$};
     my @idem = $operation->{keyed} ? (idem => SandboxTest::idem()) : ();
 
     $path = path_of($operation, @ids, 1, 1) . ($query{$last} // '');
@@ -178,7 +180,8 @@ sub well_formed {
 for my $operation (@$operations) {
     my ($method, $keyed) = @$operation{qw(method keyed)};
     my $id = $operation->{path} =~ m{^/v1/snapshots/} ? $no_snapshot
-                                                      : $no_sandbox;
+           : $operation->{path} =~ /warm-pools/ ? 'twp_' . 'a' x 20
+           : $no_sandbox;
     my $path = path_of($operation, $id, 1, 1);
     my @idem = $keyed ? (idem => SandboxTest::idem()) : ();
 
@@ -292,6 +295,39 @@ ask('GET', $path);
 ask('GET', "$path?fields=id,status");
 ask('GET', '/v1/sandboxes');
 ask('GET', '/v1/sandboxes?limit=1&state=running&metadata=%7B%7D');
+
+# --- warm pools --------------------------------------------------------------
+
+{
+    my $pools = '/v1/template-warm-pools';
+    my $body = { name => 'a', template_ref => 'base', min_ready => 0,
+                 resources => { memory_mb => 128 }, labels => { a => 'b' } };
+    my $id = post($pools, $body)->{json}{id};
+    my $other = post($pools, { %$body, name => 'b' })->{json}{id};
+
+    post($pools, $body);
+    post($pools, { %$body, name => 'c', template_ref => 'none' });
+    my $index = $records->index . ':pools';
+    $records->command('ZADD', $index, map { (0, "full$_") } 1 .. 100);
+    post($pools, { %$body, name => 'c' });
+    $records->command('ZREM', $index, map { "full$_" } 1 .. 100);
+
+    ask('GET', $pools);
+    ask('GET', "$pools/$id");
+    ask('GET', "$pools/$id/status");
+    ask('PATCH', "$pools/$id", json => $_)
+        for { max_ready => 2 }, { name => 'b' }, { template_ref => 'base' };
+    ask('PATCH', "$pools/$id", body => '{');
+    post("$pools/$id/$_") for 'enable', 'disable', 'reconcile';
+    once('/v1/sandboxes', { warm_pool => { id => $_, mode => 'require' } })
+        for $id, 'twp_' . 'a' x 20;
+    ask('DELETE', "$pools/$id");
+
+    for ($id, $other) {
+        post("$pools/$_/drain");
+        ask('DELETE', "$pools/$_");
+    }
+}
 
 # --- in the guest ------------------------------------------------------------
 
