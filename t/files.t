@@ -308,6 +308,10 @@ is(sh('find / -xdev -name escaped -not -path "/workspace/un/*" | wc -l'),
 $t->is_error(files('PUT', '/archive', '/workspace/un',
                    body => tar('-C', '/dev', '-c', 'null')), 400,
              'invalid_request', 'a device', 'body');
+$t->is_error(files('PUT', '/archive', '/workspace',
+                   body => tar('-C', $dir, '--transform',
+                               's,body,.nullspace/x/y,', '-c', 'body')), 400,
+             'invalid_request', 'a name in what is the sandbox\'s own', 'body');
 $t->is_error(files('PUT', '/archive', '/workspace/un', body => 'x' x 5000),
              400, 'invalid_request', 'no archive', 'body');
 $t->is_error(files('PUT', '/archive', '/workspace/un',

@@ -39,6 +39,7 @@ typedef struct {
 typedef struct {
     int peer;
     int top;
+    char where[SANDBOX_PATH_MAX]; /* top is */
     const archive_t *archive;
     int64_t entries;
     int64_t bytes;
@@ -446,7 +447,7 @@ unpack_entry(unpack_t *u, struct archive *a, struct archive_entry *entry)
 {
     const char *name, *reason, *link;
     char path[SANDBOX_PATH_MAX], above[SANDBOX_PATH_MAX];
-    char target[SANDBOX_PATH_MAX];
+    char target[SANDBOX_PATH_MAX], place[2 * SANDBOX_PATH_MAX];
 
     name = archive_entry_pathname(entry);
     reason = agent_archive_name(path, name);
@@ -456,6 +457,13 @@ unpack_entry(unpack_t *u, struct archive *a, struct archive_entry *entry)
 
     if (path[1] == '\0') {
         return 0; /* "./" */
+    }
+
+    snprintf(place, sizeof(place), "%s%s", u->where[1] ? u->where : "", path);
+
+    if (sandbox_path_within(place, AGENT_FS_PRIVATE)) {
+        errno = EPERM;
+        return unpack_fault(u);
     }
 
     strcpy(above, path);
@@ -543,7 +551,9 @@ unpack_run(int peer, void *data)
                        : agent_fs_open(root, archive->path,
                                        O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
 
-    if (u.top == -1 || agent_fs_is_private(u.top)) {
+    if (u.top == -1 || agent_fs_is_private(u.top)
+        || agent_fs_where(root, u.top, u.where) == -1)
+    {
         agent_worker_fault(peer, u.top == -1 ? errno : EPERM);
         return;
     }

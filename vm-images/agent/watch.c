@@ -30,7 +30,8 @@
 #define WATCH_DIRECTORIES 4096 /* of all streams */
 #define WATCH_STEP 128         /* entries looked at in a turn of the loop */
 #define WATCH_BUFFER 16384
-#define WATCH_PAIR_MS 20 /* what the other half of a rename may take */
+#define WATCH_NEWS_MAX 262144 /* bytes of paths that are not told yet */
+#define WATCH_PAIR_MS 20      /* what the other half of a rename may take */
 #define WATCH_MASK                                                             \
     (IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM             \
      | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
@@ -62,7 +63,8 @@ typedef struct {
     watch_places_t unseen;
     DIR *dir; /* of the place that is being looked at, or NULL */
     watch_place_t *place;
-    sandbox_text_t news; /* events of what was found, a message each */
+    sandbox_text_t news; /* paths that were found, each with its NUL */
+    size_t news_told;    /* bytes of them */
 
     int late;        /* the second half of a rename is */
     uint32_t cookie; /* of one whose second half is awaited, or 0 */
@@ -113,6 +115,7 @@ watch_free(watch_t *w)
         closedir(w->dir);
     }
 
+    sandbox_text_free(&w->news);
     agent_loop_timer_stop(&w->scanner);
     agent_loop_timer_stop(&w->pair);
     agent_loop_unwatch(&w->input);
@@ -288,7 +291,7 @@ watch_begin(watch_t *w, watch_place_t *place)
     }
 
     TAILQ_INSERT_TAIL(&w->places, place, link);
-    w->place = place;
+    w->place = w->dir ? place : NULL;
 
     return 0;
 }
@@ -311,7 +314,11 @@ watch_entry(watch_t *w, const struct dirent *entry)
     watch_path(path, w->place->path, entry->d_name);
 
     if (w->place->told && !agent_replace_is_temp(entry->d_name)) {
-        sandbox_text_add(&w->news, path, strlen(path) + 1);
+        if (w->news.len < WATCH_NEWS_MAX) {
+            sandbox_text_add(&w->news, path, strlen(path) + 1);
+        } else {
+            w->overflow = 1;
+        }
     }
 
     if (entry->d_type == DT_DIR
@@ -343,6 +350,7 @@ watch_step(watch_t *w)
 
             closedir(w->dir);
             w->dir = NULL;
+            w->place = NULL;
         }
 
         place = TAILQ_FIRST(&w->unseen);
@@ -598,11 +606,19 @@ watch_next(watch_t *w)
 }
 
 
+static void
+watch_forget_news(watch_t *w)
+{
+    sandbox_text_free(&w->news);
+    w->news_told = 0;
+}
+
+
 static int
 watch_pump(agent_ws_stream_t *s)
 {
-    size_t len;
     watch_t *w;
+    const char *path;
 
     w = watch_of(s);
 
@@ -617,7 +633,7 @@ watch_pump(agent_ws_stream_t *s)
 
     if (w->overflow || sandbox_text_failed(&w->news)) {
         w->overflow = 0;
-        sandbox_text_free(&w->news);
+        watch_forget_news(w);
         watch_tell(w, "overflow",
                    TAILQ_EMPTY(&w->places) ? "/"
                                            : TAILQ_FIRST(&w->places)->path,
@@ -626,10 +642,14 @@ watch_pump(agent_ws_stream_t *s)
     }
 
     if (w->news.len > 0) {
-        watch_tell(w, "create", w->news.data, NULL);
-        len = strlen(w->news.data) + 1;
-        memmove(w->news.data, w->news.data + len, w->news.len - len);
-        w->news.len -= len;
+        path = w->news.data + w->news_told;
+        watch_tell(w, "create", path, NULL);
+        w->news_told += strlen(path) + 1;
+
+        if (w->news_told == w->news.len) {
+            watch_forget_news(w);
+        }
+
         return 1;
     }
 

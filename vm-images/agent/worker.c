@@ -18,9 +18,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "worker.h"
 #include "loop.h"
 #include "reap.h"
+#include "worker.h"
 
 #define WORKERS_MAX 64
 #define WORKER_PIECE 32768
@@ -48,7 +48,6 @@ struct agent_worker_s {
     int peer;
     size_t pos, len;          /* what is left of a piece of the answer */
     unsigned begun : 1;       /* the answer has */
-    unsigned broken : 1;      /* it cannot be watched */
     unsigned running : 1;     /* the process is not reaped */
     unsigned waits_write : 1; /* for room in the socket */
     unsigned finishing : 1;   /* for room to say that the body ends */
