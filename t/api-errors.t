@@ -189,8 +189,7 @@ $t->is_error($t->post('/v1/sandboxes',
 $t->is_error($t->post('/v1/sandboxes', json => { snapshot_id => 'snap_aaaa' }),
              404, 'snapshot_not_found', 'an unknown snapshot');
 
-for (['warm_pool', { warm_pool => { id => 'twp_a' } }],
-     ['internet_access', { internet_access => JSON::PP::false }],
+for (['internet_access', { internet_access => JSON::PP::false }],
      ['network.allow_out', { network => { allow_out => ['192.0.2.1'] } }],
      ['network.deny_out', { network => { deny_out => ['0.0.0.0/0'] } }],
      ['volumes', { volumes => [{ ref => 'v', mount_path => '/v' }] }]) {
