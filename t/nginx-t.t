@@ -148,7 +148,8 @@ accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
          sandbox_node sandbox_limits sandbox_checkpoints sandbox_boot_timeout
          sandbox_wake_timeout sandbox_lease sandbox_reconcile sandbox_route_ttl
-         sandbox_warm_pools sandbox_idempotency_wait sandbox_idempotency_retention));
+         sandbox_warm_pools sandbox_idempotency_wait
+         sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');
 accepted('no directive of ours at all', (map { $_->[0] => undef } @main),

@@ -486,6 +486,14 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
         ngx_del_timer(&c->patience);
     }
 
+    if (ngx_strcmp(outcome, "skew") == 0) {
+        ngx_http_sandbox_checkout_adjust(
+            c, ngx_http_sandbox_reply_integer(reply, 1));
+        return;
+    }
+
+    c->hops = 0;
+
     if (ngx_strcmp(outcome, "hit") == 0 && reply->elements == 3) {
         ngx_http_sandbox_checkout_hit(c, reply);
 
@@ -500,10 +508,6 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
     } else if (ngx_strcmp(outcome, "none") == 0) {
         c->pool[0] = '\0';
         ngx_http_sandbox_create_next(c);
-
-    } else if (ngx_strcmp(outcome, "skew") == 0) {
-        ngx_http_sandbox_checkout_adjust(
-            c, ngx_http_sandbox_reply_integer(reply, 1));
 
     } else {
         ngx_http_sandbox_create_key_taken(c, reply);

@@ -30,8 +30,6 @@ ngx_http_sandbox_op_member(const ngx_http_sandbox_shape_t *shape,
     ngx_cpystrn((u_char *) c->tenant, (u_char *) shape->tenant,
                 sizeof(c->tenant));
     ngx_cpystrn((u_char *) c->pool, (u_char *) shape->pool, sizeof(c->pool));
-    ngx_cpystrn((u_char *) c->version, (u_char *) shape->template->version,
-                sizeof(c->version));
 
     c->spec.template = shape->template;
     c->spec.vcpus = shape->vcpus;

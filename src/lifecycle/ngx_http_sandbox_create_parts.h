@@ -38,7 +38,6 @@ typedef struct {
     char checkpoint[SANDBOX_ID_SIZE];
 
     char pool[SANDBOX_ID_SIZE]; /* that it is looked for in, or made for */
-    char version[64];           /* of its template, when made for a pool */
     ngx_event_t patience;       /* the end of the wait for a member */
     int64_t waiting;            /* monotonic ms of the same; 0: not yet */
 

@@ -279,7 +279,7 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
 
     case NGX_HTTP_SANDBOX_FOR_POOL:
         ngx_http_sandbox_arg(a, "pool_version");
-        ngx_http_sandbox_arg(a, c->version);
+        ngx_http_sandbox_arg(a, c->spec.template->version);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:

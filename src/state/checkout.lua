@@ -10,9 +10,10 @@
 --       11 channel  12 states it is allowed in  13 state it leads to
 --       14 the answer from created_at on  15... fields and values of the record
 -- Gives {"hit", id, answer}, {"miss", why, template, vcpus, memory_mb, disk_mb,
---       what keeps an empty pool so or ""}, {"none"} (no such pool of the tenant), {"skew", time (ms)}
---       (the caller's clock is wrong), or what HMGET gives of the key that is
---       taken: {fingerprint, state, status, answer, id}.
+--       what keeps an empty pool so or ""}, {"none"} (no such pool of the
+--       tenant), {"skew", time (ms)} (the caller's clock is wrong), or what
+--       HMGET gives of the key that is taken: {fingerprint, state, status,
+--       answer, id}.
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',
                         'answer', 'id')
