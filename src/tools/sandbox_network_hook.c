@@ -1,10 +1,7 @@
 /*
- * libvirt's hook of QEMU domains, /etc/libvirt/hooks/qemu.d/nginx-sandbox: lets
- * a sandbox's guest into the network before it runs, and shuts it out when it
- * has ended.  What is not zero here forbids the start.
- *
- * libvirtd waits for it, several times at each start: what concerns nobody
- * of ours ends before anything is read but standard input.
+ * libvirt's hook of QEMU domains, called through sandbox_network_gate.c: lets a
+ * sandbox's guest into the network before it runs, and shuts it out when it has
+ * ended.  What is not zero here forbids the start.  libvirtd waits for it.
  */
 
 #include "sandbox_network_state.h"

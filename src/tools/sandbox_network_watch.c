@@ -125,9 +125,12 @@ watch_answer(virDomainPtr domain, int64_t generation, const char *error)
 }
 
 
-/* With the lock: the outcome for the answer, NULL if all is well. */
+/*
+ * With the lock: the outcome for the answer, NULL if all is well.  admit: a
+ * guest that runs and has lost its file gets a new one.
+ */
 static const char *
-watch_alter(const char *uuid, const sandbox_network_t *wanted)
+watch_alter(const char *uuid, const sandbox_network_t *wanted, int admit)
 {
     size_t i, n;
     const char *error;
@@ -137,21 +140,20 @@ watch_alter(const char *uuid, const sandbox_network_t *wanted)
         return "the admitted guests cannot be read";
     }
 
-    error = "the guest is not admitted";
+    for (i = 0; i < n && strcmp(guests[i].uuid, uuid) != 0; i++) {
+        /* void */
+    }
 
-    for (i = 0; i < n; i++) {
-        if (strcmp(guests[i].uuid, uuid) != 0) {
-            continue;
-        }
+    error = NULL;
 
-        error = NULL;
+    if (i == n && !admit) {
+        error = "the guest is not admitted";
 
-        if (guests[i].network.generation < wanted->generation
-            && network_alter(&guests[i], wanted) != 0)
-        {
-            error = "the rules cannot be set";
-        }
-        break;
+    } else if (i == n ? network_admit(wanted, uuid) != 0
+                      : guests[i].network.generation < wanted->generation
+                            && network_alter(&guests[i], wanted) != 0)
+    {
+        error = "the rules cannot be set";
     }
 
     free(guests);
@@ -160,7 +162,7 @@ watch_alter(const char *uuid, const sandbox_network_t *wanted)
 
 
 static void
-watch_apply(virDomainPtr domain, const char *uuid)
+watch_apply(virDomainPtr domain, const char *uuid, int admit)
 {
     const char *error;
     sandbox_network_t wanted;
@@ -176,8 +178,14 @@ watch_apply(virDomainPtr domain, const char *uuid)
         return;
     }
 
-    error = watch_alter(uuid, &wanted);
+    error = watch_alter(uuid, &wanted, admit);
     network_unlock();
+
+    if (wanted.generation == 0 && error == NULL) {
+        /* that of its start: nobody has asked */
+        return;
+    }
+
     watch_answer(domain, wanted.generation, error);
 
     (void) fprintf(stderr, "sandbox-network: %s: policy %lld %s\n",
@@ -201,7 +209,7 @@ watch_read_news(virConnectPtr conn)
         domain = virDomainLookupByUUIDString(conn, news->uuid);
 
         if (domain) {
-            watch_apply(domain, news->uuid);
+            watch_apply(domain, news->uuid, 0);
             (void) virDomainFree(domain);
         }
 
@@ -284,7 +292,7 @@ watch_reconcile(virConnectPtr conn, const char *bridge)
         if (rc == 0 && virDomainGetUUIDString(domains[i], uuid) == 0
             && watch_wanted(domains[i], &ignored) == 1)
         {
-            watch_apply(domains[i], uuid);
+            watch_apply(domains[i], uuid, virDomainIsActive(domains[i]) == 1);
         }
 
         (void) virDomainFree(domains[i]);
