@@ -16,6 +16,7 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_reconcile.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_traffic.h"
 
 
@@ -81,7 +82,7 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
     { ngx_string("sandbox_node"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_str_slot, NGX_HTTP_SANDBOX_MAIN(node), NULL },
 
-    { ngx_string("sandbox_thread_pools"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2,
+    { ngx_string("sandbox_thread_pools"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE23,
       ngx_http_sandbox_thread_pools, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
 
     { ngx_string("sandbox_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
@@ -104,6 +105,9 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
 
     { ngx_string("sandbox_reconcile"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
       ngx_http_sandbox_reconcile, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_warm_pools"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_warm_pools, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
 
     { ngx_string("sandbox_idempotency_retention"),
       NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
@@ -184,6 +188,9 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
     mcf->route_ttl = NGX_CONF_UNSET_MSEC;
     mcf->reconcile_interval = NGX_CONF_UNSET_MSEC;
     mcf->reconcile_grace = 30000;
+    mcf->refill_parallel = 2;
+    mcf->refill_interval = 5000;
+    mcf->refill_check = 30000;
     mcf->max_vcpus = 8;
     mcf->max_memory_mb = 16384;
     mcf->max_disk_mb = 131072;
@@ -545,6 +552,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
     ngx_http_sandbox_routes_subscribe();
     ngx_http_sandbox_await_init();
     ngx_http_sandbox_reconcile_subscribe();
+    ngx_http_sandbox_tend_init();
 
     if (ngx_http_sandbox_events_listen() != NGX_OK) {
         return NGX_ERROR;

@@ -44,8 +44,9 @@ typedef struct {
     ngx_uint_t subnet_bits;
     char **dns; /* NULL-terminated, or NULL */
 
-    ngx_thread_pool_t *quick; /* teardown, surveys; well under a second */
-    ngx_thread_pool_t *slow;  /* boots: seconds */
+    ngx_thread_pool_t *quick;  /* teardown, surveys; well under a second */
+    ngx_thread_pool_t *slow;   /* boots: seconds */
+    ngx_thread_pool_t *refill; /* boots for warm pools; slow, if not given */
 
     ngx_int_t max_vcpus;
     ngx_int_t max_memory_mb;
@@ -63,12 +64,17 @@ typedef struct {
     ngx_msec_t reconcile_grace;
     ngx_http_sandbox_orphans_e reconcile_orphans;
 
+    ngx_int_t refill_parallel; /* members of a warm pool in the making */
+    ngx_msec_t refill_interval;
+    ngx_msec_t refill_check; /* of a member that waits */
+
     ngx_shm_zone_t *zone; /* the route cache */
     ngx_http_sandbox_routes_t *routes;
     ngx_msec_t route_ttl;
 
     unsigned limited : 1;    /* sandbox_limits was given */
     unsigned reconciled : 1; /* sandbox_reconcile was */
+    unsigned pooled : 1;     /* sandbox_warm_pools was */
     unsigned api : 1;        /* some location has "sandbox_api on" */
     unsigned traffic : 1;    /* some location has "sandbox_traffic on" */
     unsigned metrics : 1;    /* some location has "sandbox_metrics on" */

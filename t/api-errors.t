@@ -170,6 +170,8 @@ for (['timeout', { timeout => 5 }], ['network.x', { network => { x => 1 } }],
      ['cwd', { cwd => 'relative' }], ['metadata', { metadata => [] }],
      ['metadata', { metadata => { a => 'x' x 16384 } }],
      ['network.deny_out[0]', { network => { deny_out => ['x'] } }],
+     ['network.allow_out[1]',
+      { network => { allow_out => ['192.0.2.0/24', '192.0.2.1/24'] } }],
      ['auto_resume', { auto_resume => JSON::PP::true }],
      ['template', { template => '../etc' }],
      ['desktop', { desktop => {} }]) {
@@ -189,14 +191,8 @@ $t->is_error($t->post('/v1/sandboxes',
 $t->is_error($t->post('/v1/sandboxes', json => { snapshot_id => 'snap_aaaa' }),
              404, 'snapshot_not_found', 'an unknown snapshot');
 
-for (['warm_pool', { warm_pool => { id => 'twp_a' } }],
-     ['internet_access', { internet_access => JSON::PP::false }],
-     ['network.allow_out', { network => { allow_out => ['192.0.2.1'] } }],
-     ['network.deny_out', { network => { deny_out => ['0.0.0.0/0'] } }],
-     ['volumes', { volumes => [{ ref => 'v', mount_path => '/v' }] }]) {
-    my ($field, $body) = @$_;
-    $t->is_error($t->post('/v1/sandboxes', json => $body), 501,
-                 'not_implemented', "$field is not built yet", $field);
-}
+$t->is_error($t->post('/v1/sandboxes', json => {
+                 volumes => [{ ref => 'v', mount_path => '/v' }] }), 501,
+             'not_implemented', 'volumes are not built yet', 'volumes');
 
 $t->finish;

@@ -104,6 +104,30 @@ $t->is_error($t->post("/v1/sandboxes/$id/resume"), 409, 'transition_conflict',
 $t->is_error($t->post("/v1/sandboxes/$snapshot/resume"), 404,
              'snapshot_not_found', 'its snapshot is gone');
 
+# --- one that was booted cold, as far as libvirt knows -------------------------
+
+{
+    my $uri = 'urn:nginx-sandbox:domain:1';
+    my @virsh = qw(virsh -q -c qemu:///system);
+    my ($was) = $t->inside(@virsh, 'dumpxml', $second)
+                =~ m{(<sandbox:domain [^>]*>)};
+    (my $cold = $was) =~ s/ (?:checkpoint|xmlns:sandbox)="[^"]*"//g;
+    my $set = sub {
+        $t->inside(@virsh, 'metadata', $second, '--uri', $uri, '--key',
+                   'sandbox', '--live', '--set', shift =~ s/sandbox:domain
+                   /domain/xr);
+    };
+
+    $set->($cold);
+    for my $verb ('fork', 'hibernate', 'snapshots') {
+        $r = $t->post("/v1/sandboxes/$second/$verb", idem => $t->idem);
+        $t->is_error($r, 409, 'transition_conflict', "$verb of a cold one");
+        is($r->{json}{error_detail}{state}, 'running', 'its state');
+    }
+    $set->($was =~ s/ xmlns:sandbox="[^"]*"//r);
+    is(stdout($s2, 'echo on'), "on\n", 'it goes on');
+}
+
 # --- again, by the first id and by the snapshot ------------------------------
 
 $r = $t->post("/v1/sandboxes/$id/hibernate");

@@ -88,14 +88,14 @@ sub connects {
         open(STDOUT, '>&', $in);
         inside($to, '$| = 1; $s = IO::Socket::INET->new(LocalPort => 5555, '
                . 'Listen => 1, ReuseAddr => 1) or exit 1; print "up\n"; '
-               . 'alarm 2; $c = $s->accept and print $c->peerhost, "\n"');
+               . 'alarm 1; $c = $s->accept and print $c->peerhost, "\n"');
         POSIX::_exit(0);
     }
 
     close $in;
     <$out>;
     inside($from, "exit !IO::Socket::INET->new(PeerAddr => '$address', "
-           . 'PeerPort => 5555, Timeout => 1, ' . ($options // '') . ')');
+           . 'PeerPort => 5555, Timeout => 0.5, ' . ($options // '') . ')');
     my $peer = <$out> // '';
     waitpid $pid, 0;
     chomp $peer;
@@ -123,6 +123,8 @@ my %refused = (
     'frob' => 'unknown argument',
     '' => 'no command',
     'up --subnet' => 'needs a value',
+    'up --deny 192.0.2.0/24,x' => '"x" of --deny is no IPv4 address or block',
+    'up --dns 192.0.2.0/24' => 'of --dns is no IPv4 address',
 );
 
 for my $args (sort keys %refused) {
@@ -155,9 +157,16 @@ make_space($_) for qw(a b outside);
 for my $guest (['a', 2], ['b', 3]) {
     my ($name, $n) = @$guest;
 
-    must("ip link add v$name type veth peer name eth0 netns $space{$name}");
-    must("ip link set dev v$name master sbx0 up");
-    must("bridge link set dev v$name isolated on");
+    my $tap = "sbx0a58000$n";
+    my $mac = "02:5b:0a:58:00:0$n";
+
+    must("ip link add $tap type veth peer name eth0 address $mac "
+         . "netns $space{$name}");
+    must("ip link set dev $tap master sbx0 up");
+    must("bridge link set dev $tap isolated on");
+    must("nft add element bridge sandbox_taps guests "
+         . "'{ \"$tap\" . $mac . 10.88.0.$n }'") if $n == 2;
+    must("nft add element inet sandbox_sbx0 online '{ 10.88.0.$n }'");
     must("nsenter -t $space{$name} -n sh -c 'ip address add 10.88.0.$n/16 "
          . 'dev eth0; ip link set dev eth0 up; '
          . "ip route add default via 10.88.0.1'");
@@ -168,6 +177,15 @@ must('ip address add 192.0.2.1/24 dev vo; ip link set dev vo up');
 must("nsenter -t $space{outside} -n sh -c 'ip address add 192.0.2.2/24 "
      . 'dev eth0; ip link set dev eth0 up; '
      . "ip route add 10.88.0.0/16 via 192.0.2.1'");
+
+is(connects('host', 'b', '10.88.0.3'), '',
+   'who is in no set is not reached, not even by the host');
+ok(!pings('b', '10.88.0.1'), 'and reaches nobody');
+must("nft add element bridge sandbox_taps guests "
+     . "'{ \"sbx0a580003\" . 02:5b:0a:58:00:03 . 10.88.0.3 }'");
+must("nsenter -t $space{b} -n ip neigh flush all");  # failed ones
+must('ip neigh flush dev sbx0');
+ok(pings('b', '10.88.0.1'), 'but when it is in one');
 
 is(connects('host', 'a', '10.88.0.2'), '10.88.0.1', 'the host reaches a guest');
 is(connects('a', 'host', '10.88.0.1'), '', 'a guest reaches no port of the host');
@@ -188,6 +206,44 @@ must("nsenter -t $space{outside} -n ip route add 198.51.100.9/32 "
      . 'via 192.0.2.1');
 is(connects('a', 'outside', '192.0.2.2', "LocalAddr => '198.51.100.9'"), '',
    'nor does it go out under another address');
+
+# --- policies ----------------------------------------------------------------
+
+# The answer of a policy, as elements of sets, to "may a reach 192.0.2.2?"
+sub with {
+    my (%sets) = @_;
+
+    must("nft add element inet sandbox_sbx0 $_ '{ $sets{$_} }'")
+        for sort keys %sets;
+    my $peer = connects('a', 'outside', '192.0.2.2');
+    must("nft delete element inet sandbox_sbx0 $_ '{ $sets{$_} }'")
+        for sort keys %sets;
+
+    return $peer ne '' ? 1 : 0;
+}
+
+is(with(deny_out => '10.88.0.2 . 192.0.2.0/24'), 0, 'denied');
+is(with(deny_out => '10.88.0.2 . 192.0.2.128/25'), 1, 'another block denied');
+is(with(deny_out => '10.88.0.3 . 192.0.2.0/24'), 1, 'denied to another guest');
+is(with(limited => '10.88.0.2'), 0, 'nothing allowed');
+is(with(limited => '10.88.0.2', allow_out => '10.88.0.2 . 192.0.2.2'), 1,
+   'allowed');
+is(with(limited => '10.88.0.2', allow_out => '10.88.0.2 . 192.0.2.3'), 0,
+   'another one allowed');
+is(with(limited => '10.88.0.2', allow_out => '10.88.0.2 . 0.0.0.0/0',
+        deny_out => '10.88.0.2 . 192.0.2.2'), 0, 'allowed and denied');
+
+must("$script up");
+is(connects('a', 'outside', '192.0.2.2'), '',
+   'when it comes up again, what the host is attached to is out of reach');
+must("$script up --allow 192.0.2.2");
+is(connects('a', 'outside', '192.0.2.2'), '192.0.2.1', 'unless it is allowed');
+must("$script up --deny 198.51.100.0/24");
+must("nsenter -t $space{outside} -n ip address add 198.51.100.7/32 dev eth0");
+must('ip route add 198.51.100.7/32 via 192.0.2.2');
+is(connects('a', 'outside', '198.51.100.7'), '', 'or more is denied');
+must("$script up");
+is(connects('a', 'outside', '198.51.100.7'), '192.0.2.1', 'and not otherwise');
 
 # --- down ------------------------------------------------------------------
 

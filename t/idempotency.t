@@ -84,7 +84,7 @@ my $text = '{"memory_mb":128,"metadata":{"b": 1.10, "a":"\u00e9","n":null}}';
 
 for (['invalid', 400, '{"vcpus":0}'], ['not JSON', 400, '{"vcpus":'],
      ['of an unknown template', 404, '{"template":"none"}'],
-     ['of something not built', 501, '{"internet_access":false}']) {
+     ['of something not built', 501, '{"volumes":[{"ref":"v","mount_path":"/v"}]}']) {
     my ($name, $status, $refused) = @$_;
     is(create($key, $refused)->{status}, $status,
        "a request that is $name leaves its key free");

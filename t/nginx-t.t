@@ -66,6 +66,7 @@ my @main = (
     ['sandbox_wake_timeout', '30s'],
     ['sandbox_lease', '15s'],
     ['sandbox_reconcile', 'interval=10s grace=30s orphans=keep'],
+    ['sandbox_warm_pools', 'parallel=2 interval=5s check=30s'],
     ['sandbox_route_ttl', '10s'],
     ['sandbox_idempotency_wait', '30s'],
     ['sandbox_idempotency_retention', '24h'],
@@ -147,7 +148,8 @@ accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
          sandbox_node sandbox_limits sandbox_checkpoints sandbox_boot_timeout
          sandbox_wake_timeout sandbox_lease sandbox_reconcile sandbox_route_ttl
-         sandbox_idempotency_wait sandbox_idempotency_retention));
+         sandbox_warm_pools sandbox_idempotency_wait
+         sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');
 accepted('no directive of ours at all', (map { $_->[0] => undef } @main),
@@ -255,6 +257,12 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
      ['sandbox_lease', '1s', qr/twice the "timeout"/],
      ['sandbox_data_dir', '""', qr/"sandbox_data_dir" has no value/],
      ['sandbox_reconcile', 'interval=10ms', qr/invalid parameter "interval/],
+     ['sandbox_warm_pools', 'parallel=0', qr/invalid parameter "parallel=0"/],
+     ['sandbox_warm_pools', 'interval=1ms', qr/invalid parameter "interval/],
+     ['sandbox_warm_pools', 'check=0', qr/invalid parameter "check=0"/],
+     ['sandbox_warm_pools', 'size=2', qr/invalid parameter "size=2"/],
+     ['sandbox_thread_pools', 'quick=quick slow=slow refill=quick',
+      qr/needs two pools/],
      ['sandbox_reconcile', 'grace=-1s', qr/invalid parameter "grace=-1s"/],
      ['sandbox_reconcile', 'orphans=eat', qr/invalid parameter "orphans=eat"/],
      ['sandbox_domain', '""', qr/sandbox_domain/],

@@ -369,6 +369,8 @@ goes_on($s, 'the source, whose disk stands on them, goes on');
     undef $wake;
 
     like($answer->{status}, qr/^50[34]$/, 'of a guest that is mute');
+    like($answer->{json}{code}, qr/^(?:timeout|hypervisor_unavailable)$/,
+         'its code');
     ok($answer->{seconds} < 20, 'it is known soon: '
        . sprintf('%.1f s', $answer->{seconds}));
     goes_on($s, 'the source goes on');

@@ -85,6 +85,16 @@ for my $state ('resuming', 'hibernating') {
     cmp_ok($r->{seconds}, '<', 0.9, 'at once');
     $t->is_error(command($id), 409, 'transition_in_progress',
                  'and a command');
+    next if $state eq 'resuming';
+
+    for my $verb ('hibernate', 'resume', 'fork') {
+        my $lease = int(time() * 1000) + 60_000;
+        $records->command('HSET', $records->key('sandbox', $id),
+                          lease_at => $lease);
+        $t->is_error($t->post("/v1/sandboxes/$id/$verb", key => $key,
+                              idem => SandboxTest::idem()), 409,
+                     'transition_in_progress', "$verb waits, and gives up");
+    }
 }
 
 {

@@ -51,8 +51,9 @@ ngx_http_sandbox_api_created(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 }
 
 
-static void
-ngx_http_sandbox_limits(ngx_http_request_t *r, sandbox_create_limits_t *limits)
+void
+ngx_http_sandbox_api_limits(ngx_http_request_t *r,
+                            sandbox_create_limits_t *limits)
 {
     ngx_http_sandbox_main_conf_t *mcf;
 
@@ -90,7 +91,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_sandbox_limits(r, &limits);
+    ngx_http_sandbox_api_limits(r, &limits);
 
     status = sandbox_create_parse(&create, (char *) body.data, body.len,
                                   &limits, err);
@@ -287,7 +288,7 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_sandbox_limits(r, &limits);
+    ngx_http_sandbox_api_limits(r, &limits);
 
     status = sandbox_timeout_parse(&timeout, (char *) body.data, body.len,
                                    &limits, err);

@@ -15,6 +15,7 @@ void ngx_http_sandbox_api_list(ngx_http_request_t *r);
 void ngx_http_sandbox_api_get(ngx_http_request_t *r);
 void ngx_http_sandbox_api_delete(ngx_http_request_t *r);
 void ngx_http_sandbox_api_timeout(ngx_http_request_t *r);
+void ngx_http_sandbox_api_network(ngx_http_request_t *r);
 void ngx_http_sandbox_api_hibernate(ngx_http_request_t *r);
 void ngx_http_sandbox_api_resume(ngx_http_request_t *r);
 void ngx_http_sandbox_api_fork(ngx_http_request_t *r);
@@ -27,6 +28,21 @@ void ngx_http_sandbox_api_snapshot(ngx_http_request_t *r);
 void ngx_http_sandbox_api_list_snapshots(ngx_http_request_t *r);
 void ngx_http_sandbox_api_get_snapshot(ngx_http_request_t *r);
 void ngx_http_sandbox_api_delete_snapshot(ngx_http_request_t *r);
+
+void ngx_http_sandbox_api_create_pool(ngx_http_request_t *r);
+void ngx_http_sandbox_api_list_pools(ngx_http_request_t *r);
+void ngx_http_sandbox_api_get_pool(ngx_http_request_t *r);
+void ngx_http_sandbox_api_pool_status(ngx_http_request_t *r);
+void ngx_http_sandbox_api_patch_pool(ngx_http_request_t *r);
+void ngx_http_sandbox_api_enable_pool(ngx_http_request_t *r);
+void ngx_http_sandbox_api_disable_pool(ngx_http_request_t *r);
+void ngx_http_sandbox_api_drain_pool(ngx_http_request_t *r);
+void ngx_http_sandbox_api_reconcile_pool(ngx_http_request_t *r);
+void ngx_http_sandbox_api_delete_pool(ngx_http_request_t *r);
+
+/* What bodies are checked against. */
+void ngx_http_sandbox_api_limits(ngx_http_request_t *r,
+                                 sandbox_create_limits_t *limits);
 
 /* Everything the agent in the guest answers. */
 void ngx_http_sandbox_api_agent(ngx_http_request_t *r);

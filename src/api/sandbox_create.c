@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sandbox_net.h"
+#include "sandbox_network_patch.h"
+#include "sandbox_policy.h"
 #include "sandbox_schema.h"
 #include "sandbox_syntax.h"
 #include "sandbox_text.h"
 
-#define CREATE_CIDRS_MAX 1024
 #define CREATE_ID_MAX 128
 #define CREATE_TEXT_MAX 255
 #define CREATE_VOLUMES_MAX 8
@@ -238,45 +238,26 @@ create_cwd(sandbox_schema_t *s, const sandbox_json_node_t *node,
 
 
 static sandbox_schema_status_t
-create_cidrs(sandbox_schema_t *s, const sandbox_json_node_t *array,
-             const char *none)
+create_allow_out(sandbox_schema_t *s, const sandbox_json_node_t *array,
+                 const char *none)
 {
-    int rc;
-    char *text;
-    size_t i, len, mark;
-    const char *reason;
-    sandbox_cidr_t cidr;
-    const sandbox_json_node_t *node;
+    create_data_t *data = s->data;
 
     (void) none;
 
-    i = 0;
+    return sandbox_network_list(s, array, &data->create->allow_out);
+}
 
-    for (node = sandbox_json_child(&s->doc, array); node;
-         node = sandbox_json_next(&s->doc, node))
-    {
-        mark = sandbox_schema_enter_item(s, i++);
 
-        if (node->type != SANDBOX_JSON_STRING) {
-            return sandbox_schema_refuse(s, NULL, "must be a string");
-        }
+static sandbox_schema_status_t
+create_deny_out(sandbox_schema_t *s, const sandbox_json_node_t *array,
+                const char *none)
+{
+    create_data_t *data = s->data;
 
-        text = sandbox_json_string(&s->doc, node, &len);
-        if (text == NULL) {
-            return SANDBOX_SCHEMA_NO_MEMORY;
-        }
+    (void) none;
 
-        rc = sandbox_cidr_parse(&cidr, text, len, &reason);
-        free(text);
-
-        if (rc != 0) {
-            return sandbox_schema_refuse(s, NULL, "%s", reason);
-        }
-
-        sandbox_schema_leave(s, mark);
-    }
-
-    return SANDBOX_SCHEMA_OK;
+    return sandbox_network_list(s, array, &data->create->deny_out);
 }
 
 
@@ -288,16 +269,7 @@ create_mask_host(sandbox_schema_t *s, const sandbox_json_node_t *node,
 
     (void) node;
 
-    if (!sandbox_syntax_authority(text)) {
-        return sandbox_schema_refuse(s, NULL,
-                                     "must be a host with an optional port, "
-                                     "such as \"localhost:${PORT}\"");
-    }
-
-    data->create->mask_host = strdup(text);
-
-    return data->create->mask_host ? SANDBOX_SCHEMA_OK
-                                   : SANDBOX_SCHEMA_NO_MEMORY;
+    return sandbox_network_mask(s, text, &data->create->mask_host);
 }
 
 
@@ -387,15 +359,6 @@ create_subpath(sandbox_schema_t *s, const sandbox_json_node_t *node,
 }
 
 
-static int
-create_plain_bypass(const sandbox_schema_t *s, const sandbox_schema_member_t *m)
-{
-    (void) m;
-
-    return sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass");
-}
-
-
 static const char *const create_modes[] = { "prefer", "require", "bypass",
                                             NULL };
 static const char *const create_actions[] = { "destroy", "hibernate", NULL };
@@ -426,10 +389,10 @@ static const sandbox_schema_member_t create_desktop[] = {
 
 static const sandbox_schema_member_t create_network[] = {
     { NAME("allow_public_traffic", M_PUBLIC_TRAFFIC, BOOL) },
-    { NAME("allow_out", M_ALLOW_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
-      .check = create_cidrs, UNBUILT_UNLESS(empty) },
-    { NAME("deny_out", M_DENY_OUT, ARRAY), RANGE(0, CREATE_CIDRS_MAX),
-      .check = create_cidrs, UNBUILT_UNLESS(empty) },
+    { NAME("allow_out", M_ALLOW_OUT, ARRAY), RANGE(0, SANDBOX_POLICY_CIDRS),
+      .check = create_allow_out },
+    { NAME("deny_out", M_DENY_OUT, ARRAY), RANGE(0, SANDBOX_POLICY_CIDRS),
+      .check = create_deny_out },
     { NAME("mask_request_host", M_MASK_HOST, STRING),
       RANGE(1, SANDBOX_MASK_HOST_MAX), .check = create_mask_host },
     END
@@ -454,8 +417,7 @@ static const sandbox_schema_member_t create_lifecycle[] = {
 static const sandbox_schema_member_t create_members[] = {
     { NAME("snapshot_id", M_SNAPSHOT_ID, STRING), RANGE(1, CREATE_ID_MAX),
       .check = create_snapshot },
-    { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool,
-      .plain = create_plain_bypass },
+    { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool },
     { NAME("template", M_TEMPLATE, STRING), RANGE(1, CREATE_TEXT_MAX),
       .check = create_template },
     { NAME("vcpus", M_VCPUS, INTEGER), RANGE(1, 0),
@@ -472,7 +434,7 @@ static const sandbox_schema_member_t create_members[] = {
       .check = create_envs },
     { NAME("metadata", M_METADATA, OBJECT), RANGE(0, SANDBOX_METADATA_MAX),
       .check = create_metadata },
-    { NAME("internet_access", M_INTERNET, BOOL), UNBUILT_UNLESS(true) },
+    { NAME("internet_access", M_INTERNET, BOOL) },
     { NAME("cwd", M_CWD, STRING), .check = create_cwd },
     { NAME("desktop", M_DESKTOP, OBJECT), .members = create_desktop,
       UNBUILT_UNLESS(never) },
@@ -631,6 +593,63 @@ create_size(sandbox_schema_t *s)
 }
 
 
+/*
+ * What a warm pool can serve: a machine that is there already takes no
+ * environment, no other disk and no other policy.
+ */
+static sandbox_schema_status_t
+create_pool(sandbox_schema_t *s)
+{
+    size_t i;
+    create_data_t *data = s->data;
+    sandbox_create_t *create = data->create;
+
+    const struct {
+        int forbids;
+        const char *member;
+    } rules[] = {
+        { s->node[M_SNAPSHOT_ID] != NULL, "snapshot_id" },
+        { s->node[M_ENVS] && s->node[M_ENVS]->count, "envs" },
+        { s->node[M_VOLUMES] && s->node[M_VOLUMES]->count, "volumes" },
+        { s->node[M_CWD] != NULL, "cwd" },
+        { s->node[M_DESKTOP] != NULL, "desktop" },
+        { s->node[M_INTERNET] && !sandbox_schema_true(s, M_INTERNET),
+          "internet_access" },
+        { !create->public_traffic || create->mask_host
+              || (s->node[M_ALLOW_OUT] && s->node[M_ALLOW_OUT]->count)
+              || (s->node[M_DENY_OUT] && s->node[M_DENY_OUT]->count),
+          "network" },
+        { create->auto_resume, "auto_resume" },
+        { create->hibernate, "timeout_action" },
+    };
+
+    if (s->node[M_WARM_POOL_ID] == NULL
+        || sandbox_schema_is(s, M_WARM_POOL_MODE, "bypass"))
+    {
+        return SANDBOX_SCHEMA_OK;
+    }
+
+    create->pool_id =
+        sandbox_json_string(&s->doc, s->node[M_WARM_POOL_ID], NULL);
+    create->pool_required = sandbox_schema_is(s, M_WARM_POOL_MODE, "require");
+    create->pool_wait_ms = create_value(s, M_WARM_POOL_WAIT, 0);
+
+    create->given = (s->node[M_TEMPLATE] ? SANDBOX_CREATE_TEMPLATE : 0)
+                    | (s->node[M_VCPUS] ? SANDBOX_CREATE_VCPUS : 0)
+                    | (s->node[M_MEMORY] ? SANDBOX_CREATE_MEMORY : 0)
+                    | (s->node[M_DISK] ? SANDBOX_CREATE_DISK : 0);
+
+    for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (rules[i].forbids) {
+            create->unpoolable = rules[i].member;
+            break;
+        }
+    }
+
+    return create->pool_id ? SANDBOX_SCHEMA_OK : SANDBOX_SCHEMA_NO_MEMORY;
+}
+
+
 /* What does not depend on where the sandbox comes from. */
 static sandbox_schema_status_t
 create_rest(sandbox_schema_t *s)
@@ -644,6 +663,13 @@ create_rest(sandbox_schema_t *s)
 
     create->public_traffic = s->node[M_PUBLIC_TRAFFIC] == NULL
                              || sandbox_schema_true(s, M_PUBLIC_TRAFFIC);
+
+    create->internet = -1;
+
+    if (s->node[M_INTERNET] || s->node[M_SNAPSHOT_ID] == NULL) {
+        create->internet =
+            s->node[M_INTERNET] == NULL || sandbox_schema_true(s, M_INTERNET);
+    }
 
     if (create->metadata == NULL) {
         create->metadata = strdup("{}");
@@ -721,6 +747,10 @@ create_check(sandbox_schema_t *s)
         rc = create_rest(s);
     }
 
+    if (rc == SANDBOX_SCHEMA_OK) {
+        rc = create_pool(s);
+    }
+
     if (rc != SANDBOX_SCHEMA_OK) {
         return create_status(rc, SANDBOX_CREATE_INVALID);
     }
@@ -783,5 +813,8 @@ sandbox_create_free(sandbox_create_t *create)
     free(create->envs);
     free(create->cwd);
     free(create->mask_host);
+    free(create->allow_out);
+    free(create->deny_out);
+    free(create->pool_id);
     memset(create, 0, sizeof(*create));
 }

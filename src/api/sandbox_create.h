@@ -25,9 +25,18 @@ typedef struct {
     sandbox_template_t *const *templates; /* NULL-terminated */
 } sandbox_create_limits_t;
 
+/* Members that were in the body; what was not may come from a warm pool. */
+enum {
+    SANDBOX_CREATE_TEMPLATE = 1,
+    SANDBOX_CREATE_VCPUS = 2,
+    SANDBOX_CREATE_MEMORY = 4,
+    SANDBOX_CREATE_DISK = 8
+};
+
 /*
  * With snapshot_id, what was left out is the snapshot's: template is NULL,
- * sizes are 0 and envs is NULL unless they were given.
+ * sizes are 0, internet is -1, envs and the lists are NULL unless they were
+ * given.
  */
 typedef struct {
     char *snapshot_id; /* or NULL */
@@ -43,6 +52,14 @@ typedef struct {
     char *cwd;      /* normalised, or NULL if left out */
     int public_traffic;
     char *mask_host; /* network.mask_request_host, or NULL */
+    int internet;    /* internet_access */
+    char *allow_out; /* as sandbox_cidrs_format() has it, or NULL */
+    char *deny_out;
+    char *pool_id;          /* of the warm pool to be looked into, or NULL */
+    int pool_required;      /* nothing else will do */
+    int64_t pool_wait_ms;   /* for a member that is ready */
+    const char *unpoolable; /* member that no pool can serve; static, or NULL */
+    unsigned given;         /* set of the above */
     uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of the canonical body */
 } sandbox_create_t;
 

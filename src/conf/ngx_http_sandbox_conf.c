@@ -246,14 +246,23 @@ ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
+        if (ngx_http_sandbox_param(&args[i], "refill", &value)) {
+            mcf->refill = ngx_thread_pool_add(cf, &value);
+            continue;
+        }
+
         return ngx_http_sandbox_invalid_param(cf, &args[i]);
+    }
+
+    if (mcf->refill == NULL) {
+        mcf->refill = mcf->slow;
     }
 
     if (mcf->quick == NULL || mcf->slow == NULL) {
         return "needs both \"quick=\" and \"slow=\"";
     }
 
-    if (mcf->quick == mcf->slow) {
+    if (mcf->quick == mcf->slow || mcf->quick == mcf->refill) {
         return "needs two pools: boots would keep everything else waiting";
     }
 
@@ -371,6 +380,60 @@ ngx_http_sandbox_reconcile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
         if (ngx_http_sandbox_reconcile_param(mcf, &args[i]) != NGX_OK) {
+            return ngx_http_sandbox_invalid_param(cf, &args[i]);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_warm_pools_param(ngx_http_sandbox_main_conf_t *mcf,
+                                  ngx_str_t *arg)
+{
+    ngx_int_t n;
+    ngx_str_t value;
+
+    if (ngx_http_sandbox_param(arg, "parallel", &value)) {
+        n = ngx_atoi(value.data, value.len);
+        mcf->refill_parallel = n;
+        return n < 1 || n > 64 ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "interval", &value)) {
+        n = ngx_parse_time(&value, 0);
+        mcf->refill_interval = n;
+        return n < 500 || n > 3600 * 1000 ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_sandbox_param(arg, "check", &value)) {
+        n = ngx_parse_time(&value, 0);
+        mcf->refill_check = n;
+        return n < 1000 || n > 3600 * 1000 ? NGX_ERROR : NGX_OK;
+    }
+
+    return NGX_ERROR;
+}
+
+
+char *
+ngx_http_sandbox_warm_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_main_conf_t *mcf = conf;
+
+    ngx_str_t *args;
+    ngx_uint_t i;
+
+    if (mcf->pooled) {
+        return "is duplicate";
+    }
+
+    mcf->pooled = 1;
+    args = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_sandbox_warm_pools_param(mcf, &args[i]) != NGX_OK) {
             return ngx_http_sandbox_invalid_param(cf, &args[i]);
         }
     }

@@ -15,6 +15,8 @@ ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_sandbox_reconcile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_sandbox_warm_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
  * Refuses a configuration that lacks what sandbox_api and sandbox_traffic

@@ -335,6 +335,41 @@ sandbox_domain_refused(sandbox_hv_conn_t *conn,
 }
 
 
+/*
+ * 1 with *err if the start has failed because the guest is not in the network:
+ * the hook has failed, or it is not installed and QEMU finds no file of it.
+ */
+static int
+sandbox_domain_unadmitted(const sandbox_domain_spec_t *spec,
+                          sandbox_hv_error_t *err)
+{
+    virErrorPtr e;
+
+    e = virGetLastError();
+
+    if (e == NULL || e->message == NULL || spec->network == NULL) {
+        return 0;
+    }
+
+    if (e->code == VIR_ERR_HOOK_SCRIPT_FAILED) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NETWORK,
+                              "\"%s\" is not admitted to the network: %s",
+                              spec->id, e->message);
+        return 1;
+    }
+
+    if (strstr(e->message, SANDBOX_NETWORK_DIR)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NETWORK,
+                              "\"%s\" is not admitted to the network: libvirt "
+                              "has run no hook of ours, see docs/network.md",
+                              spec->id);
+        return 1;
+    }
+
+    return 0;
+}
+
+
 virDomainPtr
 sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
                      const sandbox_domain_xml_t *host, unsigned flags,
@@ -356,7 +391,7 @@ sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
     SANDBOX_CRASH_POINT("boot.domain.after");
     free(xml);
 
-    if (domain == NULL) {
+    if (domain == NULL && !sandbox_domain_unadmitted(spec, err)) {
         (void) sandbox_hv_fail(err, conn, "cannot start \"%s\"", spec->id);
     }
 

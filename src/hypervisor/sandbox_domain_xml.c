@@ -3,200 +3,22 @@
 #include "sandbox_domain_xml.h"
 
 #include "sandbox_text.h"
+#include "sandbox_xml.h"
 
-#include <libxml/chvalid.h>
 #include <libxml/parser.h>
-#include <libxml/parserInternals.h>
-#include <libxml/xmlwriter.h>
 #include <libxml/xpath.h>
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
-#define SANDBOX_XML_MAX_VALUE 65536
 
 /* Part of the name of the memory in a device state: never to be changed. */
 #define SANDBOX_XML_RAM "sandbox.ram"
 
-/* The writer and its buffer; failed is sticky, checked once at the end. */
-typedef struct {
-    xmlBufferPtr buffer;
-    xmlTextWriterPtr writer;
-    int failed;
-} sandbox_xml_t;
-
-
-static void
-sandbox_xml_open(sandbox_xml_t *x)
-{
-    x->failed = 0;
-    x->writer = NULL;
-    x->buffer = xmlBufferCreate();
-
-    if (x->buffer) {
-        x->writer = xmlNewTextWriterMemory(x->buffer, 0);
-    }
-
-    if (x->writer == NULL) {
-        x->failed = 1;
-    }
-}
-
-
-/* The document as malloc'd text, or NULL; frees the writer either way. */
-static char *
-sandbox_xml_close(sandbox_xml_t *x)
-{
-    char *text;
-
-    text = NULL;
-
-    if (x->writer) {
-        if (xmlTextWriterEndDocument(x->writer) < 0) {
-            x->failed = 1;
-        }
-        xmlFreeTextWriter(x->writer);
-    }
-
-    if (!x->failed) {
-        text = strdup((const char *) xmlBufferContent(x->buffer));
-    }
-
-    if (x->buffer) {
-        xmlBufferFree(x->buffer);
-    }
-
-    return text;
-}
-
-
-/* The Char production of XML 1.0: what no escape can express is refused. */
-static int
-sandbox_xml_carries(const char *value)
-{
-    int c, len;
-    size_t i, n;
-
-    n = strnlen(value, SANDBOX_XML_MAX_VALUE);
-
-    if (n == SANDBOX_XML_MAX_VALUE || !xmlCheckUTF8((const xmlChar *) value)) {
-        return 0;
-    }
-
-    for (i = 0; i < n; i += (size_t) len) {
-        len = (int) (n - i);
-        c = xmlGetUTF8Char((const unsigned char *) value + i, &len);
-
-        if (c < 0 || len < 1 || !xmlIsCharQ(c)) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static void
-sandbox_xml_start(sandbox_xml_t *x, const char *name)
-{
-    if (!x->failed
-        && xmlTextWriterStartElement(x->writer, (const xmlChar *) name) < 0)
-    {
-        x->failed = 1;
-    }
-}
-
-
-static void
-sandbox_xml_end(sandbox_xml_t *x)
-{
-    if (!x->failed && xmlTextWriterEndElement(x->writer) < 0) {
-        x->failed = 1;
-    }
-}
-
-
-static void
-sandbox_xml_attr(sandbox_xml_t *x, const char *name, const char *value)
-{
-    if (x->failed) {
-        return;
-    }
-
-    if (value == NULL || !sandbox_xml_carries(value)
-        || xmlTextWriterWriteAttribute(x->writer, (const xmlChar *) name,
-                                       (const xmlChar *) value)
-               < 0)
-    {
-        x->failed = 1;
-    }
-}
-
-
-static void
-sandbox_xml_text(sandbox_xml_t *x, const char *value)
-{
-    if (x->failed) {
-        return;
-    }
-
-    if (value == NULL || !sandbox_xml_carries(value)
-        || xmlTextWriterWriteString(x->writer, (const xmlChar *) value) < 0)
-    {
-        x->failed = 1;
-    }
-}
-
-
-/* <name a="v" …/>: pairs of attribute name and value up to a NULL name. */
-static void __attribute__((sentinel))
-sandbox_xml_empty(sandbox_xml_t *x, const char *name, ...)
-{
-    va_list args;
-    const char *attr;
-
-    sandbox_xml_start(x, name);
-
-    va_start(args, name);
-    for (attr = va_arg(args, const char *); attr;
-         attr = va_arg(args, const char *)) {
-        sandbox_xml_attr(x, attr, va_arg(args, const char *));
-    }
-    va_end(args);
-
-    sandbox_xml_end(x);
-}
-
-
-static void
-sandbox_xml_element(sandbox_xml_t *x, const char *name, const char *text)
-{
-    sandbox_xml_start(x, name);
-    sandbox_xml_text(x, text);
-    sandbox_xml_end(x);
-}
-
-
-/* <name unit="…">number</name>; unit may be NULL. */
-static void
-sandbox_xml_number(sandbox_xml_t *x, const char *name, const char *unit,
-                   long long value)
-{
-    char text[24];
-
-    (void) snprintf(text, sizeof(text), "%lld", value);
-
-    sandbox_xml_start(x, name);
-    if (unit) {
-        sandbox_xml_attr(x, "unit", unit);
-    }
-    sandbox_xml_text(x, text);
-    sandbox_xml_end(x);
-}
-
+/* Of no device, so of no device state. */
+#define SANDBOX_XML_ADMITTED "sandbox.admitted"
 
 /*
  * Devices sit on the root complex itself: libvirt's default of a root port
@@ -374,6 +196,35 @@ sandbox_xml_argument(sandbox_xml_t *x, const char *value)
 
 
 /*
+ * QEMU reads the file that the hook leaves when it has admitted the guest to
+ * the network, and does not start without it: so no guest runs unfiltered
+ * because a hook is not installed.  What it reads is used for nothing.
+ */
+static void
+sandbox_xml_admitted(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                     const char *uuid)
+{
+    char path[SANDBOX_NETWORK_PATH_SIZE];
+    sandbox_text_t object = SANDBOX_TEXT_INIT;
+
+    sandbox_network_path(path, spec->network->tap, uuid);
+    sandbox_text_str(&object,
+                     "{\"qom-type\":\"secret\",\"id\":\"" SANDBOX_XML_ADMITTED
+                     "\",\"file\":");
+    sandbox_text_json_string(&object, path, strlen(path));
+    sandbox_text_str(&object, "}");
+
+    if (sandbox_text_failed(&object)) {
+        x->failed = 1;
+    }
+
+    sandbox_xml_argument(x, "-object");
+    sandbox_xml_argument(x, object.data);
+    sandbox_text_free(&object);
+}
+
+
+/*
  * libvirt can back memory with files, but names, empties and removes them
  * itself: so ours takes the place of the one it defines.
  */
@@ -395,7 +246,6 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
         x->failed = 1;
     }
 
-    sandbox_xml_start(x, "qemu:commandline");
     sandbox_xml_argument(x, "-object");
     sandbox_xml_argument(x, object.data);
     sandbox_xml_argument(x, "-machine");
@@ -406,8 +256,30 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
         sandbox_xml_argument(x, "defer");
     }
 
-    sandbox_xml_end(x);
     sandbox_text_free(&object);
+}
+
+
+/* spec is NULL for the probe. */
+static void
+sandbox_xml_commandline(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                        const sandbox_domain_xml_t *host)
+{
+    if (spec == NULL || (spec->network == NULL && host->ram == NULL)) {
+        return;
+    }
+
+    sandbox_xml_start(x, "qemu:commandline");
+
+    if (spec->network) {
+        sandbox_xml_admitted(x, spec, host->uuid);
+    }
+
+    if (host->ram) {
+        sandbox_xml_ram(x, host->ram, spec->memory_mb);
+    }
+
+    sandbox_xml_end(x);
 }
 
 
@@ -417,8 +289,8 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
  * their owner.
  */
 static void
-sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
-                 long long memory_mb)
+sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                 const sandbox_domain_xml_t *host)
 {
     if (host->label) {
         sandbox_xml_start(x, "seclabel");
@@ -429,9 +301,7 @@ sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
         sandbox_xml_end(x);
     }
 
-    if (host->ram) {
-        sandbox_xml_ram(x, host->ram, memory_mb);
-    }
+    sandbox_xml_commandline(x, spec, host);
 
     /* spares some 400 QMP calls at each start */
     sandbox_xml_start(x, "qemu:capabilities");
@@ -473,6 +343,59 @@ sandbox_xml_cmdline(sandbox_xml_t *x, const char *cmdline,
 }
 
 
+/* An element of ours that needs no escapes, in a namespace of its own. */
+static void
+sandbox_xml_network(sandbox_xml_t *x, const sandbox_network_t *network)
+{
+    char *element;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    element = sandbox_network_xml(network);
+
+    if (element) {
+        sandbox_text_fmt(&t, "<%s:network xmlns:%s=\"%s\"%s",
+                         SANDBOX_NETWORK_KEY, SANDBOX_NETWORK_KEY,
+                         SANDBOX_NETWORK_NAMESPACE,
+                         element + sizeof("<network") - 1);
+    }
+
+    if (element == NULL || sandbox_text_failed(&t)) {
+        x->failed = 1;
+    }
+
+    sandbox_xml_raw(x, t.data);
+
+    sandbox_text_free(&t);
+    free(element);
+}
+
+
+static void
+sandbox_xml_metadata(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
+                     const sandbox_domain_xml_t *host)
+{
+    sandbox_xml_start(x, "metadata");
+    sandbox_xml_start(x, "sandbox:domain");
+    sandbox_xml_attr(x, "xmlns:sandbox", SANDBOX_HV_NAMESPACE);
+    sandbox_xml_attr(x, "id", spec->id);
+    sandbox_xml_attr(x, "tenant", spec->tenant);
+    sandbox_xml_attr(x, "operation", spec->operation);
+    if (host->node) {
+        sandbox_xml_attr(x, "node", host->node);
+    }
+    if (host->checkpoint) {
+        sandbox_xml_attr(x, "checkpoint", host->checkpoint);
+    }
+    sandbox_xml_end(x);
+
+    if (spec->network && !x->failed) {
+        sandbox_xml_network(x, spec->network);
+    }
+
+    sandbox_xml_end(x);
+}
+
+
 char *
 sandbox_domain_xml(const sandbox_domain_spec_t *spec,
                    const sandbox_domain_xml_t *host)
@@ -484,20 +407,7 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
 
     sandbox_xml_empty(&x, "genid", NULL);
 
-    sandbox_xml_start(&x, "metadata");
-    sandbox_xml_start(&x, "sandbox:domain");
-    sandbox_xml_attr(&x, "xmlns:sandbox", SANDBOX_HV_NAMESPACE);
-    sandbox_xml_attr(&x, "id", spec->id);
-    sandbox_xml_attr(&x, "tenant", spec->tenant);
-    sandbox_xml_attr(&x, "operation", spec->operation);
-    if (host->node) {
-        sandbox_xml_attr(&x, "node", host->node);
-    }
-    if (host->checkpoint) {
-        sandbox_xml_attr(&x, "checkpoint", host->checkpoint);
-    }
-    sandbox_xml_end(&x);
-    sandbox_xml_end(&x);
+    sandbox_xml_metadata(&x, spec, host);
 
     sandbox_xml_start(&x, "os");
     sandbox_xml_type(&x, host->machine);
@@ -508,7 +418,7 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
 
     sandbox_xml_platform(&x, host->accel);
     sandbox_xml_devices(&x, spec, host);
-    sandbox_xml_tail(&x, host, spec->memory_mb);
+    sandbox_xml_tail(&x, spec, host);
 
     return sandbox_xml_close(&x);
 }
@@ -547,7 +457,7 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host)
     sandbox_xml_empty(&x, "memballoon", "model", "none", NULL);
     sandbox_xml_end(&x);
 
-    sandbox_xml_tail(&x, host, 0);
+    sandbox_xml_tail(&x, NULL, host);
 
     return sandbox_xml_close(&x);
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "sandbox_id.h"
+#include "sandbox_network.h"
 #include "sandbox_template.h"
 
 typedef enum {
@@ -39,7 +40,8 @@ typedef enum {
     SANDBOX_HV_GUEST,         /* the guest answered that it failed */
     SANDBOX_HV_FAILED,        /* anything else; see the message */
     SANDBOX_HV_NO_CHECKPOINT, /* none, or torn, or of another host */
-    SANDBOX_HV_IN_USE         /* something stands on it */
+    SANDBOX_HV_IN_USE,        /* something stands on it */
+    SANDBOX_HV_NETWORK        /* libvirt's hook has not admitted the guest */
 } sandbox_hv_status_t;
 
 typedef struct {
@@ -53,6 +55,8 @@ typedef struct {
     const char *operation;
     const char *mac;
     const char *tap; /* host interface name, at most 15 characters */
+    const sandbox_network_t *network; /* NULL: a machine that is admitted to
+                                         no network */
     int vcpus;
     int64_t memory_mb;
     int64_t disk_mb; /* virtual size of the overlay, >= the template's */
@@ -96,6 +100,16 @@ sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
  */
 sandbox_hv_status_t
 sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err);
+
+/*
+ * Another policy for a running sandbox: tells it to the watcher of its
+ * hypervisor and waits until that has put it in force.  TIMEOUT: it did not
+ * answer by the deadline (monotonic ms), and may do so later; FAILED: it could
+ * not, or the sandbox does not run.
+ */
+sandbox_hv_status_t
+sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
+                           int64_t deadline, sandbox_hv_error_t *err);
 
 /* Sandboxes on this host, of whatever node, by metadata. */
 typedef struct {

@@ -5,6 +5,7 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_tend.h"
 
 #define NGX_HTTP_SANDBOX_AGENDA_INTERVAL 500 /* ms */
 #define NGX_HTTP_SANDBOX_AGENDA_MOST 32 /* operations of a worker at once */
@@ -136,6 +137,10 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
         } else if (sandbox_id_parse(id, "snap", text, ngx_strlen(text)) == 0) {
             op = ngx_http_sandbox_op_snapshot_settle(
                 id, ngx_http_sandbox_agenda_done, NULL);
+
+        } else if (sandbox_id_parse(id, "twp", text, ngx_strlen(text)) == 0) {
+            op = ngx_http_sandbox_op_tend(id, ngx_http_sandbox_agenda_done,
+                                          NULL);
 
         } else {
             continue;

@@ -22,6 +22,7 @@
     X(sandbox_not_found, 404, 0)                                               \
     X(snapshot_not_found, 404, 0)                                              \
     X(template_not_found, 404, 0)                                              \
+    X(warm_pool_not_found, 404, 0)                                             \
     X(not_found, 404, 0)                                                       \
     X(method_not_allowed, 405, 0)                                              \
     X(transition_in_progress, 409, 1)                                          \
@@ -35,6 +36,7 @@
     X(body_too_large, 413, 0)                                                  \
     X(unsupported_media_type, 415, 0)                                          \
     X(idempotency_key_reused, 422, 0)                                          \
+    X(quota_exceeded, 429, 0)                                                  \
     X(rate_limit_exceeded, 429, 1)                                             \
     X(internal_error, 500, 0)                                                  \
     X(not_implemented, 501, 0)                                                 \
@@ -42,6 +44,7 @@
     X(sandbox_unreachable, 502, 0)                                             \
     X(capacity_exceeded, 503, 5)                                               \
     X(no_eligible_runtime_host, 503, 5)                                        \
+    X(warm_pool_unavailable, 503, 5)                                           \
     X(hypervisor_unavailable, 503, 2)                                          \
     X(state_store_unavailable, 503, 1)                                         \
     X(sandbox_changing, 503, 5)                                                \

@@ -96,3 +96,17 @@ ngx_http_sandbox_count_snapshot(ngx_http_sandbox_op_t *op, ngx_uint_t joined)
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS,
                                 (ngx_uint_t) outcome, 1);
 }
+
+
+void
+ngx_http_sandbox_count_member(ngx_http_sandbox_op_t *op)
+{
+    if (op->error == NULL) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_MEMBERS,
+                                    NGX_HTTP_SANDBOX_MEMBER_READY, 1);
+
+    } else if (op->error->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_MEMBERS,
+                                    NGX_HTTP_SANDBOX_MEMBER_FAILED, 1);
+    }
+}

@@ -13,6 +13,9 @@
 void
 ngx_http_sandbox_count_create(ngx_http_sandbox_op_t *op, ngx_uint_t joined);
 
+/* A member of a warm pool. */
+void ngx_http_sandbox_count_member(ngx_http_sandbox_op_t *op);
+
 /* The same of a snapshot. */
 void
 ngx_http_sandbox_count_snapshot(ngx_http_sandbox_op_t *op, ngx_uint_t joined);

@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_boot.h"
 #include "sandbox_take.h"
+#include "sandbox_text.h"
 
 /* The routes in the scope of an Idempotency-Key. */
 #define NGX_HTTP_SANDBOX_ROUTE_CREATE "sandboxes"
@@ -19,8 +20,9 @@
 typedef enum {
     NGX_HTTP_SANDBOX_FROM_TEMPLATE = 0,
     NGX_HTTP_SANDBOX_FROM_SNAPSHOT,
-    NGX_HTTP_SANDBOX_FROM_FORK,  /* of a running sandbox */
-    NGX_HTTP_SANDBOX_FROM_PAUSED /* a resume, which has no idempotency key */
+    NGX_HTTP_SANDBOX_FROM_FORK,   /* of a running sandbox */
+    NGX_HTTP_SANDBOX_FROM_PAUSED, /* a resume, which has no idempotency key */
+    NGX_HTTP_SANDBOX_FOR_POOL     /* from a template, nor has it one */
 } ngx_http_sandbox_source_e;
 
 typedef struct {
@@ -35,8 +37,13 @@ typedef struct {
     /* a checkpoint that ends with the sandbox, or a reusable snapshot's */
     char checkpoint[SANDBOX_ID_SIZE];
 
+    char pool[SANDBOX_ID_SIZE]; /* that it is looked for in, or made for */
+    ngx_event_t patience;       /* the end of the wait for a member */
+    int64_t waiting;            /* monotonic ms of the same; 0: not yet */
+
     sandbox_create_t spec; /* template may be NULL, template_name is not */
     char *template_name;   /* heap */
+    char generation[NGX_INT64_LEN + 1]; /* of the source's network policy */
     int64_t created_at;
     int64_t timeout_at;
     uint32_t address;       /* host order */
@@ -52,11 +59,13 @@ typedef struct {
     int64_t joining;    /* monotonic ms at which it ends; 0: not yet */
     ngx_uint_t hops;    /* aliases that were followed */
     unsigned peeking : 1;
-    unsigned wake : 1;  /* of a resume */
-    unsigned taken : 1; /* of a fork: its checkpoint is there */
-    unsigned full : 1;  /* the node is, at least for this one */
-    unsigned lost : 1;  /* Redis has no record of it any more */
-    unsigned left : 1;  /* could not be undone: the agenda's */
+    unsigned wake : 1;   /* of a resume */
+    unsigned taken : 1;  /* of a fork: its checkpoint is there */
+    unsigned full : 1;   /* the node is, at least for this one */
+    unsigned lost : 1;   /* Redis has no record of it any more */
+    unsigned left : 1;   /* could not be undone: the agenda's */
+    unsigned missed : 1; /* the pool has nothing for it */
+    unsigned news : 1;   /* of the pool, while it was being asked */
 } ngx_http_sandbox_create_op_t;
 
 typedef struct {
@@ -80,6 +89,41 @@ void ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
 /* The scope of its Idempotency-Key. */
 void ngx_http_sandbox_create_idem_key(ngx_http_sandbox_create_op_t *c,
                                       ngx_http_sandbox_key_t *key);
+
+/*
+ * The key is free: what is to be done next is a look into the pool, at what it
+ * comes from, or a place on the node.
+ */
+void ngx_http_sandbox_create_next(ngx_http_sandbox_create_op_t *c);
+
+/* idem has what the key that is taken holds, see reserve.lua. */
+void ngx_http_sandbox_create_key_taken(ngx_http_sandbox_create_op_t *c,
+                                       redisReply *idem);
+
+/* Asks the pool for a member; NGX_ERROR if Redis is away. */
+ngx_int_t ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c);
+
+/*
+ * What the answer says of the pool, as JSON; source is where the machine is
+ * from.  NGX_DECLINED: nothing, none was considered.
+ */
+ngx_int_t
+ngx_http_sandbox_create_outcome(ngx_http_sandbox_create_op_t *c,
+                                const char *source, sandbox_text_t *t);
+
+/* pool_reserve.lua and pool_ready.lua, in place of reserve and commit. */
+ngx_int_t ngx_http_sandbox_member_reserve(ngx_http_sandbox_create_op_t *c,
+                                          const char *execution);
+ngx_int_t ngx_http_sandbox_member_commit(ngx_http_sandbox_create_op_t *c);
+
+/* Goes back after the boot: teardown, abandon.lua; ends c. */
+void ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c);
+
+/* Why c ends: somebody else has taken its record. */
+void ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c);
+
+/* Notes the times of c, and that it is there, in the log. */
+void ngx_http_sandbox_create_log(ngx_http_sandbox_create_op_t *c);
 
 /* The first look; NGX_ERROR if Redis is away. */
 ngx_int_t ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c);

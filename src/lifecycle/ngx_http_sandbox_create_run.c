@@ -28,14 +28,13 @@ static void ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c);
 static void ngx_http_sandbox_create_boot(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_create_booted(ngx_event_t *ev);
 static void ngx_http_sandbox_create_committed(void *data, redisReply *reply);
-static void ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c);
 static void ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_create_undone(ngx_event_t *ev);
 static void ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c);
 
 
 /* Whatever went wrong, this is why: the guest died under the creator. */
-static void
+void
 ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c)
 {
     c->op.fenced = 1;
@@ -57,16 +56,19 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->tenant = c->tenant;
     boot->operation = ngx_http_sandbox_worker.owner;
     boot->template = c->spec.template;
-    boot->checkpoint =
-        c->source == NGX_HTTP_SANDBOX_FROM_TEMPLATE ? NULL : c->checkpoint;
+    boot->checkpoint = c->checkpoint[0] ? c->checkpoint : NULL;
     boot->checkpoints = (int) mcf->checkpoints;
     boot->vcpus = (int) c->spec.vcpus;
     boot->memory_mb = c->spec.memory_mb;
     boot->disk_mb = c->spec.disk_mb;
+    boot->bridge = mcf->hypervisor.bridge;
     boot->address = c->address;
     boot->gateway = mcf->subnet + 1;
     boot->prefix = (unsigned) mcf->subnet_bits;
     boot->dns = (const char *const *) mcf->dns;
+    boot->internet = c->spec.internet;
+    boot->allow_out = c->spec.allow_out;
+    boot->deny_out = c->spec.deny_out;
     boot->agent_token = c->agent_token;
     boot->envs = c->spec.envs;
     boot->cwd = c->spec.cwd;
@@ -123,12 +125,15 @@ ngx_http_sandbox_create_queue(ngx_http_sandbox_create_op_t *c,
                               void (*work)(void *data, ngx_log_t *log),
                               void (*then)(ngx_event_t *ev))
 {
+    ngx_thread_pool_t *pool;
+
     SANDBOX_CRASH_POINT("create.queue.before");
 
-    if (ngx_http_sandbox_op_task(&c->op, ngx_http_sandbox_worker.conf->slow,
-                                 work, then)
-        == NGX_OK)
-    {
+    pool = c->source == NGX_HTTP_SANDBOX_FOR_POOL
+               ? ngx_http_sandbox_worker.conf->refill
+               : ngx_http_sandbox_worker.conf->slow;
+
+    if (ngx_http_sandbox_op_task(&c->op, pool, work, then) == NGX_OK) {
         SANDBOX_CRASH_POINT("create.queue.after");
         return;
     }
@@ -165,6 +170,17 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
     if (c->take.result.status != SANDBOX_HV_OK) {
         c->boot.result = c->take.result;
         ngx_http_sandbox_create_boot_error(c);
+
+        if (c->take.result.status == SANDBOX_HV_NO_CHECKPOINT) {
+            /* as its snapshot and its hibernation are answered */
+            c->op.error = &ngx_http_sandbox_transition_conflict;
+            c->op.message = "The sandbox was booted cold and cannot be forked.";
+            ngx_cpystrn((u_char *) c->op.state,
+                        (u_char *) ngx_http_sandbox_state_name(
+                            NGX_HTTP_SANDBOX_RUNNING),
+                        sizeof(c->op.state));
+        }
+
         ngx_http_sandbox_create_undo(c);
         return;
     }
@@ -211,6 +227,12 @@ ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
                         "cannot be started on this host.";
         break;
 
+    case SANDBOX_HV_NETWORK:
+        c->op.error = &ngx_http_sandbox_hypervisor_unavailable;
+        c->op.message = "The network of the hypervisor does not take the "
+                        "sandbox in; its operator must look at it.";
+        break;
+
     case SANDBOX_HV_TIMEOUT:
         c->op.error = &ngx_http_sandbox_capacity_exceeded;
         c->op.message = "The guest did not come up in time.";
@@ -236,7 +258,9 @@ static ngx_int_t
 ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
                                int64_t started_at)
 {
+    ngx_int_t rc;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
+    sandbox_text_t outcome = SANDBOX_TEXT_INIT;
     ngx_http_sandbox_record_t record;
 
     ngx_memzero(&record, sizeof(ngx_http_sandbox_record_t));
@@ -257,9 +281,15 @@ ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
     record.metadata = c->spec.metadata;
     record.cwd = c->spec.cwd;
 
-    ngx_http_sandbox_object(&t, &record, c->traffic_token);
+    rc = ngx_http_sandbox_create_outcome(
+        c, c->boot.way == SANDBOX_BOOT_CHECKPOINT ? "checkpoint" : "cold",
+        &outcome);
 
-    if (sandbox_text_failed(&t)) {
+    ngx_http_sandbox_object(&t, &record, UINT32_MAX, c->traffic_token,
+                            outcome.data);
+    sandbox_text_free(&outcome);
+
+    if (rc == NGX_ERROR || sandbox_text_failed(&t)) {
         sandbox_text_free(&t);
         return NGX_ERROR;
     }
@@ -361,7 +391,11 @@ ngx_http_sandbox_create_booted(ngx_event_t *ev)
         return;
     }
 
-    if (ngx_http_sandbox_create_commit(c) != NGX_OK) {
+    if ((c->source == NGX_HTTP_SANDBOX_FOR_POOL
+             ? ngx_http_sandbox_member_commit(c)
+             : ngx_http_sandbox_create_commit(c))
+        != NGX_OK)
+    {
         c->op.error = &ngx_http_sandbox_state_store_unavailable;
         c->op.message = "The state store does not answer.";
         ngx_http_sandbox_create_undo(c);
@@ -374,15 +408,41 @@ static const char *ngx_http_sandbox_create_verbs[] = {
     [NGX_HTTP_SANDBOX_FROM_SNAPSHOT] = "created from a snapshot",
     [NGX_HTTP_SANDBOX_FROM_FORK] = "forked",
     [NGX_HTTP_SANDBOX_FROM_PAUSED] = "resumed",
+    [NGX_HTTP_SANDBOX_FOR_POOL] = "pooled",
 };
+
+
+void
+ngx_http_sandbox_create_log(ngx_http_sandbox_create_op_t *c)
+{
+    ngx_http_sandbox_op_times_t *times;
+
+    times = &c->op.times;
+    times->queue = c->boot.queue_ms;
+    times->hypervisor = c->boot.times;
+    times->guest = c->boot.guest_ms;
+    times->commit = sandbox_time_monotonic_ms() - c->committing;
+
+    ngx_http_sandbox_op_log(
+        &c->op, NGX_LOG_NOTICE,
+        "%s in %L ms, %s: queue %L, take %L, disk %L, domain %L, guest %L, "
+        "commit %L",
+        ngx_http_sandbox_create_verbs[c->source],
+        sandbox_time_monotonic_ms() - c->op.started,
+        c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
+        : c->boot.checkpoint                   ? c->parent
+        : c->boot.made                         ? "from a new checkpoint"
+                                               : "from a checkpoint",
+        times->queue + c->take.queue_ms, c->take.take_ms,
+        times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
+        times->commit);
+}
 
 
 static void
 ngx_http_sandbox_create_committed(void *data, redisReply *reply)
 {
     ngx_http_sandbox_create_op_t *c = data;
-
-    ngx_http_sandbox_op_times_t *times;
 
     SANDBOX_CRASH_POINT("create.commit.after");
 
@@ -410,25 +470,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     ngx_http_sandbox_op_postpone(c->op.id, c->timeout_at);
     SANDBOX_CRASH_POINT("create.agenda.after");
 
-    times = &c->op.times;
-    times->queue = c->boot.queue_ms;
-    times->hypervisor = c->boot.times;
-    times->guest = c->boot.guest_ms;
-    times->commit = sandbox_time_monotonic_ms() - c->committing;
-
-    ngx_http_sandbox_op_log(
-        &c->op, NGX_LOG_NOTICE,
-        "%s in %L ms, %s: queue %L, take %L, disk %L, domain %L, guest %L, "
-        "commit %L",
-        ngx_http_sandbox_create_verbs[c->source],
-        sandbox_time_monotonic_ms() - c->op.started,
-        c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
-        : c->source                            ? c->parent
-        : c->boot.made                         ? "from a new checkpoint"
-                                               : "from a checkpoint",
-        times->queue + c->take.queue_ms, c->take.take_ms,
-        times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
-        times->commit);
+    ngx_http_sandbox_create_log(c);
 
     if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
         ngx_http_sandbox_flatten(c->op.id);
@@ -440,7 +482,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
 }
 
 
-static void
+void
 ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c)
 {
     if (ngx_http_sandbox_op_task(&c->op, ngx_http_sandbox_worker.conf->quick,

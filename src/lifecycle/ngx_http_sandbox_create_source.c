@@ -19,11 +19,31 @@
 
 /* Order matters: the enumeration below has the indexes. */
 static const char *ngx_http_sandbox_source_fields[] = {
-    "state",         "tenant",         "node",        "template", "vcpus",
-    "memory_mb",     "disk_mb",        "cwd",         "envs",     "metadata",
-    "timeout_ms",    "timeout_action", "auto_resume", "next",     "origin",
-    "snapshot_id",   "public_traffic", "mask_host",   "kind",     "sandbox_id",
+    "state",
+    "tenant",
+    "node",
+    "template",
+    "vcpus",
+    "memory_mb",
+    "disk_mb",
+    "cwd",
+    "envs",
+    "metadata",
+    "timeout_ms",
+    "timeout_action",
+    "auto_resume",
+    "next",
+    "origin",
+    "snapshot_id",
+    "public_traffic",
+    "mask_host",
+    "kind",
+    "sandbox_id",
     "traffic_token",
+    "internet_access",
+    "allow_out",
+    "deny_out",
+    "network_generation",
 };
 
 typedef enum {
@@ -48,6 +68,10 @@ typedef enum {
     SOURCE_KIND,
     SOURCE_SANDBOX,
     SOURCE_TOKEN,
+    SOURCE_INTERNET,
+    SOURCE_ALLOW_OUT,
+    SOURCE_DENY_OUT,
+    SOURCE_GENERATION,
     SOURCE_FIELDS
 } ngx_http_sandbox_source_field_e;
 
@@ -237,6 +261,36 @@ ngx_http_sandbox_source_copy(char **copy, redisReply *reply, size_t i)
 }
 
 
+/* 1 unless it says otherwise: earlier ones say nothing. */
+static int
+ngx_http_sandbox_source_internet(redisReply *reply)
+{
+    return ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_INTERNET),
+                      "0")
+           != 0;
+}
+
+
+/* A second look may find other lists than the first one, or none. */
+static ngx_int_t
+ngx_http_sandbox_source_egress(ngx_http_sandbox_create_op_t *c,
+                               redisReply *reply)
+{
+    free(c->spec.allow_out);
+    free(c->spec.deny_out);
+    c->spec.allow_out = c->spec.deny_out = NULL;
+
+    return ngx_http_sandbox_source_copy(&c->spec.allow_out, reply,
+                                        SOURCE_ALLOW_OUT)
+                       == NGX_OK
+                   && ngx_http_sandbox_source_copy(&c->spec.deny_out, reply,
+                                                   SOURCE_DENY_OUT)
+                          == NGX_OK
+               ? NGX_OK
+               : NGX_ERROR;
+}
+
+
 /* What depends on the machine and not on the request. */
 static ngx_int_t
 ngx_http_sandbox_source_machine(ngx_http_sandbox_create_op_t *c,
@@ -248,8 +302,15 @@ ngx_http_sandbox_source_machine(ngx_http_sandbox_create_op_t *c,
     c->spec.memory_mb = ngx_http_sandbox_reply_integer(reply, SOURCE_MEMORY);
     c->spec.disk_mb = ngx_http_sandbox_reply_integer(reply, SOURCE_DISK);
 
+    c->spec.internet = ngx_http_sandbox_source_internet(reply);
+    ngx_cpystrn(
+        (u_char *) c->generation,
+        (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_GENERATION),
+        sizeof(c->generation));
+
     if (ngx_http_sandbox_source_copy(&c->template_name, reply, SOURCE_TEMPLATE)
             != NGX_OK
+        || ngx_http_sandbox_source_egress(c, reply) != NGX_OK
         || ngx_http_sandbox_source_copy(&c->spec.envs, reply, SOURCE_ENVS)
                != NGX_OK
         || c->template_name == NULL)
@@ -332,6 +393,28 @@ ngx_http_sandbox_source_contradiction(const ngx_http_sandbox_create_op_t *c,
                != ngx_http_sandbox_reply_integer(reply, SOURCE_MEMORY))
     {
         return "memory_mb";
+    }
+
+    if (c->spec.internet != -1
+        && c->spec.internet != ngx_http_sandbox_source_internet(reply))
+    {
+        return "internet_access";
+    }
+
+    if (c->spec.allow_out
+        && ngx_strcmp(c->spec.allow_out,
+                      ngx_http_sandbox_reply_string(reply, SOURCE_ALLOW_OUT))
+               != 0)
+    {
+        return "network.allow_out";
+    }
+
+    if (c->spec.deny_out
+        && ngx_strcmp(c->spec.deny_out,
+                      ngx_http_sandbox_reply_string(reply, SOURCE_DENY_OUT))
+               != 0)
+    {
+        return "network.deny_out";
     }
 
     envs = ngx_http_sandbox_reply_string(reply, SOURCE_ENVS);
@@ -565,8 +648,7 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
     state = ngx_http_sandbox_state_of(
         ngx_http_sandbox_reply_string(reply, SOURCE_STATE));
 
-    if (*tenant == '\0' || state == NGX_HTTP_SANDBOX_DESTROYING
-        || state == NGX_HTTP_SANDBOX_DESTROYED
+    if (*tenant == '\0' || ngx_http_sandbox_state_hidden(state)
         || (c->tenant[0] && ngx_strcmp(tenant, c->tenant) != 0))
     {
         ngx_http_sandbox_source_missing(c);
@@ -642,6 +724,7 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_RESUME);
+    ngx_http_sandbox_arg(&a, c->generation);
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("resume.reserve.before");

@@ -51,6 +51,8 @@ static const struct {
 
 static const ngx_http_sandbox_object_name_t ngx_http_sandbox_object_token =
     NAME("traffic_access_token");
+static const ngx_http_sandbox_object_name_t ngx_http_sandbox_object_checkout =
+    NAME("warm_pool_checkout");
 
 enum {
     SNAPSHOT_ID = 0,
@@ -78,6 +80,8 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 {
     switch (state) {
     case NGX_HTTP_SANDBOX_CREATING:
+    case NGX_HTTP_SANDBOX_WARMING:
+    case NGX_HTTP_SANDBOX_POOLED:
         return "creating";
     case NGX_HTTP_SANDBOX_RUNNING:
     case NGX_HTTP_SANDBOX_HIBERNATING:
@@ -224,14 +228,19 @@ ngx_http_sandbox_object_members(sandbox_text_t *t,
 
 void
 ngx_http_sandbox_object(sandbox_text_t *t,
-                        const ngx_http_sandbox_record_t *record,
-                        const char *token)
+                        const ngx_http_sandbox_record_t *record, uint32_t mask,
+                        const char *token, const char *checkout)
 {
-    ngx_http_sandbox_object_members(t, record, UINT32_MAX);
+    ngx_http_sandbox_object_members(t, record, mask);
 
     if (token && !sandbox_text_failed(t)) {
         ngx_http_sandbox_object_string(t, &ngx_http_sandbox_object_token,
                                        token);
+    }
+
+    if (checkout && !sandbox_text_failed(t)) {
+        ngx_http_sandbox_object_name(t, &ngx_http_sandbox_object_checkout);
+        sandbox_text_str(t, checkout);
     }
 
     sandbox_text_str(t, "}");
@@ -263,6 +272,24 @@ ngx_http_sandbox_object_member(const char *name, size_t len)
     }
 
     return -1;
+}
+
+
+uint32_t
+ngx_http_sandbox_object_head(void)
+{
+    ngx_uint_t i;
+    uint32_t mask;
+    static const char *names[] = { "id", "status", "config", "template" };
+
+    mask = 0;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        mask |= UINT32_C(1) << ngx_http_sandbox_object_member(
+                    names[i], ngx_strlen(names[i]));
+    }
+
+    return mask;
 }
 
 

@@ -13,10 +13,20 @@
 /* What clients are told of a state. */
 const char *ngx_http_sandbox_status(ngx_http_sandbox_state_e state);
 
-/* token: the traffic access token, in the create answer only; or NULL. */
-void ngx_http_sandbox_object(sandbox_text_t *t,
-                             const ngx_http_sandbox_record_t *record,
-                             const char *token);
+/*
+ * token, the traffic access token, and checkout, JSON text of what a warm pool
+ * had to do with it: in the create answer only; or NULL.
+ */
+void
+ngx_http_sandbox_object(sandbox_text_t *t,
+                        const ngx_http_sandbox_record_t *record, uint32_t mask,
+                        const char *token, const char *checkout);
+
+/*
+ * The members with which an object begins, id first, that are the same for all
+ * of one template and size but for the id.
+ */
+uint32_t ngx_http_sandbox_object_head(void);
 
 /* The members of a mask, as far as the record has them. */
 void ngx_http_sandbox_object_masked(sandbox_text_t *t,

@@ -4,14 +4,16 @@
  * read in ngx_http_sandbox_create_source.c, what follows is in
  * ngx_http_sandbox_create_run.c.
  *
+ *   checkout  a member of a warm pool, and that is it  checkout.lua
  *   peek      is the idempotency key taken?            HMGET
  *   source    what it comes from, if not a template    HMGET
  *   admit     an address, a place on the agenda        admit.lua
  *   reserve   key, record, index; all ids fixed        reserve.lua
- *             (of a resume: resume.lua)
+ *             (of a resume: resume.lua; for a pool: pool_reserve.lua)
  *   take      of a fork: the checkpoint                thread
  *   boot      overlay, domain, guest confirmed         thread
  *   commit    running, answer stored, routes told      commit.lua
+ *             (for a pool: pool_ready.lua)
  *
  * When the key is taken by a create that is still running, this one joins it:
  * it waits for news of that sandbox and peeks again.
@@ -27,6 +29,7 @@
 #include "ngx_http_sandbox_counts.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_crash.h"
 #include "sandbox_digest.h"
@@ -45,7 +48,14 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_create_op_t *c = (ngx_http_sandbox_create_op_t *) op;
 
-    if (c->source != NGX_HTTP_SANDBOX_FROM_PAUSED) {
+    if (c->patience.timer_set) {
+        ngx_del_timer(&c->patience);
+    }
+
+    if (c->source == NGX_HTTP_SANDBOX_FOR_POOL) {
+        ngx_http_sandbox_count_member(op);
+
+    } else if (c->source != NGX_HTTP_SANDBOX_FROM_PAUSED) {
         ngx_http_sandbox_count_create(op, c->joining != 0);
 
     } else if (op->fence) {
@@ -76,7 +86,7 @@ ngx_http_sandbox_create_new(ngx_http_sandbox_ctx_t *ctx,
     ngx_http_sandbox_op_init(&c->op, ctx, done, data);
     c->op.destroy = ngx_http_sandbox_create_free;
 
-    if (ctx->tenant.len) {
+    if (ctx && ctx->tenant.len) {
         ngx_cpystrn((u_char *) c->tenant, ctx->tenant.data, sizeof(c->tenant));
     }
 
@@ -113,7 +123,9 @@ ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_key_record(&k->record, c->op.id);
     ngx_http_sandbox_key_tenant(&k->index, c->tenant);
 
-    if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
+    if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED
+        || c->source == NGX_HTTP_SANDBOX_FOR_POOL)
+    {
         k->idem = k->record;
         k->idem.name.data = k->idem.buf;
 
@@ -232,6 +244,19 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg(a, "public_traffic");
     ngx_http_sandbox_arg(a, c->spec.public_traffic ? "1" : "0");
 
+    ngx_http_sandbox_arg(a, "internet_access");
+    ngx_http_sandbox_arg(a, c->spec.internet ? "1" : "0");
+
+    if (c->spec.allow_out && *c->spec.allow_out) {
+        ngx_http_sandbox_arg(a, "allow_out");
+        ngx_http_sandbox_arg(a, c->spec.allow_out);
+    }
+
+    if (c->spec.deny_out && *c->spec.deny_out) {
+        ngx_http_sandbox_arg(a, "deny_out");
+        ngx_http_sandbox_arg(a, c->spec.deny_out);
+    }
+
     if (c->spec.mask_host) {
         ngx_http_sandbox_arg(a, "mask_host");
         ngx_http_sandbox_arg(a, c->spec.mask_host);
@@ -250,6 +275,11 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
 
     switch (c->source) {
     case NGX_HTTP_SANDBOX_FROM_TEMPLATE:
+        break;
+
+    case NGX_HTTP_SANDBOX_FOR_POOL:
+        ngx_http_sandbox_arg(a, "pool_version");
+        ngx_http_sandbox_arg(a, c->spec.template->version);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
@@ -294,6 +324,10 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
                  c->execution);
+
+    if (c->source == NGX_HTTP_SANDBOX_FOR_POOL) {
+        return ngx_http_sandbox_member_reserve(c, execution);
+    }
 
     ngx_http_sandbox_create_keys(c, &keys, &a);
 
@@ -354,9 +388,20 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
         }
     }
 
+    if (create->pool_id
+        && !ngx_http_sandbox_pool_id(c->pool, c->tenant, create->pool_id,
+                                     ngx_strlen(create->pool_id)))
+    {
+        c->pool[0] = '\0';
+    }
+
     SANDBOX_CRASH_POINT("create.peek.before");
 
-    if (ngx_http_sandbox_create_peek(c) != NGX_OK) {
+    /* a pool is asked for the key as well */
+    if ((c->pool[0] ? ngx_http_sandbox_create_checkout(c)
+                    : ngx_http_sandbox_create_peek(c))
+        != NGX_OK)
+    {
         free(c->template_name);
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;
@@ -451,9 +496,9 @@ ngx_http_sandbox_create_replay(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* The key is taken; idem has what it holds, see reserve.lua. */
-static void
-ngx_http_sandbox_create_taken(ngx_http_sandbox_create_op_t *c, redisReply *idem)
+void
+ngx_http_sandbox_create_key_taken(ngx_http_sandbox_create_op_t *c,
+                                  redisReply *idem)
 {
     char fingerprint[SANDBOX_SHA256_HEX_SIZE];
 
@@ -498,7 +543,7 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
     if (ngx_http_sandbox_reply_string(reply, 0)[0]
         || reply->type != REDIS_REPLY_ARRAY)
     {
-        ngx_http_sandbox_create_taken(c, reply);
+        ngx_http_sandbox_create_key_taken(c, reply);
         return;
     }
 
@@ -511,8 +556,24 @@ ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
 
     /* not joined, or the first one left nothing: this one makes it */
     ngx_http_sandbox_await_end(&c->op.await);
+    ngx_http_sandbox_create_next(c);
+}
 
-    if (c->source == NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
+
+void
+ngx_http_sandbox_create_next(ngx_http_sandbox_create_op_t *c)
+{
+    if (c->spec.pool_id && c->pool[0] == '\0') {
+        ngx_http_sandbox_op_finish_error(&c->op,
+                                         &ngx_http_sandbox_warm_pool_not_found,
+                                         "There is no such warm pool.");
+
+    } else if (c->spec.pool_id && !c->missed) {
+        if (ngx_http_sandbox_create_checkout(c) != NGX_OK) {
+            ngx_http_sandbox_create_no_redis(c);
+        }
+
+    } else if (c->source == NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
         ngx_http_sandbox_create_admit(c);
 
     } else {
@@ -575,7 +636,10 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 
     address = ngx_http_sandbox_reply_integer(reply, 0);
 
-    if (address < 0 && c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
+    if (address < 0
+        && (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED
+            || c->source == NGX_HTTP_SANDBOX_FOR_POOL))
+    {
         ngx_http_sandbox_op_finish_error(
             &c->op, &ngx_http_sandbox_capacity_exceeded,
             "The node runs as many sandboxes as it may.");
@@ -645,10 +709,17 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
         return;
     }
 
+    if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "enough") == 0) {
+        ngx_http_sandbox_op_release(c->op.id);
+        ngx_http_sandbox_op_finish_error(&c->op, &ngx_http_sandbox_conflict,
+                                         "The pool wants no more.");
+        return;
+    }
+
     if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "new") != 0) {
         ngx_http_sandbox_op_release(c->op.id);
         c->op.id[0] = '\0'; /* never used again */
-        ngx_http_sandbox_create_taken(c, reply);
+        ngx_http_sandbox_create_key_taken(c, reply);
         return;
     }
 

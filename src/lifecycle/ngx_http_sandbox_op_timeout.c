@@ -183,7 +183,7 @@ ngx_http_sandbox_timeout_set(ngx_http_sandbox_op_t *op, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_object(&t, &record, NULL);
+    ngx_http_sandbox_object_masked(&t, &record, UINT32_MAX);
 
     if (sandbox_text_failed(&t)) {
         sandbox_text_free(&t);

@@ -17,6 +17,7 @@
 #include "ngx_http_sandbox_await.h"
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_create.h"
+#include "sandbox_network_patch.h"
 #include "sandbox_snapshot.h"
 
 typedef struct ngx_http_sandbox_op_s ngx_http_sandbox_op_t;
@@ -123,6 +124,16 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             int64_t timeout_ms, const char *action,
+                            ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
+ * PATCH /v1/sandboxes/{id}/network of a sandbox of ctx's tenant, running or
+ * paused; patch is taken over (emptied).  As above; the answer is the policy
+ * that is in force then.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_network(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                            sandbox_network_patch_t *patch,
                             ngx_http_sandbox_op_done_pt done, void *data);
 
 /*

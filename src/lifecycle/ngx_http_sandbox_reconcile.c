@@ -449,12 +449,14 @@ ngx_http_sandbox_reconcile_record(void *data, redisReply *reply)
     e->elsewhere = *node
                    && (ngx_strlen(node) != own->len
                        || ngx_strncmp(node, own->data, own->len) != 0);
-    e->running = state == NGX_HTTP_SANDBOX_RUNNING;
+    e->running =
+        state == NGX_HTTP_SANDBOX_RUNNING || state == NGX_HTTP_SANDBOX_POOLED;
     e->failed = state == NGX_HTTP_SANDBOX_FAILED;
     e->paused = state == NGX_HTTP_SANDBOX_PAUSED
                 || state == NGX_HTTP_SANDBOX_RESUMING
                 || state == NGX_HTTP_SANDBOX_RESUMED;
     e->leased = state == NGX_HTTP_SANDBOX_CREATING
+                || state == NGX_HTTP_SANDBOX_WARMING
                 || state == NGX_HTTP_SANDBOX_HIBERNATING
                 || state == NGX_HTTP_SANDBOX_DESTROYING;
     e->lease_at = ngx_http_sandbox_reply_integer(reply, 2);

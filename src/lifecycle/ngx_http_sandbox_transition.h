@@ -23,6 +23,10 @@ typedef enum {
                                    committed, this one becomes its alias */
     NGX_HTTP_SANDBOX_LOSE,      /* its machine is gone */
     NGX_HTTP_SANDBOX_TAKE,      /* a snapshot is taken of it; it goes on */
+    NGX_HTTP_SANDBOX_NETWORK,   /* PATCH …/network begins */
+    NGX_HTTP_SANDBOX_NETWORKED, /* or ends: it may have been hibernated */
+    NGX_HTTP_SANDBOX_POOL,      /* a member of a warm pool is ready */
+    NGX_HTTP_SANDBOX_CHECKOUT,  /* and is handed to a create */
     NGX_HTTP_SANDBOX_LIVE       /* no verb: a snapshot it stands on is in use */
 } ngx_http_sandbox_verb_e;
 

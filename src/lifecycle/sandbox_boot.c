@@ -162,6 +162,7 @@ sandbox_boot_falls_back(const sandbox_boot_t *boot)
     case SANDBOX_HV_OK:
     case SANDBOX_HV_UNAVAILABLE:
     case SANDBOX_HV_NO_CAPACITY:
+    case SANDBOX_HV_NETWORK:
         return 0;
 
     default:
@@ -212,18 +213,29 @@ sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 static sandbox_hv_status_t
 sandbox_boot_domain(sandbox_boot_t *boot)
 {
-    char mac[18], tap[16];
+    sandbox_network_t network;
     sandbox_domain_spec_t spec;
 
-    sandbox_net_mac(mac, boot->address);
-    (void) snprintf(tap, sizeof(tap), "sbx%08x", (unsigned) boot->address);
+    memset(&network, 0, sizeof(network));
+    sandbox_network_name(&network, boot->bridge, boot->address);
+
+    if (sandbox_policy_parse(&network.policy, boot->internet, boot->allow_out,
+                             boot->deny_out)
+        != 0)
+    {
+        boot->result.status = SANDBOX_HV_FAILED;
+        (void) snprintf(boot->result.message, sizeof(boot->result.message),
+                        "the policy in the record of \"%s\" is odd", boot->id);
+        return boot->result.status;
+    }
 
     memset(&spec, 0, sizeof(spec));
     spec.id = boot->id;
     spec.tenant = boot->tenant;
     spec.operation = boot->operation;
-    spec.mac = mac;
-    spec.tap = tap;
+    spec.mac = network.mac;
+    spec.tap = network.tap;
+    spec.network = &network;
     spec.vcpus = boot->vcpus;
     spec.memory_mb = boot->memory_mb;
     spec.disk_mb = boot->disk_mb;

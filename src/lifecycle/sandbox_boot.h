@@ -31,10 +31,14 @@ typedef struct {
     int vcpus;
     int64_t memory_mb;
     int64_t disk_mb;
+    const char *bridge;
     uint32_t address; /* IPv4, host order */
     uint32_t gateway;
     unsigned prefix;        /* bits of the subnet */
     const char *const *dns; /* NULL-terminated, or NULL */
+    int internet;           /* the egress policy: sandbox_policy.h */
+    const char *allow_out;  /* or NULL */
+    const char *deny_out;   /* or NULL */
     const char *agent_token;
     const char *envs; /* JSON object text, or NULL */
     const char *cwd;  /* NULL: the template's */

@@ -68,6 +68,10 @@ static const char *const ngx_http_sandbox_causes[] = {
     "lease",
     "orphan",
 };
+static const char *const ngx_http_sandbox_checkouts[] = { "hit", "miss",
+                                                          "unavailable" };
+static const char *const ngx_http_sandbox_members[] = { "ready", "failed",
+                                                        "unfit" };
 static const char *const ngx_http_sandbox_ends[] = { "done", "failed" };
 static const char *const ngx_http_sandbox_waits[] = { "served", "failed",
                                                       "late", "left" };
@@ -92,6 +96,8 @@ NGX_HTTP_SANDBOX_LABELS(outcomes, "outcome");
 NGX_HTTP_SANDBOX_LABELS(steps, "step");
 NGX_HTTP_SANDBOX_LABELS(ways, "way");
 NGX_HTTP_SANDBOX_LABELS(causes, "cause");
+NGX_HTTP_SANDBOX_LABELS(checkouts, "result");
+NGX_HTTP_SANDBOX_LABELS(members, "outcome");
 NGX_HTTP_SANDBOX_LABELS(ends, "outcome");
 NGX_HTTP_SANDBOX_LABELS(waits, "outcome");
 NGX_HTTP_SANDBOX_LABELS(pools, "pool");
@@ -171,6 +177,14 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_PAUSE] = NGX_HTTP_SANDBOX_METRIC_TIME(
         "snapshot_pause_seconds", 1000, ms,
         "How long the commands of a sandbox stood still for a snapshot."),
+    [NGX_HTTP_SANDBOX_METRIC_CHECKOUTS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "warm_pool_checkouts_total", 1, checkouts, none,
+        "Creates that named a warm pool: hit got one of its members, miss was "
+        "made without it, unavailable was refused."),
+    [NGX_HTTP_SANDBOX_METRIC_MEMBERS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "warm_pool_members_total", 1, members, none,
+        "Members of warm pools: made, not made, or given up because they "
+        "answered no more."),
     [NGX_HTTP_SANDBOX_METRIC_OPERATIONS] = NGX_HTTP_SANDBOX_METRIC(
         GAUGE, "operations", 1, none, none, "Operations in flight."),
     [NGX_HTTP_SANDBOX_METRIC_OVERFLOWS] = NGX_HTTP_SANDBOX_METRIC(

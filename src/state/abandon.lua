@@ -1,15 +1,15 @@
 -- Ends a create that failed: the idempotency key is free again, and the
 -- record is gone if the create was undone, or left to the agenda if not.
 --
--- KEYS  1 record  2 tenant index  3 idempotency key (a resume has none: the
---       record again)
+-- KEYS  1 record  2 tenant index  3 idempotency key (a resume, or a member of
+--       a warm pool, has none: the record again)
 -- ARGV  1 owner  2 fence  3 id  4 "undone" or "left"  5 channel
 --       6 code of the error  7 states it is allowed in  8 state if left
 -- Gives 1, or 0 if the operation was fenced off (only the hold that claim.lua
 --       gave its address is ended then).
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state',
-                          'resume_of', 'fork_of')
+                          'resume_of', 'fork_of', 'member')
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2]
    or not string.find(ARGV[7], ' ' .. record[3] .. ' ', 1, true)
@@ -40,6 +40,14 @@ if record[5] and ARGV[4] == 'undone'
 then
     redis.call('HDEL', prefix .. record[5], 'busy_by', 'busy_until')
     redis.call('PUBLISH', ARGV[5], record[5] .. ' free')
+end
+
+if record[6] then
+    redis.call('ZREM', record[6] .. ':warming', ARGV[3])
+
+    if ARGV[4] ~= 'undone' then
+        redis.call('ZADD', record[6] .. ':failed', 0, ARGV[3])
+    end
 end
 
 if ARGV[4] == 'undone' then

@@ -1,6 +1,7 @@
 -- Ends a destruction: a tombstone is left, so that a repeated DELETE is
 -- answered as the first one and the sandbox can be listed for a while.  It
--- has what clients may see, and no token, address or variable.
+-- has what clients may see, and no token, address or variable.  A member of a
+-- warm pool that nobody has claimed leaves none.
 --
 -- KEYS  1 record
 -- ARGV  1 owner  2 fence  3 retention ms  4 id  5 channel
@@ -15,10 +16,25 @@ local fields = { 'tenant', 'template', 'vcpus', 'memory_mb', 'disk_mb',
                  'timeout_action', 'metadata', 'cwd', 'error_detail',
                  'hold_at' }
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', unpack(fields))
+local pool = redis.call('HMGET', KEYS[1], 'member', 'claimed_from')
 local lives = redis.call('HGET', KEYS[1], 'lives')
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
     return 0
+end
+
+if pool[1] then
+    for _, set in ipairs({ ':draining', ':expired', ':failed' }) do
+        redis.call('ZREM', pool[1] .. set, ARGV[4])
+    end
+
+    redis.call('DEL', KEYS[1])
+    redis.call('PUBLISH', ARGV[5], ARGV[4] .. ' destroyed')
+    return 1
+end
+
+if pool[2] then
+    redis.call('ZREM', pool[2] .. ':claimed', ARGV[4])
 end
 
 local time = redis.call('TIME')

@@ -22,10 +22,13 @@
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
                           'timeout_at', 'idem', 'hold_at', 'node',
                           'created_at', 'next', 'timeout_action', 'busy_until',
-                          'snapshot_id', 'checkpoint', 'resume_of', 'fork_of')
+                          'snapshot_id', 'checkpoint', 'resume_of', 'fork_of',
+                          'member')
 local state, tenant, node = record[1], record[2], record[7] or ARGV[9]
+local member = record[16]
+local creating = state == 'creating' or state == 'warming'
 
-if not state or (ARGV[2] ~= '' and ARGV[2] ~= tenant) then
+if not state or (ARGV[2] ~= '' and (ARGV[2] ~= tenant or member)) then
     return { 'none' }
 end
 
@@ -59,7 +62,7 @@ if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 end
 
-local interrupted = state == 'creating' or state == ARGV[8]
+local interrupted = creating or state == ARGV[8]
 local ours = due or node == ARGV[9]
 local at = 0
 
@@ -70,7 +73,7 @@ if state == ARGV[8] then
 
     at = tonumber(record[3] or 0)
 
-elseif state == 'hibernating' or due and state == 'creating' then
+elseif state == 'hibernating' or due and creating then
     at = tonumber(record[3] or 0)
 
 elseif due then
@@ -104,8 +107,23 @@ local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 
 redis.call('HSET', KEYS[1], 'state', ARGV[8], 'owner', ours and ARGV[3] or '',
            'lease_at', ours and now + tonumber(ARGV[4]) or 0)
-redis.call('ZREM', ARGV[6] .. tenant, ARGV[1])
-redis.call('ZADD', ARGV[6] .. tenant .. ':destroyed', record[8] or 0, ARGV[1])
+
+if member then
+    -- the tenant never knew of it; its pool knows what became of it
+    if redis.call('ZREM', member .. ':warming', ARGV[1]) == 1 then
+        redis.call('ZADD', member .. ':failed', now, ARGV[1])
+
+    elseif redis.call('ZREM', member .. ':ready', ARGV[1])
+           + redis.call('ZREM', member .. ':old', ARGV[1]) > 0
+    then
+        redis.call('ZADD', member .. ':expired', now, ARGV[1])
+    end
+
+else
+    redis.call('ZREM', ARGV[6] .. tenant, ARGV[1])
+    redis.call('ZADD', ARGV[6] .. tenant .. ':destroyed', record[8] or 0,
+               ARGV[1])
+end
 
 if state == 'creating' and record[5]
    and redis.call('HGET', record[5], 'id') == ARGV[1]

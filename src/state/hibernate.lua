@@ -12,12 +12,13 @@
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node',
                           'lease_at', 'busy_until', 'snapshot_id',
-                          'checkpoint', 'next', 'timeout_at', 'timeout_action')
+                          'checkpoint', 'next', 'timeout_at', 'timeout_action',
+                          'member')
 local state, snapshot = record[1], record[6]
 local due = ARGV[2] == ''
 
 if not state or (not due and record[2] ~= ARGV[2])
-   or state == 'destroying' or state == 'destroyed'
+   or state == 'destroying' or state == 'destroyed' or record[11]
 then
     return { 'none' }
 end

@@ -6,7 +6,7 @@
 -- Gives 1, or 0 if the record says something else by now (nothing is changed
 -- then).
 
-local record = redis.call('HMGET', KEYS[1], 'state', 'execution')
+local record = redis.call('HMGET', KEYS[1], 'state', 'execution', 'member')
 
 if not record[1] or record[2] ~= ARGV[2]
    or not string.find(ARGV[4], ' ' .. record[1] .. ' ', 1, true)
@@ -16,6 +16,15 @@ end
 
 redis.call('HSET', KEYS[1], 'state', ARGV[5], 'error_detail', ARGV[6])
 redis.call('HDEL', KEYS[1], 'address')
+
+if record[3] then
+    -- its pool gets another one, and has this one destroyed
+    redis.call('ZREM', record[3] .. ':ready', ARGV[1])
+    redis.call('ZREM', record[3] .. ':old', ARGV[1])
+    redis.call('ZADD', record[3] .. ':failed', 0, ARGV[1])
+    redis.call('HSET', KEYS[1], 'timeout_at', 0)
+end
+
 redis.call('PUBLISH', ARGV[3], ARGV[1] .. ' ' .. ARGV[5])
 
 return 1

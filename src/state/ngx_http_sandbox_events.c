@@ -39,7 +39,8 @@ ngx_http_sandbox_events_message(void *data, ngx_str_t *payload)
     ngx_http_sandbox_events_word(&rest, &word);
 
     if (sandbox_id_parse(id, "sb", (char *) first.data, first.len) != 0
-        && sandbox_id_parse(id, "snap", (char *) first.data, first.len) != 0)
+        && sandbox_id_parse(id, "snap", (char *) first.data, first.len) != 0
+        && sandbox_id_parse(id, "twp", (char *) first.data, first.len) != 0)
     {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "sandbox: event of %uz bytes ignored", payload->len);

@@ -12,12 +12,14 @@
  *   free         a checkpoint of it was taken, it can be had again
  *   destroying   a destruction has begun
  *   destroyed    it has ended
+ *   network      its network settings have changed
  *   error        its machine has ended by itself
  *   suspect      it could not be reached: is its machine still there?
  *   ready        a snapshot was taken; of the snapshot's id, as the next ones:
  *   failed code  its taking has failed
  *   deleted      it is gone
  *   kept code    it could not be deleted
+ *   ready        a warm pool, whose id it is, has one more member
  *
  * Published by the scripts after they wrote, suspect by a worker.  Messages
  * may be lost: lost() and ready() tell when.  Event loop only.

@@ -18,6 +18,8 @@ static const struct {
     { "hibernating", NGX_HTTP_SANDBOX_HIBERNATING },
     { "resuming", NGX_HTTP_SANDBOX_RESUMING },
     { "resumed", NGX_HTTP_SANDBOX_RESUMED },
+    { "warming", NGX_HTTP_SANDBOX_WARMING },
+    { "pooled", NGX_HTTP_SANDBOX_POOLED },
     { "destroying", NGX_HTTP_SANDBOX_DESTROYING },
     { "destroyed", NGX_HTTP_SANDBOX_DESTROYED },
     { "error", NGX_HTTP_SANDBOX_FAILED },
@@ -61,6 +63,16 @@ ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state)
     }
 
     return "";
+}
+
+
+ngx_uint_t
+ngx_http_sandbox_state_hidden(ngx_http_sandbox_state_e state)
+{
+    return state == NGX_HTTP_SANDBOX_DESTROYING
+           || state == NGX_HTTP_SANDBOX_DESTROYED
+           || state == NGX_HTTP_SANDBOX_WARMING
+           || state == NGX_HTTP_SANDBOX_POOLED;
 }
 
 
@@ -391,9 +403,7 @@ ngx_http_sandbox_record_reply(void *data, redisReply *reply)
         return;
     }
 
-    if (record.state == NGX_HTTP_SANDBOX_DESTROYING
-        || record.state == NGX_HTTP_SANDBOX_DESTROYED)
-    {
+    if (ngx_http_sandbox_state_hidden(record.state)) {
         rc = NGX_DECLINED;
     }
 
@@ -532,9 +542,7 @@ ngx_http_sandbox_route_reply(void *data, redisReply *reply)
     ngx_memcpy(route.id, get->id, sizeof(route.id));
     ngx_http_sandbox_route_values(&route, reply->element);
 
-    if (route.state == 0 || route.state == NGX_HTTP_SANDBOX_DESTROYING
-        || route.state == NGX_HTTP_SANDBOX_DESTROYED)
-    {
+    if (route.state == 0 || ngx_http_sandbox_state_hidden(route.state)) {
         get->handler(get->data, NGX_DECLINED, NULL);
 
     } else {

@@ -6,6 +6,7 @@
  *   P{<shard>}:sandbox:<id>        hash, the record of a sandbox
  *   P{<shard>}:snapshot:<id>, and others of snapshots:
  *                                  ngx_http_sandbox_snapshot.h
+ *   P{<shard>}:pool:<id>, and others of warm pools: ngx_http_sandbox_pool.h
  *   P{<shard>}:tenant:<tenant>     zset of live ids by creation time (ms)
  *   P{<shard>}:tenant:<tenant>:destroyed   the same of those whose end has
  *                                  begun; ids may stand longer than tombstones
@@ -36,6 +37,8 @@ typedef enum {
     NGX_HTTP_SANDBOX_HIBERNATING, /* running, until it is paused */
     NGX_HTTP_SANDBOX_RESUMING,    /* paused, until it is resumed */
     NGX_HTTP_SANDBOX_RESUMED,     /* an alias of its later execution */
+    NGX_HTTP_SANDBOX_WARMING,     /* creating, for a warm pool */
+    NGX_HTTP_SANDBOX_POOLED,      /* in a warm pool, nobody's yet */
     NGX_HTTP_SANDBOX_DESTROYING,
     NGX_HTTP_SANDBOX_DESTROYED,
     NGX_HTTP_SANDBOX_FAILED
@@ -46,6 +49,9 @@ const char *ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state);
 
 /* The state of a name, or 0. */
 ngx_http_sandbox_state_e ngx_http_sandbox_state_of(const char *name);
+
+/* 1 if nobody is to be told of a sandbox in that state: gone, or not had yet */
+ngx_uint_t ngx_http_sandbox_state_hidden(ngx_http_sandbox_state_e state);
 
 #define NGX_HTTP_SANDBOX_ACTION_DESTROY "destroy"
 #define NGX_HTTP_SANDBOX_ACTION_HIBERNATE "hibernate"
@@ -79,7 +85,7 @@ void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 const char *ngx_http_sandbox_id_shard(const char *id);
 
 /* Arguments of a command; numbers are spelled into the struct itself. */
-#define NGX_HTTP_SANDBOX_ARGS_MAX 64
+#define NGX_HTTP_SANDBOX_ARGS_MAX 80
 
 typedef struct {
     ngx_str_t values[NGX_HTTP_SANDBOX_ARGS_MAX];

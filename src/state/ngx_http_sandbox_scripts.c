@@ -18,6 +18,7 @@ NGX_HTTP_SANDBOX_LUA(abandon);
 NGX_HTTP_SANDBOX_LUA(admit);
 NGX_HTTP_SANDBOX_LUA(adopt);
 NGX_HTTP_SANDBOX_LUA(bury);
+NGX_HTTP_SANDBOX_LUA(checkout);
 NGX_HTTP_SANDBOX_LUA(claim);
 NGX_HTTP_SANDBOX_LUA(commit);
 NGX_HTTP_SANDBOX_LUA(due);
@@ -26,7 +27,18 @@ NGX_HTTP_SANDBOX_LUA(hibernate);
 NGX_HTTP_SANDBOX_LUA(lead);
 NGX_HTTP_SANDBOX_LUA(list);
 NGX_HTTP_SANDBOX_LUA(lose);
+NGX_HTTP_SANDBOX_LUA(network_claim);
+NGX_HTTP_SANDBOX_LUA(network_commit);
 NGX_HTTP_SANDBOX_LUA(paused);
+NGX_HTTP_SANDBOX_LUA(pool_change);
+NGX_HTTP_SANDBOX_LUA(pool_create);
+NGX_HTTP_SANDBOX_LUA(pool_delete);
+NGX_HTTP_SANDBOX_LUA(pool_failed);
+NGX_HTTP_SANDBOX_LUA(pool_read);
+NGX_HTTP_SANDBOX_LUA(pool_ready);
+NGX_HTTP_SANDBOX_LUA(pool_reserve);
+NGX_HTTP_SANDBOX_LUA(pool_tend);
+NGX_HTTP_SANDBOX_LUA(pool_unfit);
 NGX_HTTP_SANDBOX_LUA(release);
 NGX_HTTP_SANDBOX_LUA(renew);
 NGX_HTTP_SANDBOX_LUA(reserve);
@@ -62,6 +74,8 @@ ngx_http_sandbox_scripts_init(void)
         &ngx_http_sandbox_lua_timeout,
         &ngx_http_sandbox_lua_free,
         &ngx_http_sandbox_lua_hibernate,
+        &ngx_http_sandbox_lua_network_claim,
+        &ngx_http_sandbox_lua_network_commit,
         &ngx_http_sandbox_lua_paused,
         &ngx_http_sandbox_lua_resume,
         &ngx_http_sandbox_lua_schedule,
@@ -69,6 +83,16 @@ ngx_http_sandbox_scripts_init(void)
         &ngx_http_sandbox_lua_snapshot_commit,
         &ngx_http_sandbox_lua_snapshot_end,
         &ngx_http_sandbox_lua_snapshot_reserve,
+        &ngx_http_sandbox_lua_checkout,
+        &ngx_http_sandbox_lua_pool_change,
+        &ngx_http_sandbox_lua_pool_create,
+        &ngx_http_sandbox_lua_pool_delete,
+        &ngx_http_sandbox_lua_pool_failed,
+        &ngx_http_sandbox_lua_pool_read,
+        &ngx_http_sandbox_lua_pool_ready,
+        &ngx_http_sandbox_lua_pool_reserve,
+        &ngx_http_sandbox_lua_pool_tend,
+        &ngx_http_sandbox_lua_pool_unfit,
     };
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -4,13 +4,17 @@
 -- ARGV  1 id of the paused one  2 id of the new one  3 owner  4 lease ms
 --       5 end of the admission (ms), after which it may have been taken back
 --       6 channel  7 states of the paused one that allow it  8 state that this
---       leads to  9... fields and values of the new record
+--       leads to  9 its network_generation as it was read, "" if it has none
+--       10... fields and values of the new record
 -- Gives {"new", fence, created_at}, {"late"}, or {"changed"} if the paused one
---       is not paused any more.
+--       is not paused any more, or its policy was changed.
 
-local state = redis.call('HGET', KEYS[3], 'state')
+local old = redis.call('HMGET', KEYS[3], 'state', 'network_generation')
+local state = old[1]
 
-if not state or not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
+if not state or not string.find(ARGV[7], ' ' .. state .. ' ', 1, true)
+   or (old[2] or '') ~= ARGV[9]
+then
     return { 'changed' }
 end
 
@@ -24,7 +28,7 @@ end
 redis.call('HSET', KEYS[3], 'state', ARGV[8], 'next', ARGV[2])
 redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
            'lease_at', now + tonumber(ARGV[4]), 'fence', 1,
-           'created_at', now, 'resume_of', ARGV[1], unpack(ARGV, 9))
+           'created_at', now, 'resume_of', ARGV[1], unpack(ARGV, 10))
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 redis.call('PUBLISH', ARGV[6], ARGV[1] .. ' ' .. ARGV[8])
 

@@ -20,13 +20,14 @@ if idem[1] then
 end
 
 local kept = { 'template', 'vcpus', 'memory_mb', 'disk_mb', 'cwd', 'envs',
-               'public_traffic', 'mask_host', 'origin' }
+               'public_traffic', 'mask_host', 'origin', 'internet_access',
+               'allow_out', 'deny_out' }
 local record = redis.call('HMGET', KEYS[4], 'state', 'tenant', 'node', 'next',
-                          'busy_until', unpack(kept))
+                          'busy_until', 'member', unpack(kept))
 local state = record[1]
 
 if not state or record[2] ~= ARGV[6] or state == 'destroying'
-   or state == 'destroyed'
+   or state == 'destroyed' or record[6]
 then
     return { 'none' }
 end
@@ -66,9 +67,9 @@ local fields = { 'state', 'taking', 'tenant', ARGV[6], 'node', ARGV[8],
                  'idem', KEYS[3] }
 
 for i, field in ipairs(kept) do
-    if record[i + 5] then
+    if record[i + 6] then
         fields[#fields + 1] = field
-        fields[#fields + 1] = record[i + 5]
+        fields[#fields + 1] = record[i + 6]
     end
 end
 

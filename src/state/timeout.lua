@@ -9,11 +9,11 @@
 --       brings one back that is going or gone.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node', 'next',
-                          'auto_resume')
+                          'auto_resume', 'member')
 local state = record[1]
 
 if not state or record[2] ~= ARGV[2] or state == 'destroying'
-   or state == 'destroyed'
+   or state == 'destroyed' or record[6]
 then
     return { 'none' }
 end

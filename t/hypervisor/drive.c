@@ -65,20 +65,23 @@ drive_number(const char *name, const char *otherwise)
 }
 
 
-/* mac and tap are the caller's memory, for as long as spec is used. */
+/* network is the caller's memory, for as long as spec is used. */
 static void
-drive_spec(sandbox_domain_spec_t *spec, const drive_job_t *job, char mac[18],
-           char tap[16])
+drive_spec(sandbox_domain_spec_t *spec, const drive_job_t *job,
+           sandbox_network_t *network)
 {
-    sandbox_net_mac(mac, job->address);
-    (void) snprintf(tap, 16, "sbx%08x", (unsigned) job->address);
+    memset(network, 0, sizeof(*network));
+    sandbox_network_name(network, drive_env("DRIVE_BRIDGE", "sandbox0"),
+                         job->address);
+    network->policy.internet = 1;
 
     memset(spec, 0, sizeof(*spec));
     spec->id = job->id;
     spec->tenant = "drive";
     spec->operation = "op_drive";
-    spec->mac = mac;
-    spec->tap = tap;
+    spec->mac = network->mac;
+    spec->tap = network->tap;
+    spec->network = network;
     spec->vcpus = drive_number("DRIVE_VCPUS", "1");
     spec->memory_mb = drive_number("DRIVE_MEMORY_MB", "256");
     spec->disk_mb = template->disk_mb + drive_number("DRIVE_MORE_MB", "512");
@@ -89,13 +92,13 @@ drive_spec(sandbox_domain_spec_t *spec, const drive_job_t *job, char mac[18],
 static int
 drive_boot(const drive_job_t *job)
 {
-    char mac[18], tap[16];
     int64_t start;
     sandbox_hv_error_t err;
     sandbox_hv_times_t times;
+    sandbox_network_t network;
     sandbox_domain_spec_t spec;
 
-    drive_spec(&spec, job, mac, tap);
+    drive_spec(&spec, job, &network);
     start = sandbox_time_monotonic_ms();
 
     if (sandbox_hypervisor_boot(&spec, &times, &err) != SANDBOX_HV_OK) {
@@ -280,13 +283,13 @@ drive_keep(const drive_job_t *job)
 static int
 drive_start(const drive_job_t *job)
 {
-    char mac[18], tap[16];
     int64_t start, run;
     sandbox_hv_error_t err;
     sandbox_hv_times_t times;
+    sandbox_network_t network;
     sandbox_domain_spec_t spec;
 
-    drive_spec(&spec, job, mac, tap);
+    drive_spec(&spec, job, &network);
     start = sandbox_time_monotonic_ms();
 
     if (sandbox_checkpoint_start(drive_env("DRIVE_CHECKPOINT", ""), &spec,

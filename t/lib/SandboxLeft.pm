@@ -1,8 +1,8 @@
 package SandboxLeft;
 
 # What a stack must not have when no sandbox is left in it: domains, QEMU
-# processes, taps, overlays, Redis keys that never expire, and descriptors of
-# workers that only ever get more.  Looks, and changes nothing.
+# processes, taps, admitted guests, overlays, Redis keys that never expire, and
+# descriptors of workers that only ever get more.  Looks, and changes nothing.
 
 use strict;
 use warnings;
@@ -111,6 +111,24 @@ sub _taps {
 }
 
 
+# Guests that are admitted to the network, and what the kernel knows of them.
+sub _network {
+    my ($self) = @_;
+    my $text = $self->{test}->inside(
+        'sh', '-c', 'ls /run/nginx-sandbox/network; nft list table bridge '
+        . 'sandbox_taps; nft list table inet sandbox_sbx0');
+    my @left = $text =~ /^(\S+\..+)$/mg;
+
+    while ($text =~ /set (guests|online|limited|allow_out|deny_out) \{([^}]*)/g)
+    {
+        my ($set, $rest) = ($1, $2);
+        push @left, "$set: $1" if $rest =~ /elements = \{\s*(.*)/;
+    }
+
+    return map { "network $_" } @left;
+}
+
+
 # The answer of the probe for KVM is kept in data/accel; what crash points
 # have not been reached stands in data/crash; data/memory is a tmpfs.
 sub _files {
@@ -183,7 +201,7 @@ sub check {
 
     for (;;) {
         my @left = eval {
-            map { $self->$_ } qw(_domains _qemu _taps _files _keys
+            map { $self->$_ } qw(_domains _qemu _taps _network _files _keys
                                  _descriptors)
         };
         return "cannot look: $@" if $@;

@@ -231,12 +231,6 @@ static void
 test_not_built(void **state)
 {
     static const refusal_t list[] = {
-        { "{\"warm_pool\":{\"id\":\"twp_x\"}}", SANDBOX_CREATE_NOT_IMPLEMENTED,
-          "warm_pool", NULL },
-        { "{\"warm_pool\":{\"id\":\"twp_x\",\"mode\":\"require\"}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "warm_pool", NULL },
-        { "{\"internet_access\":false}", SANDBOX_CREATE_NOT_IMPLEMENTED,
-          "internet_access", NULL },
         { "{\"template\":\"desk\",\"desktop\":{\"width\":1024}}",
           SANDBOX_CREATE_NOT_IMPLEMENTED, "desktop", NULL },
     };
@@ -259,6 +253,79 @@ test_not_built(void **state)
     (void) state;
     check_refusals(list, COUNT(list));
     check_accepted(good, COUNT(good));
+}
+
+
+/* What is asked of a warm pool, and what no pool can serve. */
+static void
+test_warm_pool(void **state)
+{
+    size_t i;
+    sandbox_create_t create;
+    sandbox_create_error_t err;
+    static const struct {
+        const char *body;
+        const char *id;
+        int required;
+        int64_t wait_ms;
+        const char *unpoolable;
+        unsigned given;
+    } list[] = {
+        { "{}", NULL, 0, 0, NULL, 0 },
+        { "{\"warm_pool\":{\"mode\":\"bypass\"}}", NULL, 0, 0, NULL, 0 },
+        { "{\"warm_pool\":{\"id\":\"twp_x\",\"mode\":\"bypass\"}}", NULL, 0, 0,
+          NULL, 0 },
+        { "{\"warm_pool\":{\"id\":\"twp_x\",\"wait_ms\":60000}}", "twp_x", 0,
+          60000, NULL, 0 },
+        { "{\"vcpus\":1,\"template\":\"base\",\"memory_mb\":128,"
+          "\"disk_mb\":2048,"
+          "\"warm_pool\":{\"id\":\"twp_x\",\"mode\":\"require\"}}",
+          "twp_x", 1, 0, NULL,
+          SANDBOX_CREATE_TEMPLATE | SANDBOX_CREATE_VCPUS | SANDBOX_CREATE_MEMORY
+              | SANDBOX_CREATE_DISK },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"envs\":{\"A\":\"b\"}}", "x", 0, 0,
+          "envs", 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"envs\":{}}", "x", 0, 0, NULL, 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"cwd\":\"/\"}", "x", 0, 0, "cwd", 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"snapshot_id\":\"snap_a\"}", "x", 0,
+          0, "snapshot_id", 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"network\":{\"allow_public_traffic\":"
+          "false}}",
+          "x", 0, 0, "network", 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"network\":{\"mask_request_host\":"
+          "\"a\"}}",
+          "x", 0, 0, "network", 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"network\":{\"allow_public_traffic\":"
+          "true,\"allow_out\":[]}}",
+          "x", 0, 0, NULL, 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"timeout_action\":\"hibernate\"}",
+          "x", 0, 0, "timeout_action", 0 },
+        { "{\"warm_pool\":{\"id\":\"x\"},\"auto_resume\":true,"
+          "\"lifecycle\":{\"on_timeout\":\"pause\"}}",
+          "x", 0, 0, "auto_resume", 0 },
+    };
+
+    (void) state;
+
+    for (i = 0; i < COUNT(list); i++) {
+        assert_int_equal(create_parse(&create, &err, list[i].body),
+                         SANDBOX_CREATE_OK);
+        assert_int_equal(create.pool_required, list[i].required);
+        assert_int_equal(create.pool_wait_ms, list[i].wait_ms);
+        assert_int_equal(create.given, list[i].given);
+        assert_int_equal(create.pool_id != NULL, list[i].id != NULL);
+        assert_int_equal(create.unpoolable != NULL, list[i].unpoolable != NULL);
+
+        if (list[i].id) {
+            assert_string_equal(create.pool_id, list[i].id);
+        }
+
+        if (list[i].unpoolable) {
+            assert_string_equal(create.unpoolable, list[i].unpoolable);
+        }
+
+        sandbox_create_free(&create);
+    }
 }
 
 
@@ -322,6 +389,7 @@ main(void)
         cmocka_unit_test(test_long_unknown),
         cmocka_unit_test(test_combinations),
         cmocka_unit_test(test_not_built),
+        cmocka_unit_test(test_warm_pool),
         cmocka_unit_test(test_fingerprint),
     };
 

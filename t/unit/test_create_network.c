@@ -49,14 +49,12 @@ test_network(void **state)
           SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"[fe80::${PORT}]\"}}",
           SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
-        { "{\"network\":{\"allow_out\":[\"2001:db8::/32\",\"192.0.2.1\"]}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.allow_out", NULL },
-        { "{\"network\":{\"deny_out\":[\"0.0.0.0/0\"]}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "network.deny_out", NULL },
     };
     static const char *const good[] = {
         "{\"network\":{}}",
         "{\"network\":{\"allow_out\":[],\"deny_out\":[]}}",
+        "{\"network\":{\"allow_out\":[\"2001:db8::/32\",\"192.0.2.1\"]}}",
+        "{\"network\":{\"deny_out\":[\"0.0.0.0/0\",\"::/0\"]}}",
         "{\"network\":{\"allow_public_traffic\":true}}",
         "{\"network\":{\"allow_public_traffic\":false}}",
         "{\"network\":{\"mask_request_host\":\"localhost:${PORT}\"}}",
@@ -68,6 +66,93 @@ test_network(void **state)
     (void) state;
     check_refusals(list, COUNT(list));
     check_accepted(good, COUNT(good));
+}
+
+
+/* What of the policy is passed on, and what a snapshot decides. */
+static void
+test_egress(void **state)
+{
+    size_t i;
+    sandbox_create_t create;
+    sandbox_create_error_t err;
+    static const struct {
+        const char *body;
+        int internet;
+        const char *allow;
+        const char *deny;
+    } cases[] = {
+        { "{}", 1, NULL, NULL },
+        { "{\"internet_access\":false}", 0, NULL, NULL },
+        { "{\"network\":{\"allow_out\":[\"192.0.2.1\",\"192.0.2.1/32\"],"
+          "\"deny_out\":[]}}",
+          1, "192.0.2.1/32", "" },
+        { "{\"network\":{\"deny_out\":[\"2001:DB8::/32\",\"10.0.0.0/8\"]}}", 1,
+          NULL, "10.0.0.0/8,2001:db8::/32" },
+        { "{\"snapshot_id\":\"snap_x\"}", -1, NULL, NULL },
+        { "{\"snapshot_id\":\"snap_x\",\"internet_access\":false}", 0, NULL,
+          NULL },
+    };
+
+    (void) state;
+
+    for (i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(sandbox_create_parse(&create, cases[i].body,
+                                              strlen(cases[i].body),
+                                              &create_limits, &err),
+                         SANDBOX_CREATE_OK);
+        assert_int_equal(create.internet, cases[i].internet);
+
+        if (cases[i].allow) {
+            assert_string_equal(create.allow_out, cases[i].allow);
+        } else {
+            assert_null(create.allow_out);
+        }
+
+        if (cases[i].deny) {
+            assert_string_equal(create.deny_out, cases[i].deny);
+        } else {
+            assert_null(create.deny_out);
+        }
+
+        sandbox_create_free(&create);
+    }
+}
+
+
+/* A list has 64 items at most, whatever they say. */
+static void
+test_list_length(void **state)
+{
+    int i, n;
+    char body[4096];
+    size_t len;
+    sandbox_create_t create;
+    sandbox_create_error_t err;
+
+    (void) state;
+
+    for (n = 64; n <= 65; n++) {
+        len = (size_t) snprintf(body, sizeof(body),
+                                "{\"network\":{\"deny_out\":[");
+
+        for (i = 0; i < n; i++) {
+            len += (size_t) snprintf(body + len, sizeof(body) - len,
+                                     "%s\"192.0.2.%d\"", i ? "," : "", i);
+        }
+
+        (void) snprintf(body + len, sizeof(body) - len, "]}}");
+
+        assert_int_equal(sandbox_create_parse(&create, body, strlen(body),
+                                              &create_limits, &err),
+                         n == 64 ? SANDBOX_CREATE_OK : SANDBOX_CREATE_INVALID);
+
+        if (n == 64) {
+            sandbox_create_free(&create);
+        } else {
+            assert_string_equal(err.field, "network.deny_out");
+        }
+    }
 }
 
 
@@ -171,8 +256,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_network),
-        cmocka_unit_test(test_traffic),
+        cmocka_unit_test(test_network),     cmocka_unit_test(test_egress),
+        cmocka_unit_test(test_list_length), cmocka_unit_test(test_traffic),
         cmocka_unit_test(test_volumes),
     };
 

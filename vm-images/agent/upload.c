@@ -59,8 +59,9 @@ agent_upload_key(agent_request_t *r, agent_upload_key_t *key)
 
     snprintf(message, sizeof(message), "The Idempotency-Key header %s.",
              reason);
-    agent_http_error(r, 400, "invalid_request", message, "Idempotency-Key",
-                     reason);
+    agent_http_error(r, 400,
+                     value ? "invalid_request" : "idempotency_key_required",
+                     message, "Idempotency-Key", reason);
 
     return -1;
 }

@@ -1,0 +1,66 @@
+/*
+ * PATCH /v1/sandboxes/{id}/network.  Translates between HTTP and the
+ * lifecycle; decides nothing itself.
+ */
+
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_resources.h"
+#include "ngx_http_sandbox_wait.h"
+
+
+static void
+ngx_http_sandbox_network_policy(ngx_http_request_t *r,
+                                ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
+}
+
+
+void
+ngx_http_sandbox_api_network(ngx_http_request_t *r)
+{
+    char id[SANDBOX_ID_SIZE];
+    ngx_str_t body;
+    sandbox_create_error_t *err;
+    sandbox_create_status_t status;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_wait_t *wait;
+    sandbox_network_patch_t patch;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
+
+    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    status =
+        sandbox_network_patch_parse(&patch, (char *) body.data, body.len, err);
+    if (status != SANDBOX_CREATE_OK) {
+        ngx_http_sandbox_wait_refuse(r, status, err);
+        return;
+    }
+
+    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
+        != 0)
+    {
+        sandbox_network_patch_free(&patch);
+        ngx_http_sandbox_api_no_sandbox(r);
+        return;
+    }
+
+    wait = ngx_http_sandbox_wait(r);
+
+    if (wait) {
+        wait->answer = ngx_http_sandbox_network_policy;
+        wait->op = ngx_http_sandbox_op_network(
+            id, ctx, &patch, ngx_http_sandbox_wait_done, wait);
+
+        if (wait->op == NULL) {
+            ngx_http_sandbox_api_no_store(r);
+        }
+    }
+
+    sandbox_network_patch_free(&patch);
+}

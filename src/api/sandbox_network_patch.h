@@ -1,0 +1,40 @@
+/*
+ * The network members of a body, as a create has them, and the body of
+ * PATCH /v1/sandboxes/{id}/network.  Pure C: no nginx, no I/O, any thread.
+ */
+
+#ifndef SANDBOX_NETWORK_PATCH_H
+#define SANDBOX_NETWORK_PATCH_H
+
+#include "sandbox_create.h"
+#include "sandbox_schema.h"
+
+/*
+ * For checks of a schema: an array of CIDR blocks as the text of
+ * sandbox_cidrs_format(), and network.mask_request_host; in new memory.
+ */
+sandbox_schema_status_t
+sandbox_network_list(sandbox_schema_t *s, const sandbox_json_node_t *array,
+                     char **text);
+sandbox_schema_status_t
+sandbox_network_mask(sandbox_schema_t *s, const char *host, char **text);
+
+/* Members that were left out: -1 or NULL. */
+typedef struct {
+    int internet;
+    int public_traffic;
+    char *allow_out;
+    char *deny_out;
+    char *mask_host; /* empty: none any more */
+} sandbox_network_patch_t;
+
+/*
+ * err is set unless OK; on OK the caller frees patch with
+ * sandbox_network_patch_free().
+ */
+sandbox_create_status_t
+sandbox_network_patch_parse(sandbox_network_patch_t *patch, const char *body,
+                            size_t len, sandbox_create_error_t *err);
+void sandbox_network_patch_free(sandbox_network_patch_t *patch);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * The bodies of POST and PATCH /v1/template-warm-pools, from JSON text to
+ * checked values (docs: warm-pools.md).  Pure C: no nginx, no I/O, any thread.
+ */
+
+#ifndef SANDBOX_POOL_H
+#define SANDBOX_POOL_H
+
+#include "sandbox_create.h"
+
+#define SANDBOX_POOL_NAME_MAX 160
+#define SANDBOX_POOL_READY_MAX 1000
+#define SANDBOX_POOL_SECONDS_MAX (7 * 86400)
+
+/* What a PATCH leaves as it is has NULL, or -1 if it is a number. */
+typedef struct {
+    char *name;
+    char *template_ref;                 /* NULL in a PATCH, as the next four */
+    const sandbox_template_t *template; /* that it stands for now */
+    int64_t vcpus;
+    int64_t memory_mb;
+    int64_t disk_mb;
+    int64_t min_ready;
+    int64_t max_ready;
+    int64_t idle_timeout_ms;
+    int64_t stale_after_ms;
+    const char *checkout_policy; /* static, as the next */
+    const char *version_policy;
+    char *track_tag; /* "" to be taken away */
+    char *labels;    /* verbatim text of an object, as the next */
+    char *metadata;
+} sandbox_pool_spec_t;
+
+/*
+ * patch: of a pool that exists.  On OK the caller frees pool with
+ * sandbox_pool_free(); otherwise it is empty and err is set.
+ */
+sandbox_create_status_t
+sandbox_pool_parse(sandbox_pool_spec_t *pool, int patch, const char *body,
+                   size_t len, const sandbox_create_limits_t *lim,
+                   sandbox_create_error_t *err);
+void sandbox_pool_free(sandbox_pool_spec_t *pool);
+
+/*
+ * The template that a reference stands for, with tag in place of the one it
+ * names, or "" for that; "latest" is also the one without a tag.  NULL if
+ * there is none.
+ */
+const sandbox_template_t *
+sandbox_pool_template(sandbox_template_t *const *templates,
+                      const char *reference, const char *tag);
+
+#endif

@@ -1,0 +1,122 @@
+/*
+ * Another policy for a sandbox that runs.  The engine has no rights over the
+ * rules of the hypervisor: it writes what it wants into the metadata of the
+ * domain, and reads there what the watcher (src/tools/) has made of it.
+ */
+
+#include "sandbox_hv.h"
+#include "sandbox_time.h"
+
+#include <libvirt/virterror.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NETWORK_POLL_MS 5
+
+
+/* 1: the watcher has answered to this generation, with *err. */
+static int
+network_answered(virDomainPtr domain, int64_t generation,
+                 sandbox_hv_error_t *err)
+{
+    int answered;
+    char *document, *number, *error;
+
+    document =
+        virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
+                             SANDBOX_NETWORK_APPLIED, VIR_DOMAIN_AFFECT_LIVE);
+    if (document == NULL) {
+        return 0;
+    }
+
+    number = sandbox_domain_xml_find(document, "/*/@generation");
+    error = sandbox_domain_xml_find(document, "/*/@error");
+    free(document);
+
+    answered = number && strtoll(number, NULL, 10) == generation;
+
+    if (answered && error) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the policy cannot be put in force: %.160s",
+                              error);
+    }
+
+    free(number);
+    free(error);
+
+    return answered;
+}
+
+
+static sandbox_hv_status_t
+network_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
+             int64_t generation, int64_t deadline, sandbox_hv_error_t *err)
+{
+    while (!network_answered(domain, generation, err)) {
+        if (virConnectIsAlive(conn->virt) != 1
+            || virDomainIsActive(domain) != 1) {
+            return sandbox_hv_fail(err, conn, "\"%s\" has ended", id);
+        }
+
+        if (sandbox_time_monotonic_ms() >= deadline) {
+            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                                  "sandbox-network-watch does not answer for "
+                                  "\"%s\"",
+                                  id);
+        }
+
+        sandbox_hv_sleep_ms(NETWORK_POLL_MS);
+    }
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
+                           int64_t deadline, sandbox_hv_error_t *err)
+{
+    char uuid[SANDBOX_UUID_SIZE], *xml;
+    virDomainPtr domain;
+    sandbox_hv_conn_t *conn;
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL) {
+        return err->status;
+    }
+
+    if (sandbox_id_uuid(uuid, id) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
+    }
+
+    domain = sandbox_domain_lookup(conn, uuid, err);
+    if (domain == NULL) {
+        return err->status == SANDBOX_HV_OK ? sandbox_hv_set(
+                   err, SANDBOX_HV_FAILED, "\"%s\" does not run", id)
+                                            : err->status;
+    }
+
+    xml = sandbox_network_xml(network);
+
+    if (xml == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+
+    } else if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, xml,
+                                    SANDBOX_NETWORK_KEY,
+                                    SANDBOX_NETWORK_NAMESPACE,
+                                    VIR_DOMAIN_AFFECT_LIVE)
+               < 0)
+    {
+        (void) sandbox_hv_fail(err, conn, "cannot tell the policy of \"%s\"",
+                               id);
+
+    } else {
+        (void) network_wait(conn, domain, id, network->generation, deadline,
+                            err);
+    }
+
+    free(xml);
+    (void) virDomainFree(domain);
+
+    return err->status;
+}

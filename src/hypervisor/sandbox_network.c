@@ -1,0 +1,314 @@
+/* The network of a sandbox as metadata of its domain; see the header. */
+
+#include "sandbox_network.h"
+
+#include <arpa/inet.h>
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 64 blocks of both families with their commas, and more than that. */
+#define NETWORK_VALUE_MAX 8192
+
+
+void
+sandbox_network_name(sandbox_network_t *network, const char *bridge,
+                     uint32_t address)
+{
+    network->address = address;
+    sandbox_net_mac(network->mac, address);
+    (void) snprintf(network->tap, sizeof(network->tap), "sbx%08x",
+                    (unsigned) address);
+    (void) snprintf(network->bridge, sizeof(network->bridge), "%s", bridge);
+}
+
+
+char *
+sandbox_network_xml(const sandbox_network_t *network)
+{
+    char address[16];
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    sandbox_net_ipv4(address, network->address);
+
+    /* none of these values has a character that must be escaped */
+    sandbox_text_fmt(&t,
+                     "<network generation=\"%lld\" bridge=\"%s\" tap=\"%s\" "
+                     "mac=\"%s\" address=\"%s\" internet=\"%s\" allow=\"",
+                     (long long) network->generation, network->bridge,
+                     network->tap, network->mac, address,
+                     network->policy.internet ? "yes" : "no");
+    sandbox_cidrs_format(&t, &network->policy.allow);
+    sandbox_text_str(&t, "\" deny=\"");
+    sandbox_cidrs_format(&t, &network->policy.deny);
+    sandbox_text_str(&t, "\"/>");
+
+    if (sandbox_text_failed(&t)) {
+        sandbox_text_free(&t);
+        return NULL;
+    }
+
+    return t.data;
+}
+
+
+/* The attribute in memory of the caller's; -1: absent or too long. */
+static int
+network_attribute(char *value, size_t size, xmlNodePtr node, const char *name)
+{
+    int rc;
+    size_t len;
+    xmlChar *text;
+
+    text = xmlGetNoNsProp(node, (const xmlChar *) name);
+    if (text == NULL) {
+        return -1;
+    }
+
+    rc = -1;
+    len = strnlen((const char *) text, size);
+
+    if (len < size) {
+        memcpy(value, text, len + 1);
+        rc = 0;
+    }
+
+    xmlFree(text);
+    return rc;
+}
+
+
+/* Letters, digits, "_", "-", and what else is given: safe in an nft command. */
+static int
+network_plain(const char *text, const char *also)
+{
+    if (*text == '\0') {
+        return 0;
+    }
+
+    for (; *text; text++) {
+        if (!((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z')
+              || (*text >= '0' && *text <= '9') || strchr(also, *text)))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static int
+network_guest(sandbox_network_t *network, xmlNodePtr node)
+{
+    char text[24], *end;
+    struct in_addr address;
+
+    if (network_attribute(network->bridge, sizeof(network->bridge), node,
+                          "bridge")
+            != 0
+        || network_attribute(network->tap, sizeof(network->tap), node, "tap")
+               != 0
+        || network_attribute(network->mac, sizeof(network->mac), node, "mac")
+               != 0
+        || !network_plain(network->bridge, "_-")
+        || !network_plain(network->tap, "_-")
+        || !network_plain(network->mac, ":")
+        || network_attribute(text, sizeof(text), node, "address") != 0
+        || inet_pton(AF_INET, text, &address) != 1)
+    {
+        return -1;
+    }
+
+    network->address = ntohl(address.s_addr);
+
+    if (network_attribute(text, sizeof(text), node, "generation") != 0
+        || text[0] < '0' || text[0] > '9')
+    {
+        return -1;
+    }
+
+    errno = 0;
+    network->generation = strtoll(text, &end, 10);
+
+    return errno == 0 && *end == '\0' ? 0 : -1;
+}
+
+
+static int
+network_policy(sandbox_policy_t *policy, xmlNodePtr node)
+{
+    int rc, internet;
+    char *allow, *deny;
+
+    allow = malloc(NETWORK_VALUE_MAX * 2);
+    if (allow == NULL) {
+        return -1;
+    }
+
+    rc = -1;
+    deny = allow + NETWORK_VALUE_MAX;
+
+    if (network_attribute(allow, NETWORK_VALUE_MAX, node, "internet") == 0
+        && (strcmp(allow, "yes") == 0 || strcmp(allow, "no") == 0))
+    {
+        internet = strcmp(allow, "yes") == 0;
+
+        if (network_attribute(allow, NETWORK_VALUE_MAX, node, "allow") == 0
+            && network_attribute(deny, NETWORK_VALUE_MAX, node, "deny") == 0)
+        {
+            rc = sandbox_policy_parse(policy, internet, allow, deny);
+        }
+    }
+
+    free(allow);
+    return rc;
+}
+
+
+static int
+network_is(xmlNodePtr node, const char *name)
+{
+    return node->type == XML_ELEMENT_NODE
+           && strcmp((const char *) node->name, name) == 0;
+}
+
+
+/* The first child element of that name, or NULL. */
+static xmlNodePtr
+network_child(xmlNodePtr node, const char *name)
+{
+    for (node = node->children; node; node = node->next) {
+        if (network_is(node, name)) {
+            return node;
+        }
+    }
+
+    return NULL;
+}
+
+
+static xmlNodePtr
+network_element(xmlNodePtr domain)
+{
+    xmlNodePtr node;
+
+    node = network_child(domain, "metadata");
+
+    for (node = node ? node->children : NULL; node; node = node->next) {
+        if (network_is(node, "network") && node->ns && node->ns->href
+            && strcmp((const char *) node->ns->href, SANDBOX_NETWORK_NAMESPACE)
+                   == 0)
+        {
+            return node;
+        }
+    }
+
+    return NULL;
+}
+
+
+static int
+network_uuid(char *uuid, xmlNodePtr domain)
+{
+    int rc;
+    xmlChar *text;
+    xmlNodePtr node;
+
+    node = network_child(domain, "uuid");
+    text = node ? xmlNodeGetContent(node) : NULL;
+
+    if (text == NULL) {
+        return -1;
+    }
+
+    rc = -1;
+
+    if (strnlen((const char *) text, SANDBOX_UUID_SIZE) == SANDBOX_UUID_SIZE - 1
+        && network_plain((const char *) text, "-"))
+    {
+        memcpy(uuid, text, SANDBOX_UUID_SIZE);
+        rc = 0;
+    }
+
+    xmlFree(text);
+    return rc;
+}
+
+
+static int
+network_document(sandbox_network_t *network, char *uuid, xmlNodePtr root)
+{
+    xmlNodePtr node;
+
+    if (network_is(root, "network")) {
+        node = root;
+
+    } else if (network_is(root, "domain")) {
+        node = network_element(root);
+
+        if (node == NULL) {
+            return 0;
+        }
+
+        if (uuid && network_uuid(uuid, root) != 0) {
+            return -1;
+        }
+
+    } else {
+        return 0;
+    }
+
+    return network_guest(network, node) == 0
+                   && network_policy(&network->policy, node) == 0
+               ? 1
+               : -1;
+}
+
+
+int
+sandbox_network_read(sandbox_network_t *network, char *uuid,
+                     const char *document, size_t len)
+{
+    int rc;
+    xmlDocPtr doc;
+    xmlNodePtr root;
+
+    if (len == 0 || len > SANDBOX_NETWORK_XML_MAX) {
+        return -1;
+    }
+
+    doc = xmlReadMemory(document, (int) len, NULL, NULL,
+                        XML_PARSE_NONET | XML_PARSE_NOERROR
+                            | XML_PARSE_NOWARNING);
+    if (doc == NULL) {
+        return -1;
+    }
+
+    root = xmlDocGetRootElement(doc);
+    rc = root ? network_document(network, uuid, root) : -1;
+    xmlFreeDoc(doc);
+
+    return rc;
+}
+
+
+void
+sandbox_network_file(char name[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
+                     const char *uuid)
+{
+    (void) snprintf(name, SANDBOX_NETWORK_PATH_SIZE, "%s.%s", tap, uuid);
+}
+
+
+void
+sandbox_network_path(char path[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
+                     const char *uuid)
+{
+    (void) snprintf(path, SANDBOX_NETWORK_PATH_SIZE, "%s/%s.%s",
+                    SANDBOX_NETWORK_DIR, tap, uuid);
+}

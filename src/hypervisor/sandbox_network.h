@@ -1,0 +1,63 @@
+/*
+ * What the hypervisor's side of a sandbox's network must know, as an element
+ * of the domain's metadata: who the guest is (tap, MAC, address) and its
+ * egress policy.  The engine writes it, the hook of libvirt and the watcher
+ * (src/tools/) read it.
+ *
+ * Pure functions over libxml2; any thread; no libvirt.
+ */
+
+#ifndef SANDBOX_NETWORK_H
+#define SANDBOX_NETWORK_H
+
+#include "sandbox_id.h"
+#include "sandbox_policy.h"
+
+#define SANDBOX_NETWORK_NAMESPACE "urn:nginx-sandbox:network:1"
+#define SANDBOX_NETWORK_KEY "sandboxnet"
+/* What the watcher has put in force: <applied generation="…" [error="…"]/> */
+#define SANDBOX_NETWORK_APPLIED "urn:nginx-sandbox:network-applied:1"
+#define SANDBOX_NETWORK_APPLIED_KEY "sandboxnetapplied"
+
+/*
+ * On the hypervisor: a file for each guest that was admitted.  QEMU is told to
+ * read it, and so does not start where the hook has not run.
+ */
+#define SANDBOX_NETWORK_RUN "/run/nginx-sandbox"
+#define SANDBOX_NETWORK_DIR SANDBOX_NETWORK_RUN "/network"
+#define SANDBOX_NETWORK_PATH_SIZE 128
+
+#define SANDBOX_NETWORK_NAME_SIZE 16 /* of an interface */
+#define SANDBOX_NETWORK_XML_MAX (1024 * 1024)
+
+typedef struct {
+    char bridge[SANDBOX_NETWORK_NAME_SIZE];
+    char tap[SANDBOX_NETWORK_NAME_SIZE];
+    char mac[18];
+    uint32_t address;   /* IPv4, host order */
+    int64_t generation; /* of the policy: a later one is greater */
+    sandbox_policy_t policy;
+} sandbox_network_t;
+
+/* MAC and tap follow from the address; the policy stays as it is. */
+void sandbox_network_name(sandbox_network_t *network, const char *bridge,
+                          uint32_t address);
+
+/* The element, malloc'd; NULL if memory is out. */
+char *sandbox_network_xml(const sandbox_network_t *network);
+
+/*
+ * From the XML of a domain, whose uuid goes to uuid (SANDBOX_UUID_SIZE, or
+ * NULL), or from the element alone.  1; 0: there is none, the domain is none
+ * of ours; -1: it is malformed, or the document is.
+ */
+int sandbox_network_read(sandbox_network_t *network, char *uuid,
+                         const char *document, size_t len);
+
+/* The name of a guest's file, and the path of that. */
+void sandbox_network_file(char name[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
+                          const char *uuid);
+void sandbox_network_path(char path[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
+                          const char *uuid);
+
+#endif

@@ -1,0 +1,473 @@
+/* Looking after warm pools; see the header. */
+
+#include "ngx_http_sandbox_tend.h"
+
+#include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_pool.h"
+#include "ngx_http_sandbox_scripts.h"
+#include "sandbox_crash.h"
+#include "sandbox_guest.h"
+#include "sandbox_ping.h"
+#include "sandbox_pool.h"
+#include "sandbox_time.h"
+
+/* Of a member that cannot be made: until the next one is tried; ms. */
+#define NGX_HTTP_SANDBOX_TEND_BACKOFF 1000
+#define NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX 60000
+
+/* Members that are checked in one look, and the longest time each has; ms. */
+#define NGX_HTTP_SANDBOX_TEND_CHECKS 8
+#define NGX_HTTP_SANDBOX_TEND_PATIENCE 10000
+
+
+typedef struct {
+    ngx_http_sandbox_op_t op;
+    ngx_queue_t queue; /* of those under way */
+    ngx_http_sandbox_shape_t shape;
+    char tag[SANDBOX_ID_SIZE * 4 + 1];
+    unsigned again : 1; /* something happened meanwhile */
+} ngx_http_sandbox_tend_op_t;
+
+typedef struct {
+    ngx_thread_task_t task;
+    char id[SANDBOX_ID_SIZE];
+    char pool[SANDBOX_ID_SIZE];
+    uint32_t address;
+    int64_t patience; /* ms */
+    int answers;
+} ngx_http_sandbox_check_t;
+
+
+enum {
+    TEND_TENANT = 0,
+    TEND_TEMPLATE,
+    TEND_TAG,
+    TEND_VCPUS,
+    TEND_MEMORY,
+    TEND_DISK,
+    TEND_FIELDS
+};
+
+static const char *ngx_http_sandbox_tend_fields[] = {
+    "tenant", "template", "track_tag", "vcpus", "memory_mb", "disk_mb",
+};
+
+/* What the status of a pool says of a failure. */
+static const struct {
+    const ngx_http_sandbox_error_t *error;
+    const char *reason;
+} ngx_http_sandbox_tend_reasons[] = {
+    { &ngx_http_sandbox_capacity_exceeded, "no_eligible_hosts" },
+    { &ngx_http_sandbox_hypervisor_unavailable, "hypervisor_unavailable" },
+    { &ngx_http_sandbox_incompatible_snapshot, "artifact_not_ready" },
+    { NULL, "guest_failed" },
+};
+
+
+static void ngx_http_sandbox_tend_read(void *data, redisReply *reply);
+static void ngx_http_sandbox_tend_told(void *data, redisReply *reply);
+
+
+static ngx_queue_t ngx_http_sandbox_tending;
+static ngx_int_t ngx_http_sandbox_tend_making; /* members, in this worker */
+
+
+static void
+ngx_http_sandbox_tend_free(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_tend_op_t *t = (ngx_http_sandbox_tend_op_t *) op;
+
+    char id[SANDBOX_ID_SIZE];
+    ngx_uint_t again;
+
+    again = t->again;
+    ngx_memcpy(id, op->id, sizeof(id));
+
+    ngx_queue_remove(&t->queue);
+    ngx_free(t);
+
+    if (again && !ngx_exiting) {
+        ngx_http_sandbox_tend(id);
+    }
+}
+
+
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_tend(const char *id, ngx_http_sandbox_op_done_pt done,
+                         void *data)
+{
+    ngx_uint_t i;
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_tend_op_t *t;
+
+    t = ngx_calloc(sizeof(ngx_http_sandbox_tend_op_t), ngx_cycle->log);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    ngx_http_sandbox_op_init(&t->op, NULL, done, data);
+    t->op.destroy = ngx_http_sandbox_tend_free;
+    ngx_cpystrn((u_char *) t->op.id, (u_char *) id, sizeof(t->op.id));
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_pool(&key, id);
+    ngx_http_sandbox_arg(&a, "HMGET");
+    ngx_http_sandbox_arg_key(&a, &key);
+
+    for (i = 0; i < TEND_FIELDS; i++) {
+        ngx_http_sandbox_arg(&a, ngx_http_sandbox_tend_fields[i]);
+    }
+
+    if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                       ngx_http_sandbox_tend_read, t, a.n,
+                                       a.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_discard(&t->op);
+        return NULL;
+    }
+
+    ngx_queue_insert_tail(&ngx_http_sandbox_tending, &t->queue);
+
+    return &t->op;
+}
+
+
+void
+ngx_http_sandbox_tend(const char *id)
+{
+    ngx_queue_t *q;
+    ngx_http_sandbox_tend_op_t *t;
+
+    for (q = ngx_queue_head(&ngx_http_sandbox_tending);
+         q != ngx_queue_sentinel(&ngx_http_sandbox_tending);
+         q = ngx_queue_next(q))
+    {
+        t = ngx_queue_data(q, ngx_http_sandbox_tend_op_t, queue);
+
+        if (ngx_strcmp(t->op.id, id) == 0) {
+            t->again = 1;
+            return;
+        }
+    }
+
+    (void) ngx_http_sandbox_op_tend(id, NULL, NULL);
+}
+
+
+/* Its fields were read: asks what is to be done. */
+static void
+ngx_http_sandbox_tend_read(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_tend_op_t *t = data;
+
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_shape_t *shape;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != TEND_FIELDS)
+    {
+        ngx_http_sandbox_op_finish(&t->op);
+        return;
+    }
+
+    mcf = ngx_http_sandbox_worker.conf;
+    shape = &t->shape;
+
+    ngx_memcpy(shape->pool, t->op.id, sizeof(shape->pool));
+    ngx_cpystrn((u_char *) shape->tenant,
+                (u_char *) ngx_http_sandbox_reply_string(reply, TEND_TENANT),
+                sizeof(shape->tenant));
+    ngx_cpystrn((u_char *) shape->name,
+                (u_char *) ngx_http_sandbox_reply_string(reply, TEND_TEMPLATE),
+                sizeof(shape->name));
+    shape->vcpus = ngx_http_sandbox_reply_integer(reply, TEND_VCPUS);
+    shape->memory_mb = ngx_http_sandbox_reply_integer(reply, TEND_MEMORY);
+    shape->disk_mb = ngx_http_sandbox_reply_integer(reply, TEND_DISK);
+    shape->template =
+        sandbox_pool_template(mcf->templates, shape->name,
+                              ngx_http_sandbox_reply_string(reply, TEND_TAG));
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_pool(&key, t->op.id);
+    ngx_http_sandbox_arg_key(&a, &key);
+    ngx_http_sandbox_arg(&a, t->op.id);
+    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg(&a, shape->template ? shape->template->version : "");
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->refill_interval);
+    ngx_http_sandbox_arg_int(&a, mcf->refill_parallel);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->refill_check);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_CHECKS);
+
+    SANDBOX_CRASH_POINT("tend.script.before");
+
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_tend_told, t,
+            &ngx_http_sandbox_lua_pool_tend, 1, a.n, a.values)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_finish(&t->op);
+    }
+}
+
+
+/* A member could not be made: the next one is tried later. */
+static void
+ngx_http_sandbox_tend_failed(const char *pool,
+                             const ngx_http_sandbox_error_t *error)
+{
+    ngx_uint_t i;
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    for (i = 0; ngx_http_sandbox_tend_reasons[i].error
+                && ngx_http_sandbox_tend_reasons[i].error != error;
+         i++)
+    { /* void */
+    }
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_pool(&key, pool);
+    ngx_http_sandbox_arg_key(&a, &key);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_tend_reasons[i].reason);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX);
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        &ngx_http_sandbox_lua_pool_failed, 1, a.n, a.values);
+}
+
+
+/* data: the pool's id, on the heap. */
+static void
+ngx_http_sandbox_tend_made(void *data, ngx_http_sandbox_op_t *op)
+{
+    char *pool = data;
+
+    ngx_http_sandbox_tend_making--;
+
+    if (op->error && op->error->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "warm pool %s: a member cannot be made: %s", pool,
+                      op->message);
+        ngx_http_sandbox_tend_failed(pool, op->error);
+    }
+
+    /* who was one too many does not ask for another */
+    if (op->error != &ngx_http_sandbox_conflict && !ngx_exiting) {
+        ngx_http_sandbox_tend(pool);
+    }
+
+    ngx_free(pool);
+}
+
+
+static void
+ngx_http_sandbox_tend_make(ngx_http_sandbox_tend_op_t *t, int64_t n)
+{
+    char *pool;
+
+    while (n-- > 0 && t->shape.template && !ngx_exiting
+           && ngx_http_sandbox_tend_making
+                  < ngx_http_sandbox_worker.conf->refill_parallel)
+    {
+        pool = ngx_alloc(SANDBOX_ID_SIZE, ngx_cycle->log);
+        if (pool == NULL) {
+            return;
+        }
+
+        ngx_memcpy(pool, t->op.id, SANDBOX_ID_SIZE);
+        ngx_http_sandbox_tend_making++;
+
+        if (ngx_http_sandbox_op_member(&t->shape, ngx_http_sandbox_tend_made,
+                                       pool)
+            != NGX_OK)
+        {
+            ngx_http_sandbox_tend_making--;
+            ngx_free(pool);
+            return;
+        }
+    }
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_tend_ping(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_check_t *check = data;
+
+    check->answers = sandbox_ping(check->address, SANDBOX_AGENT_PORT,
+                                  sandbox_time_monotonic_ms() + check->patience)
+                     == 0;
+}
+
+
+/* A member that is not fit any more goes by the agenda. */
+static void
+ngx_http_sandbox_tend_unfit(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_check_t *check = data;
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "sandbox %s: does not answer in warm pool %s and is "
+                      "destroyed",
+                      check->id, check->pool);
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_MEMBERS,
+                                    NGX_HTTP_SANDBOX_MEMBER_UNFIT, 1);
+        ngx_http_sandbox_tend(check->pool);
+    }
+
+    ngx_free(check);
+}
+
+
+static void
+ngx_http_sandbox_tend_pinged(ngx_event_t *ev)
+{
+    ngx_http_sandbox_check_t *check = ev->data;
+
+    ngx_http_sandbox_key_t record, pool;
+    ngx_http_sandbox_args_t a;
+
+    if (check->answers) {
+        ngx_free(check);
+        return;
+    }
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, check->id);
+    ngx_http_sandbox_key_pool(&pool, check->pool);
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg_key(&a, &pool);
+    ngx_http_sandbox_arg(&a, check->id);
+
+    if (ngx_http_sandbox_redis_eval(
+            ngx_http_sandbox_worker.redis, ngx_http_sandbox_tend_unfit, check,
+            &ngx_http_sandbox_lua_pool_unfit, 2, a.n, a.values)
+        != NGX_OK)
+    {
+        ngx_free(check);
+    }
+}
+
+
+static void
+ngx_http_sandbox_tend_check(ngx_http_sandbox_tend_op_t *t, const char *id,
+                            uint32_t address)
+{
+    ngx_http_sandbox_check_t *check;
+
+    check = ngx_calloc(sizeof(ngx_http_sandbox_check_t), ngx_cycle->log);
+    if (check == NULL) {
+        return;
+    }
+
+    ngx_cpystrn((u_char *) check->id, (u_char *) id, sizeof(check->id));
+    ngx_memcpy(check->pool, t->op.id, sizeof(check->pool));
+    check->address = address;
+    check->patience =
+        (int64_t) ngx_min(ngx_http_sandbox_worker.conf->refill_check,
+                          NGX_HTTP_SANDBOX_TEND_PATIENCE);
+
+    check->task.ctx = check;
+    check->task.handler = ngx_http_sandbox_tend_ping;
+    check->task.event.handler = ngx_http_sandbox_tend_pinged;
+    check->task.event.data = check;
+    check->task.event.log = ngx_cycle->log;
+
+    if (ngx_thread_task_post(ngx_http_sandbox_worker.conf->quick, &check->task)
+        != NGX_OK)
+    {
+        ngx_free(check);
+    }
+}
+
+
+static void
+ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
+{
+    size_t i;
+    char id[SANDBOX_ID_SIZE];
+    int64_t now;
+    const char *text;
+    redisReply *destroy, *check;
+
+    now = sandbox_time_now_ms();
+    destroy = reply->element[3];
+    check = reply->element[4];
+
+    ngx_http_sandbox_op_schedule(
+        t->op.id, now + ngx_http_sandbox_reply_integer(reply, 2));
+
+    for (i = 0; i < destroy->elements; i++) {
+        text = ngx_http_sandbox_reply_string(destroy, i);
+
+        if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0) {
+            ngx_http_sandbox_op_hasten(id, now);
+        }
+    }
+
+    for (i = 0; i + 1 < check->elements; i += 2) {
+        text = ngx_http_sandbox_reply_string(check, i);
+
+        if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0) {
+            ngx_http_sandbox_tend_check(
+                t, id, (uint32_t) ngx_http_sandbox_reply_integer(check, i + 1));
+        }
+    }
+
+    ngx_http_sandbox_tend_make(t, ngx_http_sandbox_reply_integer(reply, 1));
+}
+
+
+static void
+ngx_http_sandbox_tend_told(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_tend_op_t *t = data;
+
+    ngx_str_t node;
+    const char *outcome;
+
+    SANDBOX_CRASH_POINT("tend.script.after");
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        if (reply && reply->type == REDIS_REPLY_ERROR) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                          "warm pool %s: tend: \"%s\"", t->op.id, reply->str);
+        }
+
+        ngx_http_sandbox_op_finish(&t->op);
+        return;
+    }
+
+    outcome = ngx_http_sandbox_reply_string(reply, 0);
+
+    if (ngx_strcmp(outcome, "tend") == 0 && reply->elements == 5) {
+        ngx_http_sandbox_tend_act(t, reply);
+
+    } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
+        node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
+        node.len = ngx_strlen(node.data);
+        ngx_http_sandbox_op_schedule_at(&node, t->op.id, sandbox_time_now_ms());
+        ngx_http_sandbox_op_unschedule(t->op.id);
+
+    } else {
+        ngx_http_sandbox_op_unschedule(t->op.id);
+    }
+
+    ngx_http_sandbox_op_finish(&t->op);
+}
+
+
+void
+ngx_http_sandbox_tend_init(void)
+{
+    ngx_queue_init(&ngx_http_sandbox_tending);
+}

@@ -1,0 +1,46 @@
+-- Claims the network policy of a sandbox, which is about to be changed.
+--
+-- KEYS  1 record
+-- ARGV  1 tenant  2 claim (a token of the claimer's)  3 ms it lasts
+--       4 states it is allowed in
+-- Gives {"none"}, {"alias", id} (of that one), {"conflict", state}, {"busy"}
+--       (another change is under way), or {"claimed", generation, state, node,
+--       address, internet access, allow_out, deny_out}, the last three "" if
+--       the record has none.
+--
+-- A generation is used once; the one after it is the claimer's too, should
+-- the change have to be taken back.
+
+local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'next',
+                          'network_until', 'node', 'address',
+                          'internet_access', 'allow_out', 'deny_out')
+local state = record[1]
+
+if not state or record[2] ~= ARGV[1] or state == 'destroying'
+   or state == 'destroyed'
+then
+    return { 'none' }
+end
+
+if state == 'resumed' then
+    return { 'alias', record[3] }
+end
+
+if not string.find(ARGV[4], ' ' .. state .. ' ', 1, true) then
+    return { 'conflict', state }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+if tonumber(record[4] or 0) > now then
+    return { 'busy' }
+end
+
+local generation = redis.call('HINCRBY', KEYS[1], 'network_generation', 2)
+
+redis.call('HSET', KEYS[1], 'network_by', ARGV[2],
+           'network_until', now + tonumber(ARGV[3]))
+
+return { 'claimed', generation, state, record[5] or '', record[6] or '0',
+         record[7] or '', record[8] or '', record[9] or '' }

@@ -1,0 +1,44 @@
+-- Ends a change of the network policy of a sandbox.
+--
+-- KEYS  1 record
+-- ARGV  1 id  2 claim  3 channel  4 states it is allowed in, "" to give the
+--       claim back and change nothing  5... fields and values of the record;
+--       a field whose value is "" is removed
+-- Gives {"lost"} (the claim has run out), {"conflict", state}, {"given back"},
+--       or {"done", internet access, allow_out, deny_out, public traffic,
+--       mask}, "" for what the record does not have.
+
+local record = redis.call('HMGET', KEYS[1], 'state', 'network_by')
+local state = record[1]
+
+if not state or record[2] ~= ARGV[2] then
+    return { 'lost' }
+end
+
+redis.call('HDEL', KEYS[1], 'network_by', 'network_until')
+
+if ARGV[4] == '' then
+    return { 'given back' }
+end
+
+if not string.find(ARGV[4], ' ' .. state .. ' ', 1, true) then
+    return { 'conflict', state }
+end
+
+for i = 5, #ARGV, 2 do
+    if ARGV[i + 1] == '' then
+        redis.call('HDEL', KEYS[1], ARGV[i])
+    else
+        redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    end
+end
+
+-- Who has read the record in the meantime reads it again.
+redis.call('HINCRBY', KEYS[1], 'network_generation', 1)
+redis.call('PUBLISH', ARGV[3], ARGV[1] .. ' network')
+
+local now = redis.call('HMGET', KEYS[1], 'internet_access', 'allow_out',
+                       'deny_out', 'public_traffic', 'mask_host')
+
+return { 'done', now[1] or '', now[2] or '', now[3] or '', now[4] or '',
+         now[5] or '' }

@@ -1,0 +1,84 @@
+/*
+ * Records of warm pools in Redis: the names of their keys, the typed record,
+ * and reading it.  Event loop only.  An id ("twp_…") carries its tenant's
+ * shard as that of a sandbox does.  Keys, beside those of
+ * ngx_http_sandbox_record.h:
+ *
+ *   P{<shard>}:pool:<id>            hash, the record
+ *   P{<shard>}:pool:<id>:<set>      zset of ids of members by the time (ms) at
+ *                                   which they came into the set: warming,
+ *                                   ready, old, draining, expired, failed and
+ *                                   claimed, see pool_tend.lua
+ *   P{<shard>}:tenant:<tenant>:pools       zset of ids by creation time (ms)
+ *   P{<shard>}:tenant:<tenant>:pool-names  hash name -> id
+ *
+ * The record of a member that nobody has claimed has the key of its pool in
+ * "member", the one that was claimed in "claimed_from".
+ */
+
+#ifndef NGX_HTTP_SANDBOX_POOL_H
+#define NGX_HTTP_SANDBOX_POOL_H
+
+#include "ngx_http_sandbox_record.h"
+
+#define NGX_HTTP_SANDBOX_POOL_PREFIX "twp_"
+
+void ngx_http_sandbox_key_pool(ngx_http_sandbox_key_t *key, const char *id);
+
+/* Reads an id as a client wrote it.  1, or 0 if tenant has no such pool. */
+ngx_uint_t
+ngx_http_sandbox_pool_id(char id[SANDBOX_ID_SIZE], const char *tenant,
+                         const char *text, size_t len);
+
+/* The keys of what a tenant has: pools and their names. */
+typedef struct {
+    ngx_http_sandbox_key_t pools;
+    ngx_http_sandbox_key_t names;
+} ngx_http_sandbox_pool_keys_t;
+
+/* Makes and appends them. */
+void
+ngx_http_sandbox_pool_keys(ngx_http_sandbox_pool_keys_t *keys,
+                           const char *tenant, ngx_http_sandbox_args_t *args);
+
+/* Strings point into the reply they were read from, NUL-terminated. */
+typedef struct {
+    const char *id;
+    const char *name;
+    const char *state; /* "enabled", "disabled" or "draining" */
+    const char *node;
+    const char *template; /* as the client named it */
+    const char *version;  /* that its members are of */
+    int64_t vcpus;
+    int64_t memory_mb;
+    int64_t disk_mb;
+    int64_t min_ready;
+    int64_t max_ready;
+    int64_t idle_timeout_ms;
+    int64_t stale_after_ms;
+    const char *checkout_policy;
+    const char *version_policy;
+    const char *track_tag; /* NULL if none */
+    const char *labels;    /* JSON text, as the next */
+    const char *metadata;
+    int64_t created_at; /* ms since the epoch, as the next */
+    int64_t updated_at;
+    int64_t target;
+    const char *reason; /* why it has fewer than that; NULL: none is known */
+    int64_t reason_at;
+
+    /* Members in its sets: ready has the old ones too. */
+    int64_t ready;
+    int64_t warming;
+    int64_t claimed;
+    int64_t draining;
+    int64_t failed;
+    int64_t expired;
+} ngx_http_sandbox_pool_t;
+
+/* The fields a script is to give, and reading a row of pool_read.lua. */
+void ngx_http_sandbox_pool_fields(ngx_http_sandbox_args_t *args);
+ngx_int_t
+ngx_http_sandbox_pool_row(ngx_http_sandbox_pool_t *pool, redisReply *row);
+
+#endif

@@ -1,0 +1,53 @@
+-- Changes a warm pool.
+--
+-- KEYS  1 pool  2 pools of the tenant  3 their names
+-- ARGV  1 id  2 state it leads to, or "" as it is  3 new name, or ""
+--       4... fields and values
+-- Gives {"none"}, {"taken", id} (the name is that one's), {"invalid", member}
+--       (it contradicts what is not changed; nothing is then) or {"changed",
+--       node}.
+
+if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then
+    return { 'none' }
+end
+
+local old = redis.call('HMGET', KEYS[1], 'name', 'node', 'state', 'min_ready',
+                       'max_ready', 'version_policy', 'track_tag')
+local value = { min_ready = old[4], max_ready = old[5],
+                version_policy = old[6], track_tag = old[7] }
+
+for i = 4, #ARGV, 2 do
+    value[ARGV[i]] = ARGV[i + 1]
+end
+
+if tonumber(value.max_ready) < tonumber(value.min_ready) then
+    return { 'invalid', 'max_ready' }
+end
+
+if value.version_policy == 'track_tag' and (value.track_tag or '') == '' then
+    return { 'invalid', 'track_tag' }
+end
+
+local taken = ARGV[3] ~= '' and redis.call('HGET', KEYS[3], ARGV[3])
+
+if taken and taken ~= ARGV[1] then
+    return { 'taken', taken }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local state = ARGV[2] ~= '' and ARGV[2] or old[3]
+
+if ARGV[3] ~= '' then
+    redis.call('HDEL', KEYS[3], old[1])
+    redis.call('HSET', KEYS[3], ARGV[3], ARGV[1])
+    redis.call('HSET', KEYS[1], 'name', ARGV[3])
+end
+
+-- who asks for something wants no back-off to be waited for
+redis.call('HDEL', KEYS[1], 'retry_at', 'failures')
+redis.call('HSET', KEYS[1], 'state', state, 'updated_at', now,
+           'target', state == 'enabled' and value.min_ready or 0,
+           unpack(ARGV, 4))
+
+return { 'changed', old[2] }

@@ -1,0 +1,37 @@
+-- Deletes a warm pool that was drained.  A tombstone is left, so that a
+-- repeated DELETE is answered as the first one.
+--
+-- KEYS  1 pool  2 pools of the tenant  3 their names
+-- ARGV  1 id  2 tenant  3 retention ms
+-- Gives {"none"}, {"conflict", state} (it is not draining, or has members),
+--       or {"deleted", node}.
+
+local pool = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'name', 'node')
+
+if not pool[1] or pool[2] ~= ARGV[2] then
+    return { 'none' }
+end
+
+if pool[1] == 'deleted' then
+    return { 'deleted', '' }
+end
+
+if pool[1] ~= 'draining' then
+    return { 'conflict', pool[1] }
+end
+
+for _, set in ipairs({ 'warming', 'ready', 'old', 'draining', 'expired',
+                       'failed' })
+do
+    if redis.call('EXISTS', KEYS[1] .. ':' .. set) == 1 then
+        return { 'conflict', pool[1] }
+    end
+end
+
+redis.call('HDEL', KEYS[3], pool[3])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[1], KEYS[1] .. ':claimed')
+redis.call('HSET', KEYS[1], 'state', 'deleted', 'tenant', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+
+return { 'deleted', pool[4] }

@@ -1,0 +1,56 @@
+-- A member of a warm pool is ready: its guest has confirmed.
+--
+-- KEYS  1 record  2 pool
+-- ARGV  1 owner  2 fence  3 id  4 id of the pool  5 channel
+--       6 states it is allowed in  7 state it leads to
+-- Gives {1, time (ms) at which it has to go}, {0} if the operation was fenced
+--       off, or {-1} if Redis has lost the record (nothing is changed then).
+
+local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence')
+
+if not record[1] then
+    return { -1 }
+end
+
+if record[2] ~= ARGV[1] or record[3] ~= ARGV[2]
+   or not string.find(ARGV[6], ' ' .. record[1] .. ' ', 1, true)
+then
+    return { 0 }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local pool = redis.call('HMGET', KEYS[2], 'state', 'stale_after_ms', 'target')
+local ready, old = KEYS[2] .. ':ready', KEYS[2] .. ':old'
+local going = now
+
+redis.call('ZREM', KEYS[2] .. ':warming', ARGV[3])
+
+if pool[1] == 'draining' then
+    redis.call('ZADD', KEYS[2] .. ':draining', now, ARGV[3])
+
+elseif pool[2] then
+    going = now + tonumber(pool[2])
+    redis.call('ZADD', ready, now, ARGV[3])
+    redis.call('HDEL', KEYS[2], 'failures', 'retry_at', 'reason', 'reason_at')
+
+    -- its predecessor may go now
+    if redis.call('ZCARD', ready) + redis.call('ZCARD', old)
+       > tonumber(pool[3])
+    then
+        local last = redis.call('ZPOPMIN', old)[1]
+
+        if last then
+            redis.call('ZADD', KEYS[2] .. ':draining', now, last)
+            redis.call('HSET', string.sub(KEYS[1], 1, -#ARGV[3] - 1) .. last,
+                       'timeout_at', now)
+        end
+    end
+end
+
+redis.call('HSET', KEYS[1], 'state', ARGV[7], 'ready_at', now,
+           'checked_at', now, 'timeout_at', going)
+redis.call('HDEL', KEYS[1], 'owner', 'lease_at')
+redis.call('PUBLISH', ARGV[5], ARGV[4] .. ' ready')
+
+return { 1, going }

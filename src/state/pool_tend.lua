@@ -1,0 +1,179 @@
+-- Looks after a warm pool: what its members are by now, which of them have to
+-- go, and how many are to be made.
+--
+-- KEYS  1 pool
+-- ARGV  1 id  2 this node  3 version that its template has, or "" if there is
+--       none  4 ms until the next look  5 most members in the making
+--       6 ms after which a member that waits is checked again  7 most checks
+-- Gives {"none"}, {"elsewhere", node} or {"tend", how many to make, ms until
+--       the next look, {ids to be destroyed}, {ids to be checked and
+--       their addresses}}.
+--
+-- A member is in one set: warming, ready, old (it may be handed out, but waits
+-- for its successor), and on its way out draining, expired or failed; then
+-- claimed.  Scripts move it together with the state of its record; here only
+-- what Redis may have lost is put right.
+
+local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'min_ready',
+                        'max_ready', 'last_claim', 'idle_timeout_ms',
+                        'stale_after_ms', 'version', 'version_policy',
+                        'retry_at', 'reason')
+local state, version = pool[1], pool[8]
+
+if not state or state == 'deleted' then
+    return { 'none' }
+end
+
+if pool[2] ~= ARGV[2] then
+    return { 'elsewhere', pool[2] }
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local records = string.gsub(string.sub(KEYS[1], 1, -#ARGV[1] - 1),
+                            ':pool:$', ':sandbox:')
+local destroy, check = {}, {}
+
+local function set(name)
+    return KEYS[1] .. ':' .. name
+end
+
+local function members(name)
+    return redis.call('ZRANGE', set(name), 0, -1)
+end
+
+local function count(name)
+    return redis.call('ZCARD', set(name))
+end
+
+local function move(id, from, to)
+    redis.call('ZREM', set(from), id)
+    redis.call('ZADD', set(to), now, id)
+end
+
+local function retire(id, from, to)
+    move(id, from, to)
+    redis.call('HSET', records .. id, 'timeout_at', now)
+end
+
+-- What its members are to be of.
+local artifact = ARGV[3] ~= ''
+                 and (pool[9] ~= 'pinned_build' or ARGV[3] == version)
+
+if artifact and version ~= ARGV[3] then
+    version = ARGV[3]
+    redis.call('HSET', KEYS[1], 'version', version)
+end
+
+if not artifact then
+    redis.call('HSET', KEYS[1], 'reason', 'artifact_not_ready',
+               'reason_at', now)
+elseif pool[11] == 'artifact_not_ready' then
+    redis.call('HDEL', KEYS[1], 'reason', 'reason_at')
+end
+
+for _, name in ipairs({ 'ready', 'old' }) do
+    for _, id in ipairs(members(name)) do
+        local record = redis.call('HMGET', records .. id, 'state',
+                                  'pool_version', 'ready_at', 'timeout_at',
+                                  'checked_at', 'address')
+
+        if not record[1] then
+            redis.call('ZREM', set(name), id)
+
+        elseif record[1] ~= 'pooled' then
+            retire(id, name, 'failed')
+
+        elseif tonumber(record[4]) <= now then
+            retire(id, name, 'expired')
+
+        else
+            -- its successor is made a little before its time is over
+            if name == 'ready'
+               and (record[2] ~= version
+                    or record[3] + 0.9 * pool[7] <= now)
+            then
+                move(id, 'ready', 'old')
+            end
+
+            if #check < 2 * ARGV[7]
+               and record[5] + ARGV[6] <= now
+            then
+                redis.call('HSET', records .. id, 'checked_at', now)
+                check[#check + 1] = id
+                check[#check + 1] = record[6]
+            end
+        end
+    end
+end
+
+for _, id in ipairs(members('warming')) do
+    local is = redis.call('HGET', records .. id, 'state')
+
+    if not is then
+        redis.call('ZREM', set('warming'), id)
+    elseif is ~= 'warming' then
+        retire(id, 'warming', 'failed')
+    end
+end
+
+for _, id in ipairs(members('claimed')) do
+    local is = redis.call('HGET', records .. id, 'state')
+
+    if not is or is == 'destroyed' then
+        redis.call('ZREM', set('claimed'), id)
+    end
+end
+
+-- How many there are to be: all that may be while it is in demand.
+local target = 0
+
+if state == 'enabled' then
+    local idle = not pool[5] or pool[5] + pool[6] <= now
+    local to = idle and 'expired' or 'draining'
+
+    target = tonumber(idle and pool[3] or pool[4])
+
+    for surplus = count('ready') + count('old') - target, 1, -1 do
+        local old = redis.call('ZRANGE', set('old'), 0, 0)[1]
+
+        if old then
+            retire(old, 'old', 'draining')
+        else
+            retire(redis.call('ZRANGE', set('ready'), 0, 0)[1], 'ready', to)
+        end
+    end
+
+elseif state == 'draining' then
+    for _, name in ipairs({ 'ready', 'old' }) do
+        for _, id in ipairs(members(name)) do
+            retire(id, name, 'draining')
+        end
+    end
+end
+
+redis.call('HSET', KEYS[1], 'target', target)
+
+for _, name in ipairs({ 'draining', 'expired', 'failed' }) do
+    for _, id in ipairs(members(name)) do
+        if redis.call('EXISTS', records .. id) == 1 then
+            destroy[#destroy + 1] = id
+        else
+            redis.call('ZREM', set(name), id)
+        end
+    end
+end
+
+local wait = (tonumber(pool[10]) or 0) - now
+local following = tonumber(ARGV[4])
+local make = 0
+
+if wait > 0 then
+    following = math.min(following, wait)
+
+elseif artifact then
+    make = math.max(0, math.min(target - count('ready') - count('warming'),
+                                ARGV[5] - count('warming')))
+end
+
+return { 'tend', make, following, destroy, check }

@@ -1,0 +1,108 @@
+/*
+ * Connection tracking of one address: who gets it next must not find the
+ * connections of who had it.
+ */
+
+#include "sandbox_network_state.h"
+
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    struct nfct_handle *handle; /* for removing: the other one reads */
+    in_addr_t address;
+    int failed;
+} flows_t;
+
+
+/* By either end of either direction: addresses may be translated. */
+static int
+flows_of(const struct nf_conntrack *flow, in_addr_t address)
+{
+    size_t i;
+    static const enum nf_conntrack_attr ends[] = {
+        ATTR_ORIG_IPV4_SRC,
+        ATTR_ORIG_IPV4_DST,
+        ATTR_REPL_IPV4_SRC,
+        ATTR_REPL_IPV4_DST,
+    };
+
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (nfct_attr_is_set(flow, ends[i]) > 0
+            && nfct_get_attr_u32(flow, ends[i]) == address)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+flows_look(enum nf_conntrack_msg_type type, struct nf_conntrack *flow,
+           void *data)
+{
+    flows_t *flows = data;
+
+    (void) type;
+
+    /* one that has ended meanwhile is no fault */
+    if (flows_of(flow, flows->address)
+        && nfct_query(flows->handle, NFCT_Q_DESTROY, flow) == -1
+        && errno != ENOENT)
+    {
+        flows->failed = errno;
+    }
+
+    return NFCT_CB_CONTINUE;
+}
+
+
+int
+network_forget_flows(uint32_t address)
+{
+    int rc;
+    flows_t flows;
+    uint32_t family;
+    struct nfct_handle *reader;
+
+    memset(&flows, 0, sizeof(flows));
+    flows.address = htonl(address);
+    family = AF_INET;
+    rc = -1;
+
+    reader = nfct_open(CONNTRACK, 0);
+    flows.handle = nfct_open(CONNTRACK, 0);
+
+    if (reader && flows.handle
+        && nfct_callback_register(reader, NFCT_T_ALL, flows_look, &flows) == 0)
+    {
+        rc = nfct_query(reader, NFCT_Q_DUMP, &family);
+    }
+
+    if (rc == 0 && flows.failed) {
+        errno = flows.failed;
+        rc = -1;
+    }
+
+    if (rc != 0) {
+        (void) fprintf(stderr,
+                       "sandbox-network: connections cannot be forgotten: %s\n",
+                       strerror(errno));
+    }
+
+    if (reader) {
+        (void) nfct_close(reader);
+    }
+
+    if (flows.handle) {
+        (void) nfct_close(flows.handle);
+    }
+
+    return rc;
+}

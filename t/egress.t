@@ -1,0 +1,233 @@
+#!/usr/bin/perl
+#
+# What a sandbox may reach: the policy of its create, its change while it runs
+# or is paused, its way through fork, snapshot and resume; and that nothing
+# runs unfiltered when the hook or the watcher is away.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+use SandboxWorld;
+
+my ($yes, $no) = (JSON::PP::true, JSON::PP::false);
+my @web = qw(192.0.2.10 192.0.2.20 198.51.100.10 udp:9.9.9.9);
+my $t = SandboxTest->new(own => 1);
+my $world = SandboxWorld->new($t);
+
+sub patch {
+    my ($sandbox, $body, %o) = @_;
+    my $id = ref $sandbox ? $sandbox->{id} : $sandbox;
+
+    return $t->request('PATCH', "/v1/sandboxes/$id/network", json => $body,
+                       %o);
+}
+
+sub create {
+    my ($internet, %network) = @_;
+
+    return $t->create({ internet_access => $internet, network => \%network });
+}
+
+# --- policies of a create ---------------------------------------------------
+
+my $open = $t->create;
+is_deeply($world->reaches($open, @web), \@web, 'the internet, and a resolver');
+
+my ($api) = $t->{api} =~ /:(\d+)/;
+is_deeply($world->reaches($open, '10.9.9.9', '169.254.169.254', 'udp:10.9.9.9',
+                          'udp:10.88.0.1', "10.88.0.1:$api",
+                          SandboxWorld::HERE . ":$api", SandboxWorld::ROUTER),
+          ['203.0.113.2'], 'private networks, metadata and the host are not in '
+          . 'it; what the host was attached to later is');
+$t->inside("$SandboxTest::top/scripts/host-network", 'up', '--dns', '10.9.9.9');
+is_deeply($world->reaches($open, SandboxWorld::ROUTER, '10.9.9.9',
+                          'udp:10.9.9.9', '192.0.2.10'),
+          ['udp:10.9.9.9', '192.0.2.10'],
+          'until host-network is told; guests that run keep their policy');
+
+my $closed = create($no);
+is_deeply($world->reaches($closed, @web, 'udp:10.9.9.9'), [],
+          'without internet access, nothing and no resolver');
+is($t->exec($closed, 'echo here')->{stdout}, "here\n",
+   'but commands are served');
+
+my $some = create($yes, allow_out => ['192.0.2.0/24', '2001:db8::/32'],
+                  deny_out => ['192.0.2.20']);
+is_deeply($world->reaches($some, @web), ['192.0.2.10'],
+          'what is allowed and not denied');
+is_deeply(patch($some, {})->{json},
+          { internet_access => $yes, deny_out => ['192.0.2.20/32'],
+            allow_out => ['192.0.2.0/24', '2001:db8::/32'],
+            allow_public_traffic => $yes, mask_request_host => undef },
+          'an empty change shows the policy');
+
+# --- another sandbox's path -------------------------------------------------
+
+my $r = $t->exec($some, 'hostname -I');
+my ($neighbour) = $r->{stdout} =~ /([\d.]+)/;
+is_deeply($world->reaches($open, "$neighbour:22", "$neighbour:8090"), [],
+          'no other guest');
+
+# --- a change while it runs -------------------------------------------------
+
+# a connection that ticks ten times a second
+ok($t->exec($open, 'nohup python3 -c "
+import socket
+s = socket.create_connection((\'192.0.2.10\', 80))
+while True: open(\'/tmp/ticks\', \'ab\').write(s.recv(99))
+" >/dev/null 2>&1 &
+for i in $(seq 100); do test -s /tmp/ticks && exit; sleep 0.1; done; exit 1')
+       ->{exit_code} == 0,
+   'a connection is there');
+
+sub ticks {
+    return $t->exec($open, 'a=$(stat -c %s /tmp/ticks); sleep 0.5; '
+                    . 'echo $(( $(stat -c %s /tmp/ticks) - a ))')->{stdout};
+}
+
+cmp_ok(ticks(), '>', 0, 'and lives');
+$r = patch($open, { deny_out => ['192.0.2.0/28'] });
+is($r->{status}, 200, 'a block is denied') or diag($r->{body});
+is(ticks(), "0\n", 'the connection into it has ended');
+is_deeply($world->reaches($open, @web),
+          ['192.0.2.20', '198.51.100.10', 'udp:9.9.9.9'], 'and there is no new '
+          . 'one, but elsewhere');
+
+is_deeply(patch($open, { internet_access => $no })->{json},
+          { internet_access => $no, deny_out => ['192.0.2.0/28'],
+            allow_out => [], allow_public_traffic => $yes,
+            mask_request_host => undef }, 'no internet access any more');
+is_deeply($world->reaches($open, @web), [], 'none');
+patch($open, { internet_access => $yes, deny_out => [],
+               allow_out => ['198.51.100.0/24'] });
+is_deeply($world->reaches($open, @web), ['198.51.100.10'], 'and some again');
+
+$t->is_error(patch($open, { allow_out => ['10.0.0.0/8', '10.0.0.1/8'] }), 400,
+             'invalid_request', 'bits behind the prefix', 'allow_out[1]');
+$t->is_error(patch($open, { internet => $yes }), 400, 'invalid_request',
+             'an unknown member', 'internet');
+$t->is_error(patch($open, {}, key => $t->key('other')), 404,
+             'sandbox_not_found', "another tenant's");
+
+# --- traffic ----------------------------------------------------------------
+
+$t->serve($open, 8000, <<'END');
+from http.server import *
+class H(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        text = self.headers['Host'].encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+ThreadingHTTPServer(('', 8000), H).serve_forever()
+END
+is($t->traffic($open, 8000, 'GET', '/')->{status}, 200, 'public traffic');
+is(patch($open, { allow_public_traffic => $no,
+                  mask_request_host => 'localhost:${PORT}' })->{status}, 200,
+   'is public no more');
+ok(wait_for(5, sub { $t->traffic($open, 8000, 'GET', '/')->{status} == 403 }),
+   'a token is needed');
+is($t->traffic($open, 8000, 'GET', '/', headers => [
+       'x-nullspace-traffic-access-token', $open->{token}])->{body},
+   'localhost:8000', 'and the host is masked');
+is(patch($open, { allow_public_traffic => $yes, mask_request_host => '' })
+       ->{json}{mask_request_host}, undef, 'the mask is taken away');
+ok(wait_for(5, sub {
+    $t->traffic($open, 8000, 'GET', '/')->{body} eq $t->host($open, 8000)
+}), 'and traffic is public again');
+
+# --- who comes from it ------------------------------------------------------
+
+$r = $t->post("/v1/sandboxes/$some->{id}/fork", json => {},
+              idem => SandboxTest::idem());
+my $fork = $t->sandbox($r);
+is_deeply($world->reaches($fork, @web), ['192.0.2.10'], 'a fork has it');
+
+$r = $t->post("/v1/sandboxes/$some->{id}/snapshots", json => {},
+              idem => SandboxTest::idem());
+my $snapshot = $r->{json}{id};
+my $child = $t->create({
+    snapshot_id => $snapshot, internet_access => $yes,
+    network => { allow_out => ['2001:db8::/32', '192.0.2.0/24'] } });
+is_deeply($world->reaches($child, @web), ['192.0.2.10'],
+          'what is made of a snapshot has it');
+for (['internet_access', { internet_access => $no }],
+     ['network.allow_out', { network => { allow_out => [] } }],
+     ['network.deny_out', { network => { deny_out => ['192.0.2.0/24'] } }]) {
+    my ($field, $body) = @$_;
+    $t->is_error($t->post('/v1/sandboxes',
+                          json => { snapshot_id => $snapshot, %$body }), 400,
+                 'invalid_request', "another $field than the snapshot's",
+                 $field);
+}
+
+is($t->post("/v1/sandboxes/$some->{id}/hibernate", json => {})->{status}, 200,
+   'hibernated');
+is_deeply(patch($some, { deny_out => [] })->{json}{allow_out},
+          ['192.0.2.0/24', '2001:db8::/32'],
+          'a paused one gets another policy');
+$r = $t->post("/v1/sandboxes/$some->{id}/resume", json => {});
+my $resumed = $t->sandbox($r);
+is_deeply($world->reaches($resumed, @web), ['192.0.2.10', '192.0.2.20'],
+          'and has it when it is resumed');
+is(patch($some->{id}, { allow_out => [] })->{status}, 200,
+   'an alias leads there');
+is_deeply($world->reaches($resumed, @web), \@web, 'and it is changed');
+
+# --- a later owner of the address -------------------------------------------
+
+my ($address) = $t->exec($open, 'hostname -I')->{stdout} =~ /([\d.]+)/;
+my $flows = sub { scalar grep { /src=\Q$address\E / } split /\n/,
+                  $t->inside('cat', '/proc/net/nf_conntrack') };
+cmp_ok($flows->(), '>', 0, 'connections of a sandbox are tracked');
+$t->destroy($open->{id});
+is($flows->(), 0, 'and forgotten with it');
+
+# --- the watcher is away ----------------------------------------------------
+
+$t->stack('kill', 'network');
+$t->is_error(patch($closed, { internet_access => $yes }), 503,
+             'hypervisor_unavailable', 'nobody puts a policy in force');
+is(patch($closed, {})->{json}{internet_access}, $no, 'the old one stays');
+my $late = create($no);
+ok($late, 'creates do without the watcher');
+$t->stack('start', 'network');
+is_deeply($world->reaches($closed, @web), [], 'also when it is back');
+is(patch($closed, { internet_access => $yes })->{status}, 200,
+   'then it is put in force');
+is_deeply($world->reaches($closed, @web), \@web, 'it is');
+
+# What the node knows of its guests is lost.
+$t->inside('sh', '-c', 'rm /run/nginx-sandbox/network/*.*; '
+           . 'nft flush set inet sandbox_sbx0 online');
+is_deeply($world->reaches($closed, '192.0.2.10'), [], 'without an element');
+$t->stack('restart', 'network');
+is_deeply($world->reaches($closed, '192.0.2.10'), ['192.0.2.10'],
+          'the watcher makes it anew from the domains when it starts');
+
+# --- the hook is away -------------------------------------------------------
+
+my $hook = $t->dir . '/etc/libvirt/hooks/qemu.d/nginx-sandbox';
+rename $hook, "$hook.away" or die "$hook: $!";
+chmod 0644, "$hook.away";
+$t->is_error($t->post('/v1/sandboxes', json => {}), 503,
+             'hypervisor_unavailable', 'without the hook nothing starts');
+like($t->log_text, qr/libvirt has run no hook of ours/, 'the log says why');
+
+open(my $fh, '>', $hook) or die "$hook: $!";
+print $fh "#!/bin/sh\necho no >&2\nexit 1\n";
+close $fh;
+chmod 0755, $hook;
+$t->is_error($t->post('/v1/sandboxes', json => {}), 503,
+             'hypervisor_unavailable', 'nor when it fails');
+
+rename "$hook.away", $hook;
+chmod 0755, $hook;
+ok($t->create, 'all is well with it');
+
+undef $_ for $open, $closed, $some, $fork, $child, $resumed, $late;
+$t->delete("/v1/snapshots/$snapshot");
+undef $world;
+$t->finish;
