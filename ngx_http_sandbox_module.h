@@ -16,6 +16,7 @@
 #include "ngx_http_sandbox_redis.h"
 #include "sandbox_hypervisor.h"
 #include "sandbox_id.h"
+#include "sandbox_net.h"
 
 #define NGX_HTTP_SANDBOX_PREFIX_MAX 64
 
@@ -66,6 +67,7 @@ typedef struct {
     ngx_shm_zone_t *zone; /* the route cache */
     ngx_http_sandbox_routes_t *routes;
     ngx_msec_t route_ttl;
+    ngx_msec_t route_stale; /* after that, while Redis is away */
 
     unsigned limited : 1;    /* sandbox_limits was given */
     unsigned reconciled : 1; /* sandbox_reconcile was */
@@ -88,16 +90,17 @@ typedef struct {
 } ngx_http_sandbox_error_t;
 
 typedef struct {
-    ngx_str_t request_id;
+    ngx_str_t request_id; /* in request */
+    char request[SANDBOX_ID_SIZE];
     ngx_str_t tenant;  /* NUL-terminated */
     ngx_str_t sandbox; /* the id in the path, as the client spelled it */
     const void *route; /* of the API, once it is known */
 
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
-    ngx_str_t peer_name;
-    char peer_id[SANDBOX_ID_SIZE];        /* the sandbox behind it */
-    struct ngx_http_sandbox_live_s *live; /* the same, for its end */
+    ngx_str_t peer_name; /* the same as text, in peer_text */
+    char peer_text[SANDBOX_NET_IPV4_SIZE + SANDBOX_NET_PORT_SIZE];
+    struct ngx_http_sandbox_live_s *live; /* the sandbox behind it */
     ngx_str_t host; /* what the guest sees as its Host, if masked */
 
     /* the error to be answered, for the envelope; NULL if none */
@@ -125,5 +128,9 @@ extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
 
 /* The context of r, made at first use; NULL if memory is out. */
 ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
+
+/* For who has memory for it, zeroed, which then is the context of r. */
+ngx_int_t
+ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx);
 
 #endif

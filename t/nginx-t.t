@@ -67,6 +67,7 @@ my @main = (
     ['sandbox_lease', '15s'],
     ['sandbox_reconcile', 'interval=10s grace=30s orphans=keep'],
     ['sandbox_route_ttl', '10s'],
+    ['sandbox_route_stale', '10s'],
     ['sandbox_idempotency_wait', '30s'],
     ['sandbox_idempotency_retention', '24h'],
 );
@@ -147,6 +148,7 @@ accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
          sandbox_node sandbox_limits sandbox_checkpoints sandbox_boot_timeout
          sandbox_wake_timeout sandbox_lease sandbox_reconcile sandbox_route_ttl
+         sandbox_route_stale
          sandbox_idempotency_wait sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');

@@ -400,15 +400,14 @@ ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
     ngx_uint_t i;
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
+    static ngx_str_t name = ngx_string("X-Request-Id");
 
     for (part = &r->headers_out.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (h[i].hash && h[i].key.len == sizeof("X-Request-Id") - 1
-                && ngx_strncasecmp(h[i].key.data, (u_char *) "X-Request-Id",
-                                   sizeof("X-Request-Id") - 1)
-                       == 0)
+            if (h[i].hash && h[i].key.len == name.len
+                && ngx_strncasecmp(h[i].key.data, name.data, name.len) == 0)
             {
                 if (!ctx->traffic) {
                     h[i].value = ctx->request_id;
@@ -418,7 +417,16 @@ ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
         }
     }
 
-    return ngx_http_sandbox_add_header(r, "X-Request-Id", &ctx->request_id);
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key = name;
+    h->value = ctx->request_id;
+
+    return NGX_OK;
 }
 
 
@@ -434,9 +442,13 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
         return ngx_http_sandbox_next_header_filter(r);
     }
 
-    ctx = ngx_http_sandbox_ctx(r);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
     if (ctx == NULL) {
-        return NGX_ERROR;
+        ctx = ngx_http_sandbox_ctx(r);
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     ctx->traffic = slcf->traffic;

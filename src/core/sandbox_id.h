@@ -22,6 +22,7 @@
 #define SANDBOX_ID_LEN (sizeof("sb_") - 1 + SANDBOX_ID_BODY_LEN)
 #define SANDBOX_ID_SIZE 32    /* any id of ours and its NUL */
 #define SANDBOX_UUID_SIZE 37  /* text form and its NUL */
+#define SANDBOX_REQUEST_ID_LEN (sizeof("req_") - 1 + 16)
 #define SANDBOX_TOKEN_SIZE 33 /* 160 random bits in base32 and its NUL */
 
 /*
@@ -32,6 +33,9 @@
 int sandbox_id_make(char id[SANDBOX_ID_SIZE], const char *prefix,
                     const char *shard);
 int sandbox_token_make(char token[SANDBOX_TOKEN_SIZE]);
+
+/* "req_" and 80 random bits: one for each request, so it costs little. */
+int sandbox_request_id_make(char id[SANDBOX_ID_SIZE]);
 
 /* The shard of a tenant: characters of [a-z2-7], not NUL-terminated. */
 void

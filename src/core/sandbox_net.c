@@ -131,3 +131,25 @@ sandbox_net_ipv4(char out[16], uint32_t ipv4)
     (void) snprintf(out, 16, "%u.%u.%u.%u", ipv4 >> 24, ipv4 >> 16 & 0xff,
                     ipv4 >> 8 & 0xff, ipv4 & 0xff);
 }
+
+
+/* For every request that is proxied: snprintf() takes ten times as long. */
+size_t
+sandbox_net_port(char out[SANDBOX_NET_PORT_SIZE], uint16_t port)
+{
+    size_t len;
+    unsigned n;
+    char *p;
+
+    len = 1u + (port > 9) + (port > 99) + (port > 999) + (port > 9999);
+    p = out + len;
+    n = port;
+    *p = '\0';
+
+    do {
+        *--p = (char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    return len;
+}

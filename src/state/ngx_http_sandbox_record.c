@@ -458,6 +458,16 @@ ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row)
 }
 
 
+static void
+ngx_http_sandbox_route_address(ngx_http_sandbox_route_t *route,
+                               uint32_t address)
+{
+    route->address = htonl(address);
+    sandbox_net_ipv4(route->text, address);
+    route->text_len = (u_char) ngx_strlen(route->text);
+}
+
+
 void
 ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
                                  const ngx_http_sandbox_record_t *record)
@@ -465,7 +475,7 @@ ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
     ngx_memzero(route, sizeof(ngx_http_sandbox_route_t));
     ngx_cpystrn((u_char *) route->id, (u_char *) record->id, sizeof(route->id));
     route->state = record->state;
-    route->address = htonl(record->address);
+    ngx_http_sandbox_route_address(route, record->address);
     route->execution = record->execution;
     route->public_traffic = 1;
 }
@@ -485,7 +495,8 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
     const char *execution, *token, *mask, *next;
 
     route->state = ngx_http_sandbox_reply_state(v[0]);
-    route->address = htonl((uint32_t) ngx_http_sandbox_reply_int(v[1]));
+    ngx_http_sandbox_route_address(
+        route, (uint32_t) ngx_http_sandbox_reply_int(v[1]));
     execution = ngx_http_sandbox_reply_text(v[2]);
     route->execution = execution ? strtoull(execution, NULL, 16) : 0;
     route->public_traffic = ngx_http_sandbox_reply_int(v[3]) != 0;

@@ -28,8 +28,17 @@ typedef enum {
     NGX_HTTP_SANDBOX_VISIT_REFUSED /* rc is the status of the noted error */
 } ngx_http_sandbox_visit_state_e;
 
+/* What only those need that wait for something. */
+typedef struct {
+    ngx_http_sandbox_passenger_t passenger;
+    ngx_http_sandbox_waker_t waker;
+    ngx_http_sandbox_route_t route;
+} ngx_http_sandbox_visit_wait_t;
+
 /* In the pool of its request, found by its cleanup. */
 typedef struct {
+    ngx_http_sandbox_ctx_t ctx; /* of the request, or not used */
+    ngx_http_cleanup_t cleanup;
     ngx_http_request_t *request;
     sandbox_host_t host;
     ngx_http_sandbox_visit_state_e state;
@@ -37,9 +46,7 @@ typedef struct {
     unsigned admitted : 1;
     unsigned spent : 1; /* must not be sent to a guest any more */
     ngx_http_sandbox_live_t live;
-    ngx_http_sandbox_passenger_t passenger;
-    ngx_http_sandbox_waker_t waker;
-    ngx_http_sandbox_route_t route;
+    ngx_http_sandbox_visit_wait_t *wait; /* NULL before the first one */
 } ngx_http_sandbox_visit_t;
 
 
@@ -92,8 +99,11 @@ ngx_http_sandbox_visit_cleanup(void *data)
 {
     ngx_http_sandbox_visit_t *visit = data;
 
-    ngx_http_sandbox_flight_leave(&visit->passenger);
-    ngx_http_sandbox_wake_leave(&visit->waker);
+    if (visit->wait) {
+        ngx_http_sandbox_flight_leave(&visit->wait->passenger);
+        ngx_http_sandbox_wake_leave(&visit->wait->waker);
+    }
+
     ngx_http_sandbox_live_leave(&visit->live);
 }
 
@@ -113,23 +123,51 @@ ngx_http_sandbox_visit_find(ngx_http_request_t *r)
 }
 
 
+/* The context of r is the visit's, unless it has one; ctx is set for errors. */
 static ngx_http_sandbox_visit_t *
 ngx_http_sandbox_visit_make(ngx_http_request_t *r)
 {
-    ngx_http_cleanup_t *cln;
+    ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_visit_t *visit;
 
-    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_sandbox_visit_t));
-    if (cln == NULL) {
+    visit = ngx_pcalloc(r->pool, sizeof(ngx_http_sandbox_visit_t));
+    if (visit == NULL) {
         return NULL;
     }
 
-    visit = cln->data;
-    ngx_memzero(visit, offsetof(ngx_http_sandbox_visit_t, route));
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL) {
+        ctx = &visit->ctx;
+
+        if (ngx_http_sandbox_ctx_init(r, ctx) != NGX_OK) {
+            return NULL;
+        }
+    }
+
+    ctx->traffic = 1;
     visit->request = r;
-    cln->handler = ngx_http_sandbox_visit_cleanup;
+
+    /* as ngx_http_cleanup_add(), with one allocation in place of three */
+    visit->cleanup.handler = ngx_http_sandbox_visit_cleanup;
+    visit->cleanup.data = visit;
+    visit->cleanup.next = r->cleanup;
+    r->cleanup = &visit->cleanup;
 
     return visit;
+}
+
+
+/* Before whatever may have to wait; NGX_ERROR if memory is out. */
+static ngx_int_t
+ngx_http_sandbox_visit_prepare(ngx_http_sandbox_visit_t *visit)
+{
+    if (visit->wait == NULL) {
+        visit->wait = ngx_pcalloc(visit->request->pool,
+                                  sizeof(ngx_http_sandbox_visit_wait_t));
+    }
+
+    return visit->wait ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -183,7 +221,7 @@ ngx_http_sandbox_visit_landed(void *data, ngx_int_t rc,
     visit->rc = rc;
 
     if (rc == NGX_OK) {
-        visit->route = *route;
+        visit->wait->route = *route;
     }
 
     ngx_http_sandbox_visit_go_on(visit);
@@ -231,10 +269,15 @@ ngx_http_sandbox_visit_wake(ngx_http_sandbox_visit_t *visit,
     ngx_http_request_t *r;
 
     r = visit->request;
-    visit->waker.handler = ngx_http_sandbox_visit_woken;
-    visit->waker.data = visit;
 
-    switch (ngx_http_sandbox_wake(&visit->waker, route->id,
+    if (ngx_http_sandbox_visit_prepare(visit) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    visit->wait->waker.handler = ngx_http_sandbox_visit_woken;
+    visit->wait->waker.data = visit;
+
+    switch (ngx_http_sandbox_wake(&visit->wait->waker, route->id,
                                   ngx_http_sandbox_ctx(r)))
     {
     case NGX_OK:
@@ -326,6 +369,7 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
     ngx_str_t token;
     ngx_uint_t ntokens;
     ngx_http_request_t *r;
+    ngx_http_sandbox_ctx_t *ctx;
 
     r = visit->request;
 
@@ -354,7 +398,8 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx(r), route, visit->host.port);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    ngx_http_sandbox_peer_set(ctx, route, visit->host.port);
 
     visit->live.back = ngx_http_sandbox_visit_back;
     visit->live.data = visit;
@@ -395,25 +440,32 @@ ngx_http_sandbox_visit_outcome(ngx_http_sandbox_visit_t *visit, ngx_int_t rc,
 static ngx_int_t
 ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
 {
-    ngx_int_t rc, cached;
+    ngx_int_t rc;
+    ngx_uint_t current;
     ngx_http_sandbox_route_t route;
+    ngx_http_sandbox_main_conf_t *mcf;
 
-    cached = ngx_http_sandbox_routes_lookup(ngx_http_sandbox_worker.conf,
-                                            visit->host.id, &route);
+    mcf = ngx_http_sandbox_worker.conf;
+    current = ngx_http_sandbox_routes_current();
 
-    if (cached == NGX_OK && ngx_http_sandbox_routes_current()) {
+    rc = ngx_http_sandbox_routes_lookup(mcf, visit->host.id, 0, &route);
+
+    if (rc == NGX_OK && current) {
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
                                     NGX_HTTP_SANDBOX_LOOKUP_HIT, 1);
         return ngx_http_sandbox_visit_go(visit, &route);
     }
 
-    visit->passenger.handler = ngx_http_sandbox_visit_landed;
-    visit->passenger.data = visit;
+    if (ngx_http_sandbox_visit_prepare(visit) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    visit->wait->passenger.handler = ngx_http_sandbox_visit_landed;
+    visit->wait->passenger.data = visit;
 
     /* a cached alias is believed only while it is heard of */
-    rc = ngx_http_sandbox_flight_board(
-        &visit->passenger,
-        ngx_http_sandbox_routes_current() ? route.id : visit->host.id);
+    rc = ngx_http_sandbox_flight_board(&visit->wait->passenger,
+                                       current ? route.id : visit->host.id);
 
     if (rc == NGX_OK) {
         return ngx_http_sandbox_visit_wait(visit);
@@ -421,7 +473,9 @@ ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
 
     if (rc == NGX_ERROR) {
         /* Redis is away: see invalidation.c for what may be served then */
-        rc = cached == NGX_OK ? NGX_OK : NGX_ERROR;
+        rc = ngx_http_sandbox_routes_lookup(mcf, visit->host.id,
+                                            mcf->route_stale, &route);
+        rc = rc == NGX_OK ? NGX_OK : NGX_ERROR;
     }
 
     return ngx_http_sandbox_visit_outcome(visit, rc, &route);
@@ -490,11 +544,12 @@ ngx_http_sandbox_traffic_target(ngx_http_request_t *r,
 
 /* The first time here. */
 static ngx_int_t
-ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
+ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
 {
     ngx_int_t rc;
-    sandbox_host_t host;
-    ngx_http_sandbox_visit_t *visit;
+    ngx_http_request_t *r;
+
+    r = visit->request;
 
     if (r->content_handler == NULL) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
@@ -506,7 +561,8 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
     }
 
     rc = ngx_http_sandbox_traffic_target(
-        r, ngx_http_get_module_main_conf(r, ngx_http_sandbox_module), &host);
+        r, ngx_http_get_module_main_conf(r, ngx_http_sandbox_module),
+        &visit->host);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -516,18 +572,11 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
         return ngx_http_sandbox_traffic_unknown(r);
     }
 
-    if (!sandbox_host_port_allowed(host.port)) {
+    if (!sandbox_host_port_allowed(visit->host.port)) {
         return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_port_not_allowed,
             "This port of a sandbox is never reachable from outside.");
     }
-
-    visit = ngx_http_sandbox_visit_make(r);
-    if (visit == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    visit->host = host;
 
     return ngx_http_sandbox_visit_ask(visit);
 }
@@ -536,27 +585,19 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 {
-    ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_visit_t *visit;
-    ngx_http_sandbox_loc_conf_t *slcf;
-
-    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
 
     /* a subrequest shares the headers of its request, and has no route */
-    if (!slcf->traffic || r != r->main) {
+    if (r != r->main) {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_sandbox_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->traffic = 1;
     visit = ngx_http_sandbox_visit_find(r);
 
     if (visit == NULL) {
-        return ngx_http_sandbox_traffic_start(r);
+        visit = ngx_http_sandbox_visit_make(r);
+        return visit ? ngx_http_sandbox_visit_start(visit)
+                     : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     switch (visit->state) {
@@ -565,7 +606,8 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 
     case NGX_HTTP_SANDBOX_VISIT_KNOWS:
         visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
-        return ngx_http_sandbox_visit_outcome(visit, visit->rc, &visit->route);
+        return ngx_http_sandbox_visit_outcome(visit, visit->rc,
+                                              &visit->wait->route);
 
     case NGX_HTTP_SANDBOX_VISIT_REFUSED:
         visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
