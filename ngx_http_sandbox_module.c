@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
@@ -119,6 +120,15 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
     { ngx_string("sandbox_route_stale"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(route_stale), NULL },
 
+    { ngx_string("sandbox_traffic_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_traffic_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_api_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_api_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_wake_limit"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12,
+      ngx_http_sandbox_wake_limit, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
     { ngx_string("sandbox_api"),
       NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF
           | NGX_CONF_FLAG,
@@ -193,6 +203,10 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
     mcf->max_disk_mb = 131072;
     mcf->max_sandboxes = 256;
     mcf->max_timeout = 24 * 3600 * 1000;
+    mcf->max_connections = 1024;
+    mcf->max_age = 24 * 3600 * 1000;
+    mcf->max_wakes = 10;
+    mcf->wakes_interval = 3600 * 1000;
 
     return mcf;
 }
@@ -496,6 +510,7 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
     }
 
     if (ngx_http_sandbox_metrics_init(cf, &ngx_http_sandbox_module) != NGX_OK
+        || ngx_http_sandbox_limits_init(cf, &ngx_http_sandbox_module) != NGX_OK
         || ngx_http_sandbox_conf_check(cf, mcf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -549,7 +564,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    ngx_http_sandbox_metrics_start();
+    ngx_http_sandbox_limits_start(ngx_http_sandbox_metrics_start());
     ngx_http_sandbox_loop_start(cycle);
 
     worker = &ngx_http_sandbox_worker;

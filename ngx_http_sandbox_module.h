@@ -27,6 +27,12 @@ typedef enum {
 
 typedef struct ngx_http_sandbox_routes_s ngx_http_sandbox_routes_t;
 
+/* Requests of a tenant. */
+typedef struct {
+    uint64_t interval; /* us between two; 0: no limit */
+    uint64_t burst;    /* how many may come at once on top */
+} ngx_http_sandbox_rate_t;
+
 /* http {} level: one node. */
 typedef struct {
     ngx_str_t node;   /* this host's name in Redis keys */
@@ -69,8 +75,17 @@ typedef struct {
     ngx_msec_t route_ttl;
     ngx_msec_t route_stale; /* after that, while Redis is away */
 
+    ngx_uint_t max_connections; /* of a sandbox at once; 0: no limit */
+    ngx_msec_t max_age;         /* of one of them; 0: no limit */
+    ngx_http_sandbox_rate_t rates[2]; /* ngx_http_sandbox_rate_e */
+    ngx_uint_t max_wakes;       /* of a sandbox by traffic; 0: no limit */
+    ngx_msec_t wakes_interval;
+
     unsigned limited : 1;    /* sandbox_limits was given */
     unsigned reconciled : 1; /* sandbox_reconcile was */
+    unsigned traffic_limited : 1;
+    unsigned api_limited : 1;
+    unsigned wake_limited : 1;
     unsigned api : 1;        /* some location has "sandbox_api on" */
     unsigned traffic : 1;    /* some location has "sandbox_traffic on" */
     unsigned metrics : 1;    /* some location has "sandbox_metrics on" */
@@ -109,6 +124,7 @@ typedef struct {
     ngx_str_t field;   /* error_detail, when not empty */
     ngx_str_t reason;
     char *state; /* error_detail, when not NULL */
+    ngx_uint_t retry_after; /* seconds, in place of the error's; or 0 */
 
     /* The body the error filter sends in place of nginx's page. */
     ngx_str_t envelope;

@@ -40,6 +40,11 @@ static const struct {
 } ngx_http_sandbox_actions[] = {
     { &ngx_http_sandbox_sandbox_changing,
       "Repeat the request after the time in Retry-After." },
+    { &ngx_http_sandbox_rate_limit_exceeded,
+      "Repeat the request after the time in Retry-After." },
+    { &ngx_http_sandbox_wake_limit_exceeded,
+      "Resume the sandbox with POST /v1/sandboxes/{id}/resume, or repeat the "
+      "request after the time in Retry-After." },
     { &ngx_http_sandbox_sandbox_paused_auto_resume_disabled,
       "Resume the sandbox with POST /v1/sandboxes/{id}/resume." },
 };
@@ -78,8 +83,28 @@ ngx_http_sandbox_error_field(ngx_http_request_t *r,
     ctx->reason.data = (u_char *) reason;
     ctx->reason.len = reason ? ngx_strlen(reason) : 0;
     ctx->state = NULL;
+    ctx->retry_after = 0;
 
     return (ngx_int_t) error->status;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_error_later(ngx_http_request_t *r,
+                             const ngx_http_sandbox_error_t *error,
+                             const char *message, ngx_uint_t seconds)
+{
+    ngx_int_t rc;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    rc = ngx_http_sandbox_error(r, error, message);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx) {
+        ctx->retry_after = seconds;
+    }
+
+    return rc;
 }
 
 
@@ -178,15 +203,16 @@ ngx_int_t
 ngx_http_sandbox_error_headers(ngx_http_request_t *r)
 {
     ngx_str_t bearer = ngx_string("Bearer");
+    ngx_uint_t seconds;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_loc_conf_t *slcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
 
-    if (ctx->error->retry_after
-        && ngx_http_sandbox_retry_after(r, ctx->error->retry_after) != NGX_OK)
-    {
+    seconds = ctx->retry_after ? ctx->retry_after : ctx->error->retry_after;
+
+    if (seconds && ngx_http_sandbox_retry_after(r, seconds) != NGX_OK) {
         return NGX_ERROR;
     }
 

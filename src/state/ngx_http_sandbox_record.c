@@ -35,6 +35,7 @@ static const char *ngx_http_sandbox_fields[] = {
 static const char *ngx_http_sandbox_route_fields[] = {
     "state",         "address",   "execution",   "public_traffic",
     "traffic_token", "mask_host", "auto_resume", "next",
+    "tenant",        "wakes",     "wakes_since",
 };
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
@@ -458,6 +459,21 @@ ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row)
 }
 
 
+uint64_t
+ngx_http_sandbox_tenant_hash(const char *name)
+{
+    uint64_t hash;
+
+    hash = 0xcbf29ce484222325; /* FNV-1a */
+
+    for (/* void */; *name; name++) {
+        hash = (hash ^ (u_char) *name) * 0x100000001b3;
+    }
+
+    return hash ^ hash >> 32;
+}
+
+
 static void
 ngx_http_sandbox_route_address(ngx_http_sandbox_route_t *route,
                                uint32_t address)
@@ -492,7 +508,7 @@ typedef struct {
 static void
 ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 {
-    const char *execution, *token, *mask, *next;
+    const char *execution, *token, *mask, *next, *tenant;
 
     route->state = ngx_http_sandbox_reply_state(v[0]);
     ngx_http_sandbox_route_address(
@@ -515,6 +531,14 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
     }
 
     route->auto_resume = ngx_http_sandbox_reply_int(v[6]) != 0;
+
+    tenant = ngx_http_sandbox_reply_text(v[8]);
+    if (tenant) {
+        route->tenant = ngx_http_sandbox_tenant_hash(tenant);
+    }
+
+    route->wakes = ngx_http_sandbox_reply_int(v[9]);
+    route->wakes_since = ngx_http_sandbox_reply_int(v[10]);
 
     next = ngx_http_sandbox_reply_text(v[7]);
     if (route->state == NGX_HTTP_SANDBOX_RESUMED && next) {

@@ -27,6 +27,7 @@
 typedef struct {
     char id[SANDBOX_ID_LEN + 1];
     uint64_t execution;
+    uint64_t tenant;
     ngx_msec_t expires;
     ngx_uint_t epoch;
     in_addr_t address;
@@ -304,6 +305,7 @@ ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
     route->state = entry->state;
     route->address = entry->address;
     route->execution = entry->execution;
+    route->tenant = entry->tenant;
     route->text_len = entry->text_len;
     ngx_memcpy(route->text, entry->text, sizeof(route->text));
     route->public_traffic = entry->public_traffic;
@@ -466,6 +468,7 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     ngx_memzero(&entry, sizeof(ngx_http_sandbox_entry_t));
     ngx_memcpy(entry.id, route->id, sizeof(entry.id));
     entry.execution = route->execution;
+    entry.tenant = route->tenant;
     entry.expires = ngx_current_msec + mcf->route_ttl;
     entry.address = route->address;
     entry.text_len = route->text_len;

@@ -14,12 +14,14 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
 
 #include "sandbox_edge.h"
+#include "sandbox_time.h"
 
 typedef enum {
     NGX_HTTP_SANDBOX_VISIT_ASKS = 0,
@@ -46,6 +48,7 @@ typedef struct {
     unsigned admitted : 1;
     unsigned spent : 1; /* must not be sent to a guest any more */
     ngx_http_sandbox_live_t live;
+    ngx_http_sandbox_count_t *count; /* while it is at a guest, or NULL */
     ngx_http_sandbox_visit_wait_t *wait; /* NULL before the first one */
 } ngx_http_sandbox_visit_t;
 
@@ -93,6 +96,17 @@ ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
 }
 
 
+/* It is not at its guest any more. */
+static void
+ngx_http_sandbox_visit_leave(ngx_http_sandbox_visit_t *visit)
+{
+    if (visit->count) {
+        ngx_http_sandbox_limits_leave(visit->count);
+        visit->count = NULL;
+    }
+}
+
+
 /* From the cleanup of the request. */
 static void
 ngx_http_sandbox_visit_cleanup(void *data)
@@ -105,6 +119,7 @@ ngx_http_sandbox_visit_cleanup(void *data)
     }
 
     ngx_http_sandbox_live_leave(&visit->live);
+    ngx_http_sandbox_visit_leave(visit);
 }
 
 
@@ -262,13 +277,46 @@ ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
 }
 
 
+/* 1 if a paused sandbox was woken so often that it is left alone for a while. */
+static ngx_uint_t
+ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
+                             ngx_uint_t *seconds)
+{
+    int64_t left;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    if (route->state != NGX_HTTP_SANDBOX_PAUSED || mcf->max_wakes == 0
+        || route->wakes < (int64_t) mcf->max_wakes)
+    {
+        return 0;
+    }
+
+    left = route->wakes_since + (int64_t) mcf->wakes_interval
+           - sandbox_time_now_ms();
+    *seconds = (ngx_uint_t) (left / 1000) + 1;
+
+    return left > 0;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_visit_wake(ngx_http_sandbox_visit_t *visit,
                             const ngx_http_sandbox_route_t *route)
 {
+    ngx_uint_t seconds;
     ngx_http_request_t *r;
 
     r = visit->request;
+
+    if (ngx_http_sandbox_visit_tired(route, &seconds)) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                    NGX_HTTP_SANDBOX_LIMIT_WAKES, 1);
+        return ngx_http_sandbox_error_later(
+            r, &ngx_http_sandbox_wake_limit_exceeded,
+            "The sandbox is paused, and was woken too often.", seconds);
+    }
 
     if (ngx_http_sandbox_visit_prepare(visit) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -355,9 +403,68 @@ ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
     ngx_http_sandbox_visit_t *visit = data;
 
+    ngx_http_sandbox_visit_leave(visit);
+
     visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
     visit->spent = spent;
+
+    if (visit->live.aged) {
+        visit->state = NGX_HTTP_SANDBOX_VISIT_REFUSED;
+        visit->rc = ngx_http_sandbox_error(r, &ngx_http_sandbox_timeout,
+                                           "The request took too long.");
+    }
+
     ngx_http_sandbox_visit_go_on(visit);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_visit_rate(ngx_http_request_t *r,
+                            const ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t seconds;
+
+    seconds = ngx_http_sandbox_limits_rate(NGX_HTTP_SANDBOX_RATE_TRAFFIC,
+                                           route->tenant);
+
+    if (seconds == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                NGX_HTTP_SANDBOX_LIMIT_RATE, 1);
+
+    return ngx_http_sandbox_error_later(
+        r, &ngx_http_sandbox_rate_limit_exceeded,
+        "There are too many requests for the sandboxes of this owner.",
+        seconds);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_visit_enter(ngx_http_sandbox_visit_t *visit,
+                             const ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t max;
+
+    max = ngx_http_sandbox_worker.conf->max_connections;
+
+    if (max == 0) {
+        return NGX_OK;
+    }
+
+    visit->count = ngx_http_sandbox_limits_enter(route->id, max);
+
+    if (visit->count) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS, 1);
+
+    return ngx_http_sandbox_error(
+        visit->request, &ngx_http_sandbox_rate_limit_exceeded,
+        "The sandbox has too many connections at the moment.");
 }
 
 
@@ -383,10 +490,22 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
             return rc;
         }
 
+        rc = ngx_http_sandbox_visit_rate(r, route);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
         visit->admitted = 1;
     }
 
     rc = ngx_http_sandbox_visit_state(visit, route);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_sandbox_visit_enter(visit, route);
 
     if (rc != NGX_OK) {
         return rc;
@@ -403,6 +522,7 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
 
     visit->live.back = ngx_http_sandbox_visit_back;
     visit->live.data = visit;
+    visit->live.aging = 1;
     ngx_http_sandbox_live_enter(&visit->live, r, route->id);
 
     return NGX_DECLINED;
