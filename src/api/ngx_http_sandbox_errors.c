@@ -493,18 +493,13 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 }
 
 
+/* The envelope in place of the page that in is. */
 static ngx_int_t
-ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_http_sandbox_send_envelope(ngx_http_request_t *r,
+                               ngx_http_sandbox_ctx_t *ctx, ngx_chain_t *in)
 {
     ngx_buf_t *b;
     ngx_chain_t out, *cl;
-    ngx_http_sandbox_ctx_t *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (ctx == NULL || ctx->envelope.data == NULL || in == NULL) {
-        return ngx_http_sandbox_next_body_filter(r, in);
-    }
 
     for (cl = in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
@@ -530,6 +525,21 @@ ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     out.next = NULL;
 
     return ngx_http_sandbox_next_body_filter(r, &out);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL || ctx->envelope.data == NULL || in == NULL) {
+        return ngx_http_sandbox_next_body_filter(r, in);
+    }
+
+    return ngx_http_sandbox_send_envelope(r, ctx, in);
 }
 
 

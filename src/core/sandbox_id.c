@@ -226,45 +226,51 @@ sandbox_id_word_bad(const char *text)
 }
 
 
+/* 0 if what follows a prefix is that of an id: 20 characters. */
+static uint64_t
+sandbox_id_body_bad(const char *body)
+{
+    /* eight and eight characters, and the last eight */
+    return sandbox_id_word_bad(body) | sandbox_id_word_bad(body + 8)
+           | sandbox_id_word_bad(body + SANDBOX_ID_BODY_LEN - 8);
+}
+
+
+int
+sandbox_id_parse_sandbox(char id[SANDBOX_ID_SIZE], const char *text)
+{
+    if (text[0] != 's' || text[1] != 'b' || (text[2] != '_' && text[2] != '-')
+        || sandbox_id_body_bad(text + 3))
+    {
+        return -1;
+    }
+
+    memcpy(id, "sb_", 3);
+    memcpy(id + 3, text + 3, SANDBOX_ID_BODY_LEN);
+    id[SANDBOX_ID_LEN] = '\0';
+
+    return 0;
+}
+
+
 int
 sandbox_id_parse(char id[SANDBOX_ID_SIZE], const char *prefix, const char *text,
                  size_t len)
 {
     size_t n;
-    const char *body;
 
-    if (len <= SANDBOX_ID_BODY_LEN || len > SANDBOX_ID_SIZE - 1) {
-        return -1;
-    }
+    n = strlen(prefix);
 
-    for (n = 0; n < len - SANDBOX_ID_BODY_LEN - 1; n++) {
-        /* ends at the end of prefix, if not before */
-        if (text[n] != prefix[n]) {
-            return -1;
-        }
-    }
-
-    if (prefix[n] != '\0' || (text[n] != '_' && text[n] != '-')) {
-        return -1;
-    }
-
-    /* eight and eight characters, and the last eight of 20 */
-    body = text + n + 1;
-
-    if (sandbox_id_word_bad(body) | sandbox_id_word_bad(body + 8)
-        | sandbox_id_word_bad(body + SANDBOX_ID_BODY_LEN - 8))
+    if (n + 1 > SANDBOX_PREFIX_MAX || len != n + 1 + SANDBOX_ID_BODY_LEN
+        || memcmp(text, prefix, n) != 0 || (text[n] != '_' && text[n] != '-')
+        || sandbox_id_body_bad(text + n + 1))
     {
         return -1;
     }
 
-    memcpy(id + n + 1, body, SANDBOX_ID_BODY_LEN);
-    id[len] = '\0';
+    memcpy(id, text, len);
     id[n] = '_';
-
-    while (n > 0) {
-        n--;
-        id[n] = prefix[n];
-    }
+    id[len] = '\0';
 
     return 0;
 }

@@ -49,6 +49,9 @@ sandbox_id_shard(char shard[SANDBOX_SHARD_LEN], const char *tenant, size_t len);
 int sandbox_id_parse(char id[SANDBOX_ID_SIZE], const char *prefix,
                      const char *text, size_t len);
 
+/* The same for "sb", whose prefix and dash are at text, with 20 after them. */
+int sandbox_id_parse_sandbox(char id[SANDBOX_ID_SIZE], const char *text);
+
 /*
  * The libvirt UUID of an execution (RFC 9562 version 8 layout over
  * SHA-256 of the id), so that a domain can be found from the id alone.

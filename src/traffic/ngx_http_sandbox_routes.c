@@ -220,7 +220,7 @@ ngx_http_sandbox_zone_init(ngx_shm_zone_t *shm_zone, void *data)
  * Where id, of SANDBOX_ID_SIZE bytes, would be.  Only ids of sandboxes that run are stored, and those are
  * random: nobody can aim at one bucket, so the hash needs no key.
  */
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_sandbox_routes_place(ngx_http_sandbox_routes_t *routes, const char *id,
                               ngx_http_sandbox_place_t *place)
 {

@@ -102,16 +102,16 @@ sandbox_host_port_parse(unsigned *port, const char *text, size_t len)
 
 /* An id that may have capital letters. */
 static int
-sandbox_host_id(char id[SANDBOX_ID_SIZE], const char *text, size_t len)
+sandbox_host_id(char id[SANDBOX_ID_SIZE], const char *text)
 {
-    char label[SANDBOX_HOST_LABEL_MAX];
+    char label[SANDBOX_ID_LEN];
     size_t i;
 
-    for (i = 0; i < len; i++) {
+    for (i = 0; i < sizeof(label); i++) {
         label[i] = sandbox_host_lower(text[i]);
     }
 
-    return sandbox_id_parse(id, "sb", label, len);
+    return sandbox_id_parse_sandbox(id, label);
 }
 
 
@@ -139,8 +139,9 @@ sandbox_host_parse(sandbox_host_t *host, const char *domain, size_t domain_len,
         return -1;
     }
 
-    if (sandbox_id_parse(host->id, "sb", text + port_len, n - port_len) != 0
-        && sandbox_host_id(host->id, text + port_len, n - port_len) != 0)
+    if (n - port_len != SANDBOX_ID_LEN
+        || (sandbox_id_parse_sandbox(host->id, text + port_len) != 0
+            && sandbox_host_id(host->id, text + port_len) != 0))
     {
         return -1;
     }
