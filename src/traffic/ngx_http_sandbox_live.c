@@ -47,6 +47,9 @@ static ngx_queue_t ngx_http_sandbox_living[NGX_HTTP_SANDBOX_LIVE_SLOTS];
 static ngx_event_t ngx_http_sandbox_live_timer;
 static ngx_event_t ngx_http_sandbox_live_sweeper;
 
+/* Debug logs tell the descriptor of what an event belongs to. */
+static ngx_connection_t ngx_http_sandbox_live_idle = { .fd = -1 };
+
 
 /* The end of an id is random. */
 static ngx_queue_t *
@@ -373,6 +376,7 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
 
     if (age && !ngx_exiting) {
         ev->handler = ngx_http_sandbox_live_sweep;
+        ev->data = &ngx_http_sandbox_live_idle;
         ev->log = ngx_cycle->log;
         ev->cancelable = 1;
         ngx_add_timer(ev, ngx_min(ngx_max(age / 8,
@@ -520,6 +524,7 @@ ngx_http_sandbox_live_look_again(void)
 
     if (!ev->timer_set && !ngx_exiting) {
         ev->handler = ngx_http_sandbox_live_look_now;
+        ev->data = &ngx_http_sandbox_live_idle;
         ev->log = ngx_cycle->log;
         ev->cancelable = 1;
         ngx_add_timer(ev, NGX_HTTP_SANDBOX_LIVE_AGAIN);
