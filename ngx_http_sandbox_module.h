@@ -75,10 +75,10 @@ typedef struct {
     ngx_msec_t route_ttl;
     ngx_msec_t route_stale; /* after that, while Redis is away */
 
-    ngx_uint_t max_connections; /* of a sandbox at once; 0: no limit */
-    ngx_msec_t max_age;         /* of one of them; 0: no limit */
+    ngx_uint_t max_connections;       /* of a sandbox at once; 0: no limit */
+    ngx_msec_t max_age;               /* of one of them; 0: no limit */
     ngx_http_sandbox_rate_t rates[2]; /* ngx_http_sandbox_rate_e */
-    ngx_uint_t max_wakes;       /* of a sandbox by traffic; 0: no limit */
+    ngx_uint_t max_wakes;             /* of a sandbox by traffic; 0: no limit */
     ngx_msec_t wakes_interval;
 
     unsigned limited : 1;    /* sandbox_limits was given */
@@ -86,9 +86,9 @@ typedef struct {
     unsigned traffic_limited : 1;
     unsigned api_limited : 1;
     unsigned wake_limited : 1;
-    unsigned api : 1;        /* some location has "sandbox_api on" */
-    unsigned traffic : 1;    /* some location has "sandbox_traffic on" */
-    unsigned metrics : 1;    /* some location has "sandbox_metrics on" */
+    unsigned api : 1;     /* some location has "sandbox_api on" */
+    unsigned traffic : 1; /* some location has "sandbox_traffic on" */
+    unsigned metrics : 1; /* some location has "sandbox_metrics on" */
 } ngx_http_sandbox_main_conf_t;
 
 typedef struct {
@@ -123,7 +123,7 @@ typedef struct {
     ngx_str_t message; /* a sentence for a person */
     ngx_str_t field;   /* error_detail, when not empty */
     ngx_str_t reason;
-    char *state; /* error_detail, when not NULL */
+    char *state;            /* error_detail, when not NULL */
     ngx_uint_t retry_after; /* seconds, in place of the error's; or 0 */
 
     /* The body the error filter sends in place of nginx's page. */

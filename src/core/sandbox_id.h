@@ -20,8 +20,8 @@
 #define SANDBOX_ID_RANDOM_LEN 18
 #define SANDBOX_ID_BODY_LEN (SANDBOX_SHARD_LEN + SANDBOX_ID_RANDOM_LEN)
 #define SANDBOX_ID_LEN (sizeof("sb_") - 1 + SANDBOX_ID_BODY_LEN)
-#define SANDBOX_ID_SIZE 32    /* any id of ours and its NUL */
-#define SANDBOX_UUID_SIZE 37  /* text form and its NUL */
+#define SANDBOX_ID_SIZE 32   /* any id of ours and its NUL */
+#define SANDBOX_UUID_SIZE 37 /* text form and its NUL */
 #define SANDBOX_REQUEST_ID_LEN (sizeof("req_") - 1 + 16)
 #define SANDBOX_TOKEN_SIZE 33 /* 160 random bits in base32 and its NUL */
 

@@ -511,8 +511,8 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
     const char *execution, *token, *mask, *next, *tenant;
 
     route->state = ngx_http_sandbox_reply_state(v[0]);
-    ngx_http_sandbox_route_address(
-        route, (uint32_t) ngx_http_sandbox_reply_int(v[1]));
+    ngx_http_sandbox_route_address(route,
+                                   (uint32_t) ngx_http_sandbox_reply_int(v[1]));
     execution = ngx_http_sandbox_reply_text(v[2]);
     route->execution = execution ? strtoull(execution, NULL, 16) : 0;
     route->public_traffic = ngx_http_sandbox_reply_int(v[3]) != 0;

@@ -167,7 +167,7 @@ ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row);
 typedef struct {
     char id[SANDBOX_ID_SIZE];
     ngx_http_sandbox_state_e state;
-    in_addr_t address;  /* network order; 0 if none */
+    in_addr_t address;                /* network order; 0 if none */
     char text[SANDBOX_NET_IPV4_SIZE]; /* of the address */
     u_char text_len;
     uint64_t execution; /* differs between executions that share an address */

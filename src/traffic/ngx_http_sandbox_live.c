@@ -379,9 +379,9 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
         ev->data = &ngx_http_sandbox_live_idle;
         ev->log = ngx_cycle->log;
         ev->cancelable = 1;
-        ngx_add_timer(ev, ngx_min(ngx_max(age / 8,
-                                          NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN),
-                                  NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX));
+        ngx_add_timer(ev,
+                      ngx_min(ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN),
+                              NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX));
     }
 }
 

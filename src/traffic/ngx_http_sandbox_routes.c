@@ -84,7 +84,7 @@ typedef char ngx_http_sandbox_bucket_size_check
     [sizeof(ngx_http_sandbox_bucket_t)
                  == NGX_HTTP_SANDBOX_CACHE_LINE
                         + NGX_HTTP_SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE
-                 && SANDBOX_ID_LEN + 1 == 3 * sizeof(uint64_t)
+             && SANDBOX_ID_LEN + 1 == 3 * sizeof(uint64_t)
              && offsetof(ngx_http_sandbox_entry_t, text)
                     <= NGX_HTTP_SANDBOX_CACHE_LINE
          ? 1
@@ -217,8 +217,9 @@ ngx_http_sandbox_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
 
 /*
- * Where id, of SANDBOX_ID_SIZE bytes, would be.  Only ids of sandboxes that run are stored, and those are
- * random: nobody can aim at one bucket, so the hash needs no key.
+ * Where id, of SANDBOX_ID_SIZE bytes, would be.  Only ids of sandboxes that run
+ * are stored, and those are random: nobody can aim at one bucket, so the hash
+ * needs no key.
  */
 static ngx_inline ngx_int_t
 ngx_http_sandbox_routes_place(ngx_http_sandbox_routes_t *routes, const char *id,
@@ -276,8 +277,8 @@ ngx_http_sandbox_routes_same(const char *a, const char *b)
 /* What the cache has of route->id, or had, since it expired for stale. */
 static ngx_int_t
 ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
-                             ngx_http_sandbox_place_t *place,
-                             ngx_msec_t stale, ngx_http_sandbox_route_t *route)
+                             ngx_http_sandbox_place_t *place, ngx_msec_t stale,
+                             ngx_http_sandbox_route_t *route)
 {
     ngx_uint_t way;
     ngx_http_sandbox_entry_t *entry;

@@ -48,7 +48,7 @@ typedef struct {
     unsigned admitted : 1;
     unsigned spent : 1; /* must not be sent to a guest any more */
     ngx_http_sandbox_live_t live;
-    ngx_http_sandbox_count_t *count; /* while it is at a guest, or NULL */
+    ngx_http_sandbox_count_t *count;     /* while it is at a guest, or NULL */
     ngx_http_sandbox_visit_wait_t *wait; /* NULL before the first one */
 } ngx_http_sandbox_visit_t;
 
@@ -277,7 +277,8 @@ ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
 }
 
 
-/* 1 if a paused sandbox was woken so often that it is left alone for a while. */
+/* 1 if a paused sandbox was woken so often that it is left alone for a while.
+ */
 static ngx_uint_t
 ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
                              ngx_uint_t *seconds)

@@ -148,9 +148,8 @@ test_characters(void **state)
                              : (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7');
 
             assert_int_equal(sandbox_id_parse_sandbox(id, text) == 0, valid);
-            assert_int_equal(sandbox_id_parse(id, "sb", text, SANDBOX_ID_LEN)
-                                 == 0,
-                             valid);
+            assert_int_equal(
+                sandbox_id_parse(id, "sb", text, SANDBOX_ID_LEN) == 0, valid);
         }
     }
 }
@@ -299,10 +298,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_make),  cmocka_unit_test(test_random),
-        cmocka_unit_test(test_parse), cmocka_unit_test(test_shard),
+        cmocka_unit_test(test_make),       cmocka_unit_test(test_random),
+        cmocka_unit_test(test_parse),      cmocka_unit_test(test_shard),
         cmocka_unit_test(test_request_id), cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_uuid),  cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_uuid),       cmocka_unit_test(test_fork),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
