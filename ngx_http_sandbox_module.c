@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
@@ -120,6 +121,18 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
     { ngx_string("sandbox_route_ttl"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(route_ttl), NULL },
 
+    { ngx_string("sandbox_route_stale"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(route_stale), NULL },
+
+    { ngx_string("sandbox_traffic_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_traffic_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_api_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
+      ngx_http_sandbox_api_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
+    { ngx_string("sandbox_wake_limit"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12,
+      ngx_http_sandbox_wake_limit, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+
     { ngx_string("sandbox_api"),
       NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF
           | NGX_CONF_FLAG,
@@ -186,6 +199,7 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
     mcf->idem_wait = NGX_CONF_UNSET_MSEC;
     mcf->retention = NGX_CONF_UNSET_MSEC;
     mcf->route_ttl = NGX_CONF_UNSET_MSEC;
+    mcf->route_stale = NGX_CONF_UNSET_MSEC;
     mcf->reconcile_interval = NGX_CONF_UNSET_MSEC;
     mcf->reconcile_grace = 30000;
     mcf->refill_parallel = 2;
@@ -196,6 +210,10 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
     mcf->max_disk_mb = 131072;
     mcf->max_sandboxes = 256;
     mcf->max_timeout = 24 * 3600 * 1000;
+    mcf->max_connections = 1024;
+    mcf->max_age = 24 * 3600 * 1000;
+    mcf->max_wakes = 10;
+    mcf->wakes_interval = 3600 * 1000;
 
     return mcf;
 }
@@ -213,7 +231,8 @@ ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(mcf->lease, 15000);
     ngx_conf_init_msec_value(mcf->idem_wait, 30000);
     ngx_conf_init_msec_value(mcf->retention, 24 * 3600 * 1000);
-    ngx_conf_init_msec_value(mcf->route_ttl, 10000);
+    ngx_conf_init_msec_value(mcf->route_ttl, 60000);
+    ngx_conf_init_msec_value(mcf->route_stale, 30000);
     ngx_conf_init_msec_value(mcf->reconcile_interval, 10000);
 
     if (mcf->libvirt_uri.data == NULL) {
@@ -313,11 +332,30 @@ ngx_http_sandbox_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
 }
 
 
+ngx_int_t
+ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    if (sandbox_request_id_make(ctx->request) != 0) {
+        return NGX_ERROR;
+    }
+
+    ctx->request_id.data = (u_char *) ctx->request;
+    ctx->request_id.len = SANDBOX_REQUEST_ID_LEN;
+    ngx_http_set_ctx(r, ctx, ngx_http_sandbox_module);
+
+    if (r->log_handler != ngx_http_sandbox_log_handler) {
+        ngx_http_sandbox_next_log_handler = r->log_handler;
+        r->log_handler = ngx_http_sandbox_log_handler;
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_http_sandbox_ctx_t *
 ngx_http_sandbox_ctx(ngx_http_request_t *r)
 {
     ngx_http_sandbox_ctx_t *ctx;
-    char id[SANDBOX_ID_SIZE];
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     if (ctx) {
@@ -325,22 +363,8 @@ ngx_http_sandbox_ctx(ngx_http_request_t *r)
     }
 
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_sandbox_ctx_t));
-    if (ctx == NULL || sandbox_id_make(id, "req_", NULL) != 0) {
+    if (ctx == NULL || ngx_http_sandbox_ctx_init(r, ctx) != NGX_OK) {
         return NULL;
-    }
-
-    ctx->request_id.len = ngx_strlen(id);
-    ctx->request_id.data = ngx_pnalloc(r->pool, ctx->request_id.len + 1);
-    if (ctx->request_id.data == NULL) {
-        return NULL;
-    }
-
-    ngx_memcpy(ctx->request_id.data, id, ctx->request_id.len + 1);
-    ngx_http_set_ctx(r, ctx, ngx_http_sandbox_module);
-
-    if (r->log_handler != ngx_http_sandbox_log_handler) {
-        ngx_http_sandbox_next_log_handler = r->log_handler;
-        r->log_handler = ngx_http_sandbox_log_handler;
     }
 
     return ctx;
@@ -428,6 +452,31 @@ ngx_http_sandbox_preconfiguration(ngx_conf_t *cf)
 }
 
 
+/* One for traffic and API, which exclude each other: each costs a request. */
+static ngx_int_t
+ngx_http_sandbox_precontent_handler(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_loc_conf_t *slcf;
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
+
+    return slcf->traffic ? ngx_http_sandbox_traffic_handler(r)
+                         : ngx_http_sandbox_api_handler(r);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_log_phase_handler(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_loc_conf_t *slcf;
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
+
+    return slcf->traffic ? ngx_http_sandbox_traffic_count(r)
+                         : ngx_http_sandbox_api_count(r);
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_add_handler(ngx_conf_t *cf, ngx_http_phases phase,
                              ngx_http_handler_pt handler)
@@ -468,6 +517,7 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
     }
 
     if (ngx_http_sandbox_metrics_init(cf, &ngx_http_sandbox_module) != NGX_OK
+        || ngx_http_sandbox_limits_init(cf, &ngx_http_sandbox_module) != NGX_OK
         || ngx_http_sandbox_conf_check(cf, mcf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -479,16 +529,10 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
      */
 
     if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
-                                     ngx_http_sandbox_api_handler)
+                                     ngx_http_sandbox_precontent_handler)
             != NGX_OK
-        || ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
-                                        ngx_http_sandbox_traffic_handler)
-               != NGX_OK
         || ngx_http_sandbox_add_handler(cf, NGX_HTTP_LOG_PHASE,
-                                        ngx_http_sandbox_api_count)
-               != NGX_OK
-        || ngx_http_sandbox_add_handler(cf, NGX_HTTP_LOG_PHASE,
-                                        ngx_http_sandbox_traffic_count)
+                                        ngx_http_sandbox_log_phase_handler)
                != NGX_OK)
     {
         return NGX_ERROR;
@@ -528,7 +572,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    ngx_http_sandbox_metrics_start();
+    ngx_http_sandbox_limits_start(ngx_http_sandbox_metrics_start());
     ngx_http_sandbox_loop_start(cycle);
 
     worker = &ngx_http_sandbox_worker;

@@ -16,6 +16,7 @@
 #include "ngx_http_sandbox_redis.h"
 #include "sandbox_hypervisor.h"
 #include "sandbox_id.h"
+#include "sandbox_net.h"
 
 #define NGX_HTTP_SANDBOX_PREFIX_MAX 64
 
@@ -25,6 +26,12 @@ typedef enum {
 } ngx_http_sandbox_orphans_e;
 
 typedef struct ngx_http_sandbox_routes_s ngx_http_sandbox_routes_t;
+
+/* Requests of a tenant. */
+typedef struct {
+    uint64_t interval; /* us between two; 0: no limit */
+    uint64_t burst;    /* how many may come at once on top */
+} ngx_http_sandbox_rate_t;
 
 /* http {} level: one node. */
 typedef struct {
@@ -71,13 +78,23 @@ typedef struct {
     ngx_shm_zone_t *zone; /* the route cache */
     ngx_http_sandbox_routes_t *routes;
     ngx_msec_t route_ttl;
+    ngx_msec_t route_stale; /* after that, while Redis is away */
+
+    ngx_uint_t max_connections;       /* of a sandbox at once; 0: no limit */
+    ngx_msec_t max_age;               /* of one of them; 0: no limit */
+    ngx_http_sandbox_rate_t rates[2]; /* ngx_http_sandbox_rate_e */
+    ngx_uint_t max_wakes;             /* of a sandbox by traffic; 0: no limit */
+    ngx_msec_t wakes_interval;
 
     unsigned limited : 1;    /* sandbox_limits was given */
     unsigned reconciled : 1; /* sandbox_reconcile was */
     unsigned pooled : 1;     /* sandbox_warm_pools was */
-    unsigned api : 1;        /* some location has "sandbox_api on" */
-    unsigned traffic : 1;    /* some location has "sandbox_traffic on" */
-    unsigned metrics : 1;    /* some location has "sandbox_metrics on" */
+    unsigned traffic_limited : 1;
+    unsigned api_limited : 1;
+    unsigned wake_limited : 1;
+    unsigned api : 1;     /* some location has "sandbox_api on" */
+    unsigned traffic : 1; /* some location has "sandbox_traffic on" */
+    unsigned metrics : 1; /* some location has "sandbox_metrics on" */
 } ngx_http_sandbox_main_conf_t;
 
 typedef struct {
@@ -94,16 +111,17 @@ typedef struct {
 } ngx_http_sandbox_error_t;
 
 typedef struct {
-    ngx_str_t request_id;
+    ngx_str_t request_id; /* in request */
+    char request[SANDBOX_ID_SIZE];
     ngx_str_t tenant;  /* NUL-terminated */
     ngx_str_t sandbox; /* the id in the path, as the client spelled it */
     const void *route; /* of the API, once it is known */
 
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
-    ngx_str_t peer_name;
-    char peer_id[SANDBOX_ID_SIZE];        /* the sandbox behind it */
-    struct ngx_http_sandbox_live_s *live; /* the same, for its end */
+    ngx_str_t peer_name; /* the same as text, in peer_text */
+    char peer_text[SANDBOX_NET_IPV4_SIZE + SANDBOX_NET_PORT_SIZE];
+    struct ngx_http_sandbox_live_s *live; /* the sandbox behind it */
     ngx_str_t host; /* what the guest sees as its Host, if masked */
 
     /* the error to be answered, for the envelope; NULL if none */
@@ -111,7 +129,8 @@ typedef struct {
     ngx_str_t message; /* a sentence for a person */
     ngx_str_t field;   /* error_detail, when not empty */
     ngx_str_t reason;
-    char *state; /* error_detail, when not NULL */
+    char *state;            /* error_detail, when not NULL */
+    ngx_uint_t retry_after; /* seconds, in place of the error's; or 0 */
 
     /* The body the error filter sends in place of nginx's page. */
     ngx_str_t envelope;
@@ -133,5 +152,9 @@ extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
 
 /* The context of r, made at first use; NULL if memory is out. */
 ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
+
+/* For who has memory for it, zeroed, which then is the context of r. */
+ngx_int_t
+ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx);
 
 #endif

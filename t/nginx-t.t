@@ -68,6 +68,10 @@ my @main = (
     ['sandbox_reconcile', 'interval=10s grace=30s orphans=keep'],
     ['sandbox_warm_pools', 'parallel=2 interval=5s check=30s'],
     ['sandbox_route_ttl', '10s'],
+    ['sandbox_route_stale', '10s'],
+    ['sandbox_traffic_limits', 'connections=9 rate=10r/m burst=5 age=1h'],
+    ['sandbox_api_limits', 'rate=10r/s burst=5'],
+    ['sandbox_wake_limit', '10 1h'],
     ['sandbox_idempotency_wait', '30s'],
     ['sandbox_idempotency_retention', '24h'],
 );
@@ -148,8 +152,9 @@ accepted('only what is required',
          map { $_ => undef } qw(sandbox_libvirt sandbox_accel sandbox_data_dir
          sandbox_node sandbox_limits sandbox_checkpoints sandbox_boot_timeout
          sandbox_wake_timeout sandbox_lease sandbox_reconcile sandbox_route_ttl
-         sandbox_warm_pools sandbox_idempotency_wait
-         sandbox_idempotency_retention));
+         sandbox_route_stale sandbox_traffic_limits sandbox_api_limits
+         sandbox_wake_limit sandbox_warm_pools
+         sandbox_idempotency_wait sandbox_idempotency_retention));
 accepted('no domain without traffic', sandbox_domain => undef,
          traffic => 'return 204;');
 accepted('no directive of ours at all', (map { $_->[0] => undef } @main),
@@ -254,6 +259,13 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
      ['sandbox_boot_timeout', 'x', qr/invalid value/],
      ['sandbox_wake_timeout', '0', qr/value must be between/],
      ['sandbox_lease', '10ms', qr/value must be between/],
+     ['sandbox_traffic_limits', 'connections=65536', qr/invalid parameter/],
+     ['sandbox_traffic_limits', 'rate=10', qr/invalid parameter "rate=10"/],
+     ['sandbox_traffic_limits', 'rate=0r/s', qr/invalid parameter/],
+     ['sandbox_traffic_limits', 'age=-1', qr/invalid parameter "age=-1"/],
+     ['sandbox_api_limits', 'connections=1', qr/invalid parameter/],
+     ['sandbox_wake_limit', '0', qr/invalid parameter "0"/],
+     ['sandbox_wake_limit', '5 10ms', qr/invalid parameter "10ms"/],
      ['sandbox_lease', '1s', qr/twice the "timeout"/],
      ['sandbox_data_dir', '""', qr/"sandbox_data_dir" has no value/],
      ['sandbox_reconcile', 'interval=10ms', qr/invalid parameter "interval/],

@@ -48,7 +48,7 @@ local function answer(status, body)
     ngx.status = status
     ngx.header["Content-Type"] = "application/json"
     ngx.header["Content-Length"] = #body
-    ngx.header["X-Request-Id"] = "req_" .. string.sub(ngx.var.request_id, 13)
+    ngx.header["X-Request-Id"] = "req_" .. string.sub(ngx.var.request_id, 17)
     ngx.print(body)
     return ngx.exit(status)
 end

@@ -10,8 +10,10 @@
 #include "ngx_http_sandbox_api.h"
 
 #include "ngx_http_sandbox_auth.h"
+#include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_resources.h"
 
 #define NGX_HTTP_SANDBOX_UNPROCESSABLE 422
@@ -265,11 +267,41 @@ ngx_http_sandbox_api_route(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 }
 
 
+/* 1 if r is one too many of its tenant, and was answered. */
+static ngx_uint_t
+ngx_http_sandbox_api_limited(ngx_http_request_t *r)
+{
+    ngx_uint_t seconds;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    seconds = ngx_http_sandbox_limits_rate(
+        NGX_HTTP_SANDBOX_RATE_API,
+        ngx_http_sandbox_tenant_hash((char *) ctx->tenant.data));
+
+    if (seconds == 0) {
+        return 0;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                NGX_HTTP_SANDBOX_LIMIT_API_RATE, 1);
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_rate_limit_exceeded,
+                              "There are too many requests with keys of this "
+                              "owner.");
+
+    return 1;
+}
+
+
 static void
 ngx_http_sandbox_api_authenticated(ngx_http_request_t *r, ngx_int_t rc)
 {
     switch (rc) {
     case NGX_OK:
+        if (ngx_http_sandbox_api_limited(r)) {
+            return;
+        }
+
         ngx_http_sandbox_api_proceed(r);
         return;
 

@@ -40,6 +40,11 @@ static const struct {
 } ngx_http_sandbox_actions[] = {
     { &ngx_http_sandbox_sandbox_changing,
       "Repeat the request after the time in Retry-After." },
+    { &ngx_http_sandbox_rate_limit_exceeded,
+      "Repeat the request after the time in Retry-After." },
+    { &ngx_http_sandbox_wake_limit_exceeded,
+      "Resume the sandbox with POST /v1/sandboxes/{id}/resume, or repeat the "
+      "request after the time in Retry-After." },
     { &ngx_http_sandbox_sandbox_paused_auto_resume_disabled,
       "Resume the sandbox with POST /v1/sandboxes/{id}/resume." },
 };
@@ -78,8 +83,28 @@ ngx_http_sandbox_error_field(ngx_http_request_t *r,
     ctx->reason.data = (u_char *) reason;
     ctx->reason.len = reason ? ngx_strlen(reason) : 0;
     ctx->state = NULL;
+    ctx->retry_after = 0;
 
     return (ngx_int_t) error->status;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_error_later(ngx_http_request_t *r,
+                             const ngx_http_sandbox_error_t *error,
+                             const char *message, ngx_uint_t seconds)
+{
+    ngx_int_t rc;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    rc = ngx_http_sandbox_error(r, error, message);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx) {
+        ctx->retry_after = seconds;
+    }
+
+    return rc;
 }
 
 
@@ -178,15 +203,16 @@ ngx_int_t
 ngx_http_sandbox_error_headers(ngx_http_request_t *r)
 {
     ngx_str_t bearer = ngx_string("Bearer");
+    ngx_uint_t seconds;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_loc_conf_t *slcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
 
-    if (ctx->error->retry_after
-        && ngx_http_sandbox_retry_after(r, ctx->error->retry_after) != NGX_OK)
-    {
+    seconds = ctx->retry_after ? ctx->retry_after : ctx->error->retry_after;
+
+    if (seconds && ngx_http_sandbox_retry_after(r, seconds) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -400,15 +426,14 @@ ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
     ngx_uint_t i;
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
+    static ngx_str_t name = ngx_string("X-Request-Id");
 
     for (part = &r->headers_out.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (h[i].hash && h[i].key.len == sizeof("X-Request-Id") - 1
-                && ngx_strncasecmp(h[i].key.data, (u_char *) "X-Request-Id",
-                                   sizeof("X-Request-Id") - 1)
-                       == 0)
+            if (h[i].hash && h[i].key.len == name.len
+                && ngx_strncasecmp(h[i].key.data, name.data, name.len) == 0)
             {
                 if (!ctx->traffic) {
                     h[i].value = ctx->request_id;
@@ -418,7 +443,16 @@ ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
         }
     }
 
-    return ngx_http_sandbox_add_header(r, "X-Request-Id", &ctx->request_id);
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key = name;
+    h->value = ctx->request_id;
+
+    return NGX_OK;
 }
 
 
@@ -467,9 +501,13 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
         return ngx_http_sandbox_next_header_filter(r);
     }
 
-    ctx = ngx_http_sandbox_ctx(r);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
     if (ctx == NULL) {
-        return NGX_ERROR;
+        ctx = ngx_http_sandbox_ctx(r);
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     ctx->traffic = slcf->traffic;
@@ -492,18 +530,13 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 }
 
 
+/* The envelope in place of the page that in is. */
 static ngx_int_t
-ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_http_sandbox_send_envelope(ngx_http_request_t *r,
+                               ngx_http_sandbox_ctx_t *ctx, ngx_chain_t *in)
 {
     ngx_buf_t *b;
     ngx_chain_t out, *cl;
-    ngx_http_sandbox_ctx_t *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (ctx == NULL || ctx->envelope.data == NULL || in == NULL) {
-        return ngx_http_sandbox_next_body_filter(r, in);
-    }
 
     for (cl = in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
@@ -529,6 +562,21 @@ ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     out.next = NULL;
 
     return ngx_http_sandbox_next_body_filter(r, &out);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL || ctx->envelope.data == NULL || in == NULL) {
+        return ngx_http_sandbox_next_body_filter(r, in);
+    }
+
+    return ngx_http_sandbox_send_envelope(r, ctx, in);
 }
 
 

@@ -24,6 +24,11 @@ ngx_int_t ngx_http_sandbox_error_field(ngx_http_request_t *r,
                                        const char *message, const char *field,
                                        const char *reason);
 
+/* The same with another Retry-After than that of error. */
+ngx_int_t ngx_http_sandbox_error_later(ngx_http_request_t *r,
+                                       const ngx_http_sandbox_error_t *error,
+                                       const char *message, ngx_uint_t seconds);
+
 /* The same with error_detail {state}, what forbids it; copied, may be NULL. */
 ngx_int_t ngx_http_sandbox_error_state(ngx_http_request_t *r,
                                        const ngx_http_sandbox_error_t *error,

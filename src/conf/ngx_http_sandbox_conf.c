@@ -12,8 +12,7 @@
 #define NGX_HTTP_SANDBOX_DOMAIN_MAX 200 /* a label fits before it */
 
 
-/* The value of a "name=value" argument; NULL if arg is another or empty. */
-static u_char *
+u_char *
 ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)
 {
     size_t len;
@@ -33,7 +32,7 @@ ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)
 }
 
 
-static char *
+char *
 ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg)
 {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", arg);

@@ -14,9 +14,22 @@ char *
 ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
+ngx_http_sandbox_traffic_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_sandbox_api_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_sandbox_wake_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
 ngx_http_sandbox_reconcile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_sandbox_warm_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* The value of a "name=value" argument; NULL if arg is another or empty. */
+u_char *
+ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value);
+
+/* Says which argument is wrong; NGX_CONF_ERROR. */
+char *ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg);
 
 /*
  * Refuses a configuration that lacks what sandbox_api and sandbox_traffic

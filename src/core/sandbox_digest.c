@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <string.h>
 
 
 static pthread_once_t sandbox_sha256_once = PTHREAD_ONCE_INIT;
@@ -94,13 +95,23 @@ int
 sandbox_equal_const_time(const void *a, const void *b, size_t len)
 {
     size_t i;
-    uint8_t diff;
-    const volatile uint8_t *x = a, *y = b;
+    uint64_t diff, v, w;
+    const uint8_t *x = a, *y = b;
 
     diff = 0;
 
-    for (i = 0; i < len; i++) {
+    /* a compiler that saw into diff could leave a loop early */
+
+    for (i = 0; len - i >= sizeof(v); i += sizeof(v)) {
+        memcpy(&v, x + i, sizeof(v));
+        memcpy(&w, y + i, sizeof(w));
+        diff |= v ^ w;
+        __asm__ volatile("" : "+r"(diff));
+    }
+
+    for (; i < len; i++) {
         diff |= x[i] ^ y[i];
+        __asm__ volatile("" : "+r"(diff));
     }
 
     return diff == 0;

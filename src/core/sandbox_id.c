@@ -11,17 +11,22 @@
 #include <sys/random.h>
 
 #define SANDBOX_TOKEN_LEN (SANDBOX_TOKEN_SIZE - 1)
-#define SANDBOX_PREFIX_MAX (SANDBOX_ID_SIZE - SANDBOX_ID_BODY_LEN - 1)
+#define SANDBOX_PREFIX_MAX (SANDBOX_ID_SIZE - SANDBOX_ID_WORDS * 8 - 1)
 
-#define SANDBOX_RANDOM_SIZE 1024
+#define SANDBOX_RANDOM_WORDS 128
+#define SANDBOX_ID_WORDS ((SANDBOX_ID_BODY_LEN + 7) / 8)
+#define SANDBOX_REQUEST_ID_WORDS ((SANDBOX_REQUEST_ID_LEN - 4) / 8)
+
+/* A byte in all eight of a word. */
+#define SANDBOX_ID_BYTES(c) (UINT64_C(0x0101010101010101) * (c))
 
 /*
  * Randomness that was fetched and not yet given out: a system call for each
  * identifier costs more than all else about it.
  */
 typedef struct {
-    size_t left; /* at the end of buf */
-    uint8_t buf[SANDBOX_RANDOM_SIZE];
+    size_t left; /* words at the beginning */
+    uint64_t words[SANDBOX_RANDOM_WORDS];
 } sandbox_random_t;
 
 static _Thread_local sandbox_random_t sandbox_random_pool;
@@ -50,12 +55,14 @@ sandbox_random_fetch(sandbox_random_t *pool)
 {
     size_t have;
     ssize_t n;
+    uint8_t *buf;
 
+    buf = (uint8_t *) pool->words;
     (void) pthread_once(&sandbox_random_once, sandbox_random_init);
 
     /* a signal may cut it short */
-    for (have = 0; have < sizeof(pool->buf); have += (size_t) n) {
-        n = getrandom(pool->buf + have, sizeof(pool->buf) - have, 0);
+    for (have = 0; have < sizeof(pool->words); have += (size_t) n) {
+        n = getrandom(buf + have, sizeof(pool->words) - have, 0);
 
         if (n == -1 && errno == EINTR) {
             n = 0;
@@ -66,47 +73,68 @@ sandbox_random_fetch(sandbox_random_t *pool)
         }
     }
 
-    pool->left = sizeof(pool->buf);
+    pool->left = SANDBOX_RANDOM_WORDS;
 
     return 0;
 }
 
 
-/* len is at most SANDBOX_RANDOM_SIZE. */
-static int
-sandbox_random(uint8_t *buf, size_t len)
+/*
+ * Eight characters of [a-z2-7] out of 40 bits, all at once: the bits are
+ * spread, five to a byte, and each byte is moved up to its letter or digit.
+ */
+static uint64_t
+sandbox_random_chars(uint64_t bits)
 {
-    uint8_t *p;
+    uint64_t digits;
+
+    bits = (bits & 0xfffff) | (bits & UINT64_C(0xfffff00000)) << 12;
+    bits = (bits & UINT64_C(0x000003ff000003ff))
+           | (bits & UINT64_C(0x000ffc00000ffc00)) << 6;
+    bits = (bits & UINT64_C(0x001f001f001f001f))
+           | (bits & UINT64_C(0x03e003e003e003e0)) << 3;
+
+    digits = (bits + SANDBOX_ID_BYTES(0x80 - 26)) >> 7 & SANDBOX_ID_BYTES(1);
+
+    return bits + SANDBOX_ID_BYTES('a') - digits * ('a' + 26 - '2');
+}
+
+
+/* n words, which are to be overwritten when they were used; NULL: none. */
+static volatile uint64_t *
+sandbox_random_words(size_t n)
+{
     sandbox_random_t *pool;
 
     pool = &sandbox_random_pool;
 
-    if (pool->left < len && sandbox_random_fetch(pool) != 0) {
-        return -1;
+    if (pool->left < n && sandbox_random_fetch(pool) != 0) {
+        return NULL;
     }
 
-    p = pool->buf + sizeof(pool->buf) - pool->left;
-    memcpy(buf, p, len);
-    explicit_bzero(p, len);
-    pool->left -= len;
+    pool->left -= n;
 
-    return 0;
+    return pool->words + pool->left;
 }
 
 
-/* n random characters, five bits each; n is at most SANDBOX_TOKEN_LEN. */
+/* Random characters, eight for each word. */
 static int
-sandbox_random_text(char *out, size_t n)
+sandbox_random_text(char *out, size_t nwords)
 {
-    size_t i;
-    uint8_t buf[SANDBOX_TOKEN_LEN];
+    uint64_t chars;
+    volatile uint64_t *word;
 
-    if (n > sizeof(buf) || sandbox_random(buf, n) != 0) {
+    word = sandbox_random_words(nwords);
+    if (word == NULL) {
         return -1;
     }
 
-    for (i = 0; i < n; i++) {
-        out[i] = sandbox_base32[buf[i] & 31];
+    for (; nwords; nwords--) {
+        chars = sandbox_random_chars(*word);
+        *word++ = 0;
+        memcpy(out, &chars, sizeof(chars));
+        out += sizeof(chars);
     }
 
     return 0;
@@ -126,7 +154,8 @@ sandbox_id_make(char id[SANDBOX_ID_SIZE], const char *prefix, const char *shard)
 
     memcpy(id, prefix, n);
 
-    if (sandbox_random_text(id + n, SANDBOX_ID_BODY_LEN) != 0) {
+    /* 24 characters, of which 20 stay; there is room for them */
+    if (sandbox_random_text(id + n, SANDBOX_ID_WORDS) != 0) {
         return -1;
     }
 
@@ -145,7 +174,17 @@ sandbox_token_make(char token[SANDBOX_TOKEN_SIZE])
 {
     token[SANDBOX_TOKEN_LEN] = '\0';
 
-    return sandbox_random_text(token, SANDBOX_TOKEN_LEN);
+    return sandbox_random_text(token, SANDBOX_TOKEN_LEN / 8);
+}
+
+
+int
+sandbox_request_id_make(char id[SANDBOX_ID_SIZE])
+{
+    memcpy(id, "req_", 4);
+    id[SANDBOX_REQUEST_ID_LEN] = '\0';
+
+    return sandbox_random_text(id + 4, SANDBOX_REQUEST_ID_WORDS);
 }
 
 
@@ -167,27 +206,66 @@ sandbox_id_shard(char shard[SANDBOX_SHARD_LEN], const char *tenant, size_t len)
 }
 
 
-int
-sandbox_id_parse(char id[SANDBOX_ID_SIZE], const char *prefix, const char *text,
-                 size_t len)
+/*
+ * 0 if the eight characters are all of [a-z2-7].  A byte below 0x80 plus
+ * 0x80 - c has its highest bit set if it is c or above.
+ */
+static uint64_t
+sandbox_id_word_bad(const char *text)
 {
-    char c;
-    size_t i, n;
+    uint64_t word, letter, digit;
 
-    n = strlen(prefix);
+    memcpy(&word, text, sizeof(word));
 
-    if (n + 1 > SANDBOX_PREFIX_MAX || len != n + 1 + SANDBOX_ID_BODY_LEN
-        || memcmp(text, prefix, n) != 0 || (text[n] != '_' && text[n] != '-'))
+    letter = (word + SANDBOX_ID_BYTES(0x80 - 'a'))
+             & ~(word + SANDBOX_ID_BYTES(0x7f - 'z'));
+    digit = (word + SANDBOX_ID_BYTES(0x80 - '2'))
+            & ~(word + SANDBOX_ID_BYTES(0x7f - '7'));
+
+    return (word | ~(letter | digit)) & SANDBOX_ID_BYTES(0x80);
+}
+
+
+/* 0 if what follows a prefix is that of an id: 20 characters. */
+static uint64_t
+sandbox_id_body_bad(const char *body)
+{
+    /* eight and eight characters, and the last eight */
+    return sandbox_id_word_bad(body) | sandbox_id_word_bad(body + 8)
+           | sandbox_id_word_bad(body + SANDBOX_ID_BODY_LEN - 8);
+}
+
+
+int
+sandbox_id_parse_sandbox(char id[SANDBOX_ID_SIZE], const char *text)
+{
+    if (text[0] != 's' || text[1] != 'b' || (text[2] != '_' && text[2] != '-')
+        || sandbox_id_body_bad(text + 3))
     {
         return -1;
     }
 
-    for (i = n + 1; i < len; i++) {
-        c = text[i];
+    memcpy(id, "sb_", 3);
+    memcpy(id + 3, text + 3, SANDBOX_ID_BODY_LEN);
+    id[SANDBOX_ID_LEN] = '\0';
 
-        if (!(c >= 'a' && c <= 'z') && !(c >= '2' && c <= '7')) {
-            return -1;
-        }
+    return 0;
+}
+
+
+int
+sandbox_id_parse(char id[SANDBOX_ID_SIZE], const char *prefix, const char *text,
+                 size_t len)
+{
+    size_t n;
+
+    n = strlen(prefix);
+
+    if (n + 1 > SANDBOX_PREFIX_MAX || len != n + 1 + SANDBOX_ID_BODY_LEN
+        || memcmp(text, prefix, n) != 0 || (text[n] != '_' && text[n] != '-')
+        || sandbox_id_body_bad(text + n + 1))
+    {
+        return -1;
     }
 
     memcpy(id, text, len);

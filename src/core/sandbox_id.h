@@ -20,8 +20,9 @@
 #define SANDBOX_ID_RANDOM_LEN 18
 #define SANDBOX_ID_BODY_LEN (SANDBOX_SHARD_LEN + SANDBOX_ID_RANDOM_LEN)
 #define SANDBOX_ID_LEN (sizeof("sb_") - 1 + SANDBOX_ID_BODY_LEN)
-#define SANDBOX_ID_SIZE 32    /* any id of ours and its NUL */
-#define SANDBOX_UUID_SIZE 37  /* text form and its NUL */
+#define SANDBOX_ID_SIZE 32   /* any id of ours and its NUL */
+#define SANDBOX_UUID_SIZE 37 /* text form and its NUL */
+#define SANDBOX_REQUEST_ID_LEN (sizeof("req_") - 1 + 16)
 #define SANDBOX_TOKEN_SIZE 33 /* 160 random bits in base32 and its NUL */
 
 /*
@@ -32,6 +33,9 @@
 int sandbox_id_make(char id[SANDBOX_ID_SIZE], const char *prefix,
                     const char *shard);
 int sandbox_token_make(char token[SANDBOX_TOKEN_SIZE]);
+
+/* "req_" and 80 random bits: one for each request, so it costs little. */
+int sandbox_request_id_make(char id[SANDBOX_ID_SIZE]);
 
 /* The shard of a tenant: characters of [a-z2-7], not NUL-terminated. */
 void
@@ -44,6 +48,9 @@ sandbox_id_shard(char shard[SANDBOX_SHARD_LEN], const char *tenant, size_t len);
  */
 int sandbox_id_parse(char id[SANDBOX_ID_SIZE], const char *prefix,
                      const char *text, size_t len);
+
+/* The same for "sb", whose prefix and dash are at text, with 20 after them. */
+int sandbox_id_parse_sandbox(char id[SANDBOX_ID_SIZE], const char *text);
 
 /*
  * The libvirt UUID of an execution (RFC 9562 version 8 layout over

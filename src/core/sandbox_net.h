@@ -25,7 +25,13 @@ int sandbox_cidr_parse(sandbox_cidr_t *cidr, const char *text, size_t len,
 /* A locally administered MAC that is unique per IPv4 address (host order). */
 void sandbox_net_mac(char out[18], uint32_t ipv4);
 
+#define SANDBOX_NET_IPV4_SIZE sizeof("255.255.255.255")
+#define SANDBOX_NET_PORT_SIZE sizeof("65535")
+
 /* Dotted quad of a host-order address. */
-void sandbox_net_ipv4(char out[16], uint32_t ipv4);
+void sandbox_net_ipv4(char out[SANDBOX_NET_IPV4_SIZE], uint32_t ipv4);
+
+/* The number of characters, without the NUL. */
+size_t sandbox_net_port(char out[SANDBOX_NET_PORT_SIZE], uint16_t port);
 
 #endif

@@ -48,6 +48,7 @@
     X(hypervisor_unavailable, 503, 2)                                          \
     X(state_store_unavailable, 503, 1)                                         \
     X(sandbox_changing, 503, 5)                                                \
+    X(wake_limit_exceeded, 503, 60)                                            \
     X(timeout, 504, 0)
 
 #define NGX_HTTP_SANDBOX_CODE_EXTERN(name, status, retry)                      \

@@ -725,6 +725,9 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_RESUME);
     ngx_http_sandbox_arg(&a, c->generation);
+    ngx_http_sandbox_arg_int(
+        &a,
+        c->wake ? (int64_t) ngx_http_sandbox_worker.conf->wakes_interval : 0);
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("resume.reserve.before");

@@ -13,7 +13,6 @@
 
 #include <signal.h>
 
-#define NGX_HTTP_SANDBOX_METRIC_SLOTS 128
 #define NGX_HTTP_SANDBOX_METRIC_CELLS 1024
 
 
@@ -87,6 +86,9 @@ static const char *const ngx_http_sandbox_lookups[] = {
     "miss",
     "joined",
 };
+static const char *const ngx_http_sandbox_limits[] = {
+    "connections", "rate", "api_rate", "wakes", "age",
+};
 static const char *const ngx_http_sandbox_links[] = { "commands", "events" };
 
 /* Rows that have no name yet are not told. */
@@ -105,6 +107,7 @@ NGX_HTTP_SANDBOX_LABELS(routes, "route");
 NGX_HTTP_SANDBOX_LABELS(classes, "status");
 NGX_HTTP_SANDBOX_LABELS(traffics, "outcome");
 NGX_HTTP_SANDBOX_LABELS(lookups, "result");
+NGX_HTTP_SANDBOX_LABELS(limits, "limit");
 NGX_HTTP_SANDBOX_LABELS(links, "link");
 static const ngx_http_sandbox_labels_t ngx_http_sandbox_label_none = {
     NULL,
@@ -201,6 +204,9 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
         COUNTER, "route_cache_lookups_total", 1, lookups, none,
         "Look-ups of routes; a miss reads Redis, joined ones wait for such a "
         "read."),
+    [NGX_HTTP_SANDBOX_METRIC_LIMITS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "limited_total", 1, limits, none,
+        "Requests that were refused or ended because of a limit."),
     [NGX_HTTP_SANDBOX_METRIC_REDIS_UP] = NGX_HTTP_SANDBOX_METRIC(
         GAUGE, "redis_connected", 1, links, none,
         "1 while the worker's connection to Redis stands."),
@@ -368,7 +374,7 @@ ngx_http_sandbox_slot_reset(ngx_http_sandbox_slot_t *slot)
 }
 
 
-void
+ngx_uint_t
 ngx_http_sandbox_metrics_start(void)
 {
     ngx_uint_t i;
@@ -391,6 +397,8 @@ ngx_http_sandbox_metrics_start(void)
 
     slot->used = 1;
     ngx_http_sandbox_slot = slot;
+
+    return (ngx_uint_t) (slot - ngx_http_sandbox_slots);
 }
 
 

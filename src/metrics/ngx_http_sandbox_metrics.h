@@ -40,6 +40,7 @@ typedef enum {
     NGX_HTTP_SANDBOX_METRIC_API,
     NGX_HTTP_SANDBOX_METRIC_TRAFFIC,
     NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
+    NGX_HTTP_SANDBOX_METRIC_LIMITS,
     NGX_HTTP_SANDBOX_METRIC_REDIS_UP,
     NGX_HTTP_SANDBOX_METRIC_REDIS_RECONNECTS,
     NGX_HTTP_SANDBOX_METRIC_REDIS_TIMEOUTS,
@@ -114,6 +115,14 @@ enum {
     NGX_HTTP_SANDBOX_LOOKUP_JOINED
 };
 
+enum {
+    NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS = 0,
+    NGX_HTTP_SANDBOX_LIMIT_RATE,
+    NGX_HTTP_SANDBOX_LIMIT_API_RATE,
+    NGX_HTTP_SANDBOX_LIMIT_WAKES,
+    NGX_HTTP_SANDBOX_LIMIT_AGE
+};
+
 enum { NGX_HTTP_SANDBOX_LINK_COMMANDS = 0, NGX_HTTP_SANDBOX_LINK_EVENTS };
 
 enum { NGX_HTTP_SANDBOX_POOL_QUICK = 0, NGX_HTTP_SANDBOX_POOL_SLOW };
@@ -130,8 +139,13 @@ ngx_int_t ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag);
 /* The label of a row of the API's route table; name is static. */
 void ngx_http_sandbox_metrics_route(ngx_uint_t row, const char *name);
 
-/* From init_process and exit_process: takes a slot, and gives it back. */
-void ngx_http_sandbox_metrics_start(void);
+/*
+ * From init_process and exit_process: takes a slot, of which the number is
+ * returned, and gives it back.
+ */
+#define NGX_HTTP_SANDBOX_METRIC_SLOTS 128
+
+ngx_uint_t ngx_http_sandbox_metrics_start(void);
 void ngx_http_sandbox_metrics_stop(void);
 
 /*

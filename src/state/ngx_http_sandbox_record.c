@@ -37,6 +37,7 @@ static const char *ngx_http_sandbox_fields[] = {
 static const char *ngx_http_sandbox_route_fields[] = {
     "state",         "address",   "execution",   "public_traffic",
     "traffic_token", "mask_host", "auto_resume", "next",
+    "tenant",        "wakes",     "wakes_since",
 };
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
@@ -468,6 +469,31 @@ ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row)
 }
 
 
+uint64_t
+ngx_http_sandbox_tenant_hash(const char *name)
+{
+    uint64_t hash;
+
+    hash = 0xcbf29ce484222325; /* FNV-1a */
+
+    for (/* void */; *name; name++) {
+        hash = (hash ^ (u_char) *name) * 0x100000001b3;
+    }
+
+    return hash ^ hash >> 32;
+}
+
+
+static void
+ngx_http_sandbox_route_address(ngx_http_sandbox_route_t *route,
+                               uint32_t address)
+{
+    route->address = htonl(address);
+    sandbox_net_ipv4(route->text, address);
+    route->text_len = (u_char) ngx_strlen(route->text);
+}
+
+
 void
 ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
                                  const ngx_http_sandbox_record_t *record)
@@ -475,7 +501,7 @@ ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
     ngx_memzero(route, sizeof(ngx_http_sandbox_route_t));
     ngx_cpystrn((u_char *) route->id, (u_char *) record->id, sizeof(route->id));
     route->state = record->state;
-    route->address = htonl(record->address);
+    ngx_http_sandbox_route_address(route, record->address);
     route->execution = record->execution;
     route->public_traffic = 1;
 }
@@ -492,10 +518,11 @@ typedef struct {
 static void
 ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 {
-    const char *execution, *token, *mask, *next;
+    const char *execution, *token, *mask, *next, *tenant;
 
     route->state = ngx_http_sandbox_reply_state(v[0]);
-    route->address = htonl((uint32_t) ngx_http_sandbox_reply_int(v[1]));
+    ngx_http_sandbox_route_address(route,
+                                   (uint32_t) ngx_http_sandbox_reply_int(v[1]));
     execution = ngx_http_sandbox_reply_text(v[2]);
     route->execution = execution ? strtoull(execution, NULL, 16) : 0;
     route->public_traffic = ngx_http_sandbox_reply_int(v[3]) != 0;
@@ -514,6 +541,14 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
     }
 
     route->auto_resume = ngx_http_sandbox_reply_int(v[6]) != 0;
+
+    tenant = ngx_http_sandbox_reply_text(v[8]);
+    if (tenant) {
+        route->tenant = ngx_http_sandbox_tenant_hash(tenant);
+    }
+
+    route->wakes = ngx_http_sandbox_reply_int(v[9]);
+    route->wakes_since = ngx_http_sandbox_reply_int(v[10]);
 
     next = ngx_http_sandbox_reply_text(v[7]);
     if (route->state == NGX_HTTP_SANDBOX_RESUMED && next) {

@@ -173,16 +173,24 @@ ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row);
 typedef struct {
     char id[SANDBOX_ID_SIZE];
     ngx_http_sandbox_state_e state;
-    in_addr_t address;  /* network order; 0 if none */
+    in_addr_t address;                /* network order; 0 if none */
+    char text[SANDBOX_NET_IPV4_SIZE]; /* of the address */
+    u_char text_len;
     uint64_t execution; /* differs between executions that share an address */
+    uint64_t tenant;    /* ngx_http_sandbox_tenant_hash() */
     unsigned public_traffic : 1;
     unsigned masked : 1;
     unsigned auto_resume : 1;
+    int64_t wakes; /* since wakes_since, ms since the epoch; not cached */
+    int64_t wakes_since;
     /* only set when traffic is not public, when masked, and when RESUMED */
     char token[SANDBOX_TOKEN_SIZE];
     char mask_host[SANDBOX_MASK_HOST_MAX + 1];
     char next[SANDBOX_ID_SIZE];
 } ngx_http_sandbox_route_t;
+
+/* What tells tenants apart where names would take too much room. */
+uint64_t ngx_http_sandbox_tenant_hash(const char *name);
 
 /* From an execution in the middle to the first one, and to the last. */
 #define NGX_HTTP_SANDBOX_HOPS_MAX 3

@@ -5,7 +5,8 @@
 --       5 end of the admission (ms), after which it may have been taken back
 --       6 channel  7 states of the paused one that allow it  8 state that this
 --       leads to  9 its network_generation as it was read, "" if it has none
---       10... fields and values of the new record
+--       10 interval (ms) in which wakes are counted, or 0: it is none
+--       11... fields and values of the new record
 -- Gives {"new", fence, created_at}, {"late"}, or {"changed"} if the paused one
 --       is not paused any more, or its policy was changed.
 
@@ -28,7 +29,24 @@ end
 redis.call('HSET', KEYS[3], 'state', ARGV[8], 'next', ARGV[2])
 redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
            'lease_at', now + tonumber(ARGV[4]), 'fence', 1,
-           'created_at', now, 'resume_of', ARGV[1], unpack(ARGV, 10))
+           'created_at', now, 'resume_of', ARGV[1], unpack(ARGV, 11))
+
+-- how often it was woken goes from execution to execution
+local wakes = redis.call('HMGET', KEYS[3], 'wakes', 'wakes_since')
+local n, since = tonumber(wakes[1] or 0), tonumber(wakes[2] or 0)
+local interval = tonumber(ARGV[10])
+
+if interval > 0 then
+    if now - since >= interval then
+        n, since = 0, now
+    end
+    n = n + 1
+end
+
+if n > 0 then
+    redis.call('HSET', KEYS[1], 'wakes', n, 'wakes_since', since)
+end
+
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 redis.call('PUBLISH', ARGV[6], ARGV[1] .. ' ' .. ARGV[8])
 

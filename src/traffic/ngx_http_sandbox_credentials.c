@@ -8,42 +8,56 @@
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_traffic.h"
 
-#include <openssl/crypto.h>
+#include "sandbox_digest.h"
 
 
 /*
- * Hides a header from the guest: elements of the list cannot be taken out
- * (other fields point into it, and readers of the list do not bear empty
- * parts), so it becomes one that proxy modules never pass on.
+ * Hides a header from the guest: elements before the last of a part cannot be
+ * taken out (other fields point into it, and readers of the list do not bear
+ * empty parts), so it becomes one that proxy modules never pass on.
  */
 static void
 ngx_http_sandbox_traffic_hide(ngx_table_elt_t *h)
 {
-    static ngx_str_t hidden = ngx_string("keep-alive");
+    static ngx_str_t hidden = ngx_string("te");
+    static ngx_str_t nothing = ngx_string("");
 
-    h->hash = ngx_hash_key(hidden.data, hidden.len);
+    h->hash = ngx_hash('t', 'e');
     h->key = hidden;
     h->lowcase_key = hidden.data;
-    ngx_str_set(&h->value, "");
+    h->value = nothing;
 }
 
 
 ngx_uint_t
 ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token)
 {
-    ngx_uint_t count;
+    static const char name[] = "x-nullspace-traffic-access-token";
+
+    ngx_uint_t i, count;
+    ngx_list_part_t *part;
     ngx_table_elt_t *h;
-    ngx_http_sandbox_headers_t it;
 
     count = 0;
-    ngx_memzero(&it, sizeof(it));
 
-    while ((h = ngx_http_sandbox_api_next_header(
-                r, &it, "x-nullspace-traffic-access-token")))
-    {
-        *token = h->value;
-        count++;
-        ngx_http_sandbox_traffic_hide(h);
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == sizeof(name) - 1
+                && ngx_memcmp(h[i].lowcase_key, name, sizeof(name) - 1) == 0)
+            {
+                *token = h[i].value;
+                count++;
+
+                if (i > 0 && i == part->nelts - 1) {
+                    part->nelts--;
+                    break;
+                }
+
+                ngx_http_sandbox_traffic_hide(&h[i]);
+            }
+        }
     }
 
     return count;
@@ -75,8 +89,6 @@ ngx_http_sandbox_traffic_admit(ngx_http_request_t *r,
                                const ngx_http_sandbox_route_t *route,
                                ngx_uint_t ntokens, const ngx_str_t *token)
 {
-    size_t len;
-
     if (route->public_traffic) {
         return NGX_OK;
     }
@@ -87,10 +99,10 @@ ngx_http_sandbox_traffic_admit(ngx_http_request_t *r,
             "This sandbox wants its traffic access token.");
     }
 
-    len = ngx_strlen(route->token);
-
-    if (ntokens != 1 || len == 0 || token->len != len
-        || CRYPTO_memcmp(token->data, route->token, len) != 0)
+    if (ntokens != 1 || token->len != sizeof(route->token) - 1
+        || route->token[0] == '\0'
+        || !sandbox_equal_const_time(token->data, route->token,
+                                     sizeof(route->token) - 1))
     {
         return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_traffic_token_invalid,

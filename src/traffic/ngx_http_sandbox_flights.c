@@ -254,10 +254,13 @@ ngx_http_sandbox_flight_landed(void *data, ngx_int_t rc,
 
     } else if (rc == NGX_ERROR) {
         /* see invalidation.c for what may be served then */
-        rc = ngx_http_sandbox_routes_lookup(mcf, flight->at, &last);
+        rc = ngx_http_sandbox_routes_lookup(mcf, flight->at, mcf->route_stale,
+                                            &last);
         rc = rc == NGX_OK ? NGX_OK : NGX_ERROR;
 
-    } else if (ngx_http_sandbox_routes_lookup(mcf, flight->at, &last) == NGX_OK)
+    } else if (ngx_http_sandbox_routes_lookup(mcf, flight->at, mcf->route_stale,
+                                              &last)
+               == NGX_OK)
     {
         /* its event was missed: it must not be fallen back on */
         ngx_http_sandbox_routes_forget(mcf, flight->at);

@@ -9,11 +9,11 @@
  *
  * A worker whose subscription is lost may miss events.  It then believes
  * Redis, not the cache: each request asks, and only if Redis does not answer
- * is a cached route served, for at most sandbox_route_ttl from its read.
- * Mostly nothing can be committed then; where somebody else still reaches
- * Redis, the ttl bounds the error.  bump() at the loss would turn every
- * failover into 503s for running guests, so it waits for READY.  A link that
- * died silently is bound by the ttl, too.
+ * is a cached route served, for sandbox_route_ttl from its read and
+ * sandbox_route_stale on top.  Mostly nothing can be committed then; where
+ * somebody else still reaches Redis, these bound the error.  bump() at the
+ * loss would turn every failover into 503s for running guests, so it waits for
+ * READY.  A link that died silently is lost when a PING was not answered.
  */
 
 #include "ngx_http_sandbox_events.h"

@@ -21,6 +21,7 @@
 #include "ngx_http_sandbox_live.h"
 
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_record.h"
 
 #define NGX_HTTP_SANDBOX_LIVE_SLOTS 1024 /* a power of two */
@@ -33,12 +34,21 @@
 /* A look that did not help is repeated after so long; ms. */
 #define NGX_HTTP_SANDBOX_LIVE_AGAIN 1000
 
+/* How often old ones are looked for, at most and at least; ms. */
+#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN 500
+#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX 60000
+
 
 static void ngx_http_sandbox_live_look_again(void);
+static void ngx_http_sandbox_live_sweep_later(ngx_event_t *ev);
 
 
 static ngx_queue_t ngx_http_sandbox_living[NGX_HTTP_SANDBOX_LIVE_SLOTS];
 static ngx_event_t ngx_http_sandbox_live_timer;
+static ngx_event_t ngx_http_sandbox_live_sweeper;
+
+/* Debug logs tell the descriptor of what an event belongs to. */
+static ngx_connection_t ngx_http_sandbox_live_idle = { .fd = -1 };
 
 
 /* The end of an id is random. */
@@ -70,6 +80,7 @@ ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
 
     live->request = r;
     live->phase = r->phase_handler;
+    live->began = ngx_current_msec;
     live->changing = 0;
     live->over = 0;
     live->listed = 1;
@@ -159,10 +170,11 @@ ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r)
 
 
 static void
-ngx_http_sandbox_live_cut(ngx_http_request_t *r)
+ngx_http_sandbox_live_cut(ngx_http_request_t *r, ngx_uint_t aged)
 {
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "the sandbox has ended while it was talked to");
+                  aged ? "the sandbox was talked to for too long"
+                       : "the sandbox has ended while it was talked to");
 
     ngx_http_sandbox_live_say_goodbye(r);
 
@@ -224,7 +236,7 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
     }
 
     if (u->header_sent) {
-        ngx_http_sandbox_live_cut(r);
+        ngx_http_sandbox_live_cut(r, live->aged);
 
     } else {
         spent =
@@ -256,9 +268,25 @@ ngx_http_sandbox_live_unconnected(ngx_http_sandbox_live_t *live)
 }
 
 
+/* The requests of a list of their own, from which an ended one takes itself. */
+static void
+ngx_http_sandbox_live_close_all(ngx_queue_t *meant)
+{
+    ngx_queue_t *q;
+    ngx_http_sandbox_live_t *live;
+
+    while (!ngx_queue_empty(meant)) {
+        q = ngx_queue_head(meant);
+        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+        ngx_http_sandbox_live_leave(live);
+        ngx_http_sandbox_live_close(live);
+    }
+}
+
+
 /*
  * The end of a request may end others of its connection, so the ones meant are
- * first moved to a list of their own, from which an ended one takes itself.
+ * first moved to a list of their own.
  */
 static void
 ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
@@ -289,11 +317,71 @@ ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
         ngx_queue_insert_tail(&meant, q);
     }
 
-    while (!ngx_queue_empty(&meant)) {
-        q = ngx_queue_head(&meant);
-        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
-        ngx_http_sandbox_live_leave(live);
-        ngx_http_sandbox_live_close(live);
+    ngx_http_sandbox_live_close_all(&meant);
+}
+
+
+/* The requests that have lasted for too long. */
+static void
+ngx_http_sandbox_live_sweep(ngx_event_t *ev)
+{
+    ngx_uint_t i;
+    ngx_msec_t age;
+    ngx_queue_t *q, *next, *slot, meant;
+    ngx_http_sandbox_live_t *live;
+
+    age = ngx_http_sandbox_worker.conf->max_age;
+    ngx_queue_init(&meant);
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_LIVE_SLOTS; i++) {
+        slot = &ngx_http_sandbox_living[i];
+
+        if (slot->next == NULL) {
+            continue;
+        }
+
+        for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot); q = next)
+        {
+            next = ngx_queue_next(q);
+            live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+
+            if (!live->aging
+                || (ngx_msec_int_t) (ngx_current_msec - live->began - age) < 0)
+            {
+                continue;
+            }
+
+            if (!live->aged) {
+                ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                            NGX_HTTP_SANDBOX_LIMIT_AGE, 1);
+            }
+
+            live->aged = 1;
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&meant, q);
+        }
+    }
+
+    ngx_http_sandbox_live_close_all(&meant);
+    ngx_http_sandbox_live_sweep_later(ev);
+}
+
+
+static void
+ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
+{
+    ngx_msec_t age;
+
+    age = ngx_http_sandbox_worker.conf->max_age;
+
+    if (age && !ngx_exiting) {
+        ev->handler = ngx_http_sandbox_live_sweep;
+        ev->data = &ngx_http_sandbox_live_idle;
+        ev->log = ngx_cycle->log;
+        ev->cancelable = 1;
+        ngx_add_timer(ev,
+                      ngx_min(ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN),
+                              NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX));
     }
 }
 
@@ -436,6 +524,7 @@ ngx_http_sandbox_live_look_again(void)
 
     if (!ev->timer_set && !ngx_exiting) {
         ev->handler = ngx_http_sandbox_live_look_now;
+        ev->data = &ngx_http_sandbox_live_idle;
         ev->log = ngx_cycle->log;
         ev->cancelable = 1;
         ngx_add_timer(ev, NGX_HTTP_SANDBOX_LIVE_AGAIN);
@@ -451,4 +540,5 @@ ngx_http_sandbox_live_subscribe(void)
     };
 
     ngx_http_sandbox_events_subscribe(&subscriber);
+    ngx_http_sandbox_live_sweep_later(&ngx_http_sandbox_live_sweeper);
 }

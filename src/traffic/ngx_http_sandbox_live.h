@@ -25,10 +25,13 @@ typedef struct ngx_http_sandbox_live_s {
     ngx_http_sandbox_back_pt back;
     void *data;
     ngx_int_t phase;
+    ngx_msec_t began;
     char id[SANDBOX_ID_SIZE];
     unsigned listed : 1;
     unsigned changing : 1; /* its hibernation has begun */
     unsigned over : 1;     /* it has ended: no connection to it is of use */
+    unsigned aging : 1;    /* set by its owner: max_age is for it, too */
+    unsigned aged : 1;     /* that is over */
 } ngx_http_sandbox_live_t;
 
 /* From a handler of a phase, or as if from there: r goes to the guest of id. */
@@ -39,7 +42,8 @@ void ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
 void ngx_http_sandbox_live_leave(ngx_http_sandbox_live_t *live);
 
 /*
- * From init_process, before routes_subscribe(): of two subscribers the later
+ * From init_process, when the worker's conf is set, and before
+ * routes_subscribe(): of two subscribers the later
  * one hears first, and what is cached must be forgotten by then.
  */
 void ngx_http_sandbox_live_subscribe(void);

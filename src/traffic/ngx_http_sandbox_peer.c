@@ -20,11 +20,6 @@
 #include "sandbox_connect.h"
 
 
-typedef struct {
-    ngx_http_request_t *request;
-    ngx_http_sandbox_ctx_t *ctx;
-} ngx_http_sandbox_peer_data_t;
-
 typedef char ngx_http_sandbox_sin_zero_check
     [sizeof(((struct sockaddr_in *) 0)->sin_zero) == sizeof(uint64_t) ? 1 : -1];
 
@@ -130,29 +125,11 @@ ngx_http_sandbox_peer_changing(ngx_http_request_t *r)
 }
 
 
-/* "address:port" for log lines and $upstream_addr. */
-static ngx_int_t
-ngx_http_sandbox_peer_name(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
-{
-    ctx->peer_name.data = ngx_pnalloc(r->pool, NGX_SOCKADDR_STRLEN);
-    if (ctx->peer_name.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ctx->peer_name.len = ngx_sock_ntop(
-        (struct sockaddr *) &ctx->peer, sizeof(struct sockaddr_in),
-        ctx->peer_name.data, NGX_SOCKADDR_STRLEN, 1);
-
-    return NGX_OK;
-}
-
-
 static ngx_int_t
 ngx_http_sandbox_peer_init(ngx_http_request_t *r,
                            ngx_http_upstream_srv_conf_t *us)
 {
     ngx_http_sandbox_ctx_t *ctx;
-    ngx_http_sandbox_peer_data_t *data;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
@@ -170,16 +147,7 @@ ngx_http_sandbox_peer_init(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    data = ngx_palloc(r->pool, sizeof(ngx_http_sandbox_peer_data_t));
-
-    if (data == NULL || ngx_http_sandbox_peer_name(r, ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    data->request = r;
-    data->ctx = ctx;
-
-    r->upstream->peer.data = data;
+    r->upstream->peer.data = ctx;
     r->upstream->peer.get = ngx_http_sandbox_peer_get;
     r->upstream->peer.free = ngx_http_sandbox_peer_free;
     r->upstream->peer.tries = 1;
@@ -196,11 +164,11 @@ ngx_http_sandbox_peer_init(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data)
 {
-    ngx_http_sandbox_peer_data_t *pd = data;
+    ngx_http_sandbox_ctx_t *ctx = data;
 
-    pc->sockaddr = (struct sockaddr *) &pd->ctx->peer;
+    pc->sockaddr = (struct sockaddr *) &ctx->peer;
     pc->socklen = sizeof(struct sockaddr_in);
-    pc->name = &pd->ctx->peer_name;
+    pc->name = &ctx->peer_name;
 
     /* left over when a kept connection failed */
     pc->cached = 0;
@@ -217,37 +185,37 @@ ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data)
  */
 static void
 ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,
-                           ngx_http_sandbox_peer_data_t *pd)
+                           ngx_http_sandbox_live_t *live)
 {
     ngx_uint_t changing;
     sandbox_connect_e result;
 
-    changing = pd->ctx->live->changing;
+    changing = live->changing;
     result = pc->connection ? sandbox_connect_result(pc->connection->fd)
                             : SANDBOX_CONNECT_FAILED;
 
     switch (result) {
     case SANDBOX_CONNECT_REFUSED:
         (void) ngx_http_sandbox_error(
-            pd->request, &ngx_http_sandbox_port_not_open,
+            live->request, &ngx_http_sandbox_port_not_open,
             "Nothing listens on this port of the sandbox.");
         break;
 
     case SANDBOX_CONNECT_FAILED:
         if (changing) {
-            ngx_http_sandbox_peer_changing(pd->request);
+            ngx_http_sandbox_peer_changing(live->request);
             break;
         }
 
-        ngx_http_sandbox_events_publish(pd->ctx->peer_id, "suspect");
-        (void) ngx_http_sandbox_error(pd->request,
+        ngx_http_sandbox_events_publish(live->id, "suspect");
+        (void) ngx_http_sandbox_error(live->request,
                                       &ngx_http_sandbox_sandbox_unreachable,
                                       "The sandbox cannot be reached.");
         break;
 
     case SANDBOX_CONNECT_DONE:
         if (changing) {
-            ngx_http_sandbox_peer_changing(pd->request);
+            ngx_http_sandbox_peer_changing(live->request);
         }
 
         break;
@@ -259,10 +227,10 @@ static void
 ngx_http_sandbox_peer_free(ngx_peer_connection_t *pc, void *data,
                            ngx_uint_t state)
 {
-    ngx_http_sandbox_peer_data_t *pd = data;
+    ngx_http_sandbox_ctx_t *ctx = data;
 
     if ((state & NGX_PEER_FAILED) && !pc->cached) {
-        ngx_http_sandbox_peer_note(pc, pd);
+        ngx_http_sandbox_peer_note(pc, ctx->live);
     }
 
     if (pc->tries) {
@@ -276,11 +244,18 @@ ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,
                           const ngx_http_sandbox_route_t *route,
                           ngx_uint_t port)
 {
-    ngx_memzero(&ctx->peer, sizeof(struct sockaddr_in));
+    size_t len;
 
     ctx->peer.sin_family = AF_INET;
     ctx->peer.sin_addr.s_addr = route->address;
     ctx->peer.sin_port = htons((in_port_t) port);
     ngx_memcpy(ctx->peer.sin_zero, &route->execution, sizeof(uint64_t));
-    ngx_memcpy(ctx->peer_id, route->id, sizeof(ctx->peer_id));
+
+    /* for log lines and $upstream_addr */
+    len = route->text_len;
+    ngx_memcpy(ctx->peer_text, route->text, sizeof(route->text));
+    ctx->peer_text[len++] = ':';
+    ctx->peer_name.len =
+        len + sandbox_net_port(ctx->peer_text + len, (uint16_t) port);
+    ctx->peer_name.data = (u_char *) ctx->peer_text;
 }

@@ -7,14 +7,15 @@
  *
  * A fixed table of buckets fills the zone.  A bucket is one cache line of
  * tags (half of the id's hash) and NGX_HTTP_SANDBOX_WAYS entries of four lines
- * each.  A lookup touches two lines under the slab mutex, more only if the
- * sandbox needs a token or has a mask, copies the entry out and compares the
- * whole id outside.  Two ids with equal tags in one bucket
- * displace each other, so a tag is unique there.  A full bucket drops by
- * clock: an entry used since the hand last passed stays one round longer.
+ * each.  A lookup touches three lines, more only if the sandbox has a mask.
+ * Two ids with equal tags in one bucket displace each other, so a
+ * tag is unique there.  A full bucket drops by clock: an entry used since the
+ * hand last passed stays one round longer.
  *
- * A writer killed half-way leaves a tag of 0, never a mixed entry: the master
- * then frees the slab mutex.
+ * Writers hold the slab mutex.  Readers hold nothing: they copy, and believe
+ * the copy if the bucket's count of writes was even and is the same after it.
+ * A writer killed half-way leaves an odd count, so that its bucket is not read
+ * before the next write, and the master frees the mutex.
  */
 
 #include "ngx_http_sandbox_traffic.h"
@@ -26,6 +27,7 @@
 typedef struct {
     char id[SANDBOX_ID_LEN + 1];
     uint64_t execution;
+    uint64_t tenant;
     ngx_msec_t expires;
     ngx_uint_t epoch;
     in_addr_t address;
@@ -33,6 +35,8 @@ typedef struct {
     unsigned public_traffic : 1;
     unsigned masked : 1;
     /* the other lines */
+    char text[SANDBOX_NET_IPV4_SIZE];
+    u_char text_len;
     union {
         char token[SANDBOX_TOKEN_SIZE];
         char next[SANDBOX_ID_SIZE]; /* of an alias */
@@ -43,6 +47,7 @@ typedef struct {
 typedef struct {
     uint32_t tags[NGX_HTTP_SANDBOX_WAYS]; /* 0: the way is free */
     ngx_uint_t generation;                /* grows with every forget */
+    ngx_atomic_t writes;                  /* odd while one is under way */
     u_char used;                          /* a bit per way */
     u_char hand;
 } ngx_http_sandbox_tags_t;
@@ -79,7 +84,8 @@ typedef char ngx_http_sandbox_bucket_size_check
     [sizeof(ngx_http_sandbox_bucket_t)
                  == NGX_HTTP_SANDBOX_CACHE_LINE
                         + NGX_HTTP_SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE
-             && offsetof(ngx_http_sandbox_entry_t, more)
+             && SANDBOX_ID_LEN + 1 == 3 * sizeof(uint64_t)
+             && offsetof(ngx_http_sandbox_entry_t, text)
                     <= NGX_HTTP_SANDBOX_CACHE_LINE
          ? 1
          : -1];
@@ -211,26 +217,25 @@ ngx_http_sandbox_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
 
 /*
- * Where id would be.  Only ids of sandboxes that run are stored, and those are
- * random: nobody can aim at one bucket, so the hash needs no key.
+ * Where id, of SANDBOX_ID_SIZE bytes, would be.  Only ids of sandboxes that run
+ * are stored, and those are random: nobody can aim at one bucket, so the hash
+ * needs no key.
  */
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_sandbox_routes_place(ngx_http_sandbox_routes_t *routes, const char *id,
                               ngx_http_sandbox_place_t *place)
 {
-    size_t i;
-    uint64_t hash, n;
+    uint64_t hash, n, last[2];
 
-    hash = 0xcbf29ce484222325; /* FNV-1a */
-
-    for (i = 0; i < SANDBOX_ID_LEN && id[i]; i++) {
-        hash = (hash ^ (u_char) id[i]) * 0x100000001b3;
-    }
-
-    if (i < SANDBOX_ID_LEN || id[i]) {
+    if (id[SANDBOX_ID_LEN] != '\0') {
         return NGX_DECLINED;
     }
 
+    /* its last characters, all of them random */
+    ngx_memcpy(last, id + SANDBOX_ID_LEN - sizeof(last), sizeof(last));
+
+    hash = (last[0] * 0x9e3779b97f4a7c15 ^ last[1]) * 0xd6e8feb86659fd93;
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
     n = ((hash & 0xffffffff) * routes->table->nbuckets) >> 32;
 
     place->bucket = &routes->table->buckets[n];
@@ -256,78 +261,71 @@ ngx_http_sandbox_routes_find(ngx_http_sandbox_place_t *place)
 }
 
 
-static ngx_int_t
-ngx_http_sandbox_routes_one(ngx_http_sandbox_main_conf_t *mcf, const char *id,
-                            ngx_http_sandbox_route_t *route)
+/* memcmp() of a constant length, without a call. */
+static ngx_uint_t
+ngx_http_sandbox_routes_same(const char *a, const char *b)
 {
-    ngx_uint_t way, epoch;
-    ngx_http_sandbox_tags_t *tags;
-    ngx_http_sandbox_place_t place;
-    ngx_http_sandbox_entry_t entry, *cached;
-    ngx_http_sandbox_routes_t *routes;
+    uint64_t v[3], w[3];
 
-    routes = mcf->routes;
+    ngx_memcpy(v, a, sizeof(v));
+    ngx_memcpy(w, b, sizeof(w));
 
-    if (ngx_http_sandbox_routes_place(routes, id, &place) != NGX_OK) {
-        return NGX_DECLINED;
-    }
+    return v[0] == w[0] && v[1] == w[1] && v[2] == w[2];
+}
 
-    tags = &place.bucket->head.tags;
 
-    ngx_shmtx_lock(&routes->shpool->mutex);
+/* What the cache has of route->id, or had, since it expired for stale. */
+static ngx_int_t
+ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
+                             ngx_http_sandbox_place_t *place, ngx_msec_t stale,
+                             ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t way;
+    ngx_http_sandbox_entry_t *entry;
 
-    way = ngx_http_sandbox_routes_find(&place);
+    way = ngx_http_sandbox_routes_find(place);
 
     if (way == NGX_HTTP_SANDBOX_WAYS) {
-        ngx_shmtx_unlock(&routes->shpool->mutex);
         return NGX_DECLINED;
     }
 
-    cached = &place.bucket->ways[way].entry;
+    entry = &place->bucket->ways[way].entry;
 
-    if (cached->public_traffic && !cached->masked) {
-        ngx_memcpy(&entry, cached, offsetof(ngx_http_sandbox_entry_t, more));
-        entry.more.token[0] = '\0';
-        entry.mask_host[0] = '\0';
-
-    } else if (cached->state == NGX_HTTP_SANDBOX_RESUMED) {
-        ngx_memcpy(&entry, cached,
-                   offsetof(ngx_http_sandbox_entry_t, mask_host));
-        entry.mask_host[0] = '\0';
-
-    } else {
-        entry = *cached;
-    }
-
-    epoch = routes->table->epoch;
-    tags->used |= 1 << way;
-
-    ngx_shmtx_unlock(&routes->shpool->mutex);
-
-    if (entry.epoch != epoch
-        || (ngx_msec_int_t) (entry.expires - ngx_current_msec) <= 0
-        || ngx_memcmp(entry.id, id, sizeof(entry.id)) != 0)
+    if (entry->epoch != routes->table->epoch
+        || (ngx_msec_int_t) (entry->expires + stale - ngx_current_msec) <= 0
+        || !ngx_http_sandbox_routes_same(entry->id, route->id))
     {
         return NGX_DECLINED;
     }
 
-    ngx_memcpy(route->id, entry.id, sizeof(entry.id));
-    route->state = entry.state;
-    route->address = entry.address;
-    route->execution = entry.execution;
-    route->public_traffic = entry.public_traffic;
-    route->masked = entry.masked;
+    if (!(place->bucket->head.tags.used & (1 << way))) {
+        /* a change by another worker that is lost does no harm */
+        place->bucket->head.tags.used |= (u_char) (1 << way);
+    }
+
+    route->state = entry->state;
+    route->address = entry->address;
+    route->execution = entry->execution;
+    route->tenant = entry->tenant;
+    route->text_len = entry->text_len;
+    ngx_memcpy(route->text, entry->text, sizeof(route->text));
+    route->public_traffic = entry->public_traffic;
+    route->masked = entry->masked;
     route->auto_resume = 0; /* nobody asks of those that run */
 
-    if (entry.state == NGX_HTTP_SANDBOX_RESUMED) {
-        ngx_memcpy(route->next, entry.more.next, sizeof(route->next));
+    if (entry->state == NGX_HTTP_SANDBOX_RESUMED) {
+        ngx_memcpy(route->next, entry->more.next, sizeof(route->next));
         return NGX_OK;
     }
 
-    ngx_cpystrn((u_char *) route->token, (u_char *) entry.more.token,
-                sizeof(route->token));
-    ngx_cpystrn((u_char *) route->mask_host, (u_char *) entry.mask_host,
-                sizeof(route->mask_host));
+    if (!entry->public_traffic) {
+        ngx_memcpy(route->token, entry->more.token, sizeof(route->token));
+    }
+
+    if (entry->masked) {
+        ngx_memcpy(route->mask_host, entry->mask_host,
+                   sizeof(route->mask_host));
+    }
 
     return NGX_OK;
 }
@@ -335,22 +333,41 @@ ngx_http_sandbox_routes_one(ngx_http_sandbox_main_conf_t *mcf, const char *id,
 
 ngx_int_t
 ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
-                               const char *id, ngx_http_sandbox_route_t *route)
+                               const char *id, ngx_msec_t stale,
+                               ngx_http_sandbox_route_t *route)
 {
-    ngx_uint_t hops;
+    ngx_int_t rc;
+    ngx_uint_t hops, writes;
+    ngx_http_sandbox_tags_t *tags;
+    ngx_http_sandbox_place_t place;
+    ngx_http_sandbox_routes_t *routes;
 
-    ngx_cpystrn((u_char *) route->next, (u_char *) id, sizeof(route->next));
+    routes = mcf->routes;
 
     for (hops = 0; hops <= NGX_HTTP_SANDBOX_HOPS_MAX; hops++) {
-        ngx_memcpy(route->id, route->next, sizeof(route->id));
+        ngx_memcpy(route->id, id, sizeof(route->id));
 
-        if (ngx_http_sandbox_routes_one(mcf, route->id, route) != NGX_OK) {
+        if (ngx_http_sandbox_routes_place(routes, route->id, &place) != NGX_OK)
+        {
             return NGX_DECLINED;
         }
 
-        if (route->state != NGX_HTTP_SANDBOX_RESUMED) {
-            return NGX_OK;
+        tags = &place.bucket->head.tags;
+        writes = tags->writes;
+        ngx_memory_barrier();
+
+        rc = ngx_http_sandbox_routes_copy(routes, &place, stale, route);
+
+        ngx_memory_barrier();
+        if (tags->writes != writes || (writes & 1)) {
+            return NGX_DECLINED;
         }
+
+        if (rc != NGX_OK || route->state != NGX_HTTP_SANDBOX_RESUMED) {
+            return rc;
+        }
+
+        id = route->next;
     }
 
     return NGX_DECLINED;
@@ -391,7 +408,24 @@ ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
 }
 
 
-/* Under the mutex; see the head of the file for the order of writes. */
+/* Around changes of what readers read; under the mutex. */
+static void
+ngx_http_sandbox_routes_open(ngx_http_sandbox_tags_t *tags)
+{
+    tags->writes |= 1;
+    ngx_memory_barrier();
+}
+
+
+static void
+ngx_http_sandbox_routes_close(ngx_http_sandbox_tags_t *tags)
+{
+    ngx_memory_barrier();
+    tags->writes++;
+}
+
+
+/* Under the mutex. */
 static void
 ngx_http_sandbox_routes_put(ngx_http_sandbox_place_t *place,
                             const ngx_http_sandbox_entry_t *entry)
@@ -406,14 +440,13 @@ ngx_http_sandbox_routes_put(ngx_http_sandbox_place_t *place,
         way = ngx_http_sandbox_routes_victim(place->bucket, entry->epoch);
     }
 
-    tags->tags[way] = 0;
-    ngx_memory_barrier();
+    ngx_http_sandbox_routes_open(tags);
 
     place->bucket->ways[way].entry = *entry;
+    tags->tags[way] = place->tag;
     tags->used |= (u_char) (1 << way);
 
-    ngx_memory_barrier();
-    tags->tags[way] = place->tag;
+    ngx_http_sandbox_routes_close(tags);
 }
 
 
@@ -436,8 +469,11 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     ngx_memzero(&entry, sizeof(ngx_http_sandbox_entry_t));
     ngx_memcpy(entry.id, route->id, sizeof(entry.id));
     entry.execution = route->execution;
+    entry.tenant = route->tenant;
     entry.expires = ngx_current_msec + mcf->route_ttl;
     entry.address = route->address;
+    entry.text_len = route->text_len;
+    ngx_memcpy(entry.text, route->text, sizeof(entry.text));
     entry.state = (u_char) route->state;
     entry.public_traffic = route->public_traffic;
     entry.masked = route->masked;
@@ -488,11 +524,15 @@ ngx_http_sandbox_routes_forget(ngx_http_sandbox_main_conf_t *mcf,
 
     way = ngx_http_sandbox_routes_find(&place);
 
+    ngx_http_sandbox_routes_open(&place.bucket->head.tags);
+
     if (way != NGX_HTTP_SANDBOX_WAYS) {
         place.bucket->head.tags.tags[way] = 0;
     }
 
     place.bucket->head.tags.generation++;
+
+    ngx_http_sandbox_routes_close(&place.bucket->head.tags);
 
     ngx_shmtx_unlock(&routes->shpool->mutex);
 }

@@ -14,12 +14,14 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
 
 #include "sandbox_edge.h"
+#include "sandbox_time.h"
 
 typedef enum {
     NGX_HTTP_SANDBOX_VISIT_ASKS = 0,
@@ -28,8 +30,17 @@ typedef enum {
     NGX_HTTP_SANDBOX_VISIT_REFUSED /* rc is the status of the noted error */
 } ngx_http_sandbox_visit_state_e;
 
+/* What only those need that wait for something. */
+typedef struct {
+    ngx_http_sandbox_passenger_t passenger;
+    ngx_http_sandbox_waker_t waker;
+    ngx_http_sandbox_route_t route;
+} ngx_http_sandbox_visit_wait_t;
+
 /* In the pool of its request, found by its cleanup. */
 typedef struct {
+    ngx_http_sandbox_ctx_t ctx; /* of the request, or not used */
+    ngx_http_cleanup_t cleanup;
     ngx_http_request_t *request;
     sandbox_host_t host;
     ngx_http_sandbox_visit_state_e state;
@@ -37,9 +48,8 @@ typedef struct {
     unsigned admitted : 1;
     unsigned spent : 1; /* must not be sent to a guest any more */
     ngx_http_sandbox_live_t live;
-    ngx_http_sandbox_passenger_t passenger;
-    ngx_http_sandbox_waker_t waker;
-    ngx_http_sandbox_route_t route;
+    ngx_http_sandbox_count_t *count;     /* while it is at a guest, or NULL */
+    ngx_http_sandbox_visit_wait_t *wait; /* NULL before the first one */
 } ngx_http_sandbox_visit_t;
 
 
@@ -86,15 +96,30 @@ ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
 }
 
 
+/* It is not at its guest any more. */
+static void
+ngx_http_sandbox_visit_leave(ngx_http_sandbox_visit_t *visit)
+{
+    if (visit->count) {
+        ngx_http_sandbox_limits_leave(visit->count);
+        visit->count = NULL;
+    }
+}
+
+
 /* From the cleanup of the request. */
 static void
 ngx_http_sandbox_visit_cleanup(void *data)
 {
     ngx_http_sandbox_visit_t *visit = data;
 
-    ngx_http_sandbox_flight_leave(&visit->passenger);
-    ngx_http_sandbox_wake_leave(&visit->waker);
+    if (visit->wait) {
+        ngx_http_sandbox_flight_leave(&visit->wait->passenger);
+        ngx_http_sandbox_wake_leave(&visit->wait->waker);
+    }
+
     ngx_http_sandbox_live_leave(&visit->live);
+    ngx_http_sandbox_visit_leave(visit);
 }
 
 
@@ -113,23 +138,51 @@ ngx_http_sandbox_visit_find(ngx_http_request_t *r)
 }
 
 
+/* The context of r is the visit's, unless it has one; ctx is set for errors. */
 static ngx_http_sandbox_visit_t *
 ngx_http_sandbox_visit_make(ngx_http_request_t *r)
 {
-    ngx_http_cleanup_t *cln;
+    ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_visit_t *visit;
 
-    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_sandbox_visit_t));
-    if (cln == NULL) {
+    visit = ngx_pcalloc(r->pool, sizeof(ngx_http_sandbox_visit_t));
+    if (visit == NULL) {
         return NULL;
     }
 
-    visit = cln->data;
-    ngx_memzero(visit, offsetof(ngx_http_sandbox_visit_t, route));
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx == NULL) {
+        ctx = &visit->ctx;
+
+        if (ngx_http_sandbox_ctx_init(r, ctx) != NGX_OK) {
+            return NULL;
+        }
+    }
+
+    ctx->traffic = 1;
     visit->request = r;
-    cln->handler = ngx_http_sandbox_visit_cleanup;
+
+    /* as ngx_http_cleanup_add(), with one allocation in place of three */
+    visit->cleanup.handler = ngx_http_sandbox_visit_cleanup;
+    visit->cleanup.data = visit;
+    visit->cleanup.next = r->cleanup;
+    r->cleanup = &visit->cleanup;
 
     return visit;
+}
+
+
+/* Before whatever may have to wait; NGX_ERROR if memory is out. */
+static ngx_int_t
+ngx_http_sandbox_visit_prepare(ngx_http_sandbox_visit_t *visit)
+{
+    if (visit->wait == NULL) {
+        visit->wait = ngx_pcalloc(visit->request->pool,
+                                  sizeof(ngx_http_sandbox_visit_wait_t));
+    }
+
+    return visit->wait ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -183,7 +236,7 @@ ngx_http_sandbox_visit_landed(void *data, ngx_int_t rc,
     visit->rc = rc;
 
     if (rc == NGX_OK) {
-        visit->route = *route;
+        visit->wait->route = *route;
     }
 
     ngx_http_sandbox_visit_go_on(visit);
@@ -224,17 +277,56 @@ ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
 }
 
 
+/* 1 if a paused sandbox was woken so often that it is left alone for a while.
+ */
+static ngx_uint_t
+ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
+                             ngx_uint_t *seconds)
+{
+    int64_t left;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    if (route->state != NGX_HTTP_SANDBOX_PAUSED || mcf->max_wakes == 0
+        || route->wakes < (int64_t) mcf->max_wakes)
+    {
+        return 0;
+    }
+
+    left = route->wakes_since + (int64_t) mcf->wakes_interval
+           - sandbox_time_now_ms();
+    *seconds = (ngx_uint_t) (left / 1000) + 1;
+
+    return left > 0;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_visit_wake(ngx_http_sandbox_visit_t *visit,
                             const ngx_http_sandbox_route_t *route)
 {
+    ngx_uint_t seconds;
     ngx_http_request_t *r;
 
     r = visit->request;
-    visit->waker.handler = ngx_http_sandbox_visit_woken;
-    visit->waker.data = visit;
 
-    switch (ngx_http_sandbox_wake(&visit->waker, route->id,
+    if (ngx_http_sandbox_visit_tired(route, &seconds)) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                    NGX_HTTP_SANDBOX_LIMIT_WAKES, 1);
+        return ngx_http_sandbox_error_later(
+            r, &ngx_http_sandbox_wake_limit_exceeded,
+            "The sandbox is paused, and was woken too often.", seconds);
+    }
+
+    if (ngx_http_sandbox_visit_prepare(visit) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    visit->wait->waker.handler = ngx_http_sandbox_visit_woken;
+    visit->wait->waker.data = visit;
+
+    switch (ngx_http_sandbox_wake(&visit->wait->waker, route->id,
                                   ngx_http_sandbox_ctx(r)))
     {
     case NGX_OK:
@@ -312,9 +404,68 @@ ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
     ngx_http_sandbox_visit_t *visit = data;
 
+    ngx_http_sandbox_visit_leave(visit);
+
     visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
     visit->spent = spent;
+
+    if (visit->live.aged) {
+        visit->state = NGX_HTTP_SANDBOX_VISIT_REFUSED;
+        visit->rc = ngx_http_sandbox_error(r, &ngx_http_sandbox_timeout,
+                                           "The request took too long.");
+    }
+
     ngx_http_sandbox_visit_go_on(visit);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_visit_rate(ngx_http_request_t *r,
+                            const ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t seconds;
+
+    seconds = ngx_http_sandbox_limits_rate(NGX_HTTP_SANDBOX_RATE_TRAFFIC,
+                                           route->tenant);
+
+    if (seconds == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                NGX_HTTP_SANDBOX_LIMIT_RATE, 1);
+
+    return ngx_http_sandbox_error_later(
+        r, &ngx_http_sandbox_rate_limit_exceeded,
+        "There are too many requests for the sandboxes of this owner.",
+        seconds);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_visit_enter(ngx_http_sandbox_visit_t *visit,
+                             const ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t max;
+
+    max = ngx_http_sandbox_worker.conf->max_connections;
+
+    if (max == 0) {
+        return NGX_OK;
+    }
+
+    visit->count = ngx_http_sandbox_limits_enter(route->id, max);
+
+    if (visit->count) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS, 1);
+
+    return ngx_http_sandbox_error(
+        visit->request, &ngx_http_sandbox_rate_limit_exceeded,
+        "The sandbox has too many connections at the moment.");
 }
 
 
@@ -326,6 +477,7 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
     ngx_str_t token;
     ngx_uint_t ntokens;
     ngx_http_request_t *r;
+    ngx_http_sandbox_ctx_t *ctx;
 
     r = visit->request;
 
@@ -334,6 +486,12 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
 
         /* first: who may not come in learns nothing and wakes nothing */
         rc = ngx_http_sandbox_traffic_admit(r, route, ntokens, &token);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        rc = ngx_http_sandbox_visit_rate(r, route);
 
         if (rc != NGX_OK) {
             return rc;
@@ -348,16 +506,24 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
         return rc;
     }
 
+    rc = ngx_http_sandbox_visit_enter(visit, route);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     if (route->masked
         && ngx_http_sandbox_traffic_mask(r, route, visit->host.port) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx(r), route, visit->host.port);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    ngx_http_sandbox_peer_set(ctx, route, visit->host.port);
 
     visit->live.back = ngx_http_sandbox_visit_back;
     visit->live.data = visit;
+    visit->live.aging = 1;
     ngx_http_sandbox_live_enter(&visit->live, r, route->id);
 
     return NGX_DECLINED;
@@ -395,25 +561,32 @@ ngx_http_sandbox_visit_outcome(ngx_http_sandbox_visit_t *visit, ngx_int_t rc,
 static ngx_int_t
 ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
 {
-    ngx_int_t rc, cached;
+    ngx_int_t rc;
+    ngx_uint_t current;
     ngx_http_sandbox_route_t route;
+    ngx_http_sandbox_main_conf_t *mcf;
 
-    cached = ngx_http_sandbox_routes_lookup(ngx_http_sandbox_worker.conf,
-                                            visit->host.id, &route);
+    mcf = ngx_http_sandbox_worker.conf;
+    current = ngx_http_sandbox_routes_current();
 
-    if (cached == NGX_OK && ngx_http_sandbox_routes_current()) {
+    rc = ngx_http_sandbox_routes_lookup(mcf, visit->host.id, 0, &route);
+
+    if (rc == NGX_OK && current) {
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOOKUPS,
                                     NGX_HTTP_SANDBOX_LOOKUP_HIT, 1);
         return ngx_http_sandbox_visit_go(visit, &route);
     }
 
-    visit->passenger.handler = ngx_http_sandbox_visit_landed;
-    visit->passenger.data = visit;
+    if (ngx_http_sandbox_visit_prepare(visit) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    visit->wait->passenger.handler = ngx_http_sandbox_visit_landed;
+    visit->wait->passenger.data = visit;
 
     /* a cached alias is believed only while it is heard of */
-    rc = ngx_http_sandbox_flight_board(
-        &visit->passenger,
-        ngx_http_sandbox_routes_current() ? route.id : visit->host.id);
+    rc = ngx_http_sandbox_flight_board(&visit->wait->passenger,
+                                       current ? route.id : visit->host.id);
 
     if (rc == NGX_OK) {
         return ngx_http_sandbox_visit_wait(visit);
@@ -421,7 +594,9 @@ ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
 
     if (rc == NGX_ERROR) {
         /* Redis is away: see invalidation.c for what may be served then */
-        rc = cached == NGX_OK ? NGX_OK : NGX_ERROR;
+        rc = ngx_http_sandbox_routes_lookup(mcf, visit->host.id,
+                                            mcf->route_stale, &route);
+        rc = rc == NGX_OK ? NGX_OK : NGX_ERROR;
     }
 
     return ngx_http_sandbox_visit_outcome(visit, rc, &route);
@@ -490,11 +665,12 @@ ngx_http_sandbox_traffic_target(ngx_http_request_t *r,
 
 /* The first time here. */
 static ngx_int_t
-ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
+ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
 {
     ngx_int_t rc;
-    sandbox_host_t host;
-    ngx_http_sandbox_visit_t *visit;
+    ngx_http_request_t *r;
+
+    r = visit->request;
 
     if (r->content_handler == NULL) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
@@ -506,7 +682,8 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
     }
 
     rc = ngx_http_sandbox_traffic_target(
-        r, ngx_http_get_module_main_conf(r, ngx_http_sandbox_module), &host);
+        r, ngx_http_get_module_main_conf(r, ngx_http_sandbox_module),
+        &visit->host);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -516,18 +693,11 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
         return ngx_http_sandbox_traffic_unknown(r);
     }
 
-    if (!sandbox_host_port_allowed(host.port)) {
+    if (!sandbox_host_port_allowed(visit->host.port)) {
         return ngx_http_sandbox_error(
             r, &ngx_http_sandbox_port_not_allowed,
             "This port of a sandbox is never reachable from outside.");
     }
-
-    visit = ngx_http_sandbox_visit_make(r);
-    if (visit == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    visit->host = host;
 
     return ngx_http_sandbox_visit_ask(visit);
 }
@@ -536,27 +706,19 @@ ngx_http_sandbox_traffic_start(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 {
-    ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_visit_t *visit;
-    ngx_http_sandbox_loc_conf_t *slcf;
-
-    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_module);
 
     /* a subrequest shares the headers of its request, and has no route */
-    if (!slcf->traffic || r != r->main) {
+    if (r != r->main) {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_sandbox_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->traffic = 1;
     visit = ngx_http_sandbox_visit_find(r);
 
     if (visit == NULL) {
-        return ngx_http_sandbox_traffic_start(r);
+        visit = ngx_http_sandbox_visit_make(r);
+        return visit ? ngx_http_sandbox_visit_start(visit)
+                     : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     switch (visit->state) {
@@ -565,7 +727,8 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 
     case NGX_HTTP_SANDBOX_VISIT_KNOWS:
         visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
-        return ngx_http_sandbox_visit_outcome(visit, visit->rc, &visit->route);
+        return ngx_http_sandbox_visit_outcome(visit, visit->rc,
+                                              &visit->wait->route);
 
     case NGX_HTTP_SANDBOX_VISIT_REFUSED:
         visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;

@@ -23,13 +23,16 @@ char *ngx_http_sandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
- * Route cache in shared memory.  lookup copies out under the slab lock, and
+ * Route cache in shared memory.  lookup copies out, without a lock, and
  * follows aliases: NGX_OK, or NGX_DECLINED if absent, expired or of an older
  * epoch; route->id is then what is missing, id or what it is an alias of.
+ * stale: ms after its end in which an expired entry still counts.  id has
+ * SANDBOX_ID_SIZE bytes.  Only what traffic.h's users read is set: token and
+ * mask_host as record.h says.
  */
-ngx_int_t
-ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
-                               const char *id, ngx_http_sandbox_route_t *route);
+ngx_int_t ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
+                                         const char *id, ngx_msec_t stale,
+                                         ngx_http_sandbox_route_t *route);
 /* NGX_DECLINED if route is outdated: what was read is not the latest state. */
 ngx_int_t ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
                                         const ngx_http_sandbox_route_t *route,

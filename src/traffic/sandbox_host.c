@@ -11,6 +11,7 @@
 
 /* A DNS label; port, dash and id fit with room to spare. */
 #define SANDBOX_HOST_LABEL_MAX 63
+#define SANDBOX_HOST_PORT_MAX 5 /* digits */
 
 
 static char
@@ -53,6 +54,12 @@ sandbox_host_label(const char *domain, size_t domain_len, const char *text,
         return 0;
     }
 
+    /* both mostly are in lower case */
+
+    if (memcmp(text + label + 1, domain, domain_len) == 0) {
+        return label;
+    }
+
     for (i = 0; i < domain_len; i++) {
         if (sandbox_host_lower(text[label + 1 + i])
             != sandbox_host_lower(domain[i])) {
@@ -68,12 +75,19 @@ size_t
 sandbox_host_port_parse(unsigned *port, const char *text, size_t len)
 {
     size_t i;
-    unsigned n;
+    unsigned n, digit;
 
     n = 0;
+    len = len < SANDBOX_HOST_PORT_MAX ? len : SANDBOX_HOST_PORT_MAX;
 
-    for (i = 0; i < len && i < 5 && text[i] >= '0' && text[i] <= '9'; i++) {
-        n = n * 10 + (unsigned) (text[i] - '0');
+    for (i = 0; i < len; i++) {
+        digit = (unsigned char) text[i] - (unsigned) '0';
+
+        if (digit > 9) {
+            break;
+        }
+
+        n = n * 10 + digit;
     }
 
     if (i == 0 || text[0] == '0' || n > 65535) {
@@ -86,12 +100,26 @@ sandbox_host_port_parse(unsigned *port, const char *text, size_t len)
 }
 
 
+/* An id that may have capital letters. */
+static int
+sandbox_host_id(char id[SANDBOX_ID_SIZE], const char *text)
+{
+    char label[SANDBOX_ID_LEN];
+    size_t i;
+
+    for (i = 0; i < sizeof(label); i++) {
+        label[i] = sandbox_host_lower(text[i]);
+    }
+
+    return sandbox_id_parse_sandbox(id, label);
+}
+
+
 int
 sandbox_host_parse(sandbox_host_t *host, const char *domain, size_t domain_len,
                    const char *text, size_t len)
 {
-    char id[SANDBOX_ID_SIZE], label[SANDBOX_HOST_LABEL_MAX];
-    size_t i, n, port_len;
+    size_t n, port_len;
     unsigned port;
 
     len = sandbox_host_strip_port(text, len);
@@ -111,15 +139,13 @@ sandbox_host_parse(sandbox_host_t *host, const char *domain, size_t domain_len,
         return -1;
     }
 
-    for (i = port_len; i < n; i++) {
-        label[i] = sandbox_host_lower(text[i]);
-    }
-
-    if (sandbox_id_parse(id, "sb", label + port_len, n - port_len) != 0) {
+    if (n - port_len != SANDBOX_ID_LEN
+        || (sandbox_id_parse_sandbox(host->id, text + port_len) != 0
+            && sandbox_host_id(host->id, text + port_len) != 0))
+    {
         return -1;
     }
 
-    memcpy(host->id, id, sizeof(id));
     host->port = port;
 
     return 0;

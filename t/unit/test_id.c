@@ -112,6 +112,50 @@ test_random(void **state)
 
 
 static void
+test_request_id(void **state)
+{
+    char id[SANDBOX_ID_SIZE], other[SANDBOX_ID_SIZE];
+
+    (void) state;
+
+    assert_int_equal(sandbox_request_id_make(id), 0);
+    assert_int_equal(strlen(id), SANDBOX_REQUEST_ID_LEN);
+    assert_memory_equal(id, "req_", 4);
+    assert_true(is_base32(id + 4, SANDBOX_REQUEST_ID_LEN - 4));
+
+    assert_int_equal(sandbox_request_id_make(other), 0);
+    assert_string_not_equal(id, other);
+}
+
+
+/* Every byte at every place. */
+static void
+test_characters(void **state)
+{
+    int c, valid;
+    char id[SANDBOX_ID_SIZE], text[] = "sb-" BODY;
+    size_t i;
+
+    (void) state;
+
+    for (i = 0; i < SANDBOX_ID_LEN; i++) {
+        for (c = 0; c < 256; c++) {
+            memcpy(text, "sb-" BODY, sizeof(text));
+            text[i] = (char) c;
+
+            valid = i < 2    ? c == "sb"[i]
+                    : i == 2 ? c == '-' || c == '_'
+                             : (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7');
+
+            assert_int_equal(sandbox_id_parse_sandbox(id, text) == 0, valid);
+            assert_int_equal(
+                sandbox_id_parse(id, "sb", text, SANDBOX_ID_LEN) == 0, valid);
+        }
+    }
+}
+
+
+static void
 test_parse(void **state)
 {
     char id[SANDBOX_ID_SIZE];
@@ -254,9 +298,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_make),  cmocka_unit_test(test_random),
-        cmocka_unit_test(test_parse), cmocka_unit_test(test_shard),
-        cmocka_unit_test(test_uuid),  cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_make),       cmocka_unit_test(test_random),
+        cmocka_unit_test(test_parse),      cmocka_unit_test(test_shard),
+        cmocka_unit_test(test_request_id), cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_uuid),       cmocka_unit_test(test_fork),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

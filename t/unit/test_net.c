@@ -199,13 +199,30 @@ test_ipv4(void **state)
 }
 
 
+static void
+test_port(void **state)
+{
+    unsigned port;
+    char out[SANDBOX_NET_PORT_SIZE], expected[16];
+
+    (void) state;
+
+    for (port = 0; port <= 65535; port++) {
+        (void) snprintf(expected, sizeof(expected), "%u", port);
+        assert_int_equal(sandbox_net_port(out, (uint16_t) port),
+                         strlen(expected));
+        assert_string_equal(out, expected);
+    }
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepted),  cmocka_unit_test(test_refused),
         cmocka_unit_test(test_host_bits), cmocka_unit_test(test_mac),
-        cmocka_unit_test(test_ipv4),
+        cmocka_unit_test(test_ipv4),      cmocka_unit_test(test_port),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,166 @@
+/*
+ * Counters in shared memory for limits; see the header.  Knows neither
+ * requests nor records.
+ *
+ * Connections: each worker counts in a row of its own, a place for each hash
+ * of an id, and the sum of a column is what a sandbox has.  Nobody else writes
+ * into a row, so there is no lock and no atomic operation; the row of a worker
+ * that was killed is cleared by the one that takes its place.  A connection is
+ * counted before it is compared, so that there are never too many.  Sandboxes
+ * whose ids have the same hash share their limit: one in 16,384.
+ *
+ * Rates: a leaky bucket by the time at which it will be empty, one number for
+ * a tenant.  Time empties it, whoever is killed.
+ */
+
+#include "ngx_http_sandbox_limits.h"
+
+#include "ngx_http_sandbox_metrics.h"
+
+#define NGX_HTTP_SANDBOX_LIMIT_PLACES 16384 /* 2 ^ (64 - shift) */
+#define NGX_HTTP_SANDBOX_LIMIT_SHIFT 50
+#define NGX_HTTP_SANDBOX_LIMIT_TENANTS 4096 /* a power of two */
+
+typedef struct {
+    ngx_atomic_t nrows; /* that were ever used */
+    ngx_atomic_t rates[NGX_HTTP_SANDBOX_RATES][NGX_HTTP_SANDBOX_LIMIT_TENANTS];
+    ngx_http_sandbox_count_t rows[NGX_HTTP_SANDBOX_METRIC_SLOTS]
+                                 [NGX_HTTP_SANDBOX_LIMIT_PLACES];
+} ngx_http_sandbox_limits_table_t;
+
+
+static ngx_http_sandbox_limits_table_t *ngx_http_sandbox_limits_table;
+static ngx_http_sandbox_count_t *ngx_http_sandbox_limits_row;
+
+
+static ngx_int_t
+ngx_http_sandbox_limits_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_slab_pool_t *shpool;
+
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (data == NULL && !zone->shm.exists) {
+        shpool->data =
+            ngx_slab_calloc(shpool, sizeof(ngx_http_sandbox_limits_table_t));
+    }
+
+    zone->data = shpool->data;
+    ngx_http_sandbox_limits_table = shpool->data;
+
+    return zone->data ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag)
+{
+    size_t size;
+    ngx_shm_zone_t *zone;
+    ngx_str_t name = ngx_string("sandbox_limits");
+
+    /* and what the slab's own pages take */
+    size = sizeof(ngx_http_sandbox_limits_table_t);
+    size += size / 64 + 8 * ngx_pagesize;
+
+    zone = ngx_shared_memory_add(cf, &name, ngx_align(size, ngx_pagesize), tag);
+    if (zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->init = ngx_http_sandbox_limits_zone;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sandbox_limits_start(ngx_uint_t slot)
+{
+    ngx_atomic_uint_t n;
+    ngx_http_sandbox_limits_table_t *table;
+
+    table = ngx_http_sandbox_limits_table;
+    ngx_http_sandbox_limits_row = table->rows[slot];
+    ngx_memzero(table->rows[slot], sizeof(table->rows[slot]));
+
+    do {
+        n = table->nrows;
+    } while (n <= slot && !ngx_atomic_cmp_set(&table->nrows, n, slot + 1));
+}
+
+
+ngx_http_sandbox_count_t *
+ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max)
+{
+    uint64_t place;
+    ngx_uint_t i, n, sum;
+    ngx_http_sandbox_count_t *count;
+
+    /* the end of an id is random */
+    ngx_memcpy(&place, id + SANDBOX_ID_LEN - sizeof(place), sizeof(place));
+    place *= 0x9e3779b97f4a7c15;
+    place >>= NGX_HTTP_SANDBOX_LIMIT_SHIFT;
+
+    count = &ngx_http_sandbox_limits_row[place];
+
+    if (*count == (ngx_http_sandbox_count_t) -1) {
+        return NULL;
+    }
+
+    (*count)++;
+    ngx_memory_barrier();
+
+    sum = 0;
+    n = ngx_http_sandbox_limits_table->nrows;
+
+    for (i = 0; i < n; i++) {
+        sum += ngx_http_sandbox_limits_table->rows[i][place];
+    }
+
+    if (sum > max) {
+        (*count)--;
+        return NULL;
+    }
+
+    return count;
+}
+
+
+void
+ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t *count)
+{
+    (*count)--;
+}
+
+
+ngx_uint_t
+ngx_http_sandbox_limits_rate(ngx_http_sandbox_rate_e which, uint64_t tenant)
+{
+    uint64_t now, empty, old;
+    ngx_atomic_t *cell;
+    ngx_http_sandbox_rate_t *rate;
+
+    rate = &ngx_http_sandbox_worker.conf->rates[which];
+
+    if (rate->interval == 0) {
+        return 0;
+    }
+
+    now = (uint64_t) ngx_current_msec * 1000;
+    cell = &ngx_http_sandbox_limits_table
+                ->rates[which][tenant & (NGX_HTTP_SANDBOX_LIMIT_TENANTS - 1)];
+
+    do {
+        old = *cell;
+        empty = old > now ? old : now;
+
+        if (empty - now > rate->burst * rate->interval) {
+            return (ngx_uint_t) ((empty - now - rate->burst * rate->interval)
+                                 / 1000000)
+                   + 1;
+        }
+    } while (!ngx_atomic_cmp_set(cell, old, empty + rate->interval));
+
+    return 0;
+}

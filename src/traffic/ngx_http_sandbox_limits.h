@@ -1,0 +1,41 @@
+/*
+ * Limits of what reaches sandboxes: connections of a sandbox at once, and
+ * requests of a tenant in a second.  Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_LIMITS_H
+#define NGX_HTTP_SANDBOX_LIMITS_H
+
+#include "ngx_http_sandbox_module.h"
+
+typedef enum {
+    NGX_HTTP_SANDBOX_RATE_TRAFFIC = 0,
+    NGX_HTTP_SANDBOX_RATE_API,
+    NGX_HTTP_SANDBOX_RATES
+} ngx_http_sandbox_rate_e;
+
+/* From postconfiguration: the shared memory zone. */
+ngx_int_t ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag);
+
+/* From init_process, after metrics_start(): forgets what slot's last owner had.
+ */
+void ngx_http_sandbox_limits_start(ngx_uint_t slot);
+
+/*
+ * A connection to the sandbox, of which max are allowed: what leave() takes
+ * back, or NULL if it is one too many.
+ */
+typedef uint16_t ngx_http_sandbox_count_t;
+
+ngx_http_sandbox_count_t *
+ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max);
+void ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t *count);
+
+/*
+ * A request of a tenant, by ngx_http_sandbox_tenant_hash(): 0, or after how
+ * many seconds it is to come again.
+ */
+ngx_uint_t
+ngx_http_sandbox_limits_rate(ngx_http_sandbox_rate_e which, uint64_t tenant);
+
+#endif

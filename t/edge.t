@@ -1,0 +1,373 @@
+#!/usr/bin/perl
+
+# What stands in front of guests: TLS and HTTP/2, odd clients, limits, and
+# Redis away.  The guests are a listener inside the stack and records put into
+# Redis by hand: none is booted.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
+use SandboxRecords;
+use SandboxTest;
+
+use constant HEADER => 'X-Nullspace-Traffic-Access-Token';
+use constant TOKEN => 'x' x 32;
+use constant BIG => 30_000_000;
+
+my $t = SandboxTest->new(own => 1, up => [
+    '--set', 'sandbox_traffic_limits=connections=4 rate=10r/s burst=200 age=3s',
+    '--set', 'sandbox_api_limits=rate=1r/s burst=9',
+    '--set', 'sandbox_route_ttl=1s', '--set', 'sandbox_route_stale=3s']);
+my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
+my $root = "/proc/$init/root";
+my $socket = "$root/run/redis/redis-server.sock";
+my $records = SandboxRecords->new($socket, 'edge');
+my ($r, $http);
+
+my $server = <<'END2';
+import base64, hashlib, http.server, json, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def pieces(self):
+        if self.headers.get("Transfer-Encoding"):
+            while True:
+                size = int(self.rfile.readline(), 16)
+                data = self.rfile.read(size)
+                self.rfile.readline()
+                if size == 0:
+                    return
+                yield data
+        left = int(self.headers.get("Content-Length") or 0)
+        while left:
+            data = self.rfile.read(min(left, 65536))
+            if not data:
+                return
+            yield data
+            left -= len(data)
+
+    def events(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for i in range(1000):
+            self.wfile.write(b"data: %d\n\n" % i)
+            time.sleep(0.2)
+
+    def websocket(self):
+        key = self.headers["Sec-WebSocket-Key"].encode()
+        key += b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept",
+                         base64.b64encode(hashlib.sha1(key).digest()).decode())
+        self.end_headers()
+        self.rfile.read(1)
+        self.close_connection = True
+
+    def do_GET(self):
+        digest, n = hashlib.sha256(), 0
+        for data in self.pieces():
+            digest.update(data)
+            n += len(data)
+        if self.path == "/events":
+            return self.events()
+        if self.path == "/ws":
+            return self.websocket()
+        if self.path.startswith("/sleep"):
+            time.sleep(float(self.path[6:]))
+        text = b"x" * int(self.path[4:]) if self.path.startswith("/big") else \
+            json.dumps({"length": n, "sha256": digest.hexdigest(),
+                        "headers": {k.lower(): v for k, v
+                                    in self.headers.items()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_POST = do_PUT = do_GET
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = True
+
+Server(("10.88.1.1", 8000), Handler).serve_forever()
+END2
+
+sub inside { return $t->stack('exec-in', @_) }
+
+# A sandbox at the listener.
+sub record {
+    my (%o) = @_;
+    my $id = $records->add(address => unpack('N', pack('C4', 10, 88, 1, 1)),
+                           execution => sprintf('%016x', rand 2**48),
+                           traffic_token => TOKEN, %o);
+
+    $records->flush;
+    return $id;
+}
+
+sub ask {
+    my ($id, $path, %o) = @_;
+
+    return $t->traffic($id, 8000, 'GET', $path // '/', %o);
+}
+
+# A connection with a request on its way.
+sub begun {
+    my ($id, $path, @headers) = @_;
+    my $c = SandboxHttp->new($t->{traffic}, 20);
+
+    $c->send($c->format_request('GET', $path,
+                                [Host => $t->host($id, 8000), @headers]));
+    return $c;
+}
+
+sub metric {
+    my ($series) = @_;
+    my $text = inside(qw(curl -s), "$t->{api}/metrics");
+
+    return $text =~ /^\Q$series\E ([0-9.]+)$/m ? $1 : 0;
+}
+
+# --- the listener, and a front with TLS and HTTP/2 ---------------------------------
+
+inside(qw(ip route add local 10.88.1.0/24 dev lo));
+inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
+       . '/CN=edge -keyout /run/stack/key -out /run/stack/crt 2>/dev/null');
+{
+    open(my $fh, '<', "$t->{dir}/etc/nginx.conf") or die $!;
+    local $/;
+    my $conf = <$fh>;
+    $conf =~ s{^(\s*)(server_name \*)}
+              {$1listen 127.0.0.1:18443 ssl http2;
+        ssl_certificate /run/stack/crt;
+        ssl_certificate_key /run/stack/key;
+        $2}m or BAIL_OUT('no traffic server');
+
+    # in place: the file is mounted as it is
+    open($fh, '>', "$t->{dir}/etc/nginx.conf") or die $!;
+    print $fh $conf;
+    close $fh;
+}
+open(my $fh, '>', "$t->{base}/server.py") or die $!;
+print $fh $server;
+close $fh;
+my $listener = fork // die;
+if ($listener == 0) {
+    open($_, '>', '/dev/null') for \*STDOUT, \*STDERR;
+    exec("$SandboxTest::top/scripts/stack", 'exec-in', '--dir', $t->{dir},
+         'python3', "$t->{base}/server.py") or POSIX::_exit(127);
+}
+my $reaper = guard(sub {
+    kill 'TERM', $listener;
+    waitpid $listener, 0;
+    unlink "$t->{base}/server.py";
+});
+$t->stack('restart', 'nginx');
+
+my $public = record();
+my $private = record(public_traffic => 0);
+ok(wait_for(10, sub { ask($public)->{status} == 200 }), 'a route')
+    or BAIL_OUT('no listener');
+
+# --- TLS and HTTP/2 --------------------------------------------------------------------
+
+# curl's answer: { status, version, body }.
+sub curl {
+    my ($id, $path, @options) = @_;
+    my $host = $t->host($id, 8000);
+    my $text = inside('curl', '-skN', '-w', '\n%{http_code} %{http_version}',
+                      '--resolve', "$host:18443:127.0.0.1", @options,
+                      "https://$host:18443$path");
+    my ($body, $status, $version) = $text =~ /\A(.*)\n(\d+) (\S+)\n?\z/s;
+
+    return { body => $body, status => $status, version => $version };
+}
+
+for (['--http2', 2], ['--http1.1', '1.1']) {
+    my ($option, $version) = @$_;
+
+    $r = curl($private, '/', $option, '-H', HEADER . ': ' . TOKEN);
+    is("$r->{status} $r->{version}", "200 $version", "TLS, HTTP/$version");
+    my $headers = json->decode($r->{body})->{headers};
+    is($headers->{'x-forwarded-proto'}, 'https', 'X-Forwarded-Proto');
+    ok(!grep({ /nullspace/ } keys %$headers), 'no token for the guest');
+
+    $r = curl($private, '/', $option);
+    is($r->{status}, 403, 'refused without the token');
+    like($r->{body}, qr/"traffic_token_required"/, 'in JSON');
+    $r = curl($private, '/', $option, '-H', 'Accept: text/html');
+    like($r->{body}, qr/^<!DOCTYPE html>.*traffic_token_required/s,
+         'and for a browser a page');
+
+    $r = curl($public, '/big5000000', $option);
+    is(length $r->{body}, 5_000_000, 'a download');
+    inside('sh', '-c', 'head -c ' . BIG . ' /dev/zero >/run/stack/zeros');
+    for my $how (['with a length'], ['in chunks', '-H',
+                                     'Transfer-Encoding: chunked']) {
+        my ($name, @more) = @$how;
+        next if $version eq '2' && @more;
+        $r = curl($public, '/', $option, @more, '-T', '/run/stack/zeros');
+        is((eval { json->decode($r->{body}) } // {})->{length}, BIG,
+           "an upload $name");
+    }
+    $r = inside('sh', '-c', 'curl -skN --max-time 1.5 ' . $option
+        . ' --resolve ' . $t->host($public, 8000) . ':18443:127.0.0.1 https://'
+        . $t->host($public, 8000) . ':18443/events | head -c 60');
+    like($r, qr/\Adata: 0\n\ndata: 1\n\ndata: 2\n/, 'server-sent events');
+}
+
+# --- odd clients ---------------------------------------------------------------------------
+
+{
+    my $slow = begun($public, '/big3000000');
+    ok($slow->read_head, 'a client that does not read');
+    is(ask($public)->{status}, 200, 'keeps nobody waiting');
+    is(length($slow->read_bytes(3_000_000) // ''), 3_000_000,
+       'and gets all in the end');
+
+    $slow = SandboxHttp->new($t->{traffic}, 20);
+    my $text = $slow->format_request('PUT', '/', [
+        Host => $t->host($public, 8000)], 'slowly');
+    for my $piece (unpack '(a20)*', $text) {
+        $slow->send($piece);
+        sleep 0.02;
+    }
+    is(($slow->read_response // {})->{status}, 200, 'one that sends slowly');
+
+    my $half = begun($public, '/sleep1');
+    sleep 0.2;
+    $half->socket->shutdown(1);
+    ok($half->closed(10), 'one that has said all it will is taken for gone');
+}
+
+# --- errors ----------------------------------------------------------------------------------
+
+{
+    my $unknown = 'sb_aaaaaaaaaaaaaaaaaaaa';
+    my $paused = record(public_traffic => 0, state => 'paused', address => '',
+                        auto_resume => 1);
+
+    my @answers = map {
+        my $r = ask($_);
+        $r->{body} =~ s/req_\w+//r;
+    } $private, $paused;
+    is($answers[0], $answers[1], 'who has no token does not learn the state');
+    is($records->command('HGET', $records->key('sandbox', $paused), 'state'),
+       'paused', 'and wakes nothing');
+
+    for my $accept ('text/html', 'text/html;q=0.5, application/json',
+                    'application/json', '*/*') {
+        $r = ask($unknown, '/', headers => [Accept => $accept]);
+        is($r->{status}, 404, "Accept: $accept");
+        is($r->{headers}{'content-type'}, $accept eq 'text/html'
+           ? 'text/html; charset=utf-8' : 'application/json', 'the type');
+        like($r->{body}, qr/sandbox_not_found/, 'the code');
+        like($r->{body}, qr/\Q$r->{headers}{'x-request-id'}/, 'the request id');
+    }
+}
+
+# --- how many at once ---------------------------------------------------------------------------
+
+{
+    my @busy = map { begun($public, '/sleep2') } 1 .. 4;
+    ok(wait_for(5, sub { ask($public)->{status} == 429 }),
+       'one too many is refused');
+    $r = ask($public);
+    $t->is_error($r, 429, 'rate_limit_exceeded', 'with its code');
+    is(ask($private, '/', headers => [HEADER, TOKEN])->{status}, 200,
+       'another sandbox is not');
+    cmp_ok(metric('sandbox_limited_total{limit="connections"}'), '>=', 2,
+           'which is counted');
+    is(scalar(grep { ($_->read_response // {})->{status} == 200 } @busy), 4,
+       'those before it are served');
+    is(ask($public)->{status}, 200, 'and make room');
+
+    @busy = map { begun($public, '/sleep20') } 1 .. 4;
+    ok(wait_for(5, sub { ask($public)->{status} == 429 }), 'full again');
+    my %old = map { $_ => 1 } $t->workers;
+    kill 'KILL', keys %old;
+    ok(wait_for(10, sub { 2 == grep { !$old{$_} } $t->workers }),
+       'the workers are killed');
+    ok(wait_for(10, sub { (eval { ask($public) } // {})->{status} == 200 }),
+       'and what they had counted is forgotten');
+    $t->expect_log(qr/exited on signal 9/);
+}
+
+# --- for how long -----------------------------------------------------------------------------------
+
+{
+    my $ws = SandboxHttp->new($t->{traffic}, 20);
+    is($ws->ws_open('/ws', [Host => $t->host($public, 8000)])->{status}, 101,
+       'a WebSocket');
+    my $events = begun($public, '/events');
+    is($events->read_head->{status}, 200, 'and events');
+    my $hangs = begun($public, '/sleep20');
+
+    is_deeply([$ws->ws_read(10)], [8, pack('n', 1001)],
+              'it is told to go when it is too old');
+    ok($ws->closed(5), 'and closed');
+    my $n;
+    1 while $n = $events->fill(time() + 5);
+    is($n, 0, 'as they are');
+    $r = $hangs->read_response(timeout => 10);
+    $r->{json} = eval { json->decode($r->{body}) };
+    $t->is_error($r, 504, 'timeout', 'what has no answer yet gets one');
+    cmp_ok(metric('sandbox_limited_total{limit="age"}'), '==', 3, 'counted');
+}
+
+# --- how many in a second ---------------------------------------------------------------------------
+
+{
+    my $other = SandboxRecords->new($socket, 'other');
+    my $id = $other->add(address => unpack('N', pack('C4', 10, 88, 1, 1)));
+    $other->flush;
+
+    # nothing listens there, which is told at once
+    $http = SandboxHttp->new($t->{traffic});
+    for (1 .. 900) {
+        $r = $http->request('GET', '/', [Host => $t->host($public, 8001)]);
+        last if $r->{status} != 502;
+    }
+    $r->{json} = eval { json->decode($r->{body}) };
+    $t->is_error($r, 429, 'rate_limit_exceeded', 'too many requests');
+    is(ask($private, '/', headers => [HEADER, TOKEN])->{status}, 429,
+       'of the same owner');
+    is(ask($private)->{status}, 403, 'unless they are refused anyway');
+    is(ask($id)->{status}, 200, 'another owner is not concerned');
+    ok(wait_for(5, sub { ask($public)->{status} == 200 }), 'it passes');
+    $other->clear;
+
+    my @statuses = map { $t->get('/v1/sandboxes')->{status} } 1 .. 14;
+    is($statuses[0], 200, 'requests to the API');
+    is($statuses[-1], 429, 'are limited as well');
+    is($t->get('/v1/sandboxes', key => $t->key('third'))->{status}, 200,
+       'by owner');
+}
+
+# --- Redis away --------------------------------------------------------------------------------------
+
+{
+    my $new = record();
+    is(ask($public)->{status}, 200, 'a known route');
+    $t->stack('stop', 'redis');
+    is(ask($public)->{status}, 200, 'is served when Redis is gone');
+    $t->is_error(ask($new), 503, 'state_store_unavailable',
+                 'one that is not known is not');
+    ok(wait_for(15, sub { ask($public)->{status} == 503 }),
+       'nor a known one for ever');
+    $t->is_error(ask($public), 503, 'state_store_unavailable', 'its code');
+    $t->stack('start', 'redis');
+    ok(wait_for(20, sub { ask($new)->{status} != 503 }), 'Redis is back');
+    $t->expect_log(qr/redis/i);
+}
+
+undef $reaper;
+SandboxRecords->new($socket, 'edge')->remove(@{ $records->{ids} });
+$t->finish;
