@@ -142,7 +142,7 @@ ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
         return NGX_ERROR;
     }
 
-    ngx_http_sandbox_api_limits(r, &limits);
+    ngx_http_sandbox_api_sandbox_limits(r, &limits);
 
     status = sandbox_pool_parse(spec, patch, (char *) body.data, body.len,
                                 &limits, err);

@@ -52,8 +52,8 @@ ngx_http_sandbox_api_created(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
 
 
 void
-ngx_http_sandbox_api_limits(ngx_http_request_t *r,
-                            sandbox_create_limits_t *limits)
+ngx_http_sandbox_api_sandbox_limits(ngx_http_request_t *r,
+                                    sandbox_create_limits_t *limits)
 {
     ngx_http_sandbox_main_conf_t *mcf;
 
@@ -91,7 +91,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_sandbox_api_limits(r, &limits);
+    ngx_http_sandbox_api_sandbox_limits(r, &limits);
 
     status = sandbox_create_parse(&create, (char *) body.data, body.len,
                                   &limits, err);
@@ -288,7 +288,7 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_sandbox_api_limits(r, &limits);
+    ngx_http_sandbox_api_sandbox_limits(r, &limits);
 
     status = sandbox_timeout_parse(&timeout, (char *) body.data, body.len,
                                    &limits, err);

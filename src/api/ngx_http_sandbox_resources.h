@@ -41,8 +41,8 @@ void ngx_http_sandbox_api_reconcile_pool(ngx_http_request_t *r);
 void ngx_http_sandbox_api_delete_pool(ngx_http_request_t *r);
 
 /* What bodies are checked against. */
-void ngx_http_sandbox_api_limits(ngx_http_request_t *r,
-                                 sandbox_create_limits_t *limits);
+void ngx_http_sandbox_api_sandbox_limits(ngx_http_request_t *r,
+                                         sandbox_create_limits_t *limits);
 
 /* Everything the agent in the guest answers. */
 void ngx_http_sandbox_api_agent(ngx_http_request_t *r);
