@@ -422,6 +422,39 @@ ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
 }
 
 
+/*
+ * 1 if what a guest has said is no answer: nginx takes one without a status
+ * line for HTTP/0.9 and would pass it on bare, over a connection that stays;
+ * and an interim one for the last.
+ */
+static ngx_uint_t
+ngx_http_sandbox_no_answer(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t *u;
+
+    u = r->upstream;
+
+    if (u == NULL || r->err_status) {
+        return 0;
+    }
+
+    if (r->http_version == NGX_HTTP_VERSION_9 && r->http_protocol.len) {
+        r->http_version = NGX_HTTP_VERSION_11;
+
+#if (NGX_HTTP_V2)
+        if (r->stream) {
+            r->http_version = NGX_HTTP_VERSION_20;
+        }
+#endif
+
+        return 1;
+    }
+
+    return u->headers_in.status_n && u->headers_in.status_n < NGX_HTTP_OK
+           && !u->upgrade;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 {
@@ -440,6 +473,10 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
     }
 
     ctx->traffic = slcf->traffic;
+
+    if (ngx_http_sandbox_no_answer(r)) {
+        return NGX_HTTP_BAD_GATEWAY;
+    }
 
     if (r->err_status >= NGX_HTTP_BAD_REQUEST
         && ngx_http_sandbox_replace_page(r, ctx) != NGX_OK)

@@ -48,8 +48,7 @@ typedef struct {
 } unpack_t;
 
 
-/* --- packing ----------------------------------------------------------------
- */
+/* --- packing ------------------------------------------------------------ */
 
 static la_ssize_t
 pack_write(struct archive *a, void *data, const void *buf, size_t len)
@@ -215,8 +214,7 @@ agent_archive_get(agent_request_t *r)
 }
 
 
-/* --- unpacking ---------------------------------------------------------------
- */
+/* --- unpacking ---------------------------------------------------------- */
 
 static la_ssize_t
 unpack_read(struct archive *a, void *data, const void **buf)

@@ -1,6 +1,7 @@
 /*
  * JSON objects to checked values, by a table of their members.  A member that
- * is null is as if it were left out, another that is unknown is refused.  No I/O.
+ * is null is as if it were left out, another that is unknown is refused.  No
+ * I/O.
  */
 
 #ifndef AGENT_BODY_H

@@ -33,8 +33,7 @@ void server_start(const agent_route_t *routes, size_t n, const char *peer);
 /* Runs a client to its end, with the server beside it. */
 void scenario(void (*run)(void));
 
-/* --- in a client ------------------------------------------------------------
- */
+/* --- in a client -------------------------------------------------------- */
 
 int dial(void);
 void transmit(int fd, const char *data, size_t len);

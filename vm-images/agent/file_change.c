@@ -60,6 +60,7 @@ static int
 mkdir_at(int root, const char *path, mode_t mode, int parents)
 {
     int dir, rc, err;
+    mode_t mask;
     const char *name;
     char above[SANDBOX_PATH_MAX];
 
@@ -81,12 +82,9 @@ mkdir_at(int root, const char *path, mode_t mode, int parents)
     errno = name[0] == '\0' ? EEXIST : EPERM;
 
     if (name[0] != '\0' && !agent_fs_is_private(dir)) {
-        rc = mkdirat(dir, name, 0700);
-
-        /* not by the mask of the agent */
-        if (rc == 0) {
-            rc = fchmodat(dir, name, mode, 0);
-        }
+        mask = umask(0);
+        rc = mkdirat(dir, name, mode);
+        umask(mask);
     }
 
     err = errno;

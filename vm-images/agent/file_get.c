@@ -147,6 +147,7 @@ agent_file_stat(agent_request_t *r)
     char path[SANDBOX_PATH_MAX];
     const char *name;
     struct stat st;
+    agent_fs_names_t names;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
     agent_field_t members[] = { { .name = "path",
                                   .kind = AGENT_FIELD_PATH,
@@ -157,6 +158,7 @@ agent_file_stat(agent_request_t *r)
         return;
     }
 
+    memset(&names, 0, sizeof(names));
     root = agent_fs_root();
     dir = root == -1 ? -1 : agent_fs_parent(root, path, &name);
 
@@ -166,7 +168,7 @@ agent_file_stat(agent_request_t *r)
         if (agent_fs_is_private(dir)) {
             agent_http_fault(r, EPERM);
         } else {
-            agent_fs_json(&t, path, &st, dir, name);
+            agent_fs_json(&t, path, &st, dir, name, &names);
             agent_http_answer(r, 200, &t);
         }
 

@@ -22,6 +22,7 @@ typedef struct {
     char path[SANDBOX_PATH_MAX];
     int recursive;
     unsigned limit;
+    agent_fs_names_t names;
 } list_t;
 
 
@@ -40,15 +41,14 @@ list_send(int peer, sandbox_text_t *t)
 
 
 static int
-list_item(int peer, const list_t *list, agent_walk_t *w, int first,
-          sandbox_text_t *t)
+list_item(int peer, list_t *list, agent_walk_t *w, int first, sandbox_text_t *t)
 {
     char path[2 * SANDBOX_PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/%s", list->path[1] ? list->path : "",
              w->path);
     sandbox_text_str(t, first ? "" : ",");
-    agent_fs_json(t, path, &w->st, w->dir, w->name);
+    agent_fs_json(t, path, &w->st, w->dir, w->name, &list->names);
 
     return t->len < LIST_PIECE ? 0 : list_send(peer, t);
 }
@@ -56,7 +56,7 @@ list_item(int peer, const list_t *list, agent_walk_t *w, int first,
 
 /* The answer has begun: one that cannot be ended is cut off. */
 static void
-list_items(int peer, const list_t *list, agent_walk_t *w)
+list_items(int peer, list_t *list, agent_walk_t *w)
 {
     int rc;
     unsigned n;

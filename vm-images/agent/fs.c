@@ -6,9 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/openat2.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -257,70 +255,63 @@ fs_type(mode_t mode)
 }
 
 
-/* Lists have few owners: the last one is remembered. */
 static const char *
-fs_user(uid_t uid)
+fs_user(agent_fs_names_t *names, uid_t uid)
 {
     char number[16];
     agent_user_t user;
-    static uid_t last;
-    static int known;
-    static char name[sizeof(user.name)];
 
-    if (!known || last != uid) {
+    if (!names->has_user || names->uid != uid) {
         snprintf(number, sizeof(number), "%u", (unsigned) uid);
-        known = 1;
-        last = uid;
-        name[0] = '\0';
+        names->has_user = 1;
+        names->uid = uid;
+        names->user[0] = '\0';
 
         if (agent_user_find(&user, number) == 0
             && strcmp(user.name, number) != 0) {
-            strcpy(name, user.name);
+            snprintf(names->user, sizeof(names->user), "%s", user.name);
         }
     }
 
-    return name;
+    return names->user;
 }
 
 
 static const char *
-fs_group(gid_t gid)
+fs_group(agent_fs_names_t *names, gid_t gid)
 {
     FILE *f;
     struct group *gr;
-    static gid_t last;
-    static int known;
-    static char name[64];
 
-    if (known && last == gid) {
-        return name;
+    if (names->has_group && names->gid == gid) {
+        return names->group;
     }
 
-    known = 1;
-    last = gid;
-    name[0] = '\0';
+    names->has_group = 1;
+    names->gid = gid;
+    names->group[0] = '\0';
 
     f = fopen("/etc/group", "re");
     if (f == NULL) {
-        return name;
+        return names->group;
     }
 
     while ((gr = fgetgrent(f)) != NULL) {
         if (gr->gr_gid == gid) {
-            snprintf(name, sizeof(name), "%s", gr->gr_name);
+            snprintf(names->group, sizeof(names->group), "%s", gr->gr_name);
             break;
         }
     }
 
     fclose(f);
 
-    return name;
+    return names->group;
 }
 
 
 void
 agent_fs_json(sandbox_text_t *t, const char *path, const struct stat *st,
-              int dir, const char *name)
+              int dir, const char *name, agent_fs_names_t *names)
 {
     ssize_t n;
     const char *owner;
@@ -338,13 +329,13 @@ agent_fs_json(sandbox_text_t *t, const char *path, const struct stat *st,
                      fs_type(st->st_mode), (long long) st->st_size, mode,
                      (unsigned) st->st_uid, (unsigned) st->st_gid);
 
-    owner = fs_user(st->st_uid);
+    owner = fs_user(names, st->st_uid);
     if (owner[0] != '\0') {
         sandbox_text_str(t, ",\"user\":");
         sandbox_text_json_string(t, owner, strlen(owner));
     }
 
-    owner = fs_group(st->st_gid);
+    owner = fs_group(names, st->st_gid);
     if (owner[0] != '\0') {
         sandbox_text_str(t, ",\"group\":");
         sandbox_text_json_string(t, owner, strlen(owner));

@@ -58,12 +58,22 @@ int agent_fs_is_private(int fd);
 /* A strong entity tag, in quotes. */
 void agent_fs_etag(char out[AGENT_FS_ETAG_SIZE], const struct stat *st);
 
+/* The last owner and group whose names were looked up; zeroed at first. */
+typedef struct {
+    int has_user;
+    int has_group;
+    uid_t uid;
+    gid_t gid;
+    char user[64];
+    char group[64];
+} agent_fs_names_t;
+
 /*
  * The object of a file: path is what it is called in it, dir and name are
  * where to read a link's target.
  */
 void agent_fs_json(sandbox_text_t *t, const char *path, const struct stat *st,
-                   int dir, const char *name);
+                   int dir, const char *name, agent_fs_names_t *names);
 
 /* "0644" */
 void agent_fs_mode(char out[8], mode_t mode);

@@ -37,8 +37,7 @@ job_forget_one(void)
 {
     agent_job_t *job;
 
-    TAILQ_FOREACH(job, &jobs, link)
-    {
+    for (job = TAILQ_FIRST(&jobs); job != NULL; job = TAILQ_NEXT(job, link)) {
         if (!job->running && LIST_EMPTY(&job->taps)) {
             job_free(job);
             jobs_ended--;
@@ -77,7 +76,7 @@ job_allow(agent_job_t *job)
     }
 
     oldest = job->ring.end;
-    LIST_FOREACH(tap, &job->taps, link)
+    for (tap = LIST_FIRST(&job->taps); tap != NULL; tap = LIST_NEXT(tap, link))
     {
         oldest = tap->offset < oldest ? tap->offset : oldest;
     }
@@ -106,8 +105,8 @@ job_tell(agent_job_t *job)
     round = ++job->round;
 
     do {
-        LIST_FOREACH(tap, &job->taps, link)
-        {
+        for (tap = LIST_FIRST(&job->taps); tap != NULL;
+             tap = LIST_NEXT(tap, link)) {
             if (tap->told != round) {
                 tap->told = round;
                 tap->ready(tap->data);
@@ -250,7 +249,8 @@ agent_job_find(int64_t pid)
 {
     agent_job_t *job;
 
-    TAILQ_FOREACH_REVERSE(job, &jobs, jobs_s, link)
+    for (job = TAILQ_LAST(&jobs, jobs_s); job != NULL;
+         job = TAILQ_PREV(job, jobs_s, link))
     {
         if (job->pid == pid) {
             break;
@@ -266,7 +266,8 @@ agent_job_find_session(const char *session_id)
 {
     agent_job_t *job;
 
-    TAILQ_FOREACH_REVERSE(job, &jobs, jobs_s, link)
+    for (job = TAILQ_LAST(&jobs, jobs_s); job != NULL;
+         job = TAILQ_PREV(job, jobs_s, link))
     {
         if (job->session_id[0] != '\0'
             && strcmp(job->session_id, session_id) == 0) {
@@ -335,8 +336,7 @@ agent_job_list(sandbox_text_t *t)
 
     sandbox_text_str(t, "[");
 
-    TAILQ_FOREACH(job, &jobs, link)
-    {
+    for (job = TAILQ_FIRST(&jobs); job != NULL; job = TAILQ_NEXT(job, link)) {
         if (job != TAILQ_FIRST(&jobs)) {
             sandbox_text_str(t, ",");
         }

@@ -58,7 +58,7 @@ struct agent_input_s {
     const char *buf; /* until done() or cancelled */
     size_t len;
     size_t sent;
-    int eof; /* nothing follows */
+    int eof;    /* nothing follows */
     int queued; /* the process's */
 
     /* All was taken; or never will be, with an errno.  Not from write(). */

@@ -102,8 +102,7 @@ teardown(void **state)
 }
 
 
-/* --- conditions
- * --------------------------------------------------------------- */
+/* --- conditions --------------------------------------------------------- */
 
 static void
 range(const char *value, int64_t size, agent_range_t want, int64_t first,
@@ -198,8 +197,7 @@ test_conditions(void **state)
 }
 
 
-/* --- parameters --------------------------------------------------------------
- */
+/* --- parameters --------------------------------------------------------- */
 
 static void
 test_fields(void **state)
@@ -343,8 +341,7 @@ test_archive_names(void **state)
 }
 
 
-/* --- paths
- * -------------------------------------------------------------------- */
+/* --- paths -------------------------------------------------------------- */
 
 static void
 test_root(void **state)
@@ -422,8 +419,7 @@ test_private(void **state)
 }
 
 
-/* --- replacing
- * ------------------------------------------------------------------ */
+/* --- replacing ---------------------------------------------------------- */
 
 static int
 count(const char *path)
@@ -522,8 +518,7 @@ test_replace(void **state)
 }
 
 
-/* --- walking
- * -------------------------------------------------------------------- */
+/* --- walking ------------------------------------------------------------ */
 
 static void
 walk(const char *path, int recursive, size_t keep, const char *want)
@@ -625,8 +620,7 @@ test_walk_deep(void **state)
 }
 
 
-/* --- uploads
- * ------------------------------------------------------------------- */
+/* --- uploads ------------------------------------------------------------ */
 
 static void
 put_part(const agent_upload_t *u, const char *name, const char *text)

@@ -103,8 +103,7 @@ agent_upload_find(int peer, agent_upload_t *u, const char *id)
 }
 
 
-/* --- making ------------------------------------------------------------------
- */
+/* --- making ------------------------------------------------------------- */
 
 static void
 create_text(sandbox_text_t *t, const create_t *c)
@@ -252,8 +251,7 @@ agent_upload_create(agent_request_t *r, const char *body, size_t len)
 }
 
 
-/* --- state and end
- * --------------------------------------------------------------- */
+/* --- state and end ------------------------------------------------------ */
 
 static void
 get_parts(sandbox_text_t *t, const agent_upload_part_t *parts, int n)
@@ -359,8 +357,7 @@ agent_upload_delete(agent_request_t *r)
 }
 
 
-/* --- parts
- * ---------------------------------------------------------------------- */
+/* --- parts -------------------------------------------------------------- */
 
 static int
 part_completed(int peer)

@@ -26,8 +26,7 @@
 #define STORE_RESERVE (64 * 1024 * 1024LL) /* of the disk, or a sixteenth */
 
 
-/* --- requests
- * ----------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------- */
 
 int
 agent_upload_canonical(sandbox_text_t *t, const char *body, size_t len)
@@ -105,8 +104,7 @@ agent_upload_id(char id[AGENT_UPLOAD_ID_SIZE], const char *key, size_t len)
 }
 
 
-/* --- the store
- * ------------------------------------------------------------------ */
+/* --- the store ---------------------------------------------------------- */
 
 int
 agent_upload_store(void)
@@ -368,8 +366,7 @@ agent_upload_make(int store, const char *id, const char *request,
 }
 
 
-/* --- a session
- * ------------------------------------------------------------------- */
+/* --- a session ---------------------------------------------------------- */
 
 static int
 store_read(agent_upload_t *u)

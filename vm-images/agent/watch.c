@@ -10,7 +10,6 @@
 
 #define _GNU_SOURCE
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,45 +25,20 @@
 #include "loop.h"
 #include "replace.h"
 #include "watch.h"
+#include "watch_places.h"
 
-#define WATCH_DIRECTORIES 4096 /* of all streams */
-#define WATCH_STEP 128         /* entries looked at in a turn of the loop */
 #define WATCH_BUFFER 16384
-#define WATCH_NEWS_MAX 262144 /* bytes of paths that are not told yet */
-#define WATCH_PAIR_MS 20      /* what the other half of a rename may take */
-#define WATCH_MASK                                                             \
-    (IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM             \
-     | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
+#define WATCH_PAIR_MS 20 /* what the other half of a rename may take */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-typedef struct watch_place_s watch_place_t;
-
-/* A directory, or the file itself. */
-struct watch_place_s {
-    int wd;   /* -1: to be looked at */
-    int told; /* its entries are news */
-    TAILQ_ENTRY(watch_place_s) link;
-    char path[]; /* from the root of the guest */
-};
-
-typedef TAILQ_HEAD(watch_places_s, watch_place_s) watch_places_t;
 
 typedef struct {
     agent_ws_stream_t stream;
     agent_watch_t input;
     agent_timer_t scanner;
     agent_timer_t pair; /* for the other half of a rename */
-    int fd;
-    int recursive;
-    int started;  /* the client was told */
-    int overflow; /* is to be told so */
-    dev_t dev;
-    watch_places_t places;
-    watch_places_t unseen;
-    DIR *dir; /* of the place that is being looked at, or NULL */
-    watch_place_t *place;
-    sandbox_text_t news; /* paths that were found, each with its NUL */
-    size_t news_told;    /* bytes of them */
+    agent_places_t places;
+    char path[SANDBOX_PATH_MAX]; /* that was asked for */
+    int started;                 /* the client was told */
 
     int late;        /* the second half of a rename is */
     uint32_t cookie; /* of one whose second half is awaited, or 0 */
@@ -79,8 +53,6 @@ typedef struct {
     int recursive;
 } watch_request_t;
 
-static unsigned watch_places;
-
 
 static watch_t *
 watch_of(agent_ws_stream_t *s)
@@ -90,36 +62,12 @@ watch_of(agent_ws_stream_t *s)
 
 
 static void
-watch_drop(watch_places_t *list, watch_place_t *place)
-{
-    TAILQ_REMOVE(list, place, link);
-    watch_places--;
-    free(place);
-}
-
-
-static void
 watch_free(watch_t *w)
 {
-    watch_place_t *place;
-
-    while ((place = TAILQ_FIRST(&w->places)) != NULL) {
-        watch_drop(&w->places, place);
-    }
-
-    while ((place = TAILQ_FIRST(&w->unseen)) != NULL) {
-        watch_drop(&w->unseen, place);
-    }
-
-    if (w->dir != NULL) {
-        closedir(w->dir);
-    }
-
-    sandbox_text_free(&w->news);
     agent_loop_timer_stop(&w->scanner);
     agent_loop_timer_stop(&w->pair);
     agent_loop_unwatch(&w->input);
-    close(w->fd);
+    agent_places_free(&w->places);
     free(w);
 }
 
@@ -131,8 +79,7 @@ watch_detached(agent_ws_stream_t *s)
 }
 
 
-/* --- telling
- * ------------------------------------------------------------------ */
+/* --- telling ------------------------------------------------------------ */
 
 static void
 watch_tell(watch_t *w, const char *event, const char *path, const char *to)
@@ -166,205 +113,9 @@ watch_tell_started(watch_t *w)
 
 
 static void
-watch_path(char out[2 * SANDBOX_PATH_MAX], const char *path, const char *name)
-{
-    snprintf(out, 2 * SANDBOX_PATH_MAX, "%s%s%s", path,
-             path[1] != '\0' && name[0] != '\0' ? "/" : "", name);
-}
-
-
-/* --- looking
- * ------------------------------------------------------------------- */
-
-static void
 watch_scan_later(watch_t *w)
 {
     agent_loop_timer(&w->scanner, 0);
-}
-
-
-/* A path that is to be looked at. */
-static void
-watch_add(watch_t *w, const char *path, int told)
-{
-    size_t len;
-    watch_place_t *place;
-
-    len = strlen(path);
-    place = NULL;
-
-    if (watch_places < WATCH_DIRECTORIES && len < SANDBOX_PATH_MAX) {
-        place = calloc(1, sizeof(*place) + len + 1);
-    }
-
-    if (place == NULL) {
-        w->overflow = 1;
-        return;
-    }
-
-    place->wd = -1;
-    place->told = told;
-    memcpy(place->path, path, len + 1);
-    TAILQ_INSERT_TAIL(&w->unseen, place, link);
-    watch_places++;
-    watch_scan_later(w);
-}
-
-
-static DIR *
-watch_opendir(int place)
-{
-    int fd;
-    DIR *dir;
-
-    fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd == -1) {
-        return NULL;
-    }
-
-    dir = fdopendir(fd);
-    if (dir == NULL) {
-        close(fd);
-    }
-
-    return dir;
-}
-
-
-/* Watches a place; 0, or -1 with errno set. */
-static int
-watch_begin(watch_t *w, watch_place_t *place)
-{
-    int fd, root;
-    char proc[64];
-    struct stat st;
-    watch_place_t *other;
-
-    root = agent_fs_root();
-    fd = root == -1 ? -1 : agent_fs_open(root, place->path, O_PATH, 0);
-
-    if (root != -1) {
-        close(root);
-    }
-
-    if (fd == -1) {
-        return -1;
-    }
-
-    if (fstat(fd, &st) == -1 || agent_fs_is_private(fd)) {
-        close(fd);
-        errno = EPERM;
-        return -1;
-    }
-
-    /* below the first one no other file system is entered */
-    w->dev = TAILQ_EMPTY(&w->places) ? st.st_dev : w->dev;
-
-    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-    place->wd = -1;
-    errno = EXDEV;
-
-    if (st.st_dev == w->dev) {
-        place->wd = inotify_add_watch(w->fd, proc, WATCH_MASK);
-    }
-
-    if (place->wd != -1 && S_ISDIR(st.st_mode) && w->recursive) {
-        w->dir = watch_opendir(fd);
-    }
-
-    close(fd);
-
-    if (place->wd == -1) {
-        return -1;
-    }
-
-    TAILQ_REMOVE(&w->unseen, place, link);
-
-    /* one that was moved is watched already, by another name */
-    for (other = TAILQ_FIRST(&w->places); other != NULL;
-         other = TAILQ_NEXT(other, link))
-    {
-        if (other->wd == place->wd) {
-            watch_drop(&w->places, other);
-            break;
-        }
-    }
-
-    TAILQ_INSERT_TAIL(&w->places, place, link);
-    w->place = w->dir ? place : NULL;
-
-    return 0;
-}
-
-
-/* An entry of the directory that is looked at. */
-static void
-watch_entry(watch_t *w, const struct dirent *entry)
-{
-    struct stat st;
-    char path[2 * SANDBOX_PATH_MAX];
-
-    if (entry->d_name[0] == '.'
-        && (entry->d_name[1] == '\0'
-            || (entry->d_name[1] == '.' && entry->d_name[2] == '\0')))
-    {
-        return;
-    }
-
-    watch_path(path, w->place->path, entry->d_name);
-
-    if (w->place->told && !agent_replace_is_temp(entry->d_name)) {
-        if (w->news.len < WATCH_NEWS_MAX) {
-            sandbox_text_add(&w->news, path, strlen(path) + 1);
-        } else {
-            w->overflow = 1;
-        }
-    }
-
-    if (entry->d_type == DT_DIR
-        || (entry->d_type == DT_UNKNOWN
-            && fstatat(dirfd(w->dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW)
-                   == 0
-            && S_ISDIR(st.st_mode)))
-    {
-        watch_add(w, path, w->place->told);
-    }
-}
-
-
-/* A bounded step; 1 if there is more to be looked at. */
-static int
-watch_step(watch_t *w)
-{
-    int i;
-    struct dirent *entry;
-    watch_place_t *place;
-
-    for (i = 0; i < WATCH_STEP; i++) {
-        if (w->dir != NULL) {
-            entry = readdir(w->dir);
-            if (entry != NULL) {
-                watch_entry(w, entry);
-                continue;
-            }
-
-            closedir(w->dir);
-            w->dir = NULL;
-            w->place = NULL;
-        }
-
-        place = TAILQ_FIRST(&w->unseen);
-        if (place == NULL) {
-            return 0;
-        }
-
-        if (watch_begin(w, place) == -1) {
-            w->overflow |= errno == ENOSPC || errno == ENOMEM;
-            watch_drop(&w->unseen, place);
-        }
-    }
-
-    return 1;
 }
 
 
@@ -373,7 +124,7 @@ watch_scan(void *data)
 {
     watch_t *w = data;
 
-    if (watch_step(w)) {
+    if (agent_places_step(&w->places)) {
         watch_scan_later(w);
     }
 
@@ -381,42 +132,7 @@ watch_scan(void *data)
 }
 
 
-/* --- events
- * --------------------------------------------------------------------- */
-
-static watch_place_t *
-watch_find(watch_t *w, int wd)
-{
-    watch_place_t *place;
-
-    for (place = TAILQ_FIRST(&w->places); place != NULL;
-         place = TAILQ_NEXT(place, link))
-    {
-        if (place->wd == wd) {
-            return place;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* A directory has another name, or none any more: so have those below it. */
-static void
-watch_forget(watch_t *w, const char *path)
-{
-    watch_place_t *place, *next;
-
-    for (place = TAILQ_FIRST(&w->places); place != NULL; place = next) {
-        next = TAILQ_NEXT(place, link);
-
-        if (sandbox_path_within(place->path, path) && place != w->place) {
-            (void) inotify_rm_watch(w->fd, place->wd);
-            watch_drop(&w->places, place);
-        }
-    }
-}
-
+/* --- events ------------------------------------------------------------- */
 
 /* 1 if the half of a rename that was held back was told of as a deletion. */
 static int
@@ -454,8 +170,9 @@ watch_moved_to(watch_t *w, const struct inotify_event *e, const char *path)
         watch_tell(w, "create", path, NULL);
     }
 
-    if (w->recursive && (e->mask & IN_ISDIR)) {
-        watch_add(w, path, 0);
+    if (w->places.recursive && (e->mask & IN_ISDIR)) {
+        agent_places_add(&w->places, path, 0);
+        watch_scan_later(w);
     }
 }
 
@@ -490,26 +207,24 @@ static int
 watch_event(watch_t *w, const struct inotify_event *e)
 {
     const char *name;
-    watch_place_t *place;
+    agent_place_t *place;
     char path[2 * SANDBOX_PATH_MAX];
 
     if (e->mask & IN_Q_OVERFLOW) {
-        w->overflow = 1;
+        w->places.overflow = 1;
         return 0;
     }
 
-    place = watch_find(w, e->wd);
+    place = agent_places_find(&w->places, e->wd);
     if (place == NULL) {
         return 0;
     }
 
     name = e->len > 0 ? e->name : "";
-    watch_path(path, place->path, name);
+    agent_places_path(path, place->path, name);
 
     if (e->mask & IN_IGNORED) {
-        if (place != w->place) {
-            watch_drop(&w->places, place);
-        }
+        agent_places_lose(&w->places, place);
         return 0;
     }
 
@@ -518,7 +233,7 @@ watch_event(watch_t *w, const struct inotify_event *e)
         strcpy(w->from, path);
 
         if (e->mask & IN_ISDIR) {
-            watch_forget(w, path);
+            agent_places_forget(&w->places, path);
         }
         return 0;
     }
@@ -534,7 +249,7 @@ watch_event(watch_t *w, const struct inotify_event *e)
 
     if (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) {
         /* of others than the first the directory above tells */
-        if (place != TAILQ_FIRST(&w->places)) {
+        if (place != TAILQ_FIRST(&w->places.watched)) {
             return 0;
         }
 
@@ -542,8 +257,9 @@ watch_event(watch_t *w, const struct inotify_event *e)
         return 1;
     }
 
-    if ((e->mask & IN_CREATE) && (e->mask & IN_ISDIR) && w->recursive) {
-        watch_add(w, path, 1);
+    if ((e->mask & IN_CREATE) && (e->mask & IN_ISDIR) && w->places.recursive) {
+        agent_places_add(&w->places, path, 1);
+        watch_scan_later(w);
     }
 
     watch_tell(w,
@@ -560,7 +276,7 @@ static void
 watch_wait(watch_t *w)
 {
     if (w->input.fd == -1) {
-        (void) agent_loop_watch(&w->input, w->fd, EPOLLIN);
+        (void) agent_loop_watch(&w->input, w->places.fd, EPOLLIN);
     }
 
     if (w->cookie != 0 && !w->pair.active) {
@@ -579,7 +295,7 @@ watch_next(watch_t *w)
 
     for (;;) {
         if (w->pos == w->len) {
-            n = read(w->fd, w->events, sizeof(w->events));
+            n = read(w->places.fd, w->events, sizeof(w->events));
             if (n <= 0) {
                 watch_wait(w);
                 return 0;
@@ -606,14 +322,6 @@ watch_next(watch_t *w)
 }
 
 
-static void
-watch_forget_news(watch_t *w)
-{
-    sandbox_text_free(&w->news);
-    w->news_told = 0;
-}
-
-
 static int
 watch_pump(agent_ws_stream_t *s)
 {
@@ -623,7 +331,7 @@ watch_pump(agent_ws_stream_t *s)
     w = watch_of(s);
 
     if (!w->started) {
-        if (w->dir != NULL || !TAILQ_EMPTY(&w->unseen)) {
+        if (w->places.dir != NULL || !TAILQ_EMPTY(&w->places.unseen)) {
             return 0; /* watch_scan() tells */
         }
 
@@ -631,25 +339,16 @@ watch_pump(agent_ws_stream_t *s)
         return 1;
     }
 
-    if (w->overflow || sandbox_text_failed(&w->news)) {
-        w->overflow = 0;
-        watch_forget_news(w);
-        watch_tell(w, "overflow",
-                   TAILQ_EMPTY(&w->places) ? "/"
-                                           : TAILQ_FIRST(&w->places)->path,
-                   NULL);
+    path = w->places.overflow ? NULL : agent_places_news(&w->places);
+    if (path != NULL) {
+        watch_tell(w, "create", path, NULL);
         return 1;
     }
 
-    if (w->news.len > 0) {
-        path = w->news.data + w->news_told;
-        watch_tell(w, "create", path, NULL);
-        w->news_told += strlen(path) + 1;
-
-        if (w->news_told == w->news.len) {
-            watch_forget_news(w);
-        }
-
+    if (w->places.overflow) {
+        w->places.overflow = 0;
+        agent_places_forget_news(&w->places);
+        watch_tell(w, "overflow", w->path, NULL);
         return 1;
     }
 
@@ -688,8 +387,7 @@ watch_pair(void *data)
 }
 
 
-/* --- messages
- * ------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------- */
 
 static const char *
 watch_read_path(void *out, const sandbox_json_t *doc,
@@ -731,21 +429,22 @@ static const agent_member_t watch_members[] = {
 };
 
 
-/* A stream that watches path; NULL with errno set. */
+/* NULL with errno set. */
 static watch_t *
 watch_make(const watch_request_t *request)
 {
-    int err;
     watch_t *w;
 
     w = calloc(1, sizeof(*w));
-    if (w == NULL) {
+    if (w == NULL
+        || agent_places_init(&w->places, request->path, request->recursive)
+               == -1)
+    {
+        free(w);
         return NULL;
     }
 
-    TAILQ_INIT(&w->places);
-    TAILQ_INIT(&w->unseen);
-    w->recursive = request->recursive;
+    strcpy(w->path, request->path);
     w->input.fd = -1;
     w->input.handler = watch_input;
     w->input.data = w;
@@ -754,25 +453,7 @@ watch_make(const watch_request_t *request)
     w->pair.handler = watch_pair;
     w->pair.data = w;
 
-    w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (w->fd == -1) {
-        free(w);
-        return NULL;
-    }
-
-    errno = EMFILE;
-    watch_add(w, request->path, 0);
-
-    if (!TAILQ_EMPTY(&w->unseen)
-        && watch_begin(w, TAILQ_FIRST(&w->unseen)) == 0) {
-        return w;
-    }
-
-    err = errno;
-    watch_free(w);
-    errno = err;
-
-    return NULL;
+    return w;
 }
 
 

@@ -100,8 +100,7 @@ worker_recv(int peer, char *kind, void *buf, size_t size, int flags)
 }
 
 
-/* --- the process's side ----------------------------------------------------
- */
+/* --- the process's side ------------------------------------------------- */
 
 ssize_t
 agent_worker_read(int peer, void *buf, size_t size)
@@ -243,8 +242,7 @@ worker_renounce(int peer)
 }
 
 
-/* --- the agent's side ------------------------------------------------------
- */
+/* --- the agent's side --------------------------------------------------- */
 
 static void
 worker_free(agent_worker_t *worker)

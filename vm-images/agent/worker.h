@@ -17,7 +17,7 @@
 
 typedef struct agent_worker_s agent_worker_t; /* the agent's side */
 
-/* --- the process's side: blocking ----------------------------------------- */
+/* --- the process's side: blocking --------------------------------------- */
 
 /*
  * Bytes of the body, 0 at its end, or -1 with errno set: ECANCELED if the
@@ -44,8 +44,7 @@ void agent_worker_error(int peer, unsigned status, const char *code,
                         const char *field, const char *reason, const char *fmt,
                         ...) __attribute__((format(printf, 6, 7)));
 
-/* --- the agent's side: event loop ------------------------------------------
- */
+/* --- the agent's side: event loop --------------------------------------- */
 
 /*
  * Runs run(peer, data) in a process of its own; it and what it says become

@@ -200,8 +200,7 @@ ws_next_ready(agent_ws_t *ws)
         return NULL;
     }
 
-    TAILQ_FOREACH(s, &ws->streams, link)
-    {
+    for (s = TAILQ_FIRST(&ws->streams); s != NULL; s = TAILQ_NEXT(s, link)) {
         if (s->ready) {
             return s;
         }
@@ -406,8 +405,7 @@ ws_dispatch(agent_ws_t *ws, const agent_ws_message_t *m, const char *id,
 {
     agent_ws_stream_t *s;
 
-    TAILQ_FOREACH(s, &ws->streams, link)
-    {
+    for (s = TAILQ_FIRST(&ws->streams); s != NULL; s = TAILQ_NEXT(s, link)) {
         if (strcmp(s->id, id) == 0) {
             break;
         }

@@ -1,0 +1,208 @@
+#!/usr/bin/perl
+
+# A guest whose agent is not ours any more: a listener in its place says what
+# it likes, and harms nobody but its own clients.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxTest;
+
+my $t = SandboxTest->new;
+my $s = $t->create or $t->finish, exit;
+my $other = $t->create or $t->finish, exit;
+my $path = "/v1/sandboxes/$s->{id}/exec";
+my $fake = '127.0.0.91';
+
+# What it does stands in the "command" of the request.
+my $program = <<'END';
+import http.server, os, socketserver, sys, threading, time
+
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        c = self.request
+        while True:
+            data = b""
+            while b"\r\n\r\n" not in data:
+                more = c.recv(65536)
+                if not more:
+                    return
+                data += more
+            head, body = data.split(b"\r\n\r\n", 1)
+            size = 0
+            for line in head.split(b"\r\n"):
+                if line.lower().startswith(b"content-length:"):
+                    size = int(line.split(b":")[1])
+            while len(body) < size:
+                body += c.recv(65536)
+            for name in NAMES:
+                if ('"' + name + '"').encode() in body:
+                    break
+            else:
+                name = "good"
+            try:
+                if not NAMES[name](c):
+                    return
+            except OSError:
+                return
+
+def answer(c, head, body=b""):
+    c.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + body)
+    return True
+
+def good(c):
+    return answer(c, b"Content-Length: 4\r\n", b"good")
+
+def garbage(c):
+    c.sendall(os.urandom(100000))
+
+def nothing(c):
+    pass
+
+def headers(c):
+    c.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        c.sendall(b"X-Some: thing\r\n" * 1000)
+
+def line(c):
+    while True:
+        c.sendall(b"HTTP/1.1 200 " + b"x" * 100000)
+
+def interim(c):
+    while True:
+        c.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+def switch(c):
+    c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
+    time.sleep(5)
+
+def slow(c):
+    for b in b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789":
+        c.sendall(bytes([b]))
+        time.sleep(0.04)
+    return True
+
+def short(c):
+    answer(c, b"Content-Length: 1000\r\n", b"x" * 10)
+
+def long(c):
+    answer(c, b"Content-Length: 4\r\n",
+           b"long" + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+    time.sleep(0.2)
+    return True
+
+def twice(c):
+    answer(c, b"Content-Length: 4\r\nContent-Length: 5\r\n", b"twice")
+
+def chunks(c):
+    answer(c, b"Transfer-Encoding: chunked\r\n", b"4\r\ngood\r\nZZZZ\r\n")
+
+def huge(c):
+    answer(c, b"Content-Length: 10737418240\r\n")
+    for i in range(10240):
+        c.sendall(b"x" * 1048576)
+
+def steer(c):
+    return answer(c, b"X-Accel-Redirect: /metrics\r\nX-Accel-Limit-Rate: 1\r\n"
+                     b"Content-Length: 4\r\n", b"good")
+
+NAMES = {n: globals()[n] for n in
+         ("good", "garbage", "nothing", "headers", "line", "interim", "switch",
+          "slow", "short", "long", "twice", "chunks", "huge", "steer")}
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+Server((sys.argv[1], 891), Handler).serve_forever()
+END
+
+my $file = "$t->{dir}/stand-in.py";
+open my $out, '>', $file or die "$file: $!";
+print $out $program;
+close $out;
+my $pid = $t->inside('sh', '-c', "python3 $file $fake >$file.log 2>&1 "
+                     . '</dev/null & echo $!');
+chomp $pid;
+
+# Where the module looks for the agent.
+my $record = 'sbx:{' . substr($s->{id}, 3, 2) . "}:sandbox:$s->{id}";
+my $address = $t->redis('HGET', $record, 'address');
+$t->redis('HSET', $record, 'address',
+          unpack('N', pack('C4', split /\./, $fake)));
+my $restore = guard(sub {
+    eval { $t->redis('HSET', $record, 'address', $address) };
+    eval { $t->inside('kill', $pid) };
+    unlink $file, "$file.log";
+});
+
+
+# The answer to one behaviour, over a connection of its own.
+sub agent {
+    my ($behaviour, %o) = @_;
+
+    return $t->post($path, json => { command => $behaviour }, timeout => 10,
+                    %o);
+}
+
+# Resident memory of all workers, in MiB.
+sub memory {
+    my $sum = 0;
+
+    for my $worker ($t->workers) {
+        open my $in, '<', "/proc/$worker/status" or next;
+        /^VmRSS:\s+(\d+)/ and $sum += $1 for <$in>;
+    }
+    return $sum / 1024;
+}
+
+ok(wait_for(20, sub { agent('good')->{body} eq 'good' }),
+   'the stand-in is asked in place of the agent');
+my @workers = $t->workers;
+my $memory = memory();
+
+for my $behaviour (qw(garbage nothing headers line interim switch)) {
+    my $r = agent($behaviour);
+    is($r->{status}, 502, $behaviour);
+    is(($r->{json} // {})->{code}, 'sandbox_unreachable', 'its code');
+}
+
+my $r = agent('slow');
+is($r->{body}, '0123456789', 'byte by byte');
+$r = agent('short');
+is_deeply([@$r{qw(status complete)}], [200, 0], 'a body that is cut off');
+is(agent('long')->{body}, 'long', 'one that is longer than said');
+is(agent('good')->{body}, 'good', 'spoils no other answer') for 1 .. 5;
+isnt(agent('twice')->{body}, 'twic', 'two lengths');
+is(agent('chunks')->{complete}, 0, 'chunks that are none');
+$r = agent('steer');
+is_deeply([@$r{qw(status body)}], [200, 'good'],
+          'headers that would steer nginx do not');
+
+# --- ten gibibytes -----------------------------------------------------------
+
+{
+    my @c = map {
+        my $http = SandboxHttp->new($t->{api}, 20);
+        $http->send($http->format_request('POST', $path,
+            [Authorization => "Bearer $t->{key}",
+             'Content-Type' => 'application/json'],
+            json->encode({ command => 'huge' })));
+        $http;
+    } 1 .. 8;
+
+    is($_->read_head->{headers}{'content-length'}, 10737418240,
+       'an answer without an end') for @c;
+    ok(length($c[0]->read_bytes(20_000_000, 20) // ''), 'is passed on');
+    is($t->exec($other, 'echo fine')->{stdout}, "fine\n",
+       'while another sandbox works');
+    cmp_ok(memory(), '<', $memory + 32, 'and memory does not grow');
+    $_->abort for @c;
+}
+
+is(agent('good')->{body}, 'good', 'all is well afterwards');
+is_deeply([sort $t->workers], [sort @workers], 'in the same workers');
+
+undef $restore;
+is($t->exec($s, 'echo back')->{stdout}, "back\n", 'the true agent answers');
+
+$t->finish;
