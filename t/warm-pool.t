@@ -7,9 +7,12 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
 
+use constant LIMIT => 8;
+
 my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_warm_pools=parallel=2 interval=1s check=2s',
-    '--set', 'sandbox_reconcile=interval=2s grace=2s']);
+    '--set', 'sandbox_reconcile=interval=2s grace=2s',
+    '--set', 'sandbox_limits=sandboxes=' . LIMIT]);
 my $root = '/v1/template-warm-pools';
 my ($key, $other) = map { $t->key($_) } qw(pools others);
 
@@ -291,8 +294,31 @@ is($t->exec($s, 'echo ok', key => $key)->{stdout}, "ok\n",
    'what was taken from it goes on');
 undef $s;
 
-is(req('POST', "/$none/drain", json => {})->{status}, 200, 'the other one');
-ok(wait_for(30, sub { req('DELETE', "/$none")->{status} == 200 }), 'goes too');
+sub end_of {
+    my ($pool, $name) = @_;
+
+    is(req('POST', "/$pool/drain", json => {})->{status}, 200,
+       "$name is drained");
+    ok(wait_for(30, sub { req('DELETE', "/$pool")->{status} == 200 }),
+       'and deleted');
+}
+
+end_of($none, 'the other one');
+
+# --- a full node -------------------------------------------------------------
+
+my $big = pool('big', min_ready => LIMIT + 1);
+becomes('as many as the node takes', $big, ready => LIMIT, unavailable => 1,
+        reason => 'no_eligible_hosts');
+$s = is_hit(take($big, {}), $big, 'those are had');
+undef $s;
+end_of($big, 'it');
+
+my $metrics = $t->get('/metrics')->{body};
+like($metrics, qr/^sandbox_warm_pool_checkouts_total\{result="$_"\} [1-9]/m,
+     "$_ are counted") for qw(hit miss unavailable);
+like($metrics, qr/^sandbox_warm_pool_members_total\{outcome="$_"\} [1-9]/m,
+     "members that are $_ are counted") for qw(ready failed unfit);
 
 $t->expect_log(qr/exited on signal/);
 $t->finish;

@@ -92,6 +92,27 @@ ngx_http_sandbox_checkout_answer(ngx_http_sandbox_create_op_t *c, int64_t now,
 }
 
 
+/* What forbids a pooled one, and what its shape has to be. */
+static void
+ngx_http_sandbox_checkout_shape(ngx_http_sandbox_create_op_t *c,
+                                ngx_http_sandbox_args_t *a)
+{
+    unsigned given;
+
+    given = c->spec.given;
+
+    ngx_http_sandbox_arg(a, c->spec.unpoolable ? c->spec.unpoolable : "");
+    ngx_http_sandbox_arg(
+        a, given & SANDBOX_CREATE_TEMPLATE ? c->spec.template->name : "");
+    ngx_http_sandbox_arg_int(a,
+                             given & SANDBOX_CREATE_VCPUS ? c->spec.vcpus : 0);
+    ngx_http_sandbox_arg_int(
+        a, given & SANDBOX_CREATE_MEMORY ? c->spec.memory_mb : 0);
+    ngx_http_sandbox_arg_int(a,
+                             given & SANDBOX_CREATE_DISK ? c->spec.disk_mb : 0);
+}
+
+
 /* Fields and values of the record that become the client's. */
 static void
 ngx_http_sandbox_checkout_record(ngx_http_sandbox_create_op_t *c, int64_t now,
@@ -118,7 +139,6 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     char fingerprint[SANDBOX_SHA256_HEX_SIZE];
     int64_t now;
     ngx_int_t rc;
-    unsigned given;
     sandbox_text_t answer = SANDBOX_TEXT_INIT;
     ngx_http_sandbox_key_t pool, index, idem, events;
     ngx_http_sandbox_args_t a;
@@ -126,7 +146,6 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
 
     mcf = ngx_http_sandbox_worker.conf;
     now = sandbox_time_now_ms() + ngx_http_sandbox_checkout_skew;
-    given = c->spec.given;
     c->timeout_at = now + c->spec.timeout_ms;
 
     if ((c->traffic_token[0] == '\0'
@@ -151,15 +170,7 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg(&a, c->pool);
     ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
     ngx_http_sandbox_arg_int(&a, now);
-    ngx_http_sandbox_arg(&a, c->spec.unpoolable ? c->spec.unpoolable : "");
-    ngx_http_sandbox_arg(
-        &a, given & SANDBOX_CREATE_TEMPLATE ? c->spec.template->name : "");
-    ngx_http_sandbox_arg_int(&a,
-                             given & SANDBOX_CREATE_VCPUS ? c->spec.vcpus : 0);
-    ngx_http_sandbox_arg_int(
-        &a, given & SANDBOX_CREATE_MEMORY ? c->spec.memory_mb : 0);
-    ngx_http_sandbox_arg_int(&a,
-                             given & SANDBOX_CREATE_DISK ? c->spec.disk_mb : 0);
+    ngx_http_sandbox_checkout_shape(c, &a);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->retention);
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_CHECKOUT);
