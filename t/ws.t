@@ -8,7 +8,9 @@ use MIME::Base64 qw(decode_base64);
 use SandboxTest;
 
 my $t = SandboxTest->new;
-my $s = $t->create({ envs => { A => 'sandbox' }, cwd => '/srv/work' })
+my $s = $t->create({ envs => { A => 'sandbox' }, cwd => '/srv/work',
+                     auto_resume => JSON::PP::true,
+                     timeout_action => 'hibernate' })
     or $t->finish, exit;
 my $base = "/v1/sandboxes/$s->{id}";
 my @auth = (Authorization => "Bearer $t->{key}");
@@ -246,6 +248,27 @@ $t->is_error($t->get("$base/ws?channel=exec"), 400, 'invalid_request',
              'no WebSocket');
 $t->is_error($t->get("$base/ws?channel=exec", key => undef), 401,
              'unauthorized', 'no key');
+
+# --- a hibernation -----------------------------------------------------------
+
+ask($pty, 'pty_start', 'h', session_id => 'long', command => '/bin/sh');
+is(hear($pty)->{type}, 'pty_started', 'a terminal before a hibernation');
+ask($pty, 'pty_input', 'h', data => "x=remembered\r");
+$m = hear($pty) while ($m->{data} // '') !~ /remembered/ && %$m;
+is($t->post("$base/hibernate")->{status}, 200, 'it is hibernated');
+for my $socket ($ws, $pty) {
+    do { $m = hear($socket) } while defined $m->{type};
+    is_deeply([$m->{opcode}, unpack('n', $m->{data} // '')], [8, 1001],
+              'which closes its sockets');
+}
+
+$pty = dial('pty');
+ask($pty, 'pty_connect', 'i', session_id => 'long');
+is(hear($pty)->{type}, 'pty_started', 'a new socket wakes it');
+$screen = '';
+ask($pty, 'pty_input', 'i', data => "echo \$x \$x\r");
+screen($pty, qr{remembered remembered\r\n}, 'and finds the terminal');
+$ws = dial('exec');
 
 # --- the end -----------------------------------------------------------------
 

@@ -129,24 +129,6 @@ agent_body_json(sandbox_json_t *doc, const char *body, size_t len,
 }
 
 
-agent_body_status_t
-agent_body_parse(const agent_body_schema_t *schema, unsigned form, void *out,
-                 const char *body, size_t len, agent_body_error_t *err)
-{
-    sandbox_json_t doc;
-    agent_body_status_t status;
-
-    status = agent_body_json(&doc, body, len, err);
-
-    if (status == AGENT_BODY_OK) {
-        status = agent_body_read(schema, form, out, &doc, err);
-        sandbox_json_free(&doc);
-    }
-
-    return status;
-}
-
-
 char *
 agent_body_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
                   const char **reason)

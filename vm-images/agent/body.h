@@ -52,11 +52,6 @@ agent_body_read(const agent_body_schema_t *schema, unsigned form, void *out,
 agent_body_status_t agent_body_json(sandbox_json_t *doc, const char *body,
                                     size_t len, agent_body_error_t *err);
 
-/* Both. */
-agent_body_status_t
-agent_body_parse(const agent_body_schema_t *schema, unsigned form, void *out,
-                 const char *body, size_t len, agent_body_error_t *err);
-
 /* Sets err; what a rule across members finds. */
 agent_body_status_t agent_body_refuse(agent_body_error_t *err,
                                       const char *field, const char *reason);
