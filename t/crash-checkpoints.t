@@ -31,7 +31,8 @@ my @snapshot = points_of(qr/^snapshot\./);
 my @delete = points_of(qr/^unsnap\./);
 
 is_deeply([grep { !/^(?:create|boot|destroy|undo|hibernate|resume|fork|take
-                      |snapshot|unsnap|untake)\./x } sort keys %$points], [],
+                      |snapshot|unsnap|untake|checkout|member|tend)\./x }
+               sort keys %$points], [],
           'every point is of a known kind');
 
 # A sandbox that remembers a word, in memory and on its disk.

@@ -3,7 +3,7 @@
 # A worker dies at each crash point of create and destroy, or is stopped there
 # until its lease has run out and somebody else has done the work.  A client
 # that repeats its request gets its one sandbox, and after its DELETE nothing
-# is left.  The other points are in t/crash-checkpoints.t.
+# is left.  The other points are in the other files t/crash-*.t.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

@@ -3,7 +3,7 @@
 # A thousand leftovers, as a host that was restarted and a Redis that lost its
 # memory leave them: 500 records that run, with an overlay and without a
 # domain, and 500 domains that run, with an overlay and without a record, are
-# settled within five seconds of nginx's start.
+# settled within twenty seconds of nginx's start.
 #
 # The domains are libvirt's, of an emulator that weighs nothing
 # (t/lib/light-emulator.c): libvirt starts, watches and ends a process for each
@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
 
-use constant { EACH => 500, SECONDS => 5, SHELLS => 3 };
+use constant { EACH => 500, SECONDS => 20, SHELLS => 3 };
 
 my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_limits=sandboxes=2000 timeout=24h',

@@ -515,7 +515,7 @@ ngx_http_sandbox_pools_outcome(ngx_http_sandbox_pools_t *p, redisReply *reply)
         ngx_http_sandbox_api_fail_field(
             p->request, &ngx_http_sandbox_invalid_request,
             "A member of the body is not valid.", "track_tag",
-            "must be given with version_policy \"track_tag\"");
+            "goes together with version_policy \"track_tag\"");
     }
 }
 

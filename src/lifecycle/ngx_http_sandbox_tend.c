@@ -25,7 +25,6 @@ typedef struct {
     ngx_http_sandbox_op_t op;
     ngx_queue_t queue; /* of those under way */
     ngx_http_sandbox_shape_t shape;
-    char tag[SANDBOX_ID_SIZE * 4 + 1];
     unsigned again : 1; /* something happened meanwhile */
 } ngx_http_sandbox_tend_op_t;
 

@@ -16,15 +16,21 @@ local old = redis.call('HMGET', KEYS[1], 'name', 'node', 'state', 'min_ready',
 local value = { min_ready = old[4], max_ready = old[5],
                 version_policy = old[6], track_tag = old[7] }
 
+local given = {}
+
 for i = 4, #ARGV, 2 do
     value[ARGV[i]] = ARGV[i + 1]
+    given[ARGV[i]] = true
 end
 
 if tonumber(value.max_ready) < tonumber(value.min_ready) then
     return { 'invalid', 'max_ready' }
 end
 
-if value.version_policy == 'track_tag' and (value.track_tag or '') == '' then
+local tracks = value.version_policy == 'track_tag'
+
+if tracks and (value.track_tag or '') == '' or given.track_tag and not tracks
+then
     return { 'invalid', 'track_tag' }
 end
 

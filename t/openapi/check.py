@@ -244,7 +244,9 @@ def operations(doc: Document) -> None:
         rows.append({"name": name, "method": method.upper(), "path": template,
                      "json": "application/json" in body.get("content", {}),
                      "keyed": keyed, "answers": answers})
-    print(json.dumps(rows))
+    messages = [message["properties"]["type"]["const"] for message
+                in doc.root["components"]["schemas"]["WsServer"]["oneOf"]]
+    print(json.dumps({"operations": rows, "messages": messages}))
 
 
 # --- answers of the server ---------------------------------------------------
