@@ -148,6 +148,11 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
               {$1listen 127.0.0.1:18443 ssl http2;
         ssl_certificate /run/stack/crt;
         ssl_certificate_key /run/stack/key;
+        error_page 502 = \@again;
+        location \@again {
+            sandbox_traffic on;
+            proxy_pass http://sandboxes;
+        }
         $2}m or BAIL_OUT('no traffic server');
 
     # in place: the file is mounted as it is
@@ -248,6 +253,10 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
 }
 
 # --- errors ----------------------------------------------------------------------------------
+
+# it comes through error_page, which takes what the module knew of it
+$t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
+             'a request that is redirected to another such location');
 
 {
     my $unknown = 'sb_aaaaaaaaaaaaaaaaaaaa';

@@ -138,7 +138,7 @@ ngx_http_sandbox_visit_find(ngx_http_request_t *r)
 }
 
 
-/* The context of r is the visit's, unless it has one; ctx is set for errors. */
+/* The context of r is the visit's, unless it has one. */
 static ngx_http_sandbox_visit_t *
 ngx_http_sandbox_visit_make(ngx_http_request_t *r)
 {
@@ -277,8 +277,7 @@ ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
 }
 
 
-/* 1 if a paused sandbox was woken so often that it is left alone for a while.
- */
+/* 1 if a paused sandbox was woken so often that it is left alone. */
 static ngx_uint_t
 ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
                              ngx_uint_t *seconds)
@@ -454,6 +453,7 @@ ngx_http_sandbox_visit_enter(ngx_http_sandbox_visit_t *visit,
         return NGX_OK;
     }
 
+    ngx_http_sandbox_visit_leave(visit);
     visit->count = ngx_http_sandbox_limits_enter(route->id, max);
 
     if (visit->count) {
@@ -706,6 +706,7 @@ ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
 ngx_int_t
 ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 {
+    ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_visit_t *visit;
 
     /* a subrequest shares the headers of its request, and has no route */
@@ -720,6 +721,14 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
         return visit ? ngx_http_sandbox_visit_start(visit)
                      : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    /* a redirect takes the context away */
+    ctx = ngx_http_sandbox_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->traffic = 1;
 
     switch (visit->state) {
     case NGX_HTTP_SANDBOX_VISIT_WAITS:
