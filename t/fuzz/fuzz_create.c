@@ -36,15 +36,36 @@ static const sandbox_create_limits_t fuzz_limits = {
 };
 
 
+/* With a snapshot, what was left out is unset. */
 static void
-check_accepted(const sandbox_create_t *c)
+check_size(const sandbox_create_t *c)
 {
-    require(c->template == &fuzz_base || c->template == &fuzz_desktop);
-    require(c->vcpus >= 1 && c->vcpus <= fuzz_limits.max_vcpus);
+    int unset;
+
+    unset = c->snapshot_id != NULL;
+
+    require(c->template == &fuzz_base || c->template == &fuzz_desktop
+            || (unset && c->template == NULL));
+    require((c->vcpus >= 1 && c->vcpus <= fuzz_limits.max_vcpus)
+            || (unset && c->vcpus == 0));
+
+    if (unset) {
+        require(c->memory_mb >= 0 && c->memory_mb <= fuzz_limits.max_memory_mb);
+        require(c->disk_mb == 0);
+        return;
+    }
+
     require(c->memory_mb >= c->template->min_memory_mb
             && c->memory_mb <= fuzz_limits.max_memory_mb);
     require(c->disk_mb >= c->template->disk_mb
             && c->disk_mb <= fuzz_limits.max_disk_mb);
+}
+
+
+static void
+check_accepted(const sandbox_create_t *c)
+{
+    check_size(c);
     require(c->timeout_ms >= 1 && c->timeout_ms <= fuzz_limits.max_timeout_ms);
     require(c->metadata && c->metadata[0] == '{'
             && strlen(c->metadata) <= SANDBOX_METADATA_MAX);
