@@ -135,10 +135,16 @@ $pid = background('echo one; read x; echo two >&2; read x; '
     my $head = $http->read_head(20);
     is($head->{headers}{'content-type'}, 'application/x-ndjson', 'follow');
 
+    # Chunks and lines need not begin together.
+    my $text = '';
     my $line = sub {
-        my $text = $http->read_match(qr/.*?\n\r\n/s, 20) // return {};
-        $text =~ s/^[0-9a-f]+\r\n//;
-        return json->decode($text);
+        while ($text !~ /\n/) {
+            my $size = $http->read_match(qr/[0-9a-f]+\r\n/, 20) // return {};
+            $text .= $http->read_bytes(hex($size =~ s/\r\n//r), 20) // '';
+            $http->read_bytes(2, 20);
+        }
+        $text =~ s/^(.*)\n//;
+        return json->decode($1);
     };
     is_deeply($line->(), { stream => 'stdout', offset => 0, data => "one\n" },
               'what has come');
