@@ -107,6 +107,29 @@ for my $state ('resuming', 'hibernating') {
                  'likewise a command');
 }
 
+# --- it was woken too often -----------------------------------------------------------
+
+{
+    my %paused = (state => 'paused',
+                  snapshot_id => "snap_$records->{shard}aaaaaaaaaaaaaaaaaa");
+    my $id = record(%paused, wakes => 10,
+                    wakes_since => int(time() * 1000) - 3_000_000);
+
+    $r = visit($id);
+    $t->is_error($r, 503, 'wake_limit_exceeded', 'woken ten times in an hour');
+    cmp_ok($r->{headers}{'retry-after'}, '>', 500, 'it is left alone');
+    cmp_ok($r->{headers}{'retry-after'}, '<', 602, 'until that is over');
+    is(metric('sandbox_limited_total{limit="wakes"}'), 1, 'counted');
+    is($records->command('HGET', $records->key('sandbox', $id), 'state'),
+       'paused', 'and not touched');
+
+    for (record(%paused, wakes => 9, wakes_since => int(time() * 1000)),
+         record(%paused, wakes => 10, wakes_since => 1)) {
+        isnt((visit($_, timeout => 30)->{json} // {})->{code},
+             'wake_limit_exceeded', 'one that was not is woken');
+    }
+}
+
 # --- it cannot be woken ------------------------------------------------------------
 
 {

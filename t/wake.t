@@ -177,6 +177,8 @@ is(resumes() - $before, 1, 'by one resume');
 my $now = state($s);
 is($now->{status}, 'running', 'its id leads to the new execution');
 isnt($now->{id}, $s->{id}, 'which has an id of its own');
+is($t->redis('HGET', $t->redis('KEYS', "*:sandbox:$now->{id}"), 'wakes'), 1,
+   'and knows that it was woken');
 my %ids = map { $_ => 1 } $s->{id}, $now->{id};
 is($t->traffic($now, 8000, 'GET', '/')->{status}, 200, 'and is reached by it');
 
