@@ -117,25 +117,6 @@ ngx_http_sandbox_pools_one(ngx_http_request_t *r)
 }
 
 
-/* NGX_ERROR when r has a query, and was answered. */
-static ngx_int_t
-ngx_http_sandbox_pools_no_query(ngx_http_request_t *r)
-{
-    sandbox_query_error_t err;
-    sandbox_query_param_t params[] = { { NULL, NULL } };
-    sandbox_query_status_t rc;
-
-    rc = sandbox_query_parse(params, (char *) r->args.data, r->args.len, &err);
-
-    if (rc != SANDBOX_QUERY_OK) {
-        ngx_http_sandbox_api_fail_query(r, rc, &err);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
 /* The body against its schema; NGX_ERROR when r has been answered. */
 static ngx_int_t
 ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
@@ -146,10 +127,7 @@ ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
     sandbox_create_limits_t limits;
     sandbox_create_status_t status;
 
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
-
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -458,7 +436,7 @@ ngx_http_sandbox_pools_get(ngx_http_request_t *r,
 {
     ngx_http_sandbox_pools_t *p;
 
-    if (ngx_http_sandbox_pools_no_query(r) != NGX_OK) {
+    if (ngx_http_sandbox_wait_no_query(r) != NGX_OK) {
         return;
     }
 

@@ -84,10 +84,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
-
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return;
     }
 
@@ -281,10 +278,7 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
-
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return;
     }
 

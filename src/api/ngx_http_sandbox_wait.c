@@ -3,6 +3,7 @@
 #include "ngx_http_sandbox_wait.h"
 
 #include "ngx_http_sandbox_api.h"
+#include "sandbox_body.h"
 #include "sandbox_idem_key.h"
 
 
@@ -139,6 +140,61 @@ ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
                                     "The Idempotency-Key header is malformed.",
                                     "Idempotency-Key", reason);
     return NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
+                           sandbox_create_error_t **err)
+{
+    *err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
+
+    if (*err == NULL || ngx_http_sandbox_api_body(r, body) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_nothing(ngx_http_request_t *r)
+{
+    ngx_str_t body;
+    sandbox_create_error_t *err;
+    sandbox_create_status_t status;
+
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    status = sandbox_body_nothing((char *) body.data, body.len, err);
+
+    if (status != SANDBOX_CREATE_OK) {
+        ngx_http_sandbox_wait_refuse(r, status, err);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_no_query(ngx_http_request_t *r)
+{
+    sandbox_query_error_t err;
+    sandbox_query_param_t params[] = { { NULL, NULL } };
+    sandbox_query_status_t rc;
+
+    rc = sandbox_query_parse(params, (char *) r->args.data, r->args.len, &err);
+
+    if (rc != SANDBOX_QUERY_OK) {
+        ngx_http_sandbox_api_fail_query(r, rc, &err);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

@@ -1,6 +1,6 @@
 /*
  * What resource handlers share: a request that waits for an operation or for
- * Redis, the Idempotency-Key, and the refusal of a body.  Event loop only.
+ * Redis, the Idempotency-Key, and the body and its refusal.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_WAIT_H
@@ -36,6 +36,19 @@ void ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op);
  * be used, and r was answered.
  */
 ngx_int_t ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key);
+
+/*
+ * The body of r, and the error for its parser, in r's pool.  NGX_ERROR when r
+ * was answered because memory is out.
+ */
+ngx_int_t ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
+                                     sandbox_create_error_t **err);
+
+/* The body may be {} or missing; NGX_ERROR when r was answered otherwise. */
+ngx_int_t ngx_http_sandbox_wait_nothing(ngx_http_request_t *r);
+
+/* There may be no query; NGX_ERROR when r was answered otherwise. */
+ngx_int_t ngx_http_sandbox_wait_no_query(ngx_http_request_t *r);
 
 /* Refuses a body; err must live as long as r. */
 void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
