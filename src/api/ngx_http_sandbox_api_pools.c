@@ -550,7 +550,7 @@ ngx_http_sandbox_pools_lead(ngx_http_request_t *r, const char *state)
 
     p = ngx_http_sandbox_pools_one(r);
 
-    if (p) {
+    if (p && ngx_http_sandbox_wait_nothing(r) == NGX_OK) {
         ngx_http_sandbox_pools_change(p, state, NULL);
     }
 }
