@@ -18,29 +18,24 @@ ngx_http_sandbox_hibernate_answer(ngx_http_request_t *r,
 
 
 /*
- * The id in the path, of a sandbox or, with snapshots, of a snapshot;
- * NGX_ERROR when r was answered.
+ * The id in the path, of a snapshot or a sandbox; NGX_ERROR when r was
+ * answered.
  */
 static ngx_int_t
-ngx_http_sandbox_lifecycle_id(ngx_http_request_t *r, ngx_uint_t snapshots,
-                              char *id)
+ngx_http_sandbox_resume_id(ngx_http_request_t *r, char *id)
 {
     ngx_http_sandbox_ctx_t *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-            != 0
-        && (!snapshots
-            || sandbox_id_parse(id, "snap", (char *) ctx->sandbox.data,
-                                ctx->sandbox.len)
-                   != 0))
+    if (sandbox_id_parse(id, "snap", (char *) ctx->sandbox.data,
+                         ctx->sandbox.len)
+        == 0)
     {
-        ngx_http_sandbox_api_no_sandbox(r);
-        return NGX_ERROR;
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    return ngx_http_sandbox_wait_id(r, id);
 }
 
 
@@ -50,7 +45,7 @@ ngx_http_sandbox_api_hibernate(ngx_http_request_t *r)
     char id[SANDBOX_ID_SIZE];
     ngx_http_sandbox_wait_t *wait;
 
-    if (ngx_http_sandbox_lifecycle_id(r, 0, id) != NGX_OK
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK
         || ngx_http_sandbox_wait_nothing(r) != NGX_OK)
     {
         return;
@@ -78,7 +73,7 @@ ngx_http_sandbox_api_resume(ngx_http_request_t *r)
     char id[SANDBOX_ID_SIZE];
     ngx_http_sandbox_wait_t *wait;
 
-    if (ngx_http_sandbox_lifecycle_id(r, 1, id) != NGX_OK
+    if (ngx_http_sandbox_resume_id(r, id) != NGX_OK
         || ngx_http_sandbox_wait_nothing(r) != NGX_OK)
     {
         return;
@@ -109,7 +104,7 @@ ngx_http_sandbox_api_fork(ngx_http_request_t *r)
     ngx_http_sandbox_wait_t *wait;
 
     if (ngx_http_sandbox_wait_key(r, &key) != NGX_OK
-        || ngx_http_sandbox_lifecycle_id(r, 0, id) != NGX_OK
+        || ngx_http_sandbox_wait_id(r, id) != NGX_OK
         || ngx_http_sandbox_api_snapshot_body(r, id, &body) != NGX_OK)
     {
         return;

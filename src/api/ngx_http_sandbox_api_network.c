@@ -40,11 +40,8 @@ ngx_http_sandbox_api_network(ngx_http_request_t *r)
         return;
     }
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-        != 0)
-    {
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK) {
         sandbox_network_patch_free(&patch);
-        ngx_http_sandbox_api_no_sandbox(r);
         return;
     }
 

@@ -206,14 +206,10 @@ ngx_http_sandbox_pools_answer(ngx_http_sandbox_pools_t *p, redisReply *reply)
 
     sandbox_text_str(&t, p->view == POOLS_LIST ? "]" : "");
 
-    if (sandbox_text_failed(&t)) {
-        ngx_http_finalize_request(p->request, NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    } else if (t.len == 0) {
+    if (t.len == 0 && !sandbox_text_failed(&t)) {
         ngx_http_sandbox_pools_none(p);
-
     } else {
-        ngx_http_sandbox_api_answer(p->request, p->status, t.data, t.len);
+        ngx_http_sandbox_wait_text(p->request, p->status, &t);
     }
 
     sandbox_text_free(&t);

@@ -69,10 +69,7 @@ ngx_http_sandbox_api_snapshot(ngx_http_request_t *r)
         return;
     }
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-        != 0)
-    {
-        ngx_http_sandbox_api_no_sandbox(r);
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK) {
         return;
     }
 
@@ -147,13 +144,7 @@ ngx_http_sandbox_snapshot_got(ngx_http_request_t *r, ngx_int_t rc,
 
     ngx_http_sandbox_snapshot_object(&t, snapshot);
 
-    if (sandbox_text_failed(&t)) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    } else {
-        ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t.data, t.len);
-    }
-
+    ngx_http_sandbox_wait_text(r, NGX_HTTP_OK, &t);
     sandbox_text_free(&t);
 }
 

@@ -144,6 +144,24 @@ ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
 
 
 ngx_int_t
+ngx_http_sandbox_wait_id(ngx_http_request_t *r, char *id)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
+        != 0)
+    {
+        ngx_http_sandbox_api_no_sandbox(r);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
                            sandbox_create_error_t **err)
 {
@@ -233,4 +251,17 @@ ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
         ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
                                   "Out of memory.");
     }
+}
+
+
+void
+ngx_http_sandbox_wait_text(ngx_http_request_t *r, ngx_uint_t status,
+                           const sandbox_text_t *t)
+{
+    if (sandbox_text_failed(t)) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_sandbox_api_answer(r, status, t->data, t->len);
 }

@@ -1,6 +1,7 @@
 /*
  * What resource handlers share: a request that waits for an operation or for
- * Redis, the Idempotency-Key, and the body and its refusal.  Event loop only.
+ * Redis, what is read of a request (the id in the path, the Idempotency-Key,
+ * the body) with its refusal, and an answer that is a text.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_WAIT_H
@@ -8,6 +9,7 @@
 
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_snapshot.h"
+#include "sandbox_text.h"
 
 typedef struct {
     ngx_http_request_t *request;
@@ -32,6 +34,12 @@ ngx_http_sandbox_wait_t *ngx_http_sandbox_wait(ngx_http_request_t *r);
 void ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op);
 
 /*
+ * The id of a sandbox in the path of r, into SANDBOX_ID_SIZE bytes; NGX_ERROR
+ * when r was answered because it cannot be one.
+ */
+ngx_int_t ngx_http_sandbox_wait_id(ngx_http_request_t *r, char *id);
+
+/*
  * The Idempotency-Key of r, in its pool.  NGX_ERROR: there is none that could
  * be used, and r was answered.
  */
@@ -54,5 +62,9 @@ ngx_int_t ngx_http_sandbox_wait_no_query(ngx_http_request_t *r);
 void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
                                   sandbox_create_status_t status,
                                   const sandbox_create_error_t *err);
+
+/* Answers with t, which stays the caller's, or that memory is out. */
+void ngx_http_sandbox_wait_text(ngx_http_request_t *r, ngx_uint_t status,
+                                const sandbox_text_t *t);
 
 #endif
