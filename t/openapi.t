@@ -319,6 +319,10 @@ ask('GET', '/v1/sandboxes?limit=1&state=running&metadata=%7B%7D');
         for { max_ready => 2 }, { name => 'b' }, { template_ref => 'base' };
     ask('PATCH', "$pools/$id", body => '{');
     post("$pools/$id/$_") for 'enable', 'disable', 'reconcile';
+    for ('enable', 'disable', 'drain', 'reconcile') {
+        post("$pools/$id/$_", { no => 1 });
+        ask('POST', "$pools/$id/$_", body => '{');
+    }
     once('/v1/sandboxes', { warm_pool => { id => $_, mode => 'require' } })
         for $id, 'twp_' . 'a' x 20;
     ask('DELETE', "$pools/$id");

@@ -120,6 +120,10 @@ $t->is_error(req('PATCH', "/$main", json => { track_tag => 'v1' }),
              400, 'invalid_request', 'a tag that is not tracked', 'track_tag');
 $t->is_error(req('PATCH', "/$main", json => { resources => {} }),
              400, 'invalid_request', 'what cannot be changed', 'resources');
+$t->is_error(req('POST', "/$main/$_", json => { force => 1 }),
+             400, 'invalid_request', "$_ takes no members", 'force')
+    for qw(enable disable drain reconcile);
+is(req('GET', "/$main")->{json}{status}, 'enabled', 'and has changed nothing');
 is(req('PATCH', "/$main", json => { name => 'first' })->{json}{name}, 'first',
    'another name');
 is_deeply([map { $_->{name} } @{ req('GET', '')->{json} }], ['first'],

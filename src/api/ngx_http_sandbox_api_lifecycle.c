@@ -18,55 +18,24 @@ ngx_http_sandbox_hibernate_answer(ngx_http_request_t *r,
 
 
 /*
- * The id in the path, of a sandbox or, with snapshots, of a snapshot, and the
- * body, which may have metadata or nothing; NGX_DONE when r was answered.
+ * The id in the path, of a snapshot or a sandbox; NGX_ERROR when r was
+ * answered.
  */
 static ngx_int_t
-ngx_http_sandbox_lifecycle_read(ngx_http_request_t *r, ngx_uint_t snapshots,
-                                char *id, sandbox_snapshot_t *body,
-                                ngx_uint_t metadata)
+ngx_http_sandbox_resume_id(ngx_http_request_t *r, char *id)
 {
-    ngx_str_t text;
-    sandbox_create_error_t *err;
-    sandbox_create_status_t status;
     ngx_http_sandbox_ctx_t *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
 
-    if (err == NULL || ngx_http_sandbox_api_body(r, &text) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return NGX_DONE;
-    }
-
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-            != 0
-        && (!snapshots
-            || sandbox_id_parse(id, "snap", (char *) ctx->sandbox.data,
-                                ctx->sandbox.len)
-                   != 0))
+    if (sandbox_id_parse(id, "snap", (char *) ctx->sandbox.data,
+                         ctx->sandbox.len)
+        == 0)
     {
-        ngx_http_sandbox_api_no_sandbox(r);
-        return NGX_DONE;
+        return NGX_OK;
     }
 
-    status =
-        sandbox_snapshot_parse(body, id, (char *) text.data, text.len, err);
-
-    if (status != SANDBOX_CREATE_OK) {
-        ngx_http_sandbox_wait_refuse(r, status, err);
-        return NGX_DONE;
-    }
-
-    if (body->given && !metadata) {
-        sandbox_snapshot_free(body);
-        ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
-                                        "A member of the body is not valid.",
-                                        "metadata", "is not known");
-        return NGX_DONE;
-    }
-
-    return NGX_OK;
+    return ngx_http_sandbox_wait_id(r, id);
 }
 
 
@@ -74,14 +43,13 @@ void
 ngx_http_sandbox_api_hibernate(ngx_http_request_t *r)
 {
     char id[SANDBOX_ID_SIZE];
-    sandbox_snapshot_t body;
     ngx_http_sandbox_wait_t *wait;
 
-    if (ngx_http_sandbox_lifecycle_read(r, 0, id, &body, 0) != NGX_OK) {
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK
+        || ngx_http_sandbox_wait_nothing(r) != NGX_OK)
+    {
         return;
     }
-
-    sandbox_snapshot_free(&body);
 
     wait = ngx_http_sandbox_wait(r);
     if (wait == NULL) {
@@ -103,14 +71,13 @@ void
 ngx_http_sandbox_api_resume(ngx_http_request_t *r)
 {
     char id[SANDBOX_ID_SIZE];
-    sandbox_snapshot_t body;
     ngx_http_sandbox_wait_t *wait;
 
-    if (ngx_http_sandbox_lifecycle_read(r, 1, id, &body, 0) != NGX_OK) {
+    if (ngx_http_sandbox_resume_id(r, id) != NGX_OK
+        || ngx_http_sandbox_wait_nothing(r) != NGX_OK)
+    {
         return;
     }
-
-    sandbox_snapshot_free(&body);
 
     wait = ngx_http_sandbox_wait(r);
     if (wait == NULL) {
@@ -137,7 +104,8 @@ ngx_http_sandbox_api_fork(ngx_http_request_t *r)
     ngx_http_sandbox_wait_t *wait;
 
     if (ngx_http_sandbox_wait_key(r, &key) != NGX_OK
-        || ngx_http_sandbox_lifecycle_read(r, 0, id, &body, 1) != NGX_OK)
+        || ngx_http_sandbox_wait_id(r, id) != NGX_OK
+        || ngx_http_sandbox_api_snapshot_body(r, id, &body) != NGX_OK)
     {
         return;
     }

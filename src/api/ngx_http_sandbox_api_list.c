@@ -13,6 +13,7 @@
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_wait.h"
 #include "sandbox_list_query.h"
 
 /*
@@ -392,12 +393,7 @@ ngx_http_sandbox_list_answer(ngx_http_sandbox_list_t *list)
         t->failed = 1;
     }
 
-    if (sandbox_text_failed(t)) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t->data, t->len);
+    ngx_http_sandbox_wait_text(r, NGX_HTTP_OK, t);
 }
 
 

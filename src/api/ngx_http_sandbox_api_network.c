@@ -28,10 +28,8 @@ ngx_http_sandbox_api_network(ngx_http_request_t *r)
     sandbox_network_patch_t patch;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
 
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return;
     }
 
@@ -42,11 +40,8 @@ ngx_http_sandbox_api_network(ngx_http_request_t *r)
         return;
     }
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-        != 0)
-    {
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK) {
         sandbox_network_patch_free(&patch);
-        ngx_http_sandbox_api_no_sandbox(r);
         return;
     }
 

@@ -24,17 +24,28 @@ typedef enum {
     POOLS_LIST
 } ngx_http_sandbox_pools_view_e;
 
+typedef struct ngx_http_sandbox_pools_s ngx_http_sandbox_pools_t;
+
+/* Answers with what a script says, an array. */
+typedef void (*ngx_http_sandbox_pools_pt)(ngx_http_sandbox_pools_t *p,
+                                          redisReply *reply);
+
 /* A request, in its pool. */
-typedef struct {
+struct ngx_http_sandbox_pools_s {
     ngx_http_request_t *request;
     const char *tenant;
     char id[SANDBOX_ID_SIZE];
     ngx_http_sandbox_pools_view_e view;
     ngx_uint_t status; /* of the answer */
-} ngx_http_sandbox_pools_t;
+    ngx_http_sandbox_pools_pt handler;
+};
 
-
-static void ngx_http_sandbox_pools_read(void *data, redisReply *reply);
+/* What a script that changes a pool is given. */
+typedef struct {
+    ngx_http_sandbox_key_t pool;
+    ngx_http_sandbox_pool_keys_t keys;
+    ngx_http_sandbox_args_t args;
+} ngx_http_sandbox_pools_call_t;
 
 
 static void
@@ -106,25 +117,6 @@ ngx_http_sandbox_pools_one(ngx_http_request_t *r)
 }
 
 
-/* NGX_ERROR when r has a query, and was answered. */
-static ngx_int_t
-ngx_http_sandbox_pools_no_query(ngx_http_request_t *r)
-{
-    sandbox_query_error_t err;
-    sandbox_query_param_t params[] = { { NULL, NULL } };
-    sandbox_query_status_t rc;
-
-    rc = sandbox_query_parse(params, (char *) r->args.data, r->args.len, &err);
-
-    if (rc != SANDBOX_QUERY_OK) {
-        ngx_http_sandbox_api_fail_query(r, rc, &err);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
 /* The body against its schema; NGX_ERROR when r has been answered. */
 static ngx_int_t
 ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
@@ -135,10 +127,7 @@ ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
     sandbox_create_limits_t limits;
     sandbox_create_status_t status;
 
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
-
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -155,36 +144,38 @@ ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
 }
 
 
-/* Reads one pool, or all of them, for the answer. */
-static ngx_int_t
-ngx_http_sandbox_pools_ask(ngx_http_sandbox_pools_t *p)
+static void
+ngx_http_sandbox_pools_replied(void *data, redisReply *reply)
 {
-    char shard[SANDBOX_SHARD_LEN];
-    ngx_http_sandbox_key_t pools;
-    ngx_http_sandbox_pool_keys_t keys;
-    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_pools_t *p = data;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_pool_keys(&keys, p->tenant, &a);
-    a.n = 1; /* the first of them */
+    ngx_connection_t *c;
 
-    sandbox_id_shard(shard, p->tenant, ngx_strlen(p->tenant));
-    ngx_http_sandbox_key_shard(&pools, shard, "pool");
-    ngx_http_sandbox_arg_key(&a, &pools);
-    ngx_http_sandbox_arg(&a, p->id);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOLS_MAX);
-    ngx_http_sandbox_pool_fields(&a);
+    c = p->request->connection;
 
-    return ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_pools_read, p,
-        &ngx_http_sandbox_lua_pool_read, 1, a.n, a.values);
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_api_no_store(p->request);
+    } else {
+        p->handler(p, reply);
+    }
+
+    ngx_http_run_posted_requests(c);
 }
 
 
 static void
-ngx_http_sandbox_pools_start(ngx_http_sandbox_pools_t *p)
+ngx_http_sandbox_pools_eval(ngx_http_sandbox_pools_t *p,
+                            ngx_http_sandbox_script_t *script, ngx_uint_t nkeys,
+                            ngx_http_sandbox_args_t *a,
+                            ngx_http_sandbox_pools_pt handler)
 {
-    if (ngx_http_sandbox_pools_ask(p) != NGX_OK) {
+    p->handler = handler;
+
+    if (ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis,
+                                    ngx_http_sandbox_pools_replied, p, script,
+                                    nkeys, a->n, a->values)
+        != NGX_OK)
+    {
         ngx_http_sandbox_api_no_store(p->request);
     }
 }
@@ -215,36 +206,51 @@ ngx_http_sandbox_pools_answer(ngx_http_sandbox_pools_t *p, redisReply *reply)
 
     sandbox_text_str(&t, p->view == POOLS_LIST ? "]" : "");
 
-    if (sandbox_text_failed(&t)) {
-        ngx_http_finalize_request(p->request, NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    } else if (t.len == 0) {
+    if (t.len == 0 && !sandbox_text_failed(&t)) {
         ngx_http_sandbox_pools_none(p);
-
     } else {
-        ngx_http_sandbox_api_answer(p->request, p->status, t.data, t.len);
+        ngx_http_sandbox_wait_text(p->request, p->status, &t);
     }
 
     sandbox_text_free(&t);
 }
 
 
+/* Reads one pool, or all of them, for the answer. */
 static void
-ngx_http_sandbox_pools_read(void *data, redisReply *reply)
+ngx_http_sandbox_pools_start(ngx_http_sandbox_pools_t *p)
 {
-    ngx_http_sandbox_pools_t *p = data;
+    char shard[SANDBOX_SHARD_LEN];
+    ngx_http_sandbox_key_t pools;
+    ngx_http_sandbox_pool_keys_t keys;
+    ngx_http_sandbox_args_t a;
 
-    ngx_connection_t *c;
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_pool_keys(&keys, p->tenant, &a);
+    a.n = 1; /* the first of them */
 
-    c = p->request->connection;
+    sandbox_id_shard(shard, p->tenant, ngx_strlen(p->tenant));
+    ngx_http_sandbox_key_shard(&pools, shard, "pool");
+    ngx_http_sandbox_arg_key(&a, &pools);
+    ngx_http_sandbox_arg(&a, p->id);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOLS_MAX);
+    ngx_http_sandbox_pool_fields(&a);
 
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_api_no_store(p->request);
-    } else {
-        ngx_http_sandbox_pools_answer(p, reply);
-    }
+    ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_read, 1, &a,
+                                ngx_http_sandbox_pools_answer);
+}
 
-    ngx_http_run_posted_requests(c);
+
+/* The keys, and the id that comes first behind them. */
+static void
+ngx_http_sandbox_pools_call(ngx_http_sandbox_pools_call_t *call,
+                            const ngx_http_sandbox_pools_t *p)
+{
+    call->args.n = call->args.nnumbers = 0;
+    ngx_http_sandbox_key_pool(&call->pool, p->id);
+    ngx_http_sandbox_arg_key(&call->args, &call->pool);
+    ngx_http_sandbox_pool_keys(&call->keys, p->tenant, &call->args);
+    ngx_http_sandbox_arg(&call->args, p->id);
 }
 
 
@@ -316,7 +322,7 @@ ngx_http_sandbox_pools_taken(ngx_http_sandbox_pools_t *p)
 
 
 static void
-ngx_http_sandbox_pools_made(ngx_http_sandbox_pools_t *p, redisReply *reply)
+ngx_http_sandbox_pools_created(ngx_http_sandbox_pools_t *p, redisReply *reply)
 {
     u_char buf[128], *end;
     const char *outcome;
@@ -352,64 +358,40 @@ ngx_http_sandbox_pools_made(ngx_http_sandbox_pools_t *p, redisReply *reply)
 
 
 static void
-ngx_http_sandbox_pools_created(void *data, redisReply *reply)
-{
-    ngx_http_sandbox_pools_t *p = data;
-
-    ngx_connection_t *c;
-
-    c = p->request->connection;
-
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_api_no_store(p->request);
-    } else {
-        ngx_http_sandbox_pools_made(p, reply);
-    }
-
-    ngx_http_run_posted_requests(c);
-}
-
-
-static ngx_int_t
 ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
                               const sandbox_pool_spec_t *spec,
                               const sandbox_text_t *head)
 {
-    ngx_http_sandbox_key_t pool;
-    ngx_http_sandbox_pool_keys_t keys;
-    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_args_t *a;
     ngx_http_sandbox_main_conf_t *mcf;
+    ngx_http_sandbox_pools_call_t call;
 
     mcf = ngx_http_sandbox_worker.conf;
+    a = &call.args;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_pool(&pool, p->id);
-    ngx_http_sandbox_arg_key(&a, &pool);
-    ngx_http_sandbox_pool_keys(&keys, p->tenant, &a);
-    ngx_http_sandbox_arg(&a, p->id);
-    ngx_http_sandbox_arg(&a, spec->name);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOLS_MAX);
-    ngx_http_sandbox_pools_args(&a, spec);
-    ngx_http_sandbox_pools_arg(&a, "tenant", p->tenant);
-    ngx_http_sandbox_arg(&a, "node");
-    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
-    ngx_http_sandbox_pools_arg(&a, "template", spec->template_ref);
-    ngx_http_sandbox_pools_arg(&a, "version", spec->template->version);
-    ngx_http_sandbox_pools_arg_int(&a, "vcpus", spec->vcpus);
-    ngx_http_sandbox_pools_arg_int(&a, "memory_mb", spec->memory_mb);
-    ngx_http_sandbox_pools_arg_int(&a, "disk_mb", spec->disk_mb);
+    ngx_http_sandbox_pools_call(&call, p);
+    ngx_http_sandbox_arg(a, spec->name);
+    ngx_http_sandbox_arg_int(a, NGX_HTTP_SANDBOX_POOLS_MAX);
+    ngx_http_sandbox_pools_args(a, spec);
+    ngx_http_sandbox_pools_arg(a, "tenant", p->tenant);
+    ngx_http_sandbox_arg(a, "node");
+    ngx_http_sandbox_arg_len(a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_pools_arg(a, "template", spec->template_ref);
+    ngx_http_sandbox_pools_arg(a, "version", spec->template->version);
+    ngx_http_sandbox_pools_arg_int(a, "vcpus", spec->vcpus);
+    ngx_http_sandbox_pools_arg_int(a, "memory_mb", spec->memory_mb);
+    ngx_http_sandbox_pools_arg_int(a, "disk_mb", spec->disk_mb);
 
     /* what stands between the braces, behind the id */
-    ngx_http_sandbox_arg(&a, "head");
-    ngx_http_sandbox_arg_len(&a, head->data + 1, head->len - 2);
+    ngx_http_sandbox_arg(a, "head");
+    ngx_http_sandbox_arg_len(a, head->data + 1, head->len - 2);
 
     /* before it is there, so that it cannot be forgotten */
     ngx_http_sandbox_op_schedule(p->id, sandbox_time_now_ms()
                                             + NGX_HTTP_SANDBOX_POOLS_SOON);
 
-    return ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_pools_created, p,
-        &ngx_http_sandbox_lua_pool_create, 3, a.n, a.values);
+    ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_create, 3, a,
+                                ngx_http_sandbox_pools_created);
 }
 
 
@@ -435,8 +417,8 @@ ngx_http_sandbox_api_create_pool(ngx_http_request_t *r)
     {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
 
-    } else if (ngx_http_sandbox_pools_create(p, &spec, &head) != NGX_OK) {
-        ngx_http_sandbox_api_no_store(r);
+    } else {
+        ngx_http_sandbox_pools_create(p, &spec, &head);
     }
 
     sandbox_text_free(&head);
@@ -450,7 +432,7 @@ ngx_http_sandbox_pools_get(ngx_http_request_t *r,
 {
     ngx_http_sandbox_pools_t *p;
 
-    if (ngx_http_sandbox_pools_no_query(r) != NGX_OK) {
+    if (ngx_http_sandbox_wait_no_query(r) != NGX_OK) {
         return;
     }
 
@@ -487,7 +469,7 @@ ngx_http_sandbox_api_pool_status(ngx_http_request_t *r)
 
 /* What pool_change.lua says. */
 static void
-ngx_http_sandbox_pools_outcome(ngx_http_sandbox_pools_t *p, redisReply *reply)
+ngx_http_sandbox_pools_changed(ngx_http_sandbox_pools_t *p, redisReply *reply)
 {
     const char *outcome;
 
@@ -520,53 +502,23 @@ ngx_http_sandbox_pools_outcome(ngx_http_sandbox_pools_t *p, redisReply *reply)
 }
 
 
-static void
-ngx_http_sandbox_pools_changed(void *data, redisReply *reply)
-{
-    ngx_http_sandbox_pools_t *p = data;
-
-    ngx_connection_t *c;
-
-    c = p->request->connection;
-
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_api_no_store(p->request);
-    } else {
-        ngx_http_sandbox_pools_outcome(p, reply);
-    }
-
-    ngx_http_run_posted_requests(c);
-}
-
-
 /* state: that it leads to, or ""; spec may be NULL. */
 static void
 ngx_http_sandbox_pools_change(ngx_http_sandbox_pools_t *p, const char *state,
                               const sandbox_pool_spec_t *spec)
 {
-    ngx_http_sandbox_key_t pool;
-    ngx_http_sandbox_pool_keys_t keys;
-    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_pools_call_t call;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_pool(&pool, p->id);
-    ngx_http_sandbox_arg_key(&a, &pool);
-    ngx_http_sandbox_pool_keys(&keys, p->tenant, &a);
-    ngx_http_sandbox_arg(&a, p->id);
-    ngx_http_sandbox_arg(&a, state);
-    ngx_http_sandbox_arg(&a, spec && spec->name ? spec->name : "");
+    ngx_http_sandbox_pools_call(&call, p);
+    ngx_http_sandbox_arg(&call.args, state);
+    ngx_http_sandbox_arg(&call.args, spec && spec->name ? spec->name : "");
 
     if (spec) {
-        ngx_http_sandbox_pools_args(&a, spec);
+        ngx_http_sandbox_pools_args(&call.args, spec);
     }
 
-    if (ngx_http_sandbox_redis_eval(
-            ngx_http_sandbox_worker.redis, ngx_http_sandbox_pools_changed, p,
-            &ngx_http_sandbox_lua_pool_change, 3, a.n, a.values)
-        != NGX_OK)
-    {
-        ngx_http_sandbox_api_no_store(p->request);
-    }
+    ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_change, 3,
+                                &call.args, ngx_http_sandbox_pools_changed);
 }
 
 
@@ -594,7 +546,7 @@ ngx_http_sandbox_pools_lead(ngx_http_request_t *r, const char *state)
 
     p = ngx_http_sandbox_pools_one(r);
 
-    if (p) {
+    if (p && ngx_http_sandbox_wait_nothing(r) == NGX_OK) {
         ngx_http_sandbox_pools_change(p, state, NULL);
     }
 }
@@ -630,7 +582,7 @@ ngx_http_sandbox_api_reconcile_pool(ngx_http_request_t *r)
 
 
 static void
-ngx_http_sandbox_pools_gone(ngx_http_sandbox_pools_t *p, redisReply *reply)
+ngx_http_sandbox_pools_deleted(ngx_http_sandbox_pools_t *p, redisReply *reply)
 {
     u_char buf[128], *end;
     const char *outcome;
@@ -657,52 +609,22 @@ ngx_http_sandbox_pools_gone(ngx_http_sandbox_pools_t *p, redisReply *reply)
 }
 
 
-static void
-ngx_http_sandbox_pools_deleted(void *data, redisReply *reply)
-{
-    ngx_http_sandbox_pools_t *p = data;
-
-    ngx_connection_t *c;
-
-    c = p->request->connection;
-
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_api_no_store(p->request);
-    } else {
-        ngx_http_sandbox_pools_gone(p, reply);
-    }
-
-    ngx_http_run_posted_requests(c);
-}
-
-
 void
 ngx_http_sandbox_api_delete_pool(ngx_http_request_t *r)
 {
-    ngx_http_sandbox_key_t pool;
-    ngx_http_sandbox_pool_keys_t keys;
-    ngx_http_sandbox_args_t a;
     ngx_http_sandbox_pools_t *p;
+    ngx_http_sandbox_pools_call_t call;
 
     p = ngx_http_sandbox_pools_one(r);
     if (p == NULL) {
         return;
     }
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_pool(&pool, p->id);
-    ngx_http_sandbox_arg_key(&a, &pool);
-    ngx_http_sandbox_pool_keys(&keys, p->tenant, &a);
-    ngx_http_sandbox_arg(&a, p->id);
-    ngx_http_sandbox_arg(&a, p->tenant);
-    ngx_http_sandbox_arg_int(&a,
+    ngx_http_sandbox_pools_call(&call, p);
+    ngx_http_sandbox_arg(&call.args, p->tenant);
+    ngx_http_sandbox_arg_int(&call.args,
                              (int64_t) ngx_http_sandbox_worker.conf->retention);
 
-    if (ngx_http_sandbox_redis_eval(
-            ngx_http_sandbox_worker.redis, ngx_http_sandbox_pools_deleted, p,
-            &ngx_http_sandbox_lua_pool_delete, 3, a.n, a.values)
-        != NGX_OK)
-    {
-        ngx_http_sandbox_api_no_store(r);
-    }
+    ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_delete, 3,
+                                &call.args, ngx_http_sandbox_pools_deleted);
 }

@@ -84,10 +84,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
-
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return;
     }
 
@@ -143,10 +140,7 @@ ngx_http_sandbox_api_delete(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-        != 0)
-    {
-        ngx_http_sandbox_api_no_sandbox(r);
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK) {
         return;
     }
 
@@ -187,13 +181,7 @@ ngx_http_sandbox_get_answer(ngx_http_request_t *r, ngx_int_t rc,
 
     ngx_http_sandbox_object_masked(&t, record, fields);
 
-    if (sandbox_text_failed(&t)) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    } else {
-        ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t.data, t.len);
-    }
-
+    ngx_http_sandbox_wait_text(r, NGX_HTTP_OK, &t);
     sandbox_text_free(&t);
 }
 
@@ -218,10 +206,7 @@ ngx_http_sandbox_api_get(ngx_http_request_t *r)
     sandbox_query_error_t err;
     sandbox_query_param_t params[] = { { "fields", NULL }, { NULL, NULL } };
     sandbox_query_status_t rc;
-    ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     wait = ngx_http_sandbox_wait(r);
     if (wait == NULL) {
@@ -242,11 +227,7 @@ ngx_http_sandbox_api_get(ngx_http_request_t *r)
         return;
     }
 
-    if (sandbox_id_parse(wait->get.id, "sb", (char *) ctx->sandbox.data,
-                         ctx->sandbox.len)
-        != 0)
-    {
-        ngx_http_sandbox_api_no_sandbox(r);
+    if (ngx_http_sandbox_wait_id(r, wait->get.id) != NGX_OK) {
         return;
     }
 
@@ -281,10 +262,7 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
-
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return;
     }
 
@@ -297,10 +275,7 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
         return;
     }
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-        != 0)
-    {
-        ngx_http_sandbox_api_no_sandbox(r);
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK) {
         return;
     }
 

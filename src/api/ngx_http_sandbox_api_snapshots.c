@@ -31,19 +31,15 @@ ngx_http_sandbox_snapshot_answer(ngx_http_request_t *r,
 }
 
 
-/* The body against its schema; NGX_ERROR when r has been answered. */
-static ngx_int_t
-ngx_http_sandbox_snapshot_body(ngx_http_request_t *r, const char *id,
-                               sandbox_snapshot_t *snapshot)
+ngx_int_t
+ngx_http_sandbox_api_snapshot_body(ngx_http_request_t *r, const char *id,
+                                   sandbox_snapshot_t *snapshot)
 {
     ngx_str_t body;
     sandbox_create_error_t *err;
     sandbox_create_status_t status;
 
-    err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
-
-    if (err == NULL || ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -73,14 +69,11 @@ ngx_http_sandbox_api_snapshot(ngx_http_request_t *r)
         return;
     }
 
-    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
-        != 0)
-    {
-        ngx_http_sandbox_api_no_sandbox(r);
+    if (ngx_http_sandbox_wait_id(r, id) != NGX_OK) {
         return;
     }
 
-    if (ngx_http_sandbox_snapshot_body(r, id, &snapshot) != NGX_OK) {
+    if (ngx_http_sandbox_api_snapshot_body(r, id, &snapshot) != NGX_OK) {
         return;
     }
 
@@ -151,13 +144,7 @@ ngx_http_sandbox_snapshot_got(ngx_http_request_t *r, ngx_int_t rc,
 
     ngx_http_sandbox_snapshot_object(&t, snapshot);
 
-    if (sandbox_text_failed(&t)) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    } else {
-        ngx_http_sandbox_api_answer(r, NGX_HTTP_OK, t.data, t.len);
-    }
-
+    ngx_http_sandbox_wait_text(r, NGX_HTTP_OK, &t);
     sandbox_text_free(&t);
 }
 
@@ -179,15 +166,9 @@ ngx_http_sandbox_snapshot_read(void *data, ngx_int_t rc,
 void
 ngx_http_sandbox_api_get_snapshot(ngx_http_request_t *r)
 {
-    sandbox_query_error_t err;
-    sandbox_query_param_t params[] = { { NULL, NULL } };
-    sandbox_query_status_t rc;
     ngx_http_sandbox_wait_t *wait;
 
-    rc = sandbox_query_parse(params, (char *) r->args.data, r->args.len, &err);
-
-    if (rc != SANDBOX_QUERY_OK) {
-        ngx_http_sandbox_api_fail_query(r, rc, &err);
+    if (ngx_http_sandbox_wait_no_query(r) != NGX_OK) {
         return;
     }
 

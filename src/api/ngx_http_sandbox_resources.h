@@ -40,6 +40,14 @@ void ngx_http_sandbox_api_drain_pool(ngx_http_request_t *r);
 void ngx_http_sandbox_api_reconcile_pool(ngx_http_request_t *r);
 void ngx_http_sandbox_api_delete_pool(ngx_http_request_t *r);
 
+/*
+ * A body that may have metadata, of something made from the sandbox id, as
+ * sandbox_snapshot_parse() has it; NGX_ERROR when r has been answered.
+ */
+ngx_int_t
+ngx_http_sandbox_api_snapshot_body(ngx_http_request_t *r, const char *id,
+                                   sandbox_snapshot_t *snapshot);
+
 /* What bodies are checked against. */
 void ngx_http_sandbox_api_sandbox_limits(ngx_http_request_t *r,
                                          sandbox_create_limits_t *limits);

@@ -3,6 +3,7 @@
 #include "ngx_http_sandbox_wait.h"
 
 #include "ngx_http_sandbox_api.h"
+#include "sandbox_body.h"
 #include "sandbox_idem_key.h"
 
 
@@ -142,6 +143,79 @@ ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
 }
 
 
+ngx_int_t
+ngx_http_sandbox_wait_id(ngx_http_request_t *r, char *id)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data, ctx->sandbox.len)
+        != 0)
+    {
+        ngx_http_sandbox_api_no_sandbox(r);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
+                           sandbox_create_error_t **err)
+{
+    *err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
+
+    if (*err == NULL || ngx_http_sandbox_api_body(r, body) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_nothing(ngx_http_request_t *r)
+{
+    ngx_str_t body;
+    sandbox_create_error_t *err;
+    sandbox_create_status_t status;
+
+    if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    status = sandbox_body_nothing((char *) body.data, body.len, err);
+
+    if (status != SANDBOX_CREATE_OK) {
+        ngx_http_sandbox_wait_refuse(r, status, err);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_no_query(ngx_http_request_t *r)
+{
+    sandbox_query_error_t err;
+    sandbox_query_param_t params[] = { { NULL, NULL } };
+    sandbox_query_status_t rc;
+
+    rc = sandbox_query_parse(params, (char *) r->args.data, r->args.len, &err);
+
+    if (rc != SANDBOX_QUERY_OK) {
+        ngx_http_sandbox_api_fail_query(r, rc, &err);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 void
 ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
                              sandbox_create_status_t status,
@@ -177,4 +251,17 @@ ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
         ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
                                   "Out of memory.");
     }
+}
+
+
+void
+ngx_http_sandbox_wait_text(ngx_http_request_t *r, ngx_uint_t status,
+                           const sandbox_text_t *t)
+{
+    if (sandbox_text_failed(t)) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_sandbox_api_answer(r, status, t->data, t->len);
 }

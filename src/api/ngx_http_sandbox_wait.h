@@ -1,6 +1,7 @@
 /*
  * What resource handlers share: a request that waits for an operation or for
- * Redis, the Idempotency-Key, and the refusal of a body.  Event loop only.
+ * Redis, what is read of a request (the id in the path, the Idempotency-Key,
+ * the body) with its refusal, and an answer that is a text.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_WAIT_H
@@ -8,6 +9,7 @@
 
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_snapshot.h"
+#include "sandbox_text.h"
 
 typedef struct {
     ngx_http_request_t *request;
@@ -32,14 +34,37 @@ ngx_http_sandbox_wait_t *ngx_http_sandbox_wait(ngx_http_request_t *r);
 void ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op);
 
 /*
+ * The id of a sandbox in the path of r, into SANDBOX_ID_SIZE bytes; NGX_ERROR
+ * when r was answered because it cannot be one.
+ */
+ngx_int_t ngx_http_sandbox_wait_id(ngx_http_request_t *r, char *id);
+
+/*
  * The Idempotency-Key of r, in its pool.  NGX_ERROR: there is none that could
  * be used, and r was answered.
  */
 ngx_int_t ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key);
 
+/*
+ * The body of r, and the error for its parser, in r's pool.  NGX_ERROR when r
+ * was answered because memory is out.
+ */
+ngx_int_t ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
+                                     sandbox_create_error_t **err);
+
+/* The body may be {} or missing; NGX_ERROR when r was answered otherwise. */
+ngx_int_t ngx_http_sandbox_wait_nothing(ngx_http_request_t *r);
+
+/* There may be no query; NGX_ERROR when r was answered otherwise. */
+ngx_int_t ngx_http_sandbox_wait_no_query(ngx_http_request_t *r);
+
 /* Refuses a body; err must live as long as r. */
 void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
                                   sandbox_create_status_t status,
                                   const sandbox_create_error_t *err);
+
+/* Answers with t, which stays the caller's, or that memory is out. */
+void ngx_http_sandbox_wait_text(ngx_http_request_t *r, ngx_uint_t status,
+                                const sandbox_text_t *t);
 
 #endif

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sandbox_body.h"
 #include "sandbox_network_patch.h"
 #include "sandbox_policy.h"
-#include "sandbox_schema.h"
 #include "sandbox_syntax.h"
 #include "sandbox_text.h"
 
@@ -698,20 +698,6 @@ create_fingerprint(sandbox_schema_t *s)
 
 
 static sandbox_create_status_t
-create_status(sandbox_schema_status_t rc, sandbox_create_status_t refused)
-{
-    switch (rc) {
-    case SANDBOX_SCHEMA_OK:
-        return SANDBOX_CREATE_OK;
-    case SANDBOX_SCHEMA_REFUSED:
-        return refused;
-    default:
-        return SANDBOX_CREATE_NO_MEMORY;
-    }
-}
-
-
-static sandbox_create_status_t
 create_check(sandbox_schema_t *s)
 {
     create_data_t *data = s->data;
@@ -752,7 +738,7 @@ create_check(sandbox_schema_t *s)
     }
 
     if (rc != SANDBOX_SCHEMA_OK) {
-        return create_status(rc, SANDBOX_CREATE_INVALID);
+        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
     }
 
     rc = sandbox_schema_features(s, create_members);
@@ -761,7 +747,7 @@ create_check(sandbox_schema_t *s)
         rc = SANDBOX_SCHEMA_NO_MEMORY;
     }
 
-    return create_status(rc, SANDBOX_CREATE_NOT_IMPLEMENTED);
+    return sandbox_body_status(rc, SANDBOX_CREATE_NOT_IMPLEMENTED);
 }
 
 
@@ -775,20 +761,15 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
     sandbox_create_status_t rc;
 
     memset(create, 0, sizeof(*create));
-    memset(err, 0, sizeof(*err));
-    memset(&s, 0, sizeof(s));
     memset(&data, 0, sizeof(data));
 
-    s.limits = lim;
-    s.data = &data;
     data.lim = lim;
     data.create = create;
 
-    rc = SANDBOX_CREATE_INVALID_JSON;
+    rc = sandbox_body_open(&s, body, len, lim, &data);
 
-    if (sandbox_schema_read(&s, body, len) == SANDBOX_SCHEMA_OK) {
+    if (rc == SANDBOX_CREATE_OK) {
         rc = create_check(&s);
-        sandbox_json_free(&s.doc);
     }
 
     while (data.nmounts) {
@@ -797,11 +778,9 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
 
     if (rc != SANDBOX_CREATE_OK) {
         sandbox_create_free(create);
-        memcpy(err->field, s.path, sizeof(err->field));
-        memcpy(err->reason, s.reason, sizeof(err->reason));
     }
 
-    return rc;
+    return sandbox_body_close(&s, rc, err);
 }
 
 

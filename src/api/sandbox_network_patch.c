@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sandbox_body.h"
 #include "sandbox_policy.h"
 #include "sandbox_syntax.h"
 
@@ -172,12 +173,8 @@ patch_check(sandbox_network_patch_t *patch, sandbox_schema_t *s)
 
     rc = sandbox_schema_walk(s, patch_members, &s->doc.nodes[0]);
 
-    if (rc == SANDBOX_SCHEMA_REFUSED) {
-        return SANDBOX_CREATE_INVALID;
-    }
-
     if (rc != SANDBOX_SCHEMA_OK) {
-        return SANDBOX_CREATE_NO_MEMORY;
+        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
     }
 
     patch->internet =
@@ -198,24 +195,18 @@ sandbox_network_patch_parse(sandbox_network_patch_t *patch, const char *body,
     sandbox_create_status_t rc;
 
     memset(patch, 0, sizeof(*patch));
-    memset(err, 0, sizeof(*err));
-    memset(&s, 0, sizeof(s));
-    s.data = patch;
 
-    rc = SANDBOX_CREATE_INVALID_JSON;
+    rc = sandbox_body_open(&s, body, len, NULL, patch);
 
-    if (sandbox_schema_read(&s, body, len) == SANDBOX_SCHEMA_OK) {
+    if (rc == SANDBOX_CREATE_OK) {
         rc = patch_check(patch, &s);
-        sandbox_json_free(&s.doc);
     }
 
     if (rc != SANDBOX_CREATE_OK) {
         sandbox_network_patch_free(patch);
-        memcpy(err->field, s.path, sizeof(err->field));
-        memcpy(err->reason, s.reason, sizeof(err->reason));
     }
 
-    return rc;
+    return sandbox_body_close(&s, rc, err);
 }
 
 

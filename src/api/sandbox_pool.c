@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sandbox_schema.h"
+#include "sandbox_body.h"
 #include "sandbox_syntax.h"
 
 #define POOL_IDLE_SECONDS 600
@@ -393,14 +393,7 @@ pool_check(sandbox_pool_spec_t *pool, int patch, sandbox_schema_t *s,
         rc = pool_size(pool, s, lim);
     }
 
-    switch (rc) {
-    case SANDBOX_SCHEMA_OK:
-        return SANDBOX_CREATE_OK;
-    case SANDBOX_SCHEMA_REFUSED:
-        return SANDBOX_CREATE_INVALID;
-    default:
-        return SANDBOX_CREATE_NO_MEMORY;
-    }
+    return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
 }
 
 
@@ -413,24 +406,18 @@ sandbox_pool_parse(sandbox_pool_spec_t *pool, int patch, const char *body,
     sandbox_create_status_t rc;
 
     memset(pool, 0, sizeof(*pool));
-    memset(err, 0, sizeof(*err));
-    memset(&s, 0, sizeof(s));
-    s.limits = lim;
 
-    rc = SANDBOX_CREATE_INVALID_JSON;
+    rc = sandbox_body_open(&s, body, len, lim, NULL);
 
-    if (sandbox_schema_read(&s, body, len) == SANDBOX_SCHEMA_OK) {
+    if (rc == SANDBOX_CREATE_OK) {
         rc = pool_check(pool, patch, &s, lim);
-        sandbox_json_free(&s.doc);
     }
 
     if (rc != SANDBOX_CREATE_OK) {
         sandbox_pool_free(pool);
-        memcpy(err->field, s.path, sizeof(err->field));
-        memcpy(err->reason, s.reason, sizeof(err->reason));
     }
 
-    return rc;
+    return sandbox_body_close(&s, rc, err);
 }
 
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sandbox_schema.h"
+#include "sandbox_body.h"
 #include "sandbox_text.h"
 
 
@@ -46,15 +46,10 @@ snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
     sandbox_schema_status_t rc;
     const sandbox_json_node_t *metadata;
 
-    if (s->doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
-        (void) sandbox_schema_refuse(s, NULL, "must be a JSON object");
-        return SANDBOX_CREATE_INVALID_JSON;
-    }
-
     rc = sandbox_schema_walk(s, snapshot_members, &s->doc.nodes[0]);
 
-    if (rc == SANDBOX_SCHEMA_REFUSED) {
-        return SANDBOX_CREATE_INVALID;
+    if (rc != SANDBOX_SCHEMA_OK) {
+        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
     }
 
     metadata = s->node[M_METADATA];
@@ -63,7 +58,7 @@ snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
         metadata ? strndup(s->doc.text + metadata->start, metadata->len)
                  : strdup("{}");
 
-    if (rc != SANDBOX_SCHEMA_OK || snapshot->metadata == NULL
+    if (snapshot->metadata == NULL
         || snapshot_fingerprint(snapshot, sandbox, s) != 0)
     {
         return SANDBOX_CREATE_NO_MEMORY;
@@ -79,35 +74,21 @@ sandbox_snapshot_parse(sandbox_snapshot_t *snapshot, const char *sandbox,
                        sandbox_create_error_t *err)
 {
     sandbox_schema_t s;
-    sandbox_json_error_t json;
     sandbox_create_status_t rc;
 
     memset(snapshot, 0, sizeof(*snapshot));
-    memset(err, 0, sizeof(*err));
-    memset(&s, 0, sizeof(s));
 
-    if (len == 0) {
-        body = "{}";
-        len = 2;
-    }
+    rc = sandbox_body_open(&s, body, len, NULL, NULL);
 
-    if (sandbox_json_parse(&s.doc, body, len, &json) != 0) {
-        (void) sandbox_schema_refuse(&s, json.field, "%s at byte %zu",
-                                     json.reason, json.offset);
-        rc = SANDBOX_CREATE_INVALID_JSON;
-
-    } else {
+    if (rc == SANDBOX_CREATE_OK) {
         rc = snapshot_check(snapshot, sandbox, &s);
-        sandbox_json_free(&s.doc);
     }
 
     if (rc != SANDBOX_CREATE_OK) {
         sandbox_snapshot_free(snapshot);
-        memcpy(err->field, s.path, sizeof(err->field));
-        memcpy(err->reason, s.reason, sizeof(err->reason));
     }
 
-    return rc;
+    return sandbox_body_close(&s, rc, err);
 }
 
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "sandbox_schema.h"
+#include "sandbox_body.h"
 
 
 enum { M_TIMEOUT, M_ACTION };
@@ -33,12 +33,8 @@ timeout_check(sandbox_timeout_t *timeout, sandbox_schema_t *s)
 
     rc = sandbox_schema_walk(s, timeout_members, &s->doc.nodes[0]);
 
-    if (rc == SANDBOX_SCHEMA_REFUSED) {
-        return SANDBOX_CREATE_INVALID;
-    }
-
     if (rc != SANDBOX_SCHEMA_OK) {
-        return SANDBOX_CREATE_NO_MEMORY;
+        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
     }
 
     timeout->timeout_ms = s->number[M_TIMEOUT];
@@ -62,21 +58,12 @@ sandbox_timeout_parse(sandbox_timeout_t *timeout, const char *body, size_t len,
     sandbox_create_status_t rc;
 
     memset(timeout, 0, sizeof(*timeout));
-    memset(err, 0, sizeof(*err));
-    memset(&s, 0, sizeof(s));
-    s.limits = lim;
 
-    rc = SANDBOX_CREATE_INVALID_JSON;
+    rc = sandbox_body_open(&s, body, len, lim, NULL);
 
-    if (sandbox_schema_read(&s, body, len) == SANDBOX_SCHEMA_OK) {
+    if (rc == SANDBOX_CREATE_OK) {
         rc = timeout_check(timeout, &s);
-        sandbox_json_free(&s.doc);
     }
 
-    if (rc != SANDBOX_CREATE_OK) {
-        memcpy(err->field, s.path, sizeof(err->field));
-        memcpy(err->reason, s.reason, sizeof(err->reason));
-    }
-
-    return rc;
+    return sandbox_body_close(&s, rc, err);
 }

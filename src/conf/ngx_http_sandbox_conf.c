@@ -41,6 +41,25 @@ ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg)
 }
 
 
+char *
+ngx_http_sandbox_params(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf,
+                        ngx_uint_t first, ngx_http_sandbox_param_pt param)
+{
+    ngx_str_t *args;
+    ngx_uint_t i;
+
+    args = cf->args->elts;
+
+    for (i = first; i < cf->args->nelts; i++) {
+        if (param(mcf, &args[i]) != NGX_OK) {
+            return ngx_http_sandbox_invalid_param(cf, &args[i]);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_redis_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
 {
@@ -86,7 +105,6 @@ ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_url_t u;
     ngx_str_t *value;
-    ngx_uint_t i;
 
     if (mcf->redis) {
         return "is duplicate";
@@ -103,10 +121,10 @@ ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    for (i = 2; i < cf->args->nelts; i++) {
-        if (ngx_http_sandbox_redis_param(mcf, &value[i]) != NGX_OK) {
-            return ngx_http_sandbox_invalid_param(cf, &value[i]);
-        }
+    if (ngx_http_sandbox_params(cf, mcf, 2, ngx_http_sandbox_redis_param)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     if (mcf->prefix.len > NGX_HTTP_SANDBOX_PREFIX_MAX) {
@@ -367,23 +385,14 @@ ngx_http_sandbox_reconcile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sandbox_main_conf_t *mcf = conf;
 
-    ngx_str_t *args;
-    ngx_uint_t i;
-
     if (mcf->reconciled) {
         return "is duplicate";
     }
 
     mcf->reconciled = 1;
-    args = cf->args->elts;
 
-    for (i = 1; i < cf->args->nelts; i++) {
-        if (ngx_http_sandbox_reconcile_param(mcf, &args[i]) != NGX_OK) {
-            return ngx_http_sandbox_invalid_param(cf, &args[i]);
-        }
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_sandbox_params(cf, mcf, 1,
+                                   ngx_http_sandbox_reconcile_param);
 }
 
 
@@ -421,23 +430,14 @@ ngx_http_sandbox_warm_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sandbox_main_conf_t *mcf = conf;
 
-    ngx_str_t *args;
-    ngx_uint_t i;
-
     if (mcf->pooled) {
         return "is duplicate";
     }
 
     mcf->pooled = 1;
-    args = cf->args->elts;
 
-    for (i = 1; i < cf->args->nelts; i++) {
-        if (ngx_http_sandbox_warm_pools_param(mcf, &args[i]) != NGX_OK) {
-            return ngx_http_sandbox_invalid_param(cf, &args[i]);
-        }
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_sandbox_params(cf, mcf, 1,
+                                   ngx_http_sandbox_warm_pools_param);
 }
 
 

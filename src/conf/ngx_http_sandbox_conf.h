@@ -28,6 +28,15 @@ ngx_http_sandbox_warm_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 u_char *
 ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value);
 
+/* Reads one argument of a directive; other than NGX_OK: it is wrong. */
+typedef ngx_int_t (*ngx_http_sandbox_param_pt)(
+    ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg);
+
+/* The arguments from the one numbered first on, each by param. */
+char *
+ngx_http_sandbox_params(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf,
+                        ngx_uint_t first, ngx_http_sandbox_param_pt param);
+
 /* Says which argument is wrong; NGX_CONF_ERROR. */
 char *ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg);
 

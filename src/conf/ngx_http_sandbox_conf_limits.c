@@ -91,28 +91,26 @@ ngx_http_sandbox_traffic_param(ngx_http_sandbox_main_conf_t *mcf,
 }
 
 
+static ngx_int_t
+ngx_http_sandbox_api_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
+{
+    return ngx_http_sandbox_rate_param(&mcf->rates[NGX_HTTP_SANDBOX_RATE_API],
+                                       arg);
+}
+
+
 char *
 ngx_http_sandbox_traffic_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sandbox_main_conf_t *mcf = conf;
-
-    ngx_str_t *args;
-    ngx_uint_t i;
 
     if (mcf->traffic_limited) {
         return "is duplicate";
     }
 
     mcf->traffic_limited = 1;
-    args = cf->args->elts;
 
-    for (i = 1; i < cf->args->nelts; i++) {
-        if (ngx_http_sandbox_traffic_param(mcf, &args[i]) != NGX_OK) {
-            return ngx_http_sandbox_invalid_param(cf, &args[i]);
-        }
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_sandbox_params(cf, mcf, 1, ngx_http_sandbox_traffic_param);
 }
 
 
@@ -121,26 +119,13 @@ ngx_http_sandbox_api_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sandbox_main_conf_t *mcf = conf;
 
-    ngx_str_t *args;
-    ngx_uint_t i;
-
     if (mcf->api_limited) {
         return "is duplicate";
     }
 
     mcf->api_limited = 1;
-    args = cf->args->elts;
 
-    for (i = 1; i < cf->args->nelts; i++) {
-        if (ngx_http_sandbox_rate_param(&mcf->rates[NGX_HTTP_SANDBOX_RATE_API],
-                                        &args[i])
-            != NGX_OK)
-        {
-            return ngx_http_sandbox_invalid_param(cf, &args[i]);
-        }
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_sandbox_params(cf, mcf, 1, ngx_http_sandbox_api_param);
 }
 
 

@@ -220,27 +220,14 @@ sandbox_hv_status_t
 sandbox_channel_open(sandbox_channel_t **ch, const char *id,
                      sandbox_hv_error_t *err)
 {
-    char uuid[SANDBOX_UUID_SIZE];
     virDomainPtr domain;
     sandbox_hv_conn_t *conn;
 
     *ch = NULL;
 
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    if (sandbox_id_uuid(uuid, id) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
-    }
-
-    domain = sandbox_domain_lookup(conn, uuid, err);
+    domain = sandbox_domain_of(&conn, id, err);
     if (domain == NULL) {
-        return err->status != SANDBOX_HV_OK
-                   ? err->status
-                   : sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                                    "\"%s\" does not run", id);
+        return err->status;
     }
 
     (void) sandbox_channel_attach(ch, conn, domain, id, err);

@@ -219,29 +219,14 @@ sandbox_hv_status_t
 sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers,
                            int64_t deadline, sandbox_hv_error_t *err)
 {
-    char uuid[SANDBOX_UUID_SIZE];
     virDomainPtr domain;
     sandbox_hv_conn_t *conn;
 
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    if (sandbox_id_uuid(uuid, sandbox) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
-                              sandbox);
-    }
-
-    domain = sandbox_domain_lookup(conn, uuid, err);
+    domain = sandbox_domain_of(&conn, sandbox, err);
 
     if (domain) {
         (void) flatten(conn, domain, sandbox, max_layers, deadline, err);
         (void) virDomainFree(domain);
-
-    } else if (err->status == SANDBOX_HV_OK) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" does not run",
-                              sandbox);
     }
 
     return err->status;

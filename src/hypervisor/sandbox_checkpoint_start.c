@@ -245,28 +245,14 @@ sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
 sandbox_hv_status_t
 sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err)
 {
-    char uuid[SANDBOX_UUID_SIZE];
     virDomainPtr domain;
     sandbox_hv_conn_t *conn;
 
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    if (sandbox_id_uuid(uuid, id) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
-    }
-
-    domain = sandbox_domain_lookup(conn, uuid, err);
+    domain = sandbox_domain_of(&conn, id, err);
 
     if (domain) {
         (void) sandbox_monitor_link(conn, domain, CHECKPOINT_CARD, 1, err);
         (void) virDomainFree(domain);
-
-    } else if (err->status == SANDBOX_HV_OK) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" does not run",
-                              id);
     }
 
     return err->status;

@@ -165,6 +165,34 @@ sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
 }
 
 
+virDomainPtr
+sandbox_domain_of(sandbox_hv_conn_t **conn, const char *id,
+                  sandbox_hv_error_t *err)
+{
+    char uuid[SANDBOX_UUID_SIZE];
+    virDomainPtr domain;
+
+    *conn = sandbox_hv_connection(err);
+    if (*conn == NULL) {
+        return NULL;
+    }
+
+    if (sandbox_id_uuid(uuid, id) != 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
+        return NULL;
+    }
+
+    domain = sandbox_domain_lookup(*conn, uuid, err);
+
+    if (domain == NULL && err->status == SANDBOX_HV_OK) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" does not run",
+                              id);
+    }
+
+    return domain;
+}
+
+
 /*
  * virDomainDestroy has failed: is it one that never ends starting?  A start
  * that is going on lets itself be ended at once, so it is no such time-out.

@@ -76,24 +76,13 @@ sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
                            int64_t deadline, sandbox_hv_error_t *err)
 {
-    char uuid[SANDBOX_UUID_SIZE], *xml;
+    char *xml;
     virDomainPtr domain;
     sandbox_hv_conn_t *conn;
 
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    if (sandbox_id_uuid(uuid, id) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
-    }
-
-    domain = sandbox_domain_lookup(conn, uuid, err);
+    domain = sandbox_domain_of(&conn, id, err);
     if (domain == NULL) {
-        return err->status == SANDBOX_HV_OK ? sandbox_hv_set(
-                   err, SANDBOX_HV_FAILED, "\"%s\" does not run", id)
-                                            : err->status;
+        return err->status;
     }
 
     xml = sandbox_network_xml(network);

@@ -283,6 +283,12 @@ void sandbox_domain_host(sandbox_domain_xml_t *host, sandbox_hv_conn_t *conn,
 /* NULL with err OK: there is none; NULL with another status: it failed. */
 virDomainPtr sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
                                    sandbox_hv_error_t *err);
+/*
+ * The domain that runs a sandbox, which the caller frees, on this thread's
+ * connection; NULL with *err, also if there is none.
+ */
+virDomainPtr sandbox_domain_of(sandbox_hv_conn_t **conn, const char *id,
+                               sandbox_hv_error_t *err);
 /* Ends the domain and waits, within a bound, until libvirt forgot it. */
 sandbox_hv_status_t
 sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,

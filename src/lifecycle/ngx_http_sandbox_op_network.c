@@ -336,6 +336,33 @@ ngx_http_sandbox_network_conflict(ngx_http_sandbox_op_t *op, const char *state)
 }
 
 
+/*
+ * What a script says; NULL when n was ended: Redis is away, or the state of
+ * the sandbox does not allow it.
+ */
+static const char *
+ngx_http_sandbox_network_outcome(ngx_http_sandbox_network_op_t *n,
+                                 redisReply *reply)
+{
+    const char *outcome;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_network_no_redis(&n->op);
+        return NULL;
+    }
+
+    outcome = ngx_http_sandbox_reply_string(reply, 0);
+
+    if (ngx_strcmp(outcome, "conflict") == 0) {
+        ngx_http_sandbox_network_conflict(
+            &n->op, ngx_http_sandbox_reply_string(reply, 1));
+        return NULL;
+    }
+
+    return outcome;
+}
+
+
 static void
 ngx_http_sandbox_network_claimed(void *data, redisReply *reply)
 {
@@ -343,12 +370,10 @@ ngx_http_sandbox_network_claimed(void *data, redisReply *reply)
 
     const char *outcome;
 
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_network_no_redis(&n->op);
+    outcome = ngx_http_sandbox_network_outcome(n, reply);
+    if (outcome == NULL) {
         return;
     }
-
-    outcome = ngx_http_sandbox_reply_string(reply, 0);
 
     if (ngx_strcmp(outcome, "claimed") == 0) {
         ngx_http_sandbox_network_begin(n, reply);
@@ -356,10 +381,6 @@ ngx_http_sandbox_network_claimed(void *data, redisReply *reply)
     } else if (ngx_strcmp(outcome, "alias") == 0) {
         ngx_http_sandbox_network_follow(
             n, ngx_http_sandbox_reply_string(reply, 1));
-
-    } else if (ngx_strcmp(outcome, "conflict") == 0) {
-        ngx_http_sandbox_network_conflict(
-            &n->op, ngx_http_sandbox_reply_string(reply, 1));
 
     } else if (ngx_strcmp(outcome, "busy") == 0) {
         ngx_http_sandbox_op_finish_error(
@@ -495,19 +516,13 @@ ngx_http_sandbox_network_committed(void *data, redisReply *reply)
 
     const char *outcome;
 
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_network_no_redis(&n->op);
+    outcome = ngx_http_sandbox_network_outcome(n, reply);
+    if (outcome == NULL) {
         return;
     }
 
-    outcome = ngx_http_sandbox_reply_string(reply, 0);
-
     if (ngx_strcmp(outcome, "done") == 0) {
         ngx_http_sandbox_network_answer(n, reply);
-
-    } else if (ngx_strcmp(outcome, "conflict") == 0) {
-        ngx_http_sandbox_network_conflict(
-            &n->op, ngx_http_sandbox_reply_string(reply, 1));
 
     } else {
         ngx_http_sandbox_op_finish_error(

@@ -1,0 +1,34 @@
+/*
+ * What the parsers of bodies share: a document opened and closed, and what was
+ * found in between as the status and the error of a request.  Pure C: no
+ * nginx, no I/O, any thread.
+ */
+
+#ifndef SANDBOX_BODY_H
+#define SANDBOX_BODY_H
+
+#include "sandbox_create.h"
+#include "sandbox_schema.h"
+
+/*
+ * Opens body; limits and data are those of sandbox_schema_t.  Whatever comes
+ * of it, the caller ends with sandbox_body_close().
+ */
+sandbox_create_status_t
+sandbox_body_open(sandbox_schema_t *s, const char *body, size_t len,
+                  const void *limits, void *data);
+
+/* Frees the document and sets err, empty if status is OK; gives status. */
+sandbox_create_status_t
+sandbox_body_close(sandbox_schema_t *s, sandbox_create_status_t status,
+                   sandbox_create_error_t *err);
+
+/* refused: what SANDBOX_SCHEMA_REFUSED stands for. */
+sandbox_create_status_t sandbox_body_status(sandbox_schema_status_t rc,
+                                            sandbox_create_status_t refused);
+
+/* Of a request that takes no members; err is set unless it is OK. */
+sandbox_create_status_t
+sandbox_body_nothing(const char *body, size_t len, sandbox_create_error_t *err);
+
+#endif
