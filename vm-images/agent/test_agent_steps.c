@@ -27,17 +27,10 @@
 #include <cmocka.h>
 
 #include "boot.h"
+#include "check.h"
 #include "files.h"
 #include "sockets.h"
 #include "steps.h"
-
-#define expect(cond)                                                           \
-    do {                                                                       \
-        if (!(cond)) {                                                         \
-            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
-            _exit(1);                                                          \
-        }                                                                      \
-    } while (0)
 
 
 /* Runs in an empty root file system. */
