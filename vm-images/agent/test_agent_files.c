@@ -390,6 +390,48 @@ test_root(void **state)
 
 
 static void
+test_mkdir(void **state)
+{
+    int root;
+    char link[160];
+    mode_t mode;
+
+    (void) state;
+    root = agent_fs_root();
+    write_file("/d/file", "");
+    mode = 0700;
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 0), -1);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 1), 1);
+
+    /* One that is there keeps its mode. */
+    mode = 0755;
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 0), -1);
+    assert_int_equal(errno, EEXIST);
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 1), 0);
+    assert_int_equal(mode & 07777, 0700);
+    assert_int_equal(agent_fs_mkdir(root, "/", &mode, 0), -1);
+    assert_int_equal(errno, EEXIST);
+    assert_int_equal(agent_fs_mkdir(root, "/", &mode, 1), 0);
+
+    snprintf(link, sizeof(link), "%s/d/link", top);
+    assert_int_equal(symlink("a", link), 0);
+    assert_int_equal(agent_fs_mkdir(root, "/d/link", &mode, 1), 0);
+    assert_int_equal(agent_fs_mkdir(root, "/d/file", &mode, 1), -1);
+    assert_int_equal(errno, EEXIST);
+
+    assert_int_equal(agent_fs_mkdirs(root, AGENT_FS_PRIVATE "/x", 0700), 0);
+    snprintf(link, sizeof(link), "%s/d/secret", top);
+    assert_int_equal(symlink(AGENT_FS_PRIVATE, link), 0);
+    assert_int_equal(agent_fs_mkdir(root, "/d/secret", &mode, 1), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(agent_fs_mkdir(root, "/d/secret/y", &mode, 0), -1);
+    assert_int_equal(errno, EPERM);
+    close(root);
+}
+
+
+static void
 test_private(void **state)
 {
     int fd, root;
@@ -719,6 +761,7 @@ main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_archive_names),
         IN_ROOM(test_root),
+        IN_ROOM(test_mkdir),
         IN_ROOM(test_private),
         IN_ROOM(test_replace),
         IN_ROOM(test_walk),
