@@ -3,7 +3,7 @@
 #ifndef AGENT_FILE_PARAMS_H
 #define AGENT_FILE_PARAMS_H
 
-#include "fields.h"
+#include "body.h"
 #include "conditions.h"
 #include "http.h"
 
