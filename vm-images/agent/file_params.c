@@ -64,6 +64,17 @@ agent_file_query(agent_request_t *r, agent_field_t *members, size_t n)
 
 
 int
+agent_file_query_path(agent_request_t *r, char path[SANDBOX_PATH_MAX])
+{
+    agent_field_t member = {
+        .name = "path", .kind = AGENT_FIELD_PATH, .value = path, .required = 1
+    };
+
+    return agent_file_query(r, &member, 1);
+}
+
+
+int
 agent_file_body(agent_request_t *r, agent_field_t *members, size_t n,
                 const char *body, size_t len)
 {

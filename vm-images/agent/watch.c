@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -420,7 +419,6 @@ static void
 watch_start(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
             const sandbox_json_t *doc)
 {
-    char message[512];
     watch_t *w;
     agent_fault_t fault;
     watch_request_t request;
@@ -441,9 +439,7 @@ watch_start(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
     memset(&request, 0, sizeof(request));
 
     if (agent_body_read(fields, COUNT(fields), 1, doc, &err) != AGENT_BODY_OK) {
-        snprintf(message, sizeof(message), "The member \"%s\" %s.", err.field,
-                 err.reason);
-        agent_ws_error(ws, id, "invalid_request", message);
+        agent_ws_invalid(ws, id, err.field, err.reason);
         return;
     }
 
