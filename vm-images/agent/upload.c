@@ -18,12 +18,12 @@
 #include "file_params.h"
 #include "fs.h"
 #include "http_head.h"
-#include "worker.h"
 #include "replace.h"
 #include "sandbox_time.h"
 #include "sum.h"
 #include "upload_parts.h"
 #include "upload_routes.h"
+#include "worker.h"
 
 #define UPLOAD_PIECE 65536
 #define UPLOAD_LOOK (8 * 1024 * 1024) /* bytes between looks at the room */
