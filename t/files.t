@@ -197,6 +197,9 @@ is(files('POST', '/mkdir', undef, type => 'application/json',
 $t->is_error(files('POST', '/mkdir', undef, type => 'application/json',
                    json => { path => '/workspace/d' }), 409, 'conflict',
              'mkdir of what is there');
+is(files('POST', '/mkdir', undef, type => 'application/json',
+         json => { path => '/workspace/d/e', parents => JSON::PP::true }
+        )->{body}, '{"path":"/workspace/d/e","mode":"0700"}', 'with parents');
 is(files('PUT', '', "/workspace/d/$_", body => $_)->{status}, 201, "file $_")
     for 'b', 'a', 'e/x';
 sh('ln -s a /workspace/d/l');

@@ -395,6 +395,7 @@ ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
         body => $tar);
     post("$files/mkdir", { path => '/tmp/f', mode => '0700' });
     post("$files/mkdir", { path => '/tmp/f' });
+    post("$files/mkdir", { path => '/tmp/f', parents => JSON::PP::true });
     post("$files/mkdir", { path => '/tmp/none/g' });
     post("$files/move", { from => '/tmp/d/a', to => '/tmp/d/b' });
     post("$files/move", { from => '/tmp/d/b', to => '/tmp/f' });

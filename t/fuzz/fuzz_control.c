@@ -64,7 +64,7 @@ start(agent_exec_form_t form, const char *text, size_t len)
 
     if (status != AGENT_BODY_OK) {
         require_refused(status, &err);
-        require(!req.argv && !req.user && !req.envs.list && !req.input);
+        require(!req.argv && !req.envs.list && !req.input);
         return;
     }
 

@@ -41,7 +41,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(memchr(err.field, '\0', sizeof(err.field)) != NULL);
     require(memchr(err.reason, '\0', sizeof(err.reason)) != NULL);
     require(err.reason[0] != '\0');
-    require(!req.argv && !req.user && !req.envs.list && !req.input);
+    require(!req.argv && !req.envs.list && !req.input);
 
     return 0;
 }

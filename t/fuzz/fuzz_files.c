@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "archive_name.h"
+#include "body.h"
 #include "conditions.h"
-#include "fields.h"
 #include "fs.h"
 #include "fuzz.h"
 
@@ -60,30 +60,30 @@ fuzz_text(const char *text)
     char path[SANDBOX_PATH_MAX], user[AGENT_USER_SIZE];
     char sha256[AGENT_SHA256_HEX_SIZE];
 
-    if (agent_fields_text(AGENT_FIELD_PATH, path, text) == NULL) {
+    if (agent_field_text(AGENT_FIELD_PATH, path, text) == NULL) {
         require(path[0] == '/' && strlen(path) < SANDBOX_PATH_MAX);
         require(strstr(path, "/../") == NULL && strstr(path, "//") == NULL);
         require(!sandbox_path_within(path, AGENT_FS_PRIVATE));
     }
 
-    if (agent_fields_text(AGENT_FIELD_MODE, &mode, text) == NULL) {
+    if (agent_field_text(AGENT_FIELD_MODE, &mode, text) == NULL) {
         require(mode <= 07777);
     }
 
-    if (agent_fields_text(AGENT_FIELD_LIMIT, &limit, text) == NULL) {
+    if (agent_field_text(AGENT_FIELD_LIMIT, &limit, text) == NULL) {
         require(limit >= 1 && limit <= AGENT_LIMIT_MAX);
     }
 
-    if (agent_fields_text(AGENT_FIELD_USER, user, text) == NULL) {
+    if (agent_field_text(AGENT_FIELD_USER, user, text) == NULL) {
         require(user[0] != '\0' && strlen(user) < sizeof(user));
     }
 
-    if (agent_fields_text(AGENT_FIELD_SHA256, sha256, text) == NULL) {
+    if (agent_field_text(AGENT_FIELD_SHA256, sha256, text) == NULL) {
         require(strlen(sha256) == sizeof(sha256) - 1);
         require(sha256[strspn(sha256, "0123456789abcdef")] == '\0');
     }
 
-    agent_fields_text(AGENT_FIELD_BOOL, &yes, text);
+    agent_field_text(AGENT_FIELD_BOOL, &yes, text);
 
     if (agent_archive_name(path, text) == NULL) {
         require(path[0] == '/' && strstr(path, "/../") == NULL);
@@ -96,12 +96,13 @@ fuzz_text(const char *text)
 static void
 fuzz_body(const char *text, size_t size)
 {
-    int rc, yes;
+    int yes;
     unsigned i;
     mode_t mode;
     int64_t bytes;
     agent_parts_t parts;
-    agent_field_error_t err;
+    agent_body_error_t err;
+    agent_body_status_t status;
     char path[SANDBOX_PATH_MAX], user[AGENT_USER_SIZE];
     char sha256[AGENT_SHA256_HEX_SIZE];
     agent_field_t fields[] = {
@@ -119,9 +120,9 @@ fuzz_body(const char *text, size_t size)
 
     memset(&parts, 0, sizeof(parts));
     memset(&err, 0, sizeof(err));
-    rc = agent_fields_read(fields, 7, text, size, &err);
+    status = agent_body_parse(fields, 7, text, size, &err);
 
-    if (rc == 0) {
+    if (status == AGENT_BODY_OK) {
         require(fields[0].given);
         require(!fields[2].given || bytes >= 0);
 
@@ -129,7 +130,7 @@ fuzz_body(const char *text, size_t size)
             require(parts.list[i].number > parts.list[i - 1].number);
         }
     } else {
-        require(err.code != NULL && err.reason[0] != '\0');
+        require(err.reason[0] != '\0');
         require(memchr(err.field, '\0', sizeof(err.field)) != NULL);
     }
 

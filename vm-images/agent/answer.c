@@ -34,8 +34,7 @@ agent_answer_refuse(agent_request_t *r, agent_body_status_t status,
         return;
 
     default:
-        agent_http_error(r, 503, "capacity_exceeded",
-                         "The sandbox is out of memory.", NULL, NULL);
+        agent_http_no_memory(r);
     }
 }
 

@@ -199,16 +199,10 @@ void
 agent_archive_get(agent_request_t *r)
 {
     archive_t archive;
-    agent_field_t members[] = {
-        { .name = "path",
-          .kind = AGENT_FIELD_PATH,
-          .value = archive.path,
-          .required = 1 },
-    };
 
     memset(&archive, 0, sizeof(archive));
 
-    if (agent_file_query(r, members, 1) == 0) {
+    if (agent_file_query_path(r, archive.path) == 0) {
         agent_worker_start(r, pack_run, &archive);
     }
 }

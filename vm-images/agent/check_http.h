@@ -11,18 +11,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "http.h"
 
 #define TOKEN "t0ken"
 #define AUTH "Authorization: Bearer " TOKEN "\r\n"
-
-#define expect(cond)                                                           \
-    do {                                                                       \
-        if (!(cond)) {                                                         \
-            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
-            _exit(1);                                                          \
-        }                                                                      \
-    } while (0)
 
 /* 0 or -1; before all else. */
 int check_init(void);

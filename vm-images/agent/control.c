@@ -1,4 +1,4 @@
-/* The schema of requests about a command. */
+/* The members of requests about a command, as a table of fields. */
 
 #include <signal.h>
 #include <stdlib.h>
@@ -18,122 +18,53 @@
 #define PTY_CONNECT AGENT_CONTROL_PTY_CONNECT
 #define INPUT AGENT_CONTROL_PTY_INPUT
 #define RESIZE AGENT_CONTROL_PTY_RESIZE
+#define WRITE (STDIN | EXEC_STDIN | INPUT)
+#define OTHER AGENT_FIELD_OTHER
 #define MESSAGE                                                                \
     (CONNECT | EXEC_STDIN | SIGNAL | CLOSE | PTY_CONNECT | INPUT | RESIZE)
 
 
 static const char *
-control_pid(void *out, const sandbox_json_t *doc,
+control_pid(void *value, const sandbox_json_t *doc,
             const sandbox_json_node_t *node)
 {
-    agent_control_t *c = out;
+    agent_control_t *c = value;
 
-    return agent_body_integer(&c->pid, 1, INT32_MAX,
-                              "must be the number of a process", doc, node);
+    return agent_field_integer(&c->pid, 1, INT32_MAX,
+                               "must be the number of a process", doc, node);
 }
 
 
 static const char *
-control_offset(void *out, const sandbox_json_t *doc,
+control_offset(void *value, const sandbox_json_t *doc,
                const sandbox_json_node_t *node)
 {
-    agent_control_t *c = out;
+    agent_control_t *c = value;
 
-    return agent_body_integer(&c->offset, 0, OFFSET_MAX,
-                              "must be an integer that is not negative", doc,
-                              node);
+    return agent_field_integer(&c->offset, 0, OFFSET_MAX,
+                               "must be an integer that is not negative", doc,
+                               node);
 }
 
 
 static const char *
-control_data(void *out, const sandbox_json_t *doc,
+control_data(void *value, const sandbox_json_t *doc,
              const sandbox_json_node_t *node)
 {
-    agent_control_t *c = out;
+    agent_control_t *c = value;
 
-    return agent_body_text(&c->data, &c->len, doc, node);
+    return agent_field_bytes(&c->data, &c->len, doc, node);
 }
 
 
 static const char *
-control_data_base64(void *out, const sandbox_json_t *doc,
+control_data_base64(void *value, const sandbox_json_t *doc,
                     const sandbox_json_node_t *node)
 {
-    agent_control_t *c = out;
+    agent_control_t *c = value;
 
-    return agent_body_base64(&c->data, &c->len, doc, node);
+    return agent_field_base64(&c->data, &c->len, doc, node);
 }
-
-
-static const char *
-control_eof(void *out, const sandbox_json_t *doc,
-            const sandbox_json_node_t *node)
-{
-    agent_control_t *c = out;
-
-    (void) doc;
-
-    return agent_body_bool(&c->eof, node);
-}
-
-
-static const char *
-control_signal(void *out, const sandbox_json_t *doc,
-               const sandbox_json_node_t *node)
-{
-    agent_control_t *c = out;
-
-    return agent_body_signal(&c->signal, doc, node);
-}
-
-
-static const char *
-control_session_id(void *out, const sandbox_json_t *doc,
-                   const sandbox_json_node_t *node)
-{
-    agent_control_t *c = out;
-
-    return agent_body_session_id(c->session_id, doc, node);
-}
-
-
-static const char *
-control_cols(void *out, const sandbox_json_t *doc,
-             const sandbox_json_node_t *node)
-{
-    agent_control_t *c = out;
-
-    return agent_body_terminal_size(&c->cols, doc, node);
-}
-
-
-static const char *
-control_rows(void *out, const sandbox_json_t *doc,
-             const sandbox_json_node_t *node)
-{
-    agent_control_t *c = out;
-
-    return agent_body_terminal_size(&c->rows, doc, node);
-}
-
-
-static const agent_member_t control_members[] = {
-    { "pid", CONNECT, CONNECT, control_pid },
-    { "session_id", PTY_CONNECT, PTY_CONNECT, control_session_id },
-    { "offset", CONNECT | PTY_CONNECT, 0, control_offset },
-    { "data", STDIN | EXEC_STDIN | INPUT, 0, control_data },
-    { "data_base64", STDIN | EXEC_STDIN | INPUT, 0, control_data_base64 },
-    { "eof", STDIN | EXEC_STDIN, 0, control_eof },
-    { "signal", KILL, 0, control_signal },
-    { "signal", SIGNAL, SIGNAL, control_signal },
-    { "cols", RESIZE, RESIZE, control_cols },
-    { "rows", RESIZE, RESIZE, control_rows },
-    { "type", MESSAGE, 0, NULL },
-    { "stream_id", MESSAGE, 0, NULL },
-};
-
-static const agent_body_schema_t control_schema = { control_members,
-                                                    COUNT(control_members) };
 
 
 agent_body_status_t
@@ -141,14 +72,27 @@ agent_control_read(agent_control_t *c, agent_control_form_t form,
                    const sandbox_json_t *doc, agent_body_error_t *err)
 {
     agent_body_status_t status;
+    agent_field_t fields[] = {
+        { "pid", CONNECT, CONNECT, OTHER, c, control_pid },
+        { "session_id", PTY_CONNECT, PTY_CONNECT, AGENT_FIELD_SESSION_ID,
+          c->session_id },
+        { "offset", CONNECT | PTY_CONNECT, 0, OTHER, c, control_offset },
+        { "data", WRITE, 0, OTHER, c, control_data },
+        { "data_base64", WRITE, 0, OTHER, c, control_data_base64 },
+        { "eof", STDIN | EXEC_STDIN, 0, AGENT_FIELD_BOOL, &c->eof },
+        { "signal", KILL | SIGNAL, SIGNAL, AGENT_FIELD_SIGNAL, &c->signal },
+        { "cols", RESIZE, RESIZE, AGENT_FIELD_TERMINAL, &c->cols },
+        { "rows", RESIZE, RESIZE, AGENT_FIELD_TERMINAL, &c->rows },
+        { "type", MESSAGE, 0, AGENT_FIELD_ELSEWHERE },
+        { "stream_id", MESSAGE, 0, AGENT_FIELD_ELSEWHERE },
+    };
 
     memset(c, 0, sizeof(*c));
     c->signal = SIGTERM;
 
-    status = agent_body_read(&control_schema, form, c, doc, err);
+    status = agent_body_read(fields, COUNT(fields), form, doc, err);
 
-    if (status == AGENT_BODY_OK && (form & (STDIN | EXEC_STDIN | INPUT))
-        && c->data == NULL && !c->eof)
+    if (status == AGENT_BODY_OK && (form & WRITE) && c->data == NULL && !c->eof)
     {
         status = agent_body_refuse(err, "data", "is required");
     }

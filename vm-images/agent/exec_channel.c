@@ -157,17 +157,6 @@ channel_pump(agent_ws_stream_t *s)
 
 
 static void
-channel_refuse(agent_ws_t *ws, const char *id, const agent_body_error_t *err)
-{
-    char message[512];
-
-    snprintf(message, sizeof(message), "The member \"%s\" %s.", err->field,
-             err->reason);
-    agent_ws_error(ws, id, "invalid_request", message);
-}
-
-
-static void
 channel_refuse_launch(agent_ws_t *ws, const char *id,
                       const agent_launch_error_t *err)
 {
@@ -180,9 +169,7 @@ channel_refuse_launch(agent_ws_t *ws, const char *id,
         return;
     }
 
-    snprintf(message, sizeof(message), "The member \"%s\" %s.", err->field,
-             err->reason);
-    agent_ws_error(ws, id, "invalid_request", message);
+    agent_ws_invalid(ws, id, err->field, err->reason);
 }
 
 
@@ -233,7 +220,7 @@ channel_start(agent_ws_t *ws, const char *id, const sandbox_json_t *doc,
     agent_launch_error_t fault = { NULL, "memory is out" };
 
     if (agent_exec_read(&req, form, doc, &err) != AGENT_BODY_OK) {
-        channel_refuse(ws, id, &err);
+        agent_ws_invalid(ws, id, err.field, err.reason);
         return;
     }
 
@@ -279,7 +266,7 @@ channel_connect(agent_ws_t *ws, const char *id, const sandbox_json_t *doc,
     agent_body_error_t err;
 
     if (agent_control_read(&control, form, doc, &err) != AGENT_BODY_OK) {
-        channel_refuse(ws, id, &err);
+        agent_ws_invalid(ws, id, err.field, err.reason);
         return;
     }
 
@@ -410,7 +397,7 @@ channel_read(agent_control_t *control, agent_control_form_t form,
         return 0;
     }
 
-    channel_refuse(s->ws, s->id, &err);
+    agent_ws_invalid(s->ws, s->id, err.field, err.reason);
 
     return -1;
 }

@@ -1,6 +1,6 @@
 /*
- * The schema of a command, as a table of members; rules across members follow
- * it.  Knows what a request may say, not how it is carried out.
+ * A command's members, as a table of fields; rules across members follow it.
+ * Knows what a request may say, not how it is carried out.
  */
 
 #define _GNU_SOURCE
@@ -12,13 +12,14 @@
 #include "exec_request.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define NO_MEMORY AGENT_BODY_NO_MEMORY_REASON
+#define NO_MEMORY AGENT_FIELD_NO_MEMORY
 #define TIMEOUT_DEFAULT 30
 
 #define POST AGENT_EXEC_POST
 #define STREAM AGENT_EXEC_STREAM
 #define PTY AGENT_EXEC_PTY
 #define ALL (POST | STREAM | PTY)
+#define OTHER AGENT_FIELD_OTHER
 
 typedef struct {
     agent_exec_request_t *req;
@@ -30,13 +31,13 @@ typedef struct {
 
 
 static const char *
-exec_command(void *out, const sandbox_json_t *doc,
+exec_command(void *value, const sandbox_json_t *doc,
              const sandbox_json_node_t *node)
 {
-    exec_parse_t *p = out;
+    exec_parse_t *p = value;
     const char *reason = NULL;
 
-    p->command = agent_body_string(doc, node, &reason);
+    p->command = agent_field_string(doc, node, &reason);
     if (p->command != NULL && p->command[0] == '\0') {
         return "must not be empty";
     }
@@ -46,9 +47,10 @@ exec_command(void *out, const sandbox_json_t *doc,
 
 
 static const char *
-exec_args(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
+exec_args(void *value, const sandbox_json_t *doc,
+          const sandbox_json_node_t *node)
 {
-    exec_parse_t *p = out;
+    exec_parse_t *p = value;
     const char *reason = NULL;
     const sandbox_json_node_t *item;
 
@@ -69,7 +71,7 @@ exec_args(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
     for (item = sandbox_json_child(doc, node); item != NULL;
          item = sandbox_json_next(doc, item))
     {
-        p->args[p->nargs] = agent_body_string(doc, item, &reason);
+        p->args[p->nargs] = agent_field_string(doc, item, &reason);
         if (p->args[p->nargs] == NULL) {
             return strcmp(reason, NO_MEMORY) == 0
                        ? reason
@@ -84,30 +86,31 @@ exec_args(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
 
 
 static const char *
-exec_timeout(void *out, const sandbox_json_t *doc,
+exec_timeout(void *value, const sandbox_json_t *doc,
              const sandbox_json_node_t *node)
 {
-    exec_parse_t *p = out;
+    agent_exec_request_t *req = value;
 
-    return agent_body_integer(&p->req->timeout_secs, 1, AGENT_EXEC_TIMEOUT_MAX,
-                              "must be an integer from 1 to 86400", doc, node);
+    return agent_field_integer(&req->timeout_secs, 1, AGENT_EXEC_TIMEOUT_MAX,
+                               "must be an integer from 1 to 86400", doc, node);
 }
 
 
 static const char *
-exec_cwd(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
+exec_cwd(void *value, const sandbox_json_t *doc,
+         const sandbox_json_node_t *node)
 {
     int rc;
     char *s;
-    exec_parse_t *p = out;
+    agent_exec_request_t *req = value;
     const char *reason = NULL;
 
-    s = agent_body_string(doc, node, &reason);
+    s = agent_field_string(doc, node, &reason);
     if (s == NULL) {
         return reason;
     }
 
-    rc = sandbox_path_normalise(p->req->cwd, sizeof(p->req->cwd), s, strlen(s),
+    rc = sandbox_path_normalise(req->cwd, sizeof(req->cwd), s, strlen(s),
                                 &reason);
     free(s);
 
@@ -116,172 +119,57 @@ exec_cwd(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
 
 
 static const char *
-exec_envs(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
+exec_envs(void *value, const sandbox_json_t *doc,
+          const sandbox_json_node_t *node)
 {
-    exec_parse_t *p = out;
+    agent_exec_request_t *req = value;
     const char *reason = NULL;
 
-    return agent_env_json(&p->req->envs, doc, node, &reason) == 0 ? NULL
-                                                                  : reason;
+    return agent_env_json(&req->envs, doc, node, &reason) == 0 ? NULL : reason;
 }
 
 
 static const char *
-exec_shell(void *out, const sandbox_json_t *doc,
+exec_stdin(void *value, const sandbox_json_t *doc,
            const sandbox_json_node_t *node)
 {
-    exec_parse_t *p = out;
+    agent_exec_request_t *req = value;
 
-    (void) doc;
-
-    return agent_body_bool(&p->req->shell, node);
+    return agent_field_bytes(&req->input, &req->input_len, doc, node);
 }
 
 
 static const char *
-exec_background(void *out, const sandbox_json_t *doc,
-                const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-
-    (void) doc;
-
-    return agent_body_bool(&p->req->background, node);
-}
-
-
-static const char *
-exec_user(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-    const char *reason = NULL;
-
-    p->req->user = agent_body_string(doc, node, &reason);
-    if (p->req->user != NULL
-        && (p->req->user[0] == '\0' || strlen(p->req->user) > 32))
-    {
-        return "must be a user name or number of at most 32 characters";
-    }
-
-    return reason;
-}
-
-
-static const char *
-exec_signal(void *out, const sandbox_json_t *doc,
-            const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-
-    return agent_body_signal(&p->req->signal, doc, node);
-}
-
-
-static const char *
-exec_stdin(void *out, const sandbox_json_t *doc,
-           const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-
-    return agent_body_text(&p->req->input, &p->req->input_len, doc, node);
-}
-
-
-static const char *
-exec_stdin_base64(void *out, const sandbox_json_t *doc,
+exec_stdin_base64(void *value, const sandbox_json_t *doc,
                   const sandbox_json_node_t *node)
 {
-    exec_parse_t *p = out;
+    agent_exec_request_t *req = value;
 
-    return agent_body_base64(&p->req->input, &p->req->input_len, doc, node);
+    return agent_field_base64(&req->input, &req->input_len, doc, node);
 }
 
 
 static const char *
-exec_pipe(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-
-    (void) doc;
-
-    return agent_body_bool(&p->req->pipe, node);
-}
-
-
-static const char *
-exec_encoding(void *out, const sandbox_json_t *doc,
+exec_encoding(void *value, const sandbox_json_t *doc,
               const sandbox_json_node_t *node)
 {
     char *s;
-    exec_parse_t *p = out;
+    agent_exec_request_t *req = value;
     const char *reason = NULL;
 
-    s = agent_body_string(doc, node, &reason);
+    s = agent_field_string(doc, node, &reason);
     if (s == NULL) {
         return reason;
     }
 
-    p->req->base64 = strcmp(s, "base64") == 0;
-    reason = p->req->base64 || strcmp(s, "utf-8") == 0
+    req->base64 = strcmp(s, "base64") == 0;
+    reason = req->base64 || strcmp(s, "utf-8") == 0
                  ? NULL
                  : "must be \"utf-8\" or \"base64\"";
     free(s);
 
     return reason;
 }
-
-
-static const char *
-exec_session_id(void *out, const sandbox_json_t *doc,
-                const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-
-    return agent_body_session_id(p->req->session_id, doc, node);
-}
-
-
-static const char *
-exec_cols(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-
-    return agent_body_terminal_size(&p->req->cols, doc, node);
-}
-
-
-static const char *
-exec_rows(void *out, const sandbox_json_t *doc, const sandbox_json_node_t *node)
-{
-    exec_parse_t *p = out;
-
-    return agent_body_terminal_size(&p->req->rows, doc, node);
-}
-
-
-static const agent_member_t exec_members[] = {
-    { "command", ALL, POST | STREAM, exec_command },
-    { "args", ALL, 0, exec_args },
-    { "timeout_secs", POST | STREAM, 0, exec_timeout },
-    { "cwd", ALL, 0, exec_cwd },
-    { "envs", ALL, 0, exec_envs },
-    { "shell", POST | STREAM, 0, exec_shell },
-    { "background", POST, 0, exec_background },
-    { "user", ALL, 0, exec_user },
-    { "signal", POST, 0, exec_signal },
-    { "stdin", POST, 0, exec_stdin },
-    { "stdin_base64", POST, 0, exec_stdin_base64 },
-    { "stdin", STREAM, 0, exec_pipe },
-    { "encoding", POST, 0, exec_encoding },
-    { "session_id", PTY, 0, exec_session_id },
-    { "cols", PTY, 0, exec_cols },
-    { "rows", PTY, 0, exec_rows },
-    { "type", STREAM | PTY, 0, NULL },
-    { "stream_id", STREAM | PTY, 0, NULL },
-};
-
-static const agent_body_schema_t exec_schema = { exec_members,
-                                                 COUNT(exec_members) };
 
 
 static agent_body_status_t
@@ -344,6 +232,26 @@ agent_exec_read(agent_exec_request_t *req, agent_exec_form_t form,
 {
     exec_parse_t p;
     agent_body_status_t status;
+    agent_field_t fields[] = {
+        { "command", ALL, POST | STREAM, OTHER, &p, exec_command },
+        { "args", ALL, 0, OTHER, &p, exec_args },
+        { "timeout_secs", POST | STREAM, 0, OTHER, req, exec_timeout },
+        { "cwd", ALL, 0, OTHER, req, exec_cwd },
+        { "envs", ALL, 0, OTHER, req, exec_envs },
+        { "shell", POST | STREAM, 0, AGENT_FIELD_BOOL, &req->shell },
+        { "background", POST, 0, AGENT_FIELD_BOOL, &req->background },
+        { "user", ALL, 0, AGENT_FIELD_USER, req->user },
+        { "signal", POST, 0, AGENT_FIELD_SIGNAL, &req->signal },
+        { "stdin", POST, 0, OTHER, req, exec_stdin },
+        { "stdin_base64", POST, 0, OTHER, req, exec_stdin_base64 },
+        { "stdin", STREAM, 0, AGENT_FIELD_BOOL, &req->pipe },
+        { "encoding", POST, 0, OTHER, req, exec_encoding },
+        { "session_id", PTY, 0, AGENT_FIELD_SESSION_ID, req->session_id },
+        { "cols", PTY, 0, AGENT_FIELD_TERMINAL, &req->cols },
+        { "rows", PTY, 0, AGENT_FIELD_TERMINAL, &req->rows },
+        { "type", STREAM | PTY, 0, AGENT_FIELD_ELSEWHERE },
+        { "stream_id", STREAM | PTY, 0, AGENT_FIELD_ELSEWHERE },
+    };
 
     memset(req, 0, sizeof(*req));
     memset(&p, 0, sizeof(p));
@@ -352,7 +260,7 @@ agent_exec_read(agent_exec_request_t *req, agent_exec_form_t form,
     req->cols = 80;
     req->rows = 24;
 
-    status = agent_body_read(&exec_schema, form, &p, doc, err);
+    status = agent_body_read(fields, COUNT(fields), form, doc, err);
 
     if (status == AGENT_BODY_OK) {
         status = exec_rules(&p, err);
@@ -413,7 +321,6 @@ agent_exec_free(agent_exec_request_t *req)
     }
 
     free(req->argv);
-    free(req->user);
     free(req->input);
     agent_env_free(&req->envs);
     memset(req, 0, sizeof(*req));

@@ -29,8 +29,8 @@ typedef struct {
     int64_t timeout_secs; /* 0 for none */
     char cwd[SANDBOX_PATH_MAX]; /* normalised, "" if left out */
     agent_env_t envs;
-    char *user;  /* NULL if left out */
-    char *input; /* NULL if left out */
+    char user[AGENT_USER_SIZE]; /* "" if left out */
+    char *input;                /* NULL if left out */
     size_t input_len;
     int signal;
     int shell;

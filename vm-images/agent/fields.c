@@ -1,15 +1,21 @@
-/* Members and parameters; see the header.  Must not know routes. */
+/*
+ * Texts and JSON to checked values, by their kinds.  Must not know which
+ * requests have them.
+ */
 
-#include <stdio.h>
+#define _GNU_SOURCE
+
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fields.h"
 #include "fs.h"
-#include "sandbox_json.h"
+#include "sandbox_text.h"
 
-#define NO_MEMORY "memory is out"
+#define NO_MEMORY AGENT_FIELD_NO_MEMORY
 #define NO_SHA256 "must be a SHA-256 in 64 hex digits"
+#define SIGNAL_LAST 31 /* real-time signals mean nothing to most programs */
 
 
 static const char *
@@ -87,8 +93,26 @@ field_limit(unsigned *out, const char *text)
 }
 
 
+static const char *
+field_session_id(char out[AGENT_SESSION_ID_SIZE], const char *text)
+{
+    size_t len;
+
+    len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                       "0123456789_-");
+
+    if (len == 0 || len >= AGENT_SESSION_ID_SIZE || text[len] != '\0') {
+        return "must be 1 to 64 letters, digits, \"_\" and \"-\"";
+    }
+
+    memcpy(out, text, len + 1);
+
+    return NULL;
+}
+
+
 const char *
-agent_fields_text(agent_field_kind_t kind, void *value, const char *text)
+agent_field_text(agent_field_kind_t kind, void *value, const char *text)
 {
     switch (kind) {
     case AGENT_FIELD_PATH:
@@ -105,6 +129,9 @@ agent_fields_text(agent_field_kind_t kind, void *value, const char *text)
 
     case AGENT_FIELD_SHA256:
         return agent_sha256_read(value, text) == 0 ? NULL : NO_SHA256;
+
+    case AGENT_FIELD_SESSION_ID:
+        return field_session_id(value, text);
 
     default:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
@@ -137,6 +164,98 @@ agent_sha256_read(char out[AGENT_SHA256_HEX_SIZE], const char *text)
 }
 
 
+char *
+agent_field_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
+                   const char **reason)
+{
+    char *s;
+
+    if (node->type != SANDBOX_JSON_STRING) {
+        *reason = "must be a string";
+        return NULL;
+    }
+
+    s = sandbox_json_string(doc, node, NULL);
+    if (s == NULL) {
+        *reason = NO_MEMORY;
+    }
+
+    return s;
+}
+
+
+const char *
+agent_field_integer(int64_t *out, int64_t min, int64_t max, const char *reason,
+                    const sandbox_json_t *doc, const sandbox_json_node_t *node)
+{
+    int64_t n;
+
+    if (sandbox_json_integer(doc, node, &n) == -1 || n < min || n > max) {
+        return reason;
+    }
+
+    *out = n;
+
+    return NULL;
+}
+
+
+const char *
+agent_field_bytes(char **out, size_t *len, const sandbox_json_t *doc,
+                  const sandbox_json_node_t *node)
+{
+    if (*out != NULL) {
+        return "cannot be given with its other form";
+    }
+
+    if (node->type != SANDBOX_JSON_STRING) {
+        return "must be a string";
+    }
+
+    *out = sandbox_json_string(doc, node, len);
+
+    return *out ? NULL : NO_MEMORY;
+}
+
+
+const char *
+agent_field_base64(char **out, size_t *len, const sandbox_json_t *doc,
+                   const sandbox_json_node_t *node)
+{
+    char *text;
+    size_t n;
+    int64_t decoded;
+    const char *reason;
+
+    text = NULL;
+    if (*out != NULL) {
+        return "cannot be given with its other form";
+    }
+
+    reason = agent_field_bytes(&text, &n, doc, node);
+    if (reason != NULL) {
+        return reason;
+    }
+
+    *out = malloc(n + 1);
+    if (*out == NULL) {
+        free(text);
+        return NO_MEMORY;
+    }
+
+    decoded = sandbox_base64_decode((uint8_t *) *out, n, text, n);
+    free(text);
+
+    if (decoded == -1) {
+        return "must be base64";
+    }
+
+    *len = (size_t) decoded;
+
+    return NULL;
+}
+
+
 static const char *
 field_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
              agent_field_kind_t kind, void *value)
@@ -144,16 +263,12 @@ field_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
     char *s;
     const char *reason;
 
-    if (node->type != SANDBOX_JSON_STRING) {
-        return "must be a string";
-    }
-
-    s = sandbox_json_string(doc, node, NULL);
+    s = agent_field_string(doc, node, &reason);
     if (s == NULL) {
-        return NO_MEMORY;
+        return reason;
     }
 
-    reason = agent_fields_text(kind, value, s);
+    reason = agent_field_text(kind, value, s);
     free(s);
 
     return reason;
@@ -235,126 +350,89 @@ field_parts(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 }
 
 
-static const char *
-field_value(const sandbox_json_t *doc, const sandbox_json_node_t *node,
-            agent_field_t *member)
+/* "KILL" and "SIGKILL" are the same; 0 if there is no such signal. */
+static int
+field_signal_number(const char *name)
 {
-    switch (member->kind) {
+    int i;
+    const char *abbrev;
+
+    if (strncmp(name, "SIG", 3) == 0) {
+        name += 3;
+    }
+
+    for (i = 1; i <= SIGNAL_LAST; i++) {
+        abbrev = sigabbrev_np(i);
+        if (abbrev != NULL && strcmp(name, abbrev) == 0) {
+            return i;
+        }
+    }
+
+    return 0;
+}
+
+
+static const char *
+field_signal(int *out, const sandbox_json_t *doc,
+             const sandbox_json_node_t *node)
+{
+    char *s;
+    int64_t n;
+    const char *reason;
+
+    if (node->type == SANDBOX_JSON_STRING) {
+        s = agent_field_string(doc, node, &reason);
+        if (s == NULL) {
+            return reason;
+        }
+
+        n = field_signal_number(s);
+        free(s);
+
+    } else if (sandbox_json_integer(doc, node, &n) == -1) {
+        n = 0;
+    }
+
+    if (n < 1 || n > SIGNAL_LAST) {
+        return "must be the name or number of a signal";
+    }
+
+    *out = (int) n;
+
+    return NULL;
+}
+
+
+const char *
+agent_field_json(agent_field_kind_t kind, void *value,
+                 const sandbox_json_t *doc, const sandbox_json_node_t *node)
+{
+    switch (kind) {
     case AGENT_FIELD_BOOL:
         if (node->type != SANDBOX_JSON_TRUE && node->type != SANDBOX_JSON_FALSE)
         {
             return "must be true or false";
         }
 
-        *(int *) member->value = node->type == SANDBOX_JSON_TRUE;
+        *(int *) value = node->type == SANDBOX_JSON_TRUE;
         return NULL;
 
     case AGENT_FIELD_SIZE:
-        if (sandbox_json_integer(doc, node, member->value) == -1
-            || *(int64_t *) member->value < 0)
-        {
-            return "must be a whole number of bytes";
-        }
+        return agent_field_integer(
+            value, 0, INT64_MAX, "must be a whole number of bytes", doc, node);
 
-        return NULL;
+    case AGENT_FIELD_TERMINAL:
+        return agent_field_integer(value, 1, AGENT_TERMINAL_MAX,
+                                   "must be an integer from 1 to 10000", doc,
+                                   node);
+
+    case AGENT_FIELD_SIGNAL:
+        return field_signal(value, doc, node);
 
     case AGENT_FIELD_PARTS:
-        return field_parts(doc, node, member->value);
+        return field_parts(doc, node, value);
 
     default:
-        return field_string(doc, node, member->kind, member->value);
+        return field_string(doc, node, kind, value);
     }
-}
-
-
-static int
-field_refuse(agent_field_error_t *err, const char *field, const char *reason)
-{
-    err->code = "invalid_request";
-    snprintf(err->field, sizeof(err->field), "%s", field);
-    snprintf(err->reason, sizeof(err->reason), "%s", reason);
-
-    return -1;
-}
-
-
-static int
-field_member(agent_field_t *members, size_t n, const sandbox_json_t *doc,
-             const sandbox_json_node_t *node, agent_field_error_t *err)
-{
-    int rc;
-    char *name;
-    size_t i;
-    const char *reason;
-
-    name = sandbox_json_key(doc, node, NULL);
-    if (name == NULL) {
-        return field_refuse(err, "body", NO_MEMORY);
-    }
-
-    reason = "is not a member of this request";
-
-    for (i = 0; i < n; i++) {
-        if (strcmp(name, members[i].name) != 0) {
-            continue;
-        }
-
-        reason = NULL;
-        if (node->type != SANDBOX_JSON_NULL) {
-            members[i].given = 1;
-            reason = field_value(doc, node, &members[i]);
-        }
-
-        break;
-    }
-
-    rc = reason == NULL ? 0 : field_refuse(err, name, reason);
-    free(name);
-
-    return rc;
-}
-
-
-int
-agent_fields_read(agent_field_t *members, size_t n, const char *body,
-                  size_t len, agent_field_error_t *err)
-{
-    int rc;
-    size_t i;
-    sandbox_json_t doc;
-    sandbox_json_error_t jerr;
-    const sandbox_json_node_t *node;
-
-    if (len == 0) {
-        body = "{}";
-        len = 2;
-    }
-
-    if (sandbox_json_parse(&doc, body, len, &jerr) == -1) {
-        field_refuse(err, jerr.field[0] ? jerr.field : "body", jerr.reason);
-        err->code = "invalid_json";
-        return -1;
-    }
-
-    rc = 0;
-
-    if (doc.nodes[0].type != SANDBOX_JSON_OBJECT) {
-        rc = field_refuse(err, "body", "must be an object");
-    }
-
-    for (node = rc == 0 ? sandbox_json_child(&doc, &doc.nodes[0]) : NULL;
-         node != NULL && rc == 0; node = sandbox_json_next(&doc, node))
-    {
-        rc = field_member(members, n, &doc, node, err);
-    }
-
-    sandbox_json_free(&doc);
-
-    for (i = 0; i < n && rc == 0; i++) {
-        if (members[i].required && !members[i].given) {
-            rc = field_refuse(err, members[i].name, "is required");
-        }
-    }
-
-    return rc;
 }

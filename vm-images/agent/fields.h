@@ -1,6 +1,6 @@
 /*
- * Flat JSON bodies as a table of members, and the kinds of values that they
- * share with query strings.  No I/O.
+ * The kinds of values that requests have: from the text of a query or header,
+ * and from JSON.  No I/O.
  */
 
 #ifndef AGENT_FIELDS_H
@@ -10,23 +10,36 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox_json.h"
 #include "sandbox_path.h"
 
 #define AGENT_SHA256_LEN 32
 #define AGENT_SHA256_HEX_SIZE 65
 #define AGENT_USER_SIZE 33
+#define AGENT_SESSION_ID_SIZE 65
+#define AGENT_TERMINAL_MAX 10000 /* columns or rows */
 #define AGENT_PARTS_MAX 10000
 #define AGENT_LIMIT_MAX 10000
+#define AGENT_FIELD_NO_MEMORY "memory is out"
 
 typedef enum {
-    AGENT_FIELD_PATH = 0, /* char[SANDBOX_PATH_MAX], for clients' eyes */
-    AGENT_FIELD_MODE,     /* mode_t */
-    AGENT_FIELD_BOOL,     /* int */
+    AGENT_FIELD_PATH = 0,   /* char[SANDBOX_PATH_MAX], for clients' eyes */
+    AGENT_FIELD_MODE,       /* mode_t */
+    AGENT_FIELD_BOOL,       /* int */
+    AGENT_FIELD_SHA256,     /* char[AGENT_SHA256_HEX_SIZE], lower case */
+    AGENT_FIELD_USER,       /* char[AGENT_USER_SIZE] */
+    AGENT_FIELD_SESSION_ID, /* char[AGENT_SESSION_ID_SIZE] */
+
+    /* of queries alone */
+    AGENT_FIELD_LIMIT, /* unsigned, 1 to AGENT_LIMIT_MAX */
+
+    /* of JSON alone */
     AGENT_FIELD_SIZE,     /* int64_t, not negative */
-    AGENT_FIELD_SHA256,   /* char[AGENT_SHA256_HEX_SIZE], lower case */
-    AGENT_FIELD_USER,     /* char[AGENT_USER_SIZE] */
-    AGENT_FIELD_LIMIT,    /* unsigned, 1 to AGENT_LIMIT_MAX; of queries */
-    AGENT_FIELD_PARTS     /* agent_parts_t */
+    AGENT_FIELD_TERMINAL, /* int64_t, 1 to AGENT_TERMINAL_MAX */
+    AGENT_FIELD_SIGNAL,   /* int, of a name or number */
+    AGENT_FIELD_PARTS,    /* agent_parts_t */
+    AGENT_FIELD_OTHER,    /* what the read() of its table makes of it */
+    AGENT_FIELD_ELSEWHERE /* nothing: somebody else reads it */
 } agent_field_kind_t;
 
 typedef struct {
@@ -37,32 +50,33 @@ typedef struct {
     } * list; /* freed by the caller, also after a failure */
 } agent_parts_t;
 
-typedef struct {
-    const char *name;
-    agent_field_kind_t kind;
-    void *value;
-    int required;
-    int given; /* set here: it is there, and not null */
-} agent_field_t;
-
-typedef struct {
-    const char *code; /* "invalid_json" or "invalid_request" */
-    char field[128];
-    char reason[256];
-} agent_field_error_t;
-
-/* 0, or -1 with err set; an empty body is an empty object. */
-int agent_fields_read(agent_field_t *members, size_t n, const char *body,
-                      size_t len, agent_field_error_t *err);
-
-/*
- * A value from its text, for all kinds but SIZE and PARTS.  NULL, or why it
- * cannot be (static).
- */
+/* A value of a kind.  NULL, or why it cannot be (static). */
 const char *
-agent_fields_text(agent_field_kind_t kind, void *value, const char *text);
+agent_field_text(agent_field_kind_t kind, void *value, const char *text);
+const char *
+agent_field_json(agent_field_kind_t kind, void *value,
+                 const sandbox_json_t *doc, const sandbox_json_node_t *node);
 
 /* 0, or -1 if text is no SHA-256 in hex. */
 int agent_sha256_read(char out[AGENT_SHA256_HEX_SIZE], const char *text);
+
+/* --- for the read() of a table ------------------------------------------ */
+
+/* A string node's text, freed by the caller; or NULL with *reason set. */
+char *agent_field_string(const sandbox_json_t *doc,
+                         const sandbox_json_node_t *node, const char **reason);
+
+/* NULL, or the reason if it is no integer from min to max. */
+const char *
+agent_field_integer(int64_t *out, int64_t min, int64_t max, const char *reason,
+                    const sandbox_json_t *doc, const sandbox_json_node_t *node);
+
+/* Bytes as text or in base64, freed by the caller; NULL, or why not. */
+const char *
+agent_field_bytes(char **out, size_t *len, const sandbox_json_t *doc,
+                  const sandbox_json_node_t *node);
+const char *
+agent_field_base64(char **out, size_t *len, const sandbox_json_t *doc,
+                   const sandbox_json_node_t *node);
 
 #endif

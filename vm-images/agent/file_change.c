@@ -56,49 +56,10 @@ change_parent(int root, const char *path, const char **name)
 }
 
 
-static int
-mkdir_at(int root, const char *path, mode_t mode, int parents)
-{
-    int dir, rc, err;
-    mode_t mask;
-    const char *name;
-    char above[SANDBOX_PATH_MAX];
-
-    if (parents) {
-        strcpy(above, path);
-        *strrchr(above, '/') = '\0';
-
-        if (agent_fs_mkdirs(root, above, 0755) == -1) {
-            return -1;
-        }
-    }
-
-    dir = agent_fs_parent(root, path, &name);
-    if (dir == -1) {
-        return -1;
-    }
-
-    rc = -1;
-    errno = name[0] == '\0' ? EEXIST : EPERM;
-
-    if (name[0] != '\0' && !agent_fs_is_private(dir)) {
-        mask = umask(0);
-        rc = mkdirat(dir, name, mode);
-        umask(mask);
-    }
-
-    err = errno;
-    close(dir);
-    errno = err;
-
-    return rc;
-}
-
-
 void
 agent_file_mkdir(agent_request_t *r, const char *body, size_t len)
 {
-    int root, parents;
+    int made, root, parents;
     char text[8], path[SANDBOX_PATH_MAX];
     mode_t mode;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
@@ -119,13 +80,14 @@ agent_file_mkdir(agent_request_t *r, const char *body, size_t len)
     }
 
     root = agent_fs_root();
+    made = root == -1 ? -1 : agent_fs_mkdir(root, path, &mode, parents);
 
-    if (root == -1 || mkdir_at(root, path, mode, parents) == -1) {
+    if (made == -1) {
         agent_http_fault(r, errno);
     } else {
         agent_fs_mode(text, mode);
         change_text(&t, path, "mode", text);
-        agent_http_answer(r, 201, &t);
+        agent_http_answer(r, made ? 201 : 200, &t);
     }
 
     if (root != -1) {

@@ -106,12 +106,8 @@ agent_file_get(agent_request_t *r)
     char path[SANDBOX_PATH_MAX];
     struct stat st;
     agent_conditions_t c;
-    agent_field_t members[] = { { .name = "path",
-                                  .kind = AGENT_FIELD_PATH,
-                                  .value = path,
-                                  .required = 1 } };
 
-    if (agent_file_query(r, members, 1) == -1) {
+    if (agent_file_query_path(r, path) == -1) {
         return;
     }
 
@@ -149,12 +145,8 @@ agent_file_stat(agent_request_t *r)
     struct stat st;
     agent_fs_names_t names;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
-    agent_field_t members[] = { { .name = "path",
-                                  .kind = AGENT_FIELD_PATH,
-                                  .value = path,
-                                  .required = 1 } };
 
-    if (agent_file_query(r, members, 1) == -1) {
+    if (agent_file_query_path(r, path) == -1) {
         return;
     }
 

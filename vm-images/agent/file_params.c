@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "answer.h"
 #include "file_params.h"
 #include "user.h"
 
@@ -52,7 +53,7 @@ agent_file_query(agent_request_t *r, agent_field_t *members, size_t n)
         }
 
         members[i].given = 1;
-        reason = agent_fields_text(members[i].kind, members[i].value, text);
+        reason = agent_field_text(members[i].kind, members[i].value, text);
         if (reason != NULL) {
             return file_refuse(r, "parameter", members[i].name, reason);
         }
@@ -63,24 +64,31 @@ agent_file_query(agent_request_t *r, agent_field_t *members, size_t n)
 
 
 int
+agent_file_query_path(agent_request_t *r, char path[SANDBOX_PATH_MAX])
+{
+    agent_field_t member = {
+        .name = "path", .kind = AGENT_FIELD_PATH, .value = path, .required = 1
+    };
+
+    return agent_file_query(r, &member, 1);
+}
+
+
+int
 agent_file_body(agent_request_t *r, agent_field_t *members, size_t n,
                 const char *body, size_t len)
 {
-    char message[512];
-    agent_field_error_t err;
+    agent_body_error_t err;
+    agent_body_status_t status;
 
-    if (agent_fields_read(members, n, body, len, &err) == 0) {
+    status = agent_body_parse(members, n, body, len, &err);
+    if (status == AGENT_BODY_OK) {
         return 0;
     }
 
-    if (strcmp(err.code, "invalid_json") == 0) {
-        snprintf(message, sizeof(message), "The body is not valid JSON: %s.",
-                 err.reason);
-        agent_http_error(r, 400, err.code, message, NULL, NULL);
-        return -1;
-    }
+    agent_answer_refuse(r, status, &err);
 
-    return file_refuse(r, "member", err.field, err.reason);
+    return -1;
 }
 
 

@@ -3,12 +3,15 @@
 #ifndef AGENT_FILE_PARAMS_H
 #define AGENT_FILE_PARAMS_H
 
-#include "fields.h"
+#include "body.h"
 #include "conditions.h"
 #include "http.h"
 
 /* Reads the query; 0, or -1 after an answer.  At most 7 members. */
 int agent_file_query(agent_request_t *r, agent_field_t *members, size_t n);
+
+/* The same of a query that is a path alone. */
+int agent_file_query_path(agent_request_t *r, char path[SANDBOX_PATH_MAX]);
 
 /* Reads a JSON body; 0, or -1 after an answer. */
 int agent_file_body(agent_request_t *r, agent_field_t *members, size_t n,

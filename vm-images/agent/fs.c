@@ -126,6 +126,83 @@ agent_fs_mkdirs(int root, const char *path, mode_t mode)
 }
 
 
+/* The mode of a directory that was there before; EEXIST if it is none. */
+static int
+fs_mkdir_there(int root, const char *path, mode_t *mode)
+{
+    int dir, err, rc;
+    struct stat st;
+
+    dir = agent_fs_open(root, path, O_PATH | O_DIRECTORY, 0);
+    if (dir == -1) {
+        errno = EEXIST;
+        return -1;
+    }
+
+    rc = -1;
+    errno = EPERM;
+
+    if (!agent_fs_is_private(dir) && fstat(dir, &st) == 0) {
+        *mode = st.st_mode;
+        rc = 0;
+    }
+
+    err = errno;
+    close(dir);
+    errno = err;
+
+    return rc;
+}
+
+
+int
+agent_fs_mkdir(int root, const char *path, mode_t *mode, int parents)
+{
+    int dir, rc, err;
+    mode_t mask;
+    const char *name;
+    char above[SANDBOX_PATH_MAX];
+
+    if (parents) {
+        strcpy(above, path);
+        *strrchr(above, '/') = '\0';
+
+        if (agent_fs_mkdirs(root, above, 0755) == -1) {
+            return -1;
+        }
+    }
+
+    dir = agent_fs_parent(root, path, &name);
+    if (dir == -1) {
+        return -1;
+    }
+
+    rc = -1;
+    err = EEXIST; /* the root */
+
+    if (name[0] != '\0') {
+        if (agent_fs_is_private(dir)) {
+            err = EPERM;
+        } else {
+            mask = umask(0);
+            rc = mkdirat(dir, name, *mode);
+            err = errno;
+            umask(mask);
+        }
+    }
+
+    close(dir);
+
+    if (rc == -1 && err == EEXIST && parents) {
+        return fs_mkdir_there(root, path, mode);
+    }
+
+    errno = err;
+
+    return rc == -1 ? -1 : 1;
+}
+
+
 /*
  * Its kind is looked at before it is opened to read: opening a device may
  * already do something.

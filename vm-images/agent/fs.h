@@ -41,6 +41,13 @@ int agent_fs_parent(int root, const char *path, const char **name);
 int agent_fs_mkdirs(int root, const char *path, mode_t mode);
 
 /*
+ * Makes a directory that clients may make; with parents as "mkdir -p" does,
+ * which takes one that is there, too.  1 if it was made, 0 if it was there,
+ * with *mode set to what it has; -1 with errno set.
+ */
+int agent_fs_mkdir(int root, const char *path, mode_t *mode, int parents);
+
+/*
  * Opens a regular file to read and fills st; others, FIFOs and devices among
  * them, are EISDIR or EINVAL, and are never waited for.
  */

@@ -73,7 +73,7 @@ launch_place(const agent_exec_request_t *req, agent_user_t *user,
     struct stat st;
     agent_job_t *job;
 
-    if (agent_user_find(user, req->user ? req->user : "root") == -1) {
+    if (agent_user_find(user, req->user[0] ? req->user : "root") == -1) {
         return launch_refuse(err, "user", "is not a user of the sandbox");
     }
 

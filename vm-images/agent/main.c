@@ -70,12 +70,12 @@ static const agent_route_t main_routes[] = {
     MAIN_WORKER("uploads/*", "DELETE", agent_upload_delete),
     MAIN_WORKER("uploads/*/parts/*", "PUT", agent_upload_part),
     { "uploads/*/complete", "POST", agent_upload_complete, agent_worker_abort },
-    { "processes", "GET", agent_processes_list, NULL },
-    { "processes/*/logs", "GET", agent_processes_logs, NULL },
-    { "processes/*/kill", "POST", agent_processes_kill, NULL },
+    { "processes", "GET", agent_processes_list },
+    { "processes/*/logs", "GET", agent_processes_logs },
+    { "processes/*/kill", "POST", agent_processes_kill },
     { "processes/*/stdin", "POST", agent_processes_stdin,
       agent_processes_stdin_abort },
-    { "ws", "GET", agent_ws_handler, NULL },
+    { "ws", "GET", agent_ws_handler },
 };
 
 static const agent_ws_channel_t *const main_channels[] = {

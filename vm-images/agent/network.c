@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "files.h"
 #include "sandbox_text.h"
+#include "small_file.h"
 #include "sockets.h"
 #include "steps.h"
 
@@ -179,7 +179,8 @@ network_resolver(const agent_config_t *c)
     rc = -1;
     errno = ENOMEM;
     if (!sandbox_text_failed(&t)) {
-        rc = agent_file_replace("/etc/resolv.conf", t.len ? t.data : "", t.len);
+        rc = agent_small_file_replace("/etc/resolv.conf", t.len ? t.data : "",
+                                      t.len);
     }
 
     sandbox_text_free(&t);

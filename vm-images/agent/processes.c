@@ -174,7 +174,7 @@ stdin_write(agent_request_t *r, agent_job_t *job, agent_control_t *c)
 
     s = calloc(1, sizeof(*s));
     if (s == NULL) {
-        agent_answer_refuse(r, AGENT_BODY_NO_MEMORY, NULL);
+        agent_http_no_memory(r);
         return;
     }
 
@@ -283,7 +283,7 @@ logs_whole(agent_request_t *r, const agent_job_t *job, uint64_t offset)
     if (sandbox_text_failed(&all) || sandbox_text_failed(&parts[0])
         || sandbox_text_failed(&parts[1]))
     {
-        agent_answer_refuse(r, AGENT_BODY_NO_MEMORY, NULL);
+        agent_http_no_memory(r);
 
     } else {
         agent_answer_bytes(&t, "stdout", parts[0].data, parts[0].len);
@@ -414,7 +414,7 @@ logs_follow(agent_request_t *r, agent_job_t *job, uint64_t offset)
 
     f = calloc(1, sizeof(*f));
     if (f == NULL) {
-        agent_answer_refuse(r, AGENT_BODY_NO_MEMORY, NULL);
+        agent_http_no_memory(r);
         return;
     }
 

@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 #include "boot.h"
-#include "files.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
+#include "small_file.h"
 #include "steps.h"
 
 #define EXT4_RESIZE_FS _IOW('f', 16, __u64)
@@ -129,7 +129,7 @@ hosts_write(const agent_config_t *c)
 
     inet_ntop(AF_INET, &c->address, address, sizeof(address));
 
-    old = agent_file_read("/etc/hosts", HOSTS_MAX);
+    old = agent_small_file_read("/etc/hosts", HOSTS_MAX);
     if (old != NULL && old[0] != '\0') {
         hosts_keep(&t, old);
     } else {
@@ -143,7 +143,7 @@ hosts_write(const agent_config_t *c)
     rc = -1;
     errno = ENOMEM;
     if (!sandbox_text_failed(&t)) {
-        rc = agent_file_replace("/etc/hosts", t.data, t.len);
+        rc = agent_small_file_replace("/etc/hosts", t.data, t.len);
     }
 
     sandbox_text_free(&t);
@@ -165,7 +165,7 @@ agent_step_hostname(const agent_config_t *c, char *error, size_t size)
 
     snprintf(line, sizeof(line), "%s\n", c->hostname);
 
-    if (agent_file_replace("/etc/hostname", line, strlen(line)) == -1) {
+    if (agent_small_file_replace("/etc/hostname", line, strlen(line)) == -1) {
         snprintf(error, size, "/etc/hostname could not be written: %s.",
                  strerror(errno));
         return -1;
@@ -223,11 +223,11 @@ agent_step_identity(const agent_config_t *c, char *error, size_t size)
     if (rc == 0) {
         snprintf(name, sizeof(name), "%s", c->hostname);
         snprintf(line, sizeof(line), "%s\n", id);
-        rc = agent_file_replace(MACHINE_ID, line, strlen(line));
+        rc = agent_small_file_replace(MACHINE_ID, line, strlen(line));
     }
 
     if (rc == 0 && lstat(DBUS_MACHINE_ID, &st) == 0 && S_ISREG(st.st_mode)) {
-        rc = agent_file_replace(DBUS_MACHINE_ID, line, strlen(line));
+        rc = agent_small_file_replace(DBUS_MACHINE_ID, line, strlen(line));
     }
 
     if (rc == -1) {
@@ -346,7 +346,7 @@ agent_step_cwd(const agent_config_t *c, char *error, size_t size)
 {
     struct stat st;
 
-    if (agent_file_mkdirs(c->cwd) == -1 || stat(c->cwd, &st) == -1) {
+    if (agent_small_file_mkdirs(c->cwd) == -1 || stat(c->cwd, &st) == -1) {
         snprintf(error, size, "The working directory could not be made: %s.",
                  strerror(errno));
         return -1;

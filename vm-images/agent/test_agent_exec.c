@@ -43,7 +43,7 @@ test_minimal(void **state)
     assert_int_equal(req.timeout_secs, 30);
     assert_int_equal(req.signal, SIGKILL);
     assert_string_equal(req.cwd, "");
-    assert_null(req.user);
+    assert_string_equal(req.user, "");
     agent_exec_free(&req);
 }
 

@@ -21,7 +21,7 @@
 
 #include "archive_name.h"
 #include "conditions.h"
-#include "fields.h"
+#include "body.h"
 #include "fs.h"
 #include "replace.h"
 #include "sum.h"
@@ -209,32 +209,32 @@ test_fields(void **state)
     char sha256[AGENT_SHA256_HEX_SIZE];
 
     (void) state;
-    assert_null(agent_fields_text(AGENT_FIELD_PATH, path, "/a//b/../c"));
+    assert_null(agent_field_text(AGENT_FIELD_PATH, path, "/a//b/../c"));
     assert_string_equal(path, "/a/c");
-    assert_non_null(agent_fields_text(AGENT_FIELD_PATH, path, "a"));
-    assert_non_null(agent_fields_text(AGENT_FIELD_PATH, path, "/.."));
-    assert_non_null(agent_fields_text(AGENT_FIELD_PATH, path,
-                                      "/workspace/x/../.nullspace/uploads"));
+    assert_non_null(agent_field_text(AGENT_FIELD_PATH, path, "a"));
+    assert_non_null(agent_field_text(AGENT_FIELD_PATH, path, "/.."));
+    assert_non_null(agent_field_text(AGENT_FIELD_PATH, path,
+                                     "/workspace/x/../.nullspace/uploads"));
     assert_null(
-        agent_fields_text(AGENT_FIELD_PATH, path, "/workspace/.nullspacex"));
+        agent_field_text(AGENT_FIELD_PATH, path, "/workspace/.nullspacex"));
 
-    assert_null(agent_fields_text(AGENT_FIELD_MODE, &mode, "0644"));
+    assert_null(agent_field_text(AGENT_FIELD_MODE, &mode, "0644"));
     assert_int_equal(mode, 0644);
-    assert_null(agent_fields_text(AGENT_FIELD_MODE, &mode, "04755"));
+    assert_null(agent_field_text(AGENT_FIELD_MODE, &mode, "04755"));
     assert_int_equal(mode, 04755);
-    assert_non_null(agent_fields_text(AGENT_FIELD_MODE, &mode, "77777"));
-    assert_non_null(agent_fields_text(AGENT_FIELD_MODE, &mode, "0o644"));
-    assert_non_null(agent_fields_text(AGENT_FIELD_MODE, &mode, ""));
+    assert_non_null(agent_field_text(AGENT_FIELD_MODE, &mode, "77777"));
+    assert_non_null(agent_field_text(AGENT_FIELD_MODE, &mode, "0o644"));
+    assert_non_null(agent_field_text(AGENT_FIELD_MODE, &mode, ""));
 
-    assert_null(agent_fields_text(AGENT_FIELD_BOOL, &yes, "true"));
+    assert_null(agent_field_text(AGENT_FIELD_BOOL, &yes, "true"));
     assert_int_equal(yes, 1);
-    assert_non_null(agent_fields_text(AGENT_FIELD_BOOL, &yes, "1"));
-    assert_null(agent_fields_text(AGENT_FIELD_LIMIT, &limit, "10000"));
+    assert_non_null(agent_field_text(AGENT_FIELD_BOOL, &yes, "1"));
+    assert_null(agent_field_text(AGENT_FIELD_LIMIT, &limit, "10000"));
     assert_int_equal(limit, 10000);
-    assert_non_null(agent_fields_text(AGENT_FIELD_LIMIT, &limit, "10001"));
-    assert_non_null(agent_fields_text(AGENT_FIELD_LIMIT, &limit, "0"));
-    assert_non_null(agent_fields_text(AGENT_FIELD_LIMIT, &limit, "-1"));
-    assert_non_null(agent_fields_text(AGENT_FIELD_USER, user, ""));
+    assert_non_null(agent_field_text(AGENT_FIELD_LIMIT, &limit, "10001"));
+    assert_non_null(agent_field_text(AGENT_FIELD_LIMIT, &limit, "0"));
+    assert_non_null(agent_field_text(AGENT_FIELD_LIMIT, &limit, "-1"));
+    assert_non_null(agent_field_text(AGENT_FIELD_USER, user, ""));
 
     assert_int_equal(
         agent_sha256_read(sha256, "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B"
@@ -245,11 +245,11 @@ test_fields(void **state)
 }
 
 
-static int
-body(const char *text, agent_field_error_t *err)
+static agent_body_status_t
+body(const char *text, agent_body_error_t *err)
 {
-    int rc;
     int64_t size;
+    agent_body_status_t status;
     agent_parts_t parts;
     char path[SANDBOX_PATH_MAX];
     agent_field_t fields[] = {
@@ -263,10 +263,10 @@ body(const char *text, agent_field_error_t *err)
 
     memset(&parts, 0, sizeof(parts));
     memset(err, 0, sizeof(*err));
-    rc = agent_fields_read(fields, 3, text, strlen(text), err);
+    status = agent_body_parse(fields, 3, text, strlen(text), err);
     free(parts.list);
 
-    return rc;
+    return status;
 }
 
 
@@ -274,7 +274,8 @@ static void
 test_bodies(void **state)
 {
     size_t i;
-    agent_field_error_t err;
+    agent_body_error_t err;
+    agent_body_status_t status;
     static const struct {
         const char *text;
         const char *field;
@@ -302,11 +303,13 @@ test_bodies(void **state)
     assert_int_equal(body("{\"path\":\"/a\",\"size\":null,"
                           "\"parts\":[{\"part\":1},{\"part\":3}]}",
                           &err),
-                     0);
+                     AGENT_BODY_OK);
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(body(bad[i].text, &err), -1);
-        if (strcmp(err.code, "invalid_json") != 0) {
+        status = body(bad[i].text, &err);
+        assert_true(status == AGENT_BODY_INVALID
+                    || status == AGENT_BODY_NOT_JSON);
+        if (status == AGENT_BODY_INVALID) {
             assert_string_equal(err.field, bad[i].field);
         }
         assert_true(err.reason[0] != '\0');
@@ -385,6 +388,48 @@ test_root(void **state)
     assert_int_equal(agent_fs_mkdirs(root, "/d/file/y", 0755), -1);
     assert_int_equal(errno, ENOTDIR);
     assert_int_equal(agent_fs_mkdirs(root, "", 0755), 0);
+    close(root);
+}
+
+
+static void
+test_mkdir(void **state)
+{
+    int root;
+    char link[160];
+    mode_t mode;
+
+    (void) state;
+    root = agent_fs_root();
+    write_file("/d/file", "");
+    mode = 0700;
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 0), -1);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 1), 1);
+
+    /* One that is there keeps its mode. */
+    mode = 0755;
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 0), -1);
+    assert_int_equal(errno, EEXIST);
+    assert_int_equal(agent_fs_mkdir(root, "/d/a/b", &mode, 1), 0);
+    assert_int_equal(mode & 07777, 0700);
+    assert_int_equal(agent_fs_mkdir(root, "/", &mode, 0), -1);
+    assert_int_equal(errno, EEXIST);
+    assert_int_equal(agent_fs_mkdir(root, "/", &mode, 1), 0);
+
+    snprintf(link, sizeof(link), "%s/d/link", top);
+    assert_int_equal(symlink("a", link), 0);
+    assert_int_equal(agent_fs_mkdir(root, "/d/link", &mode, 1), 0);
+    assert_int_equal(agent_fs_mkdir(root, "/d/file", &mode, 1), -1);
+    assert_int_equal(errno, EEXIST);
+
+    assert_int_equal(agent_fs_mkdirs(root, AGENT_FS_PRIVATE "/x", 0700), 0);
+    snprintf(link, sizeof(link), "%s/d/secret", top);
+    assert_int_equal(symlink(AGENT_FS_PRIVATE, link), 0);
+    assert_int_equal(agent_fs_mkdir(root, "/d/secret", &mode, 1), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(agent_fs_mkdir(root, "/d/secret/y", &mode, 0), -1);
+    assert_int_equal(errno, EPERM);
     close(root);
 }
 
@@ -719,6 +764,7 @@ main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_archive_names),
         IN_ROOM(test_root),
+        IN_ROOM(test_mkdir),
         IN_ROOM(test_private),
         IN_ROOM(test_replace),
         IN_ROOM(test_walk),

@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "check.h"
 #include "freeze.h"
 #include "group.h"
 #include "job.h"
@@ -30,40 +31,8 @@
 #include "reap.h"
 #include "sandbox_time.h"
 
-#define WAIT_MS 30000
-
 static int groups; /* there is a control group for commands */
 static char groups_dir[64];
-
-
-static void
-idle_end(void *data)
-{
-    (void) data;
-    agent_loop_stop();
-}
-
-
-static void
-idle(int64_t ms)
-{
-    static agent_timer_t timer;
-
-    timer.handler = idle_end;
-    agent_loop_timer(&timer, ms);
-    assert_int_equal(agent_loop_run(), 0);
-}
-
-
-/* Lets the loop run until the condition holds. */
-#define wait_for(cond)                                                         \
-    do {                                                                       \
-        int64_t until = sandbox_time_monotonic_ms() + WAIT_MS;                 \
-        while (!(cond)) {                                                      \
-            assert_true(sandbox_time_monotonic_ms() < until);                  \
-            idle(10);                                                          \
-        }                                                                      \
-    } while (0)
 
 
 static agent_job_t *

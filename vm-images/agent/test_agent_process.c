@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "check.h"
 #include "flush.h"
 #include "loop.h"
 #include "proc.h"
@@ -112,26 +113,6 @@ shell(run_t *r, const char *command)
     char *argv[] = { "/bin/sh", "-c", (char *) command, NULL };
 
     run(r, argv, 30000, SIGKILL);
-}
-
-
-/* Lets the loop run on its own for a while. */
-static void
-idle_end(void *data)
-{
-    (void) data;
-    agent_loop_stop();
-}
-
-
-static void
-idle(int64_t ms)
-{
-    static agent_timer_t timer;
-
-    timer.handler = idle_end;
-    agent_loop_timer(&timer, ms);
-    assert_int_equal(agent_loop_run(), 0);
 }
 
 

@@ -27,17 +27,10 @@
 #include <cmocka.h>
 
 #include "boot.h"
-#include "files.h"
+#include "check.h"
+#include "small_file.h"
 #include "sockets.h"
 #include "steps.h"
-
-#define expect(cond)                                                           \
-    do {                                                                       \
-        if (!(cond)) {                                                         \
-            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
-            _exit(1);                                                          \
-        }                                                                      \
-    } while (0)
 
 
 /* Runs in an empty root file system. */
@@ -77,7 +70,7 @@ expect_file(const char *path, const char *text)
 {
     char *s;
 
-    s = agent_file_read(path, 4096);
+    s = agent_small_file_read(path, 4096);
     expect(s != NULL);
 
     if (strcmp(s, text) != 0) {
@@ -109,11 +102,11 @@ room_hostname(void)
                               "10.88.0.5 sb-first # sandbox-agent\n");
 
     /* What others wrote stays, what an earlier life wrote goes. */
-    expect(agent_file_replace("/etc/hosts",
-                              "1.2.3.4 mine\n"
-                              "10.88.0.5 sb-first # sandbox-agent\n"
-                              "5.6.7.8 last",
-                              61)
+    expect(agent_small_file_replace("/etc/hosts",
+                                    "1.2.3.4 mine\n"
+                                    "10.88.0.5 sb-first # sandbox-agent\n"
+                                    "5.6.7.8 last",
+                                    61)
            == 0);
     strcpy(c.hostname, "sb-second");
     c.address.s_addr = inet_addr("10.88.0.6");
@@ -124,7 +117,7 @@ room_hostname(void)
     /* No directory can be made below a file: a sentence, not a crash. */
     expect(unlink("/etc/hosts") == 0 && unlink("/etc/hostname") == 0);
     expect(rmdir("/etc") == 0);
-    expect(agent_file_replace("/etc", "x", 1) == 0);
+    expect(agent_small_file_replace("/etc", "x", 1) == 0);
     expect(agent_step_hostname(&c, error, sizeof(error)) == -1);
     expect(strstr(error, "/etc/hostname could not be written: ") == error);
 }
@@ -149,7 +142,7 @@ room_identity(void)
     memset(&c, 0, sizeof(c));
     strcpy(c.hostname, "sb-first");
     expect(agent_step_identity(&c, error, sizeof(error)) == 0);
-    first = agent_file_read("/etc/machine-id", 4096);
+    first = agent_small_file_read("/etc/machine-id", 4096);
     expect(first != NULL && strlen(first) == 33);
     expect(strspn(first, "0123456789abcdef") == 32 && first[32] == '\n');
     expect(first[12] == '4' && strchr("89ab", first[16]) != NULL);
@@ -157,7 +150,8 @@ room_identity(void)
 
     /* Repeated in one execution: the same, in a copy of D-Bus as well. */
     expect(unlink("/etc/machine-id") == 0);
-    expect(agent_file_replace("/var/lib/dbus/machine-id", "old\n", 4) == 0);
+    expect(agent_small_file_replace("/var/lib/dbus/machine-id", "old\n", 4)
+           == 0);
     expect(agent_step_identity(&c, error, sizeof(error)) == 0);
     expect_file("/etc/machine-id", first);
     expect_file("/var/lib/dbus/machine-id", first);
@@ -167,12 +161,12 @@ room_identity(void)
     expect(symlink("/etc/machine-id", "/var/lib/dbus/machine-id") == 0);
     strcpy(c.hostname, "sb-second");
     expect(agent_step_identity(&c, error, sizeof(error)) == 0);
-    second = agent_file_read("/etc/machine-id", 4096);
+    second = agent_small_file_read("/etc/machine-id", 4096);
     expect(second != NULL && strcmp(first, second) != 0);
     expect(lstat("/var/lib/dbus/machine-id", &st) == 0 && S_ISLNK(st.st_mode));
 
     expect(unlink("/etc/machine-id") == 0 && rmdir("/etc") == 0);
-    expect(agent_file_replace("/etc", "x", 1) == 0);
+    expect(agent_small_file_replace("/etc", "x", 1) == 0);
     expect(agent_step_identity(&c, error, sizeof(error)) == -1);
     expect(strstr(error, "The machine id could not be written: ") == error);
 
@@ -206,7 +200,7 @@ room_cwd(void)
     expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
     expect(stat("/job/deep/er", &st) == 0 && S_ISDIR(st.st_mode));
 
-    expect(agent_file_replace("/job/file", "x", 1) == 0);
+    expect(agent_small_file_replace("/job/file", "x", 1) == 0);
     strcpy(c.cwd, "/job/file");
     expect(agent_step_cwd(&c, error, sizeof(error)) == -1);
     strcpy(c.cwd, "/job/file/below");
@@ -231,18 +225,19 @@ room_files(void)
     /* A dangling link, as images have for resolv.conf, is replaced. */
     expect(mkdir("/etc", 0755) == 0);
     expect(symlink("../run/no/such", "/etc/resolv.conf") == 0);
-    expect(agent_file_replace("/etc/resolv.conf", "nameserver 1.1.1.1\n", 19)
-           == 0);
+    expect(
+        agent_small_file_replace("/etc/resolv.conf", "nameserver 1.1.1.1\n", 19)
+        == 0);
     expect(lstat("/etc/resolv.conf", &st) == 0 && S_ISREG(st.st_mode));
     expect((st.st_mode & 07777) == 0644);
     expect_file("/etc/resolv.conf", "nameserver 1.1.1.1\n");
 
     /* Not a regular file, absent, or longer than is wanted. */
     expect(mkfifo("/fifo", 0600) == 0);
-    expect(agent_file_read("/fifo", 10) == NULL);
-    expect(agent_file_read("/etc", 10) == NULL);
-    expect(agent_file_read("/absent", 10) == NULL);
-    s = agent_file_read("/etc/resolv.conf", 10);
+    expect(agent_small_file_read("/fifo", 10) == NULL);
+    expect(agent_small_file_read("/etc", 10) == NULL);
+    expect(agent_small_file_read("/absent", 10) == NULL);
+    s = agent_small_file_read("/etc/resolv.conf", 10);
     expect(s != NULL && strcmp(s, "nameserver") == 0);
     free(s);
 }
@@ -454,9 +449,9 @@ static void
 room_modules(void)
 {
     expect(agent_boot_modules("/absent") == 0);
-    expect(agent_file_replace("/list", "# none\n\n", 8) == 0);
+    expect(agent_small_file_replace("/list", "# none\n\n", 8) == 0);
     expect(agent_boot_modules("/list") == 0);
-    expect(agent_file_replace("/list", "/no/such.ko\n", 12) == 0);
+    expect(agent_small_file_replace("/list", "/no/such.ko\n", 12) == 0);
     expect(agent_boot_modules("/list") == -1);
 }
 

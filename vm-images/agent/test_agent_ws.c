@@ -9,32 +9,20 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <arpa/inet.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "http.h"
+#include "check_http.h"
 #include "loop.h"
-#include "reap.h"
 #include "ws.h"
 #include "ws_frame.h"
 
-#define TOKEN "t0ken"
-#define FLOOD                                                                  \
-    12000000 /* what a stream of the test has to say: more bytes               \
-                than sockets hold */
+#define FLOOD 12000000 /* bytes of a talker: more than sockets hold */
+#define TALKERS 3
 
-static in_port_t port;
-static agent_child_t client;
-static int client_status;
 static int detached;
 
 
@@ -289,8 +277,7 @@ test_write(void **state)
 }
 
 
-/* --- a channel of the test: streams that say "x" for so long ---------------
- */
+/* --- a channel of the test: streams that say "x" for so long ------------ */
 
 typedef struct {
     agent_ws_stream_t stream;
@@ -335,20 +322,16 @@ talker_detach(agent_ws_stream_t *s)
 }
 
 
-static void
-talker_start(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
-             const sandbox_json_t *doc)
+static talker_t *
+talker_make(agent_ws_t *ws, const char *id)
 {
     talker_t *k;
 
-    (void) s;
-    (void) doc;
-
     k = calloc(1, sizeof(*k));
     assert_non_null(k);
-    k->left = FLOOD;
     agent_ws_attach(ws, &k->stream, id);
-    agent_ws_ready(&k->stream);
+
+    return k;
 }
 
 
@@ -357,14 +340,39 @@ static void
 talker_quiet(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
              const sandbox_json_t *doc)
 {
-    talker_t *k;
+    (void) s;
+    (void) doc;
+    talker_make(ws, id);
+}
+
+
+/*
+ * They begin when the last is there: a client that reads fast could hear all
+ * of the first before the next is read of.
+ */
+static void
+talker_start(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
+             const sandbox_json_t *doc)
+{
+    static size_t n;
+    static talker_t *talkers[TALKERS];
 
     (void) s;
     (void) doc;
 
-    k = calloc(1, sizeof(*k));
-    assert_non_null(k);
-    agent_ws_attach(ws, &k->stream, id);
+    talkers[n] = talker_make(ws, id);
+    talkers[n]->left = FLOOD;
+
+    if (++n < TALKERS) {
+        return;
+    }
+
+    while (n > 1) {
+        talkers[--n]->stream.ready = 1;
+    }
+
+    n = 0;
+    agent_ws_ready(&talkers[0]->stream);
 }
 
 
@@ -372,11 +380,41 @@ static void
 talker_hold(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
             const sandbox_json_t *doc)
 {
-    (void) ws;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
     (void) id;
     (void) doc;
+
     agent_ws_hold(s, 1);
     agent_ws_hold(s, 1);
+    agent_ws_begin(&t, "held", s);
+    sandbox_text_str(&t, "}");
+    agent_ws_send(ws, &t);
+}
+
+
+static void
+stop_all(void *data)
+{
+    (void) data;
+    agent_ws_stop();
+}
+
+
+/* Ends the server's sockets, once this one is not in use. */
+static void
+talker_stop(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
+            const sandbox_json_t *doc)
+{
+    static agent_timer_t timer;
+
+    (void) ws;
+    (void) s;
+    (void) id;
+    (void) doc;
+
+    timer.handler = stop_all;
+    agent_loop_timer(&timer, 0);
 }
 
 
@@ -384,8 +422,9 @@ static const agent_ws_message_t talker_messages[] = {
     { "start", talker_start, 1 },
     { "quiet", talker_quiet, 1 },
     { "hold", talker_hold, 0 },
+    { "stop", talker_stop, 0 },
 };
-static const agent_ws_channel_t talker = { "talk", talker_messages, 3,
+static const agent_ws_channel_t talker = { "talk", talker_messages, 4,
                                            talker_pump, talker_detach };
 static const agent_ws_channel_t *const channels[] = { &talker };
 static const agent_route_t routes[] = {
@@ -393,67 +432,18 @@ static const agent_route_t routes[] = {
 };
 
 
-/* In the client: a failed expectation ends it, and with it the test. */
-#define expect(cond)                                                           \
-    do {                                                                       \
-        if (!(cond)) {                                                         \
-            fprintf(stderr, "line %d: not %s\n", __LINE__, #cond);             \
-            _exit(1);                                                          \
-        }                                                                      \
-    } while (0)
-
-
+/* Serves a client, and sees so many of its streams end with their sockets. */
 static void
-client_exited(void *data, int status)
+serve(void (*run)(void), int ends)
 {
-    (void) data;
-    client_status = status;
-    agent_loop_stop();
-}
-
-
-static void
-scenario(void (*run)(void))
-{
-    agent_http_conf_t conf;
-
     detached = 0;
-    memset(&conf, 0, sizeof(conf));
-    inet_pton(AF_INET, "127.0.0.1", &conf.address);
-    inet_pton(AF_INET, "127.0.0.1", &conf.peer);
-    conf.port = port;
-    conf.token = TOKEN;
-    conf.routes = routes;
-    conf.nroutes = 1;
     agent_ws_channels(channels, 1);
-    assert_int_equal(agent_http_start(&conf), 0);
-
-    fflush(stdout);
-    client.exited = client_exited;
-    client.pid = fork();
-    assert_int_not_equal(client.pid, -1);
-
-    if (client.pid == 0) {
-        agent_reap_reset_signals();
-        alarm(60);
-        run();
-        _exit(0);
-    }
-
-    agent_reap_watch(&client);
-    assert_int_equal(agent_loop_run(), 0);
-    assert_true(WIFEXITED(client_status));
-    assert_int_equal(WEXITSTATUS(client_status), 0);
+    server_start(routes, 1, "127.0.0.1");
+    scenario(run);
+    wait_for(detached == ends);
 
     agent_ws_stop();
     agent_http_stop();
-}
-
-
-static void
-transmit(int fd, const char *data, size_t len)
-{
-    expect(send(fd, data, len, MSG_NOSIGNAL) == (ssize_t) len);
 }
 
 
@@ -462,19 +452,10 @@ open_socket(const char *query)
 {
     int fd, n;
     char head[4096];
-    struct sockaddr_in sin;
 
-    memset(&sin, 0, sizeof(sin));
-    sin.sin_family = AF_INET;
-    sin.sin_port = htons(port);
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    expect(fd != -1);
-    expect(connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == 0);
-
+    fd = dial();
     n = snprintf(head, sizeof(head),
-                 "GET /v1/sandboxes/sb_1/ws%s HTTP/1.1\r\nHost: x\r\n"
-                 "Authorization: Bearer " TOKEN "\r\n"
+                 "GET /v1/sandboxes/sb_1/ws%s HTTP/1.1\r\nHost: x\r\n" AUTH
                  "Connection: Upgrade\r\nUpgrade: websocket\r\n"
                  "Sec-WebSocket-Version: 13\r\n"
                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -508,7 +489,7 @@ say(int fd, int first, const char *text)
 
 
 static void
-receive(int fd, char *buf, size_t len)
+receive_all(int fd, char *buf, size_t len)
 {
     ssize_t n;
 
@@ -526,17 +507,17 @@ hear(int fd, char *buf, size_t size)
     size_t len;
     uint8_t head[4];
 
-    receive(fd, (char *) head, 2);
+    receive_all(fd, (char *) head, 2);
     expect(!(head[1] & 0x80));
     len = head[1];
     expect(len != 127);
     if (len == 126) {
-        receive(fd, (char *) head + 2, 2);
+        receive_all(fd, (char *) head + 2, 2);
         len = (size_t) head[2] << 8 | head[3];
     }
 
     expect(len < size);
-    receive(fd, buf, len);
+    receive_all(fd, buf, len);
     buf[len] = '\0';
 
     return head[0] & 0x0f;
@@ -548,22 +529,21 @@ static void
 client_turns(void)
 {
     int fd, ended, i, switches, last, which;
-    size_t said[3] = { 0, 0, 0 };
+    size_t said[TALKERS] = { 0, 0, 0 };
     static char buf[65536];
 
     fd = open_socket("?channel=talk");
     say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"0\"}");
     say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"1\"}");
     say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"2\"}");
-    usleep(200000);
 
     switches = 0;
     last = 0;
 
-    for (ended = 0; ended < 3;) {
+    for (ended = 0; ended < TALKERS;) {
         expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
         which = strstr(buf, "\"stream_id\":\"")[13] - '0';
-        expect(which >= 0 && which < 3);
+        expect(which >= 0 && which < TALKERS);
         switches += which != last;
         last = which;
 
@@ -593,8 +573,7 @@ static void
 test_turns(void **state)
 {
     (void) state;
-    scenario(client_turns);
-    assert_int_equal(detached, 0);
+    serve(client_turns, 0);
 }
 
 
@@ -638,7 +617,6 @@ client_errors(void)
     expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_CLOSE);
     expect(memcmp(buf, "\x03\xef", 2) == 0);
     close(fd);
-    usleep(100000);
 }
 
 
@@ -646,8 +624,17 @@ static void
 test_errors(void **state)
 {
     (void) state;
-    scenario(client_errors);
-    assert_int_equal(detached, AGENT_WS_STREAMS_MAX);
+    serve(client_errors, AGENT_WS_STREAMS_MAX);
+}
+
+
+static void
+ping(int fd)
+{
+    static char buf[256];
+
+    say(fd, 0x89, "");
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_PONG);
 }
 
 
@@ -655,29 +642,23 @@ test_errors(void **state)
 static void
 client_hold(void)
 {
-    int fd, i;
-    struct pollfd p;
-    static char buf[65536], block[65536];
+    int fd, other;
+    static char buf[65536];
 
+    other = open_socket("?channel=talk");
     fd = open_socket("?channel=talk");
-    say(fd, 0x81, "{\"type\":\"start\",\"stream_id\":\"1\"}");
+    say(fd, 0x81, "{\"type\":\"quiet\",\"stream_id\":\"1\"}");
     say(fd, 0x81, "{\"type\":\"hold\",\"stream_id\":\"1\"}");
-    usleep(300000);
-
-    /* More than the buffers of a socket can take. */
-    for (i = 0; i < 1000; i++) {
-        p.fd = fd;
-        p.events = POLLOUT;
-        if (poll(&p, 1, 300) == 0) {
-            break;
-        }
-        expect(send(fd, block, sizeof(block), MSG_DONTWAIT) > 0);
-    }
-
-    expect(i < 1000);
     expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    expect(strstr(buf, "\"held\"") != NULL);
+
+    /* The loop would have come to this before it comes round twice. */
+    say(fd, 0x89, "");
+    ping(other);
+    ping(other);
+    expect(recv(fd, buf, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
     close(fd);
-    usleep(300000);
+    close(other);
 }
 
 
@@ -685,16 +666,7 @@ static void
 test_hold(void **state)
 {
     (void) state;
-    scenario(client_hold);
-    assert_int_equal(detached, 1);
-}
-
-
-static void
-restop(void *data)
-{
-    (void) data;
-    agent_ws_stop();
+    serve(client_hold, 1);
 }
 
 
@@ -707,6 +679,7 @@ client_stop(void)
 
     fd = open_socket("?channel=talk");
     say(fd, 0x81, "{\"type\":\"quiet\",\"stream_id\":\"1\"}");
+    say(fd, 0x81, "{\"type\":\"stop\",\"stream_id\":\"1\"}");
     expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_CLOSE);
     expect(memcmp(buf, "\x03\xe9", 2) == 0);
     expect(recv(fd, buf, 1, 0) == 0);
@@ -716,41 +689,8 @@ client_stop(void)
 static void
 test_stop(void **state)
 {
-    agent_timer_t timer;
-
     (void) state;
-
-    memset(&timer, 0, sizeof(timer));
-    timer.handler = restop;
-    agent_loop_timer(&timer, 500);
-    scenario(client_stop);
-    assert_int_equal(detached, 1);
-}
-
-
-/* A port nobody listens on. */
-static int
-find_port(void)
-{
-    int fd, rc;
-    socklen_t len;
-    struct sockaddr_in sin;
-
-    memset(&sin, 0, sizeof(sin));
-    sin.sin_family = AF_INET;
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    len = sizeof(sin);
-
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    rc = -1;
-    if (fd != -1 && bind(fd, (struct sockaddr *) &sin, len) == 0) {
-        rc = getsockname(fd, (struct sockaddr *) &sin, &len);
-    }
-
-    close(fd);
-    port = ntohs(sin.sin_port);
-
-    return rc;
+    serve(client_stop, 1);
 }
 
 
@@ -765,9 +705,7 @@ main(void)
         cmocka_unit_test(test_stop),
     };
 
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || agent_loop_init() == -1
-        || agent_reap_init() == -1 || find_port() == -1)
-    {
+    if (check_init() == -1) {
         return 1;
     }
 

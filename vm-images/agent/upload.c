@@ -13,16 +13,17 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "fault.h"
 #include "file_params.h"
 #include "fs.h"
 #include "http_head.h"
-#include "worker.h"
 #include "replace.h"
 #include "sandbox_time.h"
 #include "sum.h"
 #include "upload_parts.h"
 #include "upload_routes.h"
+#include "worker.h"
 
 #define UPLOAD_PIECE 65536
 #define UPLOAD_LOOK (8 * 1024 * 1024) /* bytes between looks at the room */
@@ -222,9 +223,9 @@ void
 agent_upload_create(agent_request_t *r, const char *body, size_t len)
 {
     create_t c;
-    char message[512];
-    agent_field_error_t err;
+    agent_body_error_t err;
     agent_upload_key_t key;
+    agent_body_status_t status;
     agent_upload_request_t request;
     sandbox_text_t canonical = SANDBOX_TEXT_INIT;
     uid_t uid;
@@ -234,10 +235,10 @@ agent_upload_create(agent_request_t *r, const char *body, size_t len)
         return;
     }
 
-    if (agent_upload_request(&request, &canonical, body, len, &err) == -1) {
-        snprintf(message, sizeof(message), "The member \"%s\" %s.", err.field,
-                 err.reason);
-        agent_http_error(r, 400, err.code, message, err.field, err.reason);
+    status = agent_upload_request(&request, &canonical, body, len, &err);
+
+    if (status != AGENT_BODY_OK) {
+        agent_answer_refuse(r, status, &err);
 
     } else if (agent_file_user(r, request.user, &uid, &gid) == 0) {
         agent_upload_id(c.id, key.text, key.len);

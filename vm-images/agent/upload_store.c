@@ -47,10 +47,11 @@ agent_upload_canonical(sandbox_text_t *t, const char *body, size_t len)
 }
 
 
-int
+agent_body_status_t
 agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
-                     const char *body, size_t len, agent_field_error_t *err)
+                     const char *body, size_t len, agent_body_error_t *err)
 {
+    agent_body_status_t status;
     agent_field_t members[] = {
         { .name = "path",
           .kind = AGENT_FIELD_PATH,
@@ -66,21 +67,19 @@ agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
 
     memset(request, 0, sizeof(*request));
 
-    if (agent_fields_read(members, 5, body, len, err) == -1) {
-        return -1;
+    status = agent_body_parse(members, 5, body, len, err);
+    if (status != AGENT_BODY_OK) {
+        return status;
     }
 
     request->has_size = members[1].given;
     request->has_mode = members[3].given;
 
     if (agent_upload_canonical(canonical, body, len) == -1) {
-        err->code = "invalid_request";
-        strcpy(err->field, "body");
-        strcpy(err->reason, "does not fit into memory");
-        return -1;
+        return agent_body_refuse(err, "body", AGENT_FIELD_NO_MEMORY);
     }
 
-    return 0;
+    return AGENT_BODY_OK;
 }
 
 
@@ -371,26 +370,27 @@ agent_upload_make(int store, const char *id, const char *request,
 static int
 store_read(agent_upload_t *u)
 {
-    int rc;
     char *text;
+    agent_body_error_t err;
+    agent_body_status_t status;
     sandbox_text_t canonical = SANDBOX_TEXT_INIT;
-    agent_field_error_t err;
 
     text = agent_upload_text(u->dir, "request");
     if (text == NULL) {
         return -1;
     }
 
-    rc =
+    status =
         agent_upload_request(&u->request, &canonical, text, strlen(text), &err);
     sandbox_text_free(&canonical);
     free(text);
 
-    if (rc == -1) {
+    if (status != AGENT_BODY_OK) {
         errno = EIO;
+        return -1;
     }
 
-    return rc;
+    return 0;
 }
 
 

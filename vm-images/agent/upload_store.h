@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#include "fields.h"
+#include "body.h"
 #include "sandbox_text.h"
 
 #define AGENT_UPLOAD_ID_SIZE 31 /* "upl_", 26 characters and a NUL */
@@ -50,12 +50,12 @@ typedef struct {
 } agent_upload_part_t;
 
 /*
- * The request of a session; text is canonical and freed by the caller.  0, or
- * -1 with err set.
+ * The request of a session; canonical is its text, freed by the caller.  err
+ * is set unless OK.
  */
-int
+agent_body_status_t
 agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
-                     const char *body, size_t len, agent_field_error_t *err);
+                     const char *body, size_t len, agent_body_error_t *err);
 
 /* The canonical form of a JSON object, without what is null. */
 int agent_upload_canonical(sandbox_text_t *t, const char *body, size_t len);

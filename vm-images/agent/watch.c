@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -20,7 +19,6 @@
 
 #include "body.h"
 #include "fault.h"
-#include "fields.h"
 #include "fs.h"
 #include "loop.h"
 #include "replace.h"
@@ -389,46 +387,6 @@ watch_pair(void *data)
 
 /* --- messages ----------------------------------------------------------- */
 
-static const char *
-watch_read_path(void *out, const sandbox_json_t *doc,
-                const sandbox_json_node_t *node)
-{
-    char *s;
-    const char *reason;
-    watch_request_t *request = out;
-
-    s = agent_body_string(doc, node, &reason);
-    if (s == NULL) {
-        return reason;
-    }
-
-    reason = agent_fields_text(AGENT_FIELD_PATH, request->path, s);
-    free(s);
-
-    return reason;
-}
-
-
-static const char *
-watch_read_recursive(void *out, const sandbox_json_t *doc,
-                     const sandbox_json_node_t *node)
-{
-    watch_request_t *request = out;
-
-    (void) doc;
-
-    return agent_body_bool(&request->recursive, node);
-}
-
-
-static const agent_member_t watch_members[] = {
-    { "type", 1, 0, NULL },
-    { "stream_id", 1, 0, NULL },
-    { "path", 1, 1, watch_read_path },
-    { "recursive", 1, 0, watch_read_recursive },
-};
-
-
 /* NULL with errno set. */
 static watch_t *
 watch_make(const watch_request_t *request)
@@ -461,21 +419,27 @@ static void
 watch_start(agent_ws_t *ws, agent_ws_stream_t *s, const char *id,
             const sandbox_json_t *doc)
 {
-    char message[512];
     watch_t *w;
     agent_fault_t fault;
     watch_request_t request;
     agent_body_error_t err;
-    static const agent_body_schema_t schema = { watch_members,
-                                                COUNT(watch_members) };
+    agent_field_t fields[] = {
+        { .name = "type", .kind = AGENT_FIELD_ELSEWHERE },
+        { .name = "stream_id", .kind = AGENT_FIELD_ELSEWHERE },
+        { .name = "path",
+          .kind = AGENT_FIELD_PATH,
+          .value = request.path,
+          .required = 1 },
+        { .name = "recursive",
+          .kind = AGENT_FIELD_BOOL,
+          .value = &request.recursive },
+    };
 
     (void) s;
     memset(&request, 0, sizeof(request));
 
-    if (agent_body_read(&schema, 1, &request, doc, &err) != AGENT_BODY_OK) {
-        snprintf(message, sizeof(message), "The member \"%s\" %s.", err.field,
-                 err.reason);
-        agent_ws_error(ws, id, "invalid_request", message);
+    if (agent_body_read(fields, COUNT(fields), 1, doc, &err) != AGENT_BODY_OK) {
+        agent_ws_invalid(ws, id, err.field, err.reason);
         return;
     }
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -349,6 +350,17 @@ agent_ws_error(agent_ws_t *ws, const char *id, const char *code,
     sandbox_text_json_string(&t, message, strlen(message));
     sandbox_text_str(&t, "}");
     agent_ws_send(ws, &t);
+}
+
+
+void
+agent_ws_invalid(agent_ws_t *ws, const char *id, const char *field,
+                 const char *reason)
+{
+    char message[512];
+
+    snprintf(message, sizeof(message), "The member \"%s\" %s.", field, reason);
+    agent_ws_error(ws, id, "invalid_request", message);
 }
 
 

@@ -99,4 +99,8 @@ void agent_ws_send(agent_ws_t *ws, sandbox_text_t *t);
 void agent_ws_error(agent_ws_t *ws, const char *id, const char *code,
                     const char *message);
 
+/* The same of a member of a message. */
+void agent_ws_invalid(agent_ws_t *ws, const char *id, const char *field,
+                      const char *reason);
+
 #endif

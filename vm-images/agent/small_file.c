@@ -9,12 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files.h"
 #include "sandbox_path.h"
+#include "small_file.h"
 
 
 static ssize_t
-file_read_all(int fd, char *buf, size_t size)
+small_file_read_all(int fd, char *buf, size_t size)
 {
     size_t len;
     ssize_t n;
@@ -35,7 +35,7 @@ file_read_all(int fd, char *buf, size_t size)
 
 
 char *
-agent_file_read(const char *path, size_t max)
+agent_small_file_read(const char *path, size_t max)
 {
     int fd;
     char *text;
@@ -56,7 +56,7 @@ agent_file_read(const char *path, size_t max)
     }
 
     if (text != NULL) {
-        n = file_read_all(fd, text, max);
+        n = small_file_read_all(fd, text, max);
         text[n > 0 ? n : 0] = '\0';
     }
 
@@ -67,7 +67,7 @@ agent_file_read(const char *path, size_t max)
 
 
 static int
-file_write_all(int fd, const char *data, size_t len)
+small_file_write_all(int fd, const char *data, size_t len)
 {
     ssize_t n;
 
@@ -86,13 +86,13 @@ file_write_all(int fd, const char *data, size_t len)
 
 
 int
-agent_file_replace(const char *path, const char *data, size_t len)
+agent_small_file_replace(const char *path, const char *data, size_t len)
 {
     int fd, rc, err;
     char dir[SANDBOX_PATH_MAX], tmp[SANDBOX_PATH_MAX + 16];
 
     snprintf(dir, sizeof(dir), "%s", path);
-    if (agent_file_mkdirs(dirname(dir)) == -1) {
+    if (agent_small_file_mkdirs(dirname(dir)) == -1) {
         return -1;
     }
 
@@ -104,7 +104,7 @@ agent_file_replace(const char *path, const char *data, size_t len)
         return -1;
     }
 
-    rc = file_write_all(fd, data, len);
+    rc = small_file_write_all(fd, data, len);
     err = errno;
     close(fd);
 
@@ -123,7 +123,7 @@ agent_file_replace(const char *path, const char *data, size_t len)
 
 
 int
-agent_file_mkdirs(const char *path)
+agent_small_file_mkdirs(const char *path)
 {
     char *p;
     char buf[SANDBOX_PATH_MAX];

@@ -1,7 +1,7 @@
 /* Small files of the root file system.  Blocking. */
 
-#ifndef AGENT_FILES_H
-#define AGENT_FILES_H
+#ifndef AGENT_SMALL_FILE_H
+#define AGENT_SMALL_FILE_H
 
 #include <stddef.h>
 
@@ -9,15 +9,15 @@
  * The text of a regular file of at most max bytes, NUL-terminated, freed by
  * the caller; NULL with errno set.
  */
-char *agent_file_read(const char *path, size_t max);
+char *agent_small_file_read(const char *path, size_t max);
 
 /*
  * Replaces path, whatever it was (a dangling link of an image, too), by a
  * file of mode 0644; makes its directory.  0, or -1 with errno set.
  */
-int agent_file_replace(const char *path, const char *data, size_t len);
+int agent_small_file_replace(const char *path, const char *data, size_t len);
 
 /* Makes a normalised path and its parents; 0, or -1 with errno set. */
-int agent_file_mkdirs(const char *path);
+int agent_small_file_mkdirs(const char *path);
 
 #endif
