@@ -44,7 +44,7 @@ sub sh { return $t->exec($s, @_)->{stdout} }
 
 # --- making -----------------------------------------------------------------------
 
-$t->is_error(make(undef, path => '/a'), 400, 'invalid_request', 'without a key',
+$t->is_error(make(undef, path => '/a'), 400, 'idempotency_key_required', 'without a key',
              'Idempotency-Key');
 $t->is_error(make('k0', path => 'a'), 400, 'invalid_request', 'a path', 'path');
 $t->is_error(make('k0'), 400, 'invalid_request', 'no path', 'path');
@@ -120,7 +120,7 @@ $t->is_error(complete($id, 'c1', parts => [{ part => 1 }, { part => 2 }]), 409,
              'conflict', 'parts of another sum');
 $t->is_error(complete($id, 'c1', parts => [{ part => 1, sha256 => $sum }]), 409,
              'conflict', 'a part of another sum', 'parts');
-$t->is_error(complete($id, undef), 400, 'invalid_request', 'without a key',
+$t->is_error(complete($id, undef), 400, 'idempotency_key_required', 'without a key',
              'Idempotency-Key');
 is(sh('ls -A /workspace/new'), '', 'nothing is there yet');
 
