@@ -156,24 +156,38 @@ sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 
 /*
  * The volume by name, also if libvirtd does not know the file yet: one that
- * a killed libvirtd left is found by a look into the directory (refresh).
+ * was renamed, or that a killed libvirtd left, is found by a look into the
+ * directory (refresh).  That is refused while any volume is being made, some
+ * ten milliseconds; who cannot look for longer has not found that there is
+ * none: the error is another one then.
  */
 virStorageVolPtr
 sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 {
+    int64_t deadline;
     virStorageVolPtr volume;
 
-    volume = virStorageVolLookupByName(pool, name);
+    deadline = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
 
-    if (volume == NULL && refresh
-        && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
-    {
-        /* refused while any volume is being made, which is no harm */
-        (void) virStoragePoolRefresh(pool, 0);
+    for (;; sandbox_hv_sleep_ms(5)) {
         volume = virStorageVolLookupByName(pool, name);
-    }
 
-    return volume;
+        if (volume || !refresh
+            || virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL) {
+            return volume;
+        }
+
+        if (virStoragePoolRefresh(pool, 0) == 0) {
+            return virStorageVolLookupByName(pool, name);
+        }
+
+        /* libvirt's code for that is the one it has for all else */
+        if (virGetLastErrorCode() != VIR_ERR_INTERNAL_ERROR
+            || sandbox_time_monotonic_ms() >= deadline)
+        {
+            return NULL;
+        }
+    }
 }
 
 
