@@ -298,8 +298,12 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
        'those before it are served');
     is(ask($public)->{status}, 200, 'and make room');
 
-    @busy = map { begun($public, '/sleep20') } 1 .. 4;
-    ok(wait_for(5, sub { ask($public)->{status} == 429 }), 'full again');
+    # who was answered a moment ago may still be counted
+    @busy = ();
+    ok(wait_for(5, sub {
+        push @busy, begun($public, '/sleep20');
+        return ask($public)->{status} == 429;
+    }), 'full again');
     my %old = map { $_ => 1 } $t->workers;
     kill 'KILL', keys %old;
     ok(wait_for(10, sub { 2 == grep { !$old{$_} } $t->workers }),
@@ -312,6 +316,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 # --- for how long -----------------------------------------------------------------------------------
 
 {
+    my $aged = metric('sandbox_limited_total{limit="age"}');
     my $ws = SandboxHttp->new($t->{traffic}, 20);
     is($ws->ws_open('/ws', [Host => $t->host($public, 8000)])->{status}, 101,
        'a WebSocket');
@@ -328,7 +333,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     $r = $hangs->read_response(timeout => 10);
     $r->{json} = eval { json->decode($r->{body}) };
     $t->is_error($r, 504, 'timeout', 'what has no answer yet gets one');
-    cmp_ok(metric('sandbox_limited_total{limit="age"}'), '==', 3, 'counted');
+    is(metric('sandbox_limited_total{limit="age"}') - $aged, 3, 'counted');
 }
 
 # --- how many in a second ---------------------------------------------------------------------------
@@ -364,7 +369,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 
 {
     my $new = record();
-    is(ask($public)->{status}, 200, 'a known route');
+    ok(wait_for(5, sub { ask($public)->{status} == 200 }), 'a known route');
     $t->stack('stop', 'redis');
     is(ask($public)->{status}, 200, 'is served when Redis is gone');
     $t->is_error(ask($new), 503, 'state_store_unavailable',

@@ -149,6 +149,7 @@ sandbox_disk_receive(virStreamPtr stream, unsigned char *data, size_t size)
 }
 
 
+/* NULL with OK: there is none any more. */
 static unsigned char *
 sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
                   const char *name, size_t size, sandbox_hv_error_t *err)
@@ -176,7 +177,11 @@ sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
     }
 
     if (rc != 0) {
-        (void) sandbox_hv_fail(err, conn, "cannot read \"%s\"", name);
+        /* it may have been removed since it was looked at */
+        if (virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL) {
+            (void) sandbox_hv_fail(err, conn, "cannot read \"%s\"", name);
+        }
+
         free(data);
         data = NULL;
     }
