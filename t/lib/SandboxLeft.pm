@@ -15,7 +15,7 @@ use constant SECONDS => 20;
 # A worker may have this many more descriptors than at the beginning: one
 # connection to libvirt (a socket and two for waking) for each thread of the
 # sample configuration's pools, and idle connections to guests.
-use constant DESCRIPTORS => 3 * 20 + 64;
+use constant DESCRIPTORS => 3 * 38 + 64;
 
 # Keys that have no expiry by design.
 my @permanent = (

@@ -21,7 +21,7 @@ my %contract = (
 
 # A worker's bounds: three descriptors for each connection to libvirt of the
 # sample configuration's threads, and 64; memory it may gain.
-use constant DESCRIPTORS => 3 * 20 + 64 + 40;
+use constant DESCRIPTORS => 3 * 38 + 64 + 40;
 use constant MEMORY_KB => 65536;
 
 
