@@ -369,7 +369,8 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 
 {
     my $new = record();
-    ok(wait_for(5, sub { ask($public)->{status} == 200 }), 'a known route');
+    sleep 3; # then there is room for thirty requests of this owner again
+    is(ask($public)->{status}, 200, 'a known route');
     $t->stack('stop', 'redis');
     is(ask($public)->{status}, 200, 'is served when Redis is gone');
     $t->is_error(ask($new), 503, 'state_store_unavailable',
