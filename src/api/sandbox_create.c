@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "sandbox_body.h"
+#include "sandbox_machine.h"
 #include "sandbox_network_patch.h"
 #include "sandbox_policy.h"
 #include "sandbox_syntax.h"
@@ -26,7 +27,6 @@
 #define CREATE_VOLUMES_MAX 8
 #define CREATE_ENVS_NAMES_MAX 1024 /* the guest takes no more */
 
-#define CREATE_MEMORY_MB 256
 #define CREATE_TIMEOUT_MS 300000
 #define CREATE_RESERVED_DIR "/workspace/.nullspace"
 
@@ -119,22 +119,6 @@ create_snapshot(sandbox_schema_t *s, const sandbox_json_node_t *node,
 
     return data->create->snapshot_id ? SANDBOX_SCHEMA_OK
                                      : SANDBOX_SCHEMA_NO_MEMORY;
-}
-
-
-static sandbox_schema_status_t
-create_template(sandbox_schema_t *s, const sandbox_json_node_t *node,
-                const char *text)
-{
-    (void) node;
-
-    if (!sandbox_syntax_reference(text)) {
-        return sandbox_schema_refuse(s, NULL,
-                                     "must be a template name, name:tag, or a "
-                                     "Docker image reference");
-    }
-
-    return SANDBOX_SCHEMA_OK;
 }
 
 
@@ -419,7 +403,7 @@ static const sandbox_schema_member_t create_members[] = {
       .check = create_snapshot },
     { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool },
     { NAME("template", M_TEMPLATE, STRING), RANGE(1, CREATE_TEXT_MAX),
-      .check = create_template },
+      .check = sandbox_machine_reference },
     { NAME("vcpus", M_VCPUS, INTEGER), RANGE(1, 0),
       .limit = CREATE_LIMIT(max_vcpus) },
     { NAME("memory_mb", M_MEMORY, INTEGER), RANGE(1, 0),
@@ -533,63 +517,34 @@ create_find_template(sandbox_schema_t *s)
 }
 
 
-static int64_t
-create_value(const sandbox_schema_t *s, int slot, int64_t otherwise)
-{
-    return s->node[slot] ? s->number[slot] : otherwise;
-}
-
-
-static int64_t
-create_at_most(int64_t value, int64_t max)
-{
-    return value < max ? value : max;
-}
-
-
-/*
- * Values and their defaults, against the template.  A default bends to the
- * template's minimum and the configured maximum; what a client wrote never
- * does.
- */
+/* Values and their defaults, against the template. */
 static sandbox_schema_status_t
 create_size(sandbox_schema_t *s)
 {
-    int64_t memory;
     create_data_t *data = s->data;
     sandbox_create_t *create = data->create;
     const sandbox_template_t *t = create->template;
 
-    memory = CREATE_MEMORY_MB;
-    if (memory < t->min_memory_mb) {
-        memory = t->min_memory_mb;
-    }
+    sandbox_machine_size_t size;
+    sandbox_schema_status_t rc;
 
-    create->vcpus = create_value(s, M_VCPUS, 1);
-    create->memory_mb = create_value(
-        s, M_MEMORY, create_at_most(memory, data->lim->max_memory_mb));
-    create->disk_mb = create_value(s, M_DISK, t->disk_mb);
+    static const sandbox_machine_members_t members = { M_VCPUS, M_MEMORY,
+                                                       M_DISK, "memory_mb",
+                                                       "disk_mb" };
 
-    if (create->memory_mb < t->min_memory_mb) {
-        return sandbox_schema_refuse(
-            s, "memory_mb",
-            "must be at least %lld, the minimum of template %.64s",
-            (long long) t->min_memory_mb, t->name);
-    }
+    rc = sandbox_machine_size(s, &members, t, data->lim->max_memory_mb, &size);
 
-    if (create->disk_mb < t->disk_mb) {
-        return sandbox_schema_refuse(
-            s, "disk_mb", "must be at least %lld, the size of template %.64s",
-            (long long) t->disk_mb, t->name);
-    }
+    create->vcpus = size.vcpus;
+    create->memory_mb = size.memory_mb;
+    create->disk_mb = size.disk_mb;
 
-    if (s->node[M_DESKTOP] && !t->desktop) {
+    if (rc == SANDBOX_SCHEMA_OK && s->node[M_DESKTOP] && !t->desktop) {
         return sandbox_schema_refuse(
             s, "desktop", "must not be given: template %.64s has no desktop",
             t->name);
     }
 
-    return SANDBOX_SCHEMA_OK;
+    return rc;
 }
 
 
@@ -632,7 +587,7 @@ create_pool(sandbox_schema_t *s)
     create->pool_id =
         sandbox_json_string(&s->doc, s->node[M_WARM_POOL_ID], NULL);
     create->pool_required = sandbox_schema_is(s, M_WARM_POOL_MODE, "require");
-    create->pool_wait_ms = create_value(s, M_WARM_POOL_WAIT, 0);
+    create->pool_wait_ms = sandbox_schema_value(s, M_WARM_POOL_WAIT, 0);
 
     create->given = (s->node[M_TEMPLATE] ? SANDBOX_CREATE_TEMPLATE : 0)
                     | (s->node[M_VCPUS] ? SANDBOX_CREATE_VCPUS : 0)
@@ -654,12 +609,13 @@ create_pool(sandbox_schema_t *s)
 static sandbox_schema_status_t
 create_rest(sandbox_schema_t *s)
 {
+    int64_t most;
     create_data_t *data = s->data;
     sandbox_create_t *create = data->create;
 
-    create->timeout_ms = create_value(
-        s, M_TIMEOUT,
-        create_at_most(CREATE_TIMEOUT_MS, data->lim->max_timeout_ms));
+    most = data->lim->max_timeout_ms;
+    create->timeout_ms = sandbox_schema_value(
+        s, M_TIMEOUT, most < CREATE_TIMEOUT_MS ? most : CREATE_TIMEOUT_MS);
 
     create->public_traffic = s->node[M_PUBLIC_TRAFFIC] == NULL
                              || sandbox_schema_true(s, M_PUBLIC_TRAFFIC);
@@ -722,8 +678,8 @@ create_check(sandbox_schema_t *s)
 
     if (rc == SANDBOX_SCHEMA_OK && s->node[M_SNAPSHOT_ID]) {
         /* a snapshot brings the rest along */
-        data->create->vcpus = create_value(s, M_VCPUS, 0);
-        data->create->memory_mb = create_value(s, M_MEMORY, 0);
+        data->create->vcpus = sandbox_schema_value(s, M_VCPUS, 0);
+        data->create->memory_mb = sandbox_schema_value(s, M_MEMORY, 0);
 
     } else if (rc == SANDBOX_SCHEMA_OK) {
         rc = create_size(s);

@@ -6,14 +6,13 @@
 #include <string.h>
 
 #include "sandbox_body.h"
+#include "sandbox_machine.h"
 #include "sandbox_syntax.h"
 
 #define POOL_IDLE_SECONDS 600
 #define POOL_STALE_SECONDS 3600
 #define POOL_TAG_MAX 128
 #define POOL_LABELS_MAX 4096
-#define POOL_VCPUS 1
-#define POOL_MEMORY_MB 256
 
 #define POOL_LIMIT(member) SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, member)
 
@@ -48,22 +47,6 @@ pool_name(sandbox_schema_t *s, const sandbox_json_node_t *node,
             return sandbox_schema_refuse(s, NULL,
                                          "must not have control characters");
         }
-    }
-
-    return SANDBOX_SCHEMA_OK;
-}
-
-
-static sandbox_schema_status_t
-pool_reference(sandbox_schema_t *s, const sandbox_json_node_t *node,
-               const char *text)
-{
-    (void) node;
-
-    if (!sandbox_syntax_reference(text)) {
-        return sandbox_schema_refuse(s, NULL,
-                                     "must be a template name, name:tag, or a "
-                                     "Docker image reference");
     }
 
     return SANDBOX_SCHEMA_OK;
@@ -162,7 +145,7 @@ static const sandbox_schema_member_t pool_resources[] = {
 static const sandbox_schema_member_t pool_create_members[] = {
     POOL_MEMBERS(1),
     { NAME("template_ref", M_TEMPLATE_REF, STRING), RANGE(1, 255),
-      .required = 1, .check = pool_reference },
+      .required = 1, .check = sandbox_machine_reference },
     { NAME("resources", M_RESOURCES, OBJECT), .members = pool_resources },
     END
 };
@@ -221,18 +204,11 @@ sandbox_pool_template(sandbox_template_t *const *templates,
 
 
 static int64_t
-pool_value(const sandbox_schema_t *s, int slot, int64_t otherwise)
-{
-    return s->node[slot] ? s->number[slot] : otherwise;
-}
-
-
-static int64_t
 pool_ms(const sandbox_schema_t *s, int slot, int64_t otherwise)
 {
     int64_t seconds;
 
-    seconds = pool_value(s, slot, otherwise);
+    seconds = sandbox_schema_value(s, slot, otherwise);
 
     return seconds < 0 ? -1 : seconds * 1000;
 }
@@ -279,10 +255,10 @@ pool_read(sandbox_pool_spec_t *pool, int patch, sandbox_schema_t *s)
     const char *empty;
 
     empty = patch ? NULL : "{}";
-    pool->min_ready = pool_value(s, M_MIN_READY, -1);
+    pool->min_ready = sandbox_schema_value(s, M_MIN_READY, -1);
     most = pool->min_ready > 0 ? pool->min_ready : 1;
 
-    pool->max_ready = pool_value(s, M_MAX_READY, patch ? -1 : most);
+    pool->max_ready = sandbox_schema_value(s, M_MAX_READY, patch ? -1 : most);
     pool->idle_timeout_ms =
         pool_ms(s, M_IDLE_TIMEOUT, patch ? -1 : POOL_IDLE_SECONDS);
     pool->stale_after_ms =
@@ -331,34 +307,21 @@ static sandbox_schema_status_t
 pool_size(sandbox_pool_spec_t *pool, sandbox_schema_t *s,
           const sandbox_create_limits_t *lim)
 {
-    int64_t memory;
-    const sandbox_template_t *t = pool->template;
+    sandbox_machine_size_t size;
+    sandbox_schema_status_t rc;
 
-    memory =
-        t->min_memory_mb > POOL_MEMORY_MB ? t->min_memory_mb : POOL_MEMORY_MB;
-    if (memory > lim->max_memory_mb) {
-        memory = lim->max_memory_mb;
-    }
+    static const sandbox_machine_members_t members = {
+        M_VCPUS, M_MEMORY, M_DISK, "resources.memory_mb", "resources.disk_mb"
+    };
 
-    pool->vcpus = pool_value(s, M_VCPUS, POOL_VCPUS);
-    pool->memory_mb = pool_value(s, M_MEMORY, memory);
-    pool->disk_mb = pool_value(s, M_DISK, t->disk_mb);
+    rc = sandbox_machine_size(s, &members, pool->template, lim->max_memory_mb,
+                              &size);
 
-    if (pool->memory_mb < t->min_memory_mb) {
-        return sandbox_schema_refuse(
-            s, "resources.memory_mb",
-            "must be at least %lld, the minimum of template %.64s",
-            (long long) t->min_memory_mb, t->name);
-    }
+    pool->vcpus = size.vcpus;
+    pool->memory_mb = size.memory_mb;
+    pool->disk_mb = size.disk_mb;
 
-    if (pool->disk_mb < t->disk_mb) {
-        return sandbox_schema_refuse(
-            s, "resources.disk_mb",
-            "must be at least %lld, the size of template %.64s",
-            (long long) t->disk_mb, t->name);
-    }
-
-    return SANDBOX_SCHEMA_OK;
+    return rc;
 }
 
 

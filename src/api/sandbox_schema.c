@@ -106,6 +106,13 @@ sandbox_schema_true(const sandbox_schema_t *s, int slot)
 }
 
 
+int64_t
+sandbox_schema_value(const sandbox_schema_t *s, int slot, int64_t otherwise)
+{
+    return s->node[slot] ? s->number[slot] : otherwise;
+}
+
+
 int
 sandbox_schema_plain_never(const sandbox_schema_t *s,
                            const sandbox_schema_member_t *m)

@@ -110,6 +110,10 @@ void sandbox_schema_leave(sandbox_schema_t *s, size_t mark);
 int sandbox_schema_is(const sandbox_schema_t *s, int slot, const char *word);
 int sandbox_schema_true(const sandbox_schema_t *s, int slot);
 
+/* The value of an integer, or otherwise if it is not there. */
+int64_t
+sandbox_schema_value(const sandbox_schema_t *s, int slot, int64_t otherwise);
+
 /* For the column plain: never; true; false; no items; the first word. */
 int sandbox_schema_plain_never(const sandbox_schema_t *s,
                                const sandbox_schema_member_t *m);
