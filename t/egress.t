@@ -183,7 +183,7 @@ my $flows = sub { scalar grep { /src=\Q$address\E / } split /\n/,
                   $t->inside('cat', '/proc/net/nf_conntrack') };
 cmp_ok($flows->(), '>', 0, 'connections of a sandbox are tracked');
 $t->destroy($open->{id});
-is($flows->(), 0, 'and forgotten with it');
+ok(wait_for(5, sub { $flows->() == 0 }), 'and forgotten with it');
 
 # --- the watcher is away ----------------------------------------------------
 
@@ -191,43 +191,51 @@ $t->stack('kill', 'network');
 $t->is_error(patch($closed, { internet_access => $yes }), 503,
              'hypervisor_unavailable', 'nobody puts a policy in force');
 is(patch($closed, {})->{json}{internet_access}, $no, 'the old one stays');
-my $late = create($no);
-ok($late, 'creates do without the watcher');
-$t->stack('start', 'network');
-is_deeply($world->reaches($closed, @web), [], 'also when it is back');
+$t->is_error($t->post('/v1/sandboxes', json => {}), 503,
+             'hypervisor_unavailable', 'and nobody lets a guest in: none runs');
+like($t->log_text, qr/sandbox-network-watch does not answer/,
+     'the log says why');
+my $starter = fork() // die "fork: $!";
+exec("$SandboxTest::top/scripts/stack", 'start', 'network', '--dir', $t->dir)
+    if $starter == 0;
+my $gone = $t->create;
+ok($gone, 'a create waits for one that comes back');
+waitpid $starter, 0;
+is($?, 0, 'as it has');
+is_deeply($world->reaches($closed, @web), [], 'which knows the old policy');
 is(patch($closed, { internet_access => $yes })->{status}, 200,
-   'then it is put in force');
+   'then another one is put in force');
 is_deeply($world->reaches($closed, @web), \@web, 'it is');
 
-# What the node knows of its guests is lost.
-$t->inside('sh', '-c', 'rm /run/nginx-sandbox/network/*.*; '
-           . 'nft flush set inet sandbox_sbx0 online');
+my $lines = $t->inside('sh', '-c', "$SandboxTest::top/build/tools/"
+                       . 'sandbox-network-watch 2>&1; echo $?');
+like($lines, qr/another one runs\n1$/, 'a second watcher ends');
+
+# One that ends while nobody watches leaves no connections.
+$r = $t->exec($gone, 'hostname -I');
+($address) = $r->{stdout} =~ /([\d.]+)/;
+is_deeply($world->reaches($gone, '192.0.2.10'), ['192.0.2.10'], 'a connection');
+cmp_ok($flows->(), '>', 0, 'is tracked');
+$t->stack('kill', 'network');
+$t->destroy($gone->{id});
+cmp_ok($flows->(), '>', 0, 'also after its end, while nobody watches');
+
+# What the kernel knows of its guests is lost.
+$t->inside('nft', 'flush', 'set', 'inet', 'sandbox_sbx0', 'online');
 is_deeply($world->reaches($closed, '192.0.2.10'), [], 'without an element');
-$t->stack('restart', 'network');
+$t->stack('start', 'network');
 is_deeply($world->reaches($closed, '192.0.2.10'), ['192.0.2.10'],
           'the watcher makes it anew from the domains when it starts');
+is($flows->(), 0, 'and forgets the connections of who has gone');
 
-# --- the hook is away -------------------------------------------------------
+# What somebody else has done to the sets is found with the next change.
+$t->inside('nft', 'flush', 'set', 'inet', 'sandbox_sbx0', 'online');
+is(patch($closed, { internet_access => $no })->{status}, 200,
+   'a policy is put in force over a set that was emptied');
+is_deeply($world->reaches($some = $t->create, '192.0.2.10'), ['192.0.2.10'],
+          'and guests go on to come in');
 
-my $hook = $t->dir . '/etc/libvirt/hooks/qemu.d/nginx-sandbox';
-rename $hook, "$hook.away" or die "$hook: $!";
-chmod 0644, "$hook.away";
-$t->is_error($t->post('/v1/sandboxes', json => {}), 503,
-             'hypervisor_unavailable', 'without the hook nothing starts');
-like($t->log_text, qr/libvirt has run no hook of ours/, 'the log says why');
-
-open(my $fh, '>', $hook) or die "$hook: $!";
-print $fh "#!/bin/sh\necho no >&2\nexit 1\n";
-close $fh;
-chmod 0755, $hook;
-$t->is_error($t->post('/v1/sandboxes', json => {}), 503,
-             'hypervisor_unavailable', 'nor when it fails');
-
-rename "$hook.away", $hook;
-chmod 0755, $hook;
-ok($t->create, 'all is well with it');
-
-undef $_ for $open, $closed, $some, $fork, $child, $resumed, $late;
+undef $_ for $open, $closed, $some, $fork, $child, $resumed, $gone;
 $t->delete("/v1/snapshots/$snapshot");
 undef $world;
 $t->finish;

@@ -71,11 +71,7 @@ checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                                spec->id);
     }
 
-    if (virDomainResume(domain) < 0) {
-        return sandbox_hv_fail(err, conn, "cannot run \"%s\"", spec->id);
-    }
-
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_domain_run(conn, domain, spec, err);
 }
 
 
@@ -87,7 +83,6 @@ checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
                   sandbox_hv_error_t *err)
 {
     virDomainPtr domain;
-    sandbox_hv_error_t ignored;
 
     domain =
         sandbox_domain_start(conn, spec, host, VIR_DOMAIN_START_PAUSED, err);
@@ -100,10 +95,8 @@ checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
     SANDBOX_CRASH_POINT("boot.run.after");
     (void) virDomainFree(domain);
 
-    if (err->status != SANDBOX_HV_OK
-        && sandbox_domain_end(conn, host->uuid, &ignored) == SANDBOX_HV_OK)
-    {
-        (void) sandbox_disk_delete(conn, spec->id, &ignored);
+    if (err->status != SANDBOX_HV_OK) {
+        sandbox_domain_undo(conn, spec, host->uuid);
     }
 
     return err->status;

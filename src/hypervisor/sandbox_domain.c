@@ -363,38 +363,15 @@ sandbox_domain_refused(sandbox_hv_conn_t *conn,
 }
 
 
-/*
- * 1 with *err if the start has failed because the guest is not in the network:
- * the hook has failed, or it is not installed and QEMU finds no file of it.
- */
-static int
-sandbox_domain_unadmitted(const sandbox_domain_spec_t *spec,
-                          sandbox_hv_error_t *err)
+void
+sandbox_domain_undo(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
+                    const char *uuid)
 {
-    virErrorPtr e;
+    sandbox_hv_error_t ignored;
 
-    e = virGetLastError();
-
-    if (e == NULL || e->message == NULL || spec->network == NULL) {
-        return 0;
+    if (sandbox_domain_end(conn, uuid, &ignored) == SANDBOX_HV_OK) {
+        (void) sandbox_disk_delete(conn, spec->id, &ignored);
     }
-
-    if (e->code == VIR_ERR_HOOK_SCRIPT_FAILED) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NETWORK,
-                              "\"%s\" is not admitted to the network: %s",
-                              spec->id, e->message);
-        return 1;
-    }
-
-    if (strstr(e->message, SANDBOX_NETWORK_DIR)) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NETWORK,
-                              "\"%s\" is not admitted to the network: libvirt "
-                              "has run no hook of ours, see docs/network.md",
-                              spec->id);
-        return 1;
-    }
-
-    return 0;
 }
 
 
@@ -419,7 +396,7 @@ sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
     SANDBOX_CRASH_POINT("boot.domain.after");
     free(xml);
 
-    if (domain == NULL && !sandbox_domain_unadmitted(spec, err)) {
+    if (domain == NULL) {
         (void) sandbox_hv_fail(err, conn, "cannot start \"%s\"", spec->id);
     }
 
@@ -487,14 +464,21 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
     host.uuid = uuid;
     host.disk = disk;
 
-    domain = sandbox_domain_start(conn, spec, &host, VIR_DOMAIN_NONE, err);
+    domain =
+        sandbox_domain_start(conn, spec, &host, VIR_DOMAIN_START_PAUSED, err);
     if (domain == NULL) {
         return sandbox_domain_refused(conn, spec, uuid, replaced, err);
     }
 
+    (void) sandbox_domain_run(conn, domain, spec, err);
     (void) virDomainFree(domain);
     times->domain_ms = sandbox_time_monotonic_ms() - made;
-    return SANDBOX_HV_OK;
+
+    if (err->status != SANDBOX_HV_OK) {
+        sandbox_domain_undo(conn, spec, uuid);
+    }
+
+    return err->status;
 }
 
 

@@ -1,7 +1,8 @@
 /*
- * Another policy for a sandbox that runs.  The engine has no rights over the
- * rules of the hypervisor: it writes what it wants into the metadata of the
- * domain, and reads there what the watcher (src/tools/) has made of it.
+ * Letting a sandbox into the network, and another policy for one that runs.
+ * The engine has no rights over the rules of the hypervisor: what it wants
+ * stands in the metadata of the domain, and there it reads what the watcher
+ * (src/tools/) has made of it.
  */
 
 #include "sandbox_hv.h"
@@ -12,6 +13,9 @@
 #include <string.h>
 
 #define NETWORK_POLL_MS 5
+
+/* The watcher is told at once; longer than that it is away. */
+#define NETWORK_ADMIT_MS 5000
 
 
 /* 1: the watcher has answered to this generation, with *err. */
@@ -66,6 +70,32 @@ network_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
         }
 
         sandbox_hv_sleep_ms(NETWORK_POLL_MS);
+    }
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err)
+{
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (spec->network
+        && network_wait(conn, domain, spec->id, spec->network->generation,
+                        sandbox_time_monotonic_ms() + NETWORK_ADMIT_MS, err)
+               != SANDBOX_HV_OK)
+    {
+        if (err->status != SANDBOX_HV_UNAVAILABLE) {
+            err->status = SANDBOX_HV_NETWORK;
+        }
+
+        return err->status;
+    }
+
+    if (virDomainResume(domain) < 0) {
+        return sandbox_hv_fail(err, conn, "cannot run \"%s\"", spec->id);
     }
 
     return err->status;

@@ -18,7 +18,6 @@
 #define SANDBOX_XML_RAM "sandbox.ram"
 
 /* Of no device, so of no device state. */
-#define SANDBOX_XML_ADMITTED "sandbox.admitted"
 
 /*
  * Devices sit on the root complex itself: libvirt's default of a root port
@@ -196,35 +195,6 @@ sandbox_xml_argument(sandbox_xml_t *x, const char *value)
 
 
 /*
- * QEMU reads the file that the hook leaves when it has admitted the guest to
- * the network, and does not start without it: so no guest runs unfiltered
- * because a hook is not installed.  What it reads is used for nothing.
- */
-static void
-sandbox_xml_admitted(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
-                     const char *uuid)
-{
-    char path[SANDBOX_NETWORK_PATH_SIZE];
-    sandbox_text_t object = SANDBOX_TEXT_INIT;
-
-    sandbox_network_path(path, spec->network->tap, uuid);
-    sandbox_text_str(&object,
-                     "{\"qom-type\":\"secret\",\"id\":\"" SANDBOX_XML_ADMITTED
-                     "\",\"file\":");
-    sandbox_text_json_string(&object, path, strlen(path));
-    sandbox_text_str(&object, "}");
-
-    if (sandbox_text_failed(&object)) {
-        x->failed = 1;
-    }
-
-    sandbox_xml_argument(x, "-object");
-    sandbox_xml_argument(x, object.data);
-    sandbox_text_free(&object);
-}
-
-
-/*
  * libvirt can back memory with files, but names, empties and removes them
  * itself: so ours takes the place of the one it defines.
  */
@@ -265,20 +235,12 @@ static void
 sandbox_xml_commandline(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
                         const sandbox_domain_xml_t *host)
 {
-    if (spec == NULL || (spec->network == NULL && host->ram == NULL)) {
+    if (host->ram == NULL) {
         return;
     }
 
     sandbox_xml_start(x, "qemu:commandline");
-
-    if (spec->network) {
-        sandbox_xml_admitted(x, spec, host->uuid);
-    }
-
-    if (host->ram) {
-        sandbox_xml_ram(x, host->ram, spec->memory_mb);
-    }
-
+    sandbox_xml_ram(x, host->ram, spec->memory_mb);
     sandbox_xml_end(x);
 }
 

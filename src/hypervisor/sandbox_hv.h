@@ -257,7 +257,10 @@ struct sandbox_domain_turn_s {
 void sandbox_domain_enter(sandbox_domain_turn_t *turn, const char *id);
 void sandbox_domain_leave(sandbox_domain_turn_t *turn);
 
-/* The domain of the spec, which the caller frees; NULL with *err. */
+/*
+ * The domain of the spec, which the caller frees; NULL with *err.  One with a
+ * network starts paused, for sandbox_domain_run().
+ */
 virDomainPtr
 sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
                      const sandbox_domain_xml_t *host, unsigned flags,
@@ -276,9 +279,20 @@ sandbox_hv_status_t
 sandbox_domain_refused(sandbox_hv_conn_t *conn,
                        const sandbox_domain_spec_t *spec, const char *uuid,
                        int replaced, sandbox_hv_error_t *err);
+/* Ends one whose start has failed, and removes its overlay. */
+void sandbox_domain_undo(sandbox_hv_conn_t *conn,
+                         const sandbox_domain_spec_t *spec, const char *uuid);
 /* The parts of host that do not depend on the sandbox; the rest is empty. */
 void sandbox_domain_host(sandbox_domain_xml_t *host, sandbox_hv_conn_t *conn,
                          sandbox_accel_t accel);
+
+/*
+ * sandbox_domain_network.c: lets a paused domain run, as soon as the watcher
+ * has let it into its network.  NETWORK: it did not within 5 s, or could not.
+ */
+sandbox_hv_status_t
+sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err);
 
 /* NULL with err OK: there is none; NULL with another status: it failed. */
 virDomainPtr sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,

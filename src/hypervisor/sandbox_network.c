@@ -82,7 +82,7 @@ network_attribute(char *value, size_t size, xmlNodePtr node, const char *name)
 }
 
 
-/* Letters, digits, "_", "-", and what else is given: safe in an nft command. */
+/* Letters, digits, and what else is given: safe in an nft command. */
 static int
 network_plain(const char *text, const char *also)
 {
@@ -170,113 +170,13 @@ network_policy(sandbox_policy_t *policy, xmlNodePtr node)
 }
 
 
-static int
-network_is(xmlNodePtr node, const char *name)
-{
-    return node->type == XML_ELEMENT_NODE
-           && strcmp((const char *) node->name, name) == 0;
-}
-
-
-/* The first child element of that name, or NULL. */
-static xmlNodePtr
-network_child(xmlNodePtr node, const char *name)
-{
-    for (node = node->children; node; node = node->next) {
-        if (network_is(node, name)) {
-            return node;
-        }
-    }
-
-    return NULL;
-}
-
-
-static xmlNodePtr
-network_element(xmlNodePtr domain)
-{
-    xmlNodePtr node;
-
-    node = network_child(domain, "metadata");
-
-    for (node = node ? node->children : NULL; node; node = node->next) {
-        if (network_is(node, "network") && node->ns && node->ns->href
-            && strcmp((const char *) node->ns->href, SANDBOX_NETWORK_NAMESPACE)
-                   == 0)
-        {
-            return node;
-        }
-    }
-
-    return NULL;
-}
-
-
-static int
-network_uuid(char *uuid, xmlNodePtr domain)
-{
-    int rc;
-    xmlChar *text;
-    xmlNodePtr node;
-
-    node = network_child(domain, "uuid");
-    text = node ? xmlNodeGetContent(node) : NULL;
-
-    if (text == NULL) {
-        return -1;
-    }
-
-    rc = -1;
-
-    if (strnlen((const char *) text, SANDBOX_UUID_SIZE) == SANDBOX_UUID_SIZE - 1
-        && network_plain((const char *) text, "-"))
-    {
-        memcpy(uuid, text, SANDBOX_UUID_SIZE);
-        rc = 0;
-    }
-
-    xmlFree(text);
-    return rc;
-}
-
-
-static int
-network_document(sandbox_network_t *network, char *uuid, xmlNodePtr root)
-{
-    xmlNodePtr node;
-
-    if (network_is(root, "network")) {
-        node = root;
-
-    } else if (network_is(root, "domain")) {
-        node = network_element(root);
-
-        if (node == NULL) {
-            return 0;
-        }
-
-        if (uuid && network_uuid(uuid, root) != 0) {
-            return -1;
-        }
-
-    } else {
-        return 0;
-    }
-
-    return network_guest(network, node) == 0
-                   && network_policy(&network->policy, node) == 0
-               ? 1
-               : -1;
-}
-
-
 int
-sandbox_network_read(sandbox_network_t *network, char *uuid,
-                     const char *document, size_t len)
+sandbox_network_read(sandbox_network_t *network, const char *document,
+                     size_t len)
 {
     int rc;
     xmlDocPtr doc;
-    xmlNodePtr root;
+    xmlNodePtr node;
 
     if (len == 0 || len > SANDBOX_NETWORK_XML_MAX) {
         return -1;
@@ -289,26 +189,14 @@ sandbox_network_read(sandbox_network_t *network, char *uuid,
         return -1;
     }
 
-    root = xmlDocGetRootElement(doc);
-    rc = root ? network_document(network, uuid, root) : -1;
+    node = xmlDocGetRootElement(doc);
+
+    rc = node && strcmp((const char *) node->name, "network") == 0
+                 && network_guest(network, node) == 0
+                 && network_policy(&network->policy, node) == 0
+             ? 0
+             : -1;
+
     xmlFreeDoc(doc);
-
     return rc;
-}
-
-
-void
-sandbox_network_file(char name[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
-                     const char *uuid)
-{
-    (void) snprintf(name, SANDBOX_NETWORK_PATH_SIZE, "%s.%s", tap, uuid);
-}
-
-
-void
-sandbox_network_path(char path[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
-                     const char *uuid)
-{
-    (void) snprintf(path, SANDBOX_NETWORK_PATH_SIZE, "%s/%s.%s",
-                    SANDBOX_NETWORK_DIR, tap, uuid);
 }

@@ -1,8 +1,7 @@
 /*
  * What the hypervisor's side of a sandbox's network must know, as an element
  * of the domain's metadata: who the guest is (tap, MAC, address) and its
- * egress policy.  The engine writes it, the hook of libvirt and the watcher
- * (src/tools/) read it.
+ * egress policy.  The engine writes it, the watcher (src/tools/) reads it.
  *
  * Pure functions over libxml2; any thread; no libvirt.
  */
@@ -18,14 +17,6 @@
 /* What the watcher has put in force: <applied generation="…" [error="…"]/> */
 #define SANDBOX_NETWORK_APPLIED "urn:nginx-sandbox:network-applied:1"
 #define SANDBOX_NETWORK_APPLIED_KEY "sandboxnetapplied"
-
-/*
- * On the hypervisor: a file for each guest that was admitted.  QEMU is told to
- * read it, and so does not start where the hook has not run.
- */
-#define SANDBOX_NETWORK_RUN "/run/nginx-sandbox"
-#define SANDBOX_NETWORK_DIR SANDBOX_NETWORK_RUN "/network"
-#define SANDBOX_NETWORK_PATH_SIZE 128
 
 #define SANDBOX_NETWORK_NAME_SIZE 16 /* of an interface */
 #define SANDBOX_NETWORK_XML_MAX (1024 * 1024)
@@ -46,18 +37,8 @@ void sandbox_network_name(sandbox_network_t *network, const char *bridge,
 /* The element, malloc'd; NULL if memory is out. */
 char *sandbox_network_xml(const sandbox_network_t *network);
 
-/*
- * From the XML of a domain, whose uuid goes to uuid (SANDBOX_UUID_SIZE, or
- * NULL), or from the element alone.  1; 0: there is none, the domain is none
- * of ours; -1: it is malformed, or the document is.
- */
-int sandbox_network_read(sandbox_network_t *network, char *uuid,
-                         const char *document, size_t len);
-
-/* The name of a guest's file, and the path of that. */
-void sandbox_network_file(char name[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
-                          const char *uuid);
-void sandbox_network_path(char path[SANDBOX_NETWORK_PATH_SIZE], const char *tap,
-                          const char *uuid);
+/* 0; -1: the document is not the element, or malformed. */
+int sandbox_network_read(sandbox_network_t *network, const char *document,
+                         size_t len);
 
 #endif

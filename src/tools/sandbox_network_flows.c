@@ -1,9 +1,6 @@
-/*
- * Connection tracking of one address: who gets it next must not find the
- * connections of who had it.
- */
+/* Connections of nf_conntrack; see the header. */
 
-#include "sandbox_network_state.h"
+#include "sandbox_network_flows.h"
 
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 
@@ -14,14 +11,15 @@
 
 typedef struct {
     struct nfct_handle *handle; /* for removing: the other one reads */
-    in_addr_t address;
+    int (*of)(uint32_t address, const void *data);
+    const void *data;
     int failed;
 } flows_t;
 
 
 /* By either end of either direction: addresses may be translated. */
 static int
-flows_of(const struct nf_conntrack *flow, in_addr_t address)
+flows_match(const struct nf_conntrack *flow, const flows_t *flows)
 {
     size_t i;
     static const enum nf_conntrack_attr ends[] = {
@@ -33,7 +31,7 @@ flows_of(const struct nf_conntrack *flow, in_addr_t address)
 
     for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         if (nfct_attr_is_set(flow, ends[i]) > 0
-            && nfct_get_attr_u32(flow, ends[i]) == address)
+            && flows->of(ntohl(nfct_get_attr_u32(flow, ends[i])), flows->data))
         {
             return 1;
         }
@@ -52,7 +50,7 @@ flows_look(enum nf_conntrack_msg_type type, struct nf_conntrack *flow,
     (void) type;
 
     /* one that has ended meanwhile is no fault */
-    if (flows_of(flow, flows->address)
+    if (flows_match(flow, flows)
         && nfct_query(flows->handle, NFCT_Q_DESTROY, flow) == -1
         && errno != ENOENT)
     {
@@ -64,7 +62,8 @@ flows_look(enum nf_conntrack_msg_type type, struct nf_conntrack *flow,
 
 
 int
-network_forget_flows(uint32_t address)
+network_flows_forget(int (*of)(uint32_t address, const void *data),
+                     const void *data)
 {
     int rc;
     flows_t flows;
@@ -72,7 +71,8 @@ network_forget_flows(uint32_t address)
     struct nfct_handle *reader;
 
     memset(&flows, 0, sizeof(flows));
-    flows.address = htonl(address);
+    flows.of = of;
+    flows.data = data;
     family = AF_INET;
     rc = -1;
 

@@ -1,43 +1,54 @@
 /*
- * The watcher of a hypervisor: puts a changed policy of a running sandbox in
- * force, and brings the admitted guests in line with the domains that there
- * are when it starts and whenever libvirtd comes back.
+ * The watcher of a hypervisor: lets each sandbox's guest into the network when
+ * its domain starts, before the engine lets it run, puts changed policies in
+ * force, and shuts out who has ended.
  *
- * A change is new metadata of the domain, of which libvirt sends an event; the
- * answer is metadata too (SANDBOX_NETWORK_APPLIED), for which the engine
- * waits.  So neither needs rights or files on the other's machine.
+ * libvirt's events say only which domain to look at; what is done follows from
+ * what the domain is then, so that events may be late, repeated, or lost with
+ * libvirtd.  Policies come as metadata of the domain, the answer is metadata
+ * too (sandbox_network_answer.c): neither side needs rights or files on the
+ * other's machine.
  */
 
-#include "sandbox_network_state.h"
+#include "sandbox_network_answer.h"
+#include "sandbox_network_guests.h"
 
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define WATCH_READY SANDBOX_NETWORK_DIR "/watch"
+#define WATCH_RUN "/run/nginx-sandbox"
+#define WATCH_LOCK WATCH_RUN "/network.lock"
+/* There while it watches: what scripts wait for. */
+#define WATCH_READY WATCH_RUN "/network"
 #define WATCH_KEEPALIVE_INTERVAL 5
 #define WATCH_KEEPALIVE_COUNT 3
 
-/*
- * A file this young may be of a domain that was not there yet when the others
- * were listed.
- */
-#define WATCH_GRACE_SECONDS 5
+/* Domains in one transaction of the kernel. */
+#define WATCH_BATCH 128
 
 typedef struct watch_news_s watch_news_t;
 
-/* A domain whose metadata has changed. */
+/* A domain to look at. */
 struct watch_news_s {
     watch_news_t *next;
     char uuid[SANDBOX_UUID_SIZE];
 };
+
+/* Answers have a connection of their own: they may wait for long. */
+typedef struct {
+    virConnectPtr virt;
+    virConnectPtr answers;
+} watch_conn_t;
 
 static watch_news_t *watch_first;
 static watch_news_t **watch_last = &watch_first;
@@ -62,19 +73,9 @@ watch_silent(void *data, virErrorPtr e)
 
 /* Only notes it: libvirt is not asked from inside its own event. */
 static void
-watch_changed(virConnectPtr conn, virDomainPtr domain, int type,
-              const char *uri, void *data)
+watch_note(virDomainPtr domain)
 {
     watch_news_t *news;
-
-    (void) conn;
-    (void) data;
-
-    if (type != VIR_DOMAIN_METADATA_ELEMENT || uri == NULL
-        || strcmp(uri, SANDBOX_NETWORK_NAMESPACE) != 0)
-    {
-        return;
-    }
 
     news = calloc(1, sizeof(*news));
 
@@ -88,116 +89,124 @@ watch_changed(virConnectPtr conn, virDomainPtr domain, int type,
 }
 
 
-/* The policy that a domain's metadata asks for; as sandbox_network_read(). */
 static int
-watch_wanted(virDomainPtr domain, sandbox_network_t *network)
+watch_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int detail,
+                void *data)
+{
+    (void) conn;
+    (void) detail;
+    (void) data;
+
+    if (event == VIR_DOMAIN_EVENT_STARTED || event == VIR_DOMAIN_EVENT_STOPPED)
+    {
+        watch_note(domain);
+    }
+
+    return 0;
+}
+
+
+static void
+watch_metadata(virConnectPtr conn, virDomainPtr domain, int type,
+               const char *uri, void *data)
+{
+    (void) conn;
+    (void) data;
+
+    if (type == VIR_DOMAIN_METADATA_ELEMENT && uri
+        && strcmp(uri, SANDBOX_NETWORK_NAMESPACE) == 0)
+    {
+        watch_note(domain);
+    }
+}
+
+
+/*
+ * What the domain is now; -1: libvirt does not say.  Where the metadata is
+ * malformed the guest is in no network.
+ */
+static int
+watch_look(virDomainPtr domain, network_domain_t *found)
 {
     int rc;
     char *text;
+
+    found->runs = 0;
+
+    if (virDomainGetUUIDString(domain, found->uuid) < 0) {
+        return -1;
+    }
 
     text =
         virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
                              SANDBOX_NETWORK_NAMESPACE, VIR_DOMAIN_AFFECT_LIVE);
     if (text == NULL) {
-        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN_METADATA ? 0 : -1;
+        switch (virGetLastErrorCode()) {
+        case VIR_ERR_NO_DOMAIN_METADATA: /* none of ours */
+        case VIR_ERR_NO_DOMAIN:
+        case VIR_ERR_OPERATION_INVALID: /* it does not run */
+            return 0;
+        default:
+            return -1;
+        }
     }
 
-    rc = sandbox_network_read(network, NULL, text, strlen(text));
+    rc = sandbox_network_read(&found->network, text, strlen(text));
     free(text);
 
-    return rc;
+    if (rc == 0) {
+        found->runs = 1;
+
+    } else {
+        (void) fprintf(stderr, "sandbox-network: %s has bad metadata\n",
+                       virDomainGetName(domain));
+    }
+
+    return 0;
 }
 
 
-static void
-watch_answer(virDomainPtr domain, int64_t generation, const char *error)
+static int
+watch_find(watch_conn_t *conn, const char *uuid, network_domain_t *found)
 {
-    char text[160];
-
-    (void) snprintf(text, sizeof(text), "<applied generation=\"%lld\"%s%s%s/>",
-                    (long long) generation, error ? " error=\"" : "",
-                    error ? error : "", error ? "\"" : "");
-
-    /* it may have ended; then nobody waits */
-    (void) virDomainSetMetadata(
-        domain, VIR_DOMAIN_METADATA_ELEMENT, text, SANDBOX_NETWORK_APPLIED_KEY,
-        SANDBOX_NETWORK_APPLIED, VIR_DOMAIN_AFFECT_LIVE);
-}
-
-
-/*
- * With the lock: the outcome for the answer, NULL if all is well.  admit: a
- * guest that runs and has lost its file gets a new one.
- */
-static const char *
-watch_alter(const char *uuid, const sandbox_network_t *wanted, int admit)
-{
-    size_t i, n;
-    const char *error;
-    network_guest_t *guests;
-
-    if (network_list(&guests, &n) != 0) {
-        return "the admitted guests cannot be read";
-    }
-
-    for (i = 0; i < n && strcmp(guests[i].uuid, uuid) != 0; i++) {
-        /* void */
-    }
-
-    error = NULL;
-
-    if (i == n && !admit) {
-        error = "the guest is not admitted";
-
-    } else if (i == n ? network_admit(wanted, uuid) != 0
-                      : guests[i].network.generation < wanted->generation
-                            && network_alter(&guests[i], wanted) != 0)
-    {
-        error = "the rules cannot be set";
-    }
-
-    free(guests);
-    return error;
-}
-
-
-static void
-watch_apply(virDomainPtr domain, const char *uuid, int admit)
-{
-    const char *error;
-    sandbox_network_t wanted;
-
-    if (watch_wanted(domain, &wanted) != 1) {
-        (void) fprintf(
-            stderr, "sandbox-network: domain %s has no good metadata\n", uuid);
-        return;
-    }
-
-    if (network_lock() != 0) {
-        watch_answer(domain, wanted.generation, "the lock cannot be taken");
-        return;
-    }
-
-    error = watch_alter(uuid, &wanted, admit);
-    network_unlock();
-
-    if (wanted.generation == 0 && error == NULL) {
-        /* that of its start: nobody has asked */
-        return;
-    }
-
-    watch_answer(domain, wanted.generation, error);
-
-    (void) fprintf(stderr, "sandbox-network: %s: policy %lld %s\n",
-                   virDomainGetName(domain), (long long) wanted.generation,
-                   error ? error : "is in force");
-}
-
-
-static void
-watch_read_news(virConnectPtr conn)
-{
+    int rc;
     virDomainPtr domain;
+
+    domain = virDomainLookupByUUIDString(conn->virt, uuid);
+
+    if (domain) {
+        rc = watch_look(domain, found);
+        (void) virDomainFree(domain);
+        return rc;
+    }
+
+    (void) snprintf(found->uuid, sizeof(found->uuid), "%s", uuid);
+    found->runs = 0;
+
+    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ? 0 : -1;
+}
+
+
+static void
+watch_answer(watch_conn_t *conn, const network_domain_t *domains, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (domains[i].runs) {
+            network_answer(conn->answers, domains[i].uuid,
+                           domains[i].network.generation, domains[i].error);
+        }
+    }
+}
+
+
+/* The next uuid that is not among these; 0: there is no news. */
+static int
+watch_next(char uuid[SANDBOX_UUID_SIZE], const network_domain_t *domains,
+           size_t n)
+{
+    size_t i;
     watch_news_t *news;
 
     while ((news = watch_first) != NULL) {
@@ -206,27 +215,14 @@ watch_read_news(virConnectPtr conn)
             watch_last = &watch_first;
         }
 
-        domain = virDomainLookupByUUIDString(conn, news->uuid);
+        memcpy(uuid, news->uuid, SANDBOX_UUID_SIZE);
+        free(news);
 
-        if (domain) {
-            watch_apply(domain, news->uuid, 0);
-            (void) virDomainFree(domain);
+        for (i = 0; i < n && strcmp(domains[i].uuid, uuid) != 0; i++) {
+            /* void */
         }
 
-        free(news);
-    }
-}
-
-
-static int
-watch_is_listed(virDomainPtr *domains, int n, const char *uuid)
-{
-    int i;
-    char own[VIR_UUID_STRING_BUFLEN];
-
-    for (i = 0; i < n; i++) {
-        if (virDomainGetUUIDString(domains[i], own) == 0
-            && strcmp(own, uuid) == 0) {
+        if (i == n) {
             return 1;
         }
     }
@@ -235,70 +231,85 @@ watch_is_listed(virDomainPtr *domains, int n, const char *uuid)
 }
 
 
-/* Shuts out who has no domain any more, and sets all elements anew. */
-static int
-watch_settle(virDomainPtr *domains, int n, int64_t listed, const char *bridge)
+static void
+watch_read_news(watch_conn_t *conn)
 {
-    int rc;
-    size_t i, nguests;
-    network_guest_t *guests;
+    size_t n;
+    char uuid[SANDBOX_UUID_SIZE];
+    static network_domain_t domains[WATCH_BATCH];
 
-    if (network_lock() != 0) {
+    while (watch_first) {
+        n = 0;
+
+        while (n < WATCH_BATCH && watch_next(uuid, domains, n)) {
+            if (watch_find(conn, uuid, &domains[n]) == 0) {
+                n++;
+            }
+        }
+
+        network_guests_change(domains, n);
+        watch_answer(conn, domains, n);
+    }
+}
+
+
+/* All domains that there are, malloc'd; -1 with libvirt's error. */
+static int
+watch_list(watch_conn_t *conn, network_domain_t **domains, size_t *n)
+{
+    int i, count, rc;
+    virDomainPtr *list;
+
+    count = virConnectListAllDomains(conn->virt, &list,
+                                     VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    if (count < 0) {
         return -1;
     }
 
-    rc = network_list(&guests, &nguests);
+    *n = 0;
+    *domains = malloc(((size_t) count + 1) * sizeof(**domains));
+    rc = *domains ? 0 : -1;
 
-    for (i = 0; rc == 0 && i < nguests; i++) {
-        if (guests[i].seconds + WATCH_GRACE_SECONDS < listed
-            && !watch_is_listed(domains, n, guests[i].uuid))
-        {
-            (void) fprintf(stderr, "sandbox-network: %s has no domain\n",
-                           guests[i].network.tap);
-            (void) network_expel(guests[i].network.tap, guests[i].uuid);
+    for (i = 0; i < count; i++) {
+        if (rc == 0) {
+            rc = watch_look(list[i], &(*domains)[(*n)++]);
         }
+
+        (void) virDomainFree(list[i]);
     }
 
-    if (rc == 0) {
-        free(guests);
-        rc = network_rebuild(bridge);
+    free(list);
+
+    if (rc != 0) {
+        free(*domains);
     }
 
-    network_unlock();
     return rc;
 }
 
 
 static int
-watch_reconcile(virConnectPtr conn, const char *bridge)
+watch_reconcile(watch_conn_t *conn, const char *bridge)
 {
-    int i, n, rc;
-    char uuid[VIR_UUID_STRING_BUFLEN];
-    int64_t listed;
-    virDomainPtr *domains;
-    sandbox_network_t ignored;
+    int rc;
+    size_t i, n;
+    network_domain_t *domains;
 
-    listed = (int64_t) time(NULL);
-
-    n = virConnectListAllDomains(conn, &domains, 0);
-    if (n < 0) {
+    if (watch_list(conn, &domains, &n) != 0) {
+        (void) fprintf(stderr, "sandbox-network: domains cannot be read: %s\n",
+                       virGetLastErrorMessage());
         return -1;
     }
 
-    rc = watch_settle(domains, n, listed, bridge);
+    rc = network_guests_reset(domains, n, bridge);
 
-    /* what was asked for while nobody watched */
     for (i = 0; i < n; i++) {
-        if (rc == 0 && virDomainGetUUIDString(domains[i], uuid) == 0
-            && watch_wanted(domains[i], &ignored) == 1)
-        {
-            watch_apply(domains[i], uuid, virDomainIsActive(domains[i]) == 1);
-        }
-
-        (void) virDomainFree(domains[i]);
+        domains[i].error = rc == 0 ? NULL : "the rules cannot be set";
     }
 
+    watch_answer(conn, domains, n);
     free(domains);
+
     return rc;
 }
 
@@ -325,34 +336,100 @@ watch_mark(void)
 }
 
 
+static int
+watch_register(virConnectPtr conn)
+{
+    return virConnectSetKeepAlive(conn, WATCH_KEEPALIVE_INTERVAL,
+                                  WATCH_KEEPALIVE_COUNT)
+                       < 0
+                   || virConnectDomainEventRegisterAny(
+                          conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                          VIR_DOMAIN_EVENT_CALLBACK(watch_lifecycle), NULL,
+                          NULL)
+                          < 0
+                   || virConnectDomainEventRegisterAny(
+                          conn, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+                          VIR_DOMAIN_EVENT_CALLBACK(watch_metadata), NULL, NULL)
+                          < 0
+               ? -1
+               : 0;
+}
+
+
 /* Until the connection or the program ends. */
 static void
-watch_serve(virConnectPtr conn, const char *bridge)
+watch_serve(watch_conn_t *conn, const char *bridge)
 {
-    if (virConnectSetKeepAlive(conn, WATCH_KEEPALIVE_INTERVAL,
-                               WATCH_KEEPALIVE_COUNT)
-            < 0
-        || virConnectDomainEventRegisterAny(
-               conn, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
-               VIR_DOMAIN_EVENT_CALLBACK(watch_changed), NULL, NULL)
-               < 0
-        || watch_reconcile(conn, bridge) != 0)
-    {
-        (void) fprintf(stderr, "sandbox-network: no start: %s\n",
-                       virGetLastErrorMessage());
+    if (watch_register(conn->virt) != 0 || watch_reconcile(conn, bridge) != 0) {
         return;
     }
 
     watch_mark();
     (void) fprintf(stderr, "sandbox-network: watches\n");
 
-    while (!watch_ended && virConnectIsAlive(conn) == 1
+    while (!watch_ended && virConnectIsAlive(conn->virt) == 1
+           && virConnectIsAlive(conn->answers) == 1
            && virEventRunDefaultImpl() == 0)
     {
         watch_read_news(conn);
     }
 
     (void) unlink(WATCH_READY);
+}
+
+
+static void
+watch_connect(const char *uri, const char *bridge)
+{
+    watch_conn_t conn;
+
+    conn.virt = virConnectOpen(uri);
+    if (conn.virt == NULL) {
+        return;
+    }
+
+    conn.answers = virConnectOpen(uri);
+
+    if (conn.answers) {
+        if (virConnectSetKeepAlive(conn.answers, WATCH_KEEPALIVE_INTERVAL,
+                                   WATCH_KEEPALIVE_COUNT)
+            == 0)
+        {
+            watch_serve(&conn, bridge);
+        }
+
+        (void) virConnectClose(conn.answers);
+    }
+
+    (void) virConnectClose(conn.virt);
+}
+
+
+/* One watcher a host, until it ends; -1: there is one. */
+static int
+watch_lock(void)
+{
+    int fd;
+
+    if (mkdir(WATCH_RUN, 0755) == -1 && errno != EEXIST) {
+        (void) fprintf(stderr, "sandbox-network: %s: %s\n", WATCH_RUN,
+                       strerror(errno));
+        return -1;
+    }
+
+    fd = open(WATCH_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1) {
+        (void) fprintf(stderr, "sandbox-network: %s: %s\n", WATCH_LOCK,
+                       fd != -1 && errno == EWOULDBLOCK ? "another one runs"
+                                                        : strerror(errno));
+        return -1;
+    }
+
+    /* a mark of one that was killed */
+    (void) unlink(WATCH_READY);
+
+    return 0;
 }
 
 
@@ -405,7 +482,6 @@ main(int argc, char **argv)
 {
     int rc;
     const char *uri, *bridge;
-    virConnectPtr conn;
     struct sigaction action;
 
     uri = "qemu:///system";
@@ -422,22 +498,22 @@ main(int argc, char **argv)
     (void) sigaction(SIGINT, &action, NULL);
     (void) signal(SIGPIPE, SIG_IGN);
 
+    if (watch_lock() != 0) {
+        return 1;
+    }
+
     virSetErrorFunc(NULL, watch_silent);
 
     if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0
-        || virEventAddTimeout(500, watch_tick, NULL, NULL) < 0)
+        || virEventAddTimeout(500, watch_tick, NULL, NULL) < 0
+        || network_answer_init() != 0)
     {
         (void) fprintf(stderr, "sandbox-network: libvirt does not start\n");
         return 1;
     }
 
     while (!watch_ended) {
-        conn = virConnectOpen(uri);
-
-        if (conn) {
-            watch_serve(conn, bridge);
-            (void) virConnectClose(conn);
-        }
+        watch_connect(uri, bridge);
 
         if (!watch_ended) {
             (void) sleep(1);

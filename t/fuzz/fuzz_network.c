@@ -1,7 +1,7 @@
 /*
- * libFuzzer target of what libvirt's hook reads: no crash, no leak; what it
- * takes comes back from its own writer, and no command of nft has a character
- * that could end it.
+ * libFuzzer target of the metadata that the watcher reads: no crash, no leak;
+ * what it takes comes back from its own writer, and no command of nft has a
+ * character that could end it.
  */
 
 #include <string.h>
@@ -25,20 +25,20 @@ require_plain(const char *text)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char uuid[SANDBOX_UUID_SIZE], *xml;
+    char *xml;
     sandbox_network_t network, again;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
 
     memset(&network, 0, sizeof(network));
 
-    if (sandbox_network_read(&network, uuid, (const char *) data, size) != 1) {
+    if (sandbox_network_read(&network, (const char *) data, size) != 0) {
         return 0;
     }
 
     xml = sandbox_network_xml(&network);
     require(xml != NULL);
     memset(&again, 0, sizeof(again));
-    require(sandbox_network_read(&again, NULL, xml, strlen(xml)) == 1);
+    require(sandbox_network_read(&again, xml, strlen(xml)) == 0);
     require(again.policy.allow.n == network.policy.allow.n);
     require(again.policy.deny.n == network.policy.deny.n);
     require(strcmp(again.tap, network.tap) == 0);

@@ -30,34 +30,53 @@ fill(sandbox_network_t *network, int internet, const char *allow,
 
 
 static int
-read_text(sandbox_network_t *network, char *uuid, const char *text)
+read_text(sandbox_network_t *network, const char *text)
 {
-    return sandbox_network_read(network, uuid, text, strlen(text));
+    return sandbox_network_read(network, text, strlen(text));
 }
 
 
-/* From the domain that the engine defines, and from the element alone. */
 static void
 test_round(void **state)
 {
-    char *xml, uuid[SANDBOX_UUID_SIZE];
+    char *xml;
     sandbox_network_t in, out;
+
+    (void) state;
+
+    fill(&in, 0, "192.0.2.0/24,2001:db8::/32", "198.51.100.1");
+
+    xml = sandbox_network_xml(&in);
+    assert_non_null(xml);
+    memset(&out, 0, sizeof(out));
+    assert_int_equal(read_text(&out, xml), 0);
+    assert_memory_equal(&in, &out, sizeof(in));
+    free(xml);
+}
+
+
+/* The same element, in a namespace, is metadata of the domain. */
+static void
+test_domain(void **state)
+{
+    char *xml;
+    sandbox_network_t network;
     sandbox_template_t base;
     sandbox_domain_spec_t spec;
     sandbox_domain_xml_t host;
 
     (void) state;
 
-    fill(&in, 0, "192.0.2.0/24,2001:db8::/32", "198.51.100.1");
+    fill(&network, 1, "", "");
 
     memset(&base, 0, sizeof(base));
     base.kernel = base.initrd = base.cmdline = base.disk = "/t";
     memset(&spec, 0, sizeof(spec));
     spec.id = "sb_aabcdefghijklmnop234";
     spec.tenant = spec.operation = "x";
-    spec.mac = in.mac;
-    spec.tap = in.tap;
-    spec.network = &in;
+    spec.mac = network.mac;
+    spec.tap = network.tap;
+    spec.network = &network;
     spec.vcpus = 1;
     spec.memory_mb = 256;
     spec.template = &base;
@@ -69,53 +88,17 @@ test_round(void **state)
 
     xml = sandbox_domain_xml(&spec, &host);
     assert_non_null(xml);
-    memset(&out, 0, sizeof(out));
-    assert_int_equal(read_text(&out, uuid, xml), 1);
-    assert_memory_equal(&in, &out, sizeof(in));
-    assert_string_equal(uuid, UUID);
-
-    /* QEMU does not start without the hook's file */
-    assert_non_null(strstr(xml, SANDBOX_NETWORK_DIR "/sbx0a580005." UUID));
-    free(xml);
-
-    xml = sandbox_network_xml(&in);
-    assert_non_null(xml);
-    memset(&out, 0, sizeof(out));
-    assert_int_equal(read_text(&out, NULL, xml), 1);
-    assert_memory_equal(&in, &out, sizeof(in));
+    assert_non_null(strstr(
+        xml, "<" SANDBOX_NETWORK_KEY ":network xmlns:" SANDBOX_NETWORK_KEY
+             "=\"" SANDBOX_NETWORK_NAMESPACE "\" generation=\"7\""));
     free(xml);
 
     /* a machine that is no sandbox yet is in no network */
     spec.network = NULL;
     xml = sandbox_domain_xml(&spec, &host);
     assert_non_null(xml);
-    assert_int_equal(read_text(&out, uuid, xml), 0);
-    assert_null(strstr(xml, SANDBOX_NETWORK_DIR));
+    assert_null(strstr(xml, SANDBOX_NETWORK_NAMESPACE));
     free(xml);
-}
-
-
-static void
-test_not_ours(void **state)
-{
-    size_t i;
-    char uuid[SANDBOX_UUID_SIZE];
-    sandbox_network_t network;
-    static const char *const others[] = {
-        "<domain><uuid>" UUID "</uuid></domain>",
-        "<domain><metadata/></domain>",
-        "<domain><metadata><network/></metadata></domain>",
-        "<domain><metadata><n:network xmlns:n=\"urn:other\"/></metadata>"
-        "</domain>",
-        "<domain><x><metadata><n:network " NS "/></metadata></x></domain>",
-        "<network2/>",
-    };
-
-    (void) state;
-
-    for (i = 0; i < COUNT(others); i++) {
-        assert_int_equal(read_text(&network, uuid, others[i]), 0);
-    }
 }
 
 
@@ -124,7 +107,7 @@ static void
 test_malformed(void **state)
 {
     size_t i, j;
-    char text[1024], uuid[SANDBOX_UUID_SIZE];
+    char text[1024];
     const char *value[8];
     sandbox_network_t network;
     static const char *const good[] = {
@@ -164,20 +147,22 @@ test_malformed(void **state)
         }
 
         (void) snprintf(text, sizeof(text),
-                        "<domain><uuid>" UUID "</uuid><metadata><n:network " NS
-                        " generation=\"%s\" bridge=\"%s\" tap=\"%s\" "
-                        "mac=\"%s\" address=\"%s\" internet=\"%s\" "
-                        "allow=\"%s\" deny=\"%s\"/></metadata></domain>",
+                        "<network generation=\"%s\" bridge=\"%s\" "
+                        "tap=\"%s\" mac=\"%s\" address=\"%s\" "
+                        "internet=\"%s\" allow=\"%s\" deny=\"%s\"/>",
                         value[0], value[1], value[2], value[3], value[4],
                         value[5], value[6], value[7]);
 
-        assert_int_equal(read_text(&network, uuid, text), i ? -1 : 1);
+        assert_int_equal(read_text(&network, text), i ? -1 : 0);
 
         /* cut off anywhere it is no document */
         for (j = 0; i == 0 && j < strlen(text); j++) {
-            assert_int_equal(sandbox_network_read(&network, uuid, text, j), -1);
+            assert_int_equal(sandbox_network_read(&network, text, j), -1);
         }
     }
+
+    assert_int_equal(read_text(&network, "<domain/>"), -1);
+    assert_int_equal(read_text(&network, "<network/>"), -1);
 }
 
 
@@ -285,7 +270,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round),     cmocka_unit_test(test_not_ours),
+        cmocka_unit_test(test_round),     cmocka_unit_test(test_domain),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_admit),
         cmocka_unit_test(test_change),    cmocka_unit_test(test_all),
     };
