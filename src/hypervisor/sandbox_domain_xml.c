@@ -15,6 +15,7 @@
 #define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
 
 /* Part of the name of the memory in a device state: never to be changed. */
+#define SANDBOX_XML_PROBE_MB 32
 #define SANDBOX_XML_RAM "sandbox.ram"
 
 /* Of no device, so of no device state. */
@@ -230,29 +231,14 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
 }
 
 
-/* spec is NULL for the probe. */
-static void
-sandbox_xml_commandline(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
-                        const sandbox_domain_xml_t *host)
-{
-    if (host->ram == NULL) {
-        return;
-    }
-
-    sandbox_xml_start(x, "qemu:commandline");
-    sandbox_xml_ram(x, host->ram, spec->memory_mb);
-    sandbox_xml_end(x);
-}
-
-
 /*
  * QEMU's own user, and nothing is relabelled: the overlay belongs to that
  * user from its making, kernel, initrd and base are shared and must keep
  * their owner.
  */
 static void
-sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
-                 const sandbox_domain_xml_t *host)
+sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
+                 long long memory_mb)
 {
     if (host->label) {
         sandbox_xml_start(x, "seclabel");
@@ -263,7 +249,11 @@ sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
         sandbox_xml_end(x);
     }
 
-    sandbox_xml_commandline(x, spec, host);
+    if (host->ram) {
+        sandbox_xml_start(x, "qemu:commandline");
+        sandbox_xml_ram(x, host->ram, memory_mb);
+        sandbox_xml_end(x);
+    }
 
     /* spares some 400 QMP calls at each start */
     sandbox_xml_start(x, "qemu:capabilities");
@@ -380,7 +370,7 @@ sandbox_domain_xml(const sandbox_domain_spec_t *spec,
 
     sandbox_xml_platform(&x, host->accel);
     sandbox_xml_devices(&x, spec, host);
-    sandbox_xml_tail(&x, spec, host);
+    sandbox_xml_tail(&x, host, spec->memory_mb);
 
     return sandbox_xml_close(&x);
 }
@@ -392,7 +382,7 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host)
     sandbox_xml_t x;
 
     sandbox_xml_open(&x);
-    sandbox_xml_head(&x, name, host, 32, 1);
+    sandbox_xml_head(&x, name, host, SANDBOX_XML_PROBE_MB, 1);
 
     sandbox_xml_start(&x, "metadata");
     sandbox_xml_empty(&x, "sandbox:probe", "xmlns:sandbox",
@@ -419,7 +409,7 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host)
     sandbox_xml_empty(&x, "memballoon", "model", "none", NULL);
     sandbox_xml_end(&x);
 
-    sandbox_xml_tail(&x, NULL, host);
+    sandbox_xml_tail(&x, host, SANDBOX_XML_PROBE_MB);
 
     return sandbox_xml_close(&x);
 }
