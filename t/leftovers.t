@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
 
-use constant { EACH => 500, SECONDS => 60, SHELLS => 3 };
+use constant { EACH => 500, SECONDS => 20, SHELLS => 3 };
 
 my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_limits=sandboxes=2000 timeout=24h',
