@@ -458,8 +458,7 @@ unpack_entry(unpack_t *u, struct archive *a, struct archive_entry *entry)
         return unpack_fault(u);
     }
 
-    strcpy(above, path);
-    *strrchr(above, '/') = '\0';
+    agent_fs_above(above, path);
 
     if (agent_fs_mkdirs(u->top, above, 0755) == -1) {
         return unpack_fault(u);

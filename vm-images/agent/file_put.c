@@ -171,8 +171,7 @@ put_run(int peer, void *data)
     }
 
     if (put->parents) {
-        strcpy(dir, put->path);
-        *strrchr(dir, '/') = '\0';
+        agent_fs_above(dir, put->path);
 
         if (agent_fs_mkdirs(root, dir, 0755) == -1) {
             agent_worker_fault(peer, errno);

@@ -81,11 +81,41 @@ agent_fs_parent(int root, const char *path, const char **name)
 }
 
 
-/* One name at a time: each is looked up again below the root. */
-int
-agent_fs_mkdirs(int root, const char *path, mode_t mode)
+void
+agent_fs_above(char above[SANDBOX_PATH_MAX], const char *path)
 {
-    int dir, rc;
+    char *slash;
+
+    snprintf(above, SANDBOX_PATH_MAX, "%s", path);
+
+    slash = strrchr(above, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+}
+
+
+static int
+fs_mkdir_in(int dir, const char *name, mode_t mode, int own)
+{
+    if (name[0] == '\0') {
+        return 0;
+    }
+
+    if (!own && agent_fs_is_private(dir)) {
+        errno = EPERM;
+        return -1;
+    }
+
+    return mkdirat(dir, name, mode);
+}
+
+
+/* One name at a time: each is looked up again below the root. */
+static int
+fs_mkdirs(int root, const char *path, mode_t mode, int own)
+{
+    int dir, err, rc;
     size_t len;
     const char *name;
     char part[SANDBOX_PATH_MAX];
@@ -107,10 +137,12 @@ agent_fs_mkdirs(int root, const char *path, mode_t mode)
             return -1;
         }
 
-        rc = name[0] == '\0' ? 0 : mkdirat(dir, name, mode);
+        rc = fs_mkdir_in(dir, name, mode, own);
+        err = errno;
         close(dir);
 
-        if (rc == -1 && errno != EEXIST) {
+        if (rc == -1 && err != EEXIST) {
+            errno = err;
             return -1;
         }
     }
@@ -123,6 +155,20 @@ agent_fs_mkdirs(int root, const char *path, mode_t mode)
     close(dir);
 
     return 0;
+}
+
+
+int
+agent_fs_mkdirs(int root, const char *path, mode_t mode)
+{
+    return fs_mkdirs(root, path, mode, 0);
+}
+
+
+int
+agent_fs_mkdirs_own(int root, const char *path, mode_t mode)
+{
+    return fs_mkdirs(root, path, mode, 1);
 }
 
 
@@ -164,8 +210,7 @@ agent_fs_mkdir(int root, const char *path, mode_t *mode, int parents)
     char above[SANDBOX_PATH_MAX];
 
     if (parents) {
-        strcpy(above, path);
-        *strrchr(above, '/') = '\0';
+        agent_fs_above(above, path);
 
         if (agent_fs_mkdirs(root, above, 0755) == -1) {
             return -1;
@@ -279,7 +324,7 @@ agent_fs_where(int root, int fd, char path[SANDBOX_PATH_MAX])
     if (len > 1) {
         memmove(path, path + len, strlen(path + len) + 1);
         if (path[0] == '\0') {
-            strcpy(path, "/");
+            snprintf(path, SANDBOX_PATH_MAX, "/");
         }
     }
 

@@ -37,8 +37,16 @@ int agent_fs_open(int root, const char *path, int flags, mode_t mode);
  */
 int agent_fs_parent(int root, const char *path, const char **name);
 
-/* Makes a directory and those above it; what is there stays as it is. */
+/* The path of what an absolute path lies in, "" for the root's. */
+void agent_fs_above(char above[SANDBOX_PATH_MAX], const char *path);
+
+/*
+ * Makes a directory and those above it; what is there stays as it is.  EPERM
+ * in what the agent keeps for itself, whatever links lead there.
+ */
 int agent_fs_mkdirs(int root, const char *path, mode_t mode);
+/* The same for the agent itself. */
+int agent_fs_mkdirs_own(int root, const char *path, mode_t mode);
 
 /*
  * Makes a directory that clients may make; with parents as "mkdir -p" does,

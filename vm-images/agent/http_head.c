@@ -87,7 +87,7 @@ agent_head_id(struct MHD_Connection *c, char id[AGENT_REQUEST_ID_SIZE])
     value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "X-Request-Id");
 
     if (value != NULL && head_id_valid(value, strlen(value))) {
-        strcpy(id, value);
+        snprintf(id, AGENT_REQUEST_ID_SIZE, "%s", value);
         return;
     }
 
@@ -96,7 +96,7 @@ agent_head_id(struct MHD_Connection *c, char id[AGENT_REQUEST_ID_SIZE])
         agent_log("a request id is not random: %s", strerror(errno));
     }
 
-    strcpy(id, "req_");
+    snprintf(id, AGENT_REQUEST_ID_SIZE, "req_");
     for (i = 0; i < sizeof(random); i++) {
         id[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] & 31];
     }

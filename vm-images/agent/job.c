@@ -169,7 +169,7 @@ job_session_id(char out[AGENT_SESSION_ID_SIZE])
     while (getrandom(random, sizeof(random), 0) != sizeof(random)) { /* void */
     }
 
-    strcpy(out, "pty_");
+    snprintf(out, AGENT_SESSION_ID_SIZE, "pty_");
     for (i = 0; i < sizeof(random); i++) {
         out[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] & 31];
     }

@@ -73,7 +73,7 @@ network_find(int fd, char name[IFNAMSIZ])
             && strlen(entry->d_name) < IFNAMSIZ
             && network_is_ethernet(fd, entry->d_name))
         {
-            strcpy(name, entry->d_name);
+            memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
         }
     }
 

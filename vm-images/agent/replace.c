@@ -97,7 +97,7 @@ agent_replace_find(agent_replace_t *p, int root, const char *path,
     if (name[0] == '\0' || strlen(name) > SANDBOX_PATH_NAME_MAX) {
         errno = name[0] == '\0' ? EISDIR : ENAMETOOLONG;
     } else {
-        strcpy(p->name, name);
+        memcpy(p->name, name, strlen(name) + 1);
 
         if (replace_look(p, how) == 0) {
             return 0;

@@ -128,12 +128,10 @@ agent_small_file_mkdirs(const char *path)
     char *p;
     char buf[SANDBOX_PATH_MAX];
 
-    if (strlen(path) >= sizeof(buf)) {
+    if (snprintf(buf, sizeof(buf), "%s", path) >= (int) sizeof(buf)) {
         errno = ENAMETOOLONG;
         return -1;
     }
-
-    strcpy(buf, path);
 
     for (p = buf + 1; (p = strchr(p, '/')) != NULL; p++) {
         *p = '\0';

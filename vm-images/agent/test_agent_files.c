@@ -423,13 +423,19 @@ test_mkdir(void **state)
     assert_int_equal(agent_fs_mkdir(root, "/d/file", &mode, 1), -1);
     assert_int_equal(errno, EEXIST);
 
-    assert_int_equal(agent_fs_mkdirs(root, AGENT_FS_PRIVATE "/x", 0700), 0);
+    assert_int_equal(agent_fs_mkdirs_own(root, AGENT_FS_PRIVATE "/x", 0700), 0);
     snprintf(link, sizeof(link), "%s/d/secret", top);
     assert_int_equal(symlink(AGENT_FS_PRIVATE, link), 0);
     assert_int_equal(agent_fs_mkdir(root, "/d/secret", &mode, 1), -1);
     assert_int_equal(errno, EPERM);
     assert_int_equal(agent_fs_mkdir(root, "/d/secret/y", &mode, 0), -1);
     assert_int_equal(errno, EPERM);
+    assert_int_equal(agent_fs_mkdir(root, "/d/secret/y/z", &mode, 1), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(agent_fs_mkdirs(root, "/d/secret/y", 0755), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(agent_fs_open(root, "/d/secret/y", O_PATH, 0), -1);
+    assert_int_equal(errno, ENOENT);
     close(root);
 }
 
@@ -443,7 +449,7 @@ test_private(void **state)
 
     (void) state;
     root = agent_fs_root();
-    assert_int_equal(agent_fs_mkdirs(root, AGENT_FS_PRIVATE "/x", 0700), 0);
+    assert_int_equal(agent_fs_mkdirs_own(root, AGENT_FS_PRIVATE "/x", 0700), 0);
     snprintf(link, sizeof(link), "%s/d/secret", top);
     assert_int_equal(symlink(AGENT_FS_PRIVATE, link), 0);
 
@@ -599,7 +605,7 @@ test_walk(void **state)
     (void) state;
     root = agent_fs_root();
     assert_int_equal(agent_fs_mkdirs(root, "/d/b/c", 0755), 0);
-    assert_int_equal(agent_fs_mkdirs(root, AGENT_FS_PRIVATE "/x", 0755), 0);
+    assert_int_equal(agent_fs_mkdirs_own(root, AGENT_FS_PRIVATE "/x", 0700), 0);
     write_file("/d/a", "");
     write_file("/d/b/2", "");
     write_file("/d/b/1", "");

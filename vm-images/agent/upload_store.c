@@ -116,7 +116,7 @@ agent_upload_store(void)
     }
 
     fd = -1;
-    if (agent_fs_mkdirs(root, STORE, 0700) == 0) {
+    if (agent_fs_mkdirs_own(root, STORE, 0700) == 0) {
         fd = agent_fs_open(root, STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     }
 
