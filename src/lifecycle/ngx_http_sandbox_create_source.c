@@ -210,7 +210,7 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (sandbox_time_monotonic_ms() >= c->joining) {
+    if (sandbox_time_monotonic_ms() >= c->changing) {
         ngx_http_sandbox_source_fail(
             c,
             c->wake ? &ngx_http_sandbox_sandbox_changing
@@ -229,9 +229,9 @@ ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c)
     c->peeking = 0;
     ngx_http_sandbox_source_unadmit(c);
 
-    if (c->joining == 0) {
-        c->joining = sandbox_time_monotonic_ms()
-                     + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
+    if (c->changing == 0) {
+        c->changing = sandbox_time_monotonic_ms()
+                      + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
     }
 
     ngx_http_sandbox_await(&c->op.await, c->parent,
@@ -753,10 +753,11 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
 
     c->source = NGX_HTTP_SANDBOX_FROM_FORK;
     ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
-    ngx_memcpy(c->spec.fingerprint, body->fingerprint, SANDBOX_SHA256_LEN);
+    c->idem.route = NGX_HTTP_SANDBOX_ROUTE_FORK;
 
-    if (sandbox_sha256(c->idem, idem_key->data, idem_key->len) != 0
-        || ngx_http_sandbox_create_peek(c) != NGX_OK)
+    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, body->fingerprint)
+            != NGX_OK
+        || ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK)
     {
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;

@@ -70,15 +70,6 @@ ngx_http_sandbox_hibernate_free(ngx_http_sandbox_op_t *op)
 }
 
 
-static void
-ngx_http_sandbox_hibernate_no_redis(ngx_http_sandbox_hibernate_op_t *h)
-{
-    ngx_http_sandbox_op_finish_error(
-        &h->op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again.");
-}
-
-
 static ngx_int_t
 ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
 {
@@ -167,7 +158,7 @@ ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
     }
 
     if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
-        ngx_http_sandbox_hibernate_no_redis(h);
+        ngx_http_sandbox_op_no_redis(&h->op);
     }
 }
 
@@ -259,7 +250,7 @@ ngx_http_sandbox_hibernate_follow(ngx_http_sandbox_hibernate_op_t *h,
     ngx_cpystrn((u_char *) h->op.id, (u_char *) next, sizeof(h->op.id));
 
     if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
-        ngx_http_sandbox_hibernate_no_redis(h);
+        ngx_http_sandbox_op_no_redis(&h->op);
     }
 }
 
@@ -291,7 +282,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
     h->asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_hibernate_no_redis(h);
+        ngx_http_sandbox_op_no_redis(&h->op);
         return;
     }
 

@@ -109,15 +109,6 @@ ngx_http_sandbox_op_network(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-static void
-ngx_http_sandbox_network_no_redis(ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_op_finish_error(
-        op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again.");
-}
-
-
 /* A field and its value, unless the client has left it out. */
 static void
 ngx_http_sandbox_network_set(ngx_http_sandbox_args_t *a, const char *name,
@@ -208,7 +199,7 @@ ngx_http_sandbox_network_write(ngx_http_sandbox_network_op_t *n)
                                         ngx_http_sandbox_network_committed)
         != NGX_OK)
     {
-        ngx_http_sandbox_network_no_redis(&n->op);
+        ngx_http_sandbox_op_no_redis(&n->op);
     }
 }
 
@@ -307,7 +298,7 @@ ngx_http_sandbox_network_follow(ngx_http_sandbox_network_op_t *n,
     ngx_cpystrn((u_char *) n->op.id, (u_char *) next, sizeof(n->op.id));
 
     if (ngx_http_sandbox_network_claim(n) != NGX_OK) {
-        ngx_http_sandbox_network_no_redis(&n->op);
+        ngx_http_sandbox_op_no_redis(&n->op);
     }
 }
 
@@ -347,7 +338,7 @@ ngx_http_sandbox_network_outcome(ngx_http_sandbox_network_op_t *n,
     const char *outcome;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_network_no_redis(&n->op);
+        ngx_http_sandbox_op_no_redis(&n->op);
         return NULL;
     }
 

@@ -97,15 +97,6 @@ ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-static void
-ngx_http_sandbox_timeout_no_redis(ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_op_finish_error(
-        op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again.");
-}
-
-
 /* An alias: of the execution that there is now. */
 static void
 ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
@@ -121,7 +112,7 @@ ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
     ngx_cpystrn((u_char *) t->op.id, (u_char *) next, sizeof(t->op.id));
 
     if (ngx_http_sandbox_timeout_move(t) != NGX_OK) {
-        ngx_http_sandbox_timeout_no_redis(&t->op);
+        ngx_http_sandbox_op_no_redis(&t->op);
     }
 }
 
@@ -133,7 +124,7 @@ ngx_http_sandbox_timeout_done(void *data, redisReply *reply)
     ngx_http_sandbox_op_t *op = data;
 
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
-        ngx_http_sandbox_timeout_no_redis(op);
+        ngx_http_sandbox_op_no_redis(op);
         return;
     }
 
@@ -203,7 +194,7 @@ ngx_http_sandbox_timeout_set(ngx_http_sandbox_op_t *op, redisReply *reply)
                                         ngx_http_sandbox_timeout_done, op)
         != NGX_OK)
     {
-        ngx_http_sandbox_timeout_no_redis(op);
+        ngx_http_sandbox_op_no_redis(op);
     }
 }
 
@@ -234,7 +225,7 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
     op = &t->op;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_timeout_no_redis(op);
+        ngx_http_sandbox_op_no_redis(op);
         return;
     }
 

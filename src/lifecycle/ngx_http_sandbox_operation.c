@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_operation.h"
 
+#include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_time.h"
@@ -86,6 +87,15 @@ ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
     op->error = error;
     op->message = message;
     ngx_http_sandbox_op_finish(op);
+}
+
+
+void
+ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_op_finish_error(
+        op, &ngx_http_sandbox_state_store_unavailable,
+        "The state store does not answer; try again.");
 }
 
 

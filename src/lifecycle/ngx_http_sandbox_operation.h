@@ -179,6 +179,9 @@ void ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
                                       const ngx_http_sandbox_error_t *error,
                                       const char *message);
 
+/* Redis does not answer: ends op, and undoes nothing. */
+void ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op);
+
 /* Fills what every operation has; ctx may be NULL. */
 void
 ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
