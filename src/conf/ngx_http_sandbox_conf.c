@@ -60,6 +60,24 @@ ngx_http_sandbox_params(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf,
 }
 
 
+char *
+ngx_http_sandbox_params_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_flag_t *given;
+    ngx_http_sandbox_params_t *params = cmd->post;
+
+    given = (ngx_flag_t *) ((u_char *) conf + cmd->offset);
+
+    if (*given) {
+        return "is duplicate";
+    }
+
+    *given = 1;
+
+    return ngx_http_sandbox_params(cf, conf, 1, params->param);
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_redis_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
 {
@@ -287,14 +305,12 @@ ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-char *
-ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+static ngx_int_t
+ngx_http_sandbox_limits_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
 {
-    ngx_http_sandbox_main_conf_t *mcf = conf;
-
     ngx_int_t n;
-    ngx_str_t *args, value;
-    ngx_uint_t i, j;
+    ngx_str_t value;
+    ngx_uint_t i;
     struct {
         const char *name;
         ngx_int_t *limit;
@@ -306,43 +322,27 @@ ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         { "sandboxes", &mcf->max_sandboxes, 1000000 },
     };
 
-    if (mcf->limited) {
-        return "is duplicate";
+    if (ngx_http_sandbox_param(arg, "timeout", &value)) {
+        n = ngx_parse_time(&value, 0);
+        mcf->max_timeout = n;
+        return n <= 0 ? NGX_ERROR : NGX_OK;
     }
 
-    mcf->limited = 1;
-    args = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-        if (ngx_http_sandbox_param(&args[i], "timeout", &value)) {
-            n = ngx_parse_time(&value, 0);
-            if (n <= 0) {
-                return ngx_http_sandbox_invalid_param(cf, &args[i]);
-            }
-            mcf->max_timeout = n;
-            continue;
+    for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        if (ngx_http_sandbox_param(arg, limits[i].name, &value)) {
+            n = ngx_atoi(value.data, value.len);
+            *limits[i].limit = n;
+            return n < 1 || n > limits[i].max ? NGX_ERROR : NGX_OK;
         }
-
-        for (j = 0; j < sizeof(limits) / sizeof(limits[0]); j++) {
-            if (ngx_http_sandbox_param(&args[i], limits[j].name, &value)) {
-                break;
-            }
-        }
-
-        if (j == sizeof(limits) / sizeof(limits[0])) {
-            return ngx_http_sandbox_invalid_param(cf, &args[i]);
-        }
-
-        n = ngx_atoi(value.data, value.len);
-        if (n < 1 || n > limits[j].max) {
-            return ngx_http_sandbox_invalid_param(cf, &args[i]);
-        }
-
-        *limits[j].limit = n;
     }
 
-    return NGX_CONF_OK;
+    return NGX_ERROR;
 }
+
+
+ngx_http_sandbox_params_t ngx_http_sandbox_limits = {
+    ngx_http_sandbox_limits_param
+};
 
 
 static ngx_int_t
@@ -380,20 +380,9 @@ ngx_http_sandbox_reconcile_param(ngx_http_sandbox_main_conf_t *mcf,
 }
 
 
-char *
-ngx_http_sandbox_reconcile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_sandbox_main_conf_t *mcf = conf;
-
-    if (mcf->reconciled) {
-        return "is duplicate";
-    }
-
-    mcf->reconciled = 1;
-
-    return ngx_http_sandbox_params(cf, mcf, 1,
-                                   ngx_http_sandbox_reconcile_param);
-}
+ngx_http_sandbox_params_t ngx_http_sandbox_reconcile = {
+    ngx_http_sandbox_reconcile_param
+};
 
 
 static ngx_int_t
@@ -425,20 +414,9 @@ ngx_http_sandbox_warm_pools_param(ngx_http_sandbox_main_conf_t *mcf,
 }
 
 
-char *
-ngx_http_sandbox_warm_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_sandbox_main_conf_t *mcf = conf;
-
-    if (mcf->pooled) {
-        return "is duplicate";
-    }
-
-    mcf->pooled = 1;
-
-    return ngx_http_sandbox_params(cf, mcf, 1,
-                                   ngx_http_sandbox_warm_pools_param);
-}
+ngx_http_sandbox_params_t ngx_http_sandbox_warm_pools = {
+    ngx_http_sandbox_warm_pools_param
+};
 
 
 /* The directives without which no location of ours can work. */
