@@ -30,6 +30,7 @@ use SandboxStack qw(run_command);
 our @ISA = ('SandboxStack');
 
 our $top = dirname(dirname(dirname(abs_path(__FILE__))));
+our $guest_server = "$top/t/lib/guest-server.py";
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my $serial = 0;
 my @stacks;
@@ -225,16 +226,18 @@ sub exec {
 }
 
 
-# Starts a server in a sandbox that outlives the command, from the text of a
-# Python program, and waits until it listens on port.
+# Starts a server in a sandbox that outlives the command, guest-server.py or
+# another Python program, whose text is given, and waits until it listens on
+# port.
 sub serve {
     my ($self, $sandbox, $port, $program) = @_;
 
+    $program //= SandboxLeft::slurp($guest_server);
     (my $quoted = $program) =~ s/'/'\\''/g;
     my $hex = sprintf '%04X', $port;
     my $r = $self->exec($sandbox, <<"END");
 printf %s '$quoted' >/tmp/server-$port.py
-(setsid python3 /tmp/server-$port.py >/tmp/server-$port.log 2>&1 </dev/null &)
+(setsid python3 /tmp/server-$port.py $port >/tmp/server-$port.log 2>&1 </dev/null &)
 for i in \$(seq 300); do
     grep -q ':$hex 0*:0000 0A' /proc/net/tcp && exit 0
     sleep 0.1
