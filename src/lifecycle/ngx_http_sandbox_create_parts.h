@@ -1,7 +1,7 @@
 /*
- * What the parts of a create share: the reservation (op_create.c), where the
- * sandbox comes from (create_source.c) and the making of what was reserved
- * (create_run.c).  Not for others.
+ * What the parts of a create share: the reservation (op_create.c, op_resume.c),
+ * where the sandbox comes from (create_source.c) and the making of what was
+ * reserved (create_run.c).  Not for others.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_PARTS_H

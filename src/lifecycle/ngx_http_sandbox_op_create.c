@@ -412,6 +412,39 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 }
 
 
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                         ngx_str_t *idem_key, sandbox_snapshot_t *body,
+                         ngx_http_sandbox_op_done_pt done, void *data)
+{
+    ngx_http_sandbox_create_op_t *c;
+
+    c = ngx_http_sandbox_create_new(ctx, done, data);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    c->source = NGX_HTTP_SANDBOX_FROM_FORK;
+    ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
+    c->idem.route = NGX_HTTP_SANDBOX_ROUTE_FORK;
+
+    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, body->fingerprint)
+            != NGX_OK
+        || ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK)
+    {
+        ngx_http_sandbox_op_discard(&c->op);
+        return NULL;
+    }
+
+    if (body->given) {
+        c->spec.metadata = body->metadata;
+        body->metadata = NULL;
+    }
+
+    return &c->op;
+}
+
+
 void
 ngx_http_sandbox_create_next(ngx_http_sandbox_create_op_t *c)
 {
