@@ -16,7 +16,6 @@
 
 #include "sandbox_body.h"
 #include "sandbox_machine.h"
-#include "sandbox_text.h"
 
 #define CREATE_TIMEOUT_MS 300000
 
@@ -219,24 +218,6 @@ create_rest(sandbox_schema_t *s)
 }
 
 
-static int
-create_fingerprint(sandbox_schema_t *s)
-{
-    int rc;
-    sandbox_create_data_t *data = s->data;
-    sandbox_text_t t = SANDBOX_TEXT_INIT;
-
-    sandbox_text_json_canonical(&t, &s->doc, &s->doc.nodes[0]);
-
-    rc = sandbox_text_failed(&t)
-             ? -1
-             : sandbox_sha256(data->create->fingerprint, t.data, t.len);
-    sandbox_text_free(&t);
-
-    return rc;
-}
-
-
 static sandbox_create_status_t
 create_check(sandbox_schema_t *s)
 {
@@ -283,7 +264,9 @@ create_check(sandbox_schema_t *s)
 
     rc = sandbox_schema_features(s, sandbox_create_members);
 
-    if (rc == SANDBOX_SCHEMA_OK && create_fingerprint(s) != 0) {
+    if (rc == SANDBOX_SCHEMA_OK
+        && sandbox_body_fingerprint(data->create->fingerprint, NULL, s) != 0)
+    {
         rc = SANDBOX_SCHEMA_NO_MEMORY;
     }
 

@@ -323,8 +323,6 @@ ngx_http_sandbox_postpone_check(void *data, redisReply *reply)
 void
 ngx_http_sandbox_op_postpone(const char *id, int64_t at)
 {
-    ngx_http_sandbox_key_t agenda;
-    ngx_http_sandbox_args_t a;
     ngx_http_sandbox_postponed_t *p;
 
     p = ngx_alloc(sizeof(ngx_http_sandbox_postponed_t), ngx_cycle->log);
@@ -335,16 +333,8 @@ ngx_http_sandbox_op_postpone(const char *id, int64_t at)
     ngx_cpystrn((u_char *) p->id, (u_char *) id, sizeof(p->id));
     p->at = at;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_node(&agenda, "agenda");
-    ngx_http_sandbox_arg(&a, "ZADD");
-    ngx_http_sandbox_arg_key(&a, &agenda);
-    ngx_http_sandbox_arg_int(&a, at);
-    ngx_http_sandbox_arg(&a, id);
-
-    if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                       ngx_http_sandbox_postpone_check, p, a.n,
-                                       a.values)
+    if (ngx_http_sandbox_op_place(&ngx_http_sandbox_worker.conf->node, id, at,
+                                  0, ngx_http_sandbox_postpone_check, p)
         != NGX_OK)
     {
         ngx_free(p);
