@@ -212,7 +212,7 @@ ngx_http_sandbox_source_snapshot(ngx_http_sandbox_create_op_t *c,
     const char *field;
 
     if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_KIND),
-                   "reusable")
+                   NGX_HTTP_SANDBOX_SNAPSHOT_REUSABLE)
             != 0
         || ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_STATE),
                       "ready")
@@ -358,7 +358,7 @@ ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,
         }
 
         if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_KIND),
-                       "hibernate")
+                       NGX_HTTP_SANDBOX_SNAPSHOT_HIBERNATE)
             != 0)
         {
             ngx_http_sandbox_source_fail(
