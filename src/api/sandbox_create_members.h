@@ -1,5 +1,6 @@
 /*
  * The members of a create, for the files of its schema (sandbox_create.c).
+ * Pure C, any thread.
  */
 
 #ifndef SANDBOX_CREATE_MEMBERS_H

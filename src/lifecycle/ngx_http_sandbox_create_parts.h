@@ -1,7 +1,8 @@
 /*
  * What the parts of a create share: the reservation (op_create.c, op_resume.c),
  * where the sandbox comes from (create_source.c) and the making of what was
- * reserved (create_run.c).  Not for others.
+ * reserved (create_run.c).  Not for others.  Event loop only; while a thread
+ * is at work, take and boot are the thread's.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_PARTS_H

@@ -344,10 +344,9 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, (int64_t) c->op.status);
     ngx_http_sandbox_arg_len(&a, c->op.answer, c->op.answer_len);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_COMMIT);
-    ngx_http_sandbox_arg(&a, "started_at");
-    ngx_http_sandbox_arg_int(&a, started_at);
-    ngx_http_sandbox_arg(&a, "timeout_at");
-    ngx_http_sandbox_arg_int(&a, started_at + c->spec.timeout_ms);
+    ngx_http_sandbox_arg_field_int(&a, "started_at", started_at);
+    ngx_http_sandbox_arg_field_int(&a, "timeout_at",
+                                   started_at + c->spec.timeout_ms);
 
     SANDBOX_CRASH_POINT("create.commit.before");
     c->committing = sandbox_time_monotonic_ms();

@@ -333,6 +333,24 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
 }
 
 
+/* NGX_DONE: c has ended, or waits. */
+static ngx_int_t
+ngx_http_sandbox_source_judge(ngx_http_sandbox_create_op_t *c,
+                              redisReply *reply, ngx_http_sandbox_state_e state)
+{
+    switch (c->source) {
+    case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
+        return ngx_http_sandbox_source_snapshot(c, reply);
+
+    case NGX_HTTP_SANDBOX_FROM_FORK:
+        return ngx_http_sandbox_source_fork(c, reply, state);
+
+    default:
+        return ngx_http_sandbox_source_paused(c, reply, state);
+    }
+}
+
+
 /*
  * Goes to another record: of a later execution, or from the snapshot of a
  * hibernation to its sandbox.  1 if that ends this look.
@@ -440,18 +458,7 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
 
     c->hops = 0;
 
-    switch (c->source) {
-    case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
-        rc = ngx_http_sandbox_source_snapshot(c, reply);
-        break;
-
-    case NGX_HTTP_SANDBOX_FROM_FORK:
-        rc = ngx_http_sandbox_source_fork(c, reply, state);
-        break;
-
-    default:
-        rc = ngx_http_sandbox_source_paused(c, reply, state);
-    }
+    rc = ngx_http_sandbox_source_judge(c, reply, state);
 
     if (rc == NGX_DONE) {
         return;

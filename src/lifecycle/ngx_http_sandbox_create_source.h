@@ -1,6 +1,7 @@
 /*
  * The record a create comes from: how it is read (create_source.c), and what
- * the new sandbox has of it (create_inherit.c).  Not for others.
+ * the new sandbox has of it (create_inherit.c).  Not for others.  Event loop
+ * only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_SOURCE_H

@@ -204,80 +204,66 @@ ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
 }
 
 
+/* What of the record the client, or what it comes from, may leave out. */
+static void
+ngx_http_sandbox_create_optional(const sandbox_create_t *spec,
+                                 ngx_http_sandbox_args_t *a)
+{
+    if (spec->allow_out && *spec->allow_out) {
+        ngx_http_sandbox_arg_field(a, "allow_out", spec->allow_out);
+    }
+
+    if (spec->deny_out && *spec->deny_out) {
+        ngx_http_sandbox_arg_field(a, "deny_out", spec->deny_out);
+    }
+
+    ngx_http_sandbox_arg_field(a, "mask_host", spec->mask_host);
+    ngx_http_sandbox_arg_field(a, "cwd", spec->cwd);
+    /* a later execution is configured with them again */
+    ngx_http_sandbox_arg_field(a, "envs", spec->envs);
+}
+
+
 void
 ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                ngx_http_sandbox_args_t *a,
                                ngx_http_sandbox_key_t *lives,
                                const char *execution)
 {
-    ngx_http_sandbox_arg(a, "tenant");
-    ngx_http_sandbox_arg(a, c->tenant);
+    ngx_str_t *node;
+    const sandbox_create_t *spec;
+
+    node = &ngx_http_sandbox_worker.conf->node;
+    spec = &c->spec;
+
+    ngx_http_sandbox_arg_field(a, "tenant", c->tenant);
     ngx_http_sandbox_arg(a, "node");
-    ngx_http_sandbox_arg_len(a, ngx_http_sandbox_worker.conf->node.data,
-                             ngx_http_sandbox_worker.conf->node.len);
-    ngx_http_sandbox_arg(a, "template");
-    ngx_http_sandbox_arg(a, c->template_name);
-    ngx_http_sandbox_arg(a, "vcpus");
-    ngx_http_sandbox_arg_int(a, c->spec.vcpus);
-    ngx_http_sandbox_arg(a, "memory_mb");
-    ngx_http_sandbox_arg_int(a, c->spec.memory_mb);
-    ngx_http_sandbox_arg(a, "disk_mb");
-    ngx_http_sandbox_arg_int(a, c->spec.disk_mb);
-    ngx_http_sandbox_arg(a, "timeout_ms");
-    ngx_http_sandbox_arg_int(a, c->spec.timeout_ms);
-    ngx_http_sandbox_arg(a, "timeout_action");
-    ngx_http_sandbox_arg(a, ngx_http_sandbox_create_action(c));
-    ngx_http_sandbox_arg(a, "auto_resume");
-    ngx_http_sandbox_arg(a, c->spec.auto_resume ? "1" : "0");
-    ngx_http_sandbox_arg(a, "metadata");
-    ngx_http_sandbox_arg(a, c->spec.metadata);
-    ngx_http_sandbox_arg(a, "address");
-    ngx_http_sandbox_arg_int(a, c->address);
-    ngx_http_sandbox_arg(a, "execution");
-    ngx_http_sandbox_arg(a, execution);
-    ngx_http_sandbox_arg(a, "agent_token");
-    ngx_http_sandbox_arg(a, c->agent_token);
-    ngx_http_sandbox_arg(a, "traffic_token");
-    ngx_http_sandbox_arg(a, c->traffic_token);
-    ngx_http_sandbox_arg(a, "public_traffic");
-    ngx_http_sandbox_arg(a, c->spec.public_traffic ? "1" : "0");
-
-    ngx_http_sandbox_arg(a, "internet_access");
-    ngx_http_sandbox_arg(a, c->spec.internet ? "1" : "0");
-
-    if (c->spec.allow_out && *c->spec.allow_out) {
-        ngx_http_sandbox_arg(a, "allow_out");
-        ngx_http_sandbox_arg(a, c->spec.allow_out);
-    }
-
-    if (c->spec.deny_out && *c->spec.deny_out) {
-        ngx_http_sandbox_arg(a, "deny_out");
-        ngx_http_sandbox_arg(a, c->spec.deny_out);
-    }
-
-    if (c->spec.mask_host) {
-        ngx_http_sandbox_arg(a, "mask_host");
-        ngx_http_sandbox_arg(a, c->spec.mask_host);
-    }
-
-    if (c->spec.cwd) {
-        ngx_http_sandbox_arg(a, "cwd");
-        ngx_http_sandbox_arg(a, c->spec.cwd);
-    }
-
-    if (c->spec.envs) {
-        /* a later execution is configured with them again */
-        ngx_http_sandbox_arg(a, "envs");
-        ngx_http_sandbox_arg(a, c->spec.envs);
-    }
+    ngx_http_sandbox_arg_len(a, node->data, node->len);
+    ngx_http_sandbox_arg_field(a, "template", c->template_name);
+    ngx_http_sandbox_arg_field_int(a, "vcpus", spec->vcpus);
+    ngx_http_sandbox_arg_field_int(a, "memory_mb", spec->memory_mb);
+    ngx_http_sandbox_arg_field_int(a, "disk_mb", spec->disk_mb);
+    ngx_http_sandbox_arg_field_int(a, "timeout_ms", spec->timeout_ms);
+    ngx_http_sandbox_arg_field(a, "timeout_action",
+                               ngx_http_sandbox_create_action(c));
+    ngx_http_sandbox_arg_field(a, "auto_resume", spec->auto_resume ? "1" : "0");
+    ngx_http_sandbox_arg_field(a, "metadata", spec->metadata);
+    ngx_http_sandbox_arg_field_int(a, "address", c->address);
+    ngx_http_sandbox_arg_field(a, "execution", execution);
+    ngx_http_sandbox_arg_field(a, "agent_token", c->agent_token);
+    ngx_http_sandbox_arg_field(a, "traffic_token", c->traffic_token);
+    ngx_http_sandbox_arg_field(a, "public_traffic",
+                               spec->public_traffic ? "1" : "0");
+    ngx_http_sandbox_arg_field(a, "internet_access",
+                               spec->internet ? "1" : "0");
+    ngx_http_sandbox_create_optional(spec, a);
 
     switch (c->source) {
     case NGX_HTTP_SANDBOX_FROM_TEMPLATE:
         break;
 
     case NGX_HTTP_SANDBOX_FOR_POOL:
-        ngx_http_sandbox_arg(a, "pool_version");
-        ngx_http_sandbox_arg(a, c->spec.template->version);
+        ngx_http_sandbox_arg_field(a, "pool_version", spec->template->version);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
@@ -287,17 +273,13 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
         break;
 
     case NGX_HTTP_SANDBOX_FROM_FORK:
-        ngx_http_sandbox_arg(a, "fork_of");
-        ngx_http_sandbox_arg(a, c->parent);
-        ngx_http_sandbox_arg(a, "checkpoint");
-        ngx_http_sandbox_arg(a, c->checkpoint);
+        ngx_http_sandbox_arg_field(a, "fork_of", c->parent);
+        ngx_http_sandbox_arg_field(a, "checkpoint", c->checkpoint);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_PAUSED:
-        ngx_http_sandbox_arg(a, "origin");
-        ngx_http_sandbox_arg(a, c->origin);
-        ngx_http_sandbox_arg(a, "checkpoint");
-        ngx_http_sandbox_arg(a, c->checkpoint);
+        ngx_http_sandbox_arg_field(a, "origin", c->origin);
+        ngx_http_sandbox_arg_field(a, "checkpoint", c->checkpoint);
         break;
     }
 }

@@ -109,18 +109,6 @@ ngx_http_sandbox_op_network(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-/* A field and its value, unless the client has left it out. */
-static void
-ngx_http_sandbox_network_set(ngx_http_sandbox_args_t *a, const char *name,
-                             const char *value)
-{
-    if (value) {
-        ngx_http_sandbox_arg(a, name);
-        ngx_http_sandbox_arg(a, value);
-    }
-}
-
-
 static const char *
 ngx_http_sandbox_network_flag(int flag)
 {
@@ -150,15 +138,15 @@ ngx_http_sandbox_network_commit(ngx_http_sandbox_network_op_t *n,
 
     } else {
         ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_NETWORKED);
-        ngx_http_sandbox_network_set(
+        ngx_http_sandbox_arg_field(
             &a, "internet_access",
             ngx_http_sandbox_network_flag(n->patch.internet));
-        ngx_http_sandbox_network_set(&a, "allow_out", n->patch.allow_out);
-        ngx_http_sandbox_network_set(&a, "deny_out", n->patch.deny_out);
-        ngx_http_sandbox_network_set(
+        ngx_http_sandbox_arg_field(&a, "allow_out", n->patch.allow_out);
+        ngx_http_sandbox_arg_field(&a, "deny_out", n->patch.deny_out);
+        ngx_http_sandbox_arg_field(
             &a, "public_traffic",
             ngx_http_sandbox_network_flag(n->patch.public_traffic));
-        ngx_http_sandbox_network_set(&a, "mask_host", n->patch.mask_host);
+        ngx_http_sandbox_arg_field(&a, "mask_host", n->patch.mask_host);
     }
 
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
