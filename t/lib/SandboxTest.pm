@@ -123,11 +123,11 @@ sub idem {
 }
 
 
-# One API request on a connection of its own.  Options: json (any value),
-# body (text), type, headers => [name, value...], key (undef: none), idem
-# (undef: none; creates get a fresh one), timeout.
-# Gives { status, headers, body, json, complete }.
-sub request {
+# Sends an API request on a connection of its own, a SandboxHttp, whose answer
+# end() waits for.  Options: json (any value), body (text), type,
+# headers => [name, value...], key (undef: none), idem (undef: none; creates get
+# a fresh one), to, timeout.
+sub begin {
     my ($self, $method, $path, %o) = @_;
     my @headers;
 
@@ -146,16 +146,31 @@ sub request {
     push @headers, @{ $o{headers} // [] }, Connection => 'close';
 
     my $http = SandboxHttp->new($o{to} // $self->{api}, $o{timeout} // 120);
-    my $began = time();
-    my $r = $http->request($method, $path, \@headers, $body);
+    $http->send($http->format_request($method, $path, \@headers, $body));
+    return $http;
+}
 
-    if (!$r) {
-        return { status => 0, headers => {}, body => '', json => undef,
-                 complete => 0, seconds => time() - $began };
-    }
+
+# { status, headers, body, json, complete }; status 0: there was none.
+# Options: head (to a HEAD), timeout.
+sub end {
+    my ($self, $http, %o) = @_;
+    my $r = $http->read_response(%o)
+        // { status => 0, headers => {}, body => '', complete => 0 };
+
+    $r->{json} = eval { $json->decode($r->{body}) };
+    return $r;
+}
+
+
+# One API request, as begin(), and its answer, with the seconds that it took.
+sub request {
+    my ($self, $method, $path, %o) = @_;
+    my $began = time();
+    my $r = $self->end($self->begin($method, $path, %o),
+                       head => $method eq 'HEAD');
 
     $r->{seconds} = time() - $began;
-    $r->{json} = eval { $json->decode($r->{body}) };
     return $r;
 }
 
