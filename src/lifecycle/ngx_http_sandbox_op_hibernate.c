@@ -13,7 +13,6 @@
  */
 
 #include "ngx_http_sandbox_codes.h"
-#include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
