@@ -53,13 +53,6 @@ sub begun {
     return $c;
 }
 
-sub metric {
-    my ($series) = @_;
-    my $text = inside(qw(curl -s), "$t->{api}/metrics");
-
-    return $text =~ /^\Q$series\E ([0-9.]+)$/m ? $1 : 0;
-}
-
 # --- the listener, and a front with TLS and HTTP/2 ---------------------------------
 
 inside(qw(ip route add local 10.88.1.0/24 dev lo));
@@ -218,7 +211,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     $t->is_error($r, 429, 'rate_limit_exceeded', 'with its code');
     is(ask($private, '/', headers => [HEADER, TOKEN])->{status}, 200,
        'another sandbox is not');
-    cmp_ok(metric('sandbox_limited_total{limit="connections"}'), '>=', 2,
+    cmp_ok($t->metric('sandbox_limited_total{limit="connections"}'), '>=', 2,
            'which is counted');
     is(scalar(grep { ($_->read_response // {})->{status} == 200 } @busy), 4,
        'those before it are served');
@@ -238,7 +231,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 # --- for how long -----------------------------------------------------------------------------------
 
 {
-    my $aged = metric('sandbox_limited_total{limit="age"}');
+    my $aged = $t->metric('sandbox_limited_total{limit="age"}');
     my $ws = SandboxHttp->new($t->{traffic}, 20);
     is($ws->ws_open('/ws', [Host => $t->host($public, 8000)])->{status}, 101,
        'a WebSocket');
@@ -255,7 +248,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     $r = $hangs->read_response(timeout => 10);
     $r->{json} = eval { json->decode($r->{body}) };
     $t->is_error($r, 504, 'timeout', 'what has no answer yet gets one');
-    is(metric('sandbox_limited_total{limit="age"}') - $aged, 3, 'counted');
+    is($t->metric('sandbox_limited_total{limit="age"}') - $aged, 3, 'counted');
 }
 
 # --- how many in a second ---------------------------------------------------------------------------

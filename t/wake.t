@@ -57,14 +57,7 @@ sub ends {
     return defined $n;
 }
 
-# The value of a series of the metrics, 0 if there is none.
-sub metric {
-    my ($series) = @_;
-
-    return $t->get('/metrics')->{body} =~ /^\Q$series\E ([0-9.]+)$/m ? $1 : 0;
-}
-
-sub resumes { return metric('sandbox_resumes_total{outcome="done"}') }
+sub resumes { return $t->metric('sandbox_resumes_total{outcome="done"}') }
 
 # Runs jobs at once, each in a process of its own; what they gave, in order.
 sub at_once {
@@ -189,9 +182,9 @@ for my $old (sort keys %ids) {
 }
 
 {
-    $before = metric('sandbox_route_cache_lookups_total{result="miss"}');
+    $before = $t->metric('sandbox_route_cache_lookups_total{result="miss"}');
     $t->traffic($s, 8000, 'GET', '/') for 1 .. 10;
-    is(metric('sandbox_route_cache_lookups_total{result="miss"}') - $before, 0,
+    is($t->metric('sandbox_route_cache_lookups_total{result="miss"}') - $before, 0,
        'an alias is served from the cache');
 }
 
@@ -405,9 +398,9 @@ for my $old (sort keys %ids) {
 
 # --- metrics and the end ------------------------------------------------------------------
 
-cmp_ok(metric('sandbox_wakes_total{outcome="done"}'), '>', 5, 'wakes');
-cmp_ok(metric('sandbox_wake_waits_total{outcome="served"}'), '>', 5, 'waits');
-cmp_ok(metric('sandbox_wake_wait_seconds_count'), '>', 5, 'and their time');
+cmp_ok($t->metric('sandbox_wakes_total{outcome="done"}'), '>', 5, 'wakes');
+cmp_ok($t->metric('sandbox_wake_waits_total{outcome="served"}'), '>', 5, 'waits');
+cmp_ok($t->metric('sandbox_wake_wait_seconds_count'), '>', 5, 'and their time');
 
 my $hang = SandboxHttp->new($t->{traffic});
 $hang->send($hang->format_request('GET', '/sleep?600',

@@ -180,6 +180,15 @@ sub post { my $self = shift; return $self->request('POST', @_) }
 sub delete { my $self = shift; return $self->request('DELETE', @_) }
 
 
+# The value of a series of the metrics, 0 if there is none.
+sub metric {
+    my ($self, $series) = @_;
+
+    return $self->get('/metrics')->{body} =~ /^\Q$series\E ([0-9.]+)$/m
+        ? $1 : 0;
+}
+
+
 # Creates a sandbox and fails the test if that fails.  What it gives ends the
 # sandbox when it goes out of scope: { id, token, response, json }.
 sub create {
