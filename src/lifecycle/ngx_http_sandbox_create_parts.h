@@ -149,6 +149,10 @@ void ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                     ngx_http_sandbox_key_t *lives,
                                     const char *execution);
 
+/* What is done at its deadline. */
+const char *
+ngx_http_sandbox_create_action(const ngx_http_sandbox_create_op_t *c);
+
 /* The common part of what reserve.lua and resume.lua answer. */
 void ngx_http_sandbox_create_reserved(void *data, redisReply *reply);
 

@@ -275,9 +275,7 @@ ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
     record.started_at = started_at;
     record.timeout_ms = c->spec.timeout_ms;
     record.timeout_at = started_at + c->spec.timeout_ms;
-    record.timeout_action = c->spec.hibernate
-                                ? NGX_HTTP_SANDBOX_ACTION_HIBERNATE
-                                : NGX_HTTP_SANDBOX_ACTION_DESTROY;
+    record.timeout_action = ngx_http_sandbox_create_action(c);
     record.metadata = c->spec.metadata;
     record.cwd = c->spec.cwd;
 

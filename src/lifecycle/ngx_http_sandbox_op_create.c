@@ -163,8 +163,8 @@ ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
 }
 
 
-static const char *
-ngx_http_sandbox_create_action(ngx_http_sandbox_create_op_t *c)
+const char *
+ngx_http_sandbox_create_action(const ngx_http_sandbox_create_op_t *c)
 {
     return c->spec.hibernate ? NGX_HTTP_SANDBOX_ACTION_HIBERNATE
                              : NGX_HTTP_SANDBOX_ACTION_DESTROY;
