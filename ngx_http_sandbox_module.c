@@ -87,7 +87,8 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
       ngx_http_sandbox_thread_pools, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
 
     { ngx_string("sandbox_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
-      ngx_http_sandbox_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+      ngx_http_sandbox_params_slot, NGX_HTTP_SANDBOX_MAIN(limited),
+      &ngx_http_sandbox_limits },
 
     { ngx_string("sandbox_checkpoints"), NGX_HTTP_MAIN_CONF | NGX_CONF_FLAG,
       ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_MAIN(checkpoints), NULL },
@@ -105,10 +106,12 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
       &ngx_http_sandbox_one_second },
 
     { ngx_string("sandbox_reconcile"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
-      ngx_http_sandbox_reconcile, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+      ngx_http_sandbox_params_slot, NGX_HTTP_SANDBOX_MAIN(reconciled),
+      &ngx_http_sandbox_reconcile },
 
     { ngx_string("sandbox_warm_pools"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
-      ngx_http_sandbox_warm_pools, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+      ngx_http_sandbox_params_slot, NGX_HTTP_SANDBOX_MAIN(pooled),
+      &ngx_http_sandbox_warm_pools },
 
     { ngx_string("sandbox_idempotency_retention"),
       NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
@@ -125,10 +128,12 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
       ngx_conf_set_msec_slot, NGX_HTTP_SANDBOX_MAIN(route_stale), NULL },
 
     { ngx_string("sandbox_traffic_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
-      ngx_http_sandbox_traffic_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+      ngx_http_sandbox_params_slot, NGX_HTTP_SANDBOX_MAIN(traffic_limited),
+      &ngx_http_sandbox_traffic_limits },
 
     { ngx_string("sandbox_api_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
-      ngx_http_sandbox_api_limits, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
+      ngx_http_sandbox_params_slot, NGX_HTTP_SANDBOX_MAIN(api_limited),
+      &ngx_http_sandbox_api_limits },
 
     { ngx_string("sandbox_wake_limit"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12,
       ngx_http_sandbox_wake_limit, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },

@@ -86,12 +86,14 @@ typedef struct {
     ngx_uint_t max_wakes;             /* of a sandbox by traffic; 0: no limit */
     ngx_msec_t wakes_interval;
 
-    unsigned limited : 1;    /* sandbox_limits was given */
-    unsigned reconciled : 1; /* sandbox_reconcile was */
-    unsigned pooled : 1;     /* sandbox_warm_pools was */
-    unsigned traffic_limited : 1;
-    unsigned api_limited : 1;
-    unsigned wake_limited : 1;
+    /* directives of parameters that were given */
+    ngx_flag_t limited;
+    ngx_flag_t reconciled;
+    ngx_flag_t pooled;
+    ngx_flag_t traffic_limited;
+    ngx_flag_t api_limited;
+    ngx_flag_t wake_limited;
+
     unsigned api : 1;     /* some location has "sandbox_api on" */
     unsigned traffic : 1; /* some location has "sandbox_traffic on" */
     unsigned metrics : 1; /* some location has "sandbox_metrics on" */

@@ -50,18 +50,13 @@ my $guard = guard(sub { kill 'KILL', $pid; waitpid $pid, 0 });
 
 my $began = time();
 my @c = map {
-    my $http = SandboxHttp->new($t->{api}, 180);
-    $http->send($http->format_request('POST', '/v1/sandboxes',
-        [Authorization => "Bearer $t->{key}",
-         'Content-Type' => 'application/json',
-         'Idempotency-Key' => SandboxTest::idem()], '{"memory_mb":128}'));
-    $http
+    $t->begin('POST', '/v1/sandboxes', body => '{"memory_mb":128}',
+              timeout => 180)
 } 1 .. CREATES;
 
 my (@made, %status);
 for my $http (@c) {
-    my $r = $http->read_response // { status => 0, headers => {}, body => '' };
-    $r->{json} = eval { json->decode($r->{body}) };
+    my $r = $t->end($http);
     $status{$r->{status}}++;
 
     if ($r->{status} == 201) {

@@ -39,13 +39,9 @@ sub post {
 # A POST nobody waits for yet.
 sub send_post {
     my ($key) = @_;
-    my $http = SandboxHttp->new($t->{api}, SandboxCrash::PATIENCE);
 
-    $http->send($http->format_request('POST', '/v1/sandboxes',
-        [Authorization => "Bearer $t->{key}",
-         'Content-Type' => 'application/json', 'Idempotency-Key' => $key,
-         Connection => 'close'], $body));
-    return $http;
+    return $t->begin('POST', '/v1/sandboxes', body => $body, idem => $key,
+                     timeout => SandboxCrash::PATIENCE);
 }
 
 # --- killed ------------------------------------------------------------------

@@ -64,12 +64,8 @@ sub one {
 # A request nobody waits for yet.
 sub send_post {
     my ($key) = @_;
-    my $http = SandboxHttp->new($t->{api}, 60);
 
-    $http->send($http->format_request('POST', $path,
-        [Authorization => "Bearer $t->{key}", 'Idempotency-Key' => $key,
-         'Content-Type' => 'application/json', Connection => 'close'], '{}'));
-    return $http;
+    return $t->begin('POST', $path, body => '{}', idem => $key, timeout => 60);
 }
 
 ok(wait_for(20, sub { counted() > 5 }), 'it counts');

@@ -24,81 +24,6 @@ my $socket = "$root/run/redis/redis-server.sock";
 my $records = SandboxRecords->new($socket, 'edge');
 my ($r, $http);
 
-my $server = <<'END2';
-import base64, hashlib, http.server, json, time
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def pieces(self):
-        if self.headers.get("Transfer-Encoding"):
-            while True:
-                size = int(self.rfile.readline(), 16)
-                data = self.rfile.read(size)
-                self.rfile.readline()
-                if size == 0:
-                    return
-                yield data
-        left = int(self.headers.get("Content-Length") or 0)
-        while left:
-            data = self.rfile.read(min(left, 65536))
-            if not data:
-                return
-            yield data
-            left -= len(data)
-
-    def events(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        for i in range(1000):
-            self.wfile.write(b"data: %d\n\n" % i)
-            time.sleep(0.2)
-
-    def websocket(self):
-        key = self.headers["Sec-WebSocket-Key"].encode()
-        key += b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        self.send_response(101)
-        self.send_header("Upgrade", "websocket")
-        self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept",
-                         base64.b64encode(hashlib.sha1(key).digest()).decode())
-        self.end_headers()
-        self.rfile.read(1)
-        self.close_connection = True
-
-    def do_GET(self):
-        digest, n = hashlib.sha256(), 0
-        for data in self.pieces():
-            digest.update(data)
-            n += len(data)
-        if self.path == "/events":
-            return self.events()
-        if self.path == "/ws":
-            return self.websocket()
-        if self.path.startswith("/sleep"):
-            time.sleep(float(self.path[6:]))
-        text = b"x" * int(self.path[4:]) if self.path.startswith("/big") else \
-            json.dumps({"length": n, "sha256": digest.hexdigest(),
-                        "headers": {k.lower(): v for k, v
-                                    in self.headers.items()}}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_POST = do_PUT = do_GET
-
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-Server(("10.88.1.1", 8000), Handler).serve_forever()
-END2
-
 sub inside { return $t->stack('exec-in', @_) }
 
 # A sandbox at the listener.
@@ -128,13 +53,6 @@ sub begun {
     return $c;
 }
 
-sub metric {
-    my ($series) = @_;
-    my $text = inside(qw(curl -s), "$t->{api}/metrics");
-
-    return $text =~ /^\Q$series\E ([0-9.]+)$/m ? $1 : 0;
-}
-
 # --- the listener, and a front with TLS and HTTP/2 ---------------------------------
 
 inside(qw(ip route add local 10.88.1.0/24 dev lo));
@@ -160,19 +78,16 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
     print $fh $conf;
     close $fh;
 }
-open(my $fh, '>', "$t->{base}/server.py") or die $!;
-print $fh $server;
-close $fh;
 my $listener = fork // die;
 if ($listener == 0) {
     open($_, '>', '/dev/null') for \*STDOUT, \*STDERR;
     exec("$SandboxTest::top/scripts/stack", 'exec-in', '--dir', $t->{dir},
-         'python3', "$t->{base}/server.py") or POSIX::_exit(127);
+         'python3', $SandboxTest::guest_server, 8000, '10.88.1.1')
+        or POSIX::_exit(127);
 }
 my $reaper = guard(sub {
     kill 'TERM', $listener;
     waitpid $listener, 0;
-    unlink "$t->{base}/server.py";
 });
 $t->stack('restart', 'nginx');
 
@@ -211,7 +126,7 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     like($r->{body}, qr/^<!DOCTYPE html>.*traffic_token_required/s,
          'and for a browser a page');
 
-    $r = curl($public, '/big5000000', $option);
+    $r = curl($public, '/big?5000000', $option);
     is(length $r->{body}, 5_000_000, 'a download');
     inside('sh', '-c', 'head -c ' . BIG . ' /dev/zero >/run/stack/zeros');
     for my $how (['with a length'], ['in chunks', '-H',
@@ -231,7 +146,7 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
 # --- odd clients ---------------------------------------------------------------------------
 
 {
-    my $slow = begun($public, '/big3000000');
+    my $slow = begun($public, '/big?3000000');
     ok($slow->read_head, 'a client that does not read');
     is(ask($public)->{status}, 200, 'keeps nobody waiting');
     is(length($slow->read_bytes(3_000_000) // ''), 3_000_000,
@@ -246,7 +161,7 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     }
     is(($slow->read_response // {})->{status}, 200, 'one that sends slowly');
 
-    my $half = begun($public, '/sleep1');
+    my $half = begun($public, '/sleep?1');
     sleep 0.2;
     $half->socket->shutdown(1);
     ok($half->closed(10), 'one that has said all it will is taken for gone');
@@ -291,19 +206,19 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
         push @busy, begun($public, shift);
         return ask($public)->{status} == 429;
     };
-    ok(wait_for(5, sub { $fill->('/sleep2') }), 'one too many is refused');
+    ok(wait_for(5, sub { $fill->('/sleep?2') }), 'one too many is refused');
     $r = ask($public);
     $t->is_error($r, 429, 'rate_limit_exceeded', 'with its code');
     is(ask($private, '/', headers => [HEADER, TOKEN])->{status}, 200,
        'another sandbox is not');
-    cmp_ok(metric('sandbox_limited_total{limit="connections"}'), '>=', 2,
+    cmp_ok($t->metric('sandbox_limited_total{limit="connections"}'), '>=', 2,
            'which is counted');
     is(scalar(grep { ($_->read_response // {})->{status} == 200 } @busy), 4,
        'those before it are served');
     is(ask($public)->{status}, 200, 'and make room');
 
     @busy = ();
-    ok(wait_for(5, sub { $fill->('/sleep20') }), 'full again');
+    ok(wait_for(5, sub { $fill->('/sleep?20') }), 'full again');
     my %old = map { $_ => 1 } $t->workers;
     kill 'KILL', keys %old;
     ok(wait_for(10, sub { 2 == grep { !$old{$_} } $t->workers }),
@@ -316,13 +231,13 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 # --- for how long -----------------------------------------------------------------------------------
 
 {
-    my $aged = metric('sandbox_limited_total{limit="age"}');
+    my $aged = $t->metric('sandbox_limited_total{limit="age"}');
     my $ws = SandboxHttp->new($t->{traffic}, 20);
     is($ws->ws_open('/ws', [Host => $t->host($public, 8000)])->{status}, 101,
        'a WebSocket');
     my $events = begun($public, '/events');
     is($events->read_head->{status}, 200, 'and events');
-    my $hangs = begun($public, '/sleep20');
+    my $hangs = begun($public, '/sleep?20');
 
     is_deeply([$ws->ws_read(10)], [8, pack('n', 1001)],
               'it is told to go when it is too old');
@@ -333,7 +248,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     $r = $hangs->read_response(timeout => 10);
     $r->{json} = eval { json->decode($r->{body}) };
     $t->is_error($r, 504, 'timeout', 'what has no answer yet gets one');
-    is(metric('sandbox_limited_total{limit="age"}') - $aged, 3, 'counted');
+    is($t->metric('sandbox_limited_total{limit="age"}') - $aged, 3, 'counted');
 }
 
 # --- how many in a second ---------------------------------------------------------------------------

@@ -130,28 +130,19 @@ cmp_ok(length $e->{stdout}, '<', 30000000, 'and is cut');
     my $began = time();
 
     for my $n (1 .. 16) {
-        my $http = SandboxHttp->new($t->{api});
-        $http->send($http->format_request('POST', $path,
-            [Authorization => "Bearer $t->{key}",
-             'Content-Type' => 'application/json'],
-            json->encode({ shell => JSON::PP::true, timeout_secs => 60,
-                           command => "sleep 2; echo $n" })));
-        push @c, $http;
+        push @c, $t->begin('POST', $path, json => {
+            shell => JSON::PP::true, timeout_secs => 60,
+            command => "sleep 2; echo $n" });
     }
 
-    is_deeply([map { json->decode(($_->read_response // {})->{body} || '{}')
-                     ->{stdout} } @c],
+    is_deeply([map { $t->end($_)->{json}{stdout} } @c],
               [map { "$_\n" } 1 .. 16], 'sixteen commands at once');
     cmp_ok(time() - $began, '<', 25, 'do not wait for each other');
 }
 
 {
-    my $http = SandboxHttp->new($t->{api});
-    $http->send($http->format_request('POST', $path,
-        [Authorization => "Bearer $t->{key}",
-         'Content-Type' => 'application/json'],
-        json->encode({ command => 'sleep', args => ['600'],
-                       timeout_secs => 600 })));
+    my $http = $t->begin('POST', $path, json => {
+        command => 'sleep', args => ['600'], timeout_secs => 600 });
     ok(wait_for(20, sub {
         $t->exec($s, 'pgrep -fx "sleep 600"')->{exit_code} == 0
     }), 'a long command runs');

@@ -22,10 +22,7 @@ sub create {
 
 # --- waiting -----------------------------------------------------------------
 
-my $http = SandboxHttp->new($t->{api}, 120);
-$http->send($http->format_request('POST', '/v1/sandboxes',
-    [Authorization => "Bearer $t->{key}", 'Content-Type' => 'application/json',
-     'Idempotency-Key' => $key], $body));
+my $http = $t->begin('POST', '/v1/sandboxes', body => $body, idem => $key);
 ok(wait_for(10, sub {
     grep { $_->{status} eq 'creating' } @{ $t->get('/v1/sandboxes')->{json} }
 }), 'a create runs');
@@ -41,9 +38,8 @@ cmp_ok($r->{seconds}, '<', 2, 'for as long as it may');
 $t->is_error(create($late), 503, 'capacity_exceeded',
              'a create that finds no room');
 
-my $first = $http->read_response // { status => 0 };
+my $first = $t->end($http);
 my $done = time();
-$first->{json} = eval { json->decode($first->{body}) };
 is($first->{status}, 201, 'the one that ran has ended well');
 my $sandbox = $t->sandbox($first);
 

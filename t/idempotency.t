@@ -14,23 +14,9 @@ my $body = '{"memory_mb":128}';
 
 # Sends a create and does not wait for its answer.
 sub begin_create {
-    my ($key, $text) = @_;
-    my $http = SandboxHttp->new($t->{api}, 120);
+    my ($key) = @_;
 
-    $http->send($http->format_request('POST', '/v1/sandboxes',
-        [Authorization => "Bearer $t->{key}",
-         'Content-Type' => 'application/json', 'Idempotency-Key' => $key],
-        $text // $body));
-    return $http;
-}
-
-sub end_create {
-    my ($http) = @_;
-    my $r = $http->read_response
-        // { status => 0, headers => {}, body => '' };
-
-    $r->{json} = eval { json->decode($r->{body}) };
-    return $r;
+    return $t->begin('POST', '/v1/sandboxes', body => $body, idem => $key);
 }
 
 sub create {
@@ -152,7 +138,7 @@ $t->is_error(create($key), 422, 'idempotency_key_reused',
                  'another body while the first one runs');
     cmp_ok($r->{seconds}, '<', 1, 'is refused at once');
 
-    my @r = map { end_create($_) } @c;
+    my @r = map { $t->end($_) } @c;
     my ($made) = grep { !$_->{headers}{'idempotent-replayed'} } @r;
     is_deeply([map { $_->{status} } @r], [(201) x RACERS],
               RACERS . ' of the same at once: all are answered 201');

@@ -12,21 +12,15 @@ my @made;
 
 sub begin_create {
     my ($key) = @_;
-    my $http = SandboxHttp->new($t->{api}, 120);
 
-    $http->send($http->format_request('POST', '/v1/sandboxes',
-        [Authorization => "Bearer $t->{key}",
-         'Content-Type' => 'application/json', 'Idempotency-Key' => $key],
-        '{"memory_mb":128}'));
-    return $http;
+    return $t->begin('POST', '/v1/sandboxes', body => '{"memory_mb":128}',
+                     idem => $key);
 }
 
 sub end_create {
     my ($http) = @_;
-    my $r = $http->read_response
-        // { status => 0, headers => {}, body => '' };
+    my $r = $t->end($http);
 
-    $r->{json} = eval { json->decode($r->{body}) };
     push @made, $t->sandbox($r) if $r->{status} == 201;
     return $r;
 }

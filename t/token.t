@@ -9,23 +9,6 @@ use SandboxTest;
 use constant HEADER => 'X-Nullspace-Traffic-Access-Token';
 
 my $t = SandboxTest->new;
-my $server = <<'END';
-import http.server, json
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        text = json.dumps({"path": self.path, "headers": {
-            k.lower(): v for k, v in self.headers.items()}}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
-END
 
 sub ask {
     my ($s, @tokens) = @_;
@@ -46,7 +29,7 @@ my $s = $t->create({ memory_mb => 128, network => {
     mask_request_host => 'localhost:${PORT}' } });
 my $open = $t->create({ memory_mb => 128,
                         network => { mask_request_host => 'fixed.test' } });
-$t->serve($s, 8000, $server) && $t->serve($open, 8000, $server)
+$t->serve($s, 8000) && $t->serve($open, 8000)
     or BAIL_OUT('no server in the guest');
 
 # --- the token ---------------------------------------------------------------

@@ -11,156 +11,18 @@ my $t = SandboxTest->new;
 my $s = $t->create({}) or $t->finish, exit;
 my $r;
 
-my $server = <<'END';
-import base64, hashlib, http.server, json, struct, sys, threading, time
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = 0
-
-    def log_message(self, *args):
-        pass
-
-    def answer(self, status, body, **headers):
-        self.send_response(status)
-        if status not in (204, 304):
-            self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD" and status not in (204, 304):
-            self.wfile.write(body)
-
-    def body(self):
-        digest, n = hashlib.sha256(), 0
-        if self.headers.get("Transfer-Encoding"):
-            while True:
-                size = int(self.rfile.readline(), 16)
-                data = self.rfile.read(size)
-                self.rfile.readline()
-                if size == 0:
-                    break
-                digest.update(data)
-                n += size
-        else:
-            left = int(self.headers.get("Content-Length") or 0)
-            while left:
-                data = self.rfile.read(min(left, 65536))
-                if not data:
-                    break
-                digest.update(data)
-                n += len(data)
-                left -= len(data)
-        return n, digest.hexdigest()
-
-    def chunk(self, data):
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    def do_GET(self):
-        path, _, query = self.path.partition("?")
-        if path.startswith("/echo"):
-            n, digest = self.body()
-            text = json.dumps({
-                "method": self.command, "path": self.path, "length": n,
-                "sha256": digest, "port": self.server.server_port,
-                "connection": self.client_address[1],
-                "client": self.client_address[0],
-                "headers": {k.lower(): v for k, v in self.headers.items()}})
-            self.answer(200, text.encode(), Content_Type="application/json")
-        elif path == "/status":
-            self.answer(int(query), b"from the guest", X_Guest="yes",
-                        WWW_Authenticate="Guest")
-        elif path == "/big":
-            n = int(query)
-            self.send_response(200)
-            self.send_header("Content-Length", str(n))
-            self.end_headers()
-            block = b"0123456789abcdef" * 4096
-            while n:
-                self.wfile.write(block[:n])
-                n -= min(n, len(block))
-        elif path == "/events":
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for i in range(4):
-                self.chunk(b"data: %d\n\n" % i)
-                time.sleep(0.5)
-            self.chunk(b"")
-        elif path == "/lines":
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for i in range(int(self.headers["Content-Length"])):
-                self.chunk(self.rfile.read(1).upper())
-            self.chunk(b"")
-        elif path == "/hang-up":
-            self.close_connection = True
-        elif path == "/cut":
-            self.send_response(200)
-            self.send_header("Content-Length", "100")
-            self.end_headers()
-            self.wfile.write(b"x")
-            self.close_connection = True
-        elif path == "/ws":
-            self.websocket()
-        else:
-            self.answer(200, b"hello\n", Content_Type="text/plain")
-
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_GET
-
-    def websocket(self):
-        key = self.headers["Sec-WebSocket-Key"].encode()
-        key += b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        self.send_response(101)
-        self.send_header("Upgrade", "websocket")
-        self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept",
-                         base64.b64encode(hashlib.sha1(key).digest()).decode())
-        self.end_headers()
-        self.close_connection = True
-        while True:
-            head = self.rfile.read(2)
-            if len(head) < 2:
-                return
-            n = head[1] & 127
-            if n == 126:
-                n, = struct.unpack("!H", self.rfile.read(2))
-            elif n == 127:
-                n, = struct.unpack("!Q", self.rfile.read(8))
-            mask = self.rfile.read(4)
-            data = self.rfile.read(n)
-            data = bytes(a ^ b for a, b in
-                         zip(data, mask * (n // 4 + 1)))
-            op = head[0] & 15
-            size = (bytes([n]) if n < 126 else b"\x7e" + struct.pack("!H", n)
-                    if n < 65536 else b"\x7f" + struct.pack("!Q", n))
-            self.wfile.write(bytes([0x80 | (10 if op == 9 else op)]) + size
-                             + data)
-            if op == 8:
-                return
-
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-Server(("0.0.0.0", int(sys.argv[1]) if sys.argv[1:] else 8000),
-       Handler).serve_forever()
-END
-
 # --- before there is a server ------------------------------------------------
 
 $t->is_error($t->traffic($s, 8000, 'GET', '/'), 502, 'port_not_open',
              'a closed port');
 
-ok($t->serve($s, 8000, $server), 'a server starts in the guest')
+ok($t->serve($s, 8000), 'a server starts in the guest')
     or $t->finish, exit;
 
 # --- there and back ----------------------------------------------------------
 
 ok(wait_for(5, sub {
-    $r = $t->traffic($s, 8000, 'GET', '/');
+    $r = $t->traffic($s, 8000, 'GET', '/hello');
     $r->{status} == 200
 }), 'it is reached at once');
 is($r->{body}, "hello\n", 'and answers');
@@ -199,7 +61,7 @@ for my $status (204, 304, 401, 404, 413, 500, 502, 503) {
 
 (my $dashed = $s->{id}) =~ tr/_/-/;
 for ("8000-$s->{id}.$t->{domain}", uc($host), "$host.", "$host:8080") {
-    is($t->request('GET', '/', key => undef, to => $t->{traffic},
+    is($t->request('GET', '/hello', key => undef, to => $t->{traffic},
                    headers => [Host => $_])->{body}, "hello\n", "Host: $_");
 }
 
@@ -288,7 +150,7 @@ is($r->{complete}, 0, 'an answer that is cut off is not made complete');
     my $http = SandboxHttp->new($t->{traffic});
     my @at;
 
-    $http->send($http->format_request('GET', '/events', [Host => $host]));
+    $http->send($http->format_request('GET', '/events?0.5', [Host => $host]));
     is($http->read_head->{headers}{'content-type'}, 'text/event-stream',
        'server-sent events');
     while (defined(my $event = $http->read_match(qr/.*?data: \d\n\n/s, 10))) {
@@ -354,7 +216,7 @@ is($r->{complete}, 0, 'an answer that is cut off is not made complete');
             [Host => $host, 'Content-Length' => 1000000]) . 'x' x 1000);
         $c->abort;
     }
-    is($t->traffic($s, 8000, 'GET', '/')->{body}, "hello\n",
+    is($t->traffic($s, 8000, 'GET', '/hello')->{body}, "hello\n",
        'aborted requests do no harm');
 
     my $now;
@@ -377,7 +239,7 @@ if ($other) {
         . "h.HTTPServer(('', 8000), H).serve_forever()\n"),
        'a server in another sandbox');
     is($t->traffic($other, 8000, 'GET', '/')->{body}, 'other', 'is another');
-    is($t->traffic($s, 8000, 'GET', '/')->{body}, "hello\n",
+    is($t->traffic($s, 8000, 'GET', '/hello')->{body}, "hello\n",
        'than the first one');
 
     my $kept = SandboxHttp->new($t->{traffic});
@@ -392,7 +254,7 @@ if ($other) {
     if ($r = $kept->request('GET', '/', [Host => $name])) {
         is($r->{status}, 404, 'also over that connection');
     }
-    is($t->traffic($s, 8000, 'GET', '/')->{body}, "hello\n",
+    is($t->traffic($s, 8000, 'GET', '/hello')->{body}, "hello\n",
        'and the first one is not');
 }
 

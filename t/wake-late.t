@@ -39,12 +39,6 @@ sub command {
                     json => { command => 'true' });
 }
 
-sub metric {
-    my ($series) = @_;
-
-    return $t->get('/metrics')->{body} =~ /^\Q$series\E ([0-9.]+)$/m ? $1 : 0;
-}
-
 # --- it takes too long ----------------------------------------------------------
 
 for my $state ('resuming', 'hibernating') {
@@ -61,8 +55,8 @@ for my $state ('resuming', 'hibernating') {
     }
 }
 
-cmp_ok(metric('sandbox_wake_waits_total{outcome="late"}')
-       + metric('sandbox_wake_waits_total{outcome="failed"}'), '==', 4,
+cmp_ok($t->metric('sandbox_wake_waits_total{outcome="late"}')
+       + $t->metric('sandbox_wake_waits_total{outcome="failed"}'), '==', 4,
        'which is counted');
 
 {
@@ -71,7 +65,7 @@ cmp_ok(metric('sandbox_wake_waits_total{outcome="late"}')
     $http->send($http->format_request('GET', '/', [Host => $t->host($id, 80)]));
     sleep 0.3;
     $http->abort;
-    ok(wait_for(3, sub { metric('sandbox_wake_waits_total{outcome="left"}') }),
+    ok(wait_for(3, sub { $t->metric('sandbox_wake_waits_total{outcome="left"}') }),
        'as is a client that went away');
 }
 
@@ -119,7 +113,7 @@ for my $state ('resuming', 'hibernating') {
     $t->is_error($r, 503, 'wake_limit_exceeded', 'woken ten times in an hour');
     cmp_ok($r->{headers}{'retry-after'}, '>', 500, 'it is left alone');
     cmp_ok($r->{headers}{'retry-after'}, '<', 602, 'until that is over');
-    is(metric('sandbox_limited_total{limit="wakes"}'), 1, 'counted');
+    is($t->metric('sandbox_limited_total{limit="wakes"}'), 1, 'counted');
     is($records->command('HGET', $records->key('sandbox', $id), 'state'),
        'paused', 'and not touched');
 

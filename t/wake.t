@@ -15,83 +15,6 @@ use constant CYCLES => 8;
 my $t = SandboxTest->new;
 my ($r, $seconds);
 
-my $server = <<'END';
-import base64, hashlib, http.server, json, time
-
-seen = {}
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        digest, n = hashlib.sha256(), 0
-        for data in self.body():
-            digest.update(data)
-            n += len(data)
-        if self.path == "/ws":
-            return self.websocket()
-        if self.path == "/events":
-            return self.events()
-        if self.path == "/hang":
-            time.sleep(600)
-        if self.path in ("/slow", "/once") and not seen.get(self.path):
-            seen[self.path] = 1
-            time.sleep(600)
-        text = json.dumps({"length": n, "sha256": digest.hexdigest()}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_POST = do_PUT = do_GET
-
-    def body(self):
-        if self.headers.get("Transfer-Encoding"):
-            while True:
-                size = int(self.rfile.readline(), 16)
-                data = self.rfile.read(size)
-                self.rfile.readline()
-                if size == 0:
-                    return
-                yield data
-        left = int(self.headers.get("Content-Length") or 0)
-        while left:
-            data = self.rfile.read(min(left, 65536))
-            left -= len(data)
-            yield data
-
-    def events(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        for i in range(6000):
-            self.wfile.write(b"data: %d\n\n" % i)
-            self.wfile.flush()
-            time.sleep(0.1)
-
-    def websocket(self):
-        key = self.headers["Sec-WebSocket-Key"].encode()
-        key += b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        self.send_response(101)
-        self.send_header("Upgrade", "websocket")
-        self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept",
-                         base64.b64encode(hashlib.sha1(key).digest()).decode())
-        self.end_headers()
-        self.wfile.write(b"\x81\x02hi")
-        self.wfile.flush()
-        self.rfile.read(1)
-
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-Server(("", 8000), Handler).serve_forever()
-END
-
 sub sandbox {
     my (%o) = @_;
 
@@ -116,6 +39,14 @@ sub state {
     return $t->get("/v1/sandboxes/$s->{id}")->{json} // {};
 }
 
+# What a WebSocket gives back.
+sub said {
+    my ($ws) = @_;
+
+    $ws->ws_send('hi');
+    return ($ws->ws_read)[1];
+}
+
 # Whether a connection is closed soon, whatever was said before.
 sub ends {
     my ($http) = @_;
@@ -126,14 +57,7 @@ sub ends {
     return defined $n;
 }
 
-# The value of a series of the metrics, 0 if there is none.
-sub metric {
-    my ($series) = @_;
-
-    return $t->get('/metrics')->{body} =~ /^\Q$series\E ([0-9.]+)$/m ? $1 : 0;
-}
-
-sub resumes { return metric('sandbox_resumes_total{outcome="done"}') }
+sub resumes { return $t->metric('sandbox_resumes_total{outcome="done"}') }
 
 # Runs jobs at once, each in a process of its own; what they gave, in order.
 sub at_once {
@@ -161,7 +85,7 @@ sub at_once {
 
 my $s = sandbox();
 
-$t->serve($s, 8000, $server) or BAIL_OUT('no server in the guest');
+$t->serve($s, 8000) or BAIL_OUT('no server in the guest');
 
 # --- a request wakes it -------------------------------------------------------
 
@@ -258,9 +182,9 @@ for my $old (sort keys %ids) {
 }
 
 {
-    $before = metric('sandbox_route_cache_lookups_total{result="miss"}');
+    $before = $t->metric('sandbox_route_cache_lookups_total{result="miss"}');
     $t->traffic($s, 8000, 'GET', '/') for 1 .. 10;
-    is(metric('sandbox_route_cache_lookups_total{result="miss"}') - $before, 0,
+    is($t->metric('sandbox_route_cache_lookups_total{result="miss"}') - $before, 0,
        'an alias is served from the cache');
 }
 
@@ -270,7 +194,7 @@ for my $old (sort keys %ids) {
     my $ws = SandboxHttp->new($t->{traffic});
     $r = $ws->ws_open('/ws', [Host => $t->host($s, 8000)]);
     is($r->{status}, 101, 'a WebSocket') or diag($r->{body});
-    is(($ws->ws_read)[1], 'hi', 'that talks');
+    is(said($ws), 'hi', 'that talks');
 
     my $sse = SandboxHttp->new($t->{traffic});
     $sse->send($sse->format_request('GET', '/events',
@@ -278,7 +202,7 @@ for my $old (sort keys %ids) {
     is($sse->read_head->{status}, 200, 'and a stream');
 
     my $slow = SandboxHttp->new($t->{traffic});
-    $slow->send($slow->format_request('POST', '/slow',
+    $slow->send($slow->format_request('POST', '/sleep?600',
                                       [Host => $t->host($s, 8000)], 'x'));
     my $call = SandboxHttp->new($t->{api});
     $call->send($call->format_request(
@@ -311,7 +235,7 @@ for my $old (sort keys %ids) {
     my $ws = SandboxHttp->new($t->{traffic});
     $r = $ws->ws_open('/ws', [Host => $t->host($s, 8000)]);
     is($r->{status}, 101, 'a WebSocket wakes it') or diag($r->{body});
-    is(($ws->ws_read)[1], 'hi', 'and talks');
+    is(said($ws), 'hi', 'and talks');
 
     my $sse = SandboxHttp->new($t->{traffic});
     $sse->send($sse->format_request('GET', '/events',
@@ -348,7 +272,7 @@ for my $old (sort keys %ids) {
     # news that was missed
     my $ws = SandboxHttp->new($t->{traffic});
     $ws->ws_open('/ws', [Host => $t->host($s, 8000)]);
-    is(($ws->ws_read)[1], 'hi', 'a WebSocket');
+    is(said($ws), 'hi', 'a WebSocket');
     my $id = state($s)->{id};
     (my $shard = $id) =~ s/^sb_(..).*/$1/;
     my $key = "sbx:{$shard}:sandbox:$id";
@@ -474,12 +398,13 @@ for my $old (sort keys %ids) {
 
 # --- metrics and the end ------------------------------------------------------------------
 
-cmp_ok(metric('sandbox_wakes_total{outcome="done"}'), '>', 5, 'wakes');
-cmp_ok(metric('sandbox_wake_waits_total{outcome="served"}'), '>', 5, 'waits');
-cmp_ok(metric('sandbox_wake_wait_seconds_count'), '>', 5, 'and their time');
+cmp_ok($t->metric('sandbox_wakes_total{outcome="done"}'), '>', 5, 'wakes');
+cmp_ok($t->metric('sandbox_wake_waits_total{outcome="served"}'), '>', 5, 'waits');
+cmp_ok($t->metric('sandbox_wake_wait_seconds_count'), '>', 5, 'and their time');
 
 my $hang = SandboxHttp->new($t->{traffic});
-$hang->send($hang->format_request('GET', '/hang', [Host => $t->host($s, 8000)]));
+$hang->send($hang->format_request('GET', '/sleep?600',
+                                  [Host => $t->host($s, 8000)]));
 sleep 0.5;
 is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200,
    'deleted by its first id');

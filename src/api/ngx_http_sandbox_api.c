@@ -1,5 +1,5 @@
 /*
- * Routing, authentication, bodies and answers of the REST API.
+ * Routing and authentication of the REST API, and its metrics by route.
  *
  * Runs in the precontent phase.  A request that has to wait returns NGX_AGAIN
  * from every pass through the phase until it is answered, or until api_pass()
@@ -12,12 +12,7 @@
 #include "ngx_http_sandbox_auth.h"
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "ngx_http_sandbox_object.h"
-#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_resources.h"
-
-#define NGX_HTTP_SANDBOX_UNPROCESSABLE 422
-#define NGX_HTTP_SANDBOX_BODY_MAX (1024 * 1024)
 
 
 typedef struct {
@@ -138,8 +133,6 @@ typedef char ngx_http_sandbox_api_routes_check
 
 
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
-
-static ngx_http_request_body_filter_pt ngx_http_sandbox_next_body_filter;
 
 
 /* 1 if path is of the form pattern; its first "{…}" goes to id. */
@@ -371,65 +364,6 @@ ngx_http_sandbox_api_handler(ngx_http_request_t *r)
 }
 
 
-/* 1 if the body, if any, says that it is plain JSON. */
-static ngx_uint_t
-ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
-{
-    ngx_str_t *type;
-    size_t len = sizeof("application/json") - 1;
-
-    if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
-        return 1;
-    }
-
-    if (r->headers_in.content_type == NULL) {
-        return 0;
-    }
-
-    type = &r->headers_in.content_type->value;
-
-    return type->len >= len
-           && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
-                  == 0
-           && (type->len == len || type->data[len] == ';'
-               || type->data[len] == ' ');
-}
-
-
-/*
- * Before a body is kept: those of JSON routes are bounded whatever nginx was
- * told of bodies, for others of the same location have any size.
- */
-static ngx_int_t
-ngx_http_sandbox_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
-{
-    ngx_chain_t *cl;
-    ngx_http_sandbox_ctx_t *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (ctx && ctx->bounded) {
-        for (cl = in; cl; cl = cl->next) {
-            ctx->received += ngx_buf_size(cl->buf);
-        }
-
-        if (ctx->received > NGX_HTTP_SANDBOX_BODY_MAX) {
-            return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-        }
-    }
-
-    return ngx_http_sandbox_next_body_filter(r, in);
-}
-
-
-void
-ngx_http_sandbox_api_bound_bodies(void)
-{
-    ngx_http_sandbox_next_body_filter = ngx_http_top_request_body_filter;
-    ngx_http_top_request_body_filter = ngx_http_sandbox_api_body_filter;
-}
-
-
 static void
 ngx_http_sandbox_api_body_read(ngx_http_request_t *r)
 {
@@ -442,11 +376,10 @@ ngx_http_sandbox_api_body_read(ngx_http_request_t *r)
 }
 
 
-/* r is authenticated: checks what the route asks for and hands it on. */
+/* r is authenticated. */
 static void
 ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
 {
-    ngx_int_t rc;
     ngx_http_sandbox_ctx_t *ctx;
     const ngx_http_sandbox_api_route_t *route;
 
@@ -454,315 +387,11 @@ ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
     route = ctx->route;
 
     if (route->json) {
-        if (!ngx_http_sandbox_api_is_json(r)) {
-            ngx_http_sandbox_api_fail(r,
-                                      &ngx_http_sandbox_unsupported_media_type,
-                                      "The body must be application/json.");
-            return;
-        }
-
-        if (r->headers_in.content_length_n > NGX_HTTP_SANDBOX_BODY_MAX) {
-            ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_body_too_large,
-                                      "The body is larger than 1 MiB.");
-            return;
-        }
-    }
-
-    if (!route->json) {
-        route->handler(r);
+        ngx_http_sandbox_api_read_json(r, ngx_http_sandbox_api_body_read);
         return;
     }
 
-    ctx->bounded = 1;
-    r->request_body_in_single_buf = 1;
-
-    rc = ngx_http_read_client_request_body(r, ngx_http_sandbox_api_body_read);
-
-    ngx_http_finalize_request(r,
-                              rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE);
-}
-
-
-ngx_int_t
-ngx_http_sandbox_api_body(ngx_http_request_t *r, ngx_str_t *body)
-{
-    u_char *p;
-    ssize_t n;
-    ngx_buf_t *b;
-    ngx_chain_t *cl;
-
-    ngx_str_null(body);
-
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
-        return NGX_OK;
-    }
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        body->len += (size_t) ngx_buf_size(cl->buf);
-    }
-
-    p = ngx_pnalloc(r->pool, body->len + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    body->data = p;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-
-        if (ngx_buf_size(b) == 0) {
-            continue; /* it may point nowhere */
-        }
-
-        if (b->in_file) {
-            n = ngx_read_file(b->file, p, (size_t) (b->file_last - b->file_pos),
-                              b->file_pos);
-            if (n != b->file_last - b->file_pos) {
-                return NGX_ERROR;
-            }
-            p += n;
-            continue;
-        }
-
-        p = ngx_cpymem(p, b->pos, b->last - b->pos);
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_table_elt_t *
-ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
-                                 ngx_http_sandbox_headers_t *it,
-                                 const char *name)
-{
-    size_t len;
-    ngx_table_elt_t *h;
-
-    len = ngx_strlen(name);
-
-    if (it->part == NULL) {
-        it->part = &r->headers_in.headers.part;
-    }
-
-    for (;;) {
-        if (it->i == it->part->nelts) {
-            if (it->part->next == NULL) {
-                return NULL;
-            }
-
-            it->part = it->part->next;
-            it->i = 0;
-            continue;
-        }
-
-        h = it->part->elts;
-        h = &h[it->i++];
-
-        if (h->key.len == len && ngx_memcmp(h->lowcase_key, name, len) == 0) {
-            return h;
-        }
-    }
-}
-
-
-ngx_int_t
-ngx_http_sandbox_api_header(ngx_http_request_t *r, const char *name,
-                            const char *value, size_t len)
-{
-    ngx_str_t copy;
-
-    copy.len = len;
-    copy.data = ngx_pnalloc(r->pool, len);
-    if (copy.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(copy.data, value, len);
-
-    return ngx_http_sandbox_add_header(r, name, &copy);
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
-                          u_char *data, size_t len)
-{
-    ngx_int_t rc;
-    ngx_buf_t *b;
-    ngx_chain_t out;
-
-    r->expect_tested = 1;
-
-    if (ngx_http_discard_request_body(r) != NGX_OK) {
-        r->keepalive = 0;
-    }
-
-    /* an answer tells what was done, whatever validators the client sent */
-    r->disable_not_modified = 1;
-    r->headers_out.status = status;
-
-    if (status == NGX_HTTP_SANDBOX_UNPROCESSABLE) {
-        /* nginx 1.22 has no text for it */
-        ngx_str_set(&r->headers_out.status_line, "422 Unprocessable Entity");
-    }
-
-    r->headers_out.content_length_n = (off_t) len;
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->memory = 1;
-    b->pos = data;
-    b->last = data + len;
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
-}
-
-
-void
-ngx_http_sandbox_api_answer(ngx_http_request_t *r, ngx_uint_t status,
-                            const char *json, size_t len)
-{
-    u_char *copy;
-
-    copy = ngx_pnalloc(r->pool, len);
-    if (copy == NULL) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    ngx_memcpy(copy, json, len);
-
-    ngx_http_finalize_request(r,
-                              ngx_http_sandbox_api_send(r, status, copy, len));
-}
-
-
-/* Sends the error that was noted in the context. */
-static void
-ngx_http_sandbox_api_send_error(ngx_http_request_t *r)
-{
-    ngx_str_t json;
-    ngx_http_sandbox_ctx_t *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (ngx_http_sandbox_envelope(r, &json) != NGX_OK
-        || ngx_http_sandbox_error_headers(r) != NGX_OK)
-    {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "sandbox api: %ui %V",
-                  ctx->error->status, &ctx->error->code);
-
-    ngx_http_finalize_request(
-        r,
-        ngx_http_sandbox_api_send(r, ctx->error->status, json.data, json.len));
-}
-
-
-void
-ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
-                                const ngx_http_sandbox_error_t *error,
-                                const char *message, const char *field,
-                                const char *reason)
-{
-    (void) ngx_http_sandbox_error_field(r, error, message, field, reason);
-    ngx_http_sandbox_api_send_error(r);
-}
-
-
-void
-ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
-                                const ngx_http_sandbox_error_t *error,
-                                const char *message, const char *state)
-{
-    ngx_http_sandbox_state_e known;
-
-    /* internal ones have another name outside */
-    known = state ? ngx_http_sandbox_state_of(state) : 0;
-
-    (void) ngx_http_sandbox_error_state(
-        r, error, message, known ? ngx_http_sandbox_status(known) : state);
-    ngx_http_sandbox_api_send_error(r);
-}
-
-
-void
-ngx_http_sandbox_api_fail(ngx_http_request_t *r,
-                          const ngx_http_sandbox_error_t *error,
-                          const char *message)
-{
-    (void) ngx_http_sandbox_error(r, error, message);
-    ngx_http_sandbox_api_send_error(r);
-}
-
-
-void
-ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,
-                                sandbox_query_status_t status,
-                                const sandbox_query_error_t *err)
-{
-    sandbox_query_error_t *copy;
-
-    copy = ngx_palloc(r->pool, sizeof(sandbox_query_error_t));
-
-    if (copy == NULL || status == SANDBOX_QUERY_NO_MEMORY) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    *copy = *err;
-
-    ngx_http_sandbox_api_fail_field(r,
-                                    status == SANDBOX_QUERY_INVALID_FIELDS
-                                        ? &ngx_http_sandbox_invalid_fields
-                                        : &ngx_http_sandbox_invalid_request,
-                                    "A parameter of the query is not valid.",
-                                    copy->field, copy->reason);
-}
-
-
-void
-ngx_http_sandbox_api_no_store(ngx_http_request_t *r)
-{
-    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_state_store_unavailable,
-                              "The state store does not answer.");
-}
-
-
-void
-ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r)
-{
-    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_not_found,
-                              "There is no such sandbox.");
-}
-
-
-void
-ngx_http_sandbox_api_no_snapshot(ngx_http_request_t *r)
-{
-    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_snapshot_not_found,
-                              "There is no such snapshot.");
+    route->handler(r);
 }
 
 

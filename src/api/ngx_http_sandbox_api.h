@@ -1,6 +1,6 @@
 /*
- * The /v1 REST API: the route table, authentication, bodies, answers.
- * Event loop only.
+ * The /v1 REST API: the route table and authentication (api.c), what is read
+ * of requests (api_request.c), answers (api_answer.c).  Event loop only.
  *
  * A resource handler is called with an authenticated tenant and, for routes
  * with a JSON body, that whole body.  It answers exactly once, now or
@@ -26,6 +26,30 @@ void ngx_http_sandbox_api_bound_bodies(void);
 
 /* From postconfiguration: the routes' names for the metrics. */
 void ngx_http_sandbox_api_name_routes(void);
+
+/*
+ * Request headers of one name (lower case), in the order they came; start
+ * with a zeroed iterator.  NULL after the last.
+ */
+typedef struct {
+    ngx_list_part_t *part;
+    ngx_uint_t i;
+} ngx_http_sandbox_headers_t;
+
+ngx_table_elt_t *
+ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
+                                 ngx_http_sandbox_headers_t *it,
+                                 const char *name);
+
+/*
+ * Reads a body that is to be JSON, of at most 1 MiB, and calls handler with
+ * it; or r is finalized with what is wrong.
+ */
+void ngx_http_sandbox_api_read_json(ngx_http_request_t *r,
+                                    ngx_http_client_body_handler_pt handler);
+
+/* The body that was read, in one piece; empty if there was none. */
+ngx_int_t ngx_http_sandbox_api_body(ngx_http_request_t *r, ngx_str_t *body);
 
 /* Sends status with a JSON body, which is copied, and finalizes r. */
 void ngx_http_sandbox_api_answer(ngx_http_request_t *r, ngx_uint_t status,
@@ -53,28 +77,11 @@ void ngx_http_sandbox_api_no_store(ngx_http_request_t *r);
 void ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r);
 void ngx_http_sandbox_api_no_snapshot(ngx_http_request_t *r);
 
-/*
- * Request headers of one name (lower case), in the order they came; start
- * with a zeroed iterator.  NULL after the last.
- */
-typedef struct {
-    ngx_list_part_t *part;
-    ngx_uint_t i;
-} ngx_http_sandbox_headers_t;
-
-ngx_table_elt_t *
-ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
-                                 ngx_http_sandbox_headers_t *it,
-                                 const char *name);
-
 /* Adds a response header; name is static, value is copied. */
 ngx_int_t ngx_http_sandbox_api_header(ngx_http_request_t *r, const char *name,
                                       const char *value, size_t len);
 
 /* Lets the request go on to proxy_pass, aimed at ctx->peer. */
 void ngx_http_sandbox_api_pass(ngx_http_request_t *r);
-
-/* The request's body in one piece; empty if none. */
-ngx_int_t ngx_http_sandbox_api_body(ngx_http_request_t *r, ngx_str_t *body);
 
 #endif

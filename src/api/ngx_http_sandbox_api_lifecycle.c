@@ -9,14 +9,6 @@
 #include "sandbox_snapshot.h"
 
 
-static void
-ngx_http_sandbox_hibernate_answer(ngx_http_request_t *r,
-                                  ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
-}
-
-
 /*
  * The id in the path, of a snapshot or a sandbox; NGX_ERROR when r was
  * answered.
@@ -56,14 +48,10 @@ ngx_http_sandbox_api_hibernate(ngx_http_request_t *r)
         return;
     }
 
-    wait->answer = ngx_http_sandbox_hibernate_answer;
-    wait->op = ngx_http_sandbox_op_hibernate(
-        id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module),
-        ngx_http_sandbox_wait_done, wait);
-
-    if (wait->op == NULL) {
-        ngx_http_sandbox_api_no_store(r);
-    }
+    ngx_http_sandbox_wait_for(
+        wait, ngx_http_sandbox_op_hibernate(
+                  id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module),
+                  ngx_http_sandbox_wait_done, wait));
 }
 
 
@@ -85,13 +73,10 @@ ngx_http_sandbox_api_resume(ngx_http_request_t *r)
     }
 
     wait->answer = ngx_http_sandbox_api_created;
-    wait->op = ngx_http_sandbox_op_resume(
-        id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module), 0,
-        ngx_http_sandbox_wait_done, wait);
-
-    if (wait->op == NULL) {
-        ngx_http_sandbox_api_no_store(r);
-    }
+    ngx_http_sandbox_wait_for(
+        wait, ngx_http_sandbox_op_resume(
+                  id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module), 0,
+                  ngx_http_sandbox_wait_done, wait));
 }
 
 
@@ -114,13 +99,10 @@ ngx_http_sandbox_api_fork(ngx_http_request_t *r)
 
     if (wait) {
         wait->answer = ngx_http_sandbox_api_created;
-        wait->op = ngx_http_sandbox_op_fork(
-            id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module), &key,
-            &body, ngx_http_sandbox_wait_done, wait);
-
-        if (wait->op == NULL) {
-            ngx_http_sandbox_api_no_store(r);
-        }
+        ngx_http_sandbox_wait_for(
+            wait, ngx_http_sandbox_op_fork(
+                      id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module),
+                      &key, &body, ngx_http_sandbox_wait_done, wait));
     }
 
     sandbox_snapshot_free(&body);

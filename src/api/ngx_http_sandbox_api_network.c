@@ -8,14 +8,6 @@
 #include "ngx_http_sandbox_wait.h"
 
 
-static void
-ngx_http_sandbox_network_policy(ngx_http_request_t *r,
-                                ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
-}
-
-
 void
 ngx_http_sandbox_api_network(ngx_http_request_t *r)
 {
@@ -48,13 +40,9 @@ ngx_http_sandbox_api_network(ngx_http_request_t *r)
     wait = ngx_http_sandbox_wait(r);
 
     if (wait) {
-        wait->answer = ngx_http_sandbox_network_policy;
-        wait->op = ngx_http_sandbox_op_network(
-            id, ctx, &patch, ngx_http_sandbox_wait_done, wait);
-
-        if (wait->op == NULL) {
-            ngx_http_sandbox_api_no_store(r);
-        }
+        ngx_http_sandbox_wait_for(
+            wait, ngx_http_sandbox_op_network(
+                      id, ctx, &patch, ngx_http_sandbox_wait_done, wait));
     }
 
     sandbox_network_patch_free(&patch);

@@ -16,15 +16,12 @@ ngx_http_sandbox_create_headers(ngx_http_request_t *r,
     u_char buf[256], *p;
     ngx_http_sandbox_op_times_t *t;
 
-    p = ngx_slprintf(buf, buf + sizeof(buf), "/v1/sandboxes/%s", op->id);
-
-    if (ngx_http_sandbox_api_header(r, "Location", (char *) buf, p - buf)
-        != NGX_OK) {
+    if (ngx_http_sandbox_wait_made(r, op, "/v1/sandboxes") != NGX_OK) {
         return NGX_ERROR;
     }
 
     if (op->replayed) {
-        return ngx_http_sandbox_api_header(r, "Idempotent-Replayed", "true", 4);
+        return NGX_OK;
     }
 
     t = &op->times;
@@ -98,18 +95,15 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
     }
 
     wait = ngx_http_sandbox_wait(r);
-    if (wait == NULL) {
-        sandbox_create_free(&create);
-        return;
+
+    if (wait) {
+        wait->answer = ngx_http_sandbox_api_created;
+        ngx_http_sandbox_wait_for(
+            wait, ngx_http_sandbox_op_create(&create, ctx, &key,
+                                             ngx_http_sandbox_wait_done, wait));
     }
 
-    wait->answer = ngx_http_sandbox_api_created;
-    wait->op = ngx_http_sandbox_op_create(&create, ctx, &key,
-                                          ngx_http_sandbox_wait_done, wait);
-    if (wait->op == NULL) {
-        sandbox_create_free(&create);
-        ngx_http_sandbox_api_no_store(r);
-    }
+    sandbox_create_free(&create);
 }
 
 
@@ -150,11 +144,9 @@ ngx_http_sandbox_api_delete(ngx_http_request_t *r)
     }
 
     wait->answer = ngx_http_sandbox_delete_answer;
-    wait->op =
-        ngx_http_sandbox_op_destroy(id, ctx, ngx_http_sandbox_wait_done, wait);
-    if (wait->op == NULL) {
-        ngx_http_sandbox_api_no_store(r);
-    }
+    ngx_http_sandbox_wait_for(
+        wait,
+        ngx_http_sandbox_op_destroy(id, ctx, ngx_http_sandbox_wait_done, wait));
 }
 
 
@@ -240,14 +232,6 @@ ngx_http_sandbox_api_get(ngx_http_request_t *r)
 }
 
 
-static void
-ngx_http_sandbox_timeout_answer(ngx_http_request_t *r,
-                                ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
-}
-
-
 void
 ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
 {
@@ -284,11 +268,8 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
         return;
     }
 
-    wait->answer = ngx_http_sandbox_timeout_answer;
-    wait->op =
+    ngx_http_sandbox_wait_for(
+        wait,
         ngx_http_sandbox_op_timeout(id, ctx, timeout.timeout_ms, timeout.action,
-                                    ngx_http_sandbox_wait_done, wait);
-    if (wait->op == NULL) {
-        ngx_http_sandbox_api_no_store(r);
-    }
+                                    ngx_http_sandbox_wait_done, wait));
 }

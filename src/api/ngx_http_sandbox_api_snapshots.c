@@ -13,16 +13,7 @@ static void
 ngx_http_sandbox_snapshot_answer(ngx_http_request_t *r,
                                  ngx_http_sandbox_op_t *op)
 {
-    u_char buf[128], *p;
-
-    p = ngx_slprintf(buf, buf + sizeof(buf), "/v1/snapshots/%s", op->id);
-
-    if (ngx_http_sandbox_api_header(r, "Location", (char *) buf, p - buf)
-            != NGX_OK
-        || (op->replayed
-            && ngx_http_sandbox_api_header(r, "Idempotent-Replayed", "true", 4)
-                   != NGX_OK))
-    {
+    if (ngx_http_sandbox_wait_made(r, op, "/v1/snapshots") != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
@@ -78,18 +69,15 @@ ngx_http_sandbox_api_snapshot(ngx_http_request_t *r)
     }
 
     wait = ngx_http_sandbox_wait(r);
-    if (wait == NULL) {
-        sandbox_snapshot_free(&snapshot);
-        return;
+
+    if (wait) {
+        wait->answer = ngx_http_sandbox_snapshot_answer;
+        ngx_http_sandbox_wait_for(wait, ngx_http_sandbox_op_snapshot(
+                                            &snapshot, id, ctx, &key,
+                                            ngx_http_sandbox_wait_done, wait));
     }
 
-    wait->answer = ngx_http_sandbox_snapshot_answer;
-    wait->op = ngx_http_sandbox_op_snapshot(&snapshot, id, ctx, &key,
-                                            ngx_http_sandbox_wait_done, wait);
-    if (wait->op == NULL) {
-        sandbox_snapshot_free(&snapshot);
-        ngx_http_sandbox_api_no_store(r);
-    }
+    sandbox_snapshot_free(&snapshot);
 }
 
 
@@ -220,9 +208,7 @@ ngx_http_sandbox_api_delete_snapshot(ngx_http_request_t *r)
     }
 
     wait->answer = ngx_http_sandbox_snapshot_deleted;
-    wait->op = ngx_http_sandbox_op_snapshot_delete(
-        id, ctx, ngx_http_sandbox_wait_done, wait);
-    if (wait->op == NULL) {
-        ngx_http_sandbox_api_no_store(r);
-    }
+    ngx_http_sandbox_wait_for(wait,
+                              ngx_http_sandbox_op_snapshot_delete(
+                                  id, ctx, ngx_http_sandbox_wait_done, wait));
 }

@@ -4,7 +4,6 @@
 
 #include "ngx_http_sandbox_auth.h"
 
-#include "ngx_http_sandbox_record.h"
 #include "sandbox_digest.h"
 
 #define NGX_HTTP_SANDBOX_KEY_MAX 256

@@ -67,11 +67,26 @@ ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
         ngx_http_sandbox_api_fail_state(r, op->error, op->message,
                                         op->state[0] ? op->state : NULL);
 
-    } else {
+    } else if (wait->answer) {
         wait->answer(r, op);
+
+    } else {
+        ngx_http_sandbox_api_answer(r, op->status, op->answer, op->answer_len);
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_sandbox_wait_for(ngx_http_sandbox_wait_t *wait,
+                          ngx_http_sandbox_op_t *op)
+{
+    wait->op = op;
+
+    if (op == NULL) {
+        ngx_http_sandbox_api_no_store(wait->request);
+    }
 }
 
 
@@ -251,6 +266,25 @@ ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
         ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
                                   "Out of memory.");
     }
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_made(ngx_http_request_t *r, ngx_http_sandbox_op_t *op,
+                           const char *collection)
+{
+    u_char buf[128], *p;
+
+    p = ngx_slprintf(buf, buf + sizeof(buf), "%s/%s", collection, op->id);
+
+    if (ngx_http_sandbox_api_header(r, "Location", (char *) buf, p - buf)
+        != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return op->replayed ? ngx_http_sandbox_api_header(r, "Idempotent-Replayed",
+                                                      "true", 4)
+                        : NGX_OK;
 }
 
 

@@ -14,6 +14,7 @@
 typedef struct {
     ngx_http_request_t *request;
     ngx_http_sandbox_op_t *op;
+    /* NULL: what the operation has */
     void (*answer)(ngx_http_request_t *r, ngx_http_sandbox_op_t *op);
     ngx_http_sandbox_record_get_t get;
     ngx_http_sandbox_snapshot_get_t snapshot;
@@ -32,6 +33,10 @@ ngx_http_sandbox_wait_t *ngx_http_sandbox_wait(ngx_http_request_t *r);
  * is answered, or what wait->answer makes of it.
  */
 void ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op);
+
+/* op was begun for wait; NULL: it could not be, and the request is answered. */
+void ngx_http_sandbox_wait_for(ngx_http_sandbox_wait_t *wait,
+                               ngx_http_sandbox_op_t *op);
 
 /*
  * The id of a sandbox in the path of r, into SANDBOX_ID_SIZE bytes; NGX_ERROR
@@ -62,6 +67,14 @@ ngx_int_t ngx_http_sandbox_wait_no_query(ngx_http_request_t *r);
 void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
                                   sandbox_create_status_t status,
                                   const sandbox_create_error_t *err);
+
+/*
+ * The headers that tell where a collection ("/v1/…") has what op has made, and
+ * if that was for an earlier request.
+ */
+ngx_int_t
+ngx_http_sandbox_wait_made(ngx_http_request_t *r, ngx_http_sandbox_op_t *op,
+                           const char *collection);
 
 /* Answers with t, which stays the caller's, or that memory is out. */
 void ngx_http_sandbox_wait_text(ngx_http_request_t *r, ngx_uint_t status,

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "sandbox_text.h"
+
 
 sandbox_create_status_t
 sandbox_body_open(sandbox_schema_t *s, const char *body, size_t len,
@@ -46,6 +48,27 @@ sandbox_body_status(sandbox_schema_status_t rc, sandbox_create_status_t refused)
     default:
         return SANDBOX_CREATE_NO_MEMORY;
     }
+}
+
+
+int
+sandbox_body_fingerprint(uint8_t fingerprint[SANDBOX_SHA256_LEN],
+                         const char *scope, const sandbox_schema_t *s)
+{
+    int rc;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    if (scope) {
+        sandbox_text_fmt(&t, "%s ", scope);
+    }
+
+    sandbox_text_json_canonical(&t, &s->doc, &s->doc.nodes[0]);
+
+    rc = sandbox_text_failed(&t) ? -1
+                                 : sandbox_sha256(fingerprint, t.data, t.len);
+    sandbox_text_free(&t);
+
+    return rc;
 }
 
 

@@ -27,6 +27,13 @@ sandbox_body_close(sandbox_schema_t *s, sandbox_create_status_t status,
 sandbox_create_status_t sandbox_body_status(sandbox_schema_status_t rc,
                                             sandbox_create_status_t refused);
 
+/*
+ * The digest of what is asked for: of the scope, unless it is NULL, and of the
+ * body in its canonical form.  -1 if memory is out or OpenSSL fails.
+ */
+int sandbox_body_fingerprint(uint8_t fingerprint[SANDBOX_SHA256_LEN],
+                             const char *scope, const sandbox_schema_t *s);
+
 /* Of a request that takes no members; err is set unless it is OK. */
 sandbox_create_status_t
 sandbox_body_nothing(const char *body, size_t len, sandbox_create_error_t *err);

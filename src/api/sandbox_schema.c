@@ -125,34 +125,10 @@ sandbox_schema_plain_never(const sandbox_schema_t *s,
 
 
 int
-sandbox_schema_plain_true(const sandbox_schema_t *s,
-                          const sandbox_schema_member_t *m)
-{
-    return sandbox_schema_true(s, m->slot);
-}
-
-
-int
-sandbox_schema_plain_false(const sandbox_schema_t *s,
-                           const sandbox_schema_member_t *m)
-{
-    return !sandbox_schema_true(s, m->slot);
-}
-
-
-int
 sandbox_schema_plain_empty(const sandbox_schema_t *s,
                            const sandbox_schema_member_t *m)
 {
     return s->node[m->slot]->count == 0;
-}
-
-
-int
-sandbox_schema_plain_default(const sandbox_schema_t *s,
-                             const sandbox_schema_member_t *m)
-{
-    return sandbox_schema_is(s, m->slot, m->words[0]);
 }
 
 

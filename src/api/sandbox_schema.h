@@ -58,7 +58,7 @@ struct sandbox_schema_member_s {
     int64_t min;  /* integer: least value; string: least bytes */
     int64_t max;  /* most: value, bytes (of JSON text, if an object), items */
     size_t limit; /* SANDBOX_SCHEMA_LIMIT() of an integer, or 0 */
-    const char *const *words;               /* the first one is the default */
+    const char *const *words;               /* of a word; NULL ends them */
     const sandbox_schema_member_t *members; /* of an object or of items */
     int required;
 
@@ -114,16 +114,10 @@ int sandbox_schema_true(const sandbox_schema_t *s, int slot);
 int64_t
 sandbox_schema_value(const sandbox_schema_t *s, int slot, int64_t otherwise);
 
-/* For the column plain: never; true; false; no items; the first word. */
+/* For the column plain: no value is; none but an array without items. */
 int sandbox_schema_plain_never(const sandbox_schema_t *s,
-                               const sandbox_schema_member_t *m);
-int sandbox_schema_plain_true(const sandbox_schema_t *s,
-                              const sandbox_schema_member_t *m);
-int sandbox_schema_plain_false(const sandbox_schema_t *s,
                                const sandbox_schema_member_t *m);
 int sandbox_schema_plain_empty(const sandbox_schema_t *s,
                                const sandbox_schema_member_t *m);
-int sandbox_schema_plain_default(const sandbox_schema_t *s,
-                                 const sandbox_schema_member_t *m);
 
 #endif

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "sandbox_body.h"
-#include "sandbox_text.h"
 
 
 enum { M_METADATA };
@@ -18,25 +17,6 @@ static const sandbox_schema_member_t snapshot_members[] = {
       .max = SANDBOX_METADATA_MAX },
     { .name = NULL },
 };
-
-
-static int
-snapshot_fingerprint(sandbox_snapshot_t *snapshot, const char *sandbox,
-                     const sandbox_schema_t *s)
-{
-    int rc;
-    sandbox_text_t t = SANDBOX_TEXT_INIT;
-
-    sandbox_text_fmt(&t, "%s ", sandbox);
-    sandbox_text_json_canonical(&t, &s->doc, &s->doc.nodes[0]);
-
-    rc = sandbox_text_failed(&t)
-             ? -1
-             : sandbox_sha256(snapshot->fingerprint, t.data, t.len);
-    sandbox_text_free(&t);
-
-    return rc;
-}
 
 
 static sandbox_create_status_t
@@ -59,7 +39,7 @@ snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
                  : strdup("{}");
 
     if (snapshot->metadata == NULL
-        || snapshot_fingerprint(snapshot, sandbox, s) != 0)
+        || sandbox_body_fingerprint(snapshot->fingerprint, sandbox, s) != 0)
     {
         return SANDBOX_CREATE_NO_MEMORY;
     }

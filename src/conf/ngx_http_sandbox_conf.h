@@ -12,17 +12,8 @@ char *ngx_http_sandbox_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_network(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_sandbox_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
-ngx_http_sandbox_traffic_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
-ngx_http_sandbox_api_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_sandbox_wake_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
-ngx_http_sandbox_reconcile(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
-ngx_http_sandbox_warm_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* The value of a "name=value" argument; NULL if arg is another or empty. */
 u_char *
@@ -36,6 +27,23 @@ typedef ngx_int_t (*ngx_http_sandbox_param_pt)(
 char *
 ngx_http_sandbox_params(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf,
                         ngx_uint_t first, ngx_http_sandbox_param_pt param);
+
+/*
+ * The slot of a directive that is nothing but parameters: post is one of the
+ * below, the flag at offset is set and tells a second one.
+ */
+char *
+ngx_http_sandbox_params_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+typedef struct {
+    ngx_http_sandbox_param_pt param;
+} ngx_http_sandbox_params_t;
+
+extern ngx_http_sandbox_params_t ngx_http_sandbox_limits;
+extern ngx_http_sandbox_params_t ngx_http_sandbox_traffic_limits;
+extern ngx_http_sandbox_params_t ngx_http_sandbox_api_limits;
+extern ngx_http_sandbox_params_t ngx_http_sandbox_reconcile;
+extern ngx_http_sandbox_params_t ngx_http_sandbox_warm_pools;
 
 /* Says which argument is wrong; NGX_CONF_ERROR. */
 char *ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg);

@@ -91,6 +91,11 @@ ngx_http_sandbox_traffic_param(ngx_http_sandbox_main_conf_t *mcf,
 }
 
 
+ngx_http_sandbox_params_t ngx_http_sandbox_traffic_limits = {
+    ngx_http_sandbox_traffic_param
+};
+
+
 static ngx_int_t
 ngx_http_sandbox_api_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
 {
@@ -99,34 +104,9 @@ ngx_http_sandbox_api_param(ngx_http_sandbox_main_conf_t *mcf, ngx_str_t *arg)
 }
 
 
-char *
-ngx_http_sandbox_traffic_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_sandbox_main_conf_t *mcf = conf;
-
-    if (mcf->traffic_limited) {
-        return "is duplicate";
-    }
-
-    mcf->traffic_limited = 1;
-
-    return ngx_http_sandbox_params(cf, mcf, 1, ngx_http_sandbox_traffic_param);
-}
-
-
-char *
-ngx_http_sandbox_api_limits(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_sandbox_main_conf_t *mcf = conf;
-
-    if (mcf->api_limited) {
-        return "is duplicate";
-    }
-
-    mcf->api_limited = 1;
-
-    return ngx_http_sandbox_params(cf, mcf, 1, ngx_http_sandbox_api_param);
-}
+ngx_http_sandbox_params_t ngx_http_sandbox_api_limits = {
+    ngx_http_sandbox_api_param
+};
 
 
 char *

@@ -1,4 +1,7 @@
-/* Escapes in JSON strings, for the parser and for readers of its nodes. */
+/*
+ * Escapes in JSON strings, for the parser and for readers of its nodes.  Pure
+ * C, any thread.
+ */
 
 #ifndef SANDBOX_JSON_ESCAPE_H
 #define SANDBOX_JSON_ESCAPE_H

@@ -57,44 +57,41 @@ ngx_http_sandbox_count_outcome(const ngx_http_sandbox_op_t *op,
 }
 
 
-void
-ngx_http_sandbox_count_create(ngx_http_sandbox_op_t *op, ngx_uint_t joined)
+/* Counts it in a metric of outcomes; 1 if it has made something. */
+static ngx_uint_t
+ngx_http_sandbox_count_keyed(const ngx_http_sandbox_op_t *op, ngx_uint_t joined,
+                             ngx_http_sandbox_metric_e metric)
 {
     ngx_int_t outcome;
 
     outcome = ngx_http_sandbox_count_outcome(op, joined);
 
-    if (outcome < 0) {
-        return;
+    if (outcome >= 0) {
+        ngx_http_sandbox_metric_add(metric, (ngx_uint_t) outcome, 1);
     }
 
-    if (outcome == NGX_HTTP_SANDBOX_CREATE_MADE) {
+    return outcome == NGX_HTTP_SANDBOX_CREATE_MADE;
+}
+
+
+void
+ngx_http_sandbox_count_create(ngx_http_sandbox_op_t *op, ngx_uint_t joined)
+{
+    if (ngx_http_sandbox_count_keyed(op, joined,
+                                     NGX_HTTP_SANDBOX_METRIC_CREATES)) {
         ngx_http_sandbox_count_times(&op->times);
     }
-
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CREATES,
-                                (ngx_uint_t) outcome, 1);
 }
 
 
 void
 ngx_http_sandbox_count_snapshot(ngx_http_sandbox_op_t *op, ngx_uint_t joined)
 {
-    ngx_int_t outcome;
-
-    outcome = ngx_http_sandbox_count_outcome(op, joined);
-
-    if (outcome < 0) {
-        return;
-    }
-
-    if (outcome == NGX_HTTP_SANDBOX_CREATE_MADE) {
+    if (ngx_http_sandbox_count_keyed(op, joined,
+                                     NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS)) {
         ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_TIME,
                                         op->times.total);
     }
-
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS,
-                                (ngx_uint_t) outcome, 1);
 }
 
 

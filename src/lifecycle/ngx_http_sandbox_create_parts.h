@@ -1,12 +1,14 @@
 /*
- * What the parts of a create share: the reservation (op_create.c), where the
- * sandbox comes from (create_source.c) and the making of what was reserved
- * (create_run.c).  Not for others.
+ * What the parts of a create share: the reservation (op_create.c, op_resume.c),
+ * where the sandbox comes from (create_source.c) and the making of what was
+ * reserved (create_run.c).  Not for others.  Event loop only; while a thread
+ * is at work, take and boot are the thread's.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_PARTS_H
 #define NGX_HTTP_SANDBOX_CREATE_PARTS_H
 
+#include "ngx_http_sandbox_idem.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_boot.h"
@@ -27,9 +29,9 @@ typedef enum {
 
 typedef struct {
     ngx_http_sandbox_op_t op;
+    ngx_http_sandbox_idem_t idem;
 
     char tenant[128]; /* empty: of a wake, until it is known */
-    uint8_t idem[SANDBOX_SHA256_LEN];
     ngx_http_sandbox_source_e source;
     char parent[SANDBOX_ID_SIZE]; /* the snapshot or sandbox it comes from */
     char origin[SANDBOX_ID_SIZE]; /* of a resume: the first execution */
@@ -56,16 +58,15 @@ typedef struct {
     sandbox_boot_t boot;
     int64_t reserving;  /* monotonic ms */
     int64_t committing; /* monotonic ms */
-    int64_t joining;    /* monotonic ms at which it ends; 0: not yet */
+    int64_t changing;   /* monotonic ms: the end of the wait for parent, or 0 */
     ngx_uint_t hops;    /* aliases that were followed */
-    unsigned peeking : 1;
-    unsigned wake : 1;   /* of a resume */
-    unsigned taken : 1;  /* of a fork: its checkpoint is there */
-    unsigned full : 1;   /* the node is, at least for this one */
-    unsigned lost : 1;   /* Redis has no record of it any more */
-    unsigned left : 1;   /* could not be undone: the agenda's */
-    unsigned missed : 1; /* the pool has nothing for it */
-    unsigned news : 1;   /* of the pool, while it was being asked */
+    unsigned peeking : 1; /* at parent or the pool */
+    unsigned wake : 1;    /* of a resume */
+    unsigned taken : 1;   /* of a fork: its checkpoint is there */
+    unsigned lost : 1;    /* Redis has no record of it any more */
+    unsigned left : 1;    /* could not be undone: the agenda's */
+    unsigned missed : 1;  /* the pool has nothing for it */
+    unsigned news : 1;    /* of the pool, while it was being asked */
 } ngx_http_sandbox_create_op_t;
 
 typedef struct {
@@ -86,19 +87,17 @@ void ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
                                   ngx_http_sandbox_create_keys_t *k,
                                   ngx_http_sandbox_args_t *a);
 
-/* The scope of its Idempotency-Key. */
+/* See ngx_http_sandbox_idem_name() and _taken(). */
 void ngx_http_sandbox_create_idem_key(ngx_http_sandbox_create_op_t *c,
                                       ngx_http_sandbox_key_t *key);
+void ngx_http_sandbox_create_key_taken(ngx_http_sandbox_create_op_t *c,
+                                       redisReply *held);
 
 /*
  * The key is free: what is to be done next is a look into the pool, at what it
  * comes from, or a place on the node.
  */
 void ngx_http_sandbox_create_next(ngx_http_sandbox_create_op_t *c);
-
-/* idem has what the key that is taken holds, see reserve.lua. */
-void ngx_http_sandbox_create_key_taken(ngx_http_sandbox_create_op_t *c,
-                                       redisReply *idem);
 
 /* Asks the pool for a member; NGX_ERROR if Redis is away. */
 ngx_int_t ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c);
@@ -125,9 +124,6 @@ void ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c);
 /* Notes the times of c, and that it is there, in the log. */
 void ngx_http_sandbox_create_log(ngx_http_sandbox_create_op_t *c);
 
-/* The first look; NGX_ERROR if Redis is away. */
-ngx_int_t ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c);
-
 /*
  * Reads what the sandbox comes from into spec, and goes on with admit, or
  * ends c.
@@ -152,6 +148,10 @@ void ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                     ngx_http_sandbox_args_t *a,
                                     ngx_http_sandbox_key_t *lives,
                                     const char *execution);
+
+/* What is done at its deadline. */
+const char *
+ngx_http_sandbox_create_action(const ngx_http_sandbox_create_op_t *c);
 
 /* The common part of what reserve.lua and resume.lua answer. */
 void ngx_http_sandbox_create_reserved(void *data, redisReply *reply);

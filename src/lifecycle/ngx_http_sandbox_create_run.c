@@ -275,9 +275,7 @@ ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
     record.started_at = started_at;
     record.timeout_ms = c->spec.timeout_ms;
     record.timeout_at = started_at + c->spec.timeout_ms;
-    record.timeout_action = c->spec.hibernate
-                                ? NGX_HTTP_SANDBOX_ACTION_HIBERNATE
-                                : NGX_HTTP_SANDBOX_ACTION_DESTROY;
+    record.timeout_action = ngx_http_sandbox_create_action(c);
     record.metadata = c->spec.metadata;
     record.cwd = c->spec.cwd;
 
@@ -344,10 +342,9 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, (int64_t) c->op.status);
     ngx_http_sandbox_arg_len(&a, c->op.answer, c->op.answer_len);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_COMMIT);
-    ngx_http_sandbox_arg(&a, "started_at");
-    ngx_http_sandbox_arg_int(&a, started_at);
-    ngx_http_sandbox_arg(&a, "timeout_at");
-    ngx_http_sandbox_arg_int(&a, started_at + c->spec.timeout_ms);
+    ngx_http_sandbox_arg_field_int(&a, "started_at", started_at);
+    ngx_http_sandbox_arg_field_int(&a, "timeout_at",
+                                   started_at + c->spec.timeout_ms);
 
     SANDBOX_CRASH_POINT("create.commit.before");
     c->committing = sandbox_time_monotonic_ms();

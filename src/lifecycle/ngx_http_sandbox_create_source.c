@@ -2,22 +2,18 @@
  * What a create comes from, when that is not a template: a reusable snapshot,
  * a running sandbox (fork) or a paused one (resume).
  *
- * Its record is read into the specification of the new sandbox; what the
- * request says against it is refused.  While somebody else is at work on it,
- * this waits for the news and reads again.
+ * Its record is read, and judged by its state; what the new sandbox has of it
+ * is in ngx_http_sandbox_create_inherit.c.  While somebody else is at work on
+ * it, this waits for the news and reads again.
  */
 
-#include "ngx_http_sandbox_create_parts.h"
+#include "ngx_http_sandbox_create_source.h"
 
 #include "ngx_http_sandbox_codes.h"
-#include "ngx_http_sandbox_scripts.h"
-#include "ngx_http_sandbox_transition.h"
-#include "sandbox_crash.h"
-#include "sandbox_text.h"
 #include "sandbox_time.h"
 
 
-/* Order matters: the enumeration below has the indexes. */
+/* In the order of ngx_http_sandbox_source_field_e. */
 static const char *ngx_http_sandbox_source_fields[] = {
     "state",
     "tenant",
@@ -45,36 +41,6 @@ static const char *ngx_http_sandbox_source_fields[] = {
     "deny_out",
     "network_generation",
 };
-
-typedef enum {
-    SOURCE_STATE = 0,
-    SOURCE_TENANT,
-    SOURCE_NODE,
-    SOURCE_TEMPLATE,
-    SOURCE_VCPUS,
-    SOURCE_MEMORY,
-    SOURCE_DISK,
-    SOURCE_CWD,
-    SOURCE_ENVS,
-    SOURCE_METADATA,
-    SOURCE_TIMEOUT,
-    SOURCE_ACTION,
-    SOURCE_AUTO_RESUME,
-    SOURCE_NEXT,
-    SOURCE_ORIGIN,
-    SOURCE_SNAPSHOT,
-    SOURCE_PUBLIC,
-    SOURCE_MASK,
-    SOURCE_KIND,
-    SOURCE_SANDBOX,
-    SOURCE_TOKEN,
-    SOURCE_INTERNET,
-    SOURCE_ALLOW_OUT,
-    SOURCE_DENY_OUT,
-    SOURCE_GENERATION,
-    SOURCE_FIELDS
-} ngx_http_sandbox_source_field_e;
-
 
 static void ngx_http_sandbox_source_read(void *data, redisReply *reply);
 
@@ -143,7 +109,7 @@ ngx_http_sandbox_source_missing(ngx_http_sandbox_create_op_t *c)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
 {
     ngx_uint_t i;
@@ -210,7 +176,7 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (sandbox_time_monotonic_ms() >= c->joining) {
+    if (sandbox_time_monotonic_ms() >= c->changing) {
         ngx_http_sandbox_source_fail(
             c,
             c->wake ? &ngx_http_sandbox_sandbox_changing
@@ -229,202 +195,13 @@ ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c)
     c->peeking = 0;
     ngx_http_sandbox_source_unadmit(c);
 
-    if (c->joining == 0) {
-        c->joining = sandbox_time_monotonic_ms()
-                     + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
+    if (c->changing == 0) {
+        c->changing = sandbox_time_monotonic_ms()
+                      + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
     }
 
     ngx_http_sandbox_await(&c->op.await, c->parent,
                            ngx_http_sandbox_source_wake, c);
-}
-
-
-/* A string of the reply in memory of its own; absent ones leave *copy. */
-static ngx_int_t
-ngx_http_sandbox_source_copy(char **copy, redisReply *reply, size_t i)
-{
-    char *text;
-
-    if (reply->element[i]->type != REDIS_REPLY_STRING) {
-        return NGX_OK;
-    }
-
-    text = strdup(reply->element[i]->str);
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
-
-    free(*copy);
-    *copy = text;
-
-    return NGX_OK;
-}
-
-
-/* 1 unless it says otherwise: earlier ones say nothing. */
-static int
-ngx_http_sandbox_source_internet(redisReply *reply)
-{
-    return ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_INTERNET),
-                      "0")
-           != 0;
-}
-
-
-/* A second look may find other lists than the first one, or none. */
-static ngx_int_t
-ngx_http_sandbox_source_egress(ngx_http_sandbox_create_op_t *c,
-                               redisReply *reply)
-{
-    free(c->spec.allow_out);
-    free(c->spec.deny_out);
-    c->spec.allow_out = c->spec.deny_out = NULL;
-
-    return ngx_http_sandbox_source_copy(&c->spec.allow_out, reply,
-                                        SOURCE_ALLOW_OUT)
-                       == NGX_OK
-                   && ngx_http_sandbox_source_copy(&c->spec.deny_out, reply,
-                                                   SOURCE_DENY_OUT)
-                          == NGX_OK
-               ? NGX_OK
-               : NGX_ERROR;
-}
-
-
-/* What depends on the machine and not on the request. */
-static ngx_int_t
-ngx_http_sandbox_source_machine(ngx_http_sandbox_create_op_t *c,
-                                redisReply *reply)
-{
-    sandbox_template_t *const *t;
-
-    c->spec.vcpus = ngx_http_sandbox_reply_integer(reply, SOURCE_VCPUS);
-    c->spec.memory_mb = ngx_http_sandbox_reply_integer(reply, SOURCE_MEMORY);
-    c->spec.disk_mb = ngx_http_sandbox_reply_integer(reply, SOURCE_DISK);
-
-    c->spec.internet = ngx_http_sandbox_source_internet(reply);
-    ngx_cpystrn(
-        (u_char *) c->generation,
-        (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_GENERATION),
-        sizeof(c->generation));
-
-    if (ngx_http_sandbox_source_copy(&c->template_name, reply, SOURCE_TEMPLATE)
-            != NGX_OK
-        || ngx_http_sandbox_source_egress(c, reply) != NGX_OK
-        || ngx_http_sandbox_source_copy(&c->spec.envs, reply, SOURCE_ENVS)
-               != NGX_OK
-        || c->template_name == NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    /* it need not be configured any more */
-    for (t = ngx_http_sandbox_worker.conf->templates;
-         *t && ngx_strcmp((*t)->name, c->template_name) != 0; t++)
-    { /* void */
-    }
-
-    c->spec.template = *t;
-
-    if (c->spec.cwd == NULL
-        && ngx_http_sandbox_source_copy(&c->spec.cwd, reply, SOURCE_CWD)
-               != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-/* What a fork or a later execution has of the earlier one. */
-static ngx_int_t
-ngx_http_sandbox_source_rest(ngx_http_sandbox_create_op_t *c, redisReply *reply)
-{
-    c->spec.timeout_ms = ngx_http_sandbox_reply_integer(reply, SOURCE_TIMEOUT);
-    c->spec.hibernate =
-        ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_ACTION),
-                   NGX_HTTP_SANDBOX_ACTION_HIBERNATE)
-        == 0;
-    c->spec.auto_resume =
-        ngx_http_sandbox_reply_integer(reply, SOURCE_AUTO_RESUME) != 0;
-    c->spec.public_traffic =
-        ngx_http_sandbox_reply_integer(reply, SOURCE_PUBLIC) != 0;
-
-    if (c->spec.metadata == NULL
-        && ngx_http_sandbox_source_copy(&c->spec.metadata, reply,
-                                        SOURCE_METADATA)
-               != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_sandbox_source_copy(&c->spec.mask_host, reply, SOURCE_MASK)
-                       == NGX_OK
-                   && c->spec.metadata
-               ? NGX_OK
-               : NGX_ERROR;
-}
-
-
-/* The member of the request that contradicts the snapshot, or NULL. */
-static const char *
-ngx_http_sandbox_source_contradiction(const ngx_http_sandbox_create_op_t *c,
-                                      redisReply *reply)
-{
-    const char *envs;
-
-    if (c->spec.template
-        && ngx_strcmp(c->spec.template->name,
-                      ngx_http_sandbox_reply_string(reply, SOURCE_TEMPLATE))
-               != 0)
-    {
-        return "template";
-    }
-
-    if (c->spec.vcpus
-        && c->spec.vcpus != ngx_http_sandbox_reply_integer(reply, SOURCE_VCPUS))
-    {
-        return "vcpus";
-    }
-
-    if (c->spec.memory_mb
-        && c->spec.memory_mb
-               != ngx_http_sandbox_reply_integer(reply, SOURCE_MEMORY))
-    {
-        return "memory_mb";
-    }
-
-    if (c->spec.internet != -1
-        && c->spec.internet != ngx_http_sandbox_source_internet(reply))
-    {
-        return "internet_access";
-    }
-
-    if (c->spec.allow_out
-        && ngx_strcmp(c->spec.allow_out,
-                      ngx_http_sandbox_reply_string(reply, SOURCE_ALLOW_OUT))
-               != 0)
-    {
-        return "network.allow_out";
-    }
-
-    if (c->spec.deny_out
-        && ngx_strcmp(c->spec.deny_out,
-                      ngx_http_sandbox_reply_string(reply, SOURCE_DENY_OUT))
-               != 0)
-    {
-        return "network.deny_out";
-    }
-
-    envs = ngx_http_sandbox_reply_string(reply, SOURCE_ENVS);
-
-    if (c->spec.envs && !sandbox_json_equal(c->spec.envs, *envs ? envs : "{}"))
-    {
-        return "envs";
-    }
-
-    return NULL;
 }
 
 
@@ -435,7 +212,7 @@ ngx_http_sandbox_source_snapshot(ngx_http_sandbox_create_op_t *c,
     const char *field;
 
     if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_KIND),
-                   "reusable")
+                   NGX_HTTP_SANDBOX_SNAPSHOT_REUSABLE)
             != 0
         || ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_STATE),
                       "ready")
@@ -556,6 +333,24 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
 }
 
 
+/* NGX_DONE: c has ended, or waits. */
+static ngx_int_t
+ngx_http_sandbox_source_judge(ngx_http_sandbox_create_op_t *c,
+                              redisReply *reply, ngx_http_sandbox_state_e state)
+{
+    switch (c->source) {
+    case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
+        return ngx_http_sandbox_source_snapshot(c, reply);
+
+    case NGX_HTTP_SANDBOX_FROM_FORK:
+        return ngx_http_sandbox_source_fork(c, reply, state);
+
+    default:
+        return ngx_http_sandbox_source_paused(c, reply, state);
+    }
+}
+
+
 /*
  * Goes to another record: of a later execution, or from the snapshot of a
  * hibernation to its sandbox.  1 if that ends this look.
@@ -581,7 +376,7 @@ ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,
         }
 
         if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_KIND),
-                       "hibernate")
+                       NGX_HTTP_SANDBOX_SNAPSHOT_HIBERNATE)
             != 0)
         {
             ngx_http_sandbox_source_fail(
@@ -663,18 +458,7 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
 
     c->hops = 0;
 
-    switch (c->source) {
-    case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
-        rc = ngx_http_sandbox_source_snapshot(c, reply);
-        break;
-
-    case NGX_HTTP_SANDBOX_FROM_FORK:
-        rc = ngx_http_sandbox_source_fork(c, reply, state);
-        break;
-
-    default:
-        rc = ngx_http_sandbox_source_paused(c, reply, state);
-    }
+    rc = ngx_http_sandbox_source_judge(c, reply, state);
 
     if (rc == NGX_DONE) {
         return;
@@ -695,102 +479,4 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
 
     ngx_http_sandbox_await_end(&c->op.await);
     ngx_http_sandbox_create_admit(c);
-}
-
-
-ngx_int_t
-ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
-{
-    char execution[17];
-    ngx_http_sandbox_key_t record, index, old, events;
-    ngx_http_sandbox_args_t a;
-
-    ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
-                 c->execution);
-
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_record(&record, c->op.id);
-    ngx_http_sandbox_key_tenant(&index, c->tenant);
-    ngx_http_sandbox_key_record(&old, c->parent);
-    ngx_http_sandbox_key_events(&events);
-
-    ngx_http_sandbox_arg_key(&a, &record);
-    ngx_http_sandbox_arg_key(&a, &index);
-    ngx_http_sandbox_arg_key(&a, &old);
-    ngx_http_sandbox_arg(&a, c->parent);
-    ngx_http_sandbox_arg(&a, c->op.id);
-    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
-    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
-    ngx_http_sandbox_arg_int(&a, c->admitted_until);
-    ngx_http_sandbox_arg_key(&a, &events);
-    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_RESUME);
-    ngx_http_sandbox_arg(&a, c->generation);
-    ngx_http_sandbox_arg_int(
-        &a,
-        c->wake ? (int64_t) ngx_http_sandbox_worker.conf->wakes_interval : 0);
-    ngx_http_sandbox_create_record(c, &a, NULL, execution);
-
-    SANDBOX_CRASH_POINT("resume.reserve.before");
-    c->reserving = sandbox_time_monotonic_ms();
-
-    return ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
-        &ngx_http_sandbox_lua_resume, 3, a.n, a.values);
-}
-
-
-ngx_http_sandbox_op_t *
-ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
-                         ngx_str_t *idem_key, sandbox_snapshot_t *body,
-                         ngx_http_sandbox_op_done_pt done, void *data)
-{
-    ngx_http_sandbox_create_op_t *c;
-
-    c = ngx_http_sandbox_create_new(ctx, done, data);
-    if (c == NULL) {
-        return NULL;
-    }
-
-    c->source = NGX_HTTP_SANDBOX_FROM_FORK;
-    ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
-    ngx_memcpy(c->spec.fingerprint, body->fingerprint, SANDBOX_SHA256_LEN);
-
-    if (sandbox_sha256(c->idem, idem_key->data, idem_key->len) != 0
-        || ngx_http_sandbox_create_peek(c) != NGX_OK)
-    {
-        ngx_http_sandbox_op_discard(&c->op);
-        return NULL;
-    }
-
-    if (body->given) {
-        c->spec.metadata = body->metadata;
-        body->metadata = NULL;
-    }
-
-    return &c->op;
-}
-
-
-ngx_http_sandbox_op_t *
-ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
-                           ngx_uint_t wake, ngx_http_sandbox_op_done_pt done,
-                           void *data)
-{
-    ngx_http_sandbox_create_op_t *c;
-
-    c = ngx_http_sandbox_create_new(ctx, done, data);
-    if (c == NULL) {
-        return NULL;
-    }
-
-    c->source = NGX_HTTP_SANDBOX_FROM_PAUSED;
-    c->wake = wake;
-    ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
-
-    if (ngx_http_sandbox_source_ask(c) != NGX_OK) {
-        ngx_http_sandbox_op_discard(&c->op);
-        return NULL;
-    }
-
-    return &c->op;
 }

@@ -135,6 +135,16 @@ ngx_http_sandbox_idem_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 }
 
 
+void
+ngx_http_sandbox_idem_again(ngx_http_sandbox_idem_t *idem, ngx_msec_t wait)
+{
+    idem->again = 1;
+    idem->joining = sandbox_time_monotonic_ms() + (int64_t) wait;
+    ngx_http_sandbox_await(&idem->op->await, idem->op->id,
+                           ngx_http_sandbox_idem_wake, idem);
+}
+
+
 /* Waits for the operation that has the key, and is about the id first. */
 static void
 ngx_http_sandbox_idem_join(ngx_http_sandbox_idem_t *idem, const char *first)
@@ -143,7 +153,8 @@ ngx_http_sandbox_idem_join(ngx_http_sandbox_idem_t *idem, const char *first)
 
     wait = ngx_http_sandbox_worker.conf->idem_wait;
 
-    if (idem->joining == 0) {
+    if (idem->joining == 0 || idem->again) {
+        idem->again = 0;
         idem->joining = sandbox_time_monotonic_ms() + (int64_t) wait;
     }
 

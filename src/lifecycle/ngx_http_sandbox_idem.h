@@ -19,6 +19,7 @@ typedef struct {
     char fingerprint[SANDBOX_SHA256_HEX_SIZE]; /* of the request */
     int64_t joining; /* monotonic ms at which it ends; 0: not yet */
     unsigned peeking : 1;
+    unsigned again : 1; /* the look is that of idem_again() */
 } ngx_http_sandbox_idem_t;
 
 /* Fills key and fingerprint; NGX_ERROR if OpenSSL fails. */
@@ -37,6 +38,14 @@ void ngx_http_sandbox_idem_name(ngx_http_sandbox_idem_t *idem,
  * NGX_ERROR: Redis is away, nothing is called.
  */
 ngx_int_t ngx_http_sandbox_idem_peek(ngx_http_sandbox_idem_t *idem);
+
+/*
+ * The same a little later, for one who found the key free, but cannot go on if
+ * nobody with the same key has: again is set when go is called.  Redis that
+ * does not answer for wait ms ends op.
+ */
+void
+ngx_http_sandbox_idem_again(ngx_http_sandbox_idem_t *idem, ngx_msec_t wait);
 
 /*
  * The same for what a script that reserves has found: held is what it says of

@@ -15,8 +15,8 @@
  *   commit    running, answer stored, routes told      commit.lua
  *             (for a pool: pool_ready.lua)
  *
- * When the key is taken by a create that is still running, this one joins it:
- * it waits for news of that sandbox and peeks again.
+ * A key that is taken, by a create that has ended or is still running, is the
+ * matter of ngx_http_sandbox_idem.c.
  *
  * A failure walks back: teardown (thread), abandon.lua, release.lua, and only
  * then the client is told.  When Redis does not answer, it is unknown whether
@@ -27,7 +27,6 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_counts.h"
-#include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -39,7 +38,6 @@
 #define NGX_HTTP_SANDBOX_FULL_WAIT 5000
 
 
-static void ngx_http_sandbox_create_peeked(void *data, redisReply *reply);
 static void ngx_http_sandbox_create_admitted(void *data, redisReply *reply);
 
 
@@ -56,7 +54,7 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
         ngx_http_sandbox_count_member(op);
 
     } else if (c->source != NGX_HTTP_SANDBOX_FROM_PAUSED) {
-        ngx_http_sandbox_count_create(op, c->joining != 0);
+        ngx_http_sandbox_count_create(op, c->idem.joining != 0);
 
     } else if (op->fence) {
         /* what was refused, or was somebody else's, is no resume */
@@ -69,6 +67,25 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
     sandbox_create_free(&c->spec);
     free(c->template_name);
     ngx_free(c);
+}
+
+
+/* The key is nobody's. */
+static void
+ngx_http_sandbox_create_go(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_create_op_t *c = (ngx_http_sandbox_create_op_t *) op;
+
+    SANDBOX_CRASH_POINT("create.peek.after");
+
+    if (c->idem.again) {
+        ngx_http_sandbox_op_finish_error(
+            op, &ngx_http_sandbox_capacity_exceeded,
+            "The node runs as many sandboxes as it may.");
+        return;
+    }
+
+    ngx_http_sandbox_create_next(c);
 }
 
 
@@ -85,6 +102,10 @@ ngx_http_sandbox_create_new(ngx_http_sandbox_ctx_t *ctx,
 
     ngx_http_sandbox_op_init(&c->op, ctx, done, data);
     c->op.destroy = ngx_http_sandbox_create_free;
+    c->idem.op = &c->op;
+    c->idem.go = ngx_http_sandbox_create_go;
+    c->idem.tenant = c->tenant;
+    c->idem.route = NGX_HTTP_SANDBOX_ROUTE_CREATE;
 
     if (ctx && ctx->tenant.len) {
         ngx_cpystrn((u_char *) c->tenant, ctx->tenant.data, sizeof(c->tenant));
@@ -97,9 +118,7 @@ ngx_http_sandbox_create_new(ngx_http_sandbox_ctx_t *ctx,
 void
 ngx_http_sandbox_create_no_redis(ngx_http_sandbox_create_op_t *c)
 {
-    ngx_http_sandbox_op_finish_error(
-        &c->op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again with the same key.");
+    ngx_http_sandbox_idem_no_redis(&c->idem);
 }
 
 
@@ -107,11 +126,15 @@ void
 ngx_http_sandbox_create_idem_key(ngx_http_sandbox_create_op_t *c,
                                  ngx_http_sandbox_key_t *key)
 {
-    ngx_http_sandbox_key_idem(key, c->tenant,
-                              c->source == NGX_HTTP_SANDBOX_FROM_FORK
-                                  ? NGX_HTTP_SANDBOX_ROUTE_FORK
-                                  : NGX_HTTP_SANDBOX_ROUTE_CREATE,
-                              c->idem);
+    ngx_http_sandbox_idem_name(&c->idem, key);
+}
+
+
+void
+ngx_http_sandbox_create_key_taken(ngx_http_sandbox_create_op_t *c,
+                                  redisReply *held)
+{
+    ngx_http_sandbox_idem_taken(&c->idem, held);
 }
 
 
@@ -140,33 +163,8 @@ ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* A plain read: a replay costs no script. */
-ngx_int_t
-ngx_http_sandbox_create_peek(ngx_http_sandbox_create_op_t *c)
-{
-    ngx_http_sandbox_key_t idem;
-    ngx_http_sandbox_args_t a;
-
-    c->peeking = 1;
-
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_create_idem_key(c, &idem);
-    ngx_http_sandbox_arg(&a, "HMGET");
-    ngx_http_sandbox_arg_key(&a, &idem);
-    ngx_http_sandbox_arg(&a, "fingerprint");
-    ngx_http_sandbox_arg(&a, "state");
-    ngx_http_sandbox_arg(&a, "status");
-    ngx_http_sandbox_arg(&a, "answer");
-    ngx_http_sandbox_arg(&a, "id");
-
-    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          ngx_http_sandbox_create_peeked, c,
-                                          a.n, a.values);
-}
-
-
-static const char *
-ngx_http_sandbox_create_action(ngx_http_sandbox_create_op_t *c)
+const char *
+ngx_http_sandbox_create_action(const ngx_http_sandbox_create_op_t *c)
 {
     return c->spec.hibernate ? NGX_HTTP_SANDBOX_ACTION_HIBERNATE
                              : NGX_HTTP_SANDBOX_ACTION_DESTROY;
@@ -206,80 +204,66 @@ ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
 }
 
 
+/* What of the record the client, or what it comes from, may leave out. */
+static void
+ngx_http_sandbox_create_optional(const sandbox_create_t *spec,
+                                 ngx_http_sandbox_args_t *a)
+{
+    if (spec->allow_out && *spec->allow_out) {
+        ngx_http_sandbox_arg_field(a, "allow_out", spec->allow_out);
+    }
+
+    if (spec->deny_out && *spec->deny_out) {
+        ngx_http_sandbox_arg_field(a, "deny_out", spec->deny_out);
+    }
+
+    ngx_http_sandbox_arg_field(a, "mask_host", spec->mask_host);
+    ngx_http_sandbox_arg_field(a, "cwd", spec->cwd);
+    /* a later execution is configured with them again */
+    ngx_http_sandbox_arg_field(a, "envs", spec->envs);
+}
+
+
 void
 ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                ngx_http_sandbox_args_t *a,
                                ngx_http_sandbox_key_t *lives,
                                const char *execution)
 {
-    ngx_http_sandbox_arg(a, "tenant");
-    ngx_http_sandbox_arg(a, c->tenant);
+    ngx_str_t *node;
+    const sandbox_create_t *spec;
+
+    node = &ngx_http_sandbox_worker.conf->node;
+    spec = &c->spec;
+
+    ngx_http_sandbox_arg_field(a, "tenant", c->tenant);
     ngx_http_sandbox_arg(a, "node");
-    ngx_http_sandbox_arg_len(a, ngx_http_sandbox_worker.conf->node.data,
-                             ngx_http_sandbox_worker.conf->node.len);
-    ngx_http_sandbox_arg(a, "template");
-    ngx_http_sandbox_arg(a, c->template_name);
-    ngx_http_sandbox_arg(a, "vcpus");
-    ngx_http_sandbox_arg_int(a, c->spec.vcpus);
-    ngx_http_sandbox_arg(a, "memory_mb");
-    ngx_http_sandbox_arg_int(a, c->spec.memory_mb);
-    ngx_http_sandbox_arg(a, "disk_mb");
-    ngx_http_sandbox_arg_int(a, c->spec.disk_mb);
-    ngx_http_sandbox_arg(a, "timeout_ms");
-    ngx_http_sandbox_arg_int(a, c->spec.timeout_ms);
-    ngx_http_sandbox_arg(a, "timeout_action");
-    ngx_http_sandbox_arg(a, ngx_http_sandbox_create_action(c));
-    ngx_http_sandbox_arg(a, "auto_resume");
-    ngx_http_sandbox_arg(a, c->spec.auto_resume ? "1" : "0");
-    ngx_http_sandbox_arg(a, "metadata");
-    ngx_http_sandbox_arg(a, c->spec.metadata);
-    ngx_http_sandbox_arg(a, "address");
-    ngx_http_sandbox_arg_int(a, c->address);
-    ngx_http_sandbox_arg(a, "execution");
-    ngx_http_sandbox_arg(a, execution);
-    ngx_http_sandbox_arg(a, "agent_token");
-    ngx_http_sandbox_arg(a, c->agent_token);
-    ngx_http_sandbox_arg(a, "traffic_token");
-    ngx_http_sandbox_arg(a, c->traffic_token);
-    ngx_http_sandbox_arg(a, "public_traffic");
-    ngx_http_sandbox_arg(a, c->spec.public_traffic ? "1" : "0");
-
-    ngx_http_sandbox_arg(a, "internet_access");
-    ngx_http_sandbox_arg(a, c->spec.internet ? "1" : "0");
-
-    if (c->spec.allow_out && *c->spec.allow_out) {
-        ngx_http_sandbox_arg(a, "allow_out");
-        ngx_http_sandbox_arg(a, c->spec.allow_out);
-    }
-
-    if (c->spec.deny_out && *c->spec.deny_out) {
-        ngx_http_sandbox_arg(a, "deny_out");
-        ngx_http_sandbox_arg(a, c->spec.deny_out);
-    }
-
-    if (c->spec.mask_host) {
-        ngx_http_sandbox_arg(a, "mask_host");
-        ngx_http_sandbox_arg(a, c->spec.mask_host);
-    }
-
-    if (c->spec.cwd) {
-        ngx_http_sandbox_arg(a, "cwd");
-        ngx_http_sandbox_arg(a, c->spec.cwd);
-    }
-
-    if (c->spec.envs) {
-        /* a later execution is configured with them again */
-        ngx_http_sandbox_arg(a, "envs");
-        ngx_http_sandbox_arg(a, c->spec.envs);
-    }
+    ngx_http_sandbox_arg_len(a, node->data, node->len);
+    ngx_http_sandbox_arg_field(a, "template", c->template_name);
+    ngx_http_sandbox_arg_field_int(a, "vcpus", spec->vcpus);
+    ngx_http_sandbox_arg_field_int(a, "memory_mb", spec->memory_mb);
+    ngx_http_sandbox_arg_field_int(a, "disk_mb", spec->disk_mb);
+    ngx_http_sandbox_arg_field_int(a, "timeout_ms", spec->timeout_ms);
+    ngx_http_sandbox_arg_field(a, "timeout_action",
+                               ngx_http_sandbox_create_action(c));
+    ngx_http_sandbox_arg_field(a, "auto_resume", spec->auto_resume ? "1" : "0");
+    ngx_http_sandbox_arg_field(a, "metadata", spec->metadata);
+    ngx_http_sandbox_arg_field_int(a, "address", c->address);
+    ngx_http_sandbox_arg_field(a, "execution", execution);
+    ngx_http_sandbox_arg_field(a, "agent_token", c->agent_token);
+    ngx_http_sandbox_arg_field(a, "traffic_token", c->traffic_token);
+    ngx_http_sandbox_arg_field(a, "public_traffic",
+                               spec->public_traffic ? "1" : "0");
+    ngx_http_sandbox_arg_field(a, "internet_access",
+                               spec->internet ? "1" : "0");
+    ngx_http_sandbox_create_optional(spec, a);
 
     switch (c->source) {
     case NGX_HTTP_SANDBOX_FROM_TEMPLATE:
         break;
 
     case NGX_HTTP_SANDBOX_FOR_POOL:
-        ngx_http_sandbox_arg(a, "pool_version");
-        ngx_http_sandbox_arg(a, c->spec.template->version);
+        ngx_http_sandbox_arg_field(a, "pool_version", spec->template->version);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
@@ -289,17 +273,13 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
         break;
 
     case NGX_HTTP_SANDBOX_FROM_FORK:
-        ngx_http_sandbox_arg(a, "fork_of");
-        ngx_http_sandbox_arg(a, c->parent);
-        ngx_http_sandbox_arg(a, "checkpoint");
-        ngx_http_sandbox_arg(a, c->checkpoint);
+        ngx_http_sandbox_arg_field(a, "fork_of", c->parent);
+        ngx_http_sandbox_arg_field(a, "checkpoint", c->checkpoint);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_PAUSED:
-        ngx_http_sandbox_arg(a, "origin");
-        ngx_http_sandbox_arg(a, c->origin);
-        ngx_http_sandbox_arg(a, "checkpoint");
-        ngx_http_sandbox_arg(a, c->checkpoint);
+        ngx_http_sandbox_arg_field(a, "origin", c->origin);
+        ngx_http_sandbox_arg_field(a, "checkpoint", c->checkpoint);
         break;
     }
 }
@@ -308,7 +288,7 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
 static ngx_int_t
 ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
 {
-    char fingerprint[SANDBOX_SHA256_HEX_SIZE], execution[17];
+    char execution[17];
     int64_t busy;
     ngx_uint_t nkeys;
     ngx_http_sandbox_create_keys_t keys;
@@ -321,7 +301,6 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
         return ngx_http_sandbox_create_reserve_resume(c);
     }
 
-    sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
                  c->execution);
 
@@ -341,7 +320,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
                ? (int64_t) (mcf->boot_timeout + mcf->lease)
                : 0;
 
-    ngx_http_sandbox_arg(&a, fingerprint);
+    ngx_http_sandbox_arg(&a, c->idem.fingerprint);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
@@ -370,7 +349,9 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
         return NULL;
     }
 
-    if (sandbox_sha256(c->idem, idem_key->data, idem_key->len) != 0) {
+    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, create->fingerprint)
+        != NGX_OK)
+    {
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }
@@ -399,7 +380,7 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 
     /* a pool is asked for the key as well */
     if ((c->pool[0] ? ngx_http_sandbox_create_checkout(c)
-                    : ngx_http_sandbox_create_peek(c))
+                    : ngx_http_sandbox_idem_peek(&c->idem))
         != NGX_OK)
     {
         free(c->template_name);
@@ -413,150 +394,36 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 }
 
 
-/* There is news of the create this one has joined, or it is time to look. */
-static void
-ngx_http_sandbox_create_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                         ngx_str_t *idem_key, sandbox_snapshot_t *body,
+                         ngx_http_sandbox_op_done_pt done, void *data)
 {
-    ngx_http_sandbox_create_op_t *c = data;
+    ngx_http_sandbox_create_op_t *c;
 
-    const ngx_http_sandbox_error_t *error;
-
-    if (c->op.done == NULL) {
-        ngx_http_sandbox_op_finish(&c->op);
-        return;
+    c = ngx_http_sandbox_create_new(ctx, done, data);
+    if (c == NULL) {
+        return NULL;
     }
 
-    if (word && ngx_http_sandbox_events_is(word, "failed")) {
-        error = ngx_http_sandbox_code_find(detail->data, detail->len);
-        ngx_http_sandbox_op_finish_error(
-            &c->op, error ? error : &ngx_http_sandbox_internal_error,
-            "The request with this Idempotency-Key that came first failed.");
-        return;
-    }
+    c->source = NGX_HTTP_SANDBOX_FROM_FORK;
+    ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
+    c->idem.route = NGX_HTTP_SANDBOX_ROUTE_FORK;
 
-    if (sandbox_time_monotonic_ms() >= c->joining) {
-        ngx_http_sandbox_op_finish_error(
-            &c->op, &ngx_http_sandbox_idempotency_in_progress,
-            "A request with this Idempotency-Key is still running.");
-        return;
-    }
-
-    if (!c->peeking && ngx_http_sandbox_create_peek(c) != NGX_OK) {
-        ngx_http_sandbox_create_no_redis(c);
-    }
-}
-
-
-/* Waits for the create of first, which has the same key. */
-static void
-ngx_http_sandbox_create_join(ngx_http_sandbox_create_op_t *c, const char *first)
-{
-    ngx_msec_t wait;
-
-    wait = ngx_http_sandbox_worker.conf->idem_wait;
-
-    if (c->joining == 0 || c->full) {
-        c->full = 0;
-        c->joining = sandbox_time_monotonic_ms() + (int64_t) wait;
-    }
-
-    if (wait == 0) {
-        ngx_http_sandbox_create_wake(c, NULL, NULL);
-        return;
-    }
-
-    ngx_http_sandbox_await(&c->op.await, first, ngx_http_sandbox_create_wake,
-                           c);
-}
-
-
-static void
-ngx_http_sandbox_create_replay(ngx_http_sandbox_create_op_t *c,
-                               redisReply *idem)
-{
-    const char *answer;
-
-    answer = ngx_http_sandbox_reply_string(idem, 3);
-    c->op.status = (ngx_uint_t) ngx_http_sandbox_reply_integer(idem, 2);
-    c->op.answer_len = ngx_strlen(answer);
-    c->op.answer = ngx_alloc(c->op.answer_len + 1, ngx_cycle->log);
-    c->op.replayed = 1;
-    ngx_cpystrn((u_char *) c->op.id,
-                (u_char *) ngx_http_sandbox_reply_string(idem, 4),
-                sizeof(c->op.id));
-
-    if (c->op.answer == NULL) {
-        ngx_http_sandbox_op_finish_error(
-            &c->op, &ngx_http_sandbox_internal_error, "Out of memory.");
-        return;
-    }
-
-    ngx_memcpy(c->op.answer, answer, c->op.answer_len + 1);
-    ngx_http_sandbox_op_finish(&c->op);
-}
-
-
-void
-ngx_http_sandbox_create_key_taken(ngx_http_sandbox_create_op_t *c,
-                                  redisReply *idem)
-{
-    char fingerprint[SANDBOX_SHA256_HEX_SIZE];
-
-    sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
-
-    if (idem->type != REDIS_REPLY_ARRAY || idem->elements != 5) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "sandbox %s: reserve: reply of type %d, \"%s\"", c->op.id,
-                      idem->type,
-                      idem->type == REDIS_REPLY_ERROR ? idem->str : "");
-        ngx_http_sandbox_create_no_redis(c);
-
-    } else if (ngx_strcmp(ngx_http_sandbox_reply_string(idem, 0), fingerprint)
-               != 0) {
-        ngx_http_sandbox_op_finish_error(
-            &c->op, &ngx_http_sandbox_idempotency_key_reused,
-            "This Idempotency-Key was used with another request.");
-
-    } else if (ngx_strcmp(ngx_http_sandbox_reply_string(idem, 1), "done") == 0)
+    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, body->fingerprint)
+            != NGX_OK
+        || ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK)
     {
-        ngx_http_sandbox_create_replay(c, idem);
-
-    } else {
-        ngx_http_sandbox_create_join(c, ngx_http_sandbox_reply_string(idem, 4));
-    }
-}
-
-
-static void
-ngx_http_sandbox_create_peeked(void *data, redisReply *reply)
-{
-    ngx_http_sandbox_create_op_t *c = data;
-
-    SANDBOX_CRASH_POINT("create.peek.after");
-    c->peeking = 0;
-
-    if (reply == NULL) {
-        ngx_http_sandbox_create_no_redis(c);
-        return;
+        ngx_http_sandbox_op_discard(&c->op);
+        return NULL;
     }
 
-    if (ngx_http_sandbox_reply_string(reply, 0)[0]
-        || reply->type != REDIS_REPLY_ARRAY)
-    {
-        ngx_http_sandbox_create_key_taken(c, reply);
-        return;
+    if (body->given) {
+        c->spec.metadata = body->metadata;
+        body->metadata = NULL;
     }
 
-    if (c->full) {
-        ngx_http_sandbox_op_finish_error(
-            &c->op, &ngx_http_sandbox_capacity_exceeded,
-            "The node runs as many sandboxes as it may.");
-        return;
-    }
-
-    /* not joined, or the first one left nothing: this one makes it */
-    ngx_http_sandbox_await_end(&c->op.await);
-    ngx_http_sandbox_create_next(c);
+    return &c->op;
 }
 
 
@@ -648,10 +515,7 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 
     if (address < 0) {
         /* one with the same key may have taken the last place just now */
-        c->full = 1;
-        c->joining = sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_FULL_WAIT;
-        ngx_http_sandbox_await(&c->op.await, c->op.id,
-                               ngx_http_sandbox_create_wake, c);
+        ngx_http_sandbox_idem_again(&c->idem, NGX_HTTP_SANDBOX_FULL_WAIT);
         return;
     }
 
@@ -719,7 +583,7 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
     if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "new") != 0) {
         ngx_http_sandbox_op_release(c->op.id);
         c->op.id[0] = '\0'; /* never used again */
-        ngx_http_sandbox_create_key_taken(c, reply);
+        ngx_http_sandbox_idem_taken(&c->idem, reply);
         return;
     }
 

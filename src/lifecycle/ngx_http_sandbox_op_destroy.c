@@ -341,9 +341,7 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     d->asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_op_finish_error(
-            &d->op, &ngx_http_sandbox_state_store_unavailable,
-            "The state store does not answer.");
+        ngx_http_sandbox_op_no_redis(&d->op);
         return;
     }
 

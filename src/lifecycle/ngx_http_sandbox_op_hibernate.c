@@ -13,7 +13,6 @@
  */
 
 #include "ngx_http_sandbox_codes.h"
-#include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
@@ -67,15 +66,6 @@ ngx_http_sandbox_hibernate_free(ngx_http_sandbox_op_t *op)
     }
 
     ngx_free(op);
-}
-
-
-static void
-ngx_http_sandbox_hibernate_no_redis(ngx_http_sandbox_hibernate_op_t *h)
-{
-    ngx_http_sandbox_op_finish_error(
-        &h->op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again.");
 }
 
 
@@ -167,7 +157,7 @@ ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
     }
 
     if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
-        ngx_http_sandbox_hibernate_no_redis(h);
+        ngx_http_sandbox_op_no_redis(&h->op);
     }
 }
 
@@ -259,7 +249,7 @@ ngx_http_sandbox_hibernate_follow(ngx_http_sandbox_hibernate_op_t *h,
     ngx_cpystrn((u_char *) h->op.id, (u_char *) next, sizeof(h->op.id));
 
     if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
-        ngx_http_sandbox_hibernate_no_redis(h);
+        ngx_http_sandbox_op_no_redis(&h->op);
     }
 }
 
@@ -291,7 +281,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
     h->asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_hibernate_no_redis(h);
+        ngx_http_sandbox_op_no_redis(&h->op);
         return;
     }
 

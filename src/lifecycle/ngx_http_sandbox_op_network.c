@@ -109,27 +109,6 @@ ngx_http_sandbox_op_network(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-static void
-ngx_http_sandbox_network_no_redis(ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_op_finish_error(
-        op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again.");
-}
-
-
-/* A field and its value, unless the client has left it out. */
-static void
-ngx_http_sandbox_network_set(ngx_http_sandbox_args_t *a, const char *name,
-                             const char *value)
-{
-    if (value) {
-        ngx_http_sandbox_arg(a, name);
-        ngx_http_sandbox_arg(a, value);
-    }
-}
-
-
 static const char *
 ngx_http_sandbox_network_flag(int flag)
 {
@@ -159,15 +138,15 @@ ngx_http_sandbox_network_commit(ngx_http_sandbox_network_op_t *n,
 
     } else {
         ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_NETWORKED);
-        ngx_http_sandbox_network_set(
+        ngx_http_sandbox_arg_field(
             &a, "internet_access",
             ngx_http_sandbox_network_flag(n->patch.internet));
-        ngx_http_sandbox_network_set(&a, "allow_out", n->patch.allow_out);
-        ngx_http_sandbox_network_set(&a, "deny_out", n->patch.deny_out);
-        ngx_http_sandbox_network_set(
+        ngx_http_sandbox_arg_field(&a, "allow_out", n->patch.allow_out);
+        ngx_http_sandbox_arg_field(&a, "deny_out", n->patch.deny_out);
+        ngx_http_sandbox_arg_field(
             &a, "public_traffic",
             ngx_http_sandbox_network_flag(n->patch.public_traffic));
-        ngx_http_sandbox_network_set(&a, "mask_host", n->patch.mask_host);
+        ngx_http_sandbox_arg_field(&a, "mask_host", n->patch.mask_host);
     }
 
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
@@ -208,7 +187,7 @@ ngx_http_sandbox_network_write(ngx_http_sandbox_network_op_t *n)
                                         ngx_http_sandbox_network_committed)
         != NGX_OK)
     {
-        ngx_http_sandbox_network_no_redis(&n->op);
+        ngx_http_sandbox_op_no_redis(&n->op);
     }
 }
 
@@ -307,7 +286,7 @@ ngx_http_sandbox_network_follow(ngx_http_sandbox_network_op_t *n,
     ngx_cpystrn((u_char *) n->op.id, (u_char *) next, sizeof(n->op.id));
 
     if (ngx_http_sandbox_network_claim(n) != NGX_OK) {
-        ngx_http_sandbox_network_no_redis(&n->op);
+        ngx_http_sandbox_op_no_redis(&n->op);
     }
 }
 
@@ -347,7 +326,7 @@ ngx_http_sandbox_network_outcome(ngx_http_sandbox_network_op_t *n,
     const char *outcome;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_network_no_redis(&n->op);
+        ngx_http_sandbox_op_no_redis(&n->op);
         return NULL;
     }
 

@@ -147,15 +147,6 @@ ngx_http_sandbox_op_snapshot_settle(const char *id,
 
 
 static void
-ngx_http_sandbox_unsnap_no_redis(ngx_http_sandbox_unsnap_op_t *u)
-{
-    ngx_http_sandbox_op_finish_error(&u->op,
-                                     &ngx_http_sandbox_state_store_unavailable,
-                                     "The state store does not answer.");
-}
-
-
-static void
 ngx_http_sandbox_unsnap_gone(ngx_http_sandbox_unsnap_op_t *u)
 {
     u->op.status = NGX_HTTP_OK;
@@ -192,7 +183,7 @@ ngx_http_sandbox_unsnap_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
     }
 
     if (!u->asking && ngx_http_sandbox_unsnap_claim(u) != NGX_OK) {
-        ngx_http_sandbox_unsnap_no_redis(u);
+        ngx_http_sandbox_op_no_redis(&u->op);
     }
 }
 
@@ -298,7 +289,7 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
     u->asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_unsnap_no_redis(u);
+        ngx_http_sandbox_op_no_redis(&u->op);
         return;
     }
 
@@ -372,7 +363,7 @@ ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
                                       ngx_http_sandbox_unsnap_ended)
         != NGX_OK)
     {
-        ngx_http_sandbox_unsnap_no_redis(u);
+        ngx_http_sandbox_op_no_redis(&u->op);
     }
 }
 
@@ -416,7 +407,7 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
             ngx_http_sandbox_unsnap_ended)
         != NGX_OK)
     {
-        ngx_http_sandbox_unsnap_no_redis(u);
+        ngx_http_sandbox_op_no_redis(&u->op);
     }
 }
 
@@ -429,7 +420,7 @@ ngx_http_sandbox_unsnap_ended(void *data, redisReply *reply)
     SANDBOX_CRASH_POINT("unsnap.end.after");
 
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
-        ngx_http_sandbox_unsnap_no_redis(u);
+        ngx_http_sandbox_op_no_redis(&u->op);
         return;
     }
 

@@ -97,15 +97,6 @@ ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-static void
-ngx_http_sandbox_timeout_no_redis(ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_op_finish_error(
-        op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again.");
-}
-
-
 /* An alias: of the execution that there is now. */
 static void
 ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
@@ -121,7 +112,7 @@ ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
     ngx_cpystrn((u_char *) t->op.id, (u_char *) next, sizeof(t->op.id));
 
     if (ngx_http_sandbox_timeout_move(t) != NGX_OK) {
-        ngx_http_sandbox_timeout_no_redis(&t->op);
+        ngx_http_sandbox_op_no_redis(&t->op);
     }
 }
 
@@ -133,7 +124,7 @@ ngx_http_sandbox_timeout_done(void *data, redisReply *reply)
     ngx_http_sandbox_op_t *op = data;
 
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
-        ngx_http_sandbox_timeout_no_redis(op);
+        ngx_http_sandbox_op_no_redis(op);
         return;
     }
 
@@ -203,7 +194,7 @@ ngx_http_sandbox_timeout_set(ngx_http_sandbox_op_t *op, redisReply *reply)
                                         ngx_http_sandbox_timeout_done, op)
         != NGX_OK)
     {
-        ngx_http_sandbox_timeout_no_redis(op);
+        ngx_http_sandbox_op_no_redis(op);
     }
 }
 
@@ -234,7 +225,7 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
     op = &t->op;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_timeout_no_redis(op);
+        ngx_http_sandbox_op_no_redis(op);
         return;
     }
 
@@ -332,8 +323,6 @@ ngx_http_sandbox_postpone_check(void *data, redisReply *reply)
 void
 ngx_http_sandbox_op_postpone(const char *id, int64_t at)
 {
-    ngx_http_sandbox_key_t agenda;
-    ngx_http_sandbox_args_t a;
     ngx_http_sandbox_postponed_t *p;
 
     p = ngx_alloc(sizeof(ngx_http_sandbox_postponed_t), ngx_cycle->log);
@@ -344,16 +333,8 @@ ngx_http_sandbox_op_postpone(const char *id, int64_t at)
     ngx_cpystrn((u_char *) p->id, (u_char *) id, sizeof(p->id));
     p->at = at;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_node(&agenda, "agenda");
-    ngx_http_sandbox_arg(&a, "ZADD");
-    ngx_http_sandbox_arg_key(&a, &agenda);
-    ngx_http_sandbox_arg_int(&a, at);
-    ngx_http_sandbox_arg(&a, id);
-
-    if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                       ngx_http_sandbox_postpone_check, p, a.n,
-                                       a.values)
+    if (ngx_http_sandbox_op_place(&ngx_http_sandbox_worker.conf->node, id, at,
+                                  0, ngx_http_sandbox_postpone_check, p)
         != NGX_OK)
     {
         ngx_free(p);

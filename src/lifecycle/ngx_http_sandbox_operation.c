@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_operation.h"
 
+#include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_time.h"
@@ -86,6 +87,15 @@ ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
     op->error = error;
     op->message = message;
     ngx_http_sandbox_op_finish(op);
+}
+
+
+void
+ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_op_finish_error(
+        op, &ngx_http_sandbox_state_store_unavailable,
+        "The state store does not answer; try again.");
 }
 
 
@@ -259,9 +269,10 @@ ngx_http_sandbox_op_unschedule(const char *id)
 }
 
 
-static void
-ngx_http_sandbox_op_zadd(const ngx_str_t *node, const char *id, int64_t at,
-                         ngx_uint_t hasten)
+ngx_int_t
+ngx_http_sandbox_op_place(const ngx_str_t *node, const char *id, int64_t at,
+                          ngx_uint_t hasten,
+                          ngx_http_sandbox_redis_handler_pt handler, void *data)
 {
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
@@ -279,9 +290,8 @@ ngx_http_sandbox_op_zadd(const ngx_str_t *node, const char *id, int64_t at,
     ngx_http_sandbox_arg_int(&args, at);
     ngx_http_sandbox_arg(&args, id);
 
-    (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          ngx_http_sandbox_op_ignore, NULL,
-                                          args.n, args.values);
+    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          handler, data, args.n, args.values);
 }
 
 
@@ -289,21 +299,24 @@ void
 ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
                                 int64_t at)
 {
-    ngx_http_sandbox_op_zadd(node, id, at, 0);
+    (void) ngx_http_sandbox_op_place(node, id, at, 0,
+                                     ngx_http_sandbox_op_ignore, NULL);
 }
 
 
 void
 ngx_http_sandbox_op_schedule(const char *id, int64_t at)
 {
-    ngx_http_sandbox_op_zadd(&ngx_http_sandbox_worker.conf->node, id, at, 0);
+    ngx_http_sandbox_op_schedule_at(&ngx_http_sandbox_worker.conf->node, id,
+                                    at);
 }
 
 
 void
 ngx_http_sandbox_op_hasten(const char *id, int64_t at)
 {
-    ngx_http_sandbox_op_zadd(&ngx_http_sandbox_worker.conf->node, id, at, 1);
+    (void) ngx_http_sandbox_op_place(&ngx_http_sandbox_worker.conf->node, id,
+                                     at, 1, ngx_http_sandbox_op_ignore, NULL);
 }
 
 

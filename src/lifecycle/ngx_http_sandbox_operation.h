@@ -179,6 +179,9 @@ void ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
                                       const ngx_http_sandbox_error_t *error,
                                       const char *message);
 
+/* Redis does not answer: ends op, and undoes nothing. */
+void ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op);
+
 /* Fills what every operation has; ctx may be NULL. */
 void
 ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
@@ -210,7 +213,16 @@ void ngx_http_sandbox_op_release(const char *id);
 /* Takes id off the agenda of this node; its address stays held. */
 void ngx_http_sandbox_op_unschedule(const char *id);
 
-/* Puts id on a node's agenda at a time (ms since the epoch). */
+/*
+ * Puts id on a node's agenda at a time (ms since the epoch); hasten: only if
+ * it is there, at a later one.  As ngx_http_sandbox_redis_command().
+ */
+ngx_int_t ngx_http_sandbox_op_place(const ngx_str_t *node, const char *id,
+                                    int64_t at, ngx_uint_t hasten,
+                                    ngx_http_sandbox_redis_handler_pt handler,
+                                    void *data);
+
+/* The same; nobody waits for it. */
 void ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
                                      int64_t at);
 /* The same for this node. */

@@ -19,7 +19,6 @@
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_leader.h"
 #include "ngx_http_sandbox_operation.h"
-#include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_settle.h"
 #include "ngx_http_sandbox_sweep.h"
 #include "ngx_http_sandbox_walk.h"

@@ -227,26 +227,10 @@ ngx_http_sandbox_settle_adopt(sandbox_survey_entry_t *e)
 static ngx_int_t
 ngx_http_sandbox_settle_move(sandbox_survey_entry_t *e, int64_t at)
 {
-    ngx_http_sandbox_key_t key;
-    ngx_http_sandbox_args_t a;
-
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_node(&key, "agenda");
-    ngx_http_sandbox_arg(&a, "ZADD");
-    ngx_http_sandbox_arg_key(&a, &key);
-
-    if (e->verdict == SANDBOX_SURVEY_LATE) {
-        /* it may have been looked at since, or be gone */
-        ngx_http_sandbox_arg(&a, "XX");
-        ngx_http_sandbox_arg(&a, "LT");
-    }
-
-    ngx_http_sandbox_arg_int(&a, at);
-    ngx_http_sandbox_arg(&a, e->id);
-
-    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          ngx_http_sandbox_settle_written, e,
-                                          a.n, a.values);
+    /* a late one may have been looked at since, or be gone */
+    return ngx_http_sandbox_op_place(&ngx_http_sandbox_worker.conf->node, e->id,
+                                     at, e->verdict == SANDBOX_SURVEY_LATE,
+                                     ngx_http_sandbox_settle_written, e);
 }
 
 

@@ -1,7 +1,8 @@
 /*
  * What the files of snapshots share: the reservation (op_snapshot.c), the
  * taking of what was reserved (snapshot_run.c) and the end of one
- * (op_snapshot_delete.c).  Not for others.
+ * (op_snapshot_delete.c).  Not for others.  Event loop only; while a thread is
+ * at work, take is the thread's.
  */
 
 #ifndef NGX_HTTP_SANDBOX_SNAPSHOT_PARTS_H

@@ -11,6 +11,8 @@
 
 #include "ngx_http_sandbox_metrics.h"
 
+#include "ngx_http_sandbox_shm.h"
+
 #include <signal.h>
 
 #define NGX_HTTP_SANDBOX_METRIC_CELLS 1024
@@ -287,49 +289,28 @@ ngx_http_sandbox_metric_layout(ngx_log_t *log)
 }
 
 
-static ngx_int_t
-ngx_http_sandbox_metrics_zone(ngx_shm_zone_t *zone, void *data)
+static void
+ngx_http_sandbox_metrics_mapped(void *block)
 {
-    ngx_slab_pool_t *shpool;
-
-    shpool = (ngx_slab_pool_t *) zone->shm.addr;
-
-    if (data == NULL && !zone->shm.exists) {
-        shpool->data =
-            ngx_slab_calloc(shpool, NGX_HTTP_SANDBOX_METRIC_SLOTS
-                                        * sizeof(ngx_http_sandbox_slot_t));
-    }
-
-    zone->data = shpool->data;
-    ngx_http_sandbox_slots = shpool->data;
-
-    return zone->data ? NGX_OK : NGX_ERROR;
+    ngx_http_sandbox_slots = block;
 }
+
+
+static ngx_http_sandbox_shm_t ngx_http_sandbox_metrics_shm = {
+    ngx_string("sandbox_metrics"),
+    NGX_HTTP_SANDBOX_METRIC_SLOTS * sizeof(ngx_http_sandbox_slot_t),
+    ngx_http_sandbox_metrics_mapped
+};
 
 
 ngx_int_t
 ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag)
 {
-    size_t size;
-    ngx_shm_zone_t *zone;
-    ngx_str_t name = ngx_string("sandbox_metrics");
-
     if (ngx_http_sandbox_metric_layout(cf->log) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    /* and what the slab's own pages take */
-    size = NGX_HTTP_SANDBOX_METRIC_SLOTS * sizeof(ngx_http_sandbox_slot_t);
-    size += size / 64 + 8 * ngx_pagesize;
-
-    zone = ngx_shared_memory_add(cf, &name, ngx_align(size, ngx_pagesize), tag);
-    if (zone == NULL) {
-        return NGX_ERROR;
-    }
-
-    zone->init = ngx_http_sandbox_metrics_zone;
-
-    return NGX_OK;
+    return ngx_http_sandbox_shm_add(cf, &ngx_http_sandbox_metrics_shm, tag);
 }
 
 

@@ -253,6 +253,26 @@ ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value)
 }
 
 
+void
+ngx_http_sandbox_arg_field(ngx_http_sandbox_args_t *args, const char *name,
+                           const char *value)
+{
+    if (value) {
+        ngx_http_sandbox_arg(args, name);
+        ngx_http_sandbox_arg(args, value);
+    }
+}
+
+
+void
+ngx_http_sandbox_arg_field_int(ngx_http_sandbox_args_t *args, const char *name,
+                               int64_t value)
+{
+    ngx_http_sandbox_arg(args, name);
+    ngx_http_sandbox_arg_int(args, value);
+}
+
+
 const char *
 ngx_http_sandbox_reply_text(redisReply *reply)
 {

@@ -100,6 +100,11 @@ void ngx_http_sandbox_arg_len(ngx_http_sandbox_args_t *args, const void *value,
 void ngx_http_sandbox_arg_key(ngx_http_sandbox_args_t *args,
                               ngx_http_sandbox_key_t *key);
 void ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value);
+/* A field and its value; the first one only if value is not NULL. */
+void ngx_http_sandbox_arg_field(ngx_http_sandbox_args_t *args, const char *name,
+                                const char *value);
+void ngx_http_sandbox_arg_field_int(ngx_http_sandbox_args_t *args,
+                                    const char *name, int64_t value);
 
 /* The keys of admit.lua and release.lua, made and appended to args. */
 typedef struct {

@@ -16,6 +16,7 @@
 
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_redis_listener.h"
+#include "ngx_http_sandbox_redis_text.h"
 
 #define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
 #define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024     /* a power of two */

@@ -14,9 +14,6 @@
 
 #include <ngx_event.h>
 
-/* Before the arguments of a command: "*<argc>\r\n". */
-#define NGX_HTTP_SANDBOX_REDIS_HEAD (NGX_INT_T_LEN + sizeof("*\r\n") - 1)
-
 typedef enum {
     NGX_HTTP_SANDBOX_REDIS_CLOSED = 0,
     NGX_HTTP_SANDBOX_REDIS_WAITING, /* for the next attempt */
@@ -96,11 +93,5 @@ void ngx_http_sandbox_redis_link_commit(ngx_http_sandbox_redis_link_t *link,
 /* A whole command; NGX_DECLINED if there is no room. */
 ngx_int_t ngx_http_sandbox_redis_link_send(ngx_http_sandbox_redis_link_t *link,
                                            ngx_uint_t argc, ngx_str_t *argv);
-
-/* The protocol's text of a command's head and of its arguments. */
-u_char *ngx_http_sandbox_redis_put_head(u_char *p, ngx_uint_t argc);
-size_t ngx_http_sandbox_redis_args_size(ngx_uint_t argc, ngx_str_t *argv);
-u_char *
-ngx_http_sandbox_redis_put_args(u_char *p, ngx_uint_t argc, ngx_str_t *argv);
 
 #endif

@@ -16,6 +16,7 @@
 #include "ngx_http_sandbox_limits.h"
 
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_shm.h"
 
 #define NGX_HTTP_SANDBOX_LIMIT_PLACES 16384 /* 2 ^ (64 - shift) */
 #define NGX_HTTP_SANDBOX_LIMIT_SHIFT 50
@@ -33,44 +34,23 @@ static ngx_http_sandbox_limits_table_t *ngx_http_sandbox_limits_table;
 static ngx_http_sandbox_count_t *ngx_http_sandbox_limits_row;
 
 
-static ngx_int_t
-ngx_http_sandbox_limits_zone(ngx_shm_zone_t *zone, void *data)
+static void
+ngx_http_sandbox_limits_mapped(void *block)
 {
-    ngx_slab_pool_t *shpool;
-
-    shpool = (ngx_slab_pool_t *) zone->shm.addr;
-
-    if (data == NULL && !zone->shm.exists) {
-        shpool->data =
-            ngx_slab_calloc(shpool, sizeof(ngx_http_sandbox_limits_table_t));
-    }
-
-    zone->data = shpool->data;
-    ngx_http_sandbox_limits_table = shpool->data;
-
-    return zone->data ? NGX_OK : NGX_ERROR;
+    ngx_http_sandbox_limits_table = block;
 }
+
+
+static ngx_http_sandbox_shm_t ngx_http_sandbox_limits_shm = {
+    ngx_string("sandbox_limits"), sizeof(ngx_http_sandbox_limits_table_t),
+    ngx_http_sandbox_limits_mapped
+};
 
 
 ngx_int_t
 ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag)
 {
-    size_t size;
-    ngx_shm_zone_t *zone;
-    ngx_str_t name = ngx_string("sandbox_limits");
-
-    /* and what the slab's own pages take */
-    size = sizeof(ngx_http_sandbox_limits_table_t);
-    size += size / 64 + 8 * ngx_pagesize;
-
-    zone = ngx_shared_memory_add(cf, &name, ngx_align(size, ngx_pagesize), tag);
-    if (zone == NULL) {
-        return NGX_ERROR;
-    }
-
-    zone->init = ngx_http_sandbox_limits_zone;
-
-    return NGX_OK;
+    return ngx_http_sandbox_shm_add(cf, &ngx_http_sandbox_limits_shm, tag);
 }
 
 

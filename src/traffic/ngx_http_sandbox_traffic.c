@@ -4,9 +4,10 @@
  *
  * A request is a visit.  It asks for the route of its sandbox, the cache or a
  * flight; shows its token; waits, if the sandbox is paused and resumes by
- * itself, until it is woken; and asks again.  Whatever the request waits for,
- * it returns NGX_AGAIN from every pass through the phase.  A visit whose guest
- * ends before it has answered comes back here (live.h) and asks again.
+ * itself, until it is woken; and asks again.  Whatever the request waits for
+ * (visit_wait.c), it returns NGX_AGAIN from every pass through the phase.  A
+ * visit whose guest ends before it has answered comes back here (live.h) and
+ * asks again.
  *
  * The body of a request that waits is not read: nginx reads it when the
  * request goes on to proxy_pass.
@@ -14,43 +15,10 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
-#include "ngx_http_sandbox_limits.h"
-#include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "ngx_http_sandbox_traffic.h"
-#include "ngx_http_sandbox_wake.h"
+#include "ngx_http_sandbox_visit.h"
 
 #include "sandbox_edge.h"
-#include "sandbox_time.h"
-
-typedef enum {
-    NGX_HTTP_SANDBOX_VISIT_ASKS = 0,
-    NGX_HTTP_SANDBOX_VISIT_WAITS,
-    NGX_HTTP_SANDBOX_VISIT_KNOWS,  /* rc and route are there */
-    NGX_HTTP_SANDBOX_VISIT_REFUSED /* rc is the status of the noted error */
-} ngx_http_sandbox_visit_state_e;
-
-/* What only those need that wait for something. */
-typedef struct {
-    ngx_http_sandbox_passenger_t passenger;
-    ngx_http_sandbox_waker_t waker;
-    ngx_http_sandbox_route_t route;
-} ngx_http_sandbox_visit_wait_t;
-
-/* In the pool of its request, found by its cleanup. */
-typedef struct {
-    ngx_http_sandbox_ctx_t ctx; /* of the request, or not used */
-    ngx_http_cleanup_t cleanup;
-    ngx_http_request_t *request;
-    sandbox_host_t host;
-    ngx_http_sandbox_visit_state_e state;
-    ngx_int_t rc;
-    unsigned admitted : 1;
-    unsigned spent : 1; /* must not be sent to a guest any more */
-    ngx_http_sandbox_live_t live;
-    ngx_http_sandbox_count_t *count;     /* while it is at a guest, or NULL */
-    ngx_http_sandbox_visit_wait_t *wait; /* NULL before the first one */
-} ngx_http_sandbox_visit_t;
 
 
 static ngx_int_t
@@ -170,176 +138,6 @@ ngx_http_sandbox_visit_make(ngx_http_request_t *r)
     r->cleanup = &visit->cleanup;
 
     return visit;
-}
-
-
-/* Before whatever may have to wait; NGX_ERROR if memory is out. */
-static ngx_int_t
-ngx_http_sandbox_visit_prepare(ngx_http_sandbox_visit_t *visit)
-{
-    if (visit->wait == NULL) {
-        visit->wait = ngx_pcalloc(visit->request->pool,
-                                  sizeof(ngx_http_sandbox_visit_wait_t));
-    }
-
-    return visit->wait ? NGX_OK : NGX_ERROR;
-}
-
-
-/* What was waited for is there. */
-static void
-ngx_http_sandbox_visit_go_on(ngx_http_sandbox_visit_t *visit)
-{
-    ngx_connection_t *c;
-    ngx_http_request_t *r;
-
-    r = visit->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-    ngx_http_core_run_phases(r);
-    ngx_http_run_posted_requests(c);
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_visit_wait(ngx_http_sandbox_visit_t *visit)
-{
-    ngx_http_request_t *r;
-
-    r = visit->request;
-
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    visit->state = NGX_HTTP_SANDBOX_VISIT_WAITS;
-
-    /* notices a client that goes away */
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    return NGX_AGAIN;
-}
-
-
-static void
-ngx_http_sandbox_visit_landed(void *data, ngx_int_t rc,
-                              ngx_http_sandbox_route_t *route)
-{
-    ngx_http_sandbox_visit_t *visit = data;
-
-    visit->state = NGX_HTTP_SANDBOX_VISIT_KNOWS;
-    visit->rc = rc;
-
-    if (rc == NGX_OK) {
-        visit->wait->route = *route;
-    }
-
-    ngx_http_sandbox_visit_go_on(visit);
-}
-
-
-/* A sandbox that could not be woken is merely changing for those outside. */
-static const ngx_http_sandbox_error_t *
-ngx_http_sandbox_visit_error(const ngx_http_sandbox_error_t *error)
-{
-    if (error->status == NGX_HTTP_SERVICE_UNAVAILABLE
-        || error == &ngx_http_sandbox_sandbox_not_found
-        || error == &ngx_http_sandbox_sandbox_paused_auto_resume_disabled
-        || error == &ngx_http_sandbox_incompatible_snapshot)
-    {
-        return error;
-    }
-
-    return &ngx_http_sandbox_sandbox_changing;
-}
-
-
-static void
-ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
-                             const char *message)
-{
-    ngx_http_sandbox_visit_t *visit = data;
-
-    visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
-
-    if (error) {
-        visit->state = NGX_HTTP_SANDBOX_VISIT_REFUSED;
-        visit->rc = ngx_http_sandbox_error(
-            visit->request, ngx_http_sandbox_visit_error(error), message);
-    }
-
-    ngx_http_sandbox_visit_go_on(visit);
-}
-
-
-/* 1 if a paused sandbox was woken so often that it is left alone. */
-static ngx_uint_t
-ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
-                             ngx_uint_t *seconds)
-{
-    int64_t left;
-    ngx_http_sandbox_main_conf_t *mcf;
-
-    mcf = ngx_http_sandbox_worker.conf;
-
-    if (route->state != NGX_HTTP_SANDBOX_PAUSED || mcf->max_wakes == 0
-        || route->wakes < (int64_t) mcf->max_wakes)
-    {
-        return 0;
-    }
-
-    left = route->wakes_since + (int64_t) mcf->wakes_interval
-           - sandbox_time_now_ms();
-    *seconds = (ngx_uint_t) (left / 1000) + 1;
-
-    return left > 0;
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_visit_wake(ngx_http_sandbox_visit_t *visit,
-                            const ngx_http_sandbox_route_t *route)
-{
-    ngx_uint_t seconds;
-    ngx_http_request_t *r;
-
-    r = visit->request;
-
-    if (ngx_http_sandbox_visit_tired(route, &seconds)) {
-        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
-                                    NGX_HTTP_SANDBOX_LIMIT_WAKES, 1);
-        return ngx_http_sandbox_error_later(
-            r, &ngx_http_sandbox_wake_limit_exceeded,
-            "The sandbox is paused, and was woken too often.", seconds);
-    }
-
-    if (ngx_http_sandbox_visit_prepare(visit) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    visit->wait->waker.handler = ngx_http_sandbox_visit_woken;
-    visit->wait->waker.data = visit;
-
-    switch (ngx_http_sandbox_wake(&visit->wait->waker, route->id,
-                                  ngx_http_sandbox_ctx(r)))
-    {
-    case NGX_OK:
-        return ngx_http_sandbox_visit_wait(visit);
-
-    case NGX_DECLINED:
-        return ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_changing,
-                                      ngx_http_sandbox_wake_late);
-
-    default:
-        return ngx_http_sandbox_error(
-            r, &ngx_http_sandbox_state_store_unavailable,
-            "The sandbox cannot be woken at the moment.");
-    }
 }
 
 
@@ -577,19 +375,12 @@ ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
         return ngx_http_sandbox_visit_go(visit, &route);
     }
 
-    if (ngx_http_sandbox_visit_prepare(visit) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    visit->wait->passenger.handler = ngx_http_sandbox_visit_landed;
-    visit->wait->passenger.data = visit;
-
     /* a cached alias is believed only while it is heard of */
-    rc = ngx_http_sandbox_flight_board(&visit->wait->passenger,
-                                       current ? route.id : visit->host.id);
+    rc =
+        ngx_http_sandbox_visit_read(visit, current ? route.id : visit->host.id);
 
-    if (rc == NGX_OK) {
-        return ngx_http_sandbox_visit_wait(visit);
+    if (rc == NGX_AGAIN || rc == NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        return rc;
     }
 
     if (rc == NGX_ERROR) {

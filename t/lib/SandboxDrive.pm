@@ -1,7 +1,7 @@
 package SandboxDrive;
 
-# The driver of the VM engine (t/hypervisor/drive.c), built with the
-# sanitizers and run inside a stack.
+# The driver of the VM engine (t/hypervisor), built with the sanitizers and run
+# inside a stack.
 #
 #     my $d = SandboxDrive->new($t);                  # and options for gcc
 #     my ($rc, $text) = $d->run('boot', $id);
@@ -23,7 +23,7 @@ sub new {
         'bash', '-c', 'cd "$1" && exec gcc -std=gnu11 -Wall -Wextra -Werror'
         . ' -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all'
         . ' -Isrc/hypervisor -Isrc/guest -Isrc/core -I/usr/include/libxml2'
-        . ' "${@:3}" t/hypervisor/drive.c src/{hypervisor,guest,core}/*.c'
+        . ' "${@:3}" t/hypervisor/*.c src/{hypervisor,guest,core}/*.c'
         . ' -lvirt -lvirt-qemu -lxml2 -lcrypto -lpthread -o "$2"',
         'bash', $SandboxTest::top, $self->{file}, @options);
     is($rc, 0, 'the driver builds') or BAIL_OUT($text);

@@ -30,6 +30,7 @@ use SandboxStack qw(run_command);
 our @ISA = ('SandboxStack');
 
 our $top = dirname(dirname(dirname(abs_path(__FILE__))));
+our $guest_server = "$top/t/lib/guest-server.py";
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my $serial = 0;
 my @stacks;
@@ -122,11 +123,11 @@ sub idem {
 }
 
 
-# One API request on a connection of its own.  Options: json (any value),
-# body (text), type, headers => [name, value...], key (undef: none), idem
-# (undef: none; creates get a fresh one), timeout.
-# Gives { status, headers, body, json, complete }.
-sub request {
+# Sends an API request on a connection of its own, a SandboxHttp, whose answer
+# end() waits for.  Options: json (any value), body (text), type,
+# headers => [name, value...], key (undef: none), idem (undef: none; creates get
+# a fresh one), to, timeout.
+sub begin {
     my ($self, $method, $path, %o) = @_;
     my @headers;
 
@@ -145,16 +146,31 @@ sub request {
     push @headers, @{ $o{headers} // [] }, Connection => 'close';
 
     my $http = SandboxHttp->new($o{to} // $self->{api}, $o{timeout} // 120);
-    my $began = time();
-    my $r = $http->request($method, $path, \@headers, $body);
+    $http->send($http->format_request($method, $path, \@headers, $body));
+    return $http;
+}
 
-    if (!$r) {
-        return { status => 0, headers => {}, body => '', json => undef,
-                 complete => 0, seconds => time() - $began };
-    }
+
+# { status, headers, body, json, complete }; status 0: there was none.
+# Options: head (to a HEAD), timeout.
+sub end {
+    my ($self, $http, %o) = @_;
+    my $r = $http->read_response(%o)
+        // { status => 0, headers => {}, body => '', complete => 0 };
+
+    $r->{json} = eval { $json->decode($r->{body}) };
+    return $r;
+}
+
+
+# One API request, as begin(), and its answer, with the seconds that it took.
+sub request {
+    my ($self, $method, $path, %o) = @_;
+    my $began = time();
+    my $r = $self->end($self->begin($method, $path, %o),
+                       head => $method eq 'HEAD');
 
     $r->{seconds} = time() - $began;
-    $r->{json} = eval { $json->decode($r->{body}) };
     return $r;
 }
 
@@ -162,6 +178,15 @@ sub request {
 sub get { my $self = shift; return $self->request('GET', @_) }
 sub post { my $self = shift; return $self->request('POST', @_) }
 sub delete { my $self = shift; return $self->request('DELETE', @_) }
+
+
+# The value of a series of the metrics, 0 if there is none.
+sub metric {
+    my ($self, $series) = @_;
+
+    return $self->get('/metrics')->{body} =~ /^\Q$series\E ([0-9.]+)$/m
+        ? $1 : 0;
+}
 
 
 # Creates a sandbox and fails the test if that fails.  What it gives ends the
@@ -225,16 +250,18 @@ sub exec {
 }
 
 
-# Starts a server in a sandbox that outlives the command, from the text of a
-# Python program, and waits until it listens on port.
+# Starts a server in a sandbox that outlives the command, guest-server.py or
+# another Python program, whose text is given, and waits until it listens on
+# port.
 sub serve {
     my ($self, $sandbox, $port, $program) = @_;
 
+    $program //= SandboxLeft::slurp($guest_server);
     (my $quoted = $program) =~ s/'/'\\''/g;
     my $hex = sprintf '%04X', $port;
     my $r = $self->exec($sandbox, <<"END");
 printf %s '$quoted' >/tmp/server-$port.py
-(setsid python3 /tmp/server-$port.py >/tmp/server-$port.log 2>&1 </dev/null &)
+(setsid python3 /tmp/server-$port.py $port >/tmp/server-$port.log 2>&1 </dev/null &)
 for i in \$(seq 300); do
     grep -q ':$hex 0*:0000 0A' /proc/net/tcp && exit 0
     sleep 0.1

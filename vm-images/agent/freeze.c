@@ -25,6 +25,7 @@
 
 #include "console.h"
 #include "freeze.h"
+#include "fs.h"
 #include "proc.h"
 #include "sandbox_time.h"
 
@@ -115,8 +116,7 @@ freeze_each(int group, int (*run)(int group, const char *name, int64_t arg),
     DIR *dir;
     struct dirent *entry;
 
-    fd = openat(group, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    dir = fd == -1 ? NULL : fdopendir(fd);
+    dir = agent_fs_list(group);
     if (dir == NULL) {
         return -1;
     }

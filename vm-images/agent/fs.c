@@ -248,6 +248,26 @@ agent_fs_mkdir(int root, const char *path, mode_t *mode, int parents)
 }
 
 
+DIR *
+agent_fs_list(int dir)
+{
+    int fd;
+    DIR *stream;
+
+    fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1) {
+        return NULL;
+    }
+
+    stream = fdopendir(fd);
+    if (stream == NULL) {
+        close(fd);
+    }
+
+    return stream;
+}
+
+
 /*
  * Its kind is looked at before it is opened to read: opening a device may
  * already do something.

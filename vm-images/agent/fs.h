@@ -7,6 +7,7 @@
 #ifndef AGENT_FS_H
 #define AGENT_FS_H
 
+#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -54,6 +55,9 @@ int agent_fs_mkdirs_own(int root, const char *path, mode_t mode);
  * with *mode set to what it has; -1 with errno set.
  */
 int agent_fs_mkdir(int root, const char *path, mode_t *mode, int parents);
+
+/* The entries of a directory, from the first one on; NULL with errno set. */
+DIR *agent_fs_list(int dir);
 
 /*
  * Opens a regular file to read and fills st; others, FIFOs and devices among

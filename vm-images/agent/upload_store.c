@@ -230,20 +230,16 @@ store_expires(int store, const char *id)
 }
 
 
-/* Calls each() for every name in the store until it gives something else. */
+/* The sum of what each() gives for the names in the store; -1: unreadable. */
 static int
 store_each(int store, int (*each)(int store, const char *name))
 {
-    int fd, rc;
+    int rc;
     DIR *dir;
     struct dirent *entry;
 
-    fd = openat(store, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    dir = fd == -1 ? NULL : fdopendir(fd);
+    dir = agent_fs_list(store);
     if (dir == NULL) {
-        if (fd != -1) {
-            close(fd);
-        }
         return -1;
     }
 
@@ -524,7 +520,7 @@ store_collect(const agent_upload_t *u, DIR *dir, agent_upload_part_t *parts)
 int
 agent_upload_parts(const agent_upload_t *u, agent_upload_part_t **parts)
 {
-    int fd, n;
+    int n;
     DIR *dir;
 
     *parts = calloc(AGENT_PARTS_MAX, sizeof(**parts));
@@ -532,13 +528,9 @@ agent_upload_parts(const agent_upload_t *u, agent_upload_part_t **parts)
         return -1;
     }
 
-    fd = openat(u->parts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    dir = fd == -1 ? NULL : fdopendir(fd);
+    dir = agent_fs_list(u->parts);
 
     if (dir == NULL) {
-        if (fd != -1) {
-            close(fd);
-        }
         n = -1;
     } else {
         n = store_collect(u, dir, *parts);
@@ -557,16 +549,11 @@ agent_upload_parts(const agent_upload_t *u, agent_upload_part_t **parts)
 void
 agent_upload_empty(const agent_upload_t *u)
 {
-    int fd;
     DIR *dir;
     struct dirent *entry;
 
-    fd = openat(u->parts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    dir = fd == -1 ? NULL : fdopendir(fd);
+    dir = agent_fs_list(u->parts);
     if (dir == NULL) {
-        if (fd != -1) {
-            close(fd);
-        }
         return;
     }
 

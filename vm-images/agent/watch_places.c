@@ -71,26 +71,6 @@ agent_places_add(agent_places_t *p, const char *path, int told)
 }
 
 
-static DIR *
-places_opendir(int place)
-{
-    int fd;
-    DIR *dir;
-
-    fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd == -1) {
-        return NULL;
-    }
-
-    dir = fdopendir(fd);
-    if (dir == NULL) {
-        close(fd);
-    }
-
-    return dir;
-}
-
-
 /* Watches a place; 0, or -1 with errno set. */
 static int
 places_begin(agent_places_t *p, agent_place_t *place)
@@ -129,7 +109,7 @@ places_begin(agent_places_t *p, agent_place_t *place)
     }
 
     if (place->wd != -1 && S_ISDIR(st.st_mode) && p->recursive) {
-        p->dir = places_opendir(fd);
+        p->dir = agent_fs_list(fd);
     }
 
     close(fd);

@@ -1,0 +1,77 @@
+/*
+ * Resuming a paused sandbox: a create that comes from its hibernation, and has
+ * no idempotency key.  The head of ngx_http_sandbox_op_create.c has the whole.
+ */
+
+#include "ngx_http_sandbox_create_source.h"
+
+#include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_transition.h"
+#include "sandbox_crash.h"
+#include "sandbox_time.h"
+
+
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
+                           ngx_uint_t wake, ngx_http_sandbox_op_done_pt done,
+                           void *data)
+{
+    ngx_http_sandbox_create_op_t *c;
+
+    c = ngx_http_sandbox_create_new(ctx, done, data);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    c->source = NGX_HTTP_SANDBOX_FROM_PAUSED;
+    c->wake = wake;
+    ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
+
+    if (ngx_http_sandbox_source_ask(c) != NGX_OK) {
+        ngx_http_sandbox_op_discard(&c->op);
+        return NULL;
+    }
+
+    return &c->op;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
+{
+    char execution[17];
+    ngx_http_sandbox_key_t record, index, old, events;
+    ngx_http_sandbox_args_t a;
+
+    ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
+                 c->execution);
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_record(&record, c->op.id);
+    ngx_http_sandbox_key_tenant(&index, c->tenant);
+    ngx_http_sandbox_key_record(&old, c->parent);
+    ngx_http_sandbox_key_events(&events);
+
+    ngx_http_sandbox_arg_key(&a, &record);
+    ngx_http_sandbox_arg_key(&a, &index);
+    ngx_http_sandbox_arg_key(&a, &old);
+    ngx_http_sandbox_arg(&a, c->parent);
+    ngx_http_sandbox_arg(&a, c->op.id);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
+    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_arg_int(&a, c->admitted_until);
+    ngx_http_sandbox_arg_key(&a, &events);
+    ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_RESUME);
+    ngx_http_sandbox_arg(&a, c->generation);
+    ngx_http_sandbox_arg_int(
+        &a,
+        c->wake ? (int64_t) ngx_http_sandbox_worker.conf->wakes_interval : 0);
+    ngx_http_sandbox_create_record(c, &a, NULL, execution);
+
+    SANDBOX_CRASH_POINT("resume.reserve.before");
+    c->reserving = sandbox_time_monotonic_ms();
+
+    return ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
+        &ngx_http_sandbox_lua_resume, 3, a.n, a.values);
+}

@@ -1,0 +1,202 @@
+/* Verbs of checkpoints. */
+
+#include "drive.h"
+
+#include "sandbox_time.h"
+
+#include <stdio.h>
+#include <string.h>
+
+
+/* Keeps the template in the shape of the environment. */
+int
+drive_keep(const drive_job_t *job)
+{
+    char id[SANDBOX_ID_SIZE];
+    int64_t start;
+    sandbox_hv_error_t err;
+    sandbox_checkpoint_boot_t boot;
+
+    memset(&boot, 0, sizeof(boot));
+    boot.id = id;
+    boot.template = drive_template;
+    boot.vcpus = drive_number("DRIVE_VCPUS", "1");
+    boot.memory_mb = drive_number("DRIVE_MEMORY_MB", "256");
+    boot.max = (size_t) drive_number("DRIVE_MAX", "0");
+    boot.ready = drive_ready;
+
+    start = sandbox_time_monotonic_ms();
+    boot.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
+
+    if (sandbox_checkpoint_shape(id, drive_template, boot.vcpus, boot.memory_mb,
+                                 &err)
+            != SANDBOX_HV_OK
+        || sandbox_checkpoint_boot(&boot, &err) != SANDBOX_HV_OK)
+    {
+        return drive_failed("keep", job->id, &err);
+    }
+
+    (void) printf("keep %s made=%d ms=%lld\n", id, boot.made,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+/* Starts from the checkpoint of the environment, and configures. */
+int
+drive_start(const drive_job_t *job)
+{
+    int64_t start, run;
+    sandbox_hv_error_t err;
+    sandbox_hv_times_t times;
+    sandbox_network_t network;
+    sandbox_domain_spec_t spec;
+
+    drive_spec(&spec, job, &network);
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_checkpoint_start(drive_env("DRIVE_CHECKPOINT", ""), &spec,
+                                 &times, &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("start", job->id, &err);
+    }
+
+    run = sandbox_time_monotonic_ms();
+
+    if (drive_configure(job)) {
+        return 1;
+    }
+
+    if (sandbox_checkpoint_connect(job->id, &err) != SANDBOX_HV_OK) {
+        return drive_failed("connect", job->id, &err);
+    }
+
+    (void) printf("start %s ok disk_ms=%lld domain_ms=%lld run_ms=%lld "
+                  "ms=%lld\n",
+                  job->id, (long long) times.disk_ms,
+                  (long long) times.domain_ms, (long long) (run - start),
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+/* Takes the checkpoint of the environment, and ends the sandbox. */
+int
+drive_take(const drive_job_t *job)
+{
+    int64_t start;
+    sandbox_hv_error_t err;
+    sandbox_checkpoint_take_t take;
+
+    start = sandbox_time_monotonic_ms();
+
+    memset(&take, 0, sizeof(take));
+    take.id = drive_env("DRIVE_CHECKPOINT", "");
+    take.sandbox = job->id;
+    take.keep = drive_number("DRIVE_KEEP", "0");
+    take.durable = drive_number("DRIVE_DURABLE", "1");
+    take.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
+
+    if (sandbox_checkpoint_take(&take, &err) != SANDBOX_HV_OK) {
+        return drive_failed("take", job->id, &err);
+    }
+
+    (void) printf("take %s ok live=%d pause_ms=%lld bytes=%lld "
+                  "receiver_ms=%lld move_ms=%lld keep_ms=%lld ms=%lld\n",
+                  job->id, take.live, (long long) take.pause_ms,
+                  (long long) take.bytes, (long long) take.receiver_ms,
+                  (long long) take.move_ms, (long long) take.keep_ms,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+/* Settles what a taker of the checkpoint of the environment has left. */
+int
+drive_cancel(const drive_job_t *job)
+{
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id,
+                                  &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("cancel", job->id, &err);
+    }
+
+    (void) printf("cancel %s ok\n", job->id);
+    return 0;
+}
+
+
+int
+drive_discard(const drive_job_t *job)
+{
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_discard(job->id, &err) != SANDBOX_HV_OK) {
+        return drive_failed("discard", job->id, &err);
+    }
+
+    (void) printf("discard %s ok\n", job->id);
+    return 0;
+}
+
+
+/* To DRIVE_MAX layers. */
+int
+drive_flatten(const drive_job_t *job)
+{
+    int64_t start;
+    sandbox_hv_error_t err;
+
+    start = sandbox_time_monotonic_ms();
+
+    if (sandbox_checkpoint_flatten(
+            job->id, (size_t) drive_number("DRIVE_MAX", "1"),
+            start + drive_number("DRIVE_WAIT_MS", "60000"), &err)
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("flatten", job->id, &err);
+    }
+
+    (void) printf("flatten %s ok ms=%lld\n", job->id,
+                  (long long) (sandbox_time_monotonic_ms() - start));
+    return 0;
+}
+
+
+int
+drive_used(const drive_job_t *job)
+{
+    int used;
+    sandbox_hv_error_t err;
+
+    if (sandbox_checkpoint_used(job->id, &used, &err) != SANDBOX_HV_OK) {
+        return drive_failed("used", job->id, &err);
+    }
+
+    (void) printf("used %s %d\n", job->id, used);
+    return 0;
+}
+
+
+/* What the checkpoint takes, or the disk of the sandbox. */
+int
+drive_size(const drive_job_t *job)
+{
+    int64_t bytes;
+    sandbox_hv_error_t err;
+
+    if ((strncmp(job->id, "sb_", 3) == 0
+             ? sandbox_disk_usage(job->id, &bytes, &err)
+             : sandbox_checkpoint_size(job->id, &bytes, &err))
+        != SANDBOX_HV_OK)
+    {
+        return drive_failed("size", job->id, &err);
+    }
+
+    (void) printf("size %s %lld\n", job->id, (long long) bytes);
+    return 0;
+}
