@@ -7,6 +7,7 @@
 #define SANDBOX_HV_H
 
 #include <libvirt/libvirt.h>
+#include <pthread.h>
 
 #include "sandbox_domain_xml.h"
 #include "sandbox_hypervisor.h"
@@ -58,6 +59,9 @@ void sandbox_hv_log(int level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 void sandbox_hv_sleep_ms(int ms);
+
+/* A thread that no signal is delivered to: 0, to be joined, or -1. */
+int sandbox_hv_thread(pthread_t *thread, void *(*run)(void *data), void *data);
 
 /* sandbox_facts.c: fills conn->facts over RPC. */
 sandbox_hv_status_t
