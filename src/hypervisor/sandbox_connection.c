@@ -66,6 +66,16 @@ sandbox_hv_conf(void)
 }
 
 
+int
+sandbox_hv_is_local(void)
+{
+    const char *p;
+
+    p = strstr(sandbox_hv.conf->uri, "://");
+    return p && p[3] == '/';
+}
+
+
 void
 sandbox_hv_log(int level, const char *fmt, ...)
 {
