@@ -92,6 +92,56 @@ for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
     });
 }
 
+# --- a memory that is copied while its machine starts ------------------------
+
+# Of the process of that machine: what it has of its memory, in kB.
+sub resident {
+    my ($id) = @_;
+
+    for my $dir (glob '/proc/[0-9]*') {
+        SandboxLeft::slurp("$dir/cmdline") =~ /guest=\Q$id\E,/ or next;
+        my $maps = SandboxLeft::slurp("$dir/smaps");
+        return $1 if $maps =~ m{/data/memory/\S+\.ram\n(?:\w.*\n)*?
+                                Rss:\s+(\d+)\ kB}x;
+    }
+    return -1;
+}
+
+# How many memories are being copied.
+sub drafts {
+    return scalar(() = $t->inside('find', '/run/stack/data/memory', '-perm',
+                                  '-1000', '-name', '*.ram') =~ /\n/g);
+}
+
+subtest('a machine looks into its memory when that is whole' => sub {
+    my $s = made();
+    my $id = $s->{id};
+
+    is($t->post("/v1/sandboxes/$id/hibernate")->{status}, 200, 'hibernated');
+    $crash->arm('resume.memory.before', 'sleep 4000');
+
+    my $http = SandboxHttp->new($t->{api});
+    $http->send($http->format_request(
+        'POST', "/v1/sandboxes/$id/resume",
+        [Authorization => "Bearer $t->{key}"]));
+    $crash->reached('resume.memory.before');
+
+    my $new = '';
+    wait_for(3, sub {
+        ($new) = $t->domains;
+        $new && $t->inside(qw(virsh -q -c qemu:///system domstate --reason),
+                           $new) =~ /^paused \((?!starting)/;
+    });
+    my $resident = resident($new);
+
+    is(drafts(), 1, 'it is not whole when the machine is there');
+    is($resident, 0, 'of which nothing was read or written by then');
+    is($http->read_response->{status}, 201, 'then it goes on');
+    is(drafts(), 0, 'with one that is whole');
+    remembers($new, 'with all it had');
+    $crash->gone($id);
+});
+
 # --- fork --------------------------------------------------------------------
 
 for my $point (@fork) {

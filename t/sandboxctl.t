@@ -196,6 +196,36 @@ bad('a bad member', 1, qr/vcpus must be at most 8\. \(invalid_request, req_/,
 $r = ctl('--json', 'get', 'sb_none');
 is(json->decode($r->{err})->{code}, 'sandbox_not_found', 'an error as JSON');
 
+# --- shapes, the network, pools ----------------------------------------------
+
+like(good('prepare', 'prepare', '--template', 'base', '--memory', 192),
+     qr/^base, 1 vcpus, 192 MB: made in \d+\.\d\d s$/, 'says what was made');
+$r = json->decode(good('prepare as JSON', 'prepare', '--json', '--memory', 192));
+is($r->{memory_mb}, 192, 'with the same in it');
+cmp_ok($r->{seconds}, '>', 0, 'and the time');
+is(good('list', 'list', '-q'), $id, 'it is gone again');
+bad('a shape there is not', 1, qr/template_not_found/, 'prepare', '--template',
+    'none');
+
+like(good('network', 'network', $id, '--deny', '192.0.2.0/24', '--public', 'off'),
+     qr/^deny_out +\["192\.0\.2\.0\/24"\]\n(?:.*\n)*allow_public_traffic +False$/m,
+     'the policy in force');
+like(good('network, empty', 'network', $id, '--deny', '', '--public', 'on'),
+     qr/^deny_out +\[\]$/m, 'an empty list');
+is(ctl('network', $id, '--internet', 'perhaps')->{code}, 2, 'neither on nor off');
+
+my $pool = good('pool create', 'pool', 'create', 'ctl', '--template', 'base',
+                '--memory', 192, '--ready', 0, '--most', 1);
+like(good('pool list', 'pool', 'list'),
+     qr/^ID .*\n$pool +ctl +base +enabled +0$/, 'a table');
+like(good('pool get', 'pool', 'get', $pool),
+     qr/^resources +\{.*"memory_mb": 192/m, 'its size');
+like(good('pool status', 'pool', 'status', $pool), qr/^ready +0$/m, 'its counts');
+bad('a pool in use', 1, qr/\(conflict, /, 'pool', 'rm', $pool);
+like(good('pool drain', 'pool', 'drain', $pool), qr/^status +draining$/m,
+     'drained');
+is(good('pool rm', 'pool', 'rm', $pool), '', 'removed');
+
 # --- commands ----------------------------------------------------------------
 
 is(good('exec', 'exec', $id, '--', 'sh', '-c', 'echo "$COLOUR"'), 'blue',

@@ -111,17 +111,6 @@ static struct {
                     .watch = PTHREAD_MUTEX_INITIALIZER };
 
 
-/* 1 if libvirt runs on this machine, so that its boot id is ours. */
-static int
-sandbox_accel_local(const char *uri)
-{
-    const char *p;
-
-    p = strstr(uri, "://");
-    return p && p[3] == '/';
-}
-
-
 /*
  * What the answer depends on: this boot of the host, QEMU and libvirt's
  * address.  Of a remote host the boot is not known.
@@ -142,7 +131,7 @@ sandbox_accel_key(char key[SANDBOX_ACCEL_KEY_SIZE], sandbox_hv_conn_t *conn,
 
     n = 0;
 
-    if (sandbox_accel_local(uri)) {
+    if (sandbox_hv_is_local()) {
         fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
         if (fd != -1) {
             n = read(fd, boot, sizeof(boot) - 1);
@@ -178,9 +167,8 @@ sandbox_accel_load(const char *key)
     struct stat st;
     sandbox_accel_t answer;
 
-    if (!sandbox_accel_local(sandbox_hv_conf()->uri)
-        || sandbox_accel_path(path, sizeof(path), "") != 0)
-    {
+    if (!sandbox_hv_is_local()
+        || sandbox_accel_path(path, sizeof(path), "") != 0) {
         return SANDBOX_ACCEL_AUTO;
     }
 
@@ -227,7 +215,7 @@ sandbox_accel_save(const char *key, sandbox_accel_t answer)
 
     (void) snprintf(suffix, sizeof(suffix), ".%ld", (long) getpid());
 
-    if (!sandbox_accel_local(sandbox_hv_conf()->uri)
+    if (!sandbox_hv_is_local()
         || sandbox_accel_path(path, sizeof(path), "") != 0
         || sandbox_accel_path(temporary, sizeof(temporary), suffix) != 0)
     {

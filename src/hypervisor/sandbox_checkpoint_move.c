@@ -19,7 +19,6 @@
 
 #include <fcntl.h>
 #include <libvirt/virterror.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -298,8 +297,6 @@ move_touch(void *data)
 void
 sandbox_take_prepare(sandbox_take_t *t)
 {
-    sigset_t all, old;
-
     t->held = move_hold(t);
     t->take->live = t->held != -1;
 
@@ -307,10 +304,7 @@ sandbox_take_prepare(sandbox_take_t *t)
         return;
     }
 
-    (void) sigfillset(&all);
-    (void) pthread_sigmask(SIG_BLOCK, &all, &old);
-    t->touching = pthread_create(&t->toucher, NULL, move_touch, t) == 0;
-    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+    t->touching = sandbox_hv_thread(&t->toucher, move_touch, t) == 0;
 
     /* or it would be done while the source stands still */
     if (!t->touching) {

@@ -79,7 +79,8 @@ checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
 static sandbox_hv_status_t
 checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
                   const sandbox_domain_spec_t *spec,
-                  const sandbox_domain_xml_t *host, int replaced, int state,
+                  const sandbox_domain_xml_t *host,
+                  sandbox_memory_start_t *memory, int replaced, int state,
                   sandbox_hv_error_t *err)
 {
     virDomainPtr domain;
@@ -91,7 +92,9 @@ checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
     }
 
     SANDBOX_CRASH_POINT("boot.run.before");
-    (void) checkpoint_run(conn, domain, c, spec, state, err);
+    if (sandbox_memory_whole(memory, err) == SANDBOX_HV_OK) {
+        (void) checkpoint_run(conn, domain, c, spec, state, err);
+    }
     SANDBOX_CRASH_POINT("boot.run.after");
     (void) virDomainFree(domain);
 
@@ -106,13 +109,13 @@ checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
 static sandbox_hv_status_t
 checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                  const sandbox_checkpoint_t *c,
-                 const sandbox_domain_spec_t *wanted, int state,
+                 const sandbox_domain_spec_t *wanted,
+                 sandbox_memory_start_t *copy, int state,
                  sandbox_hv_times_t *times, sandbox_hv_error_t *err)
 {
-    int held, replaced;
+    int replaced;
     char uuid[SANDBOX_UUID_SIZE];
-    char disk[SANDBOX_HV_PATH_SIZE];
-    char memory[SANDBOX_HV_PATH_SIZE], copy[SANDBOX_HV_PATH_SIZE];
+    char disk[SANDBOX_HV_PATH_SIZE], memory[SANDBOX_HV_PATH_SIZE];
     int64_t start, made;
     sandbox_template_t template;
     sandbox_domain_xml_t host;
@@ -148,10 +151,7 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     spec.vcpus = (int) c->vcpus;
     spec.memory_mb = c->memory_mb;
 
-    /* on tmpfs if it can be: what runs from there can be copied as it runs */
-    held = sandbox_memory_start(conn, c->ram, c->memory_mb, copy);
-
-    ram.path = held == -1 ? memory : copy;
+    ram.path = copy->fd == -1 ? memory : copy->path;
     ram.shared = 0;
     ram.incoming = 1;
 
@@ -162,12 +162,8 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     host.ram = &ram;
     host.checkpoint = c->id;
 
-    (void) checkpoint_launch(conn, c, &spec, &host, replaced, state, err);
+    (void) checkpoint_launch(conn, c, &spec, &host, copy, replaced, state, err);
     times->domain_ms = sandbox_time_monotonic_ms() - made;
-
-    if (held != -1) {
-        (void) close(held);
-    }
 
     return err->status;
 }
@@ -182,6 +178,7 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
     char uuid[SANDBOX_UUID_SIZE];
     sandbox_accel_t accel;
     sandbox_checkpoint_t c;
+    sandbox_memory_start_t memory;
 
     if (sandbox_id_uuid(uuid, spec->id) != 0) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
@@ -204,8 +201,12 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
         return err->status;
     }
 
-    (void) checkpoint_child(conn, accel, &c, spec, state, times, err);
+    /* on tmpfs if it can be: what runs from there can be copied as it runs */
+    sandbox_memory_start(&memory, conn, c.ram, c.memory_mb);
 
+    (void) checkpoint_child(conn, accel, &c, spec, &memory, state, times, err);
+
+    sandbox_memory_started(&memory);
     (void) close(state);
     sandbox_checkpoint_free(&c);
 

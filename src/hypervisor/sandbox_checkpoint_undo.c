@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <libvirt/virterror.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -169,7 +168,6 @@ static sandbox_hv_status_t
 undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int live, ends[3];
-    sigset_t all, old;
     pthread_t thread;
     undo_drain_t drain;
     sandbox_hv_error_t ignored;
@@ -179,16 +177,9 @@ undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
     drain.stop = 0;
     thread = pthread_self(); /* joined only if there is another */
 
-    if (live) {
-        (void) sigfillset(&all);
-        (void) pthread_sigmask(SIG_BLOCK, &all, &old);
-
-        if (pthread_create(&thread, NULL, undo_drain, &drain) != 0) {
-            (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
-            live = -1;
-        }
-
-        (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (live && sandbox_hv_thread(&thread, undo_drain, &drain) != 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
+        live = -1;
     }
 
     if (live != -1) {

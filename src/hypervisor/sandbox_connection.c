@@ -66,6 +66,16 @@ sandbox_hv_conf(void)
 }
 
 
+int
+sandbox_hv_is_local(void)
+{
+    const char *p;
+
+    p = strstr(sandbox_hv.conf->uri, "://");
+    return p && p[3] == '/';
+}
+
+
 void
 sandbox_hv_log(int level, const char *fmt, ...)
 {
@@ -463,19 +473,30 @@ sandbox_hv_tick(int timer, void *data)
 }
 
 
-static int
-sandbox_hv_threads(void)
+int
+sandbox_hv_thread(pthread_t *thread, void *(*run)(void *data), void *data)
 {
     int rc;
     sigset_t all, old;
 
     (void) sigfillset(&all);
     (void) pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(thread, NULL, run, data);
+    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
 
-    rc = pthread_create(&sandbox_hv.loop, NULL, sandbox_hv_loop, NULL);
+    return rc == 0 ? 0 : -1;
+}
+
+
+static int
+sandbox_hv_threads(void)
+{
+    int rc;
+
+    rc = sandbox_hv_thread(&sandbox_hv.loop, sandbox_hv_loop, NULL);
 
     if (rc == 0) {
-        rc = pthread_create(&sandbox_hv.opener, NULL, sandbox_hv_opener, NULL);
+        rc = sandbox_hv_thread(&sandbox_hv.opener, sandbox_hv_opener, NULL);
 
         if (rc != 0) {
             sandbox_hv.running = 0;
@@ -484,7 +505,6 @@ sandbox_hv_threads(void)
         }
     }
 
-    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rc;
 }
 

@@ -12,11 +12,13 @@
 #include "sandbox_hv.h"
 #include "sandbox_time.h"
 
+#include <errno.h>
 #include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #define SANDBOX_DISK_SUFFIX ".qcow2"
 #define SANDBOX_DISK_NAME_SIZE                                                 \
@@ -154,17 +156,38 @@ sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 }
 
 
+int
+sandbox_disk_stat(const char *name, struct stat *st)
+{
+    char dir[SANDBOX_HV_PATH_SIZE], path[SANDBOX_HV_PATH_SIZE];
+
+    if (!sandbox_hv_is_local() || sandbox_disk_directory(dir) != 0
+        || sandbox_disk_path(path, name) != 0 || access(dir, R_OK | X_OK) == -1)
+    {
+        return -1;
+    }
+
+    if (stat(path, st) == 0) {
+        return 1;
+    }
+
+    return errno == ENOENT ? 0 : -1;
+}
+
+
 /*
  * The volume by name, also if libvirtd does not know the file yet: one that
  * was renamed, or that a killed libvirtd left, is found by a look into the
- * directory (refresh).  That is refused while any volume is being made, some
- * ten milliseconds; who cannot look for longer has not found that there is
- * none: the error is another one then.
+ * directory (refresh).  libvirtd then reads the head of every image there, so
+ * that is not asked for a file that is not there.  It is refused while any
+ * volume is being made, some ten milliseconds; who cannot look for longer has
+ * not found that there is none: the error is another one then.
  */
 virStorageVolPtr
 sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 {
     int64_t deadline;
+    struct stat st;
     virStorageVolPtr volume;
 
     deadline = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
@@ -173,7 +196,9 @@ sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
         volume = virStorageVolLookupByName(pool, name);
 
         if (volume || !refresh
-            || virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL) {
+            || virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL
+            || sandbox_disk_stat(name, &st) == 0)
+        {
             return volume;
         }
 

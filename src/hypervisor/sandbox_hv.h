@@ -7,6 +7,8 @@
 #define SANDBOX_HV_H
 
 #include <libvirt/libvirt.h>
+#include <pthread.h>
+#include <sys/stat.h>
 
 #include "sandbox_domain_xml.h"
 #include "sandbox_hypervisor.h"
@@ -34,6 +36,8 @@ typedef struct {
 } sandbox_hv_conn_t;
 
 const sandbox_hypervisor_conf_t *sandbox_hv_conf(void);
+/* 1 if libvirt runs on this machine: its boot and its files are ours. */
+int sandbox_hv_is_local(void);
 
 /*
  * The calling thread's connection, alive as far as the client side can tell;
@@ -58,6 +62,9 @@ void sandbox_hv_log(int level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 void sandbox_hv_sleep_ms(int ms);
+
+/* A thread that no signal is delivered to: 0, to be joined, or -1. */
+int sandbox_hv_thread(pthread_t *thread, void *(*run)(void *data), void *data);
 
 /* sandbox_facts.c: fills conn->facts over RPC. */
 sandbox_hv_status_t
@@ -95,6 +102,11 @@ virStoragePoolPtr
 sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 /* 0, or -1 if it does not fit into SANDBOX_HV_PATH_SIZE. */
 int sandbox_disk_path(char *path, const char *name);
+/*
+ * A look by the worker's own rights: 1 and *st, 0: there is no such file, -1:
+ * only libvirt can tell.
+ */
+int sandbox_disk_stat(const char *name, struct stat *st);
 /* NULL with libvirt's error; refresh: also a file libvirtd has not seen. */
 virStorageVolPtr
 sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh);
@@ -135,7 +147,7 @@ sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err);
 void sandbox_disk_names_free(char **names, size_t n);
-/* In bytes: the virtual length, -1 if there is none, and what it takes. */
+/* In bytes: the file's length, -1 if there is none, and what it takes. */
 sandbox_hv_status_t
 sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
                   int64_t *blocks, sandbox_hv_error_t *err);

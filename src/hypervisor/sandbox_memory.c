@@ -17,20 +17,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define MEMORY_PAGE 4096
-#define MEMORY_PIECE 1048576
-#define MEMORY_NEW ".new"
 #define MEMORY_FIFO ".fifo"
 
-/*
- * What a start may copy, in blocks: at some 1 GB/s it makes the start that much
- * later.  A machine with more runs from the disk, and stands still when a
- * checkpoint of it is taken.
- */
-#define MEMORY_COPY_MAX (192 * 1048576LL)
-
-/* How long one waits for another's copy, and for who tidies. */
-#define MEMORY_WAIT_MS 5000
+/* How long one waits for who tidies. */
 #define MEMORY_HOLD_MS 100
 
 /* Stays free: other files of the directory, and pages of the kernel. */
@@ -50,8 +39,8 @@ sandbox_memory_directory(char *path)
 }
 
 
-static int
-memory_path(char *path, const char *name, const char *suffix)
+int
+sandbox_memory_path(char *path, const char *name, const char *suffix)
 {
     int n;
 
@@ -107,9 +96,8 @@ sandbox_memory_usable(sandbox_hv_conn_t *conn)
 }
 
 
-/* 0, or -1: others have it for longer than anybody should. */
-static int
-memory_lock(int fd, int how, int64_t ms)
+int
+sandbox_memory_lock(int fd, int how, int64_t ms)
 {
     int64_t deadline;
 
@@ -134,7 +122,7 @@ memory_held(int fd)
     struct stat st;
 
     if (fd != -1
-        && (memory_lock(fd, LOCK_SH, MEMORY_HOLD_MS) != 0
+        && (sandbox_memory_lock(fd, LOCK_SH, MEMORY_HOLD_MS) != 0
             || fstat(fd, &st) == -1 || st.st_nlink == 0))
     {
         (void) close(fd);
@@ -151,13 +139,16 @@ sandbox_memory_hold(const char *name, int64_t mb, char *path)
     int fd;
     struct stat st;
 
-    if (memory_path(path, name, "") != 0) {
+    if (sandbox_memory_path(path, name, "") != 0) {
         return -1;
     }
 
     fd = memory_held(open(path, O_RDWR | O_CLOEXEC));
 
-    if (fd != -1 && (fstat(fd, &st) == -1 || st.st_size != mb * 1048576)) {
+    if (fd != -1
+        && (fstat(fd, &st) == -1 || st.st_size != mb * 1048576
+            || (st.st_mode & SANDBOX_MEMORY_DRAFT)))
+    {
         (void) close(fd);
         fd = -1;
     }
@@ -171,8 +162,9 @@ sandbox_memory_hold(const char *name, int64_t mb, char *path)
 }
 
 
-static int
-memory_create(const char *path, int64_t mb, sandbox_hv_error_t *err)
+int
+sandbox_memory_create(const char *path, int64_t mb, int whole,
+                      sandbox_hv_error_t *err)
 {
     int fd;
 
@@ -186,7 +178,9 @@ memory_create(const char *path, int64_t mb, sandbox_hv_error_t *err)
         return -1;
     }
 
-    if (fchmod(fd, 0660) == -1 || ftruncate(fd, mb * 1048576) == -1) {
+    if (fchmod(fd, whole ? 0660 : 0660 | SANDBOX_MEMORY_DRAFT) == -1
+        || ftruncate(fd, mb * 1048576) == -1)
+    {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "\"%s\" cannot be made: %s", path,
                               strerror(errno));
@@ -228,13 +222,8 @@ memory_promised(const char *path)
 }
 
 
-/*
- * 1 if every file there can get all of its pages.  A machine that runs from
- * one is killed when it touches a page there is no room for, so room is never
- * given away twice.
- */
-static int
-memory_fits(void)
+int
+sandbox_memory_fits(void)
 {
     char path[SANDBOX_HV_PATH_SIZE];
     struct statfs fs;
@@ -251,12 +240,12 @@ sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb,
 {
     sandbox_hv_error_t ignored;
 
-    if (!memory_fits()) {
+    if (!sandbox_memory_fits()) {
         (void) sandbox_memory_tidy(conn, 1, &ignored);
         errno = ENOSPC;
     }
 
-    if (memory_fits() && fallocate(fd, 0, 0, mb * 1048576) == 0) {
+    if (sandbox_memory_fits() && fallocate(fd, 0, 0, mb * 1048576) == 0) {
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
@@ -273,13 +262,14 @@ sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 {
     int fd;
 
-    if (!sandbox_memory_usable(conn) || memory_path(path, name, "") != 0) {
+    if (!sandbox_memory_usable(conn)
+        || sandbox_memory_path(path, name, "") != 0) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
                               "there is no directory of memories");
         return -1;
     }
 
-    fd = memory_create(path, mb, err);
+    fd = sandbox_memory_create(path, mb, 1, err);
 
     if (fd != -1 && sandbox_memory_reserve(conn, fd, mb, err) != SANDBOX_HV_OK)
     {
@@ -288,275 +278,6 @@ sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
         fd = -1;
     }
 
-    return fd;
-}
-
-
-static int
-memory_is_zero(const unsigned char *page)
-{
-    return page[0] == 0 && memcmp(page, page + 1, MEMORY_PAGE - 1) == 0;
-}
-
-
-static int
-memory_write(int fd, const unsigned char *data, size_t len, off_t at)
-{
-    ssize_t n;
-
-    while (len) {
-        n = pwrite(fd, data, len, at);
-
-        if (n == -1 && errno == EINTR) {
-            continue;
-        }
-
-        if (n <= 0) {
-            return -1;
-        }
-
-        data += n;
-        len -= (size_t) n;
-        at += n;
-    }
-
-    return 0;
-}
-
-
-/* One run of pages that are zero, or are not. */
-static int
-memory_run(const sandbox_memory_walk_t *walk, const unsigned char *data,
-           size_t len, off_t at, int zero)
-{
-    if (!zero) {
-        return walk->to == -1 ? 0 : memory_write(walk->to, data, len, at);
-    }
-
-    return walk->punch ? fallocate(walk->from,
-                                   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                   at, (off_t) len)
-                       : 0;
-}
-
-
-static int
-memory_piece(const sandbox_memory_walk_t *walk, const unsigned char *data,
-             size_t len, off_t at)
-{
-    int zero, now;
-    size_t i, begin;
-
-    begin = 0;
-    zero = memory_is_zero(data);
-
-    for (i = MEMORY_PAGE; i <= len; i += MEMORY_PAGE) {
-        now = i < len ? memory_is_zero(data + i) : !zero;
-
-        if (now != zero) {
-            if (memory_run(walk, data + begin, i - begin, at + (off_t) begin,
-                           zero)
-                != 0) {
-                return -1;
-            }
-
-            begin = i;
-            zero = now;
-        }
-    }
-
-    return 0;
-}
-
-
-/*
- * By reading, not by mapping, which would fill the holes of a tmpfs.  A hole
- * counts as zeroes: on tmpfs it may have its room all the same.
- */
-int
-sandbox_memory_walk(const sandbox_memory_walk_t *walk)
-{
-    int rc;
-    off_t at;
-    ssize_t n;
-    unsigned char *data;
-
-    rc = -1;
-    data = malloc(MEMORY_PIECE);
-
-    for (at = 0; data; at += n) {
-        /* of no use for room, so only where nothing is given back */
-        if (!walk->punch) {
-            at = lseek(walk->from, at, SEEK_DATA);
-
-            if (at == -1) {
-                rc = errno == ENXIO ? 0 : -1;
-                break;
-            }
-
-            at -= at % MEMORY_PAGE;
-        }
-
-        n = pread(walk->from, data, MEMORY_PIECE, at);
-
-        if (n <= 0 || n % MEMORY_PAGE != 0) {
-            rc = n == 0 ? 0 : -1;
-            break;
-        }
-
-        if (memory_piece(walk, data, (size_t) n, at) != 0) {
-            break;
-        }
-    }
-
-    free(data);
-    return rc;
-}
-
-
-int
-sandbox_memory_punch(int fd)
-{
-    sandbox_memory_walk_t walk = { fd, 1, -1 };
-
-    return sandbox_memory_walk(&walk);
-}
-
-
-sandbox_hv_status_t
-sandbox_memory_store(int fd, const char *name, int64_t mb,
-                     sandbox_hv_error_t *err)
-{
-    int rc;
-    char path[SANDBOX_HV_PATH_SIZE];
-    sandbox_memory_walk_t walk = { fd, 1, -1 };
-
-    rc = -1;
-    errno = ENAMETOOLONG;
-
-    if (sandbox_disk_path(path, name) == 0) {
-        walk.to = open(path, O_WRONLY | O_CLOEXEC);
-    }
-
-    if (walk.to != -1) {
-        rc = sandbox_memory_walk(&walk);
-        if (rc == 0) {
-            rc = ftruncate(walk.to, mb * 1048576);
-        }
-    }
-
-    if (rc == -1) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
-                              "\"%s\" cannot be written: %s", name,
-                              strerror(errno));
-    } else {
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-    }
-
-    if (walk.to != -1) {
-        (void) close(walk.to);
-    }
-
-    return err->status;
-}
-
-
-/* From the directory of disks, under a name of its own until it is whole. */
-static int
-memory_copy(const char *name, int64_t mb, const char *path)
-{
-    int rc;
-    char from[SANDBOX_HV_PATH_SIZE], draft[SANDBOX_HV_PATH_SIZE];
-    struct stat st;
-    sandbox_hv_error_t ignored;
-    sandbox_memory_walk_t walk = { -1, 0, -1 };
-
-    if (sandbox_disk_path(from, name) != 0
-        || memory_path(draft, name, MEMORY_NEW) != 0)
-    {
-        return -1;
-    }
-
-    rc = -1;
-    walk.from = open(from, O_RDONLY | O_CLOEXEC);
-
-    if (walk.from != -1 && fstat(walk.from, &st) == 0
-        && st.st_size == mb * 1048576
-        && st.st_blocks * 512LL <= MEMORY_COPY_MAX)
-    {
-        walk.to = memory_create(draft, mb, &ignored);
-    }
-
-    if (walk.to != -1) {
-        rc = memory_fits() ? sandbox_memory_walk(&walk) : -1;
-
-        if (rc == 0) {
-            rc = rename(draft, path);
-        }
-
-        if (rc != 0) {
-            (void) unlink(draft);
-            (void) close(walk.to);
-        }
-    }
-
-    if (walk.from != -1) {
-        (void) close(walk.from);
-    }
-
-    return rc == 0 ? walk.to : -1;
-}
-
-
-/* Who copies, one at a time: others wait, and find the copy. */
-static int
-memory_turn(void)
-{
-    int fd;
-    char path[SANDBOX_HV_PATH_SIZE];
-
-    if (sandbox_memory_directory(path) != 0) {
-        return -1;
-    }
-
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd != -1 && memory_lock(fd, LOCK_EX, MEMORY_WAIT_MS) != 0) {
-        (void) close(fd);
-        fd = -1;
-    }
-
-    return fd;
-}
-
-
-int
-sandbox_memory_start(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
-                     char *path)
-{
-    int fd, turn;
-
-    if (!sandbox_memory_usable(conn)) {
-        return -1;
-    }
-
-    fd = sandbox_memory_hold(name, mb, path);
-    if (fd != -1) {
-        return fd;
-    }
-
-    turn = memory_turn();
-    if (turn == -1) {
-        return -1;
-    }
-
-    fd = sandbox_memory_hold(name, mb, path);
-
-    if (fd == -1 && sandbox_memory_length(name) == -1) {
-        fd = memory_copy(name, mb, path);
-    }
-
-    (void) close(turn);
     return fd;
 }
 
@@ -570,7 +291,7 @@ sandbox_memory_fifo(const char *id, int create, int ends[3])
     ends[1] = -1;
     ends[2] = -1;
 
-    if (memory_path(path, id, MEMORY_FIFO) != 0
+    if (sandbox_memory_path(path, id, MEMORY_FIFO) != 0
         || (create && mkfifo(path, 0600) == -1))
     {
         return -1;
@@ -604,7 +325,8 @@ sandbox_memory_fifo_exists(const char *id)
 {
     char path[SANDBOX_HV_PATH_SIZE];
 
-    return memory_path(path, id, MEMORY_FIFO) == 0 && access(path, F_OK) == 0;
+    return sandbox_memory_path(path, id, MEMORY_FIFO) == 0
+           && access(path, F_OK) == 0;
 }
 
 
@@ -613,7 +335,7 @@ sandbox_memory_fifo_remove(const char *id)
 {
     char path[SANDBOX_HV_PATH_SIZE];
 
-    if (memory_path(path, id, MEMORY_FIFO) == 0) {
+    if (sandbox_memory_path(path, id, MEMORY_FIFO) == 0) {
         (void) unlink(path);
     }
 }
@@ -625,7 +347,7 @@ sandbox_memory_length(const char *name)
     char path[SANDBOX_HV_PATH_SIZE];
     struct stat st;
 
-    return memory_path(path, name, "") == 0 && stat(path, &st) == 0
+    return sandbox_memory_path(path, name, "") == 0 && stat(path, &st) == 0
                ? (int64_t) st.st_size
                : -1;
 }
@@ -637,7 +359,7 @@ sandbox_memory_name(const char *path)
     size_t len;
     char directory[SANDBOX_HV_PATH_SIZE];
 
-    if (memory_path(directory, "", "") != 0) {
+    if (sandbox_memory_path(directory, "", "") != 0) {
         return NULL;
     }
 

@@ -15,6 +15,9 @@
 
 #include "sandbox_hv.h"
 
+#include <pthread.h>
+#include <sys/stat.h>
+
 /* 1 if there is such a directory; else why is logged, once. */
 int sandbox_memory_usable(sandbox_hv_conn_t *conn);
 
@@ -25,20 +28,12 @@ int sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                         char *path, sandbox_hv_error_t *err);
 /* One that is there and whole. */
 int sandbox_memory_hold(const char *name, int64_t mb, char *path);
-/* One for a start: it is there, or copied from the directory of disks. */
-int sandbox_memory_start(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
-                         char *path);
-
 /*
  * Reserves its room, up to its length: the pages that reading its holes would
  * make, and could not if there were no room, which ends the reader.
  */
 sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
                                            int64_t mb, sandbox_hv_error_t *err);
-
-/* Copies the file to the one of that name in the directory of disks. */
-sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
-                                         sandbox_hv_error_t *err);
 
 /*
  * A named pipe "<id>.fifo", made (create) or there: 0 or -1.  ends: to write
@@ -64,11 +59,59 @@ void sandbox_memory_remove(const char *id);
 sandbox_hv_status_t
 sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err);
 
+/* sandbox_memory_copy.c */
+
+/* The memory of a machine that is started, which a thread may be copying. */
+typedef struct {
+    char path[SANDBOX_HV_PATH_SIZE];
+    int fd;      /* holds it, or -1: there is none, it runs from the disk */
+    int from;    /* the rest is for the copying */
+    int turn;    /* its lock: one at a time on a host */
+    int copying; /* 1: thread is to be joined */
+    int failed;
+    int error;
+    pthread_t thread;
+} sandbox_memory_start_t;
+
+/*
+ * It is there, or begins to be copied from the directory of disks: QEMU may
+ * map it, and may not look into it.  *start stays where it is until
+ * sandbox_memory_started().
+ */
+void
+sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
+                     const char *name, int64_t mb);
+/* Waits until QEMU may look into it. */
+sandbox_hv_status_t
+sandbox_memory_whole(sandbox_memory_start_t *start, sandbox_hv_error_t *err);
+/* Lets go of it; always, when its domain is there or is not to be. */
+void sandbox_memory_started(sandbox_memory_start_t *start);
+
+/* Copies the file to the one of that name in the directory of disks. */
+sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
+                                         sandbox_hv_error_t *err);
 /* Of a file that is held: gives back the room of pages that are all zeroes. */
 int sandbox_memory_punch(int fd);
 
-/* For these two files: the directory's path, and the walk over a file. */
+/* For these three files. */
+
+/* The mode of one that is being filled, or whose copier has died. */
+#define SANDBOX_MEMORY_DRAFT S_ISVTX
+
+/* Paths of SANDBOX_HV_PATH_SIZE: 0 or -1. */
 int sandbox_memory_directory(char *path);
+int sandbox_memory_path(char *path, const char *name, const char *suffix);
+/* flock(): 0, or -1 if others have it for that long. */
+int sandbox_memory_lock(int fd, int how, int64_t ms);
+/* A new one in the place of another, with holes only, held; -1 with *err. */
+int sandbox_memory_create(const char *path, int64_t mb, int whole,
+                          sandbox_hv_error_t *err);
+/*
+ * 1 if every file there can get all of its pages.  A machine that runs from
+ * one is killed when it touches a page there is no room for, so room is never
+ * given away twice.
+ */
+int sandbox_memory_fits(void);
 
 typedef struct {
     int from;

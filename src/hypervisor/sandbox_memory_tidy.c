@@ -93,16 +93,19 @@ tidy_is_spare(const tidy_file_t *file, int room)
 
     (void) snprintf(state, sizeof(state), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
+    if (fstat(file->fd, &st) == -1) {
+        return 0;
+    }
+
     /* nothing vouches for it, or it is the draft of one who died */
-    if (!tidy_is_on_disk(state) || !sandbox_checkpoint_ends(file->name, ".ram"))
+    if (!tidy_is_on_disk(state) || !sandbox_checkpoint_ends(file->name, ".ram")
+        || (st.st_mode & SANDBOX_MEMORY_DRAFT))
     {
         return 1;
     }
 
     return tidy_is_on_disk(file->name)
-           && (room
-               || (fstat(file->fd, &st) == 0
-                   && time(NULL) - st.st_mtime > TIDY_UNUSED_S));
+           && (room || time(NULL) - st.st_mtime > TIDY_UNUSED_S);
 }
 
 

@@ -17,6 +17,12 @@ my %contract = (
     exec => qr/^(?:0|200|404 sandbox_not_found|409 .*|502 sandbox_unreachable|503 .*)$/,
     timeout => qr/^(?:0|200|404 sandbox_not_found|409 .*|501 not_implemented|503 .*)$/,
     delete => qr/^(?:0|200|503 .*)$/,
+    hibernate => qr/^(?:0|200|404 sandbox_not_found|409 .*|503 .*|504 timeout)$/,
+    resume => qr/^(?:0|201|404 sandbox_not_found|409 .*|503 .*)$/,
+    fork => qr/^(?:0|201|404 sandbox_not_found|409 .*|503 .*|504 timeout)$/,
+    snapshot => qr/^(?:0|201|404 sandbox_not_found|409 .*|503 .*|504 timeout)$/,
+    'create of it' => qr/^(?:0|201|409 .*|503 .*)$/,
+    'delete snapshot' => qr/^(?:0|200|409 .*|503 .*)$/,
 );
 
 # A worker's bounds: three descriptors for each connection to libvirt of the
@@ -83,6 +89,8 @@ sub line {
         $self->broken('an answered sandbox exists',
                       "$l->{id} of key $l->{key}: GET says $l->{there}")
             if $l->{there} != 200 && ($k->{fate} // '') ne 'expire';
+    } elsif (defined $l->{kept}) {
+        push @{ $self->{kept} }, $l;
     } elsif (defined $l->{exec}) {
         $k->{dead} = $l->{id} if $l->{exec} != 200;
         $self->broken('an answered sandbox works',
@@ -123,6 +131,22 @@ sub check_dead {
                 || ($k->{fate} // '') eq 'expire';
         $self->broken('an answered sandbox works',
                       "$k->{dead} of key $n runs no command");
+    }
+}
+
+
+# What was copied or slept has what it had, unless its QEMU was killed.
+sub check_kept {
+    my ($self, $killed) = @_;
+
+    for my $l (@{ $self->{kept} // [] }) {
+        my $id = $self->{keys}{ $l->{key} }{id} // '';
+
+        $self->{outcomes}{"kept by $l->{kept}"}{ $l->{right} ? 'whole'
+            : $killed->{ $l->{id} } || $killed->{$id} ? 'killed' : 'lost' }++;
+        $self->broken('what was copied is whole',
+                      "$l->{id} of key $l->{key}, $l->{kept}: $l->{said}")
+            if !$l->{right} && !$killed->{ $l->{id} } && !$killed->{$id};
     }
 }
 

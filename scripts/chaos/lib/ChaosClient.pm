@@ -67,19 +67,21 @@ sub once {
 }
 
 
-# Repeats a request until it is answered with a status of wanted.  The first
-# try may hang up early.
+# Repeats a request until it is answered with a status of wanted; final: not by
+# an answer that says that repeating helps.  The first try may hang up early.
 sub persist {
     my ($self, $wanted, @request) = @_;
     my ($key, $op, $method, $path, %o) = @request;
     my $end = time() + $self->{patience};
-    my $abort = delete $o{abort};
+    my ($abort, $final) = delete @o{qw(abort final)};
 
     for (;;) {
         my $r = $self->once($key, $op, $method, $path, %o,
                             defined $abort ? (timeout => $abort) : ());
         undef $abort;
-        return $r if grep { $_ == $r->{status} } @$wanted;
+        return $r if !($final && ref $r->{json} eq 'HASH'
+                       && $r->{json}{retryable})
+                     && grep { $_ == $r->{status} } @$wanted;
 
         if (time() > $end) {
             $self->note(key => $key, op => $op, gave_up => 1);
@@ -157,6 +159,92 @@ sub use_it {
 }
 
 
+# A command in a sandbox: its output, or undef.
+sub run {
+    my ($self, $i, $id, $command) = @_;
+    my $r = $self->persist([200, 404, 409], $i, 'exec', 'POST',
+                           "/v1/sandboxes/$id/exec", final => 1,
+                           body => $json->encode({
+                               command => $command, shell => JSON::PP::true,
+                               timeout_secs => 30 })) or return;
+
+    return $r->{status} == 200 ? $r->{json}{stdout} : undef;
+}
+
+
+# It has what was written down before it was copied.
+sub kept {
+    my ($self, $i, $id, $how) = @_;
+    my $said = $self->run($i, $id, 'cat /dev/shm/word /root/word');
+
+    $self->note(key => $i, id => $id, kept => $how, said => $said // 'nothing',
+                right => ($said // '') eq "$self->{run}-$i\n" x 2 ? 1 : 0);
+}
+
+
+# A fork, or a snapshot and a sandbox made of it; both go again.
+sub copy {
+    my ($self, $i, $id, $what) = @_;
+    my @key = (idem => "chaos-$self->{run}-$i-$what", final => 1);
+    my $r = $self->persist([201, 404, 409], $i, $what, 'POST',
+                           "/v1/sandboxes/$id/" . ($what eq 'fork'
+                               ? 'fork' : 'snapshots'),
+                           body => '{}', @key);
+    return if !$r || $r->{status} != 201;
+
+    my $snapshot = $what eq 'snapshot' ? $r->{json}{id} : undef;
+    if (defined $snapshot) {
+        $r = $self->persist([201, 404, 409], $i, 'create of it', 'POST',
+                            '/v1/sandboxes', final => 1,
+                            body => $json->encode({
+                                snapshot_id => $snapshot }),
+                            idem => "chaos-$self->{run}-$i-of-it");
+    }
+
+    if ($r && $r->{status} == 201) {
+        my $child = $r->{json}{id};
+        $self->kept($i, $child, $what);
+        $self->persist([200], $i, 'delete', 'DELETE',
+                       "/v1/sandboxes/$child");
+    }
+    $self->persist([200], $i, 'delete snapshot', 'DELETE',
+                   "/v1/snapshots/$snapshot", final => 1)
+        if defined $snapshot;
+}
+
+
+# Hibernated and resumed; the id it then has.
+sub sleep_once {
+    my ($self, $i, $id) = @_;
+    my $path = "/v1/sandboxes/$id";
+    my $r = $self->persist([200, 404, 409], $i, 'hibernate', 'POST',
+                           "$path/hibernate", final => 1);
+    return $id if !$r || $r->{status} != 200;
+
+    # it has no key: one that was cut off may have done it
+    $self->persist([201, 404, 409], $i, 'resume', 'POST', "$path/resume",
+                   final => 1);
+    $r = $self->persist([200, 404], $i, 'get', 'GET', $path);
+    $id = $r->{json}{id} if $r && $r->{status} == 200;
+    $self->kept($i, $id, 'resume');
+
+    return $id;
+}
+
+
+sub keep_it {
+    my ($self, $i, $plan, $id) = @_;
+    my @copies = grep { $plan->{$_} } qw(fork snapshot);
+
+    return if $plan->{fate} eq 'expire' || !(@copies || $plan->{sleep});
+    return if !defined $self->run($i, $id, "echo $self->{run}-$i "
+                                  . '| tee /dev/shm/word >/root/word; sync');
+
+    $self->copy($i, $id, $_) for @copies;
+    $self->sleep_once($i, $id) if $plan->{sleep};
+}
+
+
 sub end {
     my ($self, $i, $plan, $id) = @_;
     my $delete = sub {
@@ -180,6 +268,7 @@ sub serve {
 
     if ($r) {
         $self->use_it($i, $plan, $r->{json}{id});
+        $self->keep_it($i, $plan, $r->{json}{id});
         $self->end($i, $plan, $r->{json}{id});
     }
 

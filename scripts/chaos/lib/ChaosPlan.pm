@@ -32,7 +32,8 @@ sub generator {
 }
 
 
-# { racers => [{ at, abort }...], fate, timeout_ms, list, timeout } of key i
+# { racers => [{ at, abort }...], fate, list, timeout, sleep, fork, snapshot }
+# of key i
 sub plan_key {
     my ($seed, $i) = @_;
     my $r = generator("$seed/key/$i");
@@ -49,6 +50,7 @@ sub plan_key {
         fate => $fate < 0.7 ? 'delete' : $fate < 0.85 ? 'delete twice'
                                                       : 'expire',
         list => $r->() < 0.2, timeout => $r->() < 0.2,
+        sleep => $r->() < 0.3, fork => $r->() < 0.2, snapshot => $r->() < 0.15,
     };
 }
 

@@ -13,8 +13,8 @@ my @invariants = (
     'one sandbox per key', 'equal answers', 'one key per sandbox',
     'every request ends', 'answers of the contract',
     'an answered sandbox exists', 'an answered sandbox works',
-    'no state without an exit', 'nothing is leaked', 'the log is clean',
-    'the driver works',
+    'what was copied is whole', 'no state without an exit',
+    'nothing is leaked', 'the log is clean', 'the driver works',
 );
 
 
