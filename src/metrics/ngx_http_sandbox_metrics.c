@@ -329,7 +329,7 @@ ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag)
 
     zone->init = ngx_http_sandbox_metrics_zone;
 
-    return NGX_OK;
+    return ngx_http_sandbox_metric_pools_init(cf, tag);
 }
 
 
@@ -636,4 +636,6 @@ ngx_http_sandbox_metrics_text(sandbox_text_t *t)
                 t, m, n, -1, ngx_http_sandbox_metric_sum(base + n));
         }
     }
+
+    ngx_http_sandbox_metric_pools_text(t);
 }
