@@ -601,7 +601,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
     ngx_http_sandbox_routes_subscribe();
     ngx_http_sandbox_await_init();
     ngx_http_sandbox_reconcile_subscribe();
-    ngx_http_sandbox_tend_init();
+    ngx_http_sandbox_tend_init(cycle);
 
     if (ngx_http_sandbox_events_listen() != NGX_OK) {
         return NGX_ERROR;

@@ -187,6 +187,25 @@ becomes('it is filled again, to the most', $main, target => 3, ready => 3,
 is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes', key => $key)->{json} }],
           [$s->{id}], 'which is listed alone');
 
+# The metrics of a pool are as its status when it was looked after last.
+sub gauges {
+    my ($pool) = @_;
+
+    my $row = qr/sandbox_warm_pool_sandboxes\{pool="\Q$pool\E"/;
+
+    return { $t->get('/metrics')->{body} =~ /^$row,state="(\w+)"\} (\d+)$/mg };
+}
+
+my %gauges = (ready => 3, warming => 0, claimed => 1, draining => 0,
+              failed => 0, expired => 0);
+my $gauges;
+ok(wait_for(10, sub {
+    $gauges = gauges($main);
+    !grep { ($gauges->{$_} // -1) != $gauges{$_} } keys %gauges;
+}), 'metrics have its numbers') or diag(json->encode($gauges));
+like($t->get('/metrics')->{body},
+     qr/^sandbox_warm_pool_target\{pool="\Q$main\E"\} 3$/m, 'and its target');
+
 undef $s;
 becomes('its end is counted', $main, claimed => 0);
 is($t->get("/v1/sandboxes?state=destroyed", key => $key)->{json}{items}[0]{id},
@@ -296,6 +315,7 @@ becomes('no member is left', $main, target => 0, ready => 0, warming => 0,
 is(req('DELETE', "/$main")->{json}{status}, 'deleted', 'deleted');
 is(req('DELETE', "/$main")->{json}{status}, 'deleted', 'twice');
 $t->is_error(req('GET', "/$main"), 404, 'warm_pool_not_found', 'gone');
+ok(wait_for(10, sub { !%{ gauges($main) } }), 'from the metrics too');
 is($t->exec($s, 'echo ok', key => $key)->{stdout}, "ok\n",
    'what was taken from it goes on');
 undef $s;

@@ -4,6 +4,7 @@
  */
 
 #include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_pool_lease.h"
 #include "ngx_http_sandbox_pool_object.h"
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -362,6 +363,7 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
                               const sandbox_pool_spec_t *spec,
                               const sandbox_text_t *head)
 {
+    int64_t now;
     ngx_http_sandbox_args_t *a;
     ngx_http_sandbox_main_conf_t *mcf;
     ngx_http_sandbox_pools_call_t call;
@@ -372,6 +374,7 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_pools_call(&call, p);
     ngx_http_sandbox_arg(a, spec->name);
     ngx_http_sandbox_arg_int(a, NGX_HTTP_SANDBOX_POOLS_MAX);
+    ngx_http_sandbox_arg_int(a, (int64_t) mcf->lease);
     ngx_http_sandbox_pools_args(a, spec);
     ngx_http_sandbox_pools_arg(a, "tenant", p->tenant);
     ngx_http_sandbox_arg(a, "node");
@@ -387,8 +390,9 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_arg_len(a, head->data + 1, head->len - 2);
 
     /* before it is there, so that it cannot be forgotten */
-    ngx_http_sandbox_op_schedule(p->id, sandbox_time_now_ms()
-                                            + NGX_HTTP_SANDBOX_POOLS_SOON);
+    now = sandbox_time_now_ms();
+    ngx_http_sandbox_op_schedule(p->id, now + NGX_HTTP_SANDBOX_POOLS_SOON);
+    ngx_http_sandbox_pool_lease_note(p->id, now + (int64_t) mcf->lease);
 
     ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_create, 3, a,
                                 ngx_http_sandbox_pools_created);
@@ -601,6 +605,9 @@ ngx_http_sandbox_pools_deleted(ngx_http_sandbox_pools_t *p, redisReply *reply)
             ngx_http_sandbox_reply_string(reply, 1));
         return;
     }
+
+    /* finds that it is gone, and takes it off the agenda */
+    ngx_http_sandbox_tend(p->id);
 
     end = ngx_slprintf(buf, buf + sizeof(buf),
                        "{\"id\":\"%s\",\"status\":\"deleted\"}", p->id);

@@ -31,6 +31,8 @@ ngx_http_sandbox_op_member(const ngx_http_sandbox_shape_t *shape,
                 sizeof(c->tenant));
     ngx_cpystrn((u_char *) c->pool, (u_char *) shape->pool, sizeof(c->pool));
 
+    c->pool_fence = shape->fence;
+
     c->spec.template = shape->template;
     c->spec.vcpus = shape->vcpus;
     c->spec.memory_mb = shape->memory_mb;
@@ -73,6 +75,7 @@ ngx_http_sandbox_member_reserve(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
     ngx_http_sandbox_arg_int(&a, mcf->refill_parallel);
+    ngx_http_sandbox_arg_int(&a, c->pool_fence);
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("member.reserve.before");

@@ -40,6 +40,7 @@ typedef struct {
     char checkpoint[SANDBOX_ID_SIZE];
 
     char pool[SANDBOX_ID_SIZE]; /* that it is looked for in, or made for */
+    int64_t pool_fence;         /* of the lease under which it is made */
     ngx_event_t patience;       /* the end of the wait for a member */
     int64_t waiting;            /* monotonic ms of the same; 0: not yet */
 

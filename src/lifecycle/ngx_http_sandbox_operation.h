@@ -237,7 +237,10 @@ void ngx_http_sandbox_op_postpone(const char *id, int64_t at);
 /* free.lua for a sandbox that taker was taking a checkpoint of. */
 void ngx_http_sandbox_op_free(const char *id, const char *taker);
 
-/* Moves id, if it is on the agenda, up to a time that is not later. */
+/* Moves id, if it is on a node's agenda, up to a time that is not later. */
+void ngx_http_sandbox_op_hasten_at(const ngx_str_t *node, const char *id,
+                                   int64_t at);
+/* The same for this node. */
 void ngx_http_sandbox_op_hasten(const char *id, int64_t at);
 
 /* A handler for replies nobody waits for. */

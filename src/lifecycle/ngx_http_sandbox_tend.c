@@ -5,6 +5,7 @@
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_pool.h"
+#include "ngx_http_sandbox_pool_lease.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_crash.h"
 #include "sandbox_guest.h"
@@ -20,6 +21,9 @@
 #define NGX_HTTP_SANDBOX_TEND_CHECKS 8
 #define NGX_HTTP_SANDBOX_TEND_PATIENCE 10000
 
+/* A lease is prolonged so many times before it would be over. */
+#define NGX_HTTP_SANDBOX_TEND_PROLONGS 3
+
 
 typedef struct {
     ngx_http_sandbox_op_t op;
@@ -27,6 +31,18 @@ typedef struct {
     ngx_http_sandbox_shape_t shape;
     unsigned again : 1; /* something happened meanwhile */
 } ngx_http_sandbox_tend_op_t;
+
+/* A pool that wants a member while this worker makes as many as it may. */
+typedef struct {
+    ngx_queue_t queue;
+    char id[SANDBOX_ID_SIZE];
+} ngx_http_sandbox_hungry_t;
+
+/* A member in the making. */
+typedef struct {
+    char pool[SANDBOX_ID_SIZE];
+    int64_t fence;
+} ngx_http_sandbox_making_t;
 
 typedef struct {
     ngx_thread_task_t task;
@@ -69,6 +85,7 @@ static void ngx_http_sandbox_tend_told(void *data, redisReply *reply);
 
 
 static ngx_queue_t ngx_http_sandbox_tending;
+static ngx_queue_t ngx_http_sandbox_hungry;    /* the first is served first */
 static ngx_int_t ngx_http_sandbox_tend_making; /* members, in this worker */
 
 
@@ -86,7 +103,7 @@ ngx_http_sandbox_tend_free(ngx_http_sandbox_op_t *op)
     ngx_queue_remove(&t->queue);
     ngx_free(t);
 
-    if (again && !ngx_exiting) {
+    if (again) {
         ngx_http_sandbox_tend(id);
     }
 }
@@ -140,6 +157,12 @@ ngx_http_sandbox_tend(const char *id)
     ngx_queue_t *q;
     ngx_http_sandbox_tend_op_t *t;
 
+    if (ngx_exiting) {
+        /* its templates may be those of before */
+        ngx_http_sandbox_op_hasten(id, sandbox_time_now_ms());
+        return;
+    }
+
     for (q = ngx_queue_head(&ngx_http_sandbox_tending);
          q != ngx_queue_sentinel(&ngx_http_sandbox_tending);
          q = ngx_queue_next(q))
@@ -168,8 +191,9 @@ ngx_http_sandbox_tend_read(void *data, redisReply *reply)
     ngx_http_sandbox_main_conf_t *mcf;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements != TEND_FIELDS)
+        || reply->elements != TEND_FIELDS || ngx_exiting)
     {
+        t->again |= ngx_exiting;
         ngx_http_sandbox_op_finish(&t->op);
         return;
     }
@@ -197,10 +221,14 @@ ngx_http_sandbox_tend_read(void *data, redisReply *reply)
     ngx_http_sandbox_arg(&a, t->op.id);
     ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
     ngx_http_sandbox_arg(&a, shape->template ? shape->template->version : "");
-    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->refill_interval);
+    ngx_http_sandbox_arg_int(
+        &a, (int64_t) ngx_min(mcf->refill_interval,
+                              mcf->lease / NGX_HTTP_SANDBOX_TEND_PROLONGS));
     ngx_http_sandbox_arg_int(&a, mcf->refill_parallel);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->refill_check);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_CHECKS);
+    ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT);
 
     SANDBOX_CRASH_POINT("tend.script.before");
 
@@ -216,7 +244,7 @@ ngx_http_sandbox_tend_read(void *data, redisReply *reply)
 
 /* A member could not be made: the next one is tried later. */
 static void
-ngx_http_sandbox_tend_failed(const char *pool,
+ngx_http_sandbox_tend_failed(const ngx_http_sandbox_making_t *making,
                              const ngx_http_sandbox_error_t *error)
 {
     ngx_uint_t i;
@@ -230,11 +258,12 @@ ngx_http_sandbox_tend_failed(const char *pool,
     }
 
     a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_pool(&key, pool);
+    ngx_http_sandbox_key_pool(&key, making->pool);
     ngx_http_sandbox_arg_key(&a, &key);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_tend_reasons[i].reason);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX);
+    ngx_http_sandbox_arg_int(&a, making->fence);
 
     (void) ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
@@ -242,53 +271,106 @@ ngx_http_sandbox_tend_failed(const char *pool,
 }
 
 
-/* data: the pool's id, on the heap. */
+/* The pool has its turn when one of the members that are made is there. */
+static void
+ngx_http_sandbox_tend_defer(const char *id)
+{
+    ngx_queue_t *q;
+    ngx_http_sandbox_hungry_t *hungry;
+
+    for (q = ngx_queue_head(&ngx_http_sandbox_hungry);
+         q != ngx_queue_sentinel(&ngx_http_sandbox_hungry);
+         q = ngx_queue_next(q))
+    {
+        hungry = ngx_queue_data(q, ngx_http_sandbox_hungry_t, queue);
+
+        if (ngx_strcmp(hungry->id, id) == 0) {
+            return;
+        }
+    }
+
+    hungry = ngx_alloc(sizeof(ngx_http_sandbox_hungry_t), ngx_cycle->log);
+
+    if (hungry) {
+        ngx_memcpy(hungry->id, id, sizeof(hungry->id));
+        ngx_queue_insert_tail(&ngx_http_sandbox_hungry, &hungry->queue);
+    }
+}
+
+
+/* There is room for one more. */
+static void
+ngx_http_sandbox_tend_next(void)
+{
+    ngx_queue_t *q;
+    ngx_http_sandbox_hungry_t *hungry;
+
+    if (ngx_queue_empty(&ngx_http_sandbox_hungry)) {
+        return;
+    }
+
+    q = ngx_queue_head(&ngx_http_sandbox_hungry);
+    ngx_queue_remove(q);
+
+    hungry = ngx_queue_data(q, ngx_http_sandbox_hungry_t, queue);
+    ngx_http_sandbox_tend(hungry->id);
+    ngx_free(hungry);
+}
+
+
 static void
 ngx_http_sandbox_tend_made(void *data, ngx_http_sandbox_op_t *op)
 {
-    char *pool = data;
+    ngx_http_sandbox_making_t *making = data;
 
     ngx_http_sandbox_tend_making--;
 
     if (op->error && op->error->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "warm pool %s: a member cannot be made: %s", pool,
+                      "warm pool %s: a member cannot be made: %s", making->pool,
                       op->message);
-        ngx_http_sandbox_tend_failed(pool, op->error);
+        ngx_http_sandbox_tend_failed(making, op->error);
     }
+
+    ngx_http_sandbox_tend_next();
 
     /* who was one too many does not ask for another */
-    if (op->error != &ngx_http_sandbox_conflict && !ngx_exiting) {
-        ngx_http_sandbox_tend(pool);
+    if (op->error != &ngx_http_sandbox_conflict) {
+        ngx_http_sandbox_tend(making->pool);
     }
 
-    ngx_free(pool);
+    ngx_free(making);
 }
 
 
 static void
 ngx_http_sandbox_tend_make(ngx_http_sandbox_tend_op_t *t, int64_t n)
 {
-    char *pool;
+    ngx_http_sandbox_making_t *making;
 
-    while (n-- > 0 && t->shape.template && !ngx_exiting
-           && ngx_http_sandbox_tend_making
-                  < ngx_http_sandbox_worker.conf->refill_parallel)
-    {
-        pool = ngx_alloc(SANDBOX_ID_SIZE, ngx_cycle->log);
-        if (pool == NULL) {
+    while (n-- > 0 && t->shape.template && !ngx_exiting) {
+        if (ngx_http_sandbox_tend_making
+            >= ngx_http_sandbox_worker.conf->refill_parallel)
+        {
+            ngx_http_sandbox_tend_defer(t->op.id);
             return;
         }
 
-        ngx_memcpy(pool, t->op.id, SANDBOX_ID_SIZE);
+        making = ngx_alloc(sizeof(ngx_http_sandbox_making_t), ngx_cycle->log);
+        if (making == NULL) {
+            return;
+        }
+
+        ngx_memcpy(making->pool, t->op.id, sizeof(making->pool));
+        making->fence = t->shape.fence;
         ngx_http_sandbox_tend_making++;
 
         if (ngx_http_sandbox_op_member(&t->shape, ngx_http_sandbox_tend_made,
-                                       pool)
+                                       making)
             != NGX_OK)
         {
             ngx_http_sandbox_tend_making--;
-            ngx_free(pool);
+            ngx_free(making);
             return;
         }
     }
@@ -389,12 +471,43 @@ ngx_http_sandbox_tend_check(ngx_http_sandbox_tend_op_t *t, const char *id,
 }
 
 
+/* The lease is this node's: told to those who look for ones that are over. */
+static void
+ngx_http_sandbox_tend_hold(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
+{
+    int64_t until, counts[NGX_HTTP_SANDBOX_METRIC_POOL_N];
+    ngx_uint_t i;
+
+    for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_POOL_N; i++) {
+        counts[i] = ngx_http_sandbox_reply_integer(reply->element[8], i);
+    }
+
+    ngx_http_sandbox_metric_pool(t->op.id, counts,
+                                 (int64_t) ngx_http_sandbox_worker.conf->lease);
+
+    t->shape.fence = ngx_http_sandbox_reply_integer(reply, 5);
+    until = ngx_http_sandbox_reply_integer(reply, 6);
+
+    if (until) {
+        ngx_http_sandbox_pool_lease_note(t->op.id, until);
+    }
+
+    if (ngx_http_sandbox_reply_integer(reply, 7)) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "warm pool %s: taken over with fence %L from a node that "
+                      "was not heard of any more",
+                      t->op.id, t->shape.fence);
+    }
+}
+
+
 static void
 ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
 {
     size_t i;
     char id[SANDBOX_ID_SIZE];
     int64_t now;
+    ngx_str_t node;
     const char *text;
     redisReply *destroy, *check;
 
@@ -405,11 +518,13 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
     ngx_http_sandbox_op_schedule(
         t->op.id, now + ngx_http_sandbox_reply_integer(reply, 2));
 
-    for (i = 0; i < destroy->elements; i++) {
+    for (i = 0; i + 1 < destroy->elements; i += 2) {
         text = ngx_http_sandbox_reply_string(destroy, i);
+        node.data = (u_char *) ngx_http_sandbox_reply_string(destroy, i + 1);
+        node.len = ngx_strlen(node.data);
 
         if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0) {
-            ngx_http_sandbox_op_hasten(id, now);
+            ngx_http_sandbox_op_hasten_at(&node, id, now);
         }
     }
 
@@ -426,11 +541,21 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
 }
 
 
+/* The pool is not, or no more, this node's. */
+static void
+ngx_http_sandbox_tend_let_go(ngx_http_sandbox_tend_op_t *t)
+{
+    ngx_http_sandbox_op_unschedule(t->op.id);
+    ngx_http_sandbox_metric_pool(t->op.id, NULL, 0);
+}
+
+
 static void
 ngx_http_sandbox_tend_told(void *data, redisReply *reply)
 {
     ngx_http_sandbox_tend_op_t *t = data;
 
+    int64_t until;
     ngx_str_t node;
     const char *outcome;
 
@@ -448,17 +573,25 @@ ngx_http_sandbox_tend_told(void *data, redisReply *reply)
 
     outcome = ngx_http_sandbox_reply_string(reply, 0);
 
-    if (ngx_strcmp(outcome, "tend") == 0 && reply->elements == 5) {
+    if (ngx_strcmp(outcome, "tend") == 0 && reply->elements == 9) {
+        ngx_http_sandbox_tend_hold(t, reply);
         ngx_http_sandbox_tend_act(t, reply);
 
     } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
         node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
         node.len = ngx_strlen(node.data);
+        until = ngx_http_sandbox_reply_integer(reply, 2);
+
+        if (until) {
+            ngx_http_sandbox_pool_lease_note(t->op.id, until);
+        }
+
         ngx_http_sandbox_op_schedule_at(&node, t->op.id, sandbox_time_now_ms());
-        ngx_http_sandbox_op_unschedule(t->op.id);
+        ngx_http_sandbox_tend_let_go(t);
 
     } else {
-        ngx_http_sandbox_op_unschedule(t->op.id);
+        ngx_http_sandbox_pool_lease_forget(t->op.id);
+        ngx_http_sandbox_tend_let_go(t);
     }
 
     ngx_http_sandbox_op_finish(&t->op);
@@ -466,7 +599,9 @@ ngx_http_sandbox_tend_told(void *data, redisReply *reply)
 
 
 void
-ngx_http_sandbox_tend_init(void)
+ngx_http_sandbox_tend_init(ngx_cycle_t *cycle)
 {
     ngx_queue_init(&ngx_http_sandbox_tending);
+    ngx_queue_init(&ngx_http_sandbox_hungry);
+    ngx_http_sandbox_pool_lease_start(cycle, ngx_http_sandbox_tend);
 }

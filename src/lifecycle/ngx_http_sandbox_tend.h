@@ -1,10 +1,11 @@
 /*
  * Looking after warm pools: their members are made, checked, and taken away.
  *
- * A pool has a place on the agenda of its node.  Whoever finds it due, has just
- * claimed a member, or has just made one, tends it: pool_tend.lua says what is
- * to be done.  Several may do so at once: pool_reserve.lua lets no one make
- * more than are wanted.  Event loop only.
+ * A pool has a place on the agenda of the node that has its lease, see
+ * pool_lease.h.  Whoever finds it due there, has just claimed a member, or has
+ * just made one, tends it: pool_tend.lua says what is to be done.  Several may
+ * do so at once: pool_reserve.lua lets no one make more than are wanted.  Event
+ * loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_TEND_H
@@ -15,6 +16,7 @@
 /* What the members of a pool are made of. */
 typedef struct {
     char pool[SANDBOX_ID_SIZE];
+    int64_t fence; /* of its lease */
     char tenant[128];
     char name[256]; /* of the template, as the client wrote it */
     const sandbox_template_t *template;
@@ -23,7 +25,10 @@ typedef struct {
     int64_t disk_mb;
 } ngx_http_sandbox_shape_t;
 
-/* Tends a pool of this node, soon; again, if it is being tended. */
+/*
+ * Tends a pool, soon; again, if it is being tended.  If its lease is over, this
+ * node may get it; if it is another node's, that one is told.
+ */
 void ngx_http_sandbox_tend(const char *id);
 
 /* The same as an operation, for the agenda. */
@@ -41,6 +46,6 @@ ngx_http_sandbox_op_member(const ngx_http_sandbox_shape_t *shape,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /* From init_process, before anything is tended. */
-void ngx_http_sandbox_tend_init(void);
+void ngx_http_sandbox_tend_init(ngx_cycle_t *cycle);
 
 #endif

@@ -310,7 +310,13 @@ ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag)
         return NGX_ERROR;
     }
 
-    return ngx_http_sandbox_shm_add(cf, &ngx_http_sandbox_metrics_shm, tag);
+    if (ngx_http_sandbox_shm_add(cf, &ngx_http_sandbox_metrics_shm, tag)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sandbox_metric_pools_init(cf, tag);
 }
 
 
@@ -617,4 +623,6 @@ ngx_http_sandbox_metrics_text(sandbox_text_t *t)
                 t, m, n, -1, ngx_http_sandbox_metric_sum(base + n));
         }
     }
+
+    ngx_http_sandbox_metric_pools_text(t);
 }

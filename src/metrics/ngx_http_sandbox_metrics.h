@@ -162,6 +162,23 @@ ngx_http_sandbox_metric_peak(ngx_http_sandbox_metric_e metric, int64_t value);
 void ngx_http_sandbox_metric_observe(ngx_http_sandbox_metric_e metric,
                                      int64_t value);
 
+/*
+ * Gauges of warm pools, for at most so many pools; the values of a row are how
+ * many of its sandboxes are ready, warming, claimed, draining, failed and
+ * expired, and its target.
+ */
+#define NGX_HTTP_SANDBOX_METRIC_POOLS 128
+#define NGX_HTTP_SANDBOX_METRIC_POOL_ID 32 /* bytes, with the NUL */
+#define NGX_HTTP_SANDBOX_METRIC_POOL_TARGET 6
+#define NGX_HTTP_SANDBOX_METRIC_POOL_N 7
+
+ngx_int_t ngx_http_sandbox_metric_pools_init(ngx_conf_t *cf, void *tag);
+
+/* They are good for so many ms; 0: this node has that pool no more. */
+void
+ngx_http_sandbox_metric_pool(const char *id, const int64_t *values, int64_t ms);
+void ngx_http_sandbox_metric_pools_text(sandbox_text_t *t);
+
 /* All of them in Prometheus' text format 0.0.4. */
 void ngx_http_sandbox_metrics_text(sandbox_text_t *t);
 

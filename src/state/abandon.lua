@@ -43,9 +43,10 @@ then
 end
 
 if record[6] then
-    redis.call('ZREM', record[6] .. ':warming', ARGV[3])
-
-    if ARGV[4] ~= 'undone' then
+    -- or it is on its way out already, for its pool has gone to another node
+    if redis.call('ZREM', record[6] .. ':warming', ARGV[3]) == 1
+       and ARGV[4] ~= 'undone'
+    then
         redis.call('ZADD', record[6] .. ':failed', 0, ARGV[3])
     end
 end

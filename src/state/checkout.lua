@@ -24,7 +24,7 @@ end
 
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'template', 'vcpus',
                         'memory_mb', 'disk_mb', 'head', 'checkout_policy',
-                        'tenant', 'reason')
+                        'tenant', 'reason', 'lease_at')
 
 -- whose index it is stands behind its hash tag
 if not pool[1] or pool[1] == 'deleted'
@@ -61,8 +61,11 @@ if pool[1] ~= 'enabled' then
     return miss(pool[1])
 end
 
+-- Members are handed out by the node that has the pool.  When its lease is
+-- over, whoever asks may get it, and wait for the members he makes.
 if pool[2] ~= ARGV[3] then
-    return miss('no_eligible_hosts')
+    return miss(tonumber(pool[11] or 0) > now and 'no_eligible_hosts'
+                or 'empty')
 end
 
 local records = string.gsub(string.sub(KEYS[1], 1, -#ARGV[2] - 1),
@@ -85,7 +88,7 @@ for _, name in ipairs({ ':ready', ':old' }) do
             redis.call('HSET', records .. id, 'state', ARGV[13],
                        'claimed_from', KEYS[1], unpack(ARGV, 15))
             redis.call('HDEL', records .. id, 'member', 'pool_version',
-                       'ready_at', 'checked_at')
+                       'pool_fence', 'ready_at', 'checked_at')
             redis.call('ZADD', KEYS[2], ARGV[4], id)
             redis.call('ZADD', KEYS[1] .. ':claimed', now, id)
             redis.call('HSET', KEYS[1], 'last_claim', now)

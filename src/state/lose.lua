@@ -19,9 +19,12 @@ redis.call('HDEL', KEYS[1], 'address')
 
 if record[3] then
     -- its pool gets another one, and has this one destroyed
-    redis.call('ZREM', record[3] .. ':ready', ARGV[1])
-    redis.call('ZREM', record[3] .. ':old', ARGV[1])
-    redis.call('ZADD', record[3] .. ':failed', 0, ARGV[1])
+    if redis.call('ZREM', record[3] .. ':ready', ARGV[1])
+       + redis.call('ZREM', record[3] .. ':old', ARGV[1]) > 0
+    then
+        redis.call('ZADD', record[3] .. ':failed', 0, ARGV[1])
+    end
+
     redis.call('HSET', KEYS[1], 'timeout_at', 0)
 end
 

@@ -68,6 +68,16 @@ ngx_http_sandbox_key_pool(ngx_http_sandbox_key_t *key, const char *id)
 }
 
 
+void
+ngx_http_sandbox_key_leases(ngx_http_sandbox_key_t *key)
+{
+    key->name.data = key->buf;
+    key->name.len = ngx_snprintf(key->buf, sizeof(key->buf), "%Vleases",
+                                 &ngx_http_sandbox_worker.conf->prefix)
+                    - key->buf;
+}
+
+
 ngx_uint_t
 ngx_http_sandbox_pool_id(char id[SANDBOX_ID_SIZE], const char *tenant,
                          const char *text, size_t len)

@@ -11,9 +11,13 @@
  *                                   claimed, see pool_tend.lua
  *   P{<shard>}:tenant:<tenant>:pools       zset of ids by creation time (ms)
  *   P{<shard>}:tenant:<tenant>:pool-names  hash name -> id
+ *   Pleases                         zset of ids of pools of all tenants by the
+ *                                   time (ms) at which somebody looks whether
+ *                                   the lease of their node is over
  *
  * The record of a member that nobody has claimed has the key of its pool in
- * "member", the one that was claimed in "claimed_from".
+ * "member", the one that was claimed in "claimed_from".  A pool is its node's
+ * until "lease_at" (ms), under the number "fence"; see pool_tend.lua.
  */
 
 #ifndef NGX_HTTP_SANDBOX_POOL_H
@@ -24,6 +28,7 @@
 #define NGX_HTTP_SANDBOX_POOL_PREFIX "twp_"
 
 void ngx_http_sandbox_key_pool(ngx_http_sandbox_key_t *key, const char *id);
+void ngx_http_sandbox_key_leases(ngx_http_sandbox_key_t *key);
 
 /* Reads an id as a client wrote it.  1, or 0 if tenant has no such pool. */
 ngx_uint_t

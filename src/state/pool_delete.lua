@@ -1,5 +1,6 @@
 -- Deletes a warm pool that was drained.  A tombstone is left, so that a
--- repeated DELETE is answered as the first one.
+-- repeated DELETE is answered as the first one.  What a node has left that had
+-- the pool before is nobody's, and ends when that node is there again.
 --
 -- KEYS  1 pool  2 pools of the tenant  3 their names
 -- ARGV  1 id  2 tenant  3 retention ms
@@ -20,17 +21,25 @@ if pool[1] ~= 'draining' then
     return { 'conflict', pool[1] }
 end
 
+local records = string.gsub(string.sub(KEYS[1], 1, -#ARGV[1] - 1),
+                            ':pool:$', ':sandbox:')
+local keys = { KEYS[1], KEYS[1] .. ':claimed' }
+
 for _, set in ipairs({ 'warming', 'ready', 'old', 'draining', 'expired',
                        'failed' })
 do
-    if redis.call('EXISTS', KEYS[1] .. ':' .. set) == 1 then
-        return { 'conflict', pool[1] }
+    keys[#keys + 1] = KEYS[1] .. ':' .. set
+
+    for _, id in ipairs(redis.call('ZRANGE', keys[#keys], 0, -1)) do
+        if redis.call('HGET', records .. id, 'node') == pool[4] then
+            return { 'conflict', pool[1] }
+        end
     end
 end
 
 redis.call('HDEL', KEYS[3], pool[3])
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('DEL', KEYS[1], KEYS[1] .. ':claimed')
+redis.call('DEL', unpack(keys))
 redis.call('HSET', KEYS[1], 'state', 'deleted', 'tenant', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 

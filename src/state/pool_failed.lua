@@ -3,9 +3,10 @@
 --
 -- KEYS  1 pool
 -- ARGV  1 reason  2 first wait ms  3 longest wait ms
--- Gives the wait (ms), or 0 if there is no such pool.
+--       4 fence of the lease under which it was tried
+-- Gives the wait (ms), or 0 if there is no such pool, or another node has it.
 
-if redis.call('HEXISTS', KEYS[1], 'node') == 0 then
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[4] then
     return 0
 end
 

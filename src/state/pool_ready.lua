@@ -1,4 +1,5 @@
--- A member of a warm pool is ready: its guest has confirmed.
+-- A member of a warm pool is ready: its guest has confirmed.  It goes at once
+-- if the pool is being drained, or belongs to another node by now.
 --
 -- KEYS  1 record  2 pool
 -- ARGV  1 owner  2 fence  3 id  4 id of the pool  5 channel
@@ -6,7 +7,8 @@
 -- Gives {1, time (ms) at which it has to go}, {0} if the operation was fenced
 --       off, or {-1} if Redis has lost the record (nothing is changed then).
 
-local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence')
+local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
+                          'pool_fence')
 
 if not record[1] then
     return { -1 }
@@ -20,13 +22,14 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local pool = redis.call('HMGET', KEYS[2], 'state', 'stale_after_ms', 'target')
+local pool = redis.call('HMGET', KEYS[2], 'state', 'stale_after_ms', 'target',
+                        'fence')
 local ready, old = KEYS[2] .. ':ready', KEYS[2] .. ':old'
 local going = now
 
 redis.call('ZREM', KEYS[2] .. ':warming', ARGV[3])
 
-if pool[1] == 'draining' then
+if pool[1] == 'draining' or pool[2] and pool[4] ~= record[4] then
     redis.call('ZADD', KEYS[2] .. ':draining', now, ARGV[3])
 
 elseif pool[2] then

@@ -1,20 +1,21 @@
 -- Reserves a member of a warm pool, in state warming, if the pool still wants
--- one: whoever else tends it at the same moment, there are never too many.
+-- one and its lease has not gone to another node: whoever else tends it at the
+-- same moment, there are never too many.
 --
 -- KEYS  1 record  2 pool
 -- ARGV  1 id  2 owner  3 lease ms  4 end of the admission (ms), after which it
 --       may have been taken back  5 most members in the making
---       6... fields and values of the record
+--       6 fence of the pool's lease  7... fields and values of the record
 -- Gives {"new", fence, created_at}, {"late"} or {"enough"}.
 
 local function count(name)
     return redis.call('ZCARD', KEYS[2] .. ':' .. name)
 end
 
-local pool = redis.call('HMGET', KEYS[2], 'state', 'target')
+local pool = redis.call('HMGET', KEYS[2], 'state', 'target', 'fence')
 local warming = count('warming')
 
-if pool[1] ~= 'enabled' or warming >= tonumber(ARGV[5])
+if pool[1] ~= 'enabled' or pool[3] ~= ARGV[6] or warming >= tonumber(ARGV[5])
    or count('ready') + warming >= tonumber(pool[2])
 then
     return { 'enough' }
@@ -29,7 +30,8 @@ end
 
 redis.call('HSET', KEYS[1], 'state', 'warming', 'owner', ARGV[2],
            'lease_at', now + tonumber(ARGV[3]), 'fence', 1,
-           'created_at', now, 'member', KEYS[2], unpack(ARGV, 6))
+           'created_at', now, 'member', KEYS[2], 'pool_fence', ARGV[6],
+           unpack(ARGV, 7))
 redis.call('ZADD', KEYS[2] .. ':warming', now, ARGV[1])
 
 return { 'new', 1, now }

@@ -1,13 +1,23 @@
--- Looks after a warm pool: what its members are by now, which of them have to
--- go, and how many are to be made.
+-- Looks after a warm pool: who has it, what its members are by now, which of
+-- them have to go, and how many are to be made.
 --
 -- KEYS  1 pool
 -- ARGV  1 id  2 this node  3 version that its template has, or "" if there is
 --       none  4 ms until the next look  5 most members in the making
 --       6 ms after which a member that waits is checked again  7 most checks
--- Gives {"none"}, {"elsewhere", node} or {"tend", how many to make, ms until
---       the next look, {ids to be destroyed}, {ids to be checked and
---       their addresses}}.
+--       8 lease ms  9 ms for which a lease is doubted before it is taken
+-- Gives {"none"}, {"elsewhere", node, end of its lease (ms), 0 if it is over}
+--       or {"tend", how many to make, ms until the next look, {ids to be
+--       destroyed and their nodes}, {ids to be checked and their addresses},
+--       fence, end of the lease (ms), 0 if it was not prolonged, 1 if it was
+--       taken from another node, {ready, warming, claimed, draining, failed,
+--       expired, target}}.
+--
+-- One node has the pool, by a lease that each look of it prolongs; another one
+-- takes it when that is over, unless its holder comes back while it is doubted
+-- (nobody could prolong anything while Redis was away).  With it goes the
+-- fence, so that what the holder of before still has in hand comes to nothing;
+-- and its members go, for their hypervisor is that node's.
 --
 -- A member is in one set: warming, ready, old (it may be handed out, but waits
 -- for its successor), and on its way out draining, expired or failed; then
@@ -17,19 +27,39 @@
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'min_ready',
                         'max_ready', 'last_claim', 'idle_timeout_ms',
                         'stale_after_ms', 'version', 'version_policy',
-                        'retry_at', 'reason')
+                        'retry_at', 'reason', 'lease_at', 'fence', 'doubt_at')
 local state, version = pool[1], pool[8]
 
 if not state or state == 'deleted' then
     return { 'none' }
 end
 
-if pool[2] ~= ARGV[2] then
-    return { 'elsewhere', pool[2] }
-end
-
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local holder, fence = pool[2], pool[13]
+local lease_at = tonumber(pool[12] or 0)
+
+-- What its members are to be of.
+local artifact = ARGV[3] ~= ''
+                 and (pool[9] ~= 'pinned_build' or ARGV[3] == version)
+
+if holder ~= ARGV[2] then
+    if lease_at > now then
+        return { 'elsewhere', holder, lease_at }
+    end
+
+    if state == 'disabled' or not artifact then
+        return { 'elsewhere', holder, 0 }
+    end
+
+    local doubt = redis.call('HSETNX', KEYS[1], 'doubt_at', now) == 0
+                  and tonumber(pool[14]) or now
+
+    if now < doubt + tonumber(ARGV[9]) then
+        return { 'elsewhere', holder, 0 }
+    end
+end
+
 local records = string.gsub(string.sub(KEYS[1], 1, -#ARGV[1] - 1),
                             ':pool:$', ':sandbox:')
 local destroy, check = {}, {}
@@ -56,9 +86,34 @@ local function retire(id, from, to)
     redis.call('HSET', records .. id, 'timeout_at', now)
 end
 
--- What its members are to be of.
-local artifact = ARGV[3] ~= ''
-                 and (pool[9] ~= 'pinned_build' or ARGV[3] == version)
+if holder ~= ARGV[2] or not fence then
+    fence = tostring(redis.call('HINCRBY', KEYS[1], 'fence', 1))
+end
+
+if holder ~= ARGV[2] then
+    redis.call('HSET', KEYS[1], 'node', ARGV[2])
+    redis.call('HDEL', KEYS[1], 'retry_at', 'failures', 'reason', 'reason_at')
+    pool[10], pool[11] = false, false
+
+    for _, name in ipairs({ 'ready', 'old', 'warming' }) do
+        for _, id in ipairs(members(name)) do
+            if redis.call('EXISTS', records .. id) == 1 then
+                retire(id, name, 'draining')
+            else
+                redis.call('ZREM', set(name), id)
+            end
+        end
+    end
+end
+
+-- A holder that cannot fill it lets it go, and keeps it if nobody wants it.
+local prolonged = 0
+
+if artifact and lease_at < now + 0.8 * ARGV[8] then
+    prolonged = now + tonumber(ARGV[8])
+    redis.call('HSET', KEYS[1], 'lease_at', prolonged)
+    redis.call('HDEL', KEYS[1], 'doubt_at')
+end
 
 if artifact and version ~= ARGV[3] then
     version = ARGV[3]
@@ -156,8 +211,11 @@ redis.call('HSET', KEYS[1], 'target', target)
 
 for _, name in ipairs({ 'draining', 'expired', 'failed' }) do
     for _, id in ipairs(members(name)) do
-        if redis.call('EXISTS', records .. id) == 1 then
+        local node = redis.call('HGET', records .. id, 'node')
+
+        if node then
             destroy[#destroy + 1] = id
+            destroy[#destroy + 1] = node
         else
             redis.call('ZREM', set(name), id)
         end
@@ -176,4 +234,7 @@ elseif artifact then
                                 ARGV[5] - count('warming')))
 end
 
-return { 'tend', make, following, destroy, check }
+return { 'tend', make, following, destroy, check, tonumber(fence), prolonged,
+         holder == ARGV[2] and 0 or 1,
+         { count('ready') + count('old'), count('warming'), count('claimed'),
+           count('draining'), count('failed'), count('expired'), target } }

@@ -1,5 +1,5 @@
 -- A member of a warm pool that waits does not answer: it has to go, unless
--- somebody has claimed it by now.
+-- somebody has claimed it by now or it goes already.
 --
 -- KEYS  1 record  2 pool
 -- ARGV  1 id
@@ -9,11 +9,15 @@ if redis.call('HGET', KEYS[1], 'state') ~= 'pooled' then
     return 0
 end
 
+if redis.call('ZREM', KEYS[2] .. ':ready', ARGV[1])
+   + redis.call('ZREM', KEYS[2] .. ':old', ARGV[1]) == 0
+then
+    return 0
+end
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-redis.call('ZREM', KEYS[2] .. ':ready', ARGV[1])
-redis.call('ZREM', KEYS[2] .. ':old', ARGV[1])
 redis.call('ZADD', KEYS[2] .. ':failed', now, ARGV[1])
 redis.call('HSET', KEYS[1], 'timeout_at', now)
 

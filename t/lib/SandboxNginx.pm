@@ -24,6 +24,7 @@ sub new {
     open(my $fh, '>', $self->{conf}) or die "$self->{conf}: $!";
     print $fh $self->_configuration;
     close $fh;
+    unlink $self->{socket};             # of one that was killed
 
     # by its whole path, for an upgrade starts it again by argv[0]
     $test->inside('env', 'LD_PRELOAD=' . join(':', sort keys %preload),
@@ -102,6 +103,15 @@ sub answers {
     my ($self) = @_;
 
     return $self->end($self->begin('GET', '/v1/sandboxes'))->{status} == 200;
+}
+
+
+# Kills it and its workers, as a power cut would.
+sub kill {
+    my ($self) = @_;
+
+    $self->{test}->inside('sh', '-c', "m=\$(cat /run/$self->{node}.pid); "
+                                      . 'kill -9 $m $(pgrep -P $m)');
 }
 
 

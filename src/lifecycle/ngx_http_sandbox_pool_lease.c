@@ -1,0 +1,123 @@
+/* Looking for leases of warm pools that are over; see the header. */
+
+#include "ngx_http_sandbox_pool_lease.h"
+
+#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_pool.h"
+#include "ngx_http_sandbox_scripts.h"
+
+/* Between two looks of a worker, and until a pool is due again; ms. */
+#define NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL 2000
+
+#define NGX_HTTP_SANDBOX_POOL_LEASE_MOST 32 /* pools in one look */
+
+
+static struct {
+    ngx_event_t event;
+    void (*over)(const char *id);
+} ngx_http_sandbox_pool_lease;
+
+
+static void
+ngx_http_sandbox_pool_lease_due(void *data, redisReply *reply)
+{
+    size_t i;
+    char id[SANDBOX_ID_SIZE];
+    const char *text;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || ngx_exiting) {
+        return;
+    }
+
+    for (i = 0; i + 1 < reply->elements; i += 2) {
+        text = ngx_http_sandbox_reply_string(reply, i);
+
+        if (sandbox_id_parse(id, "twp", text, ngx_strlen(text)) == 0) {
+            ngx_http_sandbox_pool_lease.over(id);
+        }
+    }
+}
+
+
+static void
+ngx_http_sandbox_pool_lease_look(ngx_event_t *ev)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_leases(&key);
+    ngx_http_sandbox_arg_key(&a, &key);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_MOST);
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_pool_lease_due, NULL,
+        &ngx_http_sandbox_lua_due, 1, a.n, a.values);
+}
+
+
+/* until: 0 if there is no such pool any more. */
+static void
+ngx_http_sandbox_pool_lease_set(const char *id, int64_t until)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_leases(&key);
+    ngx_http_sandbox_arg(&a, until ? "ZADD" : "ZREM");
+    ngx_http_sandbox_arg_key(&a, &key);
+
+    if (until) {
+        ngx_http_sandbox_arg_int(&a, until);
+    }
+
+    ngx_http_sandbox_arg(&a, id);
+
+    (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_op_ignore, NULL, a.n,
+                                          a.values);
+}
+
+
+void
+ngx_http_sandbox_pool_lease_note(const char *id, int64_t until)
+{
+    ngx_http_sandbox_pool_lease_set(id, until);
+}
+
+
+void
+ngx_http_sandbox_pool_lease_forget(const char *id)
+{
+    ngx_http_sandbox_pool_lease_set(id, 0);
+}
+
+
+void
+ngx_http_sandbox_pool_lease_start(ngx_cycle_t *cycle,
+                                  void (*over)(const char *id))
+{
+    /* debug logs tell the descriptor of what an event belongs to */
+    static ngx_connection_t idle = { .fd = -1 };
+
+    ngx_event_t *ev;
+
+    ngx_http_sandbox_pool_lease.over = over;
+
+    ev = &ngx_http_sandbox_pool_lease.event;
+    ev->handler = ngx_http_sandbox_pool_lease_look;
+    ev->log = cycle->log;
+    ev->data = &idle;
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, (ngx_msec_t) ngx_random()
+                          % NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
+}

@@ -1,0 +1,31 @@
+/*
+ * Warm pools whose node is gone.
+ *
+ * A pool belongs to one node at a time, by a lease in its record that
+ * pool_tend.lua gives and prolongs.  All nodes share a list of the pools by the
+ * end of their leases, and look what is due on it; the record decides, so the
+ * list may be late or wrong.  Event loop only.
+ */
+
+#ifndef NGX_HTTP_SANDBOX_POOL_LEASE_H
+#define NGX_HTTP_SANDBOX_POOL_LEASE_H
+
+#include "ngx_http_sandbox_module.h"
+
+/*
+ * A lease that is over is doubted for so long before another node takes it: its
+ * holder may have been kept from Redis as everybody else.  In ms.
+ */
+#define NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT 1500
+
+/* The lease of a pool ends then (ms since the epoch). */
+void ngx_http_sandbox_pool_lease_note(const char *id, int64_t until);
+
+/* The pool is deleted. */
+void ngx_http_sandbox_pool_lease_forget(const char *id);
+
+/* From init_process; over is called for each pool whose lease may be over. */
+void ngx_http_sandbox_pool_lease_start(ngx_cycle_t *cycle,
+                                       void (*over)(const char *id));
+
+#endif

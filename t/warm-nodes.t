@@ -1,0 +1,245 @@
+#!/usr/bin/perl
+
+# A warm pool belongs to the node that has its lease: another one takes it when
+# that node is gone, fills it again, and nobody gets a machine of the node that
+# is gone, or one that somebody else has.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxNginx;
+use SandboxTest;
+
+use constant READY => 2;
+
+my $t = SandboxTest->new(own => 1, up => [
+    '--set', 'sandbox_lease=2s',
+    '--set', 'sandbox_warm_pools=parallel=2 interval=1s',
+    '--set', 'sandbox_reconcile=interval=1s grace=1s']);
+my $root = '/v1/template-warm-pools';
+
+my @first = $t->workers;
+
+# Both nodes have the bridge's subnet: one begins where the other does not come.
+$t->redis('SET', 'sbx:{node2}:cursor', 1000);
+my $second = SandboxNginx->new($t, 'node2');
+ok(wait_for(10, sub { $second->answers }), 'a second node is up');
+
+my @json = ('-H', 'Content-Type: application/json');
+my $r = $second->end($second->begin('POST', $root, @json, '-d', json->encode({
+    name => 'shared', template_ref => 'base', min_ready => READY,
+    resources => { memory_mb => 128 } })));
+is($r->{status}, 201, 'it makes a pool') or BAIL_OUT($r->{body});
+my $pool = $r->{json}{id};
+my ($record) = $t->redis('KEYS', "*:pool:$pool");
+(my $records = $record) =~ s/:pool:.*/:sandbox:/;
+
+sub status { return $t->get("$root/$pool/status")->{json} // {} }
+sub holder { return $t->redis('HGET', $record, 'node') }
+sub fence { return $t->redis('HGET', $record, 'fence') }
+
+sub members {
+    return grep { /./ } map {
+        split /\n/, $t->redis('ZRANGE', "$record:$_", 0, -1)
+    } @_;
+}
+
+sub nodes_of {
+    my %nodes = map { $t->redis('HGET', "$records$_", 'node') => 1 } @_;
+
+    return join ' ', sort keys %nodes;
+}
+
+sub becomes {
+    my ($name, $get, %want) = @_;
+    my $is = {};
+
+    ok(wait_for(90, sub {
+        $is = $get->();
+        !grep { ($is->{$_} // '') ne $want{$_} } keys %want;
+    }), $name) or diag(json->encode($is));
+    return $is;
+}
+
+# The machines there are, and no others, are counted, each once.
+sub adds_up {
+    my ($name) = @_;
+    my ($is, @domains);
+    my @sets = qw(ready warming claimed draining failed expired);
+
+    # a machine is made after it is counted, and counted until it is gone
+    ok(wait_for(30, sub {
+        my $sum = 0;
+
+        $is = status();
+        @domains = $t->domains;
+        $sum += $is->{$_} for @sets;
+        return $sum == @domains;
+    }), $name) or diag(json->encode($is), ' and ', scalar(@domains));
+}
+
+sub body {
+    my ($mode, $wait) = @_;
+
+    return json->encode({ timeout_ms => 1_800_000,
+                          warm_pool => { id => $pool, mode => $mode,
+                                         wait_ms => $wait // 0 } });
+}
+
+sub take {
+    my ($mode, $wait) = @_;
+
+    return $t->post('/v1/sandboxes', body => body($mode, $wait));
+}
+
+sub take_second {
+    return $second->end($second->begin_create(SandboxTest::idem(),
+                                              body('require', $_[0])));
+}
+
+sub is_hit {
+    my ($r, $name) = @_;
+
+    ok($r->{status} == 201 && $r->{json}{warm_pool_checkout}{hit}, $name)
+        or diag($r->{body});
+    return $r->{json}{id};
+}
+
+# --- while its node lives ----------------------------------------------------
+
+becomes('the pool is filled', \&status, ready => READY, warming => 0);
+is(holder(), 'node2', 'by the node that made it');
+is(nodes_of(members('ready')), 'node2', 'with its machines');
+my $was = fence();
+
+$t->is_error(take('require'), 503, 'warm_pool_unavailable',
+             'the other node has no such machines', 'warm_pool.id');
+my $cold = take('prefer');
+is($cold->{status}, 201, 'and makes one') or diag($cold->{body});
+ok(!$cold->{json}{warm_pool_checkout}{hit}, 'that is not from the pool');
+is($t->delete("/v1/sandboxes/$cold->{json}{id}")->{status}, 200, 'which ends');
+
+my $kept = is_hit(take_second(), 'the node that has the pool hands one out');
+becomes('and fills it', \&status, ready => READY, warming => 0, claimed => 1);
+is(fence(), $was, 'under one lease');
+
+# --- its node is killed ------------------------------------------------------
+
+my %left = map { $_ => 1 } members('ready');
+my $mark = $t->log_mark;
+$second->kill;
+
+# All ask until they are served: at first they are refused, then they wait.
+sub begin_take {
+    my $http = SandboxHttp->new($t->{api}, 120);
+
+    $http->send($http->format_request('POST', '/v1/sandboxes',
+        [Authorization => "Bearer $t->{key}",
+         'Content-Type' => 'application/json',
+         'Idempotency-Key' => SandboxTest::idem(), Connection => 'close'],
+        body('require', 60_000)));
+    return $http;
+}
+
+my (@ids, %refused);
+my $end = time + 120;
+
+while (@ids < 2 * READY && time < $end) {
+    for my $http (map { begin_take() } @ids + 1 .. 2 * READY) {
+        my $r = $http->read_response // { status => 0, body => '' };
+        my $json = eval { json->decode($r->{body}) } // {};
+
+        if ($r->{status} == 201) {
+            push @ids, $json->{id};
+        } else {
+            $refused{$json->{code} // $r->{body}}++;
+        }
+    }
+    sleep 0.1;
+}
+
+is(scalar(@ids), 2 * READY, 'who asks meanwhile is served');
+is(join(' ', keys %refused), 'warm_pool_unavailable',
+   'or refused as long as nobody has the pool');
+is(holder(), 'stack', 'the other node has the pool');
+is(fence(), $was + 1, 'with the next fence');
+like($t->log_text($mark), qr/warm pool \Q$pool\E: taken over with fence/,
+     'and says so');
+becomes('it is filled again', \&status, ready => READY, warming => 0,
+        unavailable => 0);
+is(nodes_of(members('ready')), 'stack', 'with machines of that node');
+
+my %distinct = map { $_ => 1 } @ids, $kept;
+is(scalar(keys %distinct), 1 + 2 * READY, 'each with a machine of its own');
+is(scalar(grep { $left{$_} } @ids), 0, 'and none of the node that is gone');
+is($t->exec($_, 'echo ok')->{stdout}, "ok\n", 'which works') for @ids;
+
+becomes('what that node has left is on its way out', \&status,
+        draining => READY);
+is(join(' ', sort(members('draining'))), join(' ', sort keys %left),
+   'all of it');
+adds_up('the machines of both nodes are counted');
+
+# --- it comes back -----------------------------------------------------------
+
+$second = SandboxNginx->new($t, 'node2');
+ok(wait_for(10, sub { $second->answers }), 'the node is there again');
+becomes('what it had left ends', \&status, draining => 0, ready => READY);
+is(scalar(grep { $left{$_} } $t->domains), 0, 'on the host');
+is(holder(), 'stack', 'the pool stays where it is');
+is(fence(), $was + 1, 'under the same lease');
+is(take_second()->{json}{code}, 'warm_pool_unavailable',
+   'and is not had from the node of before');
+is($t->exec($kept, 'echo ok')->{stdout}, "ok\n",
+   'what that one had handed out goes on');
+
+# --- the holder sleeps -------------------------------------------------------
+
+# Its workers stop while they make a member, and wake when the pool is another
+# one's: nothing of theirs comes into it.
+my @hits = (is_hit(take('require', 60_000), 'a machine of the pool'));
+ok(wait_for(30, sub { members('warming') }), 'the next one is being made');
+kill('STOP', @first);
+my @asleep = members(qw(ready old warming));
+
+sub second_status {
+    return $second->end($second->begin('GET', "$root/$pool/status"))->{json}
+           // {};
+}
+
+becomes('the other node takes the pool', \&second_status, ready => READY,
+        warming => 0, unavailable => 0);
+is(nodes_of(members('ready')), 'node2', 'and fills it');
+is(fence(), $was + 2, 'with the next fence');
+push @hits, is_hit(take_second(60_000), 'a machine of it');
+kill('CONT', @first);
+
+becomes('what the first one had goes', \&status, draining => 0, failed => 0,
+        expired => 0, ready => READY, warming => 0);
+is(nodes_of(members('ready')), 'node2', 'and never comes into the pool');
+my %now = map { $_ => 1 } $t->domains;
+is(scalar(grep { $now{$_} } @asleep), 0, 'nor stays on the host');
+is(scalar(grep { my $id = $_; grep { $_ eq $id } @asleep } @hits[1 .. $#hits]),
+   0, 'nobody got it');
+adds_up('the machines there are are counted');
+
+# --- the end -----------------------------------------------------------------
+
+is($t->delete("/v1/sandboxes/$_")->{status}, 200, 'a machine ends')
+    for @hits, @ids, $kept;
+
+# A pool of a node that does not come back need not stay.
+%left = map { $_ => 1 } members('ready');
+$second->kill;
+is($t->post("$root/$pool/drain", json => {})->{status}, 200,
+   'drained while its node is gone');
+ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
+   'and deleted');
+is(scalar(grep { $left{$_} } $t->domains), READY, 'whatever that has left');
+ok(wait_for(10, sub { !$t->redis('ZCARD', 'sbx:leases') }),
+   'nobody looks for its lease any more');
+
+$second = SandboxNginx->new($t, 'node2');
+ok(wait_for(30, sub { !$t->domains }), 'which ends when it is there again');
+$second->stop;
+ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');
+$t->finish;
