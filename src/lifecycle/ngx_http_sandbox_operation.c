@@ -315,15 +315,15 @@ ngx_http_sandbox_op_schedule(const char *id, int64_t at)
 void
 ngx_http_sandbox_op_hasten_at(const ngx_str_t *node, const char *id, int64_t at)
 {
-    ngx_http_sandbox_op_zadd(node, id, at, 1);
+    (void) ngx_http_sandbox_op_place(node, id, at, 1,
+                                     ngx_http_sandbox_op_ignore, NULL);
 }
 
 
 void
 ngx_http_sandbox_op_hasten(const char *id, int64_t at)
 {
-    (void) ngx_http_sandbox_op_place(&ngx_http_sandbox_worker.conf->node, id,
-                                     at, 1, ngx_http_sandbox_op_ignore, NULL);
+    ngx_http_sandbox_op_hasten_at(&ngx_http_sandbox_worker.conf->node, id, at);
 }
 
 
