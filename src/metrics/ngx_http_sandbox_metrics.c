@@ -311,8 +311,7 @@ ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag)
     }
 
     if (ngx_http_sandbox_shm_add(cf, &ngx_http_sandbox_metrics_shm, tag)
-        != NGX_OK)
-    {
+        != NGX_OK) {
         return NGX_ERROR;
     }
 
