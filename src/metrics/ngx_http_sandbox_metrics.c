@@ -290,9 +290,9 @@ ngx_http_sandbox_metric_layout(ngx_log_t *log)
 
 
 static void
-ngx_http_sandbox_metrics_mapped(void *block)
+ngx_http_sandbox_metrics_mapped(ngx_slab_pool_t *pool)
 {
-    ngx_http_sandbox_slots = block;
+    ngx_http_sandbox_slots = pool->data;
 }
 
 

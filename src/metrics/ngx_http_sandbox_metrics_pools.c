@@ -1,10 +1,11 @@
 /*
  * Gauges of warm pools: one row a pool, written by whichever worker has looked
- * after it last, in a shared memory zone of its own.  The zone's mutex is one
- * that nginx' master frees when its holder is killed.
+ * after it last, in a shared memory zone of its own.
  */
 
 #include "ngx_http_sandbox_metrics.h"
+
+#include "ngx_http_sandbox_shm.h"
 
 #include "sandbox_time.h"
 
@@ -24,46 +25,26 @@ static ngx_slab_pool_t *ngx_http_sandbox_pool_slab;
 static ngx_http_sandbox_pool_row_t *ngx_http_sandbox_pool_rows;
 
 
-static ngx_int_t
-ngx_http_sandbox_metric_pools_zone(ngx_shm_zone_t *zone, void *data)
+static void
+ngx_http_sandbox_metric_pools_mapped(ngx_slab_pool_t *pool)
 {
-    ngx_slab_pool_t *shpool;
-
-    shpool = (ngx_slab_pool_t *) zone->shm.addr;
-
-    if (data == NULL && !zone->shm.exists) {
-        shpool->data =
-            ngx_slab_calloc(shpool, NGX_HTTP_SANDBOX_METRIC_POOLS
-                                        * sizeof(ngx_http_sandbox_pool_row_t));
-    }
-
-    zone->data = shpool->data;
-    ngx_http_sandbox_pool_slab = shpool;
-    ngx_http_sandbox_pool_rows = shpool->data;
-
-    return zone->data ? NGX_OK : NGX_ERROR;
+    ngx_http_sandbox_pool_slab = pool;
+    ngx_http_sandbox_pool_rows = pool->data;
 }
+
+
+static ngx_http_sandbox_shm_t ngx_http_sandbox_metric_pools_shm = {
+    ngx_string("sandbox_metrics_pools"),
+    NGX_HTTP_SANDBOX_METRIC_POOLS * sizeof(ngx_http_sandbox_pool_row_t),
+    ngx_http_sandbox_metric_pools_mapped
+};
 
 
 ngx_int_t
 ngx_http_sandbox_metric_pools_init(ngx_conf_t *cf, void *tag)
 {
-    size_t size;
-    ngx_shm_zone_t *zone;
-    ngx_str_t name = ngx_string("sandbox_metrics_pools");
-
-    /* and what the slab's own pages take */
-    size = NGX_HTTP_SANDBOX_METRIC_POOLS * sizeof(ngx_http_sandbox_pool_row_t)
-           + 8 * ngx_pagesize;
-
-    zone = ngx_shared_memory_add(cf, &name, ngx_align(size, ngx_pagesize), tag);
-    if (zone == NULL) {
-        return NGX_ERROR;
-    }
-
-    zone->init = ngx_http_sandbox_metric_pools_zone;
-
-    return NGX_OK;
+    return ngx_http_sandbox_shm_add(cf, &ngx_http_sandbox_metric_pools_shm,
+                                    tag);
 }
 
 

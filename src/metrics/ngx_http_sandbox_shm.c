@@ -16,7 +16,7 @@ ngx_http_sandbox_shm_init(ngx_shm_zone_t *zone, void *data)
         shpool->data = ngx_slab_calloc(shpool, shm->size);
     }
 
-    shm->mapped(shpool->data);
+    shm->mapped(shpool);
 
     return shpool->data ? NGX_OK : NGX_ERROR;
 }

@@ -14,7 +14,9 @@
 typedef struct {
     ngx_str_t name; /* of the zone */
     size_t size;
-    void (*mapped)(void *block); /* where it is, before workers are forked */
+    /* where it is, before workers are forked: pool->data, with a mutex that
+       the master frees if its holder is killed */
+    void (*mapped)(ngx_slab_pool_t *pool);
 } ngx_http_sandbox_shm_t;
 
 /* From postconfiguration; tag as that of ngx_shared_memory_add(). */

@@ -35,9 +35,9 @@ static ngx_http_sandbox_count_t *ngx_http_sandbox_limits_row;
 
 
 static void
-ngx_http_sandbox_limits_mapped(void *block)
+ngx_http_sandbox_limits_mapped(ngx_slab_pool_t *pool)
 {
-    ngx_http_sandbox_limits_table = block;
+    ngx_http_sandbox_limits_table = pool->data;
 }
 
 
