@@ -9,10 +9,10 @@ use lib "$FindBin::Bin/lib";
 use SandboxNginx;
 use SandboxTest;
 
-use constant READY => 2;
+use constant { READY => 2, LEASE => 2 };
 
 my $t = SandboxTest->new(own => 1, up => [
-    '--set', 'sandbox_lease=2s',
+    '--set', 'sandbox_lease=' . LEASE . 's',
     '--set', 'sandbox_warm_pools=parallel=2 interval=1s',
     '--set', 'sandbox_reconcile=interval=1s grace=1s']);
 my $root = '/v1/template-warm-pools';
@@ -191,6 +191,20 @@ is(take_second()->{json}{code}, 'warm_pool_unavailable',
    'and is not had from the node of before');
 is($t->exec($kept, 'echo ok')->{stdout}, "ok\n",
    'what that one had handed out goes on');
+
+# --- the state store sleeps --------------------------------------------------
+
+# Nobody could prolong anything: who had the pool has it.
+$t->stack('kill', 'redis', 'STOP');
+sleep LEASE + 1;
+$t->stack('kill', 'redis', 'CONT');
+ok(wait_for(30, sub {
+    $t->redis('HGET', $record, 'lease_at') > 1000 * time
+}), 'Redis is back after longer than a lease, and the lease is prolonged');
+is(holder(), 'stack', 'by who had it');
+is(fence(), $was + 1, 'under the same fence');
+becomes('with the same members', \&status, ready => READY, warming => 0,
+        draining => 0);
 
 # --- the holder sleeps -------------------------------------------------------
 

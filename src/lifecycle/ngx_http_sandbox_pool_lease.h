@@ -14,9 +14,10 @@
 
 /*
  * A lease that is over is doubted for so long before another node takes it: its
- * holder may have been kept from Redis as everybody else.  In ms.
+ * holder may have been kept from Redis as everybody else, and need as long as a
+ * connection waits between two tries, and as the agenda is looked at.  In ms.
  */
-#define NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT 1500
+#define NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT 3500
 
 /* The lease of a pool ends then (ms since the epoch). */
 void ngx_http_sandbox_pool_lease_note(const char *id, int64_t until);
