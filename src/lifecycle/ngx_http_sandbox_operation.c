@@ -295,28 +295,34 @@ ngx_http_sandbox_op_place(const ngx_str_t *node, const char *id, int64_t at,
 }
 
 
+static void
+ngx_http_sandbox_op_zadd(const ngx_str_t *node, const char *id, int64_t at,
+                         ngx_uint_t hasten)
+{
+    (void) ngx_http_sandbox_op_place(node, id, at, hasten,
+                                     ngx_http_sandbox_op_ignore, NULL);
+}
+
+
 void
 ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
                                 int64_t at)
 {
-    (void) ngx_http_sandbox_op_place(node, id, at, 0,
-                                     ngx_http_sandbox_op_ignore, NULL);
+    ngx_http_sandbox_op_zadd(node, id, at, 0);
 }
 
 
 void
 ngx_http_sandbox_op_schedule(const char *id, int64_t at)
 {
-    ngx_http_sandbox_op_schedule_at(&ngx_http_sandbox_worker.conf->node, id,
-                                    at);
+    ngx_http_sandbox_op_zadd(&ngx_http_sandbox_worker.conf->node, id, at, 0);
 }
 
 
 void
 ngx_http_sandbox_op_hasten_at(const ngx_str_t *node, const char *id, int64_t at)
 {
-    (void) ngx_http_sandbox_op_place(node, id, at, 1,
-                                     ngx_http_sandbox_op_ignore, NULL);
+    ngx_http_sandbox_op_zadd(node, id, at, 1);
 }
 
 
