@@ -24,12 +24,20 @@ $t->redis('SET', 'sbx:{node2}:cursor', 1000);
 my $second = SandboxNginx->new($t, 'node2');
 ok(wait_for(10, sub { $second->answers }), 'a second node is up');
 
-my @json = ('-H', 'Content-Type: application/json');
-my $r = $second->end($second->begin('POST', $root, @json, '-d', json->encode({
-    name => 'shared', template_ref => 'base', min_ready => READY,
-    resources => { memory_mb => 128 } })));
-is($r->{status}, 201, 'it makes a pool') or BAIL_OUT($r->{body});
-my $pool = $r->{json}{id};
+# A pool that the second node makes.
+sub pool {
+    my ($name, $ready) = @_;
+    my $r = $second->end($second->begin(
+        'POST', $root, '-H', 'Content-Type: application/json',
+        '-d', json->encode({ name => $name, template_ref => 'base',
+                             min_ready => $ready,
+                             resources => { memory_mb => 128 } })));
+
+    is($r->{status}, 201, 'it makes a pool') or BAIL_OUT($r->{body});
+    return $r->{json}{id};
+}
+
+my $pool = pool('shared', READY);
 my ($record) = $t->redis('KEYS', "*:pool:$pool");
 (my $records = $record) =~ s/:pool:.*/:sandbox:/;
 
@@ -187,6 +195,10 @@ becomes('what it had left ends', \&status, draining => 0, ready => READY);
 is(scalar(grep { $left{$_} } $t->domains), 0, 'on the host');
 is(holder(), 'stack', 'the pool stays where it is');
 is(fence(), $was + 1, 'under the same lease');
+unlike($second->end($second->begin('GET', '/metrics'))->{body},
+       qr/warm_pool_\w+\{pool="\Q$pool\E"/, 'in the metrics of no other one');
+like($t->get('/metrics')->{body}, qr/warm_pool_\w+\{pool="\Q$pool\E"/,
+     'but its own');
 is(take_second()->{json}{code}, 'warm_pool_unavailable',
    'and is not had from the node of before');
 is($t->exec($kept, 'echo ok')->{stdout}, "ok\n",
@@ -252,8 +264,28 @@ is(scalar(grep { $left{$_} } $t->domains), READY, 'whatever that has left');
 ok(wait_for(10, sub { !$t->redis('ZCARD', 'sbx:leases') }),
    'nobody looks for its lease any more');
 
-$second = SandboxNginx->new($t, 'node2');
+$second = SandboxNginx->new($t, 'node2', sandbox_limits => 'sandboxes=1');
 ok(wait_for(30, sub { !$t->domains }), 'which ends when it is there again');
+
+# --- a node without room -----------------------------------------------------
+
+# what it had left is counted until it is buried
+my $only;
+ok(wait_for(30, sub {
+    $only = $second->end($second->begin_create(SandboxTest::idem(),
+                                               '{"memory_mb":128}'));
+    $only->{status} == 201;
+}), 'a node has all that it may have') or diag($only->{body});
+$pool = pool('moved', 1);
+($record) = $t->redis('KEYS', "*:pool:$pool");
+becomes('its pool is filled by another one', \&status, ready => 1);
+is(nodes_of(members('ready')), 'stack', 'which has it now');
+is(status()->{reason}, undef, 'and nothing is wrong with it');
+is($t->post("$root/$pool/drain", json => {})->{status}, 200, 'it is drained');
+ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
+   'and deleted');
+is($second->end($second->begin('DELETE', "/v1/sandboxes/$only->{json}{id}"))
+       ->{status}, 200, 'the sandbox ends');
 $second->stop;
 ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');
 $t->finish;

@@ -27,7 +27,8 @@
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'min_ready',
                         'max_ready', 'last_claim', 'idle_timeout_ms',
                         'stale_after_ms', 'version', 'version_policy',
-                        'retry_at', 'reason', 'lease_at', 'fence', 'doubt_at')
+                        'retry_at', 'reason', 'lease_at', 'fence', 'doubt_at',
+                        'failures')
 local state, version = pool[1], pool[8]
 
 if not state or state == 'deleted' then
@@ -93,7 +94,7 @@ end
 if holder ~= ARGV[2] then
     redis.call('HSET', KEYS[1], 'node', ARGV[2])
     redis.call('HDEL', KEYS[1], 'retry_at', 'failures', 'reason', 'reason_at')
-    pool[10], pool[11] = false, false
+    pool[10], pool[11], pool[15] = false, false, false
 
     for _, name in ipairs({ 'ready', 'old', 'warming' }) do
         for _, id in ipairs(members(name)) do
@@ -107,9 +108,11 @@ if holder ~= ARGV[2] then
 end
 
 -- A holder that cannot fill it lets it go, and keeps it if nobody wants it.
+local helpless = tonumber(pool[15] or 0) >= 3
+                 and count('ready') + count('old') + count('warming') == 0
 local prolonged = 0
 
-if artifact and lease_at < now + 0.8 * ARGV[8] then
+if artifact and not helpless and lease_at < now + 0.8 * ARGV[8] then
     prolonged = now + tonumber(ARGV[8])
     redis.call('HSET', KEYS[1], 'lease_at', prolonged)
     redis.call('HDEL', KEYS[1], 'doubt_at')

@@ -10,13 +10,13 @@ use JSON::PP;
 use SandboxLeft;
 
 
-# SandboxNginx->new($test, $node): started, with the runtime of the sanitizers
-# if the stack's own has it.
+# SandboxNginx->new($test, $node, DIRECTIVE => VALUE...): started, with the
+# runtime of the sanitizers if the stack's own has it.
 sub new {
-    my ($class, $test, $node) = @_;
+    my ($class, $test, $node, %set) = @_;
     my $data = "$test->{dir}/data";
     my $self = bless { test => $test, node => $node, conf => "$data/$node.conf",
-                       socket => "$data/$node.sock" }, $class;
+                       socket => "$data/$node.sock", set => \%set }, $class;
     my %preload = map { $_ => 1 }
                   SandboxLeft::slurp('/proc/' . ($test->workers)[0] . '/maps')
                   =~ m{(/\S*/lib(?:asan|ubsan|tirpc)\.so\S*)}g;
@@ -44,6 +44,8 @@ sub _configuration {
     $conf =~ s{listen [^;]+default_server[^;]*;}
               {listen unix:/run/stack/data/$self->{node}.sock;};
     $conf =~ s/^\s*listen (?!unix)[^;]+;\n//mg;
+    $conf =~ s/^(\s*$_) [^;]+;/$1 $self->{set}{$_};/m or die "no $_\n"
+        for sort keys %{ $self->{set} };
 
     # a new binary is given no other variables
     return "env LD_PRELOAD;\nenv ASAN_OPTIONS;\n$conf";
@@ -95,7 +97,7 @@ sub end {
     my ($body, $status) = $text =~ /\A(.*)\n(\d+)\z/s;
 
     return { status => $status // 0, body => $body // '', headers => {},
-             json => eval { JSON::PP->new->utf8->decode($body) } };
+             json => scalar eval { JSON::PP->new->utf8->decode($body) } };
 }
 
 
