@@ -16,6 +16,7 @@
  */
 
 #include "sandbox_hv.h"
+#include "sandbox_qmp.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
@@ -111,17 +112,6 @@ static struct {
                     .watch = PTHREAD_MUTEX_INITIALIZER };
 
 
-/* 1 if libvirt runs on this machine, so that its boot id is ours. */
-static int
-sandbox_accel_local(const char *uri)
-{
-    const char *p;
-
-    p = strstr(uri, "://");
-    return p && p[3] == '/';
-}
-
-
 /*
  * What the answer depends on: this boot of the host, QEMU and libvirt's
  * address.  Of a remote host the boot is not known.
@@ -142,7 +132,7 @@ sandbox_accel_key(char key[SANDBOX_ACCEL_KEY_SIZE], sandbox_hv_conn_t *conn,
 
     n = 0;
 
-    if (sandbox_accel_local(uri)) {
+    if (sandbox_qmp_local(uri)) {
         fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
         if (fd != -1) {
             n = read(fd, boot, sizeof(boot) - 1);
@@ -178,7 +168,7 @@ sandbox_accel_load(const char *key)
     struct stat st;
     sandbox_accel_t answer;
 
-    if (!sandbox_accel_local(sandbox_hv_conf()->uri)
+    if (!sandbox_qmp_local(sandbox_hv_conf()->uri)
         || sandbox_accel_path(path, sizeof(path), "") != 0)
     {
         return SANDBOX_ACCEL_AUTO;
@@ -227,7 +217,7 @@ sandbox_accel_save(const char *key, sandbox_accel_t answer)
 
     (void) snprintf(suffix, sizeof(suffix), ".%ld", (long) getpid());
 
-    if (!sandbox_accel_local(sandbox_hv_conf()->uri)
+    if (!sandbox_qmp_local(sandbox_hv_conf()->uri)
         || sandbox_accel_path(path, sizeof(path), "") != 0
         || sandbox_accel_path(temporary, sizeof(temporary), suffix) != 0)
     {

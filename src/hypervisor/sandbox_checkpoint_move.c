@@ -104,7 +104,7 @@ move_receive(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
         == SANDBOX_HV_OK)
     {
         (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
-                                       SANDBOX_CHECKPOINT_FD, err);
+                                       SANDBOX_CHECKPOINT_URI, err);
     }
 
     move_close(pipe);
@@ -134,8 +134,8 @@ move_begin(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
     (void) fcntl(pipe->ends[0], F_SETFL, flags);
     pipe->begun = 1;
 
-    return sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
-                                   err);
+    return sandbox_monitor_migrate(t->conn, t->source, 0,
+                                   SANDBOX_CHECKPOINT_URI, err);
 }
 
 
@@ -409,7 +409,7 @@ move_live(sandbox_take_t *t, move_pipe_t *pipe, int64_t start,
         }
     } else {
         (void) sandbox_monitor_migrate(t->conn, t->source, 0,
-                                       SANDBOX_CHECKPOINT_FD, err);
+                                       SANDBOX_CHECKPOINT_URI, err);
     }
 
     if (err->status != SANDBOX_HV_OK || move_wait(t, err) != SANDBOX_HV_OK) {
@@ -435,7 +435,7 @@ move_live(sandbox_take_t *t, move_pipe_t *pipe, int64_t start,
 static sandbox_hv_status_t
 move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 {
-    if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
+    if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_URI,
                                 err)
             != SANDBOX_HV_OK
         || sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)

@@ -18,28 +18,6 @@
 #define CHECKPOINT_CARD "net0" /* libvirt's name of the first one */
 
 
-static sandbox_hv_status_t
-checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain, int state,
-                   sandbox_hv_error_t *err)
-{
-    int64_t deadline;
-
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_CHECKPOINT_STATE_MS;
-
-    if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
-            != SANDBOX_HV_OK
-        || sandbox_monitor_fd(conn, domain, SANDBOX_CHECKPOINT_FD, state, err)
-               != SANDBOX_HV_OK
-        || sandbox_monitor_migrate(conn, domain, 1, SANDBOX_CHECKPOINT_FD, err)
-               != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    return sandbox_monitor_migrated(conn, domain, deadline, err);
-}
-
-
 /*
  * The overlay is made as large as the disk the guest knows and grows here:
  * the guest is told only of a change.
@@ -47,9 +25,11 @@ checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain, int state,
 static sandbox_hv_status_t
 checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                const sandbox_checkpoint_t *c, const sandbox_domain_spec_t *spec,
-               int state, sandbox_hv_error_t *err)
+               sandbox_accel_t accel, int state, sandbox_hv_error_t *err)
 {
-    if (checkpoint_receive(conn, domain, state, err) != SANDBOX_HV_OK) {
+    if (sandbox_checkpoint_receive(conn, domain, c, accel, state, err)
+        != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
@@ -96,7 +76,7 @@ checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
     }
 
     SANDBOX_CRASH_POINT("boot.run.before");
-    (void) checkpoint_run(conn, domain, c, spec, state, err);
+    (void) checkpoint_run(conn, domain, c, spec, host->accel, state, err);
     SANDBOX_CRASH_POINT("boot.run.after");
     (void) virDomainFree(domain);
 
@@ -156,7 +136,9 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     spec.memory_mb = c->memory_mb;
 
     /* on tmpfs if it can be: what runs from there can be copied as it runs */
-    held = sandbox_memory_start(conn, c->ram, c->memory_mb, copy);
+    held = conn->facts.local
+               ? sandbox_memory_start(conn, c->ram, c->memory_mb, copy)
+               : -1;
 
     ram.path = held == -1 ? memory : copy;
     ram.shared = 0;

@@ -341,6 +341,12 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
+    if (!t->conn->facts.local) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" runs on another host: it cannot be taken",
+                              t->take->sandbox);
+    }
+
     if (!take_is_ours(t)) {
         return take_not_ours(t, err);
     }

@@ -5,6 +5,7 @@
  */
 
 #include "sandbox_hv.h"
+#include "sandbox_qmp.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -123,6 +124,10 @@ sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
     {
         return sandbox_hv_fail(err, conn, "this host offers no q35 machine");
     }
+
+    document = virConnectGetURI(conn->virt);
+    conn->facts.local = document && sandbox_qmp_local(document);
+    free(document);
 
     document = virConnectGetCapabilities(conn->virt);
     if (document == NULL) {

@@ -25,6 +25,7 @@ typedef struct {
     char cpu[SANDBOX_HV_MACHINE_SIZE]; /* model of the host's, may be empty */
     long owner;                        /* of the QEMU processes, -1 unknown */
     long group;
+    int local;          /* 1: libvirt is here, and takes descriptors */
     unsigned long qemu; /* version: major * 1000000 + minor * 1000 + micro */
 } sandbox_hv_facts_t;
 
@@ -147,7 +148,10 @@ sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
 
 /* sandbox_monitor.c: QEMU's monitor; who waits says so. */
 
-/* Passes a descriptor under a name; it stays open here. */
+/*
+ * Passes a descriptor under a name; it stays open here.  Only with
+ * conn->facts.local.
+ */
 sandbox_hv_status_t
 sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const char *name, int fd, sandbox_hv_error_t *err);
@@ -165,10 +169,13 @@ sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           sandbox_hv_error_t *err);
-/* Begins to send, or to receive, a state over a descriptor passed before. */
+/*
+ * Begins to send, or to receive, a state: "fd:NAME" of a descriptor passed
+ * before, or "file:…".
+ */
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        int incoming, const char *fd, sandbox_hv_error_t *err);
+                        int incoming, const char *uri, sandbox_hv_error_t *err);
 /* Waits for its end. */
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
