@@ -324,6 +324,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     if (!take_is_ours(t)) {
         t->take->live = 0;
+        sandbox_take_woken(t);
         return err->status;
     }
 
@@ -334,6 +335,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
         t->take->live = 0;
     }
 
+    sandbox_take_woken(t);
     return err->status;
 }
 
