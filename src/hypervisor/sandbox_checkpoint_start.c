@@ -17,11 +17,37 @@
 #define CHECKPOINT_DISK "vda"
 #define CHECKPOINT_CARD "net0" /* libvirt's name of the first one */
 
+/* QEMU that lets go of the disks of a machine it loads until that runs. */
+#define CHECKPOINT_INACTIVE_SINCE 10000000
+
 
 /*
  * The overlay is made as large as the disk the guest knows and grows here:
  * the guest is told only of a change.
  */
+static sandbox_hv_status_t
+checkpoint_grow(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err)
+{
+    if (conn->facts.qemu >= CHECKPOINT_INACTIVE_SINCE
+        && sandbox_monitor_activate(conn, domain, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (virDomainBlockResize(domain, CHECKPOINT_DISK,
+                             (unsigned long long) spec->disk_mb * 1048576,
+                             VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        < 0)
+    {
+        return sandbox_hv_fail(err, conn, "cannot grow the disk of \"%s\"",
+                               spec->id);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
 static sandbox_hv_status_t
 checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                const sandbox_checkpoint_t *c, const sandbox_domain_spec_t *spec,
@@ -42,13 +68,9 @@ checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
     }
 
     if (spec->disk_mb > c->disk_mb
-        && virDomainBlockResize(domain, CHECKPOINT_DISK,
-                                (unsigned long long) spec->disk_mb * 1048576,
-                                VIR_DOMAIN_BLOCK_RESIZE_BYTES)
-               < 0)
+        && checkpoint_grow(conn, domain, spec, err) != SANDBOX_HV_OK)
     {
-        return sandbox_hv_fail(err, conn, "cannot grow the disk of \"%s\"",
-                               spec->id);
+        return err->status;
     }
 
     if (virDomainResume(domain) < 0) {

@@ -165,6 +165,10 @@ sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      const char *card, int up, sandbox_hv_error_t *err);
+/* QEMU 10 and later: what was loaded and does not run yet has its disks. */
+sandbox_hv_status_t
+sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         sandbox_hv_error_t *err);
 /* As fast as it goes: before a migration that is to be sent. */
 sandbox_hv_status_t
 sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,

@@ -195,6 +195,17 @@ sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 
 sandbox_hv_status_t
+sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         sandbox_hv_error_t *err)
+{
+    return sandbox_monitor_ask(conn, domain, "blockdev-set-active",
+                               "{\"execute\":\"blockdev-set-active\","
+                               "\"arguments\":{\"active\":true}}",
+                               NULL, NULL, NULL, err);
+}
+
+
+sandbox_hv_status_t
 sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           sandbox_hv_error_t *err)
 {
