@@ -119,29 +119,6 @@ sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id)
 }
 
 
-/* A descriptor of a copy in memory, to be read from its begin; -1. */
-static int
-checkpoint_memory(const unsigned char *data, size_t len)
-{
-    int fd;
-    size_t done;
-    ssize_t n;
-
-    fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC);
-
-    for (done = 0; fd != -1 && done < len; done += (size_t) n) {
-        n = pwrite(fd, data + done, len - done, (off_t) done);
-
-        if (n <= 0) {
-            (void) close(fd);
-            return -1;
-        }
-    }
-
-    return fd;
-}
-
-
 /* Why the checkpoint cannot be started here, or NULL. */
 static const char *
 checkpoint_foreign(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
@@ -211,7 +188,7 @@ checkpoint_usable(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     }
 
     if (state) {
-        *state = checkpoint_memory(data, len);
+        *state = sandbox_checkpoint_memory(data, len);
         if (*state == -1) {
             return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
         }
@@ -281,30 +258,6 @@ checkpoint_map(int fd, size_t *len)
     map = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
 
     return map == MAP_FAILED ? NULL : map;
-}
-
-
-static sandbox_hv_status_t
-checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain, int fd,
-                sandbox_hv_error_t *err)
-{
-    int64_t deadline;
-
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_CHECKPOINT_STATE_MS;
-
-    /* the memory is in its file already */
-    if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
-            != SANDBOX_HV_OK
-        || sandbox_monitor_unlimited(conn, domain, err) != SANDBOX_HV_OK
-        || sandbox_monitor_fd(conn, domain, SANDBOX_CHECKPOINT_FD, fd, err)
-               != SANDBOX_HV_OK
-        || sandbox_monitor_migrate(conn, domain, 0, SANDBOX_CHECKPOINT_FD, err)
-               != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    return sandbox_monitor_migrated(conn, domain, deadline, err);
 }
 
 
@@ -378,16 +331,12 @@ sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
 {
     int fd;
 
-    fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC);
-
+    fd = sandbox_checkpoint_save(conn, domain, c->id, err);
     if (fd == -1) {
-        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        return err->status;
     }
 
-    if (checkpoint_save(conn, domain, fd, err) == SANDBOX_HV_OK) {
-        (void) checkpoint_put(conn, c, fd, durable, err);
-    }
-
+    (void) checkpoint_put(conn, c, fd, durable, err);
     (void) close(fd);
     return err->status;
 }

@@ -15,6 +15,7 @@
 #include "sandbox_checkpoint_take.h"
 #include "sandbox_domain_files.h"
 #include "sandbox_memory.h"
+#include "sandbox_qmp.h"
 #include "sandbox_time.h"
 
 #include <fcntl.h>
@@ -29,6 +30,10 @@
  * source could not be suspended while it waits.
  */
 #define MOVE_BEGIN_BEFORE 8000000
+
+/* Those that leave a machine that stood still before a copying as it was. */
+#define MOVE_WAKE_SINCE 9000000
+
 #define MOVE_READ_MS 10
 
 
@@ -103,7 +108,7 @@ move_receive(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
         == SANDBOX_HV_OK)
     {
         (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
-                                       SANDBOX_CHECKPOINT_FD, err);
+                                       SANDBOX_CHECKPOINT_URI, err);
     }
 
     move_close(pipe);
@@ -133,8 +138,8 @@ move_begin(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
     (void) fcntl(pipe->ends[0], F_SETFL, flags);
     pipe->begun = 1;
 
-    return sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
-                                   err);
+    return sandbox_monitor_migrate(t->conn, t->source, 0,
+                                   SANDBOX_CHECKPOINT_URI, err);
 }
 
 
@@ -359,10 +364,89 @@ move_resumed(sandbox_take_t *t, int64_t start)
 }
 
 
+/* 1 with *err if there is no use in waiting any longer. */
+static int
+move_is_over(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    if (sandbox_monitor_failed(t->conn, t->receiver, err)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "what it is copied to has ended");
+        return 1;
+    }
+
+    if (sandbox_time_monotonic_ms() >= t->take->deadline) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                              "QEMU did not let the machine run again in time");
+        return 1;
+    }
+
+    return 0;
+}
+
+
+static void *
+move_resume(void *data)
+{
+    sandbox_take_t *t = data;
+
+    (void) virDomainResume(t->source);
+
+    return NULL;
+}
+
+
+void
+sandbox_take_woken(sandbox_take_t *t)
+{
+    if (t->waking) {
+        (void) pthread_join(t->waker, NULL);
+        t->waking = 0;
+    }
+}
+
+
 /*
- * QEMU lets the source run again by itself.  Its monitor may not be asked: what
- * it waits for may be a page that is not sent, and the sender for whoever reads
- * the pipe.  libvirt knows by an event.
+ * The memory is protected when the first page of it has been sent, and not
+ * before that the source may run.  A thread resumes it, for it may have to
+ * wait as QEMU itself does: see below.
+ */
+static sandbox_hv_status_t
+move_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int sends;
+    char *answer;
+
+    for (;; sandbox_hv_sleep_ms(1)) {
+        if (sandbox_monitor_query(t->conn, t->source, "query-migrate", &answer,
+                                  err)
+            != SANDBOX_HV_OK)
+        {
+            return err->status;
+        }
+
+        sends = sandbox_qmp_sends(answer);
+        free(answer);
+
+        if (sends) {
+            break;
+        }
+
+        if (move_is_over(t, err)) {
+            return err->status;
+        }
+    }
+
+    t->waking = sandbox_hv_thread(&t->waker, move_resume, t) == 0;
+
+    return t->waking ? err->status
+                     : sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
+}
+
+
+/*
+ * The source runs again, by itself or by a thread of ours.  Its monitor may not
+ * be asked: what it waits for may be a page that is not sent, and the sender
+ * for whoever reads the pipe.  libvirt knows by an event.
  */
 static sandbox_hv_status_t
 move_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -379,15 +463,8 @@ move_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
             return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
         }
 
-        if (sandbox_monitor_failed(t->conn, t->receiver, err)) {
-            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                                  "what it is copied to has ended");
-        }
-
-        if (sandbox_time_monotonic_ms() >= t->take->deadline) {
-            return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                                  "QEMU did not let the machine run again in "
-                                  "time");
+        if (move_is_over(t, err)) {
+            return err->status;
         }
     }
 }
@@ -403,14 +480,19 @@ move_live(sandbox_take_t *t, move_pipe_t *pipe, int64_t start,
         }
     } else {
         (void) sandbox_monitor_migrate(t->conn, t->source, 0,
-                                       SANDBOX_CHECKPOINT_FD, err);
+                                       SANDBOX_CHECKPOINT_URI, err);
     }
 
-    if (err->status != SANDBOX_HV_OK || move_wait(t, err) != SANDBOX_HV_OK) {
+    if (err->status != SANDBOX_HV_OK
+        || (t->conn->facts.qemu >= MOVE_WAKE_SINCE
+            && move_wake(t, err) != SANDBOX_HV_OK)
+        || move_wait(t, err) != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
     move_resumed(t, start);
+    sandbox_take_woken(t);
 
     /* the receiver ends the last: if it fails before, the source never ends */
     if (sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline, err)
@@ -429,7 +511,7 @@ move_live(sandbox_take_t *t, move_pipe_t *pipe, int64_t start,
 static sandbox_hv_status_t
 move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 {
-    if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_FD,
+    if (sandbox_monitor_migrate(t->conn, t->source, 0, SANDBOX_CHECKPOINT_URI,
                                 err)
             != SANDBOX_HV_OK
         || sandbox_monitor_migrated(t->conn, t->source, t->take->deadline, err)

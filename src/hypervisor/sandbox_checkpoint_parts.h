@@ -12,6 +12,7 @@
 #define SANDBOX_CHECKPOINT_DISK ".qcow2"
 #define SANDBOX_CHECKPOINT_RAM ".ram"
 #define SANDBOX_CHECKPOINT_FD "sandbox-state"
+#define SANDBOX_CHECKPOINT_URI "fd:" SANDBOX_CHECKPOINT_FD
 
 /* File names: "<id>.<8 random characters>.qcow2" and alike. */
 #define SANDBOX_CHECKPOINT_NAME_SIZE (SANDBOX_HV_STEM_SIZE + 8)
@@ -64,6 +65,25 @@ sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 /* What the data directory is on reaches the disk. */
 void sandbox_checkpoint_sync(void);
+
+/* sandbox_checkpoint_state.c */
+
+/* A descriptor of a copy in memory, to be read from its begin; -1. */
+int sandbox_checkpoint_memory(const unsigned char *data, size_t len);
+
+/*
+ * The device state of a suspended domain, whose memory is the shared file of
+ * the checkpoint id: a descriptor like that, which the caller closes, or -1
+ * with *err.
+ */
+int sandbox_checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                            const char *id, sandbox_hv_error_t *err);
+
+/* Gives it to a domain that waits for it; the descriptor stays the caller's. */
+sandbox_hv_status_t
+sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                           const sandbox_checkpoint_t *c, sandbox_accel_t accel,
+                           int state, sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_discard.c */
 

@@ -17,27 +17,8 @@
 #define CHECKPOINT_DISK "vda"
 #define CHECKPOINT_CARD "net0" /* libvirt's name of the first one */
 
-
-static sandbox_hv_status_t
-checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain, int state,
-                   sandbox_hv_error_t *err)
-{
-    int64_t deadline;
-
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_CHECKPOINT_STATE_MS;
-
-    if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
-            != SANDBOX_HV_OK
-        || sandbox_monitor_fd(conn, domain, SANDBOX_CHECKPOINT_FD, state, err)
-               != SANDBOX_HV_OK
-        || sandbox_monitor_migrate(conn, domain, 1, SANDBOX_CHECKPOINT_FD, err)
-               != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    return sandbox_monitor_migrated(conn, domain, deadline, err);
-}
+/* QEMU that lets go of the disks of a machine it loads until that runs. */
+#define CHECKPOINT_INACTIVE_SINCE 10000000
 
 
 /*
@@ -45,11 +26,36 @@ checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain, int state,
  * the guest is told only of a change.
  */
 static sandbox_hv_status_t
+checkpoint_grow(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err)
+{
+    if (conn->facts.qemu >= CHECKPOINT_INACTIVE_SINCE
+        && sandbox_monitor_activate(conn, domain, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (virDomainBlockResize(domain, CHECKPOINT_DISK,
+                             (unsigned long long) spec->disk_mb * 1048576,
+                             VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        < 0)
+    {
+        return sandbox_hv_fail(err, conn, "cannot grow the disk of \"%s\"",
+                               spec->id);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+static sandbox_hv_status_t
 checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                const sandbox_checkpoint_t *c, const sandbox_domain_spec_t *spec,
-               int state, sandbox_hv_error_t *err)
+               sandbox_accel_t accel, int state, sandbox_hv_error_t *err)
 {
-    if (checkpoint_receive(conn, domain, state, err) != SANDBOX_HV_OK) {
+    if (sandbox_checkpoint_receive(conn, domain, c, accel, state, err)
+        != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
@@ -62,13 +68,9 @@ checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
     }
 
     if (spec->disk_mb > c->disk_mb
-        && virDomainBlockResize(domain, CHECKPOINT_DISK,
-                                (unsigned long long) spec->disk_mb * 1048576,
-                                VIR_DOMAIN_BLOCK_RESIZE_BYTES)
-               < 0)
+        && checkpoint_grow(conn, domain, spec, err) != SANDBOX_HV_OK)
     {
-        return sandbox_hv_fail(err, conn, "cannot grow the disk of \"%s\"",
-                               spec->id);
+        return err->status;
     }
 
     return sandbox_domain_run(conn, domain, spec, err);
@@ -93,7 +95,7 @@ checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
 
     SANDBOX_CRASH_POINT("boot.run.before");
     if (sandbox_memory_whole(memory, err) == SANDBOX_HV_OK) {
-        (void) checkpoint_run(conn, domain, c, spec, state, err);
+        (void) checkpoint_run(conn, domain, c, spec, host->accel, state, err);
     }
     SANDBOX_CRASH_POINT("boot.run.after");
     (void) virDomainFree(domain);

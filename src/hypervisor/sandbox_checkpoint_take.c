@@ -324,6 +324,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     if (!take_is_ours(t)) {
         t->take->live = 0;
+        sandbox_take_woken(t);
         return err->status;
     }
 
@@ -334,6 +335,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
         t->take->live = 0;
     }
 
+    sandbox_take_woken(t);
     return err->status;
 }
 
@@ -341,6 +343,12 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
+    if (!sandbox_hv_is_local()) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" runs on another host: it cannot be taken",
+                              t->take->sandbox);
+    }
+
     if (!take_is_ours(t)) {
         return take_not_ours(t, err);
     }

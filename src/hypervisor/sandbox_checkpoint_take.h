@@ -28,7 +28,9 @@ typedef struct {
     int held;     /* holds the source's there; -1: it stands still */
     int still;    /* 1: not to be copied while the source runs */
     int touching; /* 1: toucher is to be joined */
+    int waking;   /* 1: waker is to be joined */
     pthread_t toucher;
+    pthread_t waker;
 } sandbox_take_t;
 
 /* sandbox_checkpoint_move.c */
@@ -49,6 +51,12 @@ void sandbox_take_unprepare(sandbox_take_t *t);
  */
 sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);
+
+/*
+ * Waits for whoever resumes the source.  After a move that failed not before
+ * its undoing, which he may be waiting for.
+ */
+void sandbox_take_woken(sandbox_take_t *t);
 
 /* sandbox_checkpoint_undo.c */
 

@@ -10,6 +10,7 @@
  */
 
 #include "sandbox_hv.h"
+#include "sandbox_qmp.h"
 
 #include "sandbox_time.h"
 
@@ -69,10 +70,7 @@ sandbox_hv_conf(void)
 int
 sandbox_hv_is_local(void)
 {
-    const char *p;
-
-    p = strstr(sandbox_hv.conf->uri, "://");
-    return p && p[3] == '/';
+    return sandbox_qmp_local(sandbox_hv.conf->uri);
 }
 
 

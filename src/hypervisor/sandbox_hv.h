@@ -36,7 +36,8 @@ typedef struct {
 } sandbox_hv_conn_t;
 
 const sandbox_hypervisor_conf_t *sandbox_hv_conf(void);
-/* 1 if libvirt runs on this machine: its boot and its files are ours. */
+/* 1 if libvirt is on this machine: its boot and files are ours, and it takes
+   descriptors. */
 int sandbox_hv_is_local(void);
 
 /*
@@ -159,7 +160,10 @@ sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
 
 /* sandbox_monitor.c: QEMU's monitor; who waits says so. */
 
-/* Passes a descriptor under a name; it stays open here. */
+/*
+ * Passes a descriptor under a name; it stays open here.  Only to a libvirt that
+ * is local.
+ */
 sandbox_hv_status_t
 sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const char *name, int fd, sandbox_hv_error_t *err);
@@ -173,14 +177,21 @@ sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      const char *card, int up, sandbox_hv_error_t *err);
+/* QEMU 10 and later: what was loaded and does not run yet has its disks. */
+sandbox_hv_status_t
+sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         sandbox_hv_error_t *err);
 /* As fast as it goes: before a migration that is to be sent. */
 sandbox_hv_status_t
 sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           sandbox_hv_error_t *err);
-/* Begins to send, or to receive, a state over a descriptor passed before. */
+/*
+ * Begins to send, or to receive, a state: "fd:NAME" of a descriptor passed
+ * before, or "file:…".
+ */
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        int incoming, const char *fd, sandbox_hv_error_t *err);
+                        int incoming, const char *uri, sandbox_hv_error_t *err);
 /* Waits for its end. */
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,

@@ -312,7 +312,7 @@ sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
     start->from = -1;
     start->turn = -1;
 
-    if (!sandbox_memory_usable(conn)) {
+    if (!sandbox_hv_is_local() || !sandbox_memory_usable(conn)) {
         return;
     }
 

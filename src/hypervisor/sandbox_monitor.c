@@ -3,8 +3,8 @@
  * has no call for.  Knows QMP's envelope and the migration commands; nothing
  * of files, ids and checkpoints.
  *
- * Descriptors travel only over a local socket: with a remote libvirt the
- * first one that is passed fails, before anything has been changed.
+ * Descriptors travel only over a local socket.  Over another one the first
+ * that is passed ends the connection, so who passes one asks before.
  */
 
 #include "sandbox_hv.h"
@@ -195,6 +195,17 @@ sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 
 sandbox_hv_status_t
+sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                         sandbox_hv_error_t *err)
+{
+    return sandbox_monitor_ask(conn, domain, "blockdev-set-active",
+                               "{\"execute\":\"blockdev-set-active\","
+                               "\"arguments\":{\"active\":true}}",
+                               NULL, NULL, NULL, err);
+}
+
+
+sandbox_hv_status_t
 sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           sandbox_hv_error_t *err)
 {
@@ -212,7 +223,7 @@ sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        int incoming, const char *fd, sandbox_hv_error_t *err)
+                        int incoming, const char *uri, sandbox_hv_error_t *err)
 {
     const char *what;
     sandbox_text_t command = SANDBOX_TEXT_INIT;
@@ -220,8 +231,9 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
     what = incoming ? "migrate-incoming" : "migrate";
 
     sandbox_text_fmt(&command,
-                     "{\"execute\":\"%s\",\"arguments\":{\"uri\":\"fd:%s\"}}",
-                     what, fd);
+                     "{\"execute\":\"%s\",\"arguments\":{\"uri\":", what);
+    sandbox_text_json_string(&command, uri, strlen(uri));
+    sandbox_text_str(&command, "}}");
 
     return sandbox_monitor_send(conn, domain, what, &command, NULL, err);
 }

@@ -1,0 +1,96 @@
+/* QEMU's monitor as text; see the header. */
+
+#include "sandbox_qmp.h"
+
+#include "sandbox_json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define QMP_OFFSET ",offset="
+
+
+int
+sandbox_qmp_local(const char *uri)
+{
+    const char *host, *transport;
+
+    host = strstr(uri, "://");
+    if (host == NULL) {
+        return 0;
+    }
+
+    /* of "qemu+ssh" */
+    transport = memchr(uri, '+', (size_t) (host - uri));
+
+    return host[3] == '/'
+           && (transport == NULL || strncmp(transport, "+unix:", 6) == 0);
+}
+
+
+int
+sandbox_qmp_file(char uri[SANDBOX_QMP_URI_SIZE], const char *path,
+                 int64_t offset)
+{
+    int n;
+
+    /* it looks for the first one, and has no escape */
+    if (strstr(path, QMP_OFFSET) || offset < 0) {
+        return -1;
+    }
+
+    n = snprintf(uri, SANDBOX_QMP_URI_SIZE, "file:%s" QMP_OFFSET "%lld", path,
+                 (long long) offset);
+
+    return n < 0 || n >= SANDBOX_QMP_URI_SIZE ? -1 : 0;
+}
+
+
+static const sandbox_json_node_t *
+qmp_object(const sandbox_json_t *doc, const sandbox_json_node_t *object,
+           const char *name)
+{
+    object = object ? sandbox_json_member(doc, object, name) : NULL;
+
+    return object && object->type == SANDBOX_JSON_OBJECT ? object : NULL;
+}
+
+
+static int64_t
+qmp_number(const sandbox_json_t *doc, const sandbox_json_node_t *object,
+           const char *name)
+{
+    int64_t value;
+    const sandbox_json_node_t *node;
+
+    node = sandbox_json_member(doc, object, name);
+
+    return node && sandbox_json_integer(doc, node, &value) == 0 ? value : 0;
+}
+
+
+int
+sandbox_qmp_sends(const char *answer)
+{
+    int sends;
+    sandbox_json_t doc;
+    sandbox_json_error_t bad;
+    const sandbox_json_node_t *ram;
+
+    if (sandbox_json_parse(&doc, answer, strlen(answer), &bad) != 0) {
+        return 0;
+    }
+
+    ram =
+        doc.nodes[0].type == SANDBOX_JSON_OBJECT
+            ? qmp_object(&doc, qmp_object(&doc, &doc.nodes[0], "return"), "ram")
+            : NULL;
+
+    /* pages of content, and of zeroes */
+    sends = ram
+            && (qmp_number(&doc, ram, "normal") > 0
+                || qmp_number(&doc, ram, "duplicate") > 0);
+    sandbox_json_free(&doc);
+
+    return sends;
+}
