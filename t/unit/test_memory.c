@@ -38,6 +38,13 @@ sandbox_hv_conf(void)
 }
 
 
+int
+sandbox_hv_is_local(void)
+{
+    return 1;
+}
+
+
 void
 sandbox_hv_log(int level, const char *fmt, ...)
 {
