@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -164,6 +165,26 @@ ask(const char *head, const char *body)
     close(fd);
 
     return reply;
+}
+
+
+void
+answers_soon(const char *head, const char *body, const char *part)
+{
+    int i, found;
+    char *reply;
+
+    for (i = found = 0; i < 100 && !found; i++) {
+        if (i) {
+            usleep(100000);
+        }
+
+        reply = ask(head, body);
+        found = strstr(reply, part) != NULL;
+        free(reply);
+    }
+
+    expect(found);
 }
 
 

@@ -42,5 +42,7 @@ char *ask(const char *head, const char *body);
 
 /* The same, and a JSON answer of a status that has part in it. */
 void answers(const char *head, const char *body, int status, const char *part);
+/* The same, asked again until part is in the answer, for 10 s. */
+void answers_soon(const char *head, const char *body, const char *part);
 
 #endif

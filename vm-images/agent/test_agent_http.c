@@ -349,12 +349,10 @@ client_disconnect(void)
 
     fd = dial();
     request(fd, EXEC AUTH, "{\"command\":\"sleep 4322; true\",\"shell\":true}");
-    usleep(300000);
-    answers(EXEC AUTH, find, 200, "{\"exit_code\":0,");
+    answers_soon(EXEC AUTH, find, "{\"exit_code\":0,");
 
     close(fd);
-    usleep(300000);
-    answers(EXEC AUTH, find, 200, "\"exit_code\":1,");
+    answers_soon(EXEC AUTH, find, "\"exit_code\":1,");
 }
 
 
@@ -498,9 +496,9 @@ client_restart(void)
     expect(recv(idle, &byte, 1, 0) <= 0);
 
     usleep(200000);
-    answers(EXEC AUTH,
-            "{\"command\":\"pgrep\",\"args\":[\"-f\",\"^sleep 4323\"]}", 200,
-            "\"exit_code\":1,");
+    answers_soon(EXEC AUTH,
+                 "{\"command\":\"pgrep\",\"args\":[\"-f\",\"^sleep 4323\"]}",
+                 "\"exit_code\":1,");
 }
 
 
