@@ -18,31 +18,6 @@
 
 #define CREATE_RESERVED_DIR "/workspace/.nullspace"
 
-#define CREATE_LIMIT(member)                                                   \
-    SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, member)
-
-
-static char *
-create_verbatim(const sandbox_schema_t *s, const sandbox_json_node_t *node)
-{
-    return strndup(s->doc.text + node->start, node->len);
-}
-
-
-static sandbox_schema_status_t
-create_id(sandbox_schema_t *s, const sandbox_json_node_t *node,
-          const char *text)
-{
-    (void) node;
-
-    if (!sandbox_syntax_id(text)) {
-        return sandbox_schema_refuse(
-            s, NULL, "must be letters, digits, \"_\", \".\" and \"-\"");
-    }
-
-    return SANDBOX_SCHEMA_OK;
-}
-
 
 static sandbox_schema_status_t
 create_snapshot(sandbox_schema_t *s, const sandbox_json_node_t *node,
@@ -51,7 +26,7 @@ create_snapshot(sandbox_schema_t *s, const sandbox_json_node_t *node,
     sandbox_create_data_t *data = s->data;
     sandbox_schema_status_t rc;
 
-    rc = create_id(s, node, text);
+    rc = sandbox_schema_id(s, node, text);
     if (rc != SANDBOX_SCHEMA_OK) {
         return rc;
     }
@@ -106,7 +81,7 @@ create_envs(sandbox_schema_t *s, const sandbox_json_node_t *object,
         sandbox_schema_leave(s, mark);
     }
 
-    data->create->envs = create_verbatim(s, object);
+    data->create->envs = sandbox_schema_verbatim(s, object);
 
     return data->create->envs ? SANDBOX_SCHEMA_OK : SANDBOX_SCHEMA_NO_MEMORY;
 }
@@ -120,7 +95,7 @@ create_metadata(sandbox_schema_t *s, const sandbox_json_node_t *node,
 
     (void) text;
 
-    data->create->metadata = create_verbatim(s, node);
+    data->create->metadata = sandbox_schema_verbatim(s, node);
 
     return data->create->metadata ? SANDBOX_SCHEMA_OK
                                   : SANDBOX_SCHEMA_NO_MEMORY;
@@ -299,7 +274,7 @@ static const char *const create_on_timeout[] = { "destroy", "pause", NULL };
 
 static const sandbox_schema_member_t create_warm_pool[] = {
     { NAME("id", M_WARM_POOL_ID, STRING), RANGE(1, CREATE_ID_MAX),
-      .check = create_id },
+      .check = sandbox_schema_id },
     { NAME("mode", M_WARM_POOL_MODE, WORD), .words = create_modes },
     { NAME("wait_ms", M_WARM_POOL_WAIT, INTEGER), RANGE(0, 60000) },
     END
@@ -325,7 +300,7 @@ static const sandbox_schema_member_t create_network[] = {
 
 static const sandbox_schema_member_t create_volume[] = {
     { NAME("ref", M_VOLUME_REF, STRING), RANGE(1, CREATE_ID_MAX),
-      .required = 1, .check = create_id },
+      .required = 1, .check = sandbox_schema_id },
     { NAME("mount_path", M_VOLUME_MOUNT, STRING), .required = 1,
       .check = create_mount },
     { NAME("subpath", M_VOLUME_SUBPATH, STRING),
@@ -345,14 +320,9 @@ const sandbox_schema_member_t sandbox_create_members[] = {
     { NAME("warm_pool", M_WARM_POOL, OBJECT), .members = create_warm_pool },
     { NAME("template", M_TEMPLATE, STRING), RANGE(1, CREATE_TEXT_MAX),
       .check = sandbox_machine_reference },
-    { NAME("vcpus", M_VCPUS, INTEGER), RANGE(1, 0),
-      .limit = CREATE_LIMIT(max_vcpus) },
-    { NAME("memory_mb", M_MEMORY, INTEGER), RANGE(1, 0),
-      .limit = CREATE_LIMIT(max_memory_mb) },
-    { NAME("disk_mb", M_DISK, INTEGER), RANGE(512, 131072),
-      .limit = CREATE_LIMIT(max_disk_mb) },
+    SANDBOX_MACHINE_SIZE_MEMBERS(M_VCPUS, M_MEMORY, M_DISK),
     { NAME("timeout_ms", M_TIMEOUT, INTEGER), RANGE(1, 0),
-      .limit = CREATE_LIMIT(max_timeout_ms) },
+      .limit = SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, max_timeout_ms) },
     { NAME("timeout_action", M_TIMEOUT_ACTION, WORD), .words = create_actions },
     { NAME("auto_resume", M_AUTO_RESUME, BOOL) },
     { NAME("envs", M_ENVS, OBJECT), RANGE(0, SANDBOX_ENVS_MAX),

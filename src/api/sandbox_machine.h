@@ -25,6 +25,25 @@ typedef struct {
     int64_t disk_mb;
 } sandbox_machine_size_t;
 
+/* clang-format off */
+
+/*
+ * The rows of a table for the size, in these slots, with the bounds of
+ * sandbox_create_limits_t.
+ */
+#define SANDBOX_MACHINE_SIZE_MEMBERS(vcpus_, memory_, disk_)                   \
+    { .name = "vcpus", .slot = (vcpus_), .type = SANDBOX_SCHEMA_INTEGER,       \
+      .min = 1,                                                                \
+      .limit = SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, max_vcpus) },     \
+    { .name = "memory_mb", .slot = (memory_), .type = SANDBOX_SCHEMA_INTEGER,  \
+      .min = 1,                                                                \
+      .limit = SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, max_memory_mb) }, \
+    { .name = "disk_mb", .slot = (disk_), .type = SANDBOX_SCHEMA_INTEGER,      \
+      .min = 512, .max = 131072,                                               \
+      .limit = SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, max_disk_mb) }
+
+/* clang-format on */
+
 /* The check of a member that names a template. */
 sandbox_schema_status_t
 sandbox_machine_reference(sandbox_schema_t *s, const sandbox_json_node_t *node,

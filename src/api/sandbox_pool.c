@@ -14,8 +14,6 @@
 #define POOL_TAG_MAX 128
 #define POOL_LABELS_MAX 4096
 
-#define POOL_LIMIT(member) SANDBOX_SCHEMA_LIMIT(sandbox_create_limits_t, member)
-
 
 enum {
     M_NAME,
@@ -47,20 +45,6 @@ pool_name(sandbox_schema_t *s, const sandbox_json_node_t *node,
             return sandbox_schema_refuse(s, NULL,
                                          "must not have control characters");
         }
-    }
-
-    return SANDBOX_SCHEMA_OK;
-}
-
-
-static sandbox_schema_status_t
-pool_tag(sandbox_schema_t *s, const sandbox_json_node_t *node, const char *text)
-{
-    (void) node;
-
-    if (!sandbox_syntax_id(text)) {
-        return sandbox_schema_refuse(
-            s, NULL, "must be letters, digits, \"_\", \".\" and \"-\"");
     }
 
     return SANDBOX_SCHEMA_OK;
@@ -127,18 +111,13 @@ static const char *const pool_versions[] = { "pinned_build", "track_tag",
     { NAME("version_policy", M_VERSION_POLICY, WORD),                          \
       .words = pool_versions },                                                \
     { NAME("track_tag", M_TRACK_TAG, STRING), RANGE(1, POOL_TAG_MAX),          \
-      .check = pool_tag },                                                     \
+      .check = sandbox_schema_id },                                                     \
     { NAME("labels", M_LABELS, OBJECT), RANGE(0, POOL_LABELS_MAX),             \
       .check = pool_labels },                                                  \
     { NAME("metadata", M_METADATA, OBJECT), RANGE(0, SANDBOX_METADATA_MAX) }
 
 static const sandbox_schema_member_t pool_resources[] = {
-    { NAME("vcpus", M_VCPUS, INTEGER), RANGE(1, 0),
-      .limit = POOL_LIMIT(max_vcpus) },
-    { NAME("memory_mb", M_MEMORY, INTEGER), RANGE(1, 0),
-      .limit = POOL_LIMIT(max_memory_mb) },
-    { NAME("disk_mb", M_DISK, INTEGER), RANGE(512, 131072),
-      .limit = POOL_LIMIT(max_disk_mb) },
+    SANDBOX_MACHINE_SIZE_MEMBERS(M_VCPUS, M_MEMORY, M_DISK),
     END
 };
 
@@ -230,7 +209,7 @@ pool_copy(const sandbox_schema_t *s, int slot, const char *otherwise,
     *copy = node == NULL ? strdup(otherwise)
             : node->type == SANDBOX_JSON_STRING
                 ? sandbox_json_string(&s->doc, node, NULL)
-                : strndup(s->doc.text + node->start, node->len);
+                : sandbox_schema_verbatim(s, node);
 
     return *copy ? 0 : -1;
 }

@@ -2,6 +2,8 @@
 
 #include "sandbox_schema.h"
 
+#include "sandbox_syntax.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +112,29 @@ int64_t
 sandbox_schema_value(const sandbox_schema_t *s, int slot, int64_t otherwise)
 {
     return s->node[slot] ? s->number[slot] : otherwise;
+}
+
+
+char *
+sandbox_schema_verbatim(const sandbox_schema_t *s,
+                        const sandbox_json_node_t *node)
+{
+    return strndup(s->doc.text + node->start, node->len);
+}
+
+
+sandbox_schema_status_t
+sandbox_schema_id(sandbox_schema_t *s, const sandbox_json_node_t *node,
+                  const char *text)
+{
+    (void) node;
+
+    if (!sandbox_syntax_id(text)) {
+        return sandbox_schema_refuse(
+            s, NULL, "must be letters, digits, \"_\", \".\" and \"-\"");
+    }
+
+    return SANDBOX_SCHEMA_OK;
 }
 
 

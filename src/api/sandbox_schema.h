@@ -114,6 +114,15 @@ int sandbox_schema_true(const sandbox_schema_t *s, int slot);
 int64_t
 sandbox_schema_value(const sandbox_schema_t *s, int slot, int64_t otherwise);
 
+/* The text of a member as the client wrote it, malloc'd; NULL: no memory. */
+char *sandbox_schema_verbatim(const sandbox_schema_t *s,
+                              const sandbox_json_node_t *node);
+
+/* For the column check: an id or a name of something of ours. */
+sandbox_schema_status_t
+sandbox_schema_id(sandbox_schema_t *s, const sandbox_json_node_t *node,
+                  const char *text);
+
 /* For the column plain: no value is; none but an array without items. */
 int sandbox_schema_plain_never(const sandbox_schema_t *s,
                                const sandbox_schema_member_t *m);

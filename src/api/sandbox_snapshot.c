@@ -35,8 +35,7 @@ snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
     metadata = s->node[M_METADATA];
     snapshot->given = metadata != NULL;
     snapshot->metadata =
-        metadata ? strndup(s->doc.text + metadata->start, metadata->len)
-                 : strdup("{}");
+        metadata ? sandbox_schema_verbatim(s, metadata) : strdup("{}");
 
     if (snapshot->metadata == NULL
         || sandbox_body_fingerprint(snapshot->fingerprint, sandbox, s) != 0)
