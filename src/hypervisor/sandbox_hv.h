@@ -36,8 +36,10 @@ typedef struct {
 } sandbox_hv_conn_t;
 
 const sandbox_hypervisor_conf_t *sandbox_hv_conf(void);
-/* 1 if libvirt is on this machine: its boot and files are ours, and it takes
-   descriptors. */
+/*
+ * 1 if libvirt is on this machine: its boot and files are ours, and it takes
+ * descriptors.
+ */
 int sandbox_hv_is_local(void);
 
 /*

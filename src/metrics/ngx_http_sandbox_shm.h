@@ -10,12 +10,15 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-/* Static: the zones of the next configuration are compared with it. */
+/*
+ * Static: the zones of the next configuration are compared with it.  The block
+ * is pool->data; pool->mutex is one that the master frees if its holder is
+ * killed.
+ */
 typedef struct {
     ngx_str_t name; /* of the zone */
     size_t size;
-    /* where it is, before workers are forked: pool->data, with a mutex that
-       the master frees if its holder is killed */
+    /* where it is, before workers are forked */
     void (*mapped)(ngx_slab_pool_t *pool);
 } ngx_http_sandbox_shm_t;
 

@@ -368,7 +368,7 @@ network_guests_change(network_domain_t *domains, size_t n)
     }
 
     for (i = 0; i < n; i++) {
-        if (guests_enter(&domains[i], 1) != 0) {
+        if (n == 1 || guests_enter(&domains[i], 1) != 0) {
             domains[i].error = "the rules cannot be set";
         }
     }
