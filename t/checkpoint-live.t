@@ -21,13 +21,7 @@ my %at;
 diag('userfaultfd is not to be had here') unless $live;
 
 
-sub slurp {
-    my ($path) = @_;
-
-    open(my $fh, '<', $path) or return '';
-    local $/;
-    return <$fh> // '';
-}
+sub slurp { return SandboxLeft::slurp($_[0]) }
 
 
 sub snap {

@@ -6,6 +6,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxCrash;
+use SandboxPools;
 use SandboxTest;
 
 # Threads of "refill" in conf/nginx.conf, members that are made at a time, and
@@ -16,27 +17,18 @@ my $t = SandboxTest->new(own => 1, up => [
     '--crash-points', '--workers', 1,
     '--set', 'sandbox_warm_pools=parallel=' . PARALLEL . ' interval=1s']);
 my $crash = SandboxCrash->new($t);
-my $root = '/v1/template-warm-pools';
+my $pools = SandboxPools->new($t);
+my $root = SandboxPools::ROOT;
 
 # The template is booted once, so that all that follows takes little time.
 my $s = $t->create({ memory_mb => 128 });
 undef $s;
 
-sub pool {
-    my ($name) = @_;
-    my $r = $t->post($root, json => {
-        name => $name, template_ref => 'base', min_ready => 0,
-        resources => { memory_mb => 128 } });
-
-    is($r->{status}, 201, "a pool \"$name\"") or BAIL_OUT($r->{body});
-    return $r->{json}{id};
-}
-
-my $pool = pool('busy');
-my $empty = pool('empty');
+my $pool = $pools->make('busy');
+my $empty = $pools->make('empty');
 my ($record) = $t->redis('KEYS', "*:pool:$pool");
 
-sub status { return $t->get("$root/$pool/status")->{json} // {} }
+sub status { return $pools->status($pool) }
 sub warming { return join ' ', sort split /\n/,
                      $t->redis('ZRANGE', "$record:warming", 0, -1) }
 

@@ -5,6 +5,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use SandboxPools;
 use SandboxTest;
 
 use constant MANY => 5;
@@ -15,31 +16,12 @@ my $t = SandboxTest->new(own => 1, up => [
     '--workers', 1,
     '--set', 'sandbox_warm_pools=parallel=1 interval=1h',
     '--set', 'sandbox_reconcile=interval=1s grace=1s']);
-my $root = '/v1/template-warm-pools';
+my $pools = SandboxPools->new($t);
+my $root = SandboxPools::ROOT;
 my @sets = qw(ready warming draining failed expired claimed);
 
-sub pool {
-    my ($name, $ready) = @_;
-    my $r = $t->post($root, json => {
-        name => $name, template_ref => 'base', min_ready => $ready,
-        resources => { memory_mb => 128 } });
-
-    is($r->{status}, 201, "a pool \"$name\"") or BAIL_OUT($r->{body});
-    return $r->{json}{id};
-}
-
-sub status { return $t->get("$root/$_[0]/status")->{json} // {} }
-
-sub becomes {
-    my ($name, $pool, %want) = @_;
-    my $is;
-
-    ok(wait_for(90, sub {
-        $is = status($pool);
-        !grep { ($is->{$_} // '') ne $want{$_} } keys %want;
-    }), $name) or diag(json->encode($is));
-    return $is;
-}
+sub status { return $pools->status(@_) }
+sub becomes { return $pools->becomes(@_) }
 
 sub is_making {
     my ($pool) = @_;
@@ -78,9 +60,9 @@ sub adds_up {
 
 # --- two pools ---------------------------------------------------------------
 
-my $large = pool('large', MANY);
+my $large = $pools->make('large', min_ready => MANY);
 is_making($large);
-my $small = pool('small', 1);
+my $small = $pools->make('small', min_ready => 1);
 becomes('one that comes later has its turn', $small, ready => 1);
 cmp_ok(status($large)->{ready}, '<', MANY, 'before the other one is full');
 

@@ -7,6 +7,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxNginx;
+use SandboxPools;
 use SandboxTest;
 
 use constant { READY => 2, LEASE => 2 };
@@ -15,7 +16,8 @@ my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_lease=' . LEASE . 's',
     '--set', 'sandbox_warm_pools=parallel=2 interval=1s',
     '--set', 'sandbox_reconcile=interval=1s grace=1s']);
-my $root = '/v1/template-warm-pools';
+my $pools = SandboxPools->new($t);
+my $root = SandboxPools::ROOT;
 
 my @first = $t->workers;
 
@@ -41,7 +43,8 @@ my $pool = pool('shared', READY);
 my ($record) = $t->redis('KEYS', "*:pool:$pool");
 (my $records = $record) =~ s/:pool:.*/:sandbox:/;
 
-sub status { return $t->get("$root/$pool/status")->{json} // {} }
+sub status { return $pools->status($pool) }
+sub becomes { return $pools->becomes(@_) }
 sub holder { return $t->redis('HGET', $record, 'node') }
 sub fence { return $t->redis('HGET', $record, 'fence') }
 
@@ -55,17 +58,6 @@ sub nodes_of {
     my %nodes = map { $t->redis('HGET', "$records$_", 'node') => 1 } @_;
 
     return join ' ', sort keys %nodes;
-}
-
-sub becomes {
-    my ($name, $get, %want) = @_;
-    my $is = {};
-
-    ok(wait_for(90, sub {
-        $is = $get->();
-        !grep { ($is->{$_} // '') ne $want{$_} } keys %want;
-    }), $name) or diag(json->encode($is));
-    return $is;
 }
 
 # The machines there are, and no others, are counted, each once.

@@ -5,6 +5,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use SandboxPools;
 use SandboxTest;
 
 use constant LIMIT => 8;
@@ -13,43 +14,12 @@ my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_warm_pools=parallel=2 interval=1s check=2s',
     '--set', 'sandbox_reconcile=interval=2s grace=2s',
     '--set', 'sandbox_limits=sandboxes=' . LIMIT]);
-my $root = '/v1/template-warm-pools';
 my ($key, $other) = map { $t->key($_) } qw(pools others);
+my $pools = SandboxPools->new($t, key => $key, patience => 30);
 
-sub req {
-    my ($method, $path, %o) = @_;
-
-    return $t->request($method, "$root$path", key => $key, %o);
-}
-
-sub status {
-    my ($pool) = @_;
-
-    return req('GET', "/$pool/status")->{json};
-}
-
-# Waits until the status has these values, and compares them.
-sub becomes {
-    my ($name, $pool, %want) = @_;
-    my $have;
-
-    wait_for(30, sub {
-        $have = status($pool);
-        !grep { ($have->{$_} // '') ne $want{$_} } keys %want;
-    });
-    is_deeply({ map { $_ => $have->{$_} // '' } keys %want }, \%want, $name)
-        or diag(json->encode($have));
-}
-
-sub pool {
-    my ($name, %o) = @_;
-    my $r = req('POST', '', json => {
-        name => $name, template_ref => 'base', min_ready => 0,
-        resources => { memory_mb => 128 }, %o });
-
-    is($r->{status}, 201, "a pool \"$name\"") or diag($r->{body});
-    return $r->{json}{id};
-}
+sub req { return $pools->request(@_) }
+sub status { return $pools->status(@_) }
+sub becomes { return $pools->becomes(@_) }
 
 # A create from a pool.
 sub take {
@@ -94,7 +64,7 @@ sub member_key {
 
 # --- the resource ------------------------------------------------------------
 
-my $main = pool('main', min_ready => 2, max_ready => 3,
+my $main = $pools->make('main', min_ready => 2, max_ready => 3,
                 labels => { team => 'a' }, metadata => { n => 1 });
 my $r = req('GET', "/$main");
 is_deeply([@{ $r->{json} }{qw(name status template_ref min_ready max_ready)},
@@ -233,7 +203,7 @@ ok(!exists $r->{json}{warm_pool_checkout}, 'bypass considers no pool');
 $s = $t->sandbox($r, key => $key);
 undef $s;
 
-my $none = pool('none');
+my $none = $pools->make('none');
 $t->is_error(take($none, {}, mode => 'require'), 503, 'warm_pool_unavailable',
              'an empty pool', 'warm_pool.id');
 $t->is_error(take('twp_aaaaaaaaaaaaaaaaaaaa', {}), 404, 'warm_pool_not_found',
@@ -333,7 +303,7 @@ end_of($none, 'the other one');
 
 # --- a full node -------------------------------------------------------------
 
-my $big = pool('big', min_ready => LIMIT + 1);
+my $big = $pools->make('big', min_ready => LIMIT + 1);
 becomes('as many as the node takes', $big, ready => LIMIT, unavailable => 1,
         reason => 'no_eligible_hosts');
 $s = is_hit(take($big, {}), $big, 'those are had');

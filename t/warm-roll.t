@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Temp qw(tempdir);
 use SandboxHttp;
+use SandboxPools;
 use SandboxTest;
 
 use constant READY => 3;
@@ -30,7 +31,11 @@ write_manifest();
 my $t = SandboxTest->new(own => 1, up => [
     '--templates', $templates,
     '--set', 'sandbox_warm_pools=parallel=2 interval=1s']);
-my $root = '/v1/template-warm-pools';
+my $pools = SandboxPools->new($t);
+my $root = SandboxPools::ROOT;
+
+sub status { return $pools->status(@_) }
+sub becomes { return $pools->becomes(@_) }
 
 sub copy {
     my ($from, $to) = @_;
@@ -60,28 +65,6 @@ sub reload {
     }), 'nginx is reloaded');
 }
 
-sub pool {
-    my ($name, %o) = @_;
-    my $r = $t->post($root, json => {
-        name => $name, template_ref => 'base', min_ready => READY,
-        resources => { memory_mb => 128 }, %o });
-
-    is($r->{status}, 201, "a pool \"$name\"") or BAIL_OUT($r->{body});
-    return $r->{json}{id};
-}
-
-sub status { return $t->get("$root/$_[0]/status")->{json} // {} }
-
-sub becomes {
-    my ($name, $pool, %want) = @_;
-    my $is;
-
-    ok(wait_for(90, sub {
-        $is = status($pool);
-        !grep { ($is->{$_} // '') ne $want{$_} } keys %want;
-    }), $name) or diag(json->encode($is));
-}
-
 # A member, and the build that it runs.
 sub build_of {
     my ($pool) = @_;
@@ -103,9 +86,9 @@ sub members {
                  $t->redis('ZRANGE', "$record:$_", 0, -1) } qw(ready old);
 }
 
-my $tracks = pool('tracks', version_policy => 'track_tag',
-                  track_tag => 'latest');
-my $pinned = pool('pinned', min_ready => 1);
+my $tracks = $pools->make('tracks', min_ready => READY,
+                          version_policy => 'track_tag', track_tag => 'latest');
+my $pinned = $pools->make('pinned', min_ready => 1);
 
 becomes('one that tracks its template is filled', $tracks, ready => READY,
         warming => 0);

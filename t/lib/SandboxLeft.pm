@@ -6,8 +6,12 @@ package SandboxLeft;
 
 use strict;
 use warnings;
+use File::Basename qw(dirname);
 use Scalar::Util qw(weaken);
 use Time::HiRes qw(time sleep);
+
+use lib dirname(__FILE__) . '/../../scripts/lib';
+use StackProc qw(slurp);
 
 # Destruction may go on after it was answered.
 use constant SECONDS => 20;
@@ -22,15 +26,6 @@ my @permanent = (
     qr/^sbx:key:[0-9a-f]{64}$/,             # API keys
     qr/^sbx:\{[^}]+\}:cursor$/,             # the last address given out
 );
-
-
-sub slurp {
-    my ($path) = @_;
-
-    open(my $fh, '<', $path) or return '';
-    local $/;
-    return scalar(<$fh>) // '';
-}
 
 
 sub new {
