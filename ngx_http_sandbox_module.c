@@ -428,12 +428,39 @@ ngx_http_sandbox_host_variable(ngx_http_request_t *r,
 }
 
 
+/*
+ * The Connection for the guest: "upgrade" if the client wants one, else
+ * nothing, which keeps the connection.
+ */
+static ngx_int_t
+ngx_http_sandbox_connection_variable(ngx_http_request_t *r,
+                                     ngx_http_variable_value_t *v,
+                                     uintptr_t data)
+{
+    static ngx_str_t upgrade = ngx_string("upgrade");
+
+    v->data = upgrade.data;
+    v->len = r->headers_in.upgrade && r->headers_in.upgrade->value.len
+                 ? upgrade.len
+                 : 0;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
 static ngx_http_variable_t ngx_http_sandbox_variables[] = {
     { ngx_string("sandbox_request_id"), NULL,
       ngx_http_sandbox_request_id_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("sandbox_host"), NULL, ngx_http_sandbox_host_variable, 0,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /* changeable: configurations may have a map of this name */
+    { ngx_string("sandbox_connection"), NULL,
+      ngx_http_sandbox_connection_variable, 0, NGX_HTTP_VAR_CHANGEABLE, 0 },
 
     ngx_http_null_variable
 };

@@ -169,6 +169,8 @@ accepted('several resolvers', sandbox_network =>
 accepted('a data directory below the prefix', sandbox_data_dir => 'data');
 accepted('a domain that ends in a dot', sandbox_domain => 'a-1.EXAMPLE.');
 accepted('a lease of two timeouts', sandbox_lease => '2s');
+accepted('a map in place of a variable of ours', add =>
+         'map $http_upgrade $sandbox_connection { default upgrade; "" ""; }');
 accepted('a small subnet', sandbox_network => 'bridge=b subnet=10.1.1.0/30');
 
 {

@@ -80,20 +80,15 @@ sandbox_random_fetch(sandbox_random_t *pool)
 
 
 /*
- * Eight characters of [a-z2-7] out of 40 bits, all at once: the bits are
- * spread, five to a byte, and each byte is moved up to its letter or digit.
+ * Eight characters of [a-z2-7], all at once: five bits of each byte, which is
+ * moved up to its letter or digit.
  */
 static uint64_t
 sandbox_random_chars(uint64_t bits)
 {
     uint64_t digits;
 
-    bits = (bits & 0xfffff) | (bits & UINT64_C(0xfffff00000)) << 12;
-    bits = (bits & UINT64_C(0x000003ff000003ff))
-           | (bits & UINT64_C(0x000ffc00000ffc00)) << 6;
-    bits = (bits & UINT64_C(0x001f001f001f001f))
-           | (bits & UINT64_C(0x03e003e003e003e0)) << 3;
-
+    bits &= SANDBOX_ID_BYTES(31);
     digits = (bits + SANDBOX_ID_BYTES(0x80 - 26)) >> 7 & SANDBOX_ID_BYTES(1);
 
     return bits + SANDBOX_ID_BYTES('a') - digits * ('a' + 26 - '2');
