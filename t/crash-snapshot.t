@@ -27,9 +27,9 @@ my $s = $t->create({ memory_mb => 128, timeout_ms => 3_600_000 });
 my $id = $s->{id};
 my $path = "/v1/sandboxes/$id/snapshots";
 $t->exec($s, 'setsid sh -c "i=0; while :; do i=\$((i+1)); echo \$i'
-         . ' >/dev/shm/count; sleep 0.02; done" >/dev/null 2>&1 &');
+         . ' >>/dev/shm/count; sleep 0.02; done" >/dev/null 2>&1 &');
 
-sub counted { return int($t->exec($s, 'cat /dev/shm/count')->{stdout} || 0) }
+sub counted { return int($t->exec($s, 'tail -n 1 /dev/shm/count')->{stdout} || 0) }
 
 sub goes_on {
     my $now = counted();

@@ -28,13 +28,13 @@ sub fill {
     return stdout($s, <<'END');
 mkdir -p /root/d /dev/shm/m; head -c 3000000 /dev/urandom > /root/d/disk
 head -c 3000000 /dev/urandom > /dev/shm/m/memory
-setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i > /dev/shm/m/count; sleep 0.05; done' >/dev/null 2>&1 &
+setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i >> /dev/shm/m/count; sleep 0.05; done' >/dev/null 2>&1 &
 sha256sum /root/d/disk /dev/shm/m/memory
 END
 }
 
 my $sums = 'sha256sum /root/d/disk /dev/shm/m/memory';
-my $count = 'cat /dev/shm/m/count';
+my $count = 'tail -n 1 /dev/shm/m/count';
 
 # --- hibernate ---------------------------------------------------------------
 
@@ -104,7 +104,7 @@ $t->is_error($t->post("/v1/sandboxes/$id/resume"), 409, 'transition_conflict',
 $t->is_error($t->post("/v1/sandboxes/$snapshot/resume"), 404,
              'snapshot_not_found', 'its snapshot is gone');
 
-# --- one that was booted cold, as far as libvirt knows -------------------------
+# --- one whose domain does not say what it comes from ---------------------------
 
 {
     my $uri = 'urn:nginx-sandbox:domain:1';
@@ -121,7 +121,7 @@ $t->is_error($t->post("/v1/sandboxes/$snapshot/resume"), 404,
     $set->($cold);
     for my $verb ('fork', 'hibernate', 'snapshots') {
         $r = $t->post("/v1/sandboxes/$second/$verb", idem => $t->idem);
-        $t->is_error($r, 409, 'transition_conflict', "$verb of a cold one");
+        $t->is_error($r, 409, 'transition_conflict', "$verb of one of unknown origin");
         is($r->{json}{error_detail}{state}, 'running', 'its state');
     }
     $set->($was =~ s/ xmlns:sandbox="[^"]*"//r);

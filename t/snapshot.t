@@ -40,7 +40,7 @@ sub count_in {
     my ($s) = @_;
 
     $t->exec($s, 'setsid sh -c "i=0; while :; do i=\$((i+1)); echo \$i'
-             . ' >/dev/shm/count; sleep 0.02; done" >/dev/null 2>&1 &',
+             . ' >>/dev/shm/count; sleep 0.02; done" >/dev/null 2>&1 &',
              key => $key);
     return wait_for(20, sub { counted($s) > 5 });
 }
@@ -48,7 +48,7 @@ sub count_in {
 sub counted {
     my ($s) = @_;
 
-    return int($t->exec($s, 'cat /dev/shm/count', key => $key)->{stdout} || 0);
+    return int($t->exec($s, 'tail -n 1 /dev/shm/count', key => $key)->{stdout} || 0);
 }
 
 sub goes_on {

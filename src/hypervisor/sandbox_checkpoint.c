@@ -241,6 +241,57 @@ sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
 }
 
 
+/* What a checkpoint of a booted domain says, malloc'd; some of it NULL. */
+static void
+checkpoint_booted(sandbox_checkpoint_t *c, sandbox_hv_conn_t *conn,
+                  sandbox_accel_t accel, const char *xml)
+{
+    c->template = sandbox_domain_xml_find(xml, "/domain/metadata/*/@template");
+    c->version = sandbox_domain_xml_find(xml, "/domain/metadata/*/@version");
+    c->kernel = sandbox_domain_xml_find(xml, "/domain/os/kernel");
+    c->initrd = sandbox_domain_xml_find(xml, "/domain/os/initrd");
+    c->cmdline = sandbox_domain_xml_cmdline(xml);
+    c->machine = sandbox_domain_xml_find(xml, "/domain/os/type/@machine");
+    c->accel = strdup(checkpoint_accel(accel));
+    c->cpu = strdup(checkpoint_cpu(conn, accel));
+    c->qemu = (int64_t) conn->facts.qemu;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                          const char *xml, sandbox_accel_t accel,
+                          sandbox_checkpoint_t *c, sandbox_hv_error_t *err)
+{
+    const char *reason;
+    virDomainInfo info;
+
+    memset(c, 0, sizeof(*c));
+
+    if (virDomainGetInfo(domain, &info) < 0) {
+        return sandbox_hv_fail(err, conn, "cannot look at \"%s\"",
+                               virDomainGetName(domain));
+    }
+
+    checkpoint_booted(c, conn, accel, xml);
+    c->vcpus = info.nrVirtCpu;
+    c->memory_mb = (int64_t) (info.maxMem / 1024);
+
+    reason = c->template && c->version && c->kernel && c->initrd && c->cmdline
+                     && c->machine && c->accel && c->cpu
+                 ? checkpoint_foreign(conn, accel, c)
+                 : "its domain does not say what it was booted from";
+
+    if (reason) {
+        sandbox_checkpoint_free(c);
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT, "\"%s\": %s",
+                              virDomainGetName(domain), reason);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
 /* What QEMU has written so far, and nothing more is coming; NULL. */
 static const unsigned char *
 checkpoint_map(int fd, size_t *len)

@@ -113,7 +113,8 @@ typedef struct {
  * Either way the verb may be repeated after a crash or a failure, which
  * finishes or begins anew, or be settled by sandbox_checkpoint_cancel().
  *
- * NO_CHECKPOINT: the sandbox was booted cold.
+ * NO_CHECKPOINT: its domain does not say what it was booted from (an earlier
+ * version of this module did not write that), or is of another machine type.
  */
 sandbox_hv_status_t sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
                                             sandbox_hv_error_t *err);

@@ -234,7 +234,7 @@ move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
     free(xml);
 
     name = files.memory ? sandbox_memory_name(files.memory) : NULL;
-    fd = name ? sandbox_memory_hold(name, t->parent.memory_mb, path) : -1;
+    fd = name ? sandbox_memory_hold(name, t->kind.memory_mb, path) : -1;
     sandbox_domain_files_free(&files);
 
     if (fd == -1) {
@@ -243,7 +243,7 @@ move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
         return -1;
     }
 
-    if (sandbox_memory_reserve(t->conn, fd, t->parent.memory_mb, err)
+    if (sandbox_memory_reserve(t->conn, fd, t->kind.memory_mb, err)
         != SANDBOX_HV_OK)
     {
         (void) close(fd);
@@ -293,7 +293,7 @@ move_touch(void *data)
 {
     sandbox_take_t *t = data;
 
-    sandbox_monitor_touch(t->conn, t->source, t->parent.memory_mb);
+    sandbox_monitor_touch(t->conn, t->source, t->kind.memory_mb);
 
     return NULL;
 }
@@ -556,7 +556,7 @@ move_over(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 
     /* it reads; whatever is not done by then is done while it stands still */
     if (pipe->begun) {
-        sandbox_hv_sleep_ms(MOVE_READ_MS + (int) (t->parent.memory_mb / 32));
+        sandbox_hv_sleep_ms(MOVE_READ_MS + (int) (t->kind.memory_mb / 32));
     }
 
     /* QEMU flushes the disk as it stops: less of that is left then */

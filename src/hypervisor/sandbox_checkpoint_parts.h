@@ -34,6 +34,16 @@ sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
                         int *state, int *torn, sandbox_hv_error_t *err);
 
 /*
+ * What a checkpoint of a domain says that was started from none, by its live
+ * XML: all but its id, memory and disk.  NO_CHECKPOINT: it does not tell, or
+ * cannot be started here again.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                          const char *xml, sandbox_accel_t accel,
+                          sandbox_checkpoint_t *c, sandbox_hv_error_t *err);
+
+/*
  * The names of a new generation of files, so that makers of one checkpoint
  * never touch each other's.
  */

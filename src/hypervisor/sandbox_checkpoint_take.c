@@ -1,5 +1,5 @@
 /*
- * Taking a checkpoint of a sandbox that was started from one.
+ * Taking a checkpoint of a sandbox.
  *
  * Its memory is its own, so it cannot stay where it is: a second machine, the
  * receiver, is started with its memory in a file of the new checkpoint, and
@@ -24,39 +24,50 @@
 #define TAKE_DISK "vda"
 
 
-/* What the sandbox was started from, and its disk. */
+/* What kind of machine it is: by what it was started from, if there is that. */
 static sandbox_hv_status_t
-take_parent(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_kind(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int torn;
-    char *document, *id;
+    char *xml, *id;
+
+    xml = virDomainGetXMLDesc(t->source, 0);
+    if (xml == NULL) {
+        return sandbox_hv_fail(err, t->conn, "cannot look at \"%s\"",
+                               t->take->sandbox);
+    }
+
+    id = sandbox_domain_xml_find(xml, "/domain/metadata/*/@checkpoint");
+
+    if (id) {
+        (void) sandbox_checkpoint_load(t->conn, id, t->accel, &t->kind, NULL,
+                                       &torn, err);
+    } else {
+        (void) sandbox_checkpoint_booted(t->conn, t->source, xml, t->accel,
+                                         &t->kind, err);
+    }
+
+    free(id);
+    free(xml);
+
+    return err->status;
+}
+
+
+/* The machine, and its disk. */
+static sandbox_hv_status_t
+take_source(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
     virDomainBlockInfo disk;
 
-    document = virDomainGetMetadata(t->source, VIR_DOMAIN_METADATA_ELEMENT,
-                                    SANDBOX_HV_NAMESPACE, 0);
-    if (document == NULL
-        || virDomainGetBlockInfo(t->source, TAKE_DISK, &disk, 0) < 0)
-    {
-        free(document);
+    if (virDomainGetBlockInfo(t->source, TAKE_DISK, &disk, 0) < 0) {
         return sandbox_hv_fail(err, t->conn, "cannot look at \"%s\"",
                                t->take->sandbox);
     }
 
     t->disk_mb = (int64_t) (disk.capacity / 1048576);
-    id = sandbox_domain_xml_find(document, "/*/@checkpoint");
-    free(document);
 
-    if (id == NULL) {
-        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
-                              "\"%s\" was not started from a checkpoint",
-                              t->take->sandbox);
-    }
-
-    (void) sandbox_checkpoint_load(t->conn, id, t->accel, &t->parent, NULL,
-                                   &torn, err);
-    free(id);
-
-    if (err->status != SANDBOX_HV_OK
+    if (take_kind(t, err) != SANDBOX_HV_OK
         || sandbox_disk_chain(t->conn, t->source, &t->chain, err)
                != SANDBOX_HV_OK)
     {
@@ -98,13 +109,13 @@ take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     if (t->take->keep) {
         t->memory = sandbox_memory_make(
-            t->conn, t->names.ram, t->parent.memory_mb, t->names.ram_path, err);
+            t->conn, t->names.ram, t->kind.memory_mb, t->names.ram_path, err);
         if (t->memory != -1) {
             return err->status;
         }
     }
 
-    return sandbox_disk_ram(t->conn, t->names.ram, t->parent.memory_mb,
+    return sandbox_disk_ram(t->conn, t->names.ram, t->kind.memory_mb,
                             t->names.ram_path, &replaced, err);
 }
 
@@ -120,14 +131,14 @@ take_store(sandbox_take_t *t, sandbox_hv_error_t *err)
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
-    if (sandbox_disk_ram(t->conn, t->names.ram, t->parent.memory_mb, path,
+    if (sandbox_disk_ram(t->conn, t->names.ram, t->kind.memory_mb, path,
                          &replaced, err)
         != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    return sandbox_memory_store(t->memory, t->names.ram, t->parent.memory_mb,
+    return sandbox_memory_store(t->memory, t->names.ram, t->kind.memory_mb,
                                 err);
 }
 
@@ -160,7 +171,7 @@ take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
     host.ram = &ram;
 
     t->receiver = sandbox_checkpoint_domain(
-        t->conn, &t->parent, t->take->id, &host, VIR_DOMAIN_START_PAUSED, err);
+        t->conn, &t->kind, t->take->id, &host, VIR_DOMAIN_START_PAUSED, err);
     return err->status;
 }
 
@@ -195,7 +206,7 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_checkpoint_t c;
 
     /* all of it borrowed, so it is not freed */
-    c = t->parent;
+    c = t->kind;
     c.id = (char *) t->take->id;
     c.ram = t->names.ram;
     c.disk_mb = t->disk_mb;
@@ -258,7 +269,7 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     start = sandbox_time_monotonic_ms();
 
-    if (take_parent(t, err) != SANDBOX_HV_OK
+    if (take_source(t, err) != SANDBOX_HV_OK
         || take_names(t, err) != SANDBOX_HV_OK) {
         return err->status;
     }
@@ -295,7 +306,7 @@ static void
 take_reset(sandbox_take_t *t)
 {
     sandbox_take_unprepare(t);
-    sandbox_checkpoint_free(&t->parent);
+    sandbox_checkpoint_free(&t->kind);
     sandbox_disk_chain_free(&t->chain);
 
     if (t->receiver) {

@@ -15,7 +15,7 @@ typedef struct {
     sandbox_checkpoint_take_t *take;
     sandbox_hv_conn_t *conn;
     sandbox_accel_t accel;
-    sandbox_checkpoint_t parent; /* whose memory the sandbox runs from */
+    sandbox_checkpoint_t kind; /* what the machine is: no id, memory or disk */
     sandbox_checkpoint_names_t names;
     sandbox_disk_chain_t chain; /* the sandbox's disk when it was looked at */
     int64_t disk_mb;

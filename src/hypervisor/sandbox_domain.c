@@ -428,6 +428,7 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
     int64_t start, made, mb;
     virDomainPtr domain;
     sandbox_domain_xml_t host;
+    static const sandbox_domain_ram_t ram = { NULL, 0, 0 };
 
     if (sandbox_id_uuid(uuid, spec->id) != 0) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
@@ -463,6 +464,7 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
     sandbox_domain_host(&host, conn, accel);
     host.uuid = uuid;
     host.disk = disk;
+    host.ram = &ram;
 
     domain =
         sandbox_domain_start(conn, spec, &host, VIR_DOMAIN_START_PAUSED, err);

@@ -13,12 +13,12 @@
 #include <string.h>
 
 #define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
-
-/* Part of the name of the memory in a device state: never to be changed. */
 #define SANDBOX_XML_PROBE_MB 32
+
+/* The name of the memory in a device state: never to be changed. */
 #define SANDBOX_XML_RAM "sandbox.ram"
 
-/* Of no device, so of no device state. */
+#define SANDBOX_XML_NO_TIMER_CHECK " no_timer_check"
 
 /*
  * Devices sit on the root complex itself: libvirt's default of a root port
@@ -197,7 +197,8 @@ sandbox_xml_argument(sandbox_xml_t *x, const char *value)
 
 /*
  * libvirt can back memory with files, but names, empties and removes them
- * itself: so ours takes the place of the one it defines.
+ * itself: so ours takes the place of the one it defines.  That of a booted
+ * machine, too, for its name: it is moved to a machine with a file.
  */
 static void
 sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
@@ -206,11 +207,16 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
     sandbox_text_t object = SANDBOX_TEXT_INIT;
 
     sandbox_text_fmt(&object,
-                     "{\"qom-type\":\"memory-backend-file\",\"id\":\"%s\","
-                     "\"size\":%lld,\"share\":%s,\"mem-path\":",
-                     SANDBOX_XML_RAM, memory_mb * 1048576,
-                     ram->shared ? "true" : "false");
-    sandbox_text_json_string(&object, ram->path, strlen(ram->path));
+                     "{\"qom-type\":\"memory-backend-%s\",\"id\":\"%s\","
+                     "\"size\":%lld,\"share\":%s",
+                     ram->path ? "file" : "ram", SANDBOX_XML_RAM,
+                     memory_mb * 1048576, ram->shared ? "true" : "false");
+
+    if (ram->path) {
+        sandbox_text_str(&object, ",\"mem-path\":");
+        sandbox_text_json_string(&object, ram->path, strlen(ram->path));
+    }
+
     sandbox_text_str(&object, "}");
 
     if (sandbox_text_failed(&object)) {
@@ -288,7 +294,7 @@ sandbox_xml_cmdline(sandbox_xml_t *x, const char *cmdline,
     sandbox_xml_text(x, cmdline);
 
     if (accel != SANDBOX_ACCEL_KVM) {
-        sandbox_xml_text(x, " no_timer_check");
+        sandbox_xml_text(x, SANDBOX_XML_NO_TIMER_CHECK);
     }
 
     sandbox_xml_end(x);
@@ -337,6 +343,11 @@ sandbox_xml_metadata(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
     }
     if (host->checkpoint) {
         sandbox_xml_attr(x, "checkpoint", host->checkpoint);
+
+    } else if (spec->template->name) {
+        /* what a checkpoint of it says */
+        sandbox_xml_attr(x, "template", spec->template->name);
+        sandbox_xml_attr(x, "version", spec->template->version);
     }
     sandbox_xml_end(x);
 
@@ -536,4 +547,26 @@ sandbox_domain_xml_find(const char *document, const char *xpath)
 
     xmlFreeDoc(doc);
     return result;
+}
+
+
+char *
+sandbox_domain_xml_cmdline(const char *document)
+{
+    char *text;
+    size_t len, added;
+
+    text = sandbox_domain_xml_find(document, "/domain/os/cmdline");
+
+    if (text) {
+        len = strlen(text);
+        added = sizeof(SANDBOX_XML_NO_TIMER_CHECK) - 1;
+
+        if (len >= added
+            && strcmp(text + len - added, SANDBOX_XML_NO_TIMER_CHECK) == 0) {
+            text[len - added] = '\0';
+        }
+    }
+
+    return text;
 }

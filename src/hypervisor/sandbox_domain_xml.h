@@ -17,11 +17,11 @@
 #define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
 #define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
 
-/* The memory of a domain as a file, for checkpoints. */
+/* The memory of a domain. */
 typedef struct {
-    const char *path;
-    int shared;   /* the guest's writes go to the file */
-    int incoming; /* starts with a device state, which comes later */
+    const char *path; /* a file, for checkpoints; NULL: the machine's alone */
+    int shared;       /* the guest's writes go to the file */
+    int incoming;     /* starts with a device state, which comes later */
 } sandbox_domain_ram_t;
 
 /* What a domain needs beyond its spec. */
@@ -31,7 +31,7 @@ typedef struct {
 
     /* what it stands on, nearest first, up to NULL; NULL: template's disk */
     const char *const *layers;
-    const sandbox_domain_ram_t *ram; /* NULL: memory that is no file */
+    const sandbox_domain_ram_t *ram; /* NULL: the probe's, never moved */
     const char *checkpoint; /* the one it starts from, for metadata, or NULL */
     const char *bridge;
     const char *node; /* whose it is; NULL: nobody's */
@@ -56,6 +56,12 @@ char *sandbox_domain_xml_flip(const char *disk, const char *path);
 char *sandbox_domain_xml_volume(const char *name, const char *backing,
                                 long long bytes, const char *mode, long owner,
                                 long group);
+
+/*
+ * From the live XML of a domain, the command line that its spec had; as
+ * sandbox_domain_xml_find().
+ */
+char *sandbox_domain_xml_cmdline(const char *document);
 
 /*
  * The content of the first node that the XPath expression finds, in memory

@@ -174,7 +174,8 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
         if (c->take.result.status == SANDBOX_HV_NO_CHECKPOINT) {
             /* as its snapshot and its hibernation are answered */
             c->op.error = &ngx_http_sandbox_transition_conflict;
-            c->op.message = "The sandbox was booted cold and cannot be forked.";
+            c->op.message = "The sandbox was booted by an earlier version and "
+                            "cannot be forked.";
             ngx_cpystrn((u_char *) c->op.state,
                         (u_char *) ngx_http_sandbox_state_name(
                             NGX_HTTP_SANDBOX_RUNNING),

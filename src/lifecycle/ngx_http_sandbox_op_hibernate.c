@@ -372,7 +372,9 @@ ngx_http_sandbox_hibernate_error(ngx_http_sandbox_hibernate_op_t *h)
 
     case SANDBOX_HV_NO_CHECKPOINT:
         h->op.error = &ngx_http_sandbox_transition_conflict;
-        h->op.message = "The sandbox was booted cold and cannot be hibernated.";
+        h->op.message =
+            "The sandbox was booted by an earlier version and cannot be "
+            "hibernated.";
         ngx_cpystrn(
             (u_char *) h->op.state,
             (u_char *) ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING),

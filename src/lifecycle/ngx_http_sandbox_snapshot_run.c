@@ -173,8 +173,8 @@ ngx_http_sandbox_snapshot_error(ngx_http_sandbox_snapshot_op_t *s)
         ngx_cpystrn((u_char *) s->op.state, (u_char *) "running",
                     sizeof(s->op.state));
         s->op.error = &ngx_http_sandbox_transition_conflict;
-        s->op.message = "This sandbox was booted, not started from a "
-                        "checkpoint: no snapshot can be taken of it.";
+        s->op.message = "The sandbox was booted by an earlier version: no "
+                        "snapshot can be taken of it.";
         break;
 
     default:

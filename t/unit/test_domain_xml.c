@@ -215,6 +215,52 @@ test_checkpoint(void **state)
 }
 
 
+/* One that is booted: its memory has the name of all others', and no file. */
+static void
+test_booted(void **state)
+{
+    char *xml, *cmdline;
+    sandbox_domain_xml_t host = tcg;
+    const sandbox_domain_ram_t ram = { NULL, 0, 0 };
+    sandbox_template_t nameless = base;
+    sandbox_domain_spec_t spec = plain;
+
+    (void) state;
+
+    host.ram = &ram;
+    xml = sandbox_domain_xml(&plain, &host);
+    assert_non_null(xml);
+    assert_found(xml, "//*[local-name()='arg'][2]/@value",
+                 "{\"qom-type\":\"memory-backend-ram\",\"id\":"
+                 "\"sandbox.ram\",\"size\":268435456,\"share\":false}");
+    assert_absent(xml, "//*[local-name()='arg'][@value='-incoming']");
+    assert_found(xml, "/domain/metadata/*/@template", "base");
+    assert_found(xml, "/domain/metadata/*/@version", "1");
+
+    cmdline = sandbox_domain_xml_cmdline(xml);
+    assert_string_equal(cmdline, base.cmdline);
+    free(cmdline);
+    free(xml);
+
+    host.accel = SANDBOX_ACCEL_KVM;
+    xml = sandbox_domain_xml(&plain, &host);
+    assert_non_null(xml);
+    cmdline = sandbox_domain_xml_cmdline(xml);
+    assert_string_equal(cmdline, base.cmdline);
+    free(cmdline);
+    free(xml);
+
+    nameless.name = NULL;
+    spec.template = &nameless;
+    xml = sandbox_domain_xml(&spec, &host);
+    assert_non_null(xml);
+    assert_absent(xml, "/domain/metadata/*/@template");
+    free(xml);
+
+    assert_null(sandbox_domain_xml_cmdline("<domain/>"));
+}
+
+
 /* What a value says comes back as it was, and adds no node. */
 static void
 test_escaping(void **state)
@@ -372,11 +418,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_domain),      cmocka_unit_test(test_kvm),
-        cmocka_unit_test(test_checkpoint),  cmocka_unit_test(test_escaping),
-        cmocka_unit_test(test_not_carried), cmocka_unit_test(test_probe),
-        cmocka_unit_test(test_pool),        cmocka_unit_test(test_volume),
-        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_domain),     cmocka_unit_test(test_kvm),
+        cmocka_unit_test(test_checkpoint), cmocka_unit_test(test_booted),
+        cmocka_unit_test(test_escaping),   cmocka_unit_test(test_not_carried),
+        cmocka_unit_test(test_probe),      cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_volume),     cmocka_unit_test(test_find),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
