@@ -5,10 +5,13 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../scripts/lib";
 use SandboxTest;
+use StackProc qw(slurp);
 
-my $t = SandboxTest->new(own => 1, up => ['--workers', 1, '--set',
-                                          'sandbox_checkpoints=off']);
+my $t = SandboxTest->new(own => 1, up => ['--workers', 1, '--userfaultfd',
+                                          '--set', 'sandbox_checkpoints=off']);
+my $live = slurp('/proc/sys/vm/unprivileged_userfaultfd') == 1;
 my $sums = 'cd /; sha256sum root/disk dev/shm/memory';
 my $r;
 
@@ -20,9 +23,8 @@ sub stdout {
 
 sub log_has {
     my ($what) = @_;
-    my $log = do { local (@ARGV, $/) = "$t->{dir}/log/error.log"; <> };
 
-    return $log =~ /$what/;
+    return slurp("$t->{dir}/log/error.log") =~ /$what/;
 }
 
 # It has what its source had, and what is written to it is its own.
@@ -71,6 +73,8 @@ $t->destroy($_->{id}) for $second, $child;
 $r = $t->post("/v1/sandboxes/$id/snapshots", idem => $t->idem);
 is($r->{status}, 201, 'a snapshot of it') or diag($r->{body});
 my $snapshot = $r->{json}{id};
+my $how = $live ? 'live' : 'standing still';
+ok(log_has("$snapshot\\b.* taken of $id in \\d+ ms, $how"), "taken $how");
 $child = $t->create({ snapshot_id => $snapshot });
 same($child, $before, 'from the snapshot') if $child;
 

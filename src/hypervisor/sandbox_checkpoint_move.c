@@ -211,13 +211,13 @@ move_not_live(const char *why)
 
 
 /*
- * The file on tmpfs that the source's memory is a mapping of, held with all of
- * its room: reading a hole makes a page, and QEMU will read all of it.  -1.
+ * Holds the file on tmpfs that the source's memory is a mapping of, with all of
+ * its room: reading a hole makes a page, and QEMU will read all of it.  One
+ * that was booted has its memory in no file, and a hole of that takes no page.
  */
-static int
+static sandbox_hv_status_t
 move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int fd;
     char *xml;
     char path[SANDBOX_HV_PATH_SIZE];
     const char *name;
@@ -227,64 +227,64 @@ move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     if (xml == NULL || sandbox_domain_files_read(&files, xml) != 0) {
         free(xml);
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "it cannot be looked at");
-        return -1;
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "it cannot be looked at");
     }
 
     free(xml);
 
-    name = files.memory ? sandbox_memory_name(files.memory) : NULL;
-    fd = name ? sandbox_memory_hold(name, t->kind.memory_mb, path) : -1;
+    if (files.memory == NULL) {
+        sandbox_domain_files_free(&files);
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    name = sandbox_memory_name(files.memory);
+    t->held = name ? sandbox_memory_hold(name, t->kind.memory_mb, path) : -1;
     sandbox_domain_files_free(&files);
 
-    if (fd == -1) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
+    if (t->held == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
                               "its memory is not on tmpfs");
-        return -1;
     }
 
-    if (sandbox_memory_reserve(t->conn, fd, t->kind.memory_mb, err)
-        != SANDBOX_HV_OK)
-    {
-        (void) close(fd);
-        return -1;
-    }
+    return sandbox_memory_reserve(t->conn, t->held, t->kind.memory_mb, err);
+}
 
-    return fd;
+
+static void
+move_let_go(sandbox_take_t *t)
+{
+    if (t->held != -1) {
+        (void) close(t->held);
+        t->held = -1;
+    }
 }
 
 
 /*
- * Whether it can be copied while it runs: what holds its memory, or -1.  QEMU
- * tells by refusing the capability: it asks the kernel, and looks at what the
- * memory is made of.
+ * 1 if it can be copied while it runs; its memory is held then.  QEMU tells by
+ * refusing the capability: it asks the kernel, and looks at what the memory is
+ * made of.
  */
 static int
 move_hold(sandbox_take_t *t)
 {
-    int fd;
     sandbox_hv_error_t err;
 
     if (!t->take->keep || t->still) {
-        return -1;
+        return 0;
     }
 
-    fd = move_reserve(t, &err);
-
-    if (fd != -1
-        && sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 1,
+    if (move_reserve(t, &err) != SANDBOX_HV_OK
+        || sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 1,
                                       &err)
                != SANDBOX_HV_OK)
     {
-        (void) close(fd);
-        fd = -1;
-    }
-
-    if (fd == -1) {
+        move_let_go(t);
         move_not_live(err.message);
+        return 0;
     }
 
-    return fd;
+    return 1;
 }
 
 
@@ -302,8 +302,7 @@ move_touch(void *data)
 void
 sandbox_take_prepare(sandbox_take_t *t)
 {
-    t->held = move_hold(t);
-    t->take->live = t->held != -1;
+    t->take->live = move_hold(t);
 
     if (!t->take->live) {
         return;
@@ -333,10 +332,7 @@ sandbox_take_unprepare(sandbox_take_t *t)
 {
     move_touched(t);
 
-    if (t->held != -1) {
-        (void) close(t->held);
-        t->held = -1;
-    }
+    move_let_go(t);
 }
 
 

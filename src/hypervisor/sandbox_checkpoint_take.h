@@ -25,7 +25,7 @@ typedef struct {
     char scratch[SANDBOX_HV_STEM_SIZE]; /* the receiver's, never used */
     char uuid[SANDBOX_UUID_SIZE];       /* of the receiver */
     int memory;   /* holds the new memory on tmpfs; -1: it is on disk */
-    int held;     /* holds the source's there; -1: it stands still */
+    int held;     /* holds the source's there; -1: it is not there */
     int still;    /* 1: not to be copied while the source runs */
     int touching; /* 1: toucher is to be joined */
     int waking;   /* 1: waker is to be joined */
