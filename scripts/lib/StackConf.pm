@@ -82,9 +82,8 @@ sub without_module {
     $$text =~ s/^\s*(load_module|thread_pool|sandbox_\w+)\s[^;]*;[^\n]*\n//mg;
     $$text =~ s/^\s*upstream sandboxes \{.*?\}\n//msg;
     $$text =~ s/^(\s*)proxy_pass [^;]*;/$1return 503;/mg;
-    $$text =~ s/ *'?\$sandbox_request_id'?/ ''/;
-    $$text =~ s/^\s*proxy_set_header X-Request-Id [^;]*;\n//mg;
-    $$text =~ s/^\s*proxy_set_header Host \$sandbox_host;\n//mg;
+    $$text =~ s/\$sandbox_request_id/-/;
+    $$text =~ s/^\s*proxy_set_header \w+ \$sandbox_\w+;\n//mg;
 }
 
 
