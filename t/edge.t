@@ -16,7 +16,7 @@ use constant BIG => 30_000_000;
 
 my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_traffic_limits=connections=4 rate=10r/s burst=200 age=3s',
-    '--set', 'sandbox_api_limits=rate=1r/s burst=9',
+    '--set', 'sandbox_api_limits=rate=6r/m burst=9',
     '--set', 'sandbox_route_ttl=1s', '--set', 'sandbox_route_stale=3s']);
 my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
 my $root = "/proc/$init/root";
@@ -273,9 +273,11 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     ok(wait_for(5, sub { ask($public)->{status} == 200 }), 'it passes');
     $other->clear;
 
-    my @statuses = map { $t->get('/v1/sandboxes')->{status} } 1 .. 14;
-    is($statuses[0], 200, 'requests to the API');
-    is($statuses[-1], 429, 'are limited as well');
+    my @answers = map { $t->get('/v1/sandboxes') } 1 .. 14;
+    is($answers[0]{status}, 200, 'requests to the API');
+    is($answers[-1]{status}, 429, 'are limited as well');
+    cmp_ok($answers[-1]{headers}{'retry-after'}, '>', 1,
+           'and told for how long');
     is($t->get('/v1/sandboxes', key => $t->key('third'))->{status}, 200,
        'by owner');
 }
