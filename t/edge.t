@@ -217,7 +217,13 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
        'those before it are served');
     is(ask($public)->{status}, 200, 'and make room');
 
+    # their places are free for others from then on
     @busy = ();
+    my %first = map { $_ => 1 } $t->workers;
+    $t->stack('reload', 'nginx');
+    ok(wait_for(20, sub { !grep { $first{$_} || 0 } $t->workers }),
+       'other workers');
+
     ok(wait_for(5, sub { $fill->('/sleep?20') }), 'full again');
     my %old = map { $_ => 1 } $t->workers;
     kill 'KILL', keys %old;

@@ -141,7 +141,8 @@ void ngx_http_sandbox_metrics_route(ngx_uint_t row, const char *name);
 
 /*
  * From init_process and exit_process: takes a slot, of which the number is
- * returned, and gives it back.
+ * returned, or NGX_HTTP_SANDBOX_METRIC_SLOTS if none was left for this worker
+ * alone; and gives it back.
  */
 #define NGX_HTTP_SANDBOX_METRIC_SLOTS 128
 
