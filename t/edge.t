@@ -143,6 +143,16 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     like($r, qr/\Adata: 0\n\ndata: 1\n\ndata: 2\n/, 'server-sent events');
 }
 
+# the sample says which versions there are, not the nginx that reads it
+for (['-tls1_3', 'TLSv1.3'], ['-tls1_2', 'TLSv1.2'], ['-tls1_1', undef],
+     ['-tls1', undef]) {
+    my ($option, $version) = @$_;
+    my $text = inside('sh', '-c', 'OPENSSL_CONF=/dev/null openssl s_client '
+        . "$option -cipher DEFAULT:\@SECLEVEL=0 -connect 127.0.0.1:18443 "
+        . '</dev/null 2>&1 | cat');
+    is($text =~ /^New, (TLSv1\S*),/m ? $1 : undef, $version, $option);
+}
+
 # --- odd clients ---------------------------------------------------------------------------
 
 {
