@@ -77,7 +77,8 @@ static const char *const ngx_http_sandbox_members[] = { "ready", "failed",
 static const char *const ngx_http_sandbox_ends[] = { "done", "failed" };
 static const char *const ngx_http_sandbox_waits[] = { "served", "failed",
                                                       "late", "left" };
-static const char *const ngx_http_sandbox_pools[] = { "quick", "slow" };
+static const char *const ngx_http_sandbox_pools[] = { "quick", "slow",
+                                                      "refill" };
 static const char *const ngx_http_sandbox_classes[] = {
     "1xx", "2xx", "3xx", "4xx", "5xx",
 };
