@@ -4,6 +4,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use SandboxRecords;
 use SandboxTest;
 
 my $t = SandboxTest->new;
@@ -36,6 +37,15 @@ for my $id ('sb_aaaaaaaaaaaaaaaaaaaa', 'sb-aaaaaaaaaaaaaaaaaaaa', 'x',
     $t->is_error($t->get("/v1/sandboxes/$id"), 404, 'sandbox_not_found',
                  'GET of ' . substr($id, 0, 30));
 }
+
+# one that could be of this tenant
+my $snap = 'snap_' . SandboxRecords::shard('default') . 'a' x 18;
+$t->is_error($t->delete("/v1/snapshots/$snap"), 404, 'snapshot_not_found',
+             'DELETE of a snapshot');
+my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
+             =~ /^\s*sandbox_node\s+(\S+);/m;
+ok(wait_for(5, sub { $t->redis('ZSCORE', "sbx:{$node}:agenda", $snap) eq '' }),
+   'for which nobody looks later');
 
 $t->is_error($t->delete('/v1/sandboxes/sb_aaaaaaaaaaaaaaaaaaaa'), 404,
              'sandbox_not_found', 'DELETE of no sandbox');

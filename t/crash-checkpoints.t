@@ -200,6 +200,26 @@ for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
     });
 }
 
+# --- a state store that does not say whether it is over ------------------------
+
+{
+    my $s = made();
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    $crash->arm('hibernate.pause.before', 'sleep 5000');
+    my $http = $t->begin('POST', "$path/hibernate");
+    $crash->reached('hibernate.pause.before');
+    $t->stack('kill', 'redis', 'STOP');
+    my $r = $t->end($http);
+    $t->stack('kill', 'redis', 'CONT');
+    $t->is_error($r, 503, 'state_store_unavailable',
+                 'a hibernate whose outcome is not known');
+    ok(wait_for(60, sub {
+        ($t->get($path)->{json}{status} // '') eq 'paused'
+    }), 'is over by itself');
+    $crash->persist(200, 'DELETE', $path);
+}
+
 # workers that are killed are worth an alert to nginx
 $t->expect_log(qr/worker process \d+ exited on signal 9/,
                qr/\[alert\] .*(shared memory zone|signal 9)/);

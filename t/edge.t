@@ -16,7 +16,7 @@ use constant BIG => 30_000_000;
 
 my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_traffic_limits=connections=4 rate=10r/s burst=200 age=3s',
-    '--set', 'sandbox_api_limits=rate=1r/s burst=9',
+    '--set', 'sandbox_api_limits=rate=6r/m burst=9',
     '--set', 'sandbox_route_ttl=1s', '--set', 'sandbox_route_stale=3s']);
 my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
 my $root = "/proc/$init/root";
@@ -143,6 +143,16 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     like($r, qr/\Adata: 0\n\ndata: 1\n\ndata: 2\n/, 'server-sent events');
 }
 
+# the sample says which versions there are, not the nginx that reads it
+for (['-tls1_3', 'TLSv1.3'], ['-tls1_2', 'TLSv1.2'], ['-tls1_1', undef],
+     ['-tls1', undef]) {
+    my ($option, $version) = @$_;
+    my $text = inside('sh', '-c', 'OPENSSL_CONF=/dev/null openssl s_client '
+        . "$option -cipher DEFAULT:\@SECLEVEL=0 -connect 127.0.0.1:18443 "
+        . '</dev/null 2>&1 | cat');
+    is($text =~ /^New, (TLSv1\S*),/m ? $1 : undef, $version, $option);
+}
+
 # --- odd clients ---------------------------------------------------------------------------
 
 {
@@ -217,7 +227,13 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
        'those before it are served');
     is(ask($public)->{status}, 200, 'and make room');
 
+    # their places are free for others from then on
     @busy = ();
+    my %first = map { $_ => 1 } $t->workers;
+    $t->stack('reload', 'nginx');
+    ok(wait_for(20, sub { !grep { $first{$_} || 0 } $t->workers }),
+       'other workers');
+
     ok(wait_for(5, sub { $fill->('/sleep?20') }), 'full again');
     my %old = map { $_ => 1 } $t->workers;
     kill 'KILL', keys %old;
@@ -273,9 +289,11 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     ok(wait_for(5, sub { ask($public)->{status} == 200 }), 'it passes');
     $other->clear;
 
-    my @statuses = map { $t->get('/v1/sandboxes')->{status} } 1 .. 14;
-    is($statuses[0], 200, 'requests to the API');
-    is($statuses[-1], 429, 'are limited as well');
+    my @answers = map { $t->get('/v1/sandboxes') } 1 .. 14;
+    is($answers[0]{status}, 200, 'requests to the API');
+    is($answers[-1]{status}, 429, 'are limited as well');
+    cmp_ok($answers[-1]{headers}{'retry-after'}, '>', 1,
+           'and told for how long');
     is($t->get('/v1/sandboxes', key => $t->key('third'))->{status}, 200,
        'by owner');
 }

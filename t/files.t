@@ -110,6 +110,25 @@ $r = files('PUT', '', '/workspace/a b/file', body => 'new',
 is($r->{status}, 200, 'over the one that is meant');
 is($r->{json}{mode}, '0600', 'it keeps the mode');
 
+# Two who replace the same one at a time: the second would undo the first.
+{
+    my $slow = SandboxHttp->new($t->{api});
+    $slow->send("PUT /v1/sandboxes/$s->{id}/files?path=/workspace/a%20b/file "
+                . "HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $t->{key}\r\n"
+                . "If-Match: $r->{headers}{etag}\r\nContent-Length: 4\r\n\r\nsl");
+    ok(wait_for(20, sub {
+        sh('ls -l /proc/[0-9]*/fd') =~ m{ -> /workspace/a b/#\d+ \(deleted\)}
+    }), 'a body that has not come whole');
+    is(files('PUT', '', '/workspace/a b/file', body => 'quick',
+             headers => ['If-Match' => $r->{headers}{etag}])->{status}, 200,
+       'is overtaken by another');
+    $slow->send('ow');
+    is($slow->read_response->{status}, 412,
+       'and is not over the one that is meant any more');
+    is(files('GET', '', '/workspace/a b/file')->{body}, 'quick',
+       'which is there');
+}
+
 # --- chunked, aborted, bounded --------------------------------------------------------
 
 {

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use lib "$FindBin::Bin/../scripts/lib";
 use POSIX ();
+use SandboxPools;
 use SandboxTest;
 use StackConf qw(read_file write_file);
 
@@ -44,6 +45,17 @@ sub metrics_after {
         return $m->{$sample} - $before->{$sample} >= $by;
     });
     return $m;
+}
+
+
+sub workers_are_new {
+    my (@old) = @_;
+    my %old = map { $_ => 1 } @old;
+
+    return wait_for(20, sub {
+        my @now = $t->workers;
+        return @now == @old && !grep { $old{$_} } @now;
+    });
 }
 
 
@@ -191,6 +203,34 @@ cmp_ok($m->{sandbox_agenda_lateness_seconds_sum}
        / ($m->{sandbox_agenda_lateness_seconds_count} || 1), '<', 5, 'was in time');
 is($m->{'sandbox_destroys_total{cause="api"}'}, 0, 'no DELETE');
 
+# --- more members than there is room for ---------------------------------------
+
+my @workers = $t->workers;
+my $usual = read_file("$dir/etc/nginx.conf");
+my $tight = $usual;
+$tight =~ s/(thread_pool sandbox_refill) .*;/$1 threads=1 max_queue=1;/
+    && $tight =~ s/(sandbox_warm_pools) .*;/$1 parallel=4 interval=1s;/
+    or die 'no sandbox_refill, or no sandbox_warm_pools';
+write_file("$dir/etc/nginx.conf", $tight);
+$t->stack('reload', 'nginx');
+ok(workers_are_new(@workers), 'one thread for members, and a queue of one');
+
+my $pools = SandboxPools->new($t);
+my $overflows = 'sandbox_thread_pool_overflows_total';
+$before = metrics();
+my $pool = $pools->make('tight', min_ready => 4, max_ready => 4);
+$after = metrics_after($before, "$overflows\{pool=\"refill\"}", 1);
+cmp_ok($after->{"$overflows\{pool=\"refill\"}"}, '>=', 1,
+       'members that are too many overflow their own pool of threads');
+is($after->{"$overflows\{pool=\"$_\"}"}, 0, "and not \"$_\"")
+    for 'quick', 'slow';
+is($pools->request('POST', "/$pool/drain", json => {})->{status}, 200,
+   'drained');
+ok(wait_for(60, sub {
+    $pools->request('DELETE', "/$pool")->{status} == 200
+}), 'and deleted');
+write_file("$dir/etc/nginx.conf", $usual);
+
 # --- a busy worker and a busy host -------------------------------------------
 
 my $conf = read_file("$dir/etc/nginx.conf");
@@ -206,17 +246,7 @@ $conf =~ s{(\ *location\ =\ /metrics\ \{)}{
 $1}x or die 'no location = /metrics';
 write_file("$dir/etc/nginx.conf", $conf);
 
-sub workers_are_new {
-    my (@old) = @_;
-    my %old = map { $_ => 1 } @old;
-
-    return wait_for(20, sub {
-        my @now = $t->workers;
-        return @now == @old && !grep { $old{$_} } @now;
-    });
-}
-
-my @workers = $t->workers;
+@workers = $t->workers;
 $before = metrics();
 $t->stack('reload', 'nginx');
 ok(workers_are_new(@workers), 'a reload replaces the workers');

@@ -88,9 +88,10 @@ sub made {
     return $t->sandbox({ json => { id => $id } });
 }
 
-# A server in front of the API that keeps the first answer to itself: its URL,
-# and what ends it.
-sub forgetful {
+# A server in front of the API that sends of the nth answer to a client what
+# change gives for it: its URL, and what ends it.
+sub between {
+    my ($change) = @_;
     my $listener = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1')
         or die "listen: $!";
     my $pid = fork() // die "cannot fork: $!";
@@ -105,7 +106,7 @@ sub forgetful {
             my $server = IO::Socket::INET->new($t->{api} =~ s{^http://}{}r);
             syswrite($server, $request);
             my $answer = do { local $/; <$server> };
-            syswrite($client, $answer) if $n;
+            syswrite($client, $change->($n, $answer));
         }
         POSIX::_exit(0);
     }
@@ -286,6 +287,18 @@ bad('kill of another one', 1, qr/\(not_found, /, 'kill', $id, 1);
 good('cp', 'cp', "$tmp/large", "$id:/tmp/large");
 is(sha256_hex(ctl('cp', "$id:/tmp/large", '-')->{out}), sha256_hex($large),
    'and back to a stream');
+{
+    # of what has a length, all but the last byte
+    my ($url, $guard) = between(sub {
+        return $_[1] =~ /^Content-Type: application\/json/mi
+               ? $_[1] : substr($_[1], 0, -1);
+    });
+    for my $to ('-', "$tmp/short") {
+        bad("cp that is cut off, to $to", 3, qr/closed early/, '--api', $url,
+            'cp', "$id:/tmp/large", $to);
+    }
+    ok(!-e "$tmp/short", 'leaves no file');
+}
 good('cp of a stream', { stdin => "$tmp/large" }, 'cp', '-', "$id:stream");
 good('and to a file', 'cp', "$id:stream", "$tmp/stream");
 is(sha256_hex(slurp("$tmp/stream")), sha256_hex($large), 'the same');
@@ -360,7 +373,7 @@ bad('rm once more, of another tenant', 1, qr/sandbox_not_found/,
     { SANDBOX_API_KEY => $t->key('ctl-other') }, 'rm', $child);
 
 {
-    my ($url, $front) = forgetful();
+    my ($url, $front) = between(sub { $_[0] ? $_[1] : '' });
     my $again = made(good('a create whose answer is lost', '--api', $url,
                           'create', '--snapshot', $snapshot));
     is_deeply([sort split /\n/, good('list', 'list', '-q')],

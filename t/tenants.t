@@ -4,7 +4,10 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../scripts/lib";
+use File::Temp qw(tempdir);
 use SandboxTest;
+use StackConf qw(write_file);
 
 my $t = SandboxTest->new;
 my %key = map { $_ => $t->key($_) } qw(red blue);
@@ -48,8 +51,16 @@ chomp $second;
 is($t->get("/v1/sandboxes/$id", key => $second)->{status}, 200,
    'another key of the tenant is as good');
 
-# revocation
-$t->inside("$SandboxTest::top/scripts/sandbox-key", 'revoke', $second);
+# revocation, also when Redis gives a key twice, as SCAN may
+my $twice = tempdir(CLEANUP => 1);
+write_file("$twice/redis-cli", <<'END');
+#!/bin/sh
+case " $* " in *" --scan "*) /usr/bin/redis-cli "$@" || exit 1 ;; esac
+exec /usr/bin/redis-cli "$@"
+END
+chmod 0755, "$twice/redis-cli";
+$t->inside('env', "PATH=$twice:$ENV{PATH}",
+           "$SandboxTest::top/scripts/sandbox-key", 'revoke', $second);
 ok(wait_for(10, sub {
     $t->get('/v1/sandboxes', key => $second)->{status} == 401
 }), 'a revoked key is refused within seconds');

@@ -102,6 +102,7 @@ for (["sandboxes/$open->{id}/ports/8000/a/b?c=%2Fd", '/a/b?c=%2Fd'],
 }
 
 for (["Bearer $t->{key}", undef], ['bearer ns_live_other', undef],
+     ["Bearer   $t->{key}", undef],
      ['Bearer of-the-guest', 'Bearer of-the-guest'],
      ['Basic bnNfbGl2ZQ==', 'Basic bnNfbGl2ZQ==']) {
     my ($sent, $seen) = @$_;

@@ -278,9 +278,10 @@ ngx_http_sandbox_api_limited(ngx_http_request_t *r)
 
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
                                 NGX_HTTP_SANDBOX_LIMIT_API_RATE, 1);
-    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_rate_limit_exceeded,
-                              "There are too many requests with keys of this "
-                              "owner.");
+    ngx_http_sandbox_api_fail_later(r, &ngx_http_sandbox_rate_limit_exceeded,
+                                    "There are too many requests with keys of "
+                                    "this owner.",
+                                    seconds);
 
     return 1;
 }

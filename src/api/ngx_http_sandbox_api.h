@@ -66,6 +66,9 @@ void ngx_http_sandbox_api_fail_field(ngx_http_request_t *r,
 void ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
                                      const ngx_http_sandbox_error_t *error,
                                      const char *message, const char *state);
+void ngx_http_sandbox_api_fail_later(ngx_http_request_t *r,
+                                     const ngx_http_sandbox_error_t *error,
+                                     const char *message, ngx_uint_t seconds);
 
 /* Refuses a query string; err is copied. */
 void ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,

@@ -159,6 +159,16 @@ ngx_http_sandbox_api_fail(ngx_http_request_t *r,
 
 
 void
+ngx_http_sandbox_api_fail_later(ngx_http_request_t *r,
+                                const ngx_http_sandbox_error_t *error,
+                                const char *message, ngx_uint_t seconds)
+{
+    (void) ngx_http_sandbox_error_later(r, error, message, seconds);
+    ngx_http_sandbox_api_send_error(r);
+}
+
+
+void
 ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,
                                 sandbox_query_status_t status,
                                 const sandbox_query_error_t *err)

@@ -27,15 +27,12 @@ static ngx_http_sandbox_auth_slot_t
     ngx_http_sandbox_auth_cache[NGX_HTTP_SANDBOX_AUTH_SLOTS];
 
 
-/* The key of "Authorization: Bearer <key>", or an empty string. */
-static ngx_str_t
-ngx_http_sandbox_bearer(ngx_http_request_t *r)
+ngx_str_t
+ngx_http_sandbox_bearer(const ngx_table_elt_t *h)
 {
     ngx_str_t key;
-    ngx_table_elt_t *h;
 
     ngx_str_null(&key);
-    h = r->headers_in.authorization;
 
     if (h == NULL || h->value.len <= sizeof("Bearer ") - 1
         || ngx_strncasecmp(h->value.data, (u_char *) "Bearer ",
@@ -51,10 +48,6 @@ ngx_http_sandbox_bearer(ngx_http_request_t *r)
     while (key.len && *key.data == ' ') {
         key.data++;
         key.len--;
-    }
-
-    if (key.len > NGX_HTTP_SANDBOX_KEY_MAX) {
-        ngx_str_null(&key);
     }
 
     return key;
@@ -188,9 +181,9 @@ ngx_http_sandbox_authenticate(ngx_http_request_t *r,
     ngx_str_t key;
     ngx_http_sandbox_auth_slot_t *slot;
 
-    key = ngx_http_sandbox_bearer(r);
+    key = ngx_http_sandbox_bearer(r->headers_in.authorization);
 
-    if (key.len == 0) {
+    if (key.len == 0 || key.len > NGX_HTTP_SANDBOX_KEY_MAX) {
         return NGX_DECLINED;
     }
 

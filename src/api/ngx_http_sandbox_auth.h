@@ -18,6 +18,9 @@
 /* Longest tenant name that is accepted from Redis. */
 #define NGX_HTTP_SANDBOX_TENANT_MAX 64
 
+/* The key of "Authorization: Bearer <key>", in h; empty if there is none. */
+ngx_str_t ngx_http_sandbox_bearer(const ngx_table_elt_t *h);
+
 /*
  * Called with NGX_OK when ctx->tenant is set, NGX_DECLINED if the key is
  * missing or unknown, NGX_ERROR if Redis is away.

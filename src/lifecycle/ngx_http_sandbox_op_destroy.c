@@ -410,8 +410,6 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
     sandbox_hv_error_t ignored;
 
     ngx_memzero(&take, sizeof(sandbox_take_t));
-    take.deadline = sandbox_time_monotonic_ms()
-                    + (int64_t) ngx_http_sandbox_worker.conf->lease;
 
     if (d->result.status == SANDBOX_HV_OK && d->fork_of[0]) {
         take.id = d->checkpoint;

@@ -436,13 +436,7 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
             &ngx_http_sandbox_lua_paused, 2, a.n, a.values)
         != NGX_OK)
     {
-        /* the agenda comes to it when the lease has run out */
-        if (h->op.error == NULL) {
-            h->op.error = &ngx_http_sandbox_state_store_unavailable;
-            h->op.message = "The state store does not answer; try again.";
-        }
-
-        ngx_http_sandbox_op_finish(&h->op);
+        ngx_http_sandbox_hibernate_paused(h, NULL);
     }
 }
 
@@ -477,7 +471,18 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
 
     SANDBOX_CRASH_POINT("hibernate.pause.after");
 
-    if (reply == NULL || ngx_http_sandbox_reply_integer(reply, 0) == 0) {
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        /* the agenda comes to it when the lease has run out */
+        if (h->op.error == NULL) {
+            h->op.error = &ngx_http_sandbox_state_store_unavailable;
+            h->op.message = "The state store does not answer; try again.";
+        }
+
+        ngx_http_sandbox_op_finish(&h->op);
+        return;
+    }
+
+    if (ngx_http_sandbox_reply_integer(reply, 0) == 0) {
         if (h->op.error == NULL) {
             h->op.error = &ngx_http_sandbox_transition_in_progress;
             h->op.message = "Another operation has taken the sandbox over.";

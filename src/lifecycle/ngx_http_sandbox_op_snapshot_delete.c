@@ -40,6 +40,7 @@ typedef struct {
     int64_t claiming;      /* monotonic ms */
     int64_t patience;      /* monotonic ms at which the wait ends */
     unsigned asking : 1;   /* snapshot_claim.lua is under way */
+    unsigned placed : 1;   /* on the agenda, where it was not before */
     unsigned seen : 1;     /* there was one to be deleted */
     unsigned recorded : 1; /* there is a record to end */
     unsigned taking : 1;   /* its taker has died or failed */
@@ -92,6 +93,16 @@ ngx_http_sandbox_unsnap_claim(ngx_http_sandbox_unsnap_op_t *u)
 }
 
 
+static void
+ngx_http_sandbox_unsnap_placed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_unsnap_op_t *u = data;
+
+    u->placed =
+        reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+}
+
+
 static ngx_http_sandbox_op_t *
 ngx_http_sandbox_unsnap(const char *id, ngx_http_sandbox_ctx_t *ctx,
                         ngx_http_sandbox_op_done_pt done, void *data)
@@ -115,11 +126,13 @@ ngx_http_sandbox_unsnap(const char *id, ngx_http_sandbox_ctx_t *ctx,
         ngx_cpystrn((u_char *) u->tenant, ctx->tenant.data, sizeof(u->tenant));
 
         /* before the claim: should this worker die, somebody goes on */
-        ngx_http_sandbox_op_schedule(id, sandbox_time_now_ms()
-                                             + (int64_t) mcf->lease);
+        (void) ngx_http_sandbox_op_place(
+            &mcf->node, id, sandbox_time_now_ms() + (int64_t) mcf->lease, 0,
+            ngx_http_sandbox_unsnap_placed, u);
     }
 
     if (ngx_http_sandbox_unsnap_claim(u) != NGX_OK) {
+        ngx_http_sandbox_redis_forget(ngx_http_sandbox_worker.redis, u);
         ngx_http_sandbox_op_discard(&u->op);
         return NULL;
     }
@@ -270,6 +283,11 @@ ngx_http_sandbox_unsnap_none(ngx_http_sandbox_unsnap_op_t *u)
     if (u->seen) {
         ngx_http_sandbox_unsnap_gone(u);
         return;
+    }
+
+    if (u->placed) {
+        /* or whoever makes ids up keeps the node busy with them */
+        ngx_http_sandbox_op_unschedule(u->op.id);
     }
 
     ngx_http_sandbox_op_finish_error(&u->op,

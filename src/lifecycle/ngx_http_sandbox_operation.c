@@ -187,6 +187,8 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
                          void (*work)(void *op, ngx_log_t *log),
                          void (*then)(ngx_event_t *ev))
 {
+    ngx_uint_t row;
+
     ngx_memzero(&op->task, sizeof(ngx_thread_task_t));
     op->task.ctx = op;
     op->task.handler = work;
@@ -198,11 +200,17 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
         return NGX_OK;
     }
 
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OVERFLOWS,
-                                pool == ngx_http_sandbox_worker.conf->slow
-                                    ? NGX_HTTP_SANDBOX_POOL_SLOW
-                                    : NGX_HTTP_SANDBOX_POOL_QUICK,
-                                1);
+    if (pool == ngx_http_sandbox_worker.conf->quick) {
+        row = NGX_HTTP_SANDBOX_POOL_QUICK;
+
+    } else if (pool == ngx_http_sandbox_worker.conf->slow) {
+        row = NGX_HTTP_SANDBOX_POOL_SLOW;
+
+    } else {
+        row = NGX_HTTP_SANDBOX_POOL_REFILL;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OVERFLOWS, row, 1);
 
     return NGX_ERROR;
 }

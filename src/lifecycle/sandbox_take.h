@@ -50,9 +50,9 @@ typedef struct {
 void sandbox_take(sandbox_take_t *take);
 
 /*
- * Settles a take whose taker has died or failed: in are id, sandbox and
- * deadline.  OK when nothing is left of the checkpoint, and the source, if
- * there is one and thaw is set, runs and has been thawed.
+ * Settles a take whose taker has died or failed: in are id and sandbox.  OK
+ * when nothing is left of the checkpoint, and the source, if there is one and
+ * thaw is set, runs and has been thawed.
  */
 void sandbox_untake(sandbox_take_t *take, int thaw);
 

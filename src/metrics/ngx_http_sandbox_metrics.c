@@ -3,8 +3,9 @@
  * the header.  Owns the shared memory zone.
  *
  * A slot belongs to the process whose id it holds, or to nobody once that
- * process is gone; a new worker takes the first one that is free.  Should
- * there be none, it counts into the last slot together with its owner.
+ * process is gone.  A new worker takes that of one that was killed, so that all
+ * it left is cleared soon, else one that is free.  Should there be none, it
+ * counts into the last slot together with its owner.
  * Hence all changes are atomic, though nearly always only one process makes
  * them.
  */
@@ -76,7 +77,8 @@ static const char *const ngx_http_sandbox_members[] = { "ready", "failed",
 static const char *const ngx_http_sandbox_ends[] = { "done", "failed" };
 static const char *const ngx_http_sandbox_waits[] = { "served", "failed",
                                                       "late", "left" };
-static const char *const ngx_http_sandbox_pools[] = { "quick", "slow" };
+static const char *const ngx_http_sandbox_pools[] = { "quick", "slow",
+                                                      "refill" };
 static const char *const ngx_http_sandbox_classes[] = {
     "1xx", "2xx", "3xx", "4xx", "5xx",
 };
@@ -360,31 +362,54 @@ ngx_http_sandbox_slot_reset(ngx_http_sandbox_slot_t *slot)
 }
 
 
-ngx_uint_t
-ngx_http_sandbox_metrics_start(void)
+/* A slot that nobody has; killed: of a process that had no time to free it. */
+static ngx_http_sandbox_slot_t *
+ngx_http_sandbox_slot_take(ngx_uint_t killed)
 {
     ngx_uint_t i;
     ngx_atomic_uint_t pid;
     ngx_http_sandbox_slot_t *slot;
 
-    slot = NULL;
-
     for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_SLOTS; i++) {
         slot = &ngx_http_sandbox_slots[i];
         pid = slot->pid;
 
-        if (!ngx_http_sandbox_slot_alive(slot)
+        if ((pid != 0) == killed && !ngx_http_sandbox_slot_alive(slot)
             && ngx_atomic_cmp_set(&slot->pid, pid, (ngx_atomic_uint_t) ngx_pid))
         {
             ngx_http_sandbox_slot_reset(slot);
-            break;
+            return slot;
         }
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_sandbox_metrics_start(void)
+{
+    ngx_uint_t number;
+    ngx_http_sandbox_slot_t *slot;
+
+    slot = ngx_http_sandbox_slot_take(1);
+
+    if (slot == NULL) {
+        slot = ngx_http_sandbox_slot_take(0);
+    }
+
+    number = NGX_HTTP_SANDBOX_METRIC_SLOTS;
+
+    if (slot) {
+        number = (ngx_uint_t) (slot - ngx_http_sandbox_slots);
+    } else {
+        slot = &ngx_http_sandbox_slots[number - 1];
     }
 
     slot->used = 1;
     ngx_http_sandbox_slot = slot;
 
-    return (ngx_uint_t) (slot - ngx_http_sandbox_slots);
+    return number;
 }
 
 

@@ -125,7 +125,11 @@ enum {
 
 enum { NGX_HTTP_SANDBOX_LINK_COMMANDS = 0, NGX_HTTP_SANDBOX_LINK_EVENTS };
 
-enum { NGX_HTTP_SANDBOX_POOL_QUICK = 0, NGX_HTTP_SANDBOX_POOL_SLOW };
+enum {
+    NGX_HTTP_SANDBOX_POOL_QUICK = 0,
+    NGX_HTTP_SANDBOX_POOL_SLOW,
+    NGX_HTTP_SANDBOX_POOL_REFILL
+};
 
 /* Rows of the API's route table that are told apart. */
 #define NGX_HTTP_SANDBOX_METRIC_ROUTES 64
@@ -141,7 +145,8 @@ void ngx_http_sandbox_metrics_route(ngx_uint_t row, const char *name);
 
 /*
  * From init_process and exit_process: takes a slot, of which the number is
- * returned, and gives it back.
+ * returned, or NGX_HTTP_SANDBOX_METRIC_SLOTS if none was left for this worker
+ * alone; and gives it back.
  */
 #define NGX_HTTP_SANDBOX_METRIC_SLOTS 128
 

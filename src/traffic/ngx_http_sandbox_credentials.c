@@ -4,6 +4,7 @@
  */
 
 #include "ngx_http_sandbox_api.h"
+#include "ngx_http_sandbox_auth.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_traffic.h"
@@ -67,16 +68,18 @@ ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token)
 void
 ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r)
 {
-    static ngx_str_t key = ngx_string("Bearer ns_");
-
+    ngx_str_t key;
     ngx_table_elt_t *h;
     ngx_http_sandbox_headers_t it;
 
     ngx_memzero(&it, sizeof(it));
 
     while ((h = ngx_http_sandbox_api_next_header(r, &it, "authorization"))) {
-        if (h->value.len >= key.len
-            && ngx_strncasecmp(h->value.data, key.data, key.len) == 0)
+        key = ngx_http_sandbox_bearer(h);
+
+        if (key.len >= sizeof("ns_") - 1
+            && ngx_strncasecmp(key.data, (u_char *) "ns_", sizeof("ns_") - 1)
+                   == 0)
         {
             ngx_http_sandbox_traffic_hide(h);
         }

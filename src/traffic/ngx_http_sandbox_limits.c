@@ -5,7 +5,8 @@
  * Connections: each worker counts in a row of its own, a place for each hash
  * of an id, and the sum of a column is what a sandbox has.  Nobody else writes
  * into a row, so there is no lock and no atomic operation; the row of a worker
- * that was killed is cleared by the one that takes its place.  A connection is
+ * that was killed is cleared by the one that takes its place.  A worker for
+ * which there is no row counts for itself alone.  A connection is
  * counted before it is compared, so that there are never too many.  Sandboxes
  * whose ids have the same hash share their limit: one in 16,384.
  *
@@ -32,6 +33,8 @@ typedef struct {
 
 static ngx_http_sandbox_limits_table_t *ngx_http_sandbox_limits_table;
 static ngx_http_sandbox_count_t *ngx_http_sandbox_limits_row;
+static ngx_http_sandbox_count_t
+    ngx_http_sandbox_limits_alone[NGX_HTTP_SANDBOX_LIMIT_PLACES];
 
 
 static void
@@ -59,6 +62,11 @@ ngx_http_sandbox_limits_start(ngx_uint_t slot)
 {
     ngx_atomic_uint_t n;
     ngx_http_sandbox_limits_table_t *table;
+
+    if (slot == NGX_HTTP_SANDBOX_METRIC_SLOTS) {
+        ngx_http_sandbox_limits_row = ngx_http_sandbox_limits_alone;
+        return;
+    }
 
     table = ngx_http_sandbox_limits_table;
     ngx_http_sandbox_limits_row = table->rows[slot];
@@ -91,7 +99,7 @@ ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max)
     (*count)++;
     ngx_memory_barrier();
 
-    sum = 0;
+    sum = ngx_http_sandbox_limits_alone[place];
     n = ngx_http_sandbox_limits_table->nrows;
 
     for (i = 0; i < n; i++) {

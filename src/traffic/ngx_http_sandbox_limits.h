@@ -17,7 +17,9 @@ typedef enum {
 /* From postconfiguration: the shared memory zone. */
 ngx_int_t ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag);
 
-/* From init_process, after metrics_start(): forgets what slot's last owner had.
+/*
+ * From init_process, with what metrics_start() gave: forgets what the last
+ * owner of the slot had.
  */
 void ngx_http_sandbox_limits_start(ngx_uint_t slot);
 

@@ -140,6 +140,13 @@ put_fill(int peer, const put_t *put, agent_replace_t *p)
         return;
     }
 
+    /* a body may take long, and others may have written the file meanwhile */
+    agent_replace_again(p);
+
+    if (put_allowed(peer, put, p) == -1) {
+        return;
+    }
+
     created = !p->exists;
     exclusive = put->conditions.none_match != NULL
                 && strcmp(put->conditions.none_match, "*") == 0;

@@ -38,7 +38,7 @@ job_forget_one(void)
     agent_job_t *job;
 
     for (job = TAILQ_FIRST(&jobs); job != NULL; job = TAILQ_NEXT(job, link)) {
-        if (!job->running && LIST_EMPTY(&job->taps)) {
+        if (!job->running && !job->telling && LIST_EMPTY(&job->taps)) {
             job_free(job);
             jobs_ended--;
             return 0;
@@ -151,8 +151,11 @@ job_done(void *data, const agent_exit_t *e)
         return;
     }
 
+    /* who is told may leave, and ask for memory for another's output */
     jobs_ended++;
+    job->telling = 1;
     job_tell(job);
+    job->telling = 0;
 
     while (jobs_ended > AGENT_JOBS_ENDED_MAX && job_forget_one() == 0) {
         /* void */

@@ -46,6 +46,7 @@ struct agent_job_s {
     unsigned background : 1;
     unsigned foreground : 1; /* its output goes to its owner */
     unsigned input : 1;
+    unsigned telling : 1; /* of its end */
 
     agent_process_t *process;
     agent_process_owner_t owner;

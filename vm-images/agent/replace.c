@@ -112,6 +112,13 @@ agent_replace_find(agent_replace_t *p, int root, const char *path,
 }
 
 
+void
+agent_replace_again(agent_replace_t *p)
+{
+    p->exists = fstatat(p->dir, p->name, &p->old, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+
 /* A name that nobody has, as far as chance goes. */
 static void
 replace_name(agent_replace_t *p)

@@ -41,6 +41,9 @@ int agent_replace_find(agent_replace_t *p, int root, const char *path,
  */
 int agent_replace_open(agent_replace_t *p);
 
+/* Looks again what is at the name: in exists, and if it is set, in old. */
+void agent_replace_again(agent_replace_t *p);
+
 /*
  * Puts it in place.  exclusive: EEXIST if there is a file meanwhile.  After
  * either result nothing but the file in place is left.

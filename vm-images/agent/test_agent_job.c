@@ -28,6 +28,7 @@
 #include "job.h"
 #include "launch.h"
 #include "loop.h"
+#include "memory.h"
 #include "reap.h"
 #include "sandbox_time.h"
 
@@ -142,6 +143,85 @@ test_ring(void **state)
     assert_int_equal(r.end - r.begin, r.size);
 
     agent_ring_free(&r);
+}
+
+
+/* Memory that the output of others takes; the sum of it. */
+static size_t
+memory_exhaust(void)
+{
+    size_t size, sum;
+
+    sum = 0;
+
+    for (size = SIZE_MAX / 2 + 1; size > 0; size /= 2) {
+        while (agent_memory_take(size) == 0) {
+            sum += size;
+        }
+    }
+
+    return sum;
+}
+
+
+typedef struct {
+    agent_tap_t tap;
+    agent_tap_t other;
+    agent_job_t *next;
+    unsigned ended;
+} mover_t;
+
+
+/* From one that has ended to another, as a socket with both does. */
+static void
+mover_ready(void *data)
+{
+    mover_t *m = data;
+
+    if (m->tap.job != NULL && agent_job_over(&m->tap)) {
+        m->ended++;
+        agent_job_detach(&m->tap);
+        agent_job_attach(&m->other, m->next, 0);
+    }
+}
+
+
+/*
+ * One that ends is not forgotten for another's output while it tells so.  No
+ * other job is remembered yet that could be.
+ */
+static void
+test_forget_telling(void **state)
+{
+    size_t taken;
+    mover_t m;
+    int64_t pid;
+    agent_job_t *job;
+
+    (void) state;
+    memset(&m, 0, sizeof(m));
+    m.tap.ready = m.other.ready = mover_ready;
+    m.tap.data = m.other.data = &m;
+
+    job = start(AGENT_EXEC_STREAM, "{\"command\":\"true\"}");
+    pid = job->pid;
+    m.next =
+        start(AGENT_EXEC_STREAM, "{\"command\":\"sleep\",\"args\":[\"60\"]}");
+    agent_job_attach(&m.tap, job, 0);
+    taken = memory_exhaust();
+
+    wait_for(m.ended == 1);
+    assert_non_null(agent_job_find(pid));
+
+    /* Then it is. */
+    agent_job_detach(&m.other);
+    agent_job_attach(&m.other, m.next, 0);
+    assert_null(agent_job_find(pid));
+
+    agent_memory_give(taken);
+    agent_job_detach(&m.other);
+    assert_int_equal(agent_job_signal(m.next, SIGKILL), 0);
+    wait_for(!m.next->running);
 }
 
 
@@ -638,11 +718,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ring),       cmocka_unit_test(test_background),
-        cmocka_unit_test(test_newest),     cmocka_unit_test(test_hold),
-        cmocka_unit_test(test_remembered), cmocka_unit_test(test_input),
-        cmocka_unit_test(test_terminal),   cmocka_unit_test(test_tree),
-        cmocka_unit_test(test_freeze),     cmocka_unit_test(test_group_removed),
+        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_forget_telling),
+        cmocka_unit_test(test_background),
+        cmocka_unit_test(test_newest),
+        cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_remembered),
+        cmocka_unit_test(test_input),
+        cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_freeze),
+        cmocka_unit_test(test_group_removed),
     };
 
     groups = make_groups() == 0;
