@@ -18,6 +18,9 @@
 #define SANDBOX_XML_PROBE_MB 32
 #define SANDBOX_XML_RAM "sandbox.ram"
 
+/* Where QEMU maps it: huge pages of the file are mapped as such. */
+#define SANDBOX_XML_ALIGN (2 * 1048576)
+
 /* Of no device, so of no device state. */
 
 /*
@@ -207,8 +210,8 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
 
     sandbox_text_fmt(&object,
                      "{\"qom-type\":\"memory-backend-file\",\"id\":\"%s\","
-                     "\"size\":%lld,\"share\":%s,\"mem-path\":",
-                     SANDBOX_XML_RAM, memory_mb * 1048576,
+                     "\"size\":%lld,\"align\":%d,\"share\":%s,\"mem-path\":",
+                     SANDBOX_XML_RAM, memory_mb * 1048576, SANDBOX_XML_ALIGN,
                      ram->shared ? "true" : "false");
     sandbox_text_json_string(&object, ram->path, strlen(ram->path));
     sandbox_text_str(&object, "}");
