@@ -36,6 +36,13 @@
 
 #define MOVE_READ_MS 10
 
+/*
+ * How often one looks whether the source runs, and after how many such turns
+ * whether it never will.
+ */
+#define MOVE_TURN_MS 2
+#define MOVE_LOOK 32
+
 
 /* The pipe, while it is in this process too. */
 typedef struct {
@@ -103,14 +110,8 @@ move_open(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 move_receive(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 {
-    if (sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
-                           pipe->ends[1], err)
-        == SANDBOX_HV_OK)
-    {
-        (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
-                                       SANDBOX_CHECKPOINT_URI, err);
-    }
-
+    (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
+                                   SANDBOX_CHECKPOINT_URI, err);
     move_close(pipe);
     return err->status;
 }
@@ -186,6 +187,9 @@ move_connect(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
         || sandbox_monitor_unlimited(t->conn, t->source, err) != SANDBOX_HV_OK
         || sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
                               pipe->ends[0], err)
+               != SANDBOX_HV_OK
+        || sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
+                              pipe->ends[1], err)
                != SANDBOX_HV_OK)
     {
         return err->status;
@@ -246,7 +250,7 @@ move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
                               "its memory is not on tmpfs");
     }
 
-    return sandbox_memory_reserve(t->conn, t->held, t->kind.memory_mb, err);
+    return sandbox_memory_reserve(t->conn, t->held, t->kind.memory_mb, 1, err);
 }
 
 
@@ -360,10 +364,18 @@ move_resumed(sandbox_take_t *t, int64_t start)
 }
 
 
-/* 1 with *err if there is no use in waiting any longer. */
+/*
+ * 1 with *err if there is no use in waiting any longer.  It is not looked for
+ * in each turn: asking keeps QEMU and libvirt busy, and the source waits for
+ * the same processors.
+ */
 static int
-move_is_over(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
 {
+    if (turn % MOVE_LOOK != MOVE_LOOK - 1) {
+        return 0;
+    }
+
     if (sandbox_monitor_failed(t->conn, t->receiver, err)) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "what it is copied to has ended");
@@ -409,10 +421,10 @@ sandbox_take_woken(sandbox_take_t *t)
 static sandbox_hv_status_t
 move_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int sends;
+    int sends, turn;
     char *answer;
 
-    for (;; sandbox_hv_sleep_ms(1)) {
+    for (turn = 0;; turn++, sandbox_hv_sleep_ms(MOVE_TURN_MS)) {
         if (sandbox_monitor_query(t->conn, t->source, "query-migrate", &answer,
                                   err)
             != SANDBOX_HV_OK)
@@ -427,7 +439,7 @@ move_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
             break;
         }
 
-        if (move_is_over(t, err)) {
+        if (move_is_over(t, turn, err)) {
             return err->status;
         }
     }
@@ -447,9 +459,9 @@ move_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 move_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int state;
+    int state, turn;
 
-    for (;; sandbox_hv_sleep_ms(1)) {
+    for (turn = 0;; turn++, sandbox_hv_sleep_ms(MOVE_TURN_MS)) {
         if (virDomainGetState(t->source, &state, NULL, 0) < 0) {
             return sandbox_hv_fail(err, t->conn, "cannot look at \"%s\"",
                                    t->take->sandbox);
@@ -459,7 +471,7 @@ move_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
             return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
         }
 
-        if (move_is_over(t, err)) {
+        if (move_is_over(t, turn, err)) {
             return err->status;
         }
     }

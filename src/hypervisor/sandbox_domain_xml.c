@@ -18,6 +18,9 @@
 /* The name of the memory in a device state: never to be changed. */
 #define SANDBOX_XML_RAM "sandbox.ram"
 
+/* Where QEMU maps it: huge pages of the file are mapped as such. */
+#define SANDBOX_XML_ALIGN (2 * 1048576)
+
 #define SANDBOX_XML_NO_TIMER_CHECK " no_timer_check"
 
 /*
@@ -213,7 +216,8 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
                      memory_mb * 1048576, ram->shared ? "true" : "false");
 
     if (ram->path) {
-        sandbox_text_str(&object, ",\"mem-path\":");
+        sandbox_text_fmt(&object,
+                         ",\"align\":%d,\"mem-path\":", SANDBOX_XML_ALIGN);
         sandbox_text_json_string(&object, ram->path, strlen(ram->path));
     }
 

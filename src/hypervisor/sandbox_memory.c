@@ -9,15 +9,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/mman.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #define MEMORY_FIFO ".fifo"
+
+#define MEMORY_PAGE 4096
+#define MEMORY_HUGE (2 * 1048576LL)
 
 /* How long one waits for who tidies. */
 #define MEMORY_HOLD_MS 100
@@ -234,8 +239,88 @@ sandbox_memory_fits(void)
 }
 
 
+/* Holes, from and to a multiple of a huge page, become such pages. */
+static int
+memory_collapse(int fd, char *map, off_t at, off_t end)
+{
+    off_t huge;
+
+    /* the kernel makes one where there is a page, of whatever size */
+    for (huge = at; huge < end; huge += MEMORY_HUGE) {
+        if (fallocate(fd, 0, huge, MEMORY_PAGE) == -1) {
+            return -1;
+        }
+    }
+
+    return madvise(map + at, (size_t) (end - at), MADV_COLLAPSE);
+}
+
+
+static void
+memory_collapse_holes(int fd, char *map, off_t length)
+{
+    off_t at, data, end;
+
+    at = 0;
+
+    while (at < length) {
+        at = lseek(fd, at, SEEK_HOLE);
+        if (at == -1) {
+            return;
+        }
+
+        at = (at + MEMORY_HUGE - 1) / MEMORY_HUGE * MEMORY_HUGE;
+
+        data = lseek(fd, at, SEEK_DATA);
+        if (data == -1) {
+            data = length;
+        }
+
+        end = data / MEMORY_HUGE * MEMORY_HUGE;
+
+        if (end > at && memory_collapse(fd, map, at, end) == -1) {
+            return;
+        }
+
+        at = data;
+    }
+}
+
+
+/*
+ * What was never written gets huge pages.  It is read, mapped and protected
+ * like the rest when a machine is copied, and that takes time for each page.
+ * Only for speed: a kernel that does not do it on demand (before 6.1) makes
+ * small pages, as it does for holes that are smaller.
+ */
+static void
+memory_widen(int fd, off_t length)
+{
+    char *room, *map;
+    size_t size;
+
+    size = (size_t) (length + MEMORY_HUGE);
+    room = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (room == MAP_FAILED) {
+        return;
+    }
+
+    /* it must begin where a huge page may */
+    map = room + MEMORY_HUGE - (uintptr_t) room % MEMORY_HUGE;
+
+    if (mmap(map, (size_t) length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+        != MAP_FAILED)
+    {
+        memory_collapse_holes(fd, map, length);
+    }
+
+    (void) munmap(room, size);
+}
+
+
 sandbox_hv_status_t
-sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb,
+sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb, int huge,
                        sandbox_hv_error_t *err)
 {
     sandbox_hv_error_t ignored;
@@ -245,8 +330,14 @@ sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb,
         errno = ENOSPC;
     }
 
-    if (sandbox_memory_fits() && fallocate(fd, 0, 0, mb * 1048576) == 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    if (sandbox_memory_fits()) {
+        if (huge) {
+            memory_widen(fd, mb * 1048576);
+        }
+
+        if (fallocate(fd, 0, 0, mb * 1048576) == 0) {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
     }
 
     return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
@@ -271,8 +362,8 @@ sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 
     fd = sandbox_memory_create(path, mb, 1, err);
 
-    if (fd != -1 && sandbox_memory_reserve(conn, fd, mb, err) != SANDBOX_HV_OK)
-    {
+    if (fd != -1
+        && sandbox_memory_reserve(conn, fd, mb, 0, err) != SANDBOX_HV_OK) {
         (void) unlink(path);
         (void) close(fd);
         fd = -1;

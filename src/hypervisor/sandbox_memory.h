@@ -30,10 +30,12 @@ int sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 int sandbox_memory_hold(const char *name, int64_t mb, char *path);
 /*
  * Reserves its room, up to its length: the pages that reading its holes would
- * make, and could not if there were no room, which ends the reader.
+ * make, and could not if there were no room, which ends the reader.  huge: in
+ * huge pages where the kernel can, for who is to be copied from there.
  */
-sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
-                                           int64_t mb, sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb, int huge,
+                       sandbox_hv_error_t *err);
 
 /*
  * A named pipe "<id>.fifo", made (create) or there: 0 or -1.  ends: to write

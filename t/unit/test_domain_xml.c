@@ -184,10 +184,11 @@ test_checkpoint(void **state)
                  "/d/1.qcow2");
     assert_found(xml, "//disk/backingStore/backingStore/backingStore", "");
     assert_found(xml, "//*[local-name()='arg'][1]/@value", "-object");
-    assert_found(xml, "//*[local-name()='arg'][2]/@value",
-                 "{\"qom-type\":\"memory-backend-file\",\"id\":"
-                 "\"sandbox.ram\",\"size\":268435456,\"share\":false,"
-                 "\"mem-path\":\"/d/a,\\\"b.ram\"}");
+    assert_found(
+        xml, "//*[local-name()='arg'][2]/@value",
+        "{\"qom-type\":\"memory-backend-file\",\"id\":"
+        "\"sandbox.ram\",\"size\":268435456,\"share\":false,\"align\":2097152,"
+        "\"mem-path\":\"/d/a,\\\"b.ram\"}");
     assert_found(xml, "//*[local-name()='arg'][4]/@value",
                  "memory-backend=sandbox.ram");
     assert_found(xml, "//*[local-name()='arg'][6]/@value", "defer");
@@ -198,12 +199,13 @@ test_checkpoint(void **state)
 
     xml = sandbox_domain_xml(&plain, &host);
     assert_non_null(xml);
-    assert_found(xml,
-                 "//*[local-name()='arg'][contains(@value, "
-                 "'\"share\":true')]/@value",
-                 "{\"qom-type\":\"memory-backend-file\",\"id\":"
-                 "\"sandbox.ram\",\"size\":268435456,\"share\":true,"
-                 "\"mem-path\":\"/d/a,\\\"b.ram\"}");
+    assert_found(
+        xml,
+        "//*[local-name()='arg'][contains(@value, "
+        "'\"share\":true')]/@value",
+        "{\"qom-type\":\"memory-backend-file\",\"id\":"
+        "\"sandbox.ram\",\"size\":268435456,\"share\":true,\"align\":2097152,"
+        "\"mem-path\":\"/d/a,\\\"b.ram\"}");
     assert_absent(xml, "//*[local-name()='arg'][@value='-incoming']");
     free(xml);
 

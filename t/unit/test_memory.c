@@ -1,5 +1,8 @@
-/* Memory files on tmpfs that are copied for a start, in a directory of the
- * test's own; without libvirt, and with a thread that is held up. */
+/* Memory files on tmpfs that are copied for a start or have their room
+ * reserved, in a directory of the test's own; without libvirt, and with a
+ * thread that is held up. */
+
+#define _GNU_SOURCE
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,11 +11,13 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +26,8 @@
 #define MB 4
 #define SIZE (MB * 1048576)
 #define NAME "snap_a.x.ram"
+#define HUGE_SIZE 2097152
+#define HUGE_MB 10
 
 static char base[] = "/dev/shm/sandbox-test-XXXXXX";
 static sandbox_hypervisor_conf_t conf = { .data_dir = base };
@@ -320,6 +327,123 @@ test_none(void **state)
 }
 
 
+/* A file, mapped privately where a huge page may begin. */
+static char *
+map_of(int fd, char *room)
+{
+    char *map;
+
+    map = room + HUGE_SIZE - (uintptr_t) room % HUGE_SIZE;
+    assert_ptr_equal(mmap(map, HUGE_MB * 1048576, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_FIXED, fd, 0),
+                     map);
+    return map;
+}
+
+
+/* KiB that are mapped as huge pages, of a mapping that is read here. */
+static int
+huge_of(const char *map)
+{
+    int at, kib;
+    FILE *smaps;
+    char line[512], begin[32];
+    volatile char sum;
+
+    for (at = 0, sum = 0; at < HUGE_MB * 1048576; at += 4096) {
+        sum = (char) (sum + map[at]);
+    }
+
+    (void) snprintf(begin, sizeof(begin), "%lx-", (unsigned long) map);
+    smaps = fopen("/proc/self/smaps", "r");
+    assert_non_null(smaps);
+
+    for (at = 0, kib = -1; kib == -1 && fgets(line, sizeof(line), smaps);) {
+        at = at || strncmp(line, begin, strlen(begin)) == 0;
+        if (at && sscanf(line, "ShmemPmdMapped: %d", &kib) != 1) {
+            kib = -1;
+        }
+    }
+
+    (void) fclose(smaps);
+    return kib;
+}
+
+
+/* 1 if the kernel makes huge pages of tmpfs on demand, and has some. */
+static int
+huge_can(char *room)
+{
+    int fd, can;
+    char *map;
+    sandbox_hv_error_t err;
+
+    fd = sandbox_memory_create(path_of("memory", NAME), HUGE_MB, 1, &err);
+    assert_int_not_equal(fd, -1);
+    map = map_of(fd, room);
+    can = fallocate(fd, 0, 0, HUGE_MB * 1048576) == 0
+          && madvise(map, HUGE_MB * 1048576, MADV_COLLAPSE) == 0;
+    (void) close(fd);
+
+    return can;
+}
+
+
+/* Holes, where they are large enough, get huge pages; the rest is as it was. */
+static void
+test_reserved(void **state)
+{
+    int fd;
+    char *room, *map;
+    struct stat st;
+    static const char data[] = "data";
+    static char wide[HUGE_MB * 1048576], got[HUGE_MB * 1048576];
+    sandbox_hv_error_t err;
+
+    (void) state;
+
+    room = mmap(NULL, sizeof(wide) + HUGE_SIZE, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(room, MAP_FAILED);
+
+    if (!huge_can(room)) {
+        (void) munmap(room, sizeof(wide) + HUGE_SIZE);
+        skip();
+    }
+
+    fd = sandbox_memory_create(path_of("memory", NAME), HUGE_MB, 1, &err);
+    assert_int_not_equal(fd, -1);
+
+    /* in the second and at the end of the fourth of five */
+    memcpy(wide + HUGE_SIZE + 8192, data, sizeof(data));
+    memcpy(wide + 4 * HUGE_SIZE - sizeof(data), data, sizeof(data));
+    assert_int_equal(pwrite(fd, data, sizeof(data), HUGE_SIZE + 8192),
+                     sizeof(data));
+    assert_int_equal(
+        pwrite(fd, data, sizeof(data), 4 * HUGE_SIZE - (off_t) sizeof(data)),
+        sizeof(data));
+
+    /* what was copied there before, and written by who runs from it */
+    map = map_of(fd, room);
+    map[0] = 1;
+
+    assert_int_equal(sandbox_memory_reserve(&conn, fd, HUGE_MB, 1, &err),
+                     SANDBOX_HV_OK);
+
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_blocks * 512, sizeof(wide));
+    assert_int_equal(pread(fd, got, sizeof(got), 0), sizeof(got));
+    assert_memory_equal(got, wide, sizeof(wide));
+    assert_int_equal(map[0], 1);
+
+    /* the third and the fifth: the first had a page when it was written to */
+    assert_int_equal(huge_of(map), 2 * HUGE_SIZE / 1024);
+
+    (void) munmap(room, sizeof(wide) + HUGE_SIZE);
+    (void) close(fd);
+}
+
+
 int
 main(void)
 {
@@ -328,6 +452,7 @@ main(void)
         cmocka_unit_test_teardown(test_draft, clean),
         cmocka_unit_test_teardown(test_torn, clean),
         cmocka_unit_test_teardown(test_none, clean),
+        cmocka_unit_test_teardown(test_reserved, clean),
     };
 
     /* elsewhere there is no tmpfs to put it on */
