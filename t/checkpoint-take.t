@@ -190,14 +190,23 @@ goes_on($id, $at{$id}, 'third generation');
 is(scalar(() = $text =~ /whole=1/g), 4, 'four checkpoints') or diag($text);
 is(($d->run('destroy', $id, $ids[1]))[0], 0, 'the sandboxes end');
 
-# --- not from a checkpoint ---------------------------------------------------
+# --- one that was booted -------------------------------------------------------
 
-($rc, $text) = $d->run($shape, 'boot', $ids[3]);
-is($rc, 0, 'a cold boot') or diag($text);
-($rc, $text) = $d->run(['DRIVE_CHECKPOINT=' . (snaps(1))[0]], 'take', $ids[3]);
-like($text, qr/status=6 .* was not started from a checkpoint/,
-     'has no checkpoint');
-is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+{
+    my ($snap) = snaps(1);
+    my ($child) = $d->ids(1);
+
+    ($rc, $text) = $d->run($shape, 'cold', $ids[3]);
+    is($rc, 0, 'a cold boot') or diag($text);
+    my ($there) = $text =~ /^configure $ids[3] ok .* address=(\S+)/m;
+    my $lost = plant($ids[3], $there);
+    take($ids[3], $snap);
+    $there = start($snap, $child);
+    is(digests($child, $there), $lost, 'memory and disk are what they were');
+    goes_on($child, $there, 'booted once');
+    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('discard', $snap))[0], 0, 'and its checkpoint');
+}
 
 # --- a receiver that dies ----------------------------------------------------
 
