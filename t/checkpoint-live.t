@@ -6,8 +6,10 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../scripts/lib";
 use SandboxDrive;
 use SandboxTest;
+use StackProc qw(slurp);
 
 my $t = SandboxTest->new(own => 1, up => ['--plain', '--userfaultfd']);
 my $disks = "$t->{dir}/data/disks";
@@ -19,9 +21,6 @@ my $n = 0;
 my %at;
 
 diag('userfaultfd is not to be had here') unless $live;
-
-
-sub slurp { return SandboxLeft::slurp($_[0]) }
 
 
 sub snap {

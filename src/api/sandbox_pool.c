@@ -111,7 +111,7 @@ static const char *const pool_versions[] = { "pinned_build", "track_tag",
     { NAME("version_policy", M_VERSION_POLICY, WORD),                          \
       .words = pool_versions },                                                \
     { NAME("track_tag", M_TRACK_TAG, STRING), RANGE(1, POOL_TAG_MAX),          \
-      .check = sandbox_schema_id },                                                     \
+      .check = sandbox_schema_id },                                            \
     { NAME("labels", M_LABELS, OBJECT), RANGE(0, POOL_LABELS_MAX),             \
       .check = pool_labels },                                                  \
     { NAME("metadata", M_METADATA, OBJECT), RANGE(0, SANDBOX_METADATA_MAX) }

@@ -335,7 +335,6 @@ void
 sandbox_take_unprepare(sandbox_take_t *t)
 {
     move_touched(t);
-
     move_let_go(t);
 }
 

@@ -443,7 +443,7 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
 
 /*
  * It goes on, and is looked at again: at its deadline, or a while after that,
- * which is long for a machine that has no checkpoint and never will.
+ * which is long for a machine that can never be taken.
  */
 static void
 ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
