@@ -207,8 +207,9 @@ for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
     my $path = "/v1/sandboxes/$s->{id}";
 
     $crash->arm('hibernate.pause.before', 'sleep 5000');
-    my $http = $t->begin('POST', "$path/hibernate");
-    $crash->reached('hibernate.pause.before');
+    my $http = $crash->reach('hibernate.pause.before', sub {
+        $t->begin('POST', "$path/hibernate");
+    });
     $t->stack('kill', 'redis', 'STOP');
     my $r = $t->end($http);
     $t->stack('kill', 'redis', 'CONT');

@@ -73,8 +73,7 @@ for my $point (@undo) {
         my $key = SandboxTest::idem();
 
         $crash->arm($under_boot, 'stop');
-        my $first = send_post($key);
-        $crash->reached($under_boot);
+        my $first = $crash->reach($under_boot, sub { send_post($key) });
         my $worker = $crash->stopped_worker or return fail('a worker has stopped');
         $t->stack('kill', 'qemu');
         $crash->arm($point, 'kill');
@@ -99,8 +98,7 @@ for my $point (grep { /^boot\..*before$|^create\.(?:boot|commit)\./ } @create) {
         my $key = SandboxTest::idem();
 
         $crash->arm($point, 'stop');
-        my $first = send_post($key);
-        $crash->reached($point);
+        my $first = $crash->reach($point, sub { send_post($key) });
         my $worker = $crash->stopped_worker or return fail('a worker has stopped');
 
         my $second = post($key);

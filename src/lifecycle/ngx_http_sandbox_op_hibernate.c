@@ -383,6 +383,12 @@ ngx_http_sandbox_hibernate_error(ngx_http_sandbox_hibernate_op_t *h)
 
     case SANDBOX_HV_TIMEOUT:
     case SANDBOX_HV_GUEST:
+        if (h->take.lost) {
+            h->op.error = &ngx_http_sandbox_transition_in_progress;
+            h->op.message = "The hibernation was given up under way.";
+            break;
+        }
+
         h->op.error = &ngx_http_sandbox_timeout;
         h->op.message = "The guest did not prepare itself in time.";
         break;

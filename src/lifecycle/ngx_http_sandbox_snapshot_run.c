@@ -164,6 +164,12 @@ ngx_http_sandbox_snapshot_error(ngx_http_sandbox_snapshot_op_t *s)
         break;
 
     case SANDBOX_HV_TIMEOUT:
+        if (s->take.lost) {
+            s->op.error = &ngx_http_sandbox_transition_in_progress;
+            s->op.message = "The snapshot was given up while it was taken.";
+            break;
+        }
+
         s->op.error = &ngx_http_sandbox_timeout;
         s->op.message = "The guest did not answer, or the snapshot was not "
                         "taken in time.";

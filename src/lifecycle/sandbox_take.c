@@ -43,9 +43,14 @@ sandbox_take_soon(const sandbox_take_t *take)
  * touched then.
  */
 static int
-sandbox_take_ours(const sandbox_take_t *take)
+sandbox_take_ours(sandbox_take_t *take)
 {
-    return sandbox_time_monotonic_ms() < *take->holds;
+    if (sandbox_time_monotonic_ms() < *take->holds) {
+        return 1;
+    }
+
+    take->lost = 1;
+    return 0;
 }
 
 

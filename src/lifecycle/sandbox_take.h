@@ -33,6 +33,7 @@ typedef struct {
     /* out */
     sandbox_hv_error_t result;
     int left;      /* it failed, and could not be undone: see sandbox_untake */
+    int lost;      /* it failed: "holds" has passed, others may be at it */
     int live;      /* memory was copied while the source went on */
     int64_t bytes; /* blocks on disk */
     int64_t pause_ms;  /* the machine stood still */

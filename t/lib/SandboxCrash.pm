@@ -14,6 +14,7 @@ use warnings;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use FindBin;
+use JSON::PP qw(decode_json);
 use SandboxHttp;
 use SandboxLeft;
 use SandboxTest ();
@@ -69,6 +70,29 @@ sub reached {
     ok($gone, "$point is reached");
     unlink $self->file_of($point);
     return $gone;
+}
+
+
+# Sends a request, by a sub that begins one, until one of them comes to the
+# point: on a busy host one may have to be given up before it is there.
+sub reach {
+    my ($self, $point, $begin) = @_;
+    my $end = time() + PATIENCE;
+    my $http = $begin->();
+
+    while (-e $self->file_of($point) && time() < $end) {
+        next unless defined $http->fill(time() + 0.05);
+        last unless -e $self->file_of($point);
+        my $r = $http->read_response;
+        my $json = $r ? eval { decode_json($r->{body}) } : undef;
+        last if $r && !($json && $json->{retryable});
+        note('sent again after ' . ($r ? $r->{body} : 'no answer'));
+        sleep 0.1;
+        $http = $begin->();
+    }
+
+    $self->reached($point);
+    return $http;
 }
 
 
