@@ -6,7 +6,9 @@ use Digest::SHA qw(sha256_hex);
 use File::Temp;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../scripts/lib";
 use SandboxTest;
+use StackProc qw(slurp);
 
 my $t = SandboxTest->new;
 my $tool = "$SandboxTest::top/scripts/sandboxctl";
@@ -17,8 +19,6 @@ my %env = (SANDBOX_API => $t->{api}, SANDBOX_API_KEY => $t->{key},
            PYTHONDONTWRITEBYTECODE => 1);
 my $said = '';
 my $r;
-
-sub slurp { return SandboxLeft::slurp($_[0]) }
 
 sub write_file {
     my ($path, $data) = @_;
@@ -430,8 +430,9 @@ is_deeply([screen() =~ /^\[(\d+)\]$/mg], [101 .. 115],
           'nothing is lost or repeated');
 
 type('MARK=here', 'Enter');
+shows(qr/MARK=here\n.*[#\$] *\n*\z/, 'a variable in the shell');
 type('~.');
-shows(qr/goes on as --session (pty_\w+)\s+code 0/, '~. leaves it');
+shows(qr/^sandboxctl: left; it goes on as --session (pty_\w+)\s+code 0/m, '~. leaves it');
 my ($session) = screen() =~ /--session (pty_\w+)/;
 run_command(@tmux, 'respawn-pane', '-k', 'sh', '-c',
             '"$0" shell --session "$1" "$2"; echo "code $?"; exec sleep 600',

@@ -19,8 +19,12 @@ blocks = 0
 
 def memory():
     filling = [bytes([i + 1]) * PIECE for i in range(8)]
-    heap = bytearray(filling[0] * MB)
+    heap = bytearray(MB * PIECE)
     n = 0
+
+    # in place: a copy would have the guest write twice as much as was asked
+    for at in range(0, len(heap), PIECE):
+        heap[at:at + PIECE] = filling[0]
 
     while True:
         old, new = filling[n % 8], filling[(n + 1) % 8]
