@@ -14,7 +14,6 @@ use warnings;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use FindBin;
-use JSON::PP qw(decode_json);
 use SandboxHttp;
 use SandboxLeft;
 use SandboxTest ();
@@ -73,6 +72,14 @@ sub reached {
 }
 
 
+# Whether a request with this answer, or none, is right to be repeated.
+sub _again {
+    my ($r) = @_;
+
+    return $r->{status} == 0 || ($r->{json} && $r->{json}{retryable});
+}
+
+
 # Sends a request, by a sub that begins one, until one of them comes to the
 # point: on a busy host one may have to be given up before it is there.
 sub reach {
@@ -83,10 +90,9 @@ sub reach {
     while (-e $self->file_of($point) && time() < $end) {
         next unless defined $http->fill(time() + 0.05);
         last unless -e $self->file_of($point);
-        my $r = $http->read_response;
-        my $json = $r ? eval { decode_json($r->{body}) } : undef;
-        last if $r && !($json && $json->{retryable});
-        note('sent again after ' . ($r ? $r->{body} : 'no answer'));
+        my $r = $self->{test}->end($http);
+        last unless _again($r);
+        note("sent again after $r->{status} $r->{body}");
         sleep 0.1;
         $http = $begin->();
     }
@@ -123,8 +129,7 @@ sub persist {
 
     do {
         $r = $self->{test}->request($method, $path, timeout => PATIENCE, %o);
-        my $again = $r->{status} == 0
-                    || ($r->{json} && $r->{json}{retryable});
+        my $again = _again($r);
         $done = $wanted{$r->{status}} && !$again;
         push @odd, "$r->{status} $r->{body}" unless $done || $again;
         sleep 0.1 unless $done;
