@@ -7,6 +7,9 @@ use lib "$FindBin::Bin/lib";
 use File::Temp qw(tempdir);
 use SandboxTest;
 
+use lib "$FindBin::Bin/../scripts/lib";
+use StackProc qw(pid_space pids_in);
+
 my $t = SandboxTest->new(own => 1, up => ['--plain']);
 my $stack = "$SandboxTest::top/scripts/stack";
 my $base = tempdir('sandbox-test-XXXXXX', CLEANUP => 1,
@@ -105,23 +108,17 @@ is((run_command($stack, 'restart', '--dir', $dir, 'nothing'))[0], 1,
 
 # --- crashes -----------------------------------------------------------------
 
-sub pids {
-    my ($init) = (run_command($stack, 'status', '--dir', $dir))[1]
-                 =~ /is up, pid (\d+)/;
-    my $space = readlink("/proc/$init/ns/pid");
-
-    return map { m{/(\d+)/ns} } grep { (readlink // '') eq $space }
-           glob('/proc/[0-9]*/ns/pid');
+sub init {
+    return (run_command($stack, 'status', '--dir', $dir))[1]
+           =~ /is up, pid (\d+)/ ? $1 : die "no stack is up in $dir\n";
 }
 
-my @pids = pids();
-cmp_ok(scalar(@pids), '>', 4, 'a stack has processes');
-my ($init) = (run_command($stack, 'status', '--dir', $dir))[1]
-             =~ /is up, pid (\d+)/;
+my $init = init();
+my $space = pid_space($init);
+cmp_ok(scalar(pids_in($space)), '>', 4, 'a stack has processes');
 kill 'KILL', $init;
-ok(wait_for(10, sub {
-    !grep { SandboxLeft::slurp("/proc/$_/stat") =~ /\) [^ZX]/ } @pids
-}), 'kill -9 of its first process ends all of them');
+ok(wait_for(10, sub { !pids_in($space) }),
+   'kill -9 of its first process ends all of them');
 is((run_command($stack, 'status', '--dir', $dir))[0], 3, 'status: down');
 ($rc, $text) = up();
 is($rc, 1, 'what is left behind is not overwritten');
@@ -133,10 +130,20 @@ is(mounts(), $mounts, 'no mount is left');
 
 ($rc, $text) = up();
 is($rc, 0, 'up again in the same place') or diag($text);
-@pids = pids();
-is((run_command($stack, 'down', '--dir', $dir))[0], 0, 'down');
-is(scalar(grep { SandboxLeft::slurp("/proc/$_/stat") =~ /\) [^ZX]/ } @pids),
-   0, 'no process is left');
+$space = pid_space(init());
+{
+    # one with much memory still ends when the first one of the stack is gone
+    my $pid = fork() // die "fork: $!";
+    if ($pid == 0) {
+        exec($stack, 'run', '--dir', $dir, '--', 'perl', '-e',
+             '$x = "a" x (512 << 20); open(F, ">", $ARGV[0]); sleep 60',
+             "$base/large");
+    }
+    ok(wait_for(20, sub { -e "$base/large" }), 'a large process runs in it');
+    is((run_command($stack, 'down', '--dir', $dir))[0], 0, 'down');
+    is(join(' ', pids_in($space)), '', 'no process is left');
+    waitpid $pid, 0;
+}
 ok(!-e $dir, 'nor the directory');
 
 # up is interrupted

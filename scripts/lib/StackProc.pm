@@ -6,7 +6,7 @@ use strict;
 use warnings;
 use Exporter 'import';
 
-our @EXPORT_OK = qw(anchors host_pids init_pid slurp);
+our @EXPORT_OK = qw(anchors host_pids init_pid pid_space pids_in slurp);
 
 
 # The text of a file, empty if it cannot be read.
@@ -64,16 +64,32 @@ sub init_pid {
 }
 
 
+# The pid namespace of a process, '' if there is no such process.  That of one
+# that is exiting can be read to its end; its command line cannot.
+sub pid_space {
+    my ($pid) = @_;
+
+    return readlink("/proc/$pid/ns/pid") // '';
+}
+
+
+# What runs in these pid namespaces, by the host's process ids.
+sub pids_in {
+    my %spaces = map { $_ => 1 } grep { $_ ne '' } @_;
+
+    opendir(my $proc, '/proc') or die "cannot read /proc: $!\n";
+
+    return grep { $spaces{ pid_space($_) } && !is_gone($_) }
+           grep { /^[0-9]+$/ } readdir $proc;
+}
+
+
 # Process ids of the host for those of the stack.
 sub host_pids {
     my ($pid) = @_;
-    my $space = readlink("/proc/$pid/ns/pid") // '';
     my %host;
 
-    opendir(my $proc, '/proc') or return;
-
-    for my $p (grep { /^[0-9]+$/ } readdir $proc) {
-        next unless (readlink("/proc/$p/ns/pid") // '') eq $space;
+    for my $p (pids_in(pid_space($pid))) {
         my ($inner) = slurp("/proc/$p/status") =~ /^NSpid:.*\s(\d+)$/m;
         $host{$inner} = $p if defined $inner;
     }

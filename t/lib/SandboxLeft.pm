@@ -11,7 +11,7 @@ use Scalar::Util qw(weaken);
 use Time::HiRes qw(time sleep);
 
 use lib dirname(__FILE__) . '/../../scripts/lib';
-use StackProc qw(slurp);
+use StackProc qw(pid_space pids_in slurp);
 
 # Destruction may go on after it was answered.
 use constant SECONDS => 20;
@@ -43,13 +43,9 @@ sub new {
 sub processes {
     my ($self) = @_;
     my ($init) = $self->{test}->stack('status') =~ /is up, pid (\d+)/;
-    my $space = readlink("/proc/$init/ns/pid") // '';
     my @found;
 
-    opendir(my $proc, '/proc') or return;
-
-    for my $pid (grep { /^[0-9]+$/ } readdir $proc) {
-        next unless (readlink("/proc/$pid/ns/pid") // '') eq $space;
+    for my $pid (pids_in(pid_space($init // 0))) {
         (my $line = slurp("/proc/$pid/cmdline")) =~ tr/\0/ /;
         push @found, [$pid, $line];
     }
