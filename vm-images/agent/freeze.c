@@ -44,6 +44,7 @@ struct freeze_held_s {
 
 static int freeze_root = -1;
 static int freeze_group = -1;
+static int freeze_used; /* a process was made, so there may be groups of it */
 static STAILQ_HEAD(freeze_list_s, freeze_held_s)
     freeze_held = STAILQ_HEAD_INITIALIZER(freeze_held);
 
@@ -84,6 +85,7 @@ agent_freeze_fork(int group)
 {
     struct clone_args args;
 
+    freeze_used = 1;
     group = group == -1 ? freeze_group : group;
 
     if (group == -1) {
@@ -365,7 +367,7 @@ agent_freeze(char *error, size_t size)
         return -1;
     }
 
-    if (freeze_all() == -1) {
+    if (freeze_used && freeze_all() == -1) {
         snprintf(error, size, "The commands could not be frozen: %s.",
                  strerror(errno));
         return -1;

@@ -311,6 +311,8 @@ main(void)
     reboot(RB_DISABLE_CAD); /* the keys send a signal instead */
     agent_boot();
     agent_freeze_init();
+    agent_network_init();
+    agent_steps_warm();
     agent_ws_channels(main_channels, COUNT(main_channels));
 
     bootstrap.configure = main_configure;

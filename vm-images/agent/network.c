@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
@@ -25,6 +26,8 @@
 #include "steps.h"
 
 #define NET_DIR "/sys/class/net"
+#define NET_IPV6 "/proc/sys/net/ipv6/conf"
+#define NET_PATH_MAX 320
 #define NET_WAIT_MS 5000
 #define NET_STEP_MS 5
 
@@ -56,7 +59,7 @@ static int
 network_find(int fd, char name[IFNAMSIZ])
 {
     DIR *dir;
-    char path[320];
+    char path[NET_PATH_MAX];
     struct dirent *entry;
 
     dir = opendir(NET_DIR);
@@ -179,7 +182,7 @@ network_resolver(const agent_config_t *c)
     rc = -1;
     errno = ENOMEM;
     if (!sandbox_text_failed(&t)) {
-        rc = agent_small_file_replace("/etc/resolv.conf", t.len ? t.data : "",
+        rc = agent_small_file_replace(AGENT_RESOLVER, t.len ? t.data : "",
                                       t.len);
     }
 
@@ -224,10 +227,48 @@ network_set(int fd, char *name, const agent_config_t *c)
     }
 
     if (network_resolver(c) == -1) {
-        return "/etc/resolv.conf could not be written";
+        return AGENT_RESOLVER " could not be written";
     }
 
     return NULL;
+}
+
+
+/* A kernel without IPv6 has no such file. */
+static void
+network_no_ipv6(const char *name)
+{
+    int fd;
+    char path[NET_PATH_MAX];
+
+    snprintf(path, sizeof(path), NET_IPV6 "/%s/disable_ipv6", name);
+
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd != -1) {
+        (void) !write(fd, "1", 1);
+        close(fd);
+    }
+}
+
+
+void
+agent_network_init(void)
+{
+    int fd;
+    char name[IFNAMSIZ];
+
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd == -1) {
+        return;
+    }
+
+    (void) network_flags(fd, "lo", IFF_UP, 0);
+
+    if (network_find(fd, name) == 0) {
+        network_no_ipv6(name);
+    }
+
+    close(fd);
 }
 
 

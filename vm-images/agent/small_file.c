@@ -12,6 +12,9 @@
 #include "sandbox_path.h"
 #include "small_file.h"
 
+#define SMALL_FILE_MODE 0644
+#define SMALL_FILE_IN_PLACE 4096
+
 
 static ssize_t
 small_file_read_all(int fd, char *buf, size_t size)
@@ -85,8 +88,60 @@ small_file_write_all(int fd, const char *data, size_t len)
 }
 
 
-int
-agent_small_file_replace(const char *path, const char *data, size_t len)
+static int
+small_file_change(int fd, size_t old_len, const char *data, size_t len)
+{
+    char old[SMALL_FILE_IN_PLACE];
+
+    if (len == old_len && small_file_read_all(fd, old, len) == (ssize_t) len
+        && memcmp(old, data, len) == 0)
+    {
+        return 0;
+    }
+
+    if (pwrite(fd, data, len, 0) != (ssize_t) len) {
+        return -1;
+    }
+
+    return old_len > len ? ftruncate(fd, (off_t) len) : 0;
+}
+
+
+/*
+ * What is as a replacement would leave it is changed where it stands, in one
+ * write.  That needs no room on a full disk, and in a guest that has just been
+ * started from a checkpoint, to which all code is new, it takes a fifth of the
+ * time of making, renaming and freeing files.
+ */
+static int
+small_file_overwrite(const char *path, const char *data, size_t len)
+{
+    int fd, rc;
+    struct stat st;
+
+    /* looked at by name first: opening a device may do something */
+    if (len > SMALL_FILE_IN_PLACE || lstat(path, &st) == -1
+        || !S_ISREG(st.st_mode) || (st.st_mode & 07777) != SMALL_FILE_MODE
+        || st.st_uid != geteuid() || st.st_nlink != 1
+        || st.st_size > SMALL_FILE_IN_PLACE)
+    {
+        return -1;
+    }
+
+    fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd == -1) {
+        return -1;
+    }
+
+    rc = small_file_change(fd, (size_t) st.st_size, data, len);
+    close(fd);
+
+    return rc;
+}
+
+
+static int
+small_file_renew(const char *path, const char *data, size_t len)
 {
     int fd, rc, err;
     char dir[SANDBOX_PATH_MAX], tmp[SANDBOX_PATH_MAX + 16];
@@ -99,7 +154,7 @@ agent_small_file_replace(const char *path, const char *data, size_t len)
     snprintf(tmp, sizeof(tmp), "%s.sandbox-new", path);
     unlink(tmp);
 
-    fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, SMALL_FILE_MODE);
     if (fd == -1) {
         return -1;
     }
@@ -119,6 +174,15 @@ agent_small_file_replace(const char *path, const char *data, size_t len)
     }
 
     return rc;
+}
+
+
+int
+agent_small_file_replace(const char *path, const char *data, size_t len)
+{
+    return small_file_overwrite(path, data, len) == 0
+               ? 0
+               : small_file_renew(path, data, len);
 }
 
 

@@ -12,8 +12,9 @@
 char *agent_small_file_read(const char *path, size_t max);
 
 /*
- * Replaces path, whatever it was (a dangling link of an image, too), by a
- * file of mode 0644; makes its directory.  0, or -1 with errno set.
+ * Whatever path was (a dangling link of an image, too), it is a file of mode
+ * 0644 with this text afterwards; makes its directory.  A file that is like
+ * that, and has no other name, stays the same one.  0, or -1 with errno set.
  */
 int agent_small_file_replace(const char *path, const char *data, size_t len);
 

@@ -37,10 +37,25 @@
 #define DISK_WAIT_MS 5000
 #define DISK_STEP_MS 5
 #define IDENTITY_LEN 32
+#define HOSTNAME "/etc/hostname"
+#define HOSTS "/etc/hosts"
 #define MACHINE_ID "/etc/machine-id"
 #define DBUS_MACHINE_ID "/var/lib/dbus/machine-id"
 #define HOSTS_MAX 65536
 #define HOSTS_MARK "# sandbox-agent"
+
+
+void
+agent_steps_warm(void)
+{
+    size_t i;
+    static const char *const paths[] = { HOSTNAME, HOSTS, MACHINE_ID,
+                                         DBUS_MACHINE_ID, AGENT_RESOLVER };
+
+    for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        free(agent_small_file_read(paths[i], HOSTS_MAX));
+    }
+}
 
 
 int
@@ -129,7 +144,7 @@ hosts_write(const agent_config_t *c)
 
     inet_ntop(AF_INET, &c->address, address, sizeof(address));
 
-    old = agent_small_file_read("/etc/hosts", HOSTS_MAX);
+    old = agent_small_file_read(HOSTS, HOSTS_MAX);
     if (old != NULL && old[0] != '\0') {
         hosts_keep(&t, old);
     } else {
@@ -138,12 +153,13 @@ hosts_write(const agent_config_t *c)
     }
 
     free(old);
-    sandbox_text_fmt(&t, "%s %s " HOSTS_MARK "\n", address, c->hostname);
+    /* of one width, or the file would have to be cut now and then */
+    sandbox_text_fmt(&t, "%-15s %s " HOSTS_MARK "\n", address, c->hostname);
 
     rc = -1;
     errno = ENOMEM;
     if (!sandbox_text_failed(&t)) {
-        rc = agent_small_file_replace("/etc/hosts", t.data, t.len);
+        rc = agent_small_file_replace(HOSTS, t.data, t.len);
     }
 
     sandbox_text_free(&t);
@@ -165,7 +181,7 @@ agent_step_hostname(const agent_config_t *c, char *error, size_t size)
 
     snprintf(line, sizeof(line), "%s\n", c->hostname);
 
-    if (agent_small_file_replace("/etc/hostname", line, strlen(line)) == -1) {
+    if (agent_small_file_replace(HOSTNAME, line, strlen(line)) == -1) {
         snprintf(error, size, "/etc/hostname could not be written: %s.",
                  strerror(errno));
         return -1;

@@ -8,6 +8,21 @@
 
 #include "configure.h"
 
+#define AGENT_RESOLVER "/etc/resolv.conf"
+
+/*
+ * Reads the files that the steps write, once at boot: they are in memory then,
+ * also in whatever is started from a checkpoint of it.
+ */
+void agent_steps_warm(void);
+
+/*
+ * At boot, for it stays done in whatever is started from a checkpoint: the
+ * loopback interface is up, and the one to the outside has no IPv6, which no
+ * packet would leave by.  Others that are made later have it.
+ */
+void agent_network_init(void);
+
 int agent_step_entropy(const agent_config_t *c, char *error, size_t size);
 int agent_step_clock(const agent_config_t *c, char *error, size_t size);
 int agent_step_hostname(const agent_config_t *c, char *error, size_t size);

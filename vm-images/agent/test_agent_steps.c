@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
@@ -99,7 +100,7 @@ room_hostname(void)
     expect_file("/etc/hostname", "sb-first\n");
     expect_file("/etc/hosts", "127.0.0.1 localhost\n"
                               "::1 localhost ip6-localhost\n"
-                              "10.88.0.5 sb-first # sandbox-agent\n");
+                              "10.88.0.5       sb-first # sandbox-agent\n");
 
     /* What others wrote stays, what an earlier life wrote goes. */
     expect(agent_small_file_replace("/etc/hosts",
@@ -112,7 +113,7 @@ room_hostname(void)
     c.address.s_addr = inet_addr("10.88.0.6");
     expect(agent_step_hostname(&c, error, sizeof(error)) == 0);
     expect_file("/etc/hosts", "1.2.3.4 mine\n5.6.7.8 last\n"
-                              "10.88.0.6 sb-second # sandbox-agent\n");
+                              "10.88.0.6       sb-second # sandbox-agent\n");
 
     /* No directory can be made below a file: a sentence, not a crash. */
     expect(unlink("/etc/hosts") == 0 && unlink("/etc/hostname") == 0);
@@ -248,6 +249,66 @@ test_files(void **state)
 {
     (void) state;
     in_room(room_files);
+}
+
+
+static ino_t
+replaced(const char *text)
+{
+    struct stat st;
+
+    expect(agent_small_file_replace("/f", text, strlen(text)) == 0);
+    expect_file("/f", text);
+    expect(lstat("/f", &st) == 0 && S_ISREG(st.st_mode));
+    expect((st.st_mode & 07777) == 0644);
+
+    return st.st_ino;
+}
+
+
+static void
+room_in_place(void)
+{
+    int fd;
+    ino_t first;
+    struct stat st;
+    struct timespec past[2] = { { 1, 0 }, { 1, 0 } };
+
+    /* The same file: longer, shorter, and not touched where nothing changes. */
+    first = replaced("one\n");
+    expect(replaced("one more\n") == first);
+    expect(replaced("") == first);
+    expect(replaced("two\n") == first);
+    expect(utimensat(AT_FDCWD, "/f", past, 0) == 0);
+    expect(replaced("two\n") == first);
+    expect(stat("/f", &st) == 0 && st.st_mtime == 1);
+
+    /* Another one, where this would change what is not ours. */
+    expect(link("/f", "/g") == 0);
+    expect(replaced("three\n") != first);
+    expect_file("/g", "two\n");
+
+    fd = open("/f", O_RDONLY);
+    expect(fd != -1 && fstat(fd, &st) == 0);
+    expect(chmod("/f", 0600) == 0);
+    expect(replaced("three\n") != st.st_ino);
+
+    expect(unlink("/f") == 0 && symlink("/g", "/f") == 0);
+    (void) replaced("four\n");
+    expect_file("/g", "two\n");
+
+    /* Longer than a page. */
+    fd = open("/f", O_WRONLY);
+    expect(fd != -1 && ftruncate(fd, 5000) == 0);
+    expect(replaced("five\n") != 0);
+}
+
+
+static void
+test_in_place(void **state)
+{
+    (void) state;
+    in_room(room_in_place);
 }
 
 
@@ -468,10 +529,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostname), cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_cwd),      cmocka_unit_test(test_files),
-        cmocka_unit_test(test_furnish),  cmocka_unit_test(test_modules),
-        cmocka_unit_test(test_sockets),  cmocka_unit_test(test_network_absent),
+        cmocka_unit_test(test_hostname),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_cwd),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_furnish),
+        cmocka_unit_test(test_modules),
+        cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_network_absent),
     };
 
     return cmocka_run_group_tests_name("agent steps", tests, NULL, NULL);
