@@ -250,7 +250,7 @@ move_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
                               "its memory is not on tmpfs");
     }
 
-    return sandbox_memory_reserve(t->conn, t->held, t->kind.memory_mb, 1, err);
+    return sandbox_memory_reserve(t->conn, t->held, t->kind.memory_mb, err);
 }
 
 
@@ -321,12 +321,38 @@ sandbox_take_prepare(sandbox_take_t *t)
 }
 
 
-static void
-move_touched(sandbox_take_t *t)
+static void *
+move_fill(void *data)
 {
-    if (t->touching) {
-        (void) pthread_join(t->toucher, NULL);
-        t->touching = 0;
+    sandbox_take_t *t = data;
+
+    (void) sandbox_memory_fill(t->memory, t->kind.memory_mb, &t->filled);
+
+    return NULL;
+}
+
+
+void
+sandbox_take_fill(sandbox_take_t *t)
+{
+    if (t->memory == -1) {
+        return;
+    }
+
+    t->filling = sandbox_hv_thread(&t->filler, move_fill, t) == 0;
+
+    if (!t->filling) {
+        (void) move_fill(t);
+    }
+}
+
+
+static void
+move_join(int *running, pthread_t thread)
+{
+    if (*running) {
+        (void) pthread_join(thread, NULL);
+        *running = 0;
     }
 }
 
@@ -334,7 +360,8 @@ move_touched(sandbox_take_t *t)
 void
 sandbox_take_unprepare(sandbox_take_t *t)
 {
-    move_touched(t);
+    move_join(&t->touching, t->toucher);
+    move_join(&t->filling, t->filler);
     move_let_go(t);
 }
 
@@ -405,10 +432,7 @@ move_resume(void *data)
 void
 sandbox_take_woken(sandbox_take_t *t)
 {
-    if (t->waking) {
-        (void) pthread_join(t->waker, NULL);
-        t->waking = 0;
-    }
+    move_join(&t->waking, t->waker);
 }
 
 
@@ -598,10 +622,14 @@ sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     move_pipe_t pipe = { { -1, -1, -1 }, 0, 0 };
 
-    move_touched(t);
+    move_join(&t->touching, t->toucher);
+    move_join(&t->filling, t->filler);
 
-    if (move_connect(t, &pipe, err) == SANDBOX_HV_OK
-        && move_over(t, &pipe, err) == SANDBOX_HV_OK)
+    if (t->filled.status != SANDBOX_HV_OK) {
+        *err = t->filled;
+
+    } else if (move_connect(t, &pipe, err) == SANDBOX_HV_OK
+               && move_over(t, &pipe, err) == SANDBOX_HV_OK)
     {
         (void) sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline,
                                         err);

@@ -152,10 +152,9 @@ take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_domain_ram_t ram;
     sandbox_domain_xml_t host;
 
-    if (take_memory(t, err) != SANDBOX_HV_OK
-        || sandbox_disk_create(t->conn, t->scratch, t->chain.layers[1],
-                               t->disk_mb, scratch, &replaced, err)
-               != SANDBOX_HV_OK)
+    if (sandbox_disk_create(t->conn, t->scratch, t->chain.layers[1], t->disk_mb,
+                            scratch, &replaced, err)
+        != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -275,6 +274,12 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     sandbox_take_prepare(t);
+
+    if (take_memory(t, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    sandbox_take_fill(t);
 
     if (take_receiver(t, err) != SANDBOX_HV_OK
         || take_next(t, err) != SANDBOX_HV_OK)

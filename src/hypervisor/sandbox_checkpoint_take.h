@@ -28,9 +28,12 @@ typedef struct {
     int held;     /* holds the source's there; -1: it is not there */
     int still;    /* 1: not to be copied while the source runs */
     int touching; /* 1: toucher is to be joined */
+    int filling;  /* 1: filler is to be joined */
     int waking;   /* 1: waker is to be joined */
     pthread_t toucher;
+    pthread_t filler;
     pthread_t waker;
+    sandbox_hv_error_t filled; /* filler's: not OK if there was no room */
 } sandbox_take_t;
 
 /* sandbox_checkpoint_move.c */
@@ -41,7 +44,9 @@ typedef struct {
  * long as the start of a receiver does.
  */
 void sandbox_take_prepare(sandbox_take_t *t);
-/* Ends what prepare has begun; may be repeated. */
+/* Begins to make the pages of t->memory, if there is that, in a thread. */
+void sandbox_take_fill(sandbox_take_t *t);
+/* Ends what these two have begun; may be repeated. */
 void sandbox_take_unprepare(sandbox_take_t *t);
 
 /*

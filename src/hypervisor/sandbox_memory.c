@@ -319,31 +319,59 @@ memory_widen(int fd, off_t length)
 }
 
 
-sandbox_hv_status_t
-sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb, int huge,
-                       sandbox_hv_error_t *err)
+/* 1 if there is room for all holes there are, which tidying may make. */
+static int
+memory_room(sandbox_hv_conn_t *conn)
 {
     sandbox_hv_error_t ignored;
 
-    if (!sandbox_memory_fits()) {
-        (void) sandbox_memory_tidy(conn, 1, &ignored);
-        errno = ENOSPC;
-    }
-
     if (sandbox_memory_fits()) {
-        if (huge) {
-            memory_widen(fd, mb * 1048576);
-        }
-
-        if (fallocate(fd, 0, 0, mb * 1048576) == 0) {
-            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-        }
+        return 1;
     }
 
+    (void) sandbox_memory_tidy(conn, 1, &ignored);
+
+    return sandbox_memory_fits();
+}
+
+
+static sandbox_hv_status_t
+memory_no_room(int64_t mb, int error, sandbox_hv_error_t *err)
+{
     return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
                           "no room for %lld MiB in the directory of memories: "
                           "%s",
-                          (long long) mb, strerror(errno));
+                          (long long) mb, strerror(error));
+}
+
+
+sandbox_hv_status_t
+sandbox_memory_fill(int fd, int64_t mb, sandbox_hv_error_t *err)
+{
+    struct stat st;
+
+    /* going through all of it to find nothing takes a quarter of filling it */
+    if ((fstat(fd, &st) == -1 || st.st_blocks * 512LL < mb * 1048576)
+        && fallocate(fd, 0, 0, mb * 1048576) == -1)
+    {
+        return memory_no_room(mb, errno, err);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+sandbox_hv_status_t
+sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb,
+                       sandbox_hv_error_t *err)
+{
+    if (!memory_room(conn)) {
+        return memory_no_room(mb, ENOSPC, err);
+    }
+
+    memory_widen(fd, mb * 1048576);
+
+    return sandbox_memory_fill(fd, mb, err);
 }
 
 
@@ -362,8 +390,8 @@ sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 
     fd = sandbox_memory_create(path, mb, 1, err);
 
-    if (fd != -1
-        && sandbox_memory_reserve(conn, fd, mb, 0, err) != SANDBOX_HV_OK) {
+    if (fd != -1 && !memory_room(conn)) {
+        (void) memory_no_room(mb, ENOSPC, err);
         (void) unlink(path);
         (void) close(fd);
         fd = -1;

@@ -23,19 +23,26 @@ int sandbox_memory_usable(sandbox_hv_conn_t *conn);
 
 /* All of them: a descriptor that holds the file, to be closed, or -1. */
 
-/* A new one, its room reserved; NO_CAPACITY: there is none. */
+/*
+ * A new one, all of it a hole, whose room nobody else of this directory takes;
+ * NO_CAPACITY: there is none.
+ */
 int sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                         char *path, sandbox_hv_error_t *err);
 /* One that is there and whole. */
 int sandbox_memory_hold(const char *name, int64_t mb, char *path);
 /*
- * Reserves its room, up to its length: the pages that reading its holes would
- * make, and could not if there were no room, which ends the reader.  huge: in
- * huge pages where the kernel can, for who is to be copied from there.
+ * Makes the pages of its holes, which whoever touches them would make, and
+ * would end if there were no room: 0.2 ms for each MiB.  Any thread may.
  */
 sandbox_hv_status_t
-sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb, int huge,
-                       sandbox_hv_error_t *err);
+sandbox_memory_fill(int fd, int64_t mb, sandbox_hv_error_t *err);
+/*
+ * The same for one that is run from and is to be copied: in huge pages, where
+ * the kernel can and there is room.
+ */
+sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
+                                           int64_t mb, sandbox_hv_error_t *err);
 
 /*
  * A named pipe "<id>.fifo", made (create) or there: 0 or -1.  ends: to write

@@ -427,7 +427,7 @@ test_reserved(void **state)
     map = map_of(fd, room);
     map[0] = 1;
 
-    assert_int_equal(sandbox_memory_reserve(&conn, fd, HUGE_MB, 1, &err),
+    assert_int_equal(sandbox_memory_reserve(&conn, fd, HUGE_MB, &err),
                      SANDBOX_HV_OK);
 
     assert_int_equal(fstat(fd, &st), 0);
