@@ -58,6 +58,8 @@ is($t->exec($plain, 'pwd')->{stdout}, "/workspace\n",
    'the working directory is the template\'s');
 (my $hostname = $plain->{id}) =~ tr/_/-/;
 is($t->exec($plain, 'hostname')->{stdout}, "$hostname\n", 'the host name');
+is($t->exec($plain, 'cat /proc/net/if_inet6')->{stdout} =~ tr/\n//, 1,
+   'IPv6 over loopback alone');
 cmp_ok(abs($t->exec($plain, 'date +%s')->{stdout} - time()), '<', 5,
        'the guest\'s clock');
 is($t->exec($plain, 'nproc')->{stdout}, "1\n", 'one CPU');

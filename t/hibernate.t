@@ -198,6 +198,24 @@ is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernate');
 is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200,
    'a paused one is destroyed');
 
+# --- one whose disk is full ---------------------------------------------------
+
+$s = $t->create({ memory_mb => 128 });
+unlike(stdout($s, <<'END'), qr/written/, 'a disk is full');
+fallocate -l $(df -B1 --output=avail / | tail -n 1) /root/full
+while head -c 4096 /dev/zero >> /root/rest; do :; done 2>/dev/null
+dd if=/dev/zero of=/root/more bs=1 count=1 && echo written
+END
+is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernate');
+$r = $t->post("/v1/sandboxes/$s->{id}/resume");
+is($r->{status}, 201, 'resume: what is new of it needs no room')
+    or diag($r->{body});
+$s2 = $t->sandbox($r);
+($host = $s2->{id}) =~ tr/_/-/;
+is(stdout($s2, 'cat /etc/hostname; grep -c "$(hostname)" /etc/hosts'),
+   "$host\n1\n", 'its name is in its files');
+is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
+
 # --- by its deadline ---------------------------------------------------------
 
 $s = $t->create({ memory_mb => 128, lifecycle => { on_timeout => 'pause' },

@@ -20,6 +20,13 @@
 #include <string.h>
 
 #define SANDBOX_MONITOR_POLL_MS 2
+
+/*
+ * A look at a move that goes on: after an eighth of the time it has taken, for
+ * each takes some half a millisecond of two processors that the move needs.
+ */
+#define SANDBOX_MONITOR_SHARE 8
+#define SANDBOX_MONITOR_POLL_MAX_MS 20
 #define SANDBOX_MONITOR_COMMAND 64
 
 /* QEMU does nothing else meanwhile, for some milliseconds. */
@@ -368,13 +375,33 @@ sandbox_monitor_begins(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
+static void
+monitor_pause(int64_t start)
+{
+    int64_t ms;
+
+    ms = (sandbox_time_monotonic_ms() - start) / SANDBOX_MONITOR_SHARE;
+
+    if (ms < SANDBOX_MONITOR_POLL_MS) {
+        ms = SANDBOX_MONITOR_POLL_MS;
+    }
+
+    sandbox_hv_sleep_ms(ms < SANDBOX_MONITOR_POLL_MAX_MS
+                            ? (int) ms
+                            : SANDBOX_MONITOR_POLL_MAX_MS);
+}
+
+
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int done, over, idle;
+    int64_t start;
 
-    for (;; sandbox_hv_sleep_ms(SANDBOX_MONITOR_POLL_MS)) {
+    start = sandbox_time_monotonic_ms();
+
+    for (;; monitor_pause(start)) {
         done = 0;
 
         if (sandbox_monitor_stage(conn, domain, &done, &over, &idle, err)
