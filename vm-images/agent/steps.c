@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -44,17 +45,72 @@
 #define HOSTS_MAX 65536
 #define HOSTS_MARK "# sandbox-agent"
 
+/* What any command begins with, on x86-64. */
+#define WARM_PROGRAMS                                                          \
+    "/bin/sh", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"
+#define WARM_PROGRAM_MAX 4194304
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+
+/* What is in the root directory: a working directory is below. */
+static void
+warm_root(void)
+{
+    DIR *dir;
+    struct stat st;
+    struct dirent *entry;
+
+    dir = opendir("/");
+
+    while (dir && (entry = readdir(dir)) != NULL) {
+        (void) fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW);
+    }
+
+    if (dir) {
+        closedir(dir);
+    }
+}
+
+
+/* The kernel reads it; nobody waits. */
+static void
+warm_program(const char *path)
+{
+    int fd;
+    struct stat st;
+
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd != -1) {
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
+            && st.st_size <= WARM_PROGRAM_MAX)
+        {
+            (void) readahead(fd, 0, (size_t) st.st_size);
+        }
+
+        close(fd);
+    }
+}
+
 
 void
 agent_steps_warm(void)
 {
     size_t i;
-    static const char *const paths[] = { HOSTNAME, HOSTS, MACHINE_ID,
+    static const char *const files[] = { HOSTNAME, HOSTS, MACHINE_ID,
                                          DBUS_MACHINE_ID, AGENT_RESOLVER };
+    static const char *const programs[] = { WARM_PROGRAMS };
 
-    for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        free(agent_small_file_read(paths[i], HOSTS_MAX));
+    for (i = 0; i < COUNT(files); i++) {
+        free(agent_small_file_read(files[i], HOSTS_MAX));
     }
+
+    for (i = 0; i < COUNT(programs); i++) {
+        warm_program(programs[i]);
+    }
+
+    warm_root();
 }
 
 

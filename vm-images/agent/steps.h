@@ -11,8 +11,9 @@
 #define AGENT_RESOLVER "/etc/resolv.conf"
 
 /*
- * Reads the files that the steps write, once at boot: they are in memory then,
- * also in whatever is started from a checkpoint of it.
+ * Reads what the steps will look at or write, and what the first command will
+ * be read from, once at boot: it is in memory then, also in whatever is started
+ * from a checkpoint of it.
  */
 void agent_steps_warm(void);
 

@@ -241,6 +241,12 @@ room_files(void)
     s = agent_small_file_read("/etc/resolv.conf", 10);
     expect(s != NULL && strcmp(s, "nameserver") == 0);
     free(s);
+
+    /* Whatever is in the place of what is warmed, nobody waits for it. */
+    expect(mkdir("/bin", 0755) == 0 && mkfifo("/bin/sh", 0700) == 0);
+    expect(mkfifo("/etc/hostname", 0600) == 0);
+    expect(mkdir("/etc/hosts", 0755) == 0);
+    agent_steps_warm();
 }
 
 
