@@ -367,7 +367,7 @@ agent_freeze(char *error, size_t size)
         return -1;
     }
 
-    if (freeze_used && freeze_all() == -1) {
+    if (freeze_all() == -1) {
         snprintf(error, size, "The commands could not be frozen: %s.",
                  strerror(errno));
         return -1;
@@ -380,7 +380,7 @@ agent_freeze(char *error, size_t size)
 int
 agent_freeze_hold(char *error, size_t size)
 {
-    return freeze_group == -1 ? 0 : agent_freeze(error, size);
+    return freeze_group == -1 || !freeze_used ? 0 : agent_freeze(error, size);
 }
 
 

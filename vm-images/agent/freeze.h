@@ -29,7 +29,10 @@ pid_t agent_freeze_fork(int group);
  */
 int agent_freeze(char *error, size_t size);
 
-/* The same, but 0 where there is no group and so no way to stop them. */
+/*
+ * The same for who starts none before agent_thaw(): 0 at once where none was
+ * ever started, and where there is no group and so no way to stop them.
+ */
 int agent_freeze_hold(char *error, size_t size);
 
 /* Lets the commands go on.  0, or -1 with a sentence in error. */

@@ -639,6 +639,32 @@ test_group_removed(void **state)
 }
 
 
+/* The first of all commands, too, comes no further than to the freezing. */
+static void
+test_freeze_first(void **state)
+{
+    char error[128];
+    agent_job_t *job;
+
+    (void) state;
+
+    if (!groups) {
+        skip();
+    }
+
+    assert_int_equal(agent_freeze_hold(error, sizeof(error)), 0);
+    assert_int_equal(agent_thaw(error, sizeof(error)), 0);
+
+    assert_int_equal(agent_freeze(error, sizeof(error)), 0);
+    job = start(AGENT_EXEC_STREAM, "{\"command\":\"true\"}");
+    idle(200);
+    assert_true(job->running);
+
+    assert_int_equal(agent_thaw(error, sizeof(error)), 0);
+    wait_for(!job->running);
+}
+
+
 /* What is frozen stands still in groups below, too, and can be killed. */
 static void
 test_freeze(void **state)
@@ -718,6 +744,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_freeze_first),
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_forget_telling),
         cmocka_unit_test(test_background),
