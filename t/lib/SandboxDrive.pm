@@ -32,7 +32,8 @@ sub new {
 }
 
 
-# An array of variables may come first.
+# An array of variables may come first.  Whole stacks of what leaks: libraries are
+# built without frame pointers, and only what is above them says whose it is.
 sub command {
     my ($self, @args) = @_;
     my $env = ref $args[0] ? shift @args : [];
@@ -40,6 +41,9 @@ sub command {
     return ("$SandboxTest::top/scripts/stack", 'run', '--dir',
             $self->{t}{dir}, '--', 'env', 'DRIVE_DATA=/run/stack/data',
             'DRIVE_BRIDGE=sbx0', 'DRIVE_TEMPLATE=/run/stack/templates/base',
+            'ASAN_OPTIONS=fast_unwind_on_malloc=0',
+            "LSAN_OPTIONS=print_suppressions=0:suppressions=$SandboxTest::top"
+            . '/t/hypervisor/lsan.supp',
             @$env, $self->{file}, @args);
 }
 
