@@ -53,10 +53,17 @@ sub is_miss {
     return $t->sandbox($r, key => $key);
 }
 
+# Waits for one: those of an older version count as ready, and are in no set that
+# is asked for here.
 sub member_key {
     my ($pool, $set) = @_;
     my ($record) = $t->redis('KEYS', "*:pool:$pool");
-    my ($id) = split /\n/, $t->redis('ZRANGE', "$record:$set", 0, 0);
+    my $id;
+
+    wait_for(30, sub {
+        ($id) = split /\n/, $t->redis('ZRANGE', "$record:$set", 0, 0);
+        return defined $id;
+    }) or die "no member of $pool is $set\n";
 
     (my $member = $record) =~ s/:pool:.*/:sandbox:$id/;
     return ($record, $member, $id);
