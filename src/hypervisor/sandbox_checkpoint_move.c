@@ -303,20 +303,28 @@ move_touch(void *data)
 }
 
 
+/* 1: run is to be joined; 0: there was no thread for it, and it is done. */
+static int
+move_start(pthread_t *thread, void *(*run)(void *), sandbox_take_t *t)
+{
+    if (sandbox_hv_thread(thread, run, t) == 0) {
+        return 1;
+    }
+
+    (void) run(t);
+
+    return 0;
+}
+
+
 void
 sandbox_take_prepare(sandbox_take_t *t)
 {
     t->take->live = move_hold(t);
 
-    if (!t->take->live) {
-        return;
-    }
-
-    t->touching = sandbox_hv_thread(&t->toucher, move_touch, t) == 0;
-
     /* or it would be done while the source stands still */
-    if (!t->touching) {
-        (void) move_touch(t);
+    if (t->take->live) {
+        t->touching = move_start(&t->toucher, move_touch, t);
     }
 }
 
@@ -335,14 +343,8 @@ move_fill(void *data)
 void
 sandbox_take_fill(sandbox_take_t *t)
 {
-    if (t->memory == -1) {
-        return;
-    }
-
-    t->filling = sandbox_hv_thread(&t->filler, move_fill, t) == 0;
-
-    if (!t->filling) {
-        (void) move_fill(t);
+    if (t->memory != -1) {
+        t->filling = move_start(&t->filler, move_fill, t);
     }
 }
 
@@ -357,11 +359,18 @@ move_join(int *running, pthread_t thread)
 }
 
 
-void
-sandbox_take_unprepare(sandbox_take_t *t)
+static void
+move_prepared(sandbox_take_t *t)
 {
     move_join(&t->touching, t->toucher);
     move_join(&t->filling, t->filler);
+}
+
+
+void
+sandbox_take_unprepare(sandbox_take_t *t)
+{
+    move_prepared(t);
     move_let_go(t);
 }
 
@@ -622,8 +631,7 @@ sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     move_pipe_t pipe = { { -1, -1, -1 }, 0, 0 };
 
-    move_join(&t->touching, t->toucher);
-    move_join(&t->filling, t->filler);
+    move_prepared(t);
 
     if (t->filled.status != SANDBOX_HV_OK) {
         *err = t->filled;

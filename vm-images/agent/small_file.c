@@ -109,9 +109,9 @@ small_file_change(int fd, size_t old_len, const char *data, size_t len)
 
 /*
  * What is as a replacement would leave it is changed where it stands, in one
- * write.  That needs no room on a full disk, and in a guest that has just been
- * started from a checkpoint, to which all code is new, it takes a fifth of the
- * time of making, renaming and freeing files.
+ * write.  That needs no room on a full disk, and runs much less of the kernel
+ * than making, renaming and freeing files: in a guest that has just been
+ * started from a checkpoint under TCG all of that is yet to be translated.
  */
 static int
 small_file_overwrite(const char *path, const char *data, size_t len)
