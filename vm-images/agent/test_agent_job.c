@@ -336,12 +336,10 @@ test_hold(void **state)
     job = start(AGENT_EXEC_STREAM,
                 "{\"command\":\"seq\",\"args\":[\"1\",\"400000\"]}");
     agent_job_attach(&r.tap, job, 0);
-    idle(300);
-    assert_true(job->running);
-    assert_true(job->ring.end <= 262144);
-    len = (size_t) job->ring.end;
+    wait_for(job->ring.end >= 262144);
     idle(100);
-    assert_int_equal(job->ring.end, len);
+    assert_true(job->running);
+    assert_int_equal(job->ring.end, 262144);
 
     while (!agent_job_over(&r.tap)) {
         if (reader_take(&r, 5000) == 0) {
@@ -367,7 +365,7 @@ test_hold(void **state)
                 "{\"command\":\"seq\",\"args\":[\"1\",\"400000\"]}");
     r.taken = 0;
     agent_job_attach(&r.tap, job, 0);
-    idle(200);
+    wait_for(job->ring.end >= 262144);
     assert_true(job->running);
     agent_job_detach(&r.tap);
     wait_for(!job->running);
@@ -520,9 +518,10 @@ test_terminal(void **state)
     free(s);
 
     /* An interrupt from the keyboard reaches the foreground. */
-    job = start(AGENT_EXEC_PTY, "{\"command\":\"sleep\",\"args\":[\"600\"]}");
+    job = start(AGENT_EXEC_PTY, "{\"command\":\"/bin/sh\",\"args\":[\"-c\","
+                                "\"echo; exec sleep 600\"]}");
     assert_int_equal(strlen(job->session_id), 30);
-    idle(100);
+    wait_for(job->ring.end > 0);
     assert_int_equal(feed(job, &a, "\003", 1, 0), 0);
     wait_for(!job->running);
     assert_int_equal(job->exit.signal, SIGINT);
