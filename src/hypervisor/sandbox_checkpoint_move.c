@@ -44,23 +44,15 @@
 #define MOVE_LOOK 32
 
 
-/* The pipe, while it is in this process too. */
-typedef struct {
-    int ends[3];   /* to write, to read, to read without waiting, or -1 */
-    size_t filler; /* bytes in it that are to be read away first */
-    int begun;     /* 1: the source waits at the first thing it sends */
-} move_pipe_t;
-
-
 static void
-move_close(move_pipe_t *pipe)
+move_close(sandbox_take_t *t)
 {
     int i;
 
     for (i = 0; i < 3; i++) {
-        if (pipe->ends[i] != -1) {
-            (void) close(pipe->ends[i]);
-            pipe->ends[i] = -1;
+        if (t->pipe.ends[i] != -1) {
+            (void) close(t->pipe.ends[i]);
+            t->pipe.ends[i] = -1;
         }
     }
 }
@@ -73,12 +65,12 @@ move_close(move_pipe_t *pipe)
  * the source waits until the rest is read away.
  */
 static sandbox_hv_status_t
-move_open(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+move_open(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int *ends;
     int pair[2];
 
-    ends = pipe->ends;
+    ends = t->pipe.ends;
 
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
@@ -108,12 +100,31 @@ move_open(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 
 /* The pipe is theirs alone afterwards: when one dies, the other notices. */
 static sandbox_hv_status_t
-move_receive(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+move_receive(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     (void) sandbox_monitor_migrate(t->conn, t->receiver, 1,
                                    SANDBOX_CHECKPOINT_URI, err);
-    move_close(pipe);
+    move_close(t);
     return err->status;
+}
+
+
+/* The source gets its end, but for the command to send. */
+static sandbox_hv_status_t
+move_source(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    /* the receiver shares its memory, and gets it all the same */
+    if (move_open(t, err) != SANDBOX_HV_OK
+        || sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
+                                      err)
+               != SANDBOX_HV_OK
+        || sandbox_monitor_unlimited(t->conn, t->source, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    return sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
+                              t->pipe.ends[0], err);
 }
 
 
@@ -123,21 +134,22 @@ move_receive(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
  * header has to wait, and the reading is done before the source stands still.
  */
 static sandbox_hv_status_t
-move_begin(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+move_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int flags;
+    int fd, flags;
     ssize_t n;
     static const char filler[4096];
 
-    flags = fcntl(pipe->ends[0], F_GETFL);
-    (void) fcntl(pipe->ends[0], F_SETFL, flags | O_NONBLOCK);
+    fd = t->pipe.ends[0];
+    flags = fcntl(fd, F_GETFL);
+    (void) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 
-    while ((n = write(pipe->ends[0], filler, sizeof(filler))) > 0) {
-        pipe->filler += (size_t) n;
+    while ((n = write(fd, filler, sizeof(filler))) > 0) {
+        t->pipe.filler += (size_t) n;
     }
 
-    (void) fcntl(pipe->ends[0], F_SETFL, flags);
-    pipe->begun = 1;
+    (void) fcntl(fd, F_SETFL, flags);
+    t->pipe.begun = sandbox_time_monotonic_ms();
 
     return sandbox_monitor_migrate(t->conn, t->source, 0,
                                    SANDBOX_CHECKPOINT_URI, err);
@@ -146,11 +158,14 @@ move_begin(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 
 /* It stands still, with another disk: now it may go on sending. */
 static sandbox_hv_status_t
-move_release(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+move_release(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int begins;
     ssize_t n;
+    sandbox_take_pipe_t *pipe;
     char piece[4096];
+
+    pipe = &t->pipe;
 
     if (sandbox_monitor_begins(t->conn, t->source, &begins, err)
         != SANDBOX_HV_OK) {
@@ -177,27 +192,18 @@ move_release(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-move_connect(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    /* the receiver shares its memory, and gets it all the same */
-    if (move_open(t, pipe, err) != SANDBOX_HV_OK
-        || sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
-                                      err)
-               != SANDBOX_HV_OK
-        || sandbox_monitor_unlimited(t->conn, t->source, err) != SANDBOX_HV_OK
-        || sandbox_monitor_fd(t->conn, t->source, SANDBOX_CHECKPOINT_FD,
-                              pipe->ends[0], err)
-               != SANDBOX_HV_OK
+    if ((!t->pipe.begun && move_source(t, err) != SANDBOX_HV_OK)
         || sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
-                              pipe->ends[1], err)
-               != SANDBOX_HV_OK)
+                              t->pipe.ends[1], err)
+               != SANDBOX_HV_OK
+        || t->pipe.begun)
     {
         return err->status;
     }
 
-    return t->take->live && t->conn->facts.qemu < MOVE_BEGIN_BEFORE
-               ? move_begin(t, pipe, err)
-               : move_receive(t, pipe, err);
+    return move_receive(t, err);
 }
 
 
@@ -321,11 +327,6 @@ void
 sandbox_take_prepare(sandbox_take_t *t)
 {
     t->take->live = move_hold(t);
-
-    /* or it would be done while the source stands still */
-    if (t->take->live) {
-        t->touching = move_start(&t->toucher, move_touch, t);
-    }
 }
 
 
@@ -340,12 +341,26 @@ move_fill(void *data)
 }
 
 
-void
-sandbox_take_fill(sandbox_take_t *t)
+sandbox_hv_status_t
+sandbox_take_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (t->take->live && t->conn->facts.qemu < MOVE_BEGIN_BEFORE) {
+        if (move_source(t, err) != SANDBOX_HV_OK
+            || move_begin(t, err) != SANDBOX_HV_OK) {
+            return err->status;
+        }
+
+    } else if (t->take->live) {
+        t->touching = move_start(&t->toucher, move_touch, t);
+    }
+
     if (t->memory != -1) {
         t->filling = move_start(&t->filler, move_fill, t);
     }
+
+    return err->status;
 }
 
 
@@ -359,19 +374,32 @@ move_join(int *running, pthread_t thread)
 }
 
 
+/* What is not read by then is read while the source stands still. */
 static void
 move_prepared(sandbox_take_t *t)
 {
+    int64_t ms;
+
     move_join(&t->touching, t->toucher);
     move_join(&t->filling, t->filler);
+
+    if (t->pipe.begun) {
+        ms = t->pipe.begun + MOVE_READ_MS + t->kind.memory_mb / 8
+             - sandbox_time_monotonic_ms();
+        sandbox_hv_sleep_ms(ms > 0 ? (int) ms : 0);
+    }
 }
 
 
 void
 sandbox_take_unprepare(sandbox_take_t *t)
 {
-    move_prepared(t);
+    move_join(&t->touching, t->toucher);
+    move_join(&t->filling, t->filler);
+    move_close(t);
     move_let_go(t);
+    t->pipe.filler = 0;
+    t->pipe.begun = 0;
 }
 
 
@@ -511,12 +539,11 @@ move_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-move_live(sandbox_take_t *t, move_pipe_t *pipe, int64_t start,
-          sandbox_hv_error_t *err)
+move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 {
-    if (pipe->begun) {
-        if (move_release(t, pipe, err) == SANDBOX_HV_OK) {
-            (void) move_receive(t, pipe, err);
+    if (t->pipe.begun) {
+        if (move_release(t, err) == SANDBOX_HV_OK) {
+            (void) move_receive(t, err);
         }
     } else {
         (void) sandbox_monitor_migrate(t->conn, t->source, 0,
@@ -590,14 +617,9 @@ move_is_lost(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-move_over(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
+move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int64_t start;
-
-    /* it reads; whatever is not done by then is done while it stands still */
-    if (pipe->begun) {
-        sandbox_hv_sleep_ms(MOVE_READ_MS + (int) (t->kind.memory_mb / 32));
-    }
 
     /* QEMU flushes the disk as it stops: less of that is left then */
     if (t->take->keep) {
@@ -621,29 +643,25 @@ move_over(sandbox_take_t *t, move_pipe_t *pipe, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    return t->take->live ? move_live(t, pipe, start, err)
-                         : move_still(t, start, err);
+    return t->take->live ? move_live(t, start, err) : move_still(t, start, err);
 }
 
 
 sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    move_pipe_t pipe = { { -1, -1, -1 }, 0, 0 };
-
     move_prepared(t);
 
     if (t->filled.status != SANDBOX_HV_OK) {
-        *err = t->filled;
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "%s", t->filled.message);
 
-    } else if (move_connect(t, &pipe, err) == SANDBOX_HV_OK
-               && move_over(t, &pipe, err) == SANDBOX_HV_OK)
+    } else if (move_connect(t, err) == SANDBOX_HV_OK
+               && move_over(t, err) == SANDBOX_HV_OK)
     {
         (void) sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline,
                                         err);
     }
 
-    move_close(&pipe);
     sandbox_take_unprepare(t);
 
     return err->status;

@@ -88,10 +88,7 @@ static sandbox_hv_status_t
 take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     if (sandbox_checkpoint_names(&t->names, t->take->id) != 0
-        || sandbox_disk_path(t->names.disk_path, t->names.disk) != 0
-        || snprintf(t->scratch, sizeof(t->scratch), "%s" SANDBOX_TAKE_SCRATCH,
-                    t->names.stem)
-               >= (int) sizeof(t->scratch))
+        || sandbox_disk_path(t->names.disk_path, t->names.disk) != 0)
     {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no names for \"%s\"",
                               t->take->id);
@@ -101,19 +98,24 @@ take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* Where the source's memory goes: to disk, if it is to stay there alone. */
+/*
+ * Where the source's memory goes: to disk, if it is to stay there alone, or if
+ * a try before has not got the room that was promised.
+ */
 static sandbox_hv_status_t
 take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int replaced;
 
-    if (t->take->keep) {
+    if (t->take->keep && t->filled.status == SANDBOX_HV_OK) {
         t->memory = sandbox_memory_make(
             t->conn, t->names.ram, t->kind.memory_mb, t->names.ram_path, err);
         if (t->memory != -1) {
             return err->status;
         }
     }
+
+    (void) sandbox_hv_set(&t->filled, SANDBOX_HV_OK, "%s", "");
 
     return sandbox_disk_ram(t->conn, t->names.ram, t->kind.memory_mb,
                             t->names.ram_path, &replaced, err);
@@ -143,21 +145,30 @@ take_store(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+static sandbox_hv_status_t
+take_scratch(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int replaced;
+    char stem[SANDBOX_HV_STEM_SIZE];
+
+    if (snprintf(stem, sizeof(stem), "%s" SANDBOX_TAKE_SCRATCH, t->names.stem)
+        >= (int) sizeof(stem))
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no names for \"%s\"",
+                              t->take->id);
+    }
+
+    return sandbox_disk_create(t->conn, stem, t->chain.layers[1], t->disk_mb,
+                               t->scratch, &replaced, err);
+}
+
+
 /* A machine like the source, waiting for its state. */
 static sandbox_hv_status_t
 take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int replaced;
-    char scratch[SANDBOX_HV_PATH_SIZE];
     sandbox_domain_ram_t ram;
     sandbox_domain_xml_t host;
-
-    if (sandbox_disk_create(t->conn, t->scratch, t->chain.layers[1], t->disk_mb,
-                            scratch, &replaced, err)
-        != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
 
     ram.path = t->names.ram_path;
     ram.shared = 1;
@@ -165,7 +176,7 @@ take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     sandbox_domain_host(&host, t->conn, t->accel);
     host.uuid = t->uuid;
-    host.disk = scratch;
+    host.disk = t->scratch;
     host.layers = (const char *const *) &t->chain.layers[1];
     host.ram = &ram;
 
@@ -275,14 +286,19 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     sandbox_take_prepare(t);
 
-    if (take_memory(t, err) != SANDBOX_HV_OK) {
+    if (take_memory(t, err) != SANDBOX_HV_OK
+        || take_scratch(t, err) != SANDBOX_HV_OK
+        || take_next(t, err) != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
-    sandbox_take_fill(t);
+    if (!take_is_ours(t)) {
+        return take_not_ours(t, err);
+    }
 
-    if (take_receiver(t, err) != SANDBOX_HV_OK
-        || take_next(t, err) != SANDBOX_HV_OK)
+    if (sandbox_take_begin(t, err) != SANDBOX_HV_OK
+        || take_receiver(t, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -377,7 +393,8 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     /* TIMEOUT, NO_CAPACITY: the other way has no more of either */
-    if (take_try(t, err) == SANDBOX_HV_OK || !t->take->live
+    if (take_try(t, err) == SANDBOX_HV_OK
+        || (!t->take->live && t->filled.status == SANDBOX_HV_OK)
         || err->status == SANDBOX_HV_TIMEOUT
         || err->status == SANDBOX_HV_NO_CAPACITY)
     {
@@ -526,6 +543,19 @@ take_free(sandbox_take_t *t)
 }
 
 
+static void
+take_init(sandbox_take_t *t, sandbox_checkpoint_take_t *take)
+{
+    memset(t, 0, sizeof(*t));
+    t->take = take;
+    t->memory = -1;
+    t->held = -1;
+    t->pipe.ends[0] = -1;
+    t->pipe.ends[1] = -1;
+    t->pipe.ends[2] = -1;
+}
+
+
 sandbox_hv_status_t
 sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
                         sandbox_hv_error_t *err)
@@ -533,10 +563,7 @@ sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
     sandbox_take_t t;
     sandbox_domain_turn_t turn;
 
-    memset(&t, 0, sizeof(t));
-    t.take = take;
-    t.memory = -1;
-    t.held = -1;
+    take_init(&t, take);
 
     if (sandbox_hypervisor_accel(&t.accel, err) != SANDBOX_HV_OK) {
         return err->status;
@@ -599,10 +626,7 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox,
     take.sandbox = sandbox;
     take.keep = 1;
 
-    memset(&t, 0, sizeof(t));
-    t.take = &take;
-    t.memory = -1;
-    t.held = -1;
+    take_init(&t, &take);
 
     t.conn = sandbox_hv_connection(err);
     if (t.conn == NULL) {

@@ -11,6 +11,13 @@
 #define SANDBOX_TAKE_LIVE "background-snapshot" /* QEMU's capability */
 #define SANDBOX_TAKE_READER "sandbox-reader"
 
+/* The pipe, while it is in this process too. */
+typedef struct {
+    int ends[3];   /* to write, to read, to read without waiting, or -1 */
+    size_t filler; /* bytes in it that are to be read away first */
+    int64_t begun; /* since when the source waits with its header; 0: not */
+} sandbox_take_pipe_t;
+
 typedef struct {
     sandbox_checkpoint_take_t *take;
     sandbox_hv_conn_t *conn;
@@ -22,8 +29,9 @@ typedef struct {
     virDomainPtr source;
     virDomainPtr receiver;
     char next[SANDBOX_HV_PATH_SIZE];    /* the overlay it goes on with */
-    char scratch[SANDBOX_HV_STEM_SIZE]; /* the receiver's, never used */
+    char scratch[SANDBOX_HV_PATH_SIZE]; /* the receiver's, never used */
     char uuid[SANDBOX_UUID_SIZE];       /* of the receiver */
+    sandbox_take_pipe_t pipe;
     int memory;   /* holds the new memory on tmpfs; -1: it is on disk */
     int held;     /* holds the source's there; -1: it is not there */
     int still;    /* 1: not to be copied while the source runs */
@@ -40,13 +48,19 @@ typedef struct {
 
 /*
  * Finds out whether the source can be copied while it runs, which take->live
- * says from then on, and begins to read its memory in a thread: that takes as
- * long as the start of a receiver does.
+ * says from then on.
  */
 void sandbox_take_prepare(sandbox_take_t *t);
-/* Begins to make the pages of t->memory, if there is that, in a thread. */
-void sandbox_take_fill(sandbox_take_t *t);
-/* Ends what these two have begun; may be repeated. */
+/*
+ * Begins what takes as long as the start of a receiver does: the source's
+ * memory is read, if it is to be copied while it runs, and the pages of
+ * t->memory are made, if there is that.  After a failure, of this or of what
+ * comes before the move, the source may have to send all of its memory until
+ * it is undone, so what fails easily comes before.
+ */
+sandbox_hv_status_t
+sandbox_take_begin(sandbox_take_t *t, sandbox_hv_error_t *err);
+/* Ends what these two have begun, in this process; may be repeated. */
 void sandbox_take_unprepare(sandbox_take_t *t);
 
 /*

@@ -227,15 +227,32 @@ memory_promised(const char *path)
 }
 
 
+/*
+ * Holes are filled and given back meanwhile: what is filled between the two
+ * looks at the holes and that at the room counts as a hole, and so does what
+ * is given back.
+ */
 int
 sandbox_memory_fits(void)
 {
+    int64_t before, after;
     char path[SANDBOX_HV_PATH_SIZE];
     struct statfs fs;
 
-    return sandbox_memory_directory(path) == 0 && statfs(path, &fs) == 0
-           && (int64_t) fs.f_bavail * (int64_t) fs.f_bsize
-                  >= memory_promised(path) + MEMORY_MARGIN;
+    if (sandbox_memory_directory(path) != 0) {
+        return 0;
+    }
+
+    before = memory_promised(path);
+
+    if (statfs(path, &fs) == -1) {
+        return 0;
+    }
+
+    after = memory_promised(path);
+
+    return (int64_t) fs.f_bavail * (int64_t) fs.f_bsize
+           >= (before > after ? before : after) + MEMORY_MARGIN;
 }
 
 
@@ -429,8 +446,10 @@ sandbox_memory_fifo(const char *id, int create, int ends[3])
     if (ends[1] == -1) {
         (void) unlink(path);
         (void) close(ends[2]);
+        ends[2] = -1;
         if (ends[0] != -1) {
             (void) close(ends[0]);
+            ends[0] = -1;
         }
         return -1;
     }
