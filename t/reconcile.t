@@ -85,6 +85,28 @@ sub works {
        'the deadline ends what is in state error');
 }
 
+{
+    my $doomed = $t->create({ memory_mb => 128, timeout_ms => 3600000 });
+    my $lost = $doomed->{id};
+    my $shout = fork() // die "fork: $!";
+
+    # as workers do whose clients go on asking for it
+    exec("$SandboxTest::top/scripts/stack", 'run', '--dir', $t->dir, '--',
+         'sh', '-c', "while :; do echo PUBLISH sbx:events '\"$lost suspect\"';"
+         . ' sleep 0.02; done | redis-cli -s /run/redis/redis-server.sock'
+         . ' >/dev/null') if $shout == 0;
+    ok(wait_for(10, sub {
+        $t->redis('PUBSUB', 'NUMSUB', 'sbx:events') =~ /[1-9]/
+    }), 'a sandbox is suspected all the time');
+    $t->stack('kill', "qemu:$lost");
+    ok(wait_for(10 * INTERVAL, sub {
+        $t->get("/v1/sandboxes/$lost")->{json}{status} eq 'error'
+    }), 'it is looked at all the same');
+    $t->inside('pkill', '-f', 'PUBLISH sbx:event[s]');
+    waitpid $shout, 0;
+    $t->delete("/v1/sandboxes/$lost");
+}
+
 # --- things that nobody knows of ---------------------------------------------
 
 {

@@ -21,13 +21,14 @@
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
+#include "sandbox_survey.h"
 #include "sandbox_take.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
 /* A deadline that could not be met is tried again after so long; ms. */
 #define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN 30000
-#define NGX_HTTP_SANDBOX_HIBERNATE_RARELY 600000
+#define NGX_HTTP_SANDBOX_HIBERNATE_RARELY SANDBOX_SURVEY_RETRY
 
 
 typedef struct {

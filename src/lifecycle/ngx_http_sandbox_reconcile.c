@@ -77,6 +77,26 @@ ngx_http_sandbox_reconcile_in(ngx_msec_t ms)
 }
 
 
+/*
+ * Not later than it is set to anyway: who goes on asking, as a guest that
+ * nobody can connect to makes the proxy do, must not put it off.
+ */
+static void
+ngx_http_sandbox_reconcile_soon(void)
+{
+    ngx_event_t *ev;
+
+    ev = &ngx_http_sandbox_reconciler.timer;
+
+    if (!ev->timer_set
+        || (ngx_msec_int_t) (ev->timer.key - ngx_current_msec)
+               > NGX_HTTP_SANDBOX_RECONCILE_SOON)
+    {
+        ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+    }
+}
+
+
 static void
 ngx_http_sandbox_reconcile_end(ngx_int_t rc)
 {
@@ -375,8 +395,9 @@ ngx_http_sandbox_reconcile_visit(sandbox_survey_entry_t *e)
     ngx_uint_t i;
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
-    static const char *fields[] = { "state",      "node",    "lease_at",
-                                    "timeout_at", "address", "execution" };
+    static const char *fields[] = { "state",         "node",    "lease_at",
+                                    "timeout_at",    "address", "execution",
+                                    "timeout_action" };
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&key, e->id);
@@ -464,6 +485,8 @@ ngx_http_sandbox_reconcile_record(void *data, redisReply *reply)
     ngx_cpystrn((u_char *) e->execution,
                 (u_char *) ngx_http_sandbox_reply_string(reply, 5),
                 sizeof(e->execution));
+    e->sleeps =
+        ngx_strcmp(ngx_http_sandbox_reply_string(reply, 6), "hibernate") == 0;
 
     ngx_http_sandbox_walk_back(&ngx_http_sandbox_reconciler.walk, NGX_OK);
 }
@@ -601,7 +624,7 @@ ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
         r->again = 1;
 
     } else if (!ngx_exiting) {
-        ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+        ngx_http_sandbox_reconcile_soon();
     }
 }
 
@@ -618,7 +641,7 @@ static void
 ngx_http_sandbox_reconcile_ready(void)
 {
     if (!ngx_http_sandbox_reconciler.busy && !ngx_exiting) {
-        ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+        ngx_http_sandbox_reconcile_soon();
     }
 }
 

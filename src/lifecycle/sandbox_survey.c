@@ -118,8 +118,14 @@ sandbox_survey_kept(const sandbox_survey_entry_t *e, int64_t now)
                    : SANDBOX_SURVEY_FINE;
     }
 
-    return e->timeout_at && e->agenda_at > e->timeout_at ? SANDBOX_SURVEY_LATE
-                                                         : SANDBOX_SURVEY_FINE;
+    if (e->timeout_at == 0 || e->agenda_at <= e->timeout_at) {
+        return SANDBOX_SURVEY_FINE;
+    }
+
+    return e->sleeps && e->timeout_at <= now
+                   && e->agenda_at <= now + SANDBOX_SURVEY_RETRY
+               ? SANDBOX_SURVEY_FINE
+               : SANDBOX_SURVEY_LATE;
 }
 
 

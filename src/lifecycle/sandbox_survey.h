@@ -40,6 +40,7 @@ typedef struct {
     unsigned failed : 1;  /* state error */
     unsigned paused : 1;  /* has no machine and no place, or is an alias */
     unsigned leased : 1;  /* creating, destroying or hibernating */
+    unsigned sleeps : 1;  /* at its deadline it is hibernated */
     unsigned suspect : 1; /* somebody could not reach it */
 
     int64_t agenda_at;  /* ms since the epoch, as the next two */
@@ -65,6 +66,12 @@ void sandbox_survey_free(sandbox_survey_t *s);
 
 /* A new entry; the same id may be added again.  NULL if memory is out. */
 sandbox_survey_entry_t *sandbox_survey_add(sandbox_survey_t *s, const char *id);
+
+/*
+ * A hibernation that has failed at its deadline is tried again so much later
+ * at most, in ms.
+ */
+#define SANDBOX_SURVEY_RETRY 600000
 
 /* Sorts by id and makes one entry of those that have the same. */
 void sandbox_survey_merge(sandbox_survey_t *s);
