@@ -9,7 +9,8 @@ use SandboxNginx;
 use SandboxTest;
 
 my $t = SandboxTest->new(own => 1);
-my $second = SandboxNginx->new($t, 'node2');
+my $second = SandboxNginx->new($t, 'node2',
+                               sandbox_limits => 'memory_mb=256');
 
 ok(wait_for(10, sub { $second->answers }), 'a second node is up');
 
@@ -28,6 +29,23 @@ my $s = $t->sandbox($one);
 my $node = $t->redis('HGET', "sbx:{" . substr($s->{id}, 3, 2)
                              . "}:sandbox:$s->{id}", 'node');
 like($node, qr/^(stack|node2)$/, 'that one of the nodes has');
+
+# --- a key of what only one of them allows -----------------------------------
+
+{
+    my ($key, $large) = (SandboxTest::idem(), '{"memory_mb":512}');
+    my $r = $second->end($second->begin_create($key, $large));
+
+    is($r->{status}, 400, 'the second node allows less memory');
+    $r = $t->post('/v1/sandboxes', body => $large, idem => $key);
+    is($r->{status}, 201, 'the first one does it') or diag($r->{body});
+    my $made = $t->sandbox($r);
+    my $again = $second->end($second->begin_create($key, $large));
+    is_deeply([@$again{qw(status body)}], [@$r{qw(status body)}],
+              'and the second one tells it to who asks with the same key');
+    $r = $second->end($second->begin_create($key, '{"memory_mb":1024}'));
+    is($r->{json}{code}, 'idempotency_key_reused', 'but with another body');
+}
 
 # --- DELETE by the other node ------------------------------------------------
 

@@ -64,6 +64,48 @@ ngx_http_sandbox_api_sandbox_limits(ngx_http_request_t *r,
 }
 
 
+static void
+ngx_http_sandbox_create_recalled(ngx_http_request_t *r,
+                                 ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_wait_t *wait = op->data;
+
+    if (op->replayed) {
+        ngx_http_sandbox_api_created(r, op);
+        return;
+    }
+
+    ngx_http_sandbox_wait_refuse(r, wait->refused, wait->refusal);
+}
+
+
+/* What this node cannot do, another one may have done, or this one before. */
+static void
+ngx_http_sandbox_create_recall(ngx_http_request_t *r,
+                               const sandbox_create_t *create, ngx_str_t *key,
+                               sandbox_create_status_t status,
+                               const sandbox_create_error_t *err)
+{
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_wait_t *wait;
+
+    wait = ngx_http_sandbox_wait(r);
+    if (wait == NULL) {
+        return;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    wait->answer = ngx_http_sandbox_create_recalled;
+    wait->refused = status;
+    wait->refusal = err;
+
+    ngx_http_sandbox_wait_for(
+        wait, ngx_http_sandbox_op_recall(create->fingerprint, ctx, key,
+                                         ngx_http_sandbox_wait_done, wait));
+}
+
+
 void
 ngx_http_sandbox_api_create(ngx_http_request_t *r)
 {
@@ -89,6 +131,11 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 
     status = sandbox_create_parse(&create, (char *) body.data, body.len,
                                   &limits, err);
+    if (status != SANDBOX_CREATE_OK && create.limited) {
+        ngx_http_sandbox_create_recall(r, &create, &key, status, err);
+        return;
+    }
+
     if (status != SANDBOX_CREATE_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
         return;

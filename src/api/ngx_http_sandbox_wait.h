@@ -19,6 +19,9 @@ typedef struct {
     ngx_http_sandbox_record_get_t get;
     ngx_http_sandbox_snapshot_get_t snapshot;
     uint32_t fields; /* of the object, for get */
+    /* what to refuse the body with, if nothing is to be replayed */
+    sandbox_create_status_t refused;
+    const sandbox_create_error_t *refusal;
 } ngx_http_sandbox_wait_t;
 
 /*

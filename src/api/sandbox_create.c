@@ -237,6 +237,7 @@ create_check(sandbox_schema_t *s)
     {
         found = create_find_template(s);
         if (found != SANDBOX_CREATE_OK) {
+            s->limited = 1;
             return found;
         }
     }
@@ -248,6 +249,7 @@ create_check(sandbox_schema_t *s)
 
     } else if (rc == SANDBOX_SCHEMA_OK) {
         rc = create_size(s);
+        s->limited = rc == SANDBOX_SCHEMA_REFUSED;
     }
 
     if (rc == SANDBOX_SCHEMA_OK) {
@@ -301,6 +303,9 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
 
     if (rc != SANDBOX_CREATE_OK) {
         sandbox_create_free(create);
+        create->limited =
+            s.limited
+            && sandbox_body_fingerprint(create->fingerprint, NULL, &s) == 0;
     }
 
     return sandbox_body_close(&s, rc, err);

@@ -60,6 +60,7 @@ typedef struct {
     int64_t pool_wait_ms;   /* for a member that is ready */
     const char *unpoolable; /* member that no pool can serve; static, or NULL */
     unsigned given;         /* set of the above */
+    int limited;            /* 1: refused, but fingerprint is set */
     uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of the canonical body */
 } sandbox_create_t;
 
@@ -79,7 +80,9 @@ typedef struct {
 
 /*
  * Reads body (an empty one means "{}").  On OK the caller frees create with
- * sandbox_create_free(); otherwise create is empty and err is set.
+ * sandbox_create_free(); otherwise err is set and create is empty, but for the
+ * fingerprint of a body that is refused (limited) for what this node lacks or
+ * does not allow: another one may have done what it asks for.
  */
 sandbox_create_status_t
 sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,

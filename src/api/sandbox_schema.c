@@ -197,6 +197,7 @@ schema_integer(sandbox_schema_t *s, const sandbox_schema_member_t *m,
     }
 
     if (n > max) {
+        s->limited = m->max == 0 || n <= m->max;
         return sandbox_schema_refuse(s, NULL, "must be at most %lld",
                                      (long long) max);
     }

@@ -49,6 +49,7 @@ typedef struct {
 
     char path[SANDBOX_JSON_PATH_SIZE]; /* where we are; of a refusal: field */
     char reason[256];                  /* of a refusal */
+    int limited; /* 1: refused for a bound of *limits, or of the caller's */
 } sandbox_schema_t;
 
 struct sandbox_schema_member_s {

@@ -395,6 +395,31 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 
 
 ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_recall(const uint8_t *fingerprint,
+                           ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
+                           ngx_http_sandbox_op_done_pt done, void *data)
+{
+    ngx_http_sandbox_create_op_t *c;
+
+    c = ngx_http_sandbox_create_new(ctx, done, data);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    c->idem.go = ngx_http_sandbox_op_finish;
+
+    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, fingerprint) != NGX_OK
+        || ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK)
+    {
+        ngx_http_sandbox_op_discard(&c->op);
+        return NULL;
+    }
+
+    return &c->op;
+}
+
+
+ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
                          ngx_str_t *idem_key, sandbox_snapshot_t *body,
                          ngx_http_sandbox_op_done_pt done, void *data)

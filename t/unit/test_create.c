@@ -377,6 +377,50 @@ test_fingerprint(void **state)
 }
 
 
+/* What another node may have done is told from what nobody has. */
+static void
+test_limited(void **state)
+{
+    size_t i;
+    sandbox_create_t wide, narrow;
+    sandbox_create_error_t err;
+    sandbox_template_t *none[] = { NULL };
+    sandbox_create_limits_t lim = create_limits;
+    static const char *const bodies[] = { "{\"vcpus\":2}",
+                                          "{\"memory_mb\":1024}",
+                                          "{\"timeout_ms\":2000}", "{}" };
+
+    (void) state;
+
+    lim.max_vcpus = 1;
+    lim.max_memory_mb = 512;
+    lim.max_timeout_ms = 1000;
+
+    for (i = 0; i < COUNT(bodies); i++) {
+        lim.templates = i == COUNT(bodies) - 1 ? none : create_limits.templates;
+
+        assert_int_equal(create_parse(&wide, &err, bodies[i]),
+                         SANDBOX_CREATE_OK);
+        assert_int_equal(wide.limited, 0);
+        assert_int_not_equal(sandbox_create_parse(&narrow, bodies[i],
+                                                  strlen(bodies[i]), &lim,
+                                                  &err),
+                             SANDBOX_CREATE_OK);
+        assert_int_equal(narrow.limited, 1);
+        assert_memory_equal(narrow.fingerprint, wide.fingerprint,
+                            SANDBOX_SHA256_LEN);
+        sandbox_create_free(&wide);
+    }
+
+    assert_int_equal(create_parse(&narrow, &err, "{\"vcpus\":0}"),
+                     SANDBOX_CREATE_INVALID);
+    assert_int_equal(narrow.limited, 0);
+    assert_int_equal(create_parse(&narrow, &err, "{\"no_such_member\":1}"),
+                     SANDBOX_CREATE_INVALID);
+    assert_int_equal(narrow.limited, 0);
+}
+
+
 int
 main(void)
 {
@@ -391,6 +435,7 @@ main(void)
         cmocka_unit_test(test_not_built),
         cmocka_unit_test(test_warm_pool),
         cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_limited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
