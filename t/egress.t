@@ -191,6 +191,13 @@ $t->stack('kill', 'network');
 $t->is_error(patch($closed, { internet_access => $yes }), 503,
              'hypervisor_unavailable', 'nobody puts a policy in force');
 is(patch($closed, {})->{json}{internet_access}, $no, 'the old one stays');
+my $slow = $t->begin('PATCH', "/v1/sandboxes/$closed->{id}/network",
+                     json => { internet_access => $yes });
+my $record = 'sbx:{' . substr($closed->{id}, 3, 2) . "}:sandbox:$closed->{id}";
+wait_for(3, sub { $t->redis('HGET', $record, 'network_by') });
+$t->stack('reload', 'nginx');
+$t->is_error($t->end($slow), 503, 'hypervisor_unavailable',
+             'one that waits for it is answered by a worker that is to exit');
 $t->is_error($t->post('/v1/sandboxes', json => {}), 503,
              'hypervisor_unavailable', 'and nobody lets a guest in: none runs');
 like($t->log_text, qr/sandbox-network-watch does not answer/,

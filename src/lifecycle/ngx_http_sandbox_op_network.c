@@ -267,6 +267,9 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
         ngx_http_sandbox_network_give_back(
             n, &ngx_http_sandbox_capacity_exceeded,
             "Too much is being done at once; try again.");
+
+    } else {
+        ngx_http_sandbox_op_linger(&n->op, NGX_HTTP_SANDBOX_NETWORK_CLAIM);
     }
 }
 

@@ -169,6 +169,23 @@ ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken)
 }
 
 
+static void
+ngx_http_sandbox_op_lingered(ngx_event_t *ev)
+{ /* void */
+}
+
+
+void
+ngx_http_sandbox_op_linger(ngx_http_sandbox_op_t *op, ngx_msec_t ms)
+{
+    op->lease.handler = ngx_http_sandbox_op_lingered;
+    op->lease.data = op;
+    op->lease.log = ngx_cycle->log;
+
+    ngx_add_timer(&op->lease, ms);
+}
+
+
 void
 ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op)
 {

@@ -77,6 +77,15 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
+ * The same for a body that this node refuses: as a repeated request is
+ * answered, or, if there was none, with no error and not replayed.
+ */
+ngx_http_sandbox_op_t *
+ngx_http_sandbox_op_recall(const uint8_t *fingerprint,
+                           ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
+                           ngx_http_sandbox_op_done_pt done, void *data);
+
+/*
  * POST …/fork: one live child of the running sandbox id.  The metadata of
  * body, if given, is taken over; else the child has that of its source.  As
  * above.
@@ -200,6 +209,11 @@ void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
  */
 void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken);
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
+/*
+ * For one that waits for a thread and has no lease: a worker that is to exit
+ * waits for it, for so long at most.
+ */
+void ngx_http_sandbox_op_linger(ngx_http_sandbox_op_t *op, ngx_msec_t ms);
 
 /* Runs work in a thread of pool, then then(op) on the event loop. */
 ngx_int_t
