@@ -245,14 +245,49 @@ adds_up('the machines there are are counted');
 is($t->delete("/v1/sandboxes/$_")->{status}, 200, 'a machine ends')
     for @hits, @ids, $kept;
 
-# A pool of a node that does not come back need not stay.
+# A pool of a node that does not come back need not stay, not even if no other
+# node has what it is of: emptying it takes no template.
+my %lacks = (pool('another-build', 1) => 'version',
+             pool('another-template', 1) => 'template');
 %left = map { $_ => 1 } members('ready');
+
+for my $id (sort keys %lacks) {
+    ($record) = $t->redis('KEYS', "*:pool:$id");
+    becomes('it is filled', $id, ready => 1, warming => 0);
+    $t->redis('HSET', $record, $lacks{$id}, 'gone');
+    becomes("and there is no such $lacks{$id} any more", $id, ready => 1,
+            reason => 'artifact_not_ready');
+    $left{$_} = 1 for members(qw(ready old));
+}
+
+# Nodes that live do not take it from each other.
+{
+    my $id = pool('nobody-has-it', 1);
+
+    ($record) = $t->redis('KEYS', "*:pool:$id");
+    becomes('it is filled', $id, ready => 1, warming => 0);
+    $t->redis('HSET', $record, template => 'gone');
+    is($t->post("$root/$id/drain", json => {})->{status}, 200, 'and drained');
+    becomes('and empty', $id, ready => 0, warming => 0, draining => 0);
+
+    my $fence = $t->redis('HGET', $record, 'fence');
+    sleep 3 * LEASE;
+    cmp_ok($t->redis('HGET', $record, 'fence'), '<=', $fence + 1,
+           'it stays with one of them');
+    is($t->delete("$root/$id")->{status}, 200, 'until it is deleted');
+}
+
 $second->kill;
-is($t->post("$root/$pool/drain", json => {})->{status}, 200,
-   'drained while its node is gone');
-ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
-   'and deleted');
-is(scalar(grep { $left{$_} } $t->domains), READY, 'whatever that has left');
+is($t->post("$root/$_/drain", json => {})->{status}, 200,
+   'drained while its node is gone') for $pool, keys %lacks;
+
+for my $id ($pool, keys %lacks) {
+    ok(wait_for(60, sub { $t->delete("$root/$id")->{status} == 200 }),
+       'and deleted');
+}
+
+is(scalar(grep { $left{$_} } $t->domains), READY + keys %lacks,
+   'whatever that has left');
 ok(wait_for(10, sub { !$t->redis('ZCARD', 'sbx:leases') }),
    'nobody looks for its lease any more');
 

@@ -127,14 +127,16 @@ is_deeply($t->get('/v1/sandboxes', key => $key)->{json}, [],
 my (undef, undef, $hidden) = member_key($main, 'ready');
 for my $what (['GET', ''], ['DELETE', ''], ['POST', '/exec'],
               ['POST', '/timeout', { timeout_ms => 1 }], ['POST', '/hibernate'],
+              ['PATCH', '/network', { internet_access => JSON::PP::false }],
               ['POST', '/fork', {}, SandboxTest::idem()],
               ['POST', '/snapshots', {}, SandboxTest::idem()]) {
     my ($method, $path, $json, $idem) = @$what;
 
-    is($t->request($method, "/v1/sandboxes/$hidden$path", key => $key,
-                   idem => $idem, $method eq 'POST' ? (json => $json // {})
-                                                    : ())->{status},
-       404, "$method $path of a member finds nothing");
+    $t->is_error($t->request($method, "/v1/sandboxes/$hidden$path",
+                             key => $key, idem => $idem,
+                             $method =~ /^P/ ? (json => $json // {}) : ()),
+                 404, 'sandbox_not_found',
+                 "$method $path of a member finds nothing");
 }
 is($t->traffic($hidden, 8080, 'GET', '/')->{status}, 404, 'nor does traffic');
 
@@ -152,6 +154,8 @@ my %answer = %{ $r->{json} };
 delete @answer{qw(traffic_access_token warm_pool_checkout)};
 is_deeply($object, \%answer, 'and is as the answer said');
 ok(!exists $object->{warm_pool_checkout}, 'without its origin');
+is($t->request('PATCH', "/v1/sandboxes/$s->{id}/network", key => $key,
+               json => {})->{status}, 200, 'its network is its owner\'s');
 
 my $again = take($main, { metadata => { a => 'b' }, timeout_ms => 600_000 },
                  idem => $idem);

@@ -3,7 +3,8 @@
 # A template gets a new build, as vm-images/build makes one: files are added,
 # the manifest is replaced, nginx is reloaded.  A warm pool that tracks it is
 # rolled, and never has fewer members ready than it is to have; one that is
-# pinned keeps what it has.
+# pinned keeps what it has.  What a pool has no member for is made of its
+# template all the same.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -23,10 +24,17 @@ my $manifest = do {
     json->decode(<$fh>);
 };
 
-mkdir "$templates/base" or die "$templates/base: $!";
-chmod 0755, $templates, "$templates/base";
-copy($manifest->{$_}, $manifest->{$_}) for qw(kernel initrd disk);
+mkdir "$templates/$_" or die "$templates/$_: $!" for qw(base other);
+chmod 0755, $templates, map { "$templates/$_" } qw(base other);
+
+for my $file (@$manifest{qw(kernel initrd disk)}) {
+    copy($file, $file);
+    link "$templates/base/$file", "$templates/other/$file" or die $!;
+}
+
 write_manifest();
+write_manifest({ %$manifest, name => 'other', version => 'other-build',
+                 cmdline => "$manifest->{cmdline} sandbox.build=other" });
 
 my $t = SandboxTest->new(own => 1, up => [
     '--templates', $templates,
@@ -47,10 +55,11 @@ sub copy {
 }
 
 sub write_manifest {
-    my $file = "$templates/base/manifest.json";
+    my ($content) = (@_, $manifest);
+    my $file = "$templates/$content->{name}/manifest.json";
 
     open(my $fh, '>', "$file.new") or die $!;
-    print $fh json->encode($manifest);
+    print $fh json->encode($content);
     close $fh;
     rename "$file.new", $file or die $!;
 }
@@ -65,6 +74,15 @@ sub reload {
     }), 'nginx is reloaded');
 }
 
+# The build that an answer's sandbox runs.
+sub build_in {
+    my ($r) = @_;
+    my $s = $t->sandbox($r);
+
+    return $t->exec($s, 'cat /proc/cmdline')->{stdout}
+               =~ /\bsandbox\.build=(\S+)/ ? $1 : 'first';
+}
+
 # A member, and the build that it runs.
 sub build_of {
     my ($pool) = @_;
@@ -72,10 +90,7 @@ sub build_of {
         warm_pool => { id => $pool, mode => 'require', wait_ms => 60_000 } });
 
     is($r->{status}, 201, 'a member is had') or diag($r->{body});
-    my $s = $t->sandbox($r);
-
-    return $t->exec($s, 'cat /proc/cmdline')->{stdout}
-               =~ /\bsandbox\.build=(\S+)/ ? $1 : 'first';
+    return build_in($r);
 }
 
 sub members {
@@ -151,7 +166,29 @@ reload();
 becomes('until the build is there again', $pinned, ready => 1, reason => '');
 is(build_of($pinned), 'first', 'and made of it');
 
-for my $pool ($tracks, $pinned) {
+# --- a miss ------------------------------------------------------------------
+
+# The tag stands in place of that in the reference, which no template has for
+# its name.  Nobody gets a member of a pool that is disabled.
+my $other = $pools->make('other', template_ref => 'other:v1',
+                         version_policy => 'track_tag', track_tag => 'latest');
+is($t->post("$root/$other/disable", json => {})->{status}, 200, 'disabled');
+
+sub miss { return $t->post('/v1/sandboxes',
+                           json => { warm_pool => { id => $other } }) }
+
+my $r = miss();
+is($r->{status}, 201, 'a create that leaves the template out')
+    or diag($r->{body});
+is($r->{json}{warm_pool_checkout}{hit}, JSON::PP::false, 'gets no member');
+is($r->{json}{template}, 'other:v1', 'says that it is of what the pool is of');
+is(build_in($r), 'other', 'and is made of that');
+
+unlink "$templates/other/manifest.json" or die $!;
+reload();
+$t->is_error(miss(), 404, 'template_not_found', 'nor of another one without');
+
+for my $pool ($tracks, $pinned, $other) {
     is($t->post("$root/$pool/drain", json => {})->{status}, 200, 'drained');
     ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
        'and deleted');

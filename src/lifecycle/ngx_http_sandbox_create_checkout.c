@@ -17,6 +17,7 @@
 #include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_crash.h"
+#include "sandbox_pool.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
@@ -312,7 +313,7 @@ ngx_http_sandbox_checkout_refuse(ngx_http_sandbox_create_op_t *c,
 
 /*
  * What the body leaves out is as in the pool.  NGX_DECLINED: it cannot be, of
- * what the body says.
+ * what the body says; NGX_DONE: this node has no such template.
  */
 static ngx_int_t
 ngx_http_sandbox_checkout_adopt(ngx_http_sandbox_create_op_t *c,
@@ -320,7 +321,6 @@ ngx_http_sandbox_checkout_adopt(ngx_http_sandbox_create_op_t *c,
 {
     char *name;
     unsigned given;
-    sandbox_template_t *const *t;
 
     given = c->spec.given;
 
@@ -334,19 +334,15 @@ ngx_http_sandbox_checkout_adopt(ngx_http_sandbox_create_op_t *c,
             return NGX_ERROR;
         }
 
-        for (t = ngx_http_sandbox_worker.conf->templates;
-             *t && ngx_strcmp((*t)->name, name) != 0; t++)
-        { /* void */
-        }
+        free(c->template_name);
+        c->template_name = name;
+        c->spec.template =
+            sandbox_pool_template(ngx_http_sandbox_worker.conf->templates, name,
+                                  ngx_http_sandbox_reply_string(reply, 7));
+    }
 
-        if (*t) {
-            c->spec.template = *t;
-            free(c->template_name);
-            c->template_name = name;
-
-        } else {
-            free(name);
-        }
+    if (c->spec.template == NULL) {
+        return NGX_DONE;
     }
 
     if (!(given & SANDBOX_CREATE_VCPUS)) {
@@ -384,6 +380,13 @@ ngx_http_sandbox_checkout_miss(ngx_http_sandbox_create_op_t *c,
 
     c->missed = 1;
     rc = ngx_http_sandbox_checkout_adopt(c, reply);
+
+    if (rc == NGX_DONE) {
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_template_not_found,
+            "The template of the warm pool is not on this node.");
+        return;
+    }
 
     if (rc == NGX_DECLINED) {
         c->op.reason = "is too small for the template of the warm pool";

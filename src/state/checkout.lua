@@ -10,10 +10,10 @@
 --       11 channel  12 states it is allowed in  13 state it leads to
 --       14 the answer from created_at on  15... fields and values of the record
 -- Gives {"hit", id, answer}, {"miss", why, template, vcpus, memory_mb, disk_mb,
---       what keeps an empty pool so or ""}, {"none"} (no such pool of the
---       tenant), {"skew", time (ms)} (the caller's clock is wrong), or what
---       HMGET gives of the key that is taken: {fingerprint, state, status,
---       answer, id}.
+--       what keeps an empty pool so or "", tag that it tracks or ""}, {"none"}
+--       (no such pool of the tenant), {"skew", time (ms)} (the caller's clock
+--       is wrong), or what HMGET gives of the key that is taken: {fingerprint,
+--       state, status, answer, id}.
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',
                         'answer', 'id')
@@ -24,7 +24,7 @@ end
 
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'template', 'vcpus',
                         'memory_mb', 'disk_mb', 'head', 'checkout_policy',
-                        'tenant', 'reason', 'lease_at')
+                        'tenant', 'reason', 'lease_at', 'track_tag')
 
 -- whose index it is stands behind its hash tag
 if not pool[1] or pool[1] == 'deleted'
@@ -42,7 +42,7 @@ end
 
 local function miss(why)
     return { 'miss', why, pool[3], pool[4], pool[5], pool[6],
-             pool[10] or '' }
+             pool[10] or '', pool[12] or '' }
 end
 
 if ARGV[5] ~= '' then

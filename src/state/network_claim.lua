@@ -13,11 +13,11 @@
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'next',
                           'network_until', 'node', 'address',
-                          'internet_access', 'allow_out', 'deny_out')
+                          'internet_access', 'allow_out', 'deny_out', 'member')
 local state = record[1]
 
 if not state or record[2] ~= ARGV[1] or state == 'destroying'
-   or state == 'destroyed'
+   or state == 'destroyed' or record[10]
 then
     return { 'none' }
 end

@@ -49,7 +49,8 @@ if holder ~= ARGV[2] then
         return { 'elsewhere', holder, lease_at }
     end
 
-    if state == 'disabled' or not artifact then
+    -- emptying it takes no template
+    if state == 'disabled' or not artifact and state ~= 'draining' then
         return { 'elsewhere', holder, 0 }
     end
 
@@ -112,7 +113,9 @@ local helpless = tonumber(pool[15] or 0) >= 3
                  and count('ready') + count('old') + count('warming') == 0
 local prolonged = 0
 
-if artifact and not helpless and lease_at < now + 0.8 * ARGV[8] then
+if (artifact or state == 'draining') and not helpless
+   and lease_at < now + 0.8 * ARGV[8]
+then
     prolonged = now + tonumber(ARGV[8])
     redis.call('HSET', KEYS[1], 'lease_at', prolonged)
     redis.call('HDEL', KEYS[1], 'doubt_at')
