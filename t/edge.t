@@ -53,6 +53,29 @@ sub begun {
     return $c;
 }
 
+# A download without an end, as soon as there is room for it.
+sub endless {
+    my ($id) = @_;
+
+    return wait_for(5, sub {
+        my $c = begun($id, '/events');
+        return (($c->read_head // {})->{status} // 0) == 200 && $c;
+    });
+}
+
+# Reloads nginx: the workers of before, which are exiting by then or gone.
+sub reloaded {
+    my %old = map { $_ => 1 } $t->workers;
+
+    $t->stack('reload', 'nginx');
+    wait_for(20, sub {
+        !grep { $old{$_->[0]}
+                && $_->[1] =~ /^nginx: worker process(?! is shutting down)/ }
+              $t->{left}->processes;
+    }) or diag('the workers go on');
+    return keys %old;
+}
+
 # --- the listener, and a front with TLS and HTTP/2 ---------------------------------
 
 inside(qw(ip route add local 10.88.1.0/24 dev lo));
@@ -242,6 +265,20 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     ok(wait_for(10, sub { (eval { ask($public) } // {})->{status} == 200 }),
        'and what they had counted is forgotten');
     $t->expect_log(qr/exited on signal 9/);
+
+    # nobody takes the place of one that was exiting; again if it took so long
+    # that they were too old
+    my ($id, @exiting) = record();
+    ok(wait_for(60, sub {
+        @busy = ();
+        @busy = map { endless($id) } 1 .. 4;
+        @exiting = reloaded();
+        return ask($id)->{status} == 429;
+    }), 'full, by workers that are exiting');
+    kill 'KILL', @exiting;
+    ok(wait_for(10, sub { !kill 0, @exiting }), 'they are killed');
+    @busy = map { endless($id) } 1 .. 4;
+    is(scalar @busy, 4, 'and what they had counted is forgotten, too');
 }
 
 # --- for how long -----------------------------------------------------------------------------------
@@ -265,6 +302,26 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     $r->{json} = eval { json->decode($r->{body}) };
     $t->is_error($r, 504, 'timeout', 'what has no answer yet gets one');
     is($t->metric('sandbox_limited_total{limit="age"}') - $aged, 3, 'counted');
+
+    # one that is busy, at a worker that only waits for its end; again if the
+    # reload took so long that it was too old before
+    my (@exiting, @frame);
+    ok(wait_for(60, sub {
+        $ws = SandboxHttp->new($t->{traffic}, 20);
+        $ws->ws_open('/ws', [Host => $t->host($public, 8000)]);
+        @exiting = reloaded();
+        $ws->ws_send('on');
+        return (($ws->ws_read(5))[0] // 0) == 1;
+    }), 'a WebSocket at a worker that is exiting');
+    wait_for(20, sub {
+        $ws->ws_send('on');
+        @frame = $ws->ws_read(5);
+        return !@frame || $frame[0] != 1;
+    });
+    is_deeply(\@frame, [8, pack('n', 1001)], 'is told to go as well');
+    ok($ws->closed(5), 'and closed');
+    $ws->close;
+    ok(wait_for(20, sub { !kill 0, @exiting }), 'so that the worker is gone');
 }
 
 # --- how many in a second ---------------------------------------------------------------------------

@@ -106,8 +106,9 @@ for my $state ('resuming', 'hibernating') {
 {
     my %paused = (state => 'paused',
                   snapshot_id => "snap_$records->{shard}aaaaaaaaaaaaaaaaaa");
-    my $id = record(%paused, wakes => 10,
-                    wakes_since => int(time() * 1000) - 3_000_000);
+    my %tired = (%paused, wakes => 10,
+                 wakes_since => int(time() * 1000) - 3_000_000);
+    my $id = record(%tired);
 
     $r = visit($id);
     $t->is_error($r, 503, 'wake_limit_exceeded', 'woken ten times in an hour');
@@ -116,6 +117,18 @@ for my $state ('resuming', 'hibernating') {
     is($t->metric('sandbox_limited_total{limit="wakes"}'), 1, 'counted');
     is($records->command('HGET', $records->key('sandbox', $id), 'state'),
        'paused', 'and not touched');
+
+    # one that waited for it would wake it as soon as it is paused
+    $id = record(%tired, state => 'hibernating');
+    $t->is_error(visit($id), 503, 'wake_limit_exceeded',
+                 'one that is about to be paused is not waited for');
+    $records->command('HSET', $records->key('sandbox', $id),
+                      state => 'paused');
+    $t->is_error(visit($id), 503, 'wake_limit_exceeded',
+                 'nor woken when it is');
+    is($t->metric('sandbox_limited_total{limit="wakes"}'), 3, 'both counted');
+    is($records->command('HGET', $records->key('sandbox', $id), 'state'),
+       'paused', 'it stays so');
 
     for (record(%paused, wakes => 9, wakes_since => int(time() * 1000)),
          record(%paused, wakes => 10, wakes_since => 1)) {

@@ -340,6 +340,13 @@ ngx_http_sandbox_slot_alive(ngx_http_sandbox_slot_t *slot)
 }
 
 
+ngx_uint_t
+ngx_http_sandbox_metrics_alive(ngx_uint_t number)
+{
+    return ngx_http_sandbox_slot_alive(&ngx_http_sandbox_slots[number]);
+}
+
+
 /* A gauge tells of the worker that has the slot now. */
 static void
 ngx_http_sandbox_slot_reset(ngx_http_sandbox_slot_t *slot)

@@ -152,6 +152,8 @@ void ngx_http_sandbox_metrics_route(ngx_uint_t row, const char *name);
 
 ngx_uint_t ngx_http_sandbox_metrics_start(void);
 void ngx_http_sandbox_metrics_stop(void);
+/* 1 while the worker lives that has the slot of this number. */
+ngx_uint_t ngx_http_sandbox_metrics_alive(ngx_uint_t number);
 
 /*
  * label is the index of the label's value, 0 if there is none; with two

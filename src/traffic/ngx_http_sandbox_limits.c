@@ -5,10 +5,11 @@
  * Connections: each worker counts in a row of its own, a place for each hash
  * of an id, and the sum of a column is what a sandbox has.  Nobody else writes
  * into a row, so there is no lock and no atomic operation; the row of a worker
- * that was killed is cleared by the one that takes its place.  A worker for
- * which there is no row counts for itself alone.  A connection is
- * counted before it is compared, so that there are never too many.  Sandboxes
- * whose ids have the same hash share their limit: one in 16,384.
+ * that was killed is cleared by the one that takes its place, and does not
+ * count until there is one.  A worker for which there is no row counts for
+ * itself alone.  A connection is counted before it is compared, so that there
+ * are never too many.  Sandboxes whose ids have the same hash share their
+ * limit: one in 16,384.
  *
  * Rates: a leaky bucket by the time at which it will be empty, one number for
  * a tenant.  Time empties it, whoever is killed.
@@ -78,11 +79,29 @@ ngx_http_sandbox_limits_start(ngx_uint_t slot)
 }
 
 
+/* What a place has; but for all, only in the rows of workers that live. */
+static ngx_uint_t
+ngx_http_sandbox_limits_sum(uint64_t place, ngx_uint_t all)
+{
+    ngx_uint_t i, n, sum;
+
+    sum = ngx_http_sandbox_limits_alone[place];
+    n = ngx_http_sandbox_limits_table->nrows;
+
+    for (i = 0; i < n; i++) {
+        if (all || ngx_http_sandbox_metrics_alive(i)) {
+            sum += ngx_http_sandbox_limits_table->rows[i][place];
+        }
+    }
+
+    return sum;
+}
+
+
 ngx_http_sandbox_count_t *
 ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max)
 {
     uint64_t place;
-    ngx_uint_t i, n, sum;
     ngx_http_sandbox_count_t *count;
 
     /* the end of an id is random */
@@ -99,14 +118,10 @@ ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max)
     (*count)++;
     ngx_memory_barrier();
 
-    sum = ngx_http_sandbox_limits_alone[place];
-    n = ngx_http_sandbox_limits_table->nrows;
-
-    for (i = 0; i < n; i++) {
-        sum += ngx_http_sandbox_limits_table->rows[i][place];
-    }
-
-    if (sum > max) {
+    /* the kernel is asked who lives only when it matters */
+    if (ngx_http_sandbox_limits_sum(place, 1) > max
+        && ngx_http_sandbox_limits_sum(place, 0) > max)
+    {
         (*count)--;
         return NULL;
     }

@@ -374,7 +374,8 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
 
     age = ngx_http_sandbox_worker.conf->max_age;
 
-    if (age && !ngx_exiting) {
+    /* also in a worker that only waits for its connections to end */
+    if (age) {
         ev->handler = ngx_http_sandbox_live_sweep;
         ev->data = &ngx_http_sandbox_live_idle;
         ev->log = ngx_cycle->log;
@@ -522,7 +523,7 @@ ngx_http_sandbox_live_look_again(void)
 
     ev = &ngx_http_sandbox_live_timer;
 
-    if (!ev->timer_set && !ngx_exiting) {
+    if (!ev->timer_set) {
         ev->handler = ngx_http_sandbox_live_look_now;
         ev->data = &ngx_http_sandbox_live_idle;
         ev->log = ngx_cycle->log;

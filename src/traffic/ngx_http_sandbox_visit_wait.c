@@ -129,7 +129,7 @@ ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
 }
 
 
-/* 1 if a paused sandbox was woken so often that it is left alone. */
+/* 1 if one that is paused, or about to be, was woken so often that it stays. */
 static ngx_uint_t
 ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
                              ngx_uint_t *seconds)
@@ -139,8 +139,9 @@ ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
 
     mcf = ngx_http_sandbox_worker.conf;
 
-    if (route->state != NGX_HTTP_SANDBOX_PAUSED || mcf->max_wakes == 0
-        || route->wakes < (int64_t) mcf->max_wakes)
+    if ((route->state != NGX_HTTP_SANDBOX_PAUSED
+         && route->state != NGX_HTTP_SANDBOX_HIBERNATING)
+        || mcf->max_wakes == 0 || route->wakes < (int64_t) mcf->max_wakes)
     {
         return 0;
     }
