@@ -63,7 +63,13 @@ sub endless {
     });
 }
 
-# Reloads nginx: the workers of before, which are exiting by then or gone.
+sub exiting {
+    return map { $_->[0] }
+           grep { $_->[1] =~ /^nginx: worker process is shutting down/ }
+           $t->{left}->processes;
+}
+
+# Reloads nginx, until the workers of before are exiting or gone.
 sub reloaded {
     my %old = map { $_ => 1 } $t->workers;
 
@@ -73,7 +79,6 @@ sub reloaded {
                 && $_->[1] =~ /^nginx: worker process(?! is shutting down)/ }
               $t->{left}->processes;
     }) or diag('the workers go on');
-    return keys %old;
 }
 
 # --- the listener, and a front with TLS and HTTP/2 ---------------------------------
@@ -268,13 +273,16 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 
     # nobody takes the place of one that was exiting; again if it took so long
     # that they were too old
-    my ($id, @exiting) = record();
+    my $id = record();
+    my $full = 'sandbox_limited_total{limit="connections"}';
     ok(wait_for(60, sub {
         @busy = ();
         @busy = map { endless($id) } 1 .. 4;
-        @exiting = reloaded();
-        return ask($id)->{status} == 429;
+        reloaded();
+        my $refused = $t->metric($full);
+        return ask($id)->{status} == 429 && $t->metric($full) > $refused;
     }), 'full, by workers that are exiting');
+    my @exiting = exiting();
     kill 'KILL', @exiting;
     ok(wait_for(10, sub { !kill 0, @exiting }), 'they are killed');
     @busy = map { endless($id) } 1 .. 4;
@@ -305,11 +313,11 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 
     # one that is busy, at a worker that only waits for its end; again if the
     # reload took so long that it was too old before
-    my (@exiting, @frame);
+    my @frame;
     ok(wait_for(60, sub {
         $ws = SandboxHttp->new($t->{traffic}, 20);
         $ws->ws_open('/ws', [Host => $t->host($public, 8000)]);
-        @exiting = reloaded();
+        reloaded();
         $ws->ws_send('on');
         return (($ws->ws_read(5))[0] // 0) == 1;
     }), 'a WebSocket at a worker that is exiting');
@@ -321,7 +329,7 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
     is_deeply(\@frame, [8, pack('n', 1001)], 'is told to go as well');
     ok($ws->closed(5), 'and closed');
     $ws->close;
-    ok(wait_for(20, sub { !kill 0, @exiting }), 'so that the worker is gone');
+    ok(wait_for(20, sub { !exiting() }), 'so that the worker is gone');
 }
 
 # --- how many in a second ---------------------------------------------------------------------------

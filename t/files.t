@@ -305,6 +305,16 @@ close $f;
 tar('-C', "$dir/back", '-xf', "$dir/back.tar");
 is(`diff -r --no-dereference $dir/tree $dir/back`, '', 'the same comes back');
 
+# A link to what is neither in the archive nor there leaves what has its name.
+tar('-C', "$dir/tree", '-cf', "$dir/half.tar", 'one', 'hard');
+tar('-f', "$dir/half.tar", '--delete', 'one');
+sh('cd /workspace/un; rm one hard; echo mine > hard');
+$t->is_error(files('PUT', '/archive', '/workspace/un',
+                   body => SandboxLeft::slurp("$dir/half.tar")), 404, 'not_found',
+             'a hard link to nothing');
+is(sh('cat /workspace/un/hard; ls -A /workspace/un'), "mine\nhard\nsub\n",
+   'the file is still there, and nothing else');
+
 # Entries that lead out: by name, by a link of the archive, by one that was there.
 sh('rm -rf /workspace/un; mkdir /workspace/un; ln -s /etc /workspace/un/there');
 mkdir "$dir/evil";

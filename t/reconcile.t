@@ -95,13 +95,19 @@ sub works {
          'sh', '-c', "while :; do echo PUBLISH sbx:events '\"$lost suspect\"';"
          . ' sleep 0.02; done | redis-cli -s /run/redis/redis-server.sock'
          . ' >/dev/null') if $shout == 0;
-    ok(wait_for(10, sub {
-        $t->redis('PUBSUB', 'NUMSUB', 'sbx:events') =~ /[1-9]/
-    }), 'a sandbox is suspected all the time');
+    my $calls = sub {
+        $t->redis('INFO', 'commandstats') =~ /cmdstat_publish:calls=(\d+)/;
+        return $1 // 0;
+    };
+    my $before = $calls->();
+    ok(wait_for(10, sub { $calls->() > $before + 50 }),
+       'a sandbox is suspected all the time');
     $t->stack('kill', "qemu:$lost");
     ok(wait_for(10 * INTERVAL, sub {
         $t->get("/v1/sandboxes/$lost")->{json}{status} eq 'error'
     }), 'it is looked at all the same');
+    $before = $calls->();
+    ok(wait_for(10, sub { $calls->() > $before + 50 }), 'and still suspected');
     $t->inside('pkill', '-f', 'PUBLISH sbx:event[s]');
     waitpid $shout, 0;
     $t->delete("/v1/sandboxes/$lost");

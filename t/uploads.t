@@ -73,6 +73,8 @@ $r = make('"k1"', user => 'nobody', mode => '0640', size => length $whole,
           sha256 => $sum, path => '/workspace/new/file');
 is("$r->{status} $r->{headers}{'idempotent-replayed'}", '201 true', 'repeated');
 is($r->{body}, $first, 'with the same answer');
+$t->is_error(make('k2', path => '/' x 150_000 . 'b'), 400, 'invalid_request',
+             'a path of many slashes', 'path');
 $t->is_error(make('k1', path => '/b'), 422, 'idempotency_key_reused',
              'the key with another request');
 
@@ -136,6 +138,10 @@ is("$r->{status} $r->{headers}{'idempotent-replayed'} $r->{body}",
    "200 true $first", 'repeated');
 $t->is_error(complete($id, 'c1'), 422, 'idempotency_key_reused',
              'the key with another request');
+$r = complete($id, 'c2', sha256 => $sum);
+is("$r->{status} $r->{body}", "200 $first", 'another key with the same sum');
+$t->is_error(complete($id, 'c2', sha256 => sha256_hex('x')), 409, 'conflict',
+             'with another sum', 'sha256');
 $t->is_error(part($id, 1, 'x'), 409, 'conflict', 'no part after that');
 is($t->get("$base/$id")->{json}{status}, 'completed', 'its state');
 is(sh("ls /workspace/.nullspace/uploads/$id/parts | wc -l"), "0\n",

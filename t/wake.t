@@ -355,6 +355,9 @@ for my $old (sort keys %ids) {
 # --- hibernated again and again, under traffic --------------------------------------------
 
 {
+    # one that was not woken yet: the limit is 10 in an hour
+    my $s = sandbox();
+    $t->serve($s, 8000) or BAIL_OUT('no server in the guest');
     my $end = time + 60;
     my %seen;
     my $stop = "$t->{dir}/wake-stop";

@@ -276,6 +276,50 @@ create_check(sandbox_schema_t *s)
 }
 
 
+static void
+create_close(sandbox_create_data_t *data)
+{
+    while (data->nmounts) {
+        free(data->mounts[--data->nmounts]);
+    }
+}
+
+
+/*
+ * Of a body that is refused for its limits: as a node without any has it, which
+ * has looked at all of it.  -1: it is not valid there either.
+ */
+static int
+create_fingerprint(uint8_t *fingerprint, const char *body, size_t len)
+{
+    int rc;
+    sandbox_create_data_t data;
+    sandbox_create_t create;
+    sandbox_create_error_t ignored;
+    sandbox_schema_t s;
+    static const sandbox_create_limits_t wide = { INT64_MAX, INT64_MAX,
+                                                  INT64_MAX, INT64_MAX, NULL };
+
+    memset(&create, 0, sizeof(create));
+    memset(&data, 0, sizeof(data));
+    data.lim = &wide;
+    data.create = &create;
+
+    rc = sandbox_body_open(&s, body, len, &wide, &data) == SANDBOX_CREATE_OK
+                 && sandbox_schema_walk(&s, sandbox_create_members,
+                                        &s.doc.nodes[0])
+                        == SANDBOX_SCHEMA_OK
+             ? sandbox_body_fingerprint(fingerprint, NULL, &s)
+             : -1;
+
+    create_close(&data);
+    sandbox_create_free(&create);
+    (void) sandbox_body_close(&s, SANDBOX_CREATE_OK, &ignored);
+
+    return rc;
+}
+
+
 sandbox_create_status_t
 sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
                      const sandbox_create_limits_t *lim,
@@ -297,15 +341,13 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
         rc = create_check(&s);
     }
 
-    while (data.nmounts) {
-        free(data.mounts[--data.nmounts]);
-    }
+    create_close(&data);
 
     if (rc != SANDBOX_CREATE_OK) {
         sandbox_create_free(create);
         create->limited =
             s.limited
-            && sandbox_body_fingerprint(create->fingerprint, NULL, &s) == 0;
+            && create_fingerprint(create->fingerprint, body, len) == 0;
     }
 
     return sandbox_body_close(&s, rc, err);

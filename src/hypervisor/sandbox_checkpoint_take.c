@@ -342,6 +342,15 @@ take_reset(sandbox_take_t *t)
 }
 
 
+/* There is to be no other try. */
+static void
+take_no_more(sandbox_take_t *t)
+{
+    t->take->live = 0;
+    (void) sandbox_hv_set(&t->filled, SANDBOX_HV_OK, "%s", "");
+}
+
+
 /* All of it is there, or nothing is and the source goes on. */
 static sandbox_hv_status_t
 take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -355,7 +364,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
     take_reset(t);
 
     if (!take_is_ours(t)) {
-        t->take->live = 0;
+        take_no_more(t);
         sandbox_take_woken(t);
         return err->status;
     }
@@ -364,7 +373,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
         sandbox_hv_log(SANDBOX_HV_LOG_WARN,
                        "the take of \"%s\" is not settled: %s",
                        t->take->sandbox, failed.message);
-        t->take->live = 0;
+        take_no_more(t);
     }
 
     sandbox_take_woken(t);
@@ -401,9 +410,9 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    sandbox_hv_log(SANDBOX_HV_LOG_WARN,
-                   "\"%s\" could not be copied while it runs: %s",
-                   t->take->sandbox, err->message);
+    sandbox_hv_log(SANDBOX_HV_LOG_WARN, "\"%s\" could not be copied%s: %s",
+                   t->take->sandbox, t->take->live ? " while it runs" : "",
+                   err->message);
     t->still = 1;
 
     return take_try(t, err);

@@ -41,6 +41,7 @@ typedef struct {
     sandbox_hv_error_t result; /* of the thread */
     ngx_uint_t pending;        /* replies with the node's keys */
     int64_t next;              /* ms until another look is worth it, or -1 */
+    ngx_msec_t ended;          /* when the last look was over */
     ngx_uint_t nsuspects;      /* ever; the last ones are kept */
     char suspects[NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS][SANDBOX_ID_SIZE];
     unsigned leading : 1;
@@ -78,21 +79,25 @@ ngx_http_sandbox_reconcile_in(ngx_msec_t ms)
 
 
 /*
- * Not later than it is set to anyway: who goes on asking, as a guest that
- * nobody can connect to makes the proxy do, must not put it off.
+ * Not later than it is set to anyway, and not at once after a look: who goes on
+ * asking, as a guest that nobody can connect to makes the proxy do, must
+ * neither put it off nor keep the node looking.
  */
 static void
 ngx_http_sandbox_reconcile_soon(void)
 {
-    ngx_event_t *ev;
+    ngx_msec_int_t wait;
+    ngx_http_sandbox_reconcile_t *r;
 
-    ev = &ngx_http_sandbox_reconciler.timer;
+    r = &ngx_http_sandbox_reconciler;
+    wait = (ngx_msec_int_t) (r->ended + NGX_HTTP_SANDBOX_RECONCILE_RETRY
+                             - ngx_current_msec);
+    wait = ngx_max(wait, NGX_HTTP_SANDBOX_RECONCILE_SOON);
 
-    if (!ev->timer_set
-        || (ngx_msec_int_t) (ev->timer.key - ngx_current_msec)
-               > NGX_HTTP_SANDBOX_RECONCILE_SOON)
+    if (!r->timer.timer_set
+        || (ngx_msec_int_t) (r->timer.timer.key - ngx_current_msec) > wait)
     {
-        ngx_http_sandbox_reconcile_in(NGX_HTTP_SANDBOX_RECONCILE_SOON);
+        ngx_http_sandbox_reconcile_in((ngx_msec_t) wait);
     }
 }
 
@@ -117,6 +122,7 @@ ngx_http_sandbox_reconcile_end(ngx_int_t rc)
         wait = ngx_min(wait, NGX_HTTP_SANDBOX_RECONCILE_RETRY);
     }
 
+    r->ended = ngx_current_msec;
     r->busy = 0;
     r->again = 0;
 

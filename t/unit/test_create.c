@@ -388,7 +388,10 @@ test_limited(void **state)
     sandbox_create_limits_t lim = create_limits;
     static const char *const bodies[] = { "{\"vcpus\":2}",
                                           "{\"memory_mb\":1024}",
-                                          "{\"timeout_ms\":2000}", "{}" };
+                                          "{\"timeout_ms\":2000}",
+                                          "{\"memory_mb\":1024,\"network\":"
+                                          "{\"allow_out\":null}}",
+                                          "{}" };
 
     (void) state;
 

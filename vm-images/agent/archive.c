@@ -397,27 +397,25 @@ unpack_link(unpack_t *u, struct archive_entry *entry, const char *path,
         return unpack_fault(u);
     }
 
-    rc = 0;
     from = -1;
 
     if (hard != NULL) {
         from = agent_fs_parent(u->top, hard, &name);
-        rc = from == -1 || agent_fs_is_private(from) ? -1 : 0;
-    }
 
-    if (rc == 0 && p.exists) {
-        rc = unlinkat(p.dir, p.name, 0);
-    }
-
-    if (rc == 0 && hard != NULL) {
-        rc = linkat(from, name, p.dir, p.name, 0);
-
-    } else if (rc == 0) {
-        unpack_owner(u, entry, &uid, &gid);
-        rc = symlinkat(archive_entry_symlink(entry), p.dir, p.name);
-        if (rc == 0) {
-            rc = fchownat(p.dir, p.name, uid, gid, AT_SYMLINK_NOFOLLOW);
+        if (from != -1 && agent_fs_is_private(from)) {
+            errno = EPERM;
+            rc = -1;
+        } else {
+            rc = from == -1 ? -1 : agent_replace_hard(&p, from, name);
         }
+
+    } else {
+        unpack_owner(u, entry, &uid, &gid);
+        rc = agent_replace_symlink(&p, archive_entry_symlink(entry), uid, gid);
+    }
+
+    if (rc == 0) {
+        rc = agent_replace_commit(&p, 0);
     }
 
     if (rc == -1) {

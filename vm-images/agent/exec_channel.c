@@ -328,7 +328,7 @@ channel_input_done(void *data, int err)
     c = i->channel;
     if (c != NULL) {
         LIST_REMOVE(i, link);
-        c->pending -= i->input.len;
+        c->pending -= i->input.len + AGENT_INPUT_COST;
 
         if (c->pending < CHANNEL_INPUT_MAX) {
             agent_ws_hold(&c->stream, 0);
@@ -378,7 +378,7 @@ channel_write(channel_t *c, agent_control_t *control)
 
     i->channel = c;
     LIST_INSERT_HEAD(&c->inputs, i, link);
-    c->pending += i->input.len;
+    c->pending += i->input.len + AGENT_INPUT_COST;
 
     if (c->pending >= CHANNEL_INPUT_MAX) {
         agent_ws_hold(&c->stream, 1);

@@ -55,6 +55,11 @@ job_reserve(agent_job_t *job, size_t size)
     while (agent_ring_reserve(&job->ring, size) == -1 && job_forget_one() == 0)
     { /* void */
     }
+
+    /* the least is always to be had: without any it would wait for ever */
+    if (job->ring.size == 0) {
+        (void) agent_ring_reserve(&job->ring, 1);
+    }
 }
 
 

@@ -53,7 +53,7 @@ struct agent_process_s {
     agent_watch_t in;
     int in_fd; /* -1 once closed */
     TAILQ_HEAD(process_inputs_s, agent_input_s) inputs;
-    size_t queued; /* bytes of them */
+    size_t queued; /* bytes of them, with what each costs */
     agent_timer_t timer;
     agent_process_owner_t owner;
     agent_exit_t exit;
@@ -94,7 +94,7 @@ process_dequeue(agent_process_t *p, agent_input_t *in)
 {
     TAILQ_REMOVE(&p->inputs, in, link);
     in->queued = 0;
-    p->queued -= in->len;
+    p->queued -= in->len + AGENT_INPUT_COST;
 
     if (TAILQ_EMPTY(&p->inputs)) {
         agent_loop_unwatch(&p->in);
@@ -317,7 +317,7 @@ agent_process_write(agent_process_t *p, agent_input_t *in)
         return -1;
     }
 
-    if (last != NULL && p->queued + in->len > INPUT_MAX) {
+    if (last != NULL && p->queued + in->len + AGENT_INPUT_COST > INPUT_MAX) {
         errno = ENOBUFS;
         return -1;
     }
@@ -328,7 +328,7 @@ agent_process_write(agent_process_t *p, agent_input_t *in)
 
     in->sent = 0;
     in->queued = 1;
-    p->queued += in->len;
+    p->queued += in->len + AGENT_INPUT_COST;
     TAILQ_INSERT_TAIL(&p->inputs, in, link);
 
     return 0;

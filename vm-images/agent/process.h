@@ -51,6 +51,10 @@ typedef struct {
     void *data;
 } agent_process_owner_t;
 
+/* What input takes beside its bytes, roughly: it counts, also if it is empty.
+ */
+#define AGENT_INPUT_COST 256
+
 /* Input under way; embedded in its owner's structure. */
 typedef struct agent_input_s agent_input_t;
 

@@ -16,33 +16,80 @@
 #define REPLACE_ATTEMPTS 8
 
 
-/* What a link at the path leads to; "" if there is nothing at the path. */
+/* Where the link at the path leads to, and what is there; -1 with errno set. */
 static int
-replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
+replace_target(int root, const char *path, char real[SANDBOX_PATH_MAX],
+               struct stat *st)
 {
     int fd, rc;
 
-    real[0] = '\0';
-
     fd = agent_fs_open(root, path, O_PATH, 0);
-    if (fd != -1) {
-        rc = agent_fs_where(root, fd, real);
-        close(fd);
-        return rc;
-    }
-
-    if (errno != ENOENT) {
+    if (fd == -1) {
+        errno = errno == ENOENT ? ELOOP : errno;
         return -1;
     }
+
+    rc = fstat(fd, st) == 0 ? agent_fs_where(root, fd, real) : -1;
+    close(fd);
+
+    return rc;
+}
+
+
+/* The same of what is at the path itself: 1 if there is something. */
+static int
+replace_stat(int root, const char *path, struct stat *st)
+{
+    int fd, rc;
 
     fd = agent_fs_open(root, path, O_PATH | O_NOFOLLOW, 0);
-    if (fd != -1) {
-        close(fd);
-        errno = ELOOP;
-        return -1;
+    if (fd == -1) {
+        return errno == ENOENT ? 0 : -1;
     }
 
-    return errno == ENOENT ? 0 : -1;
+    rc = fstat(fd, st);
+    close(fd);
+
+    return rc == -1 ? -1 : 1;
+}
+
+
+/*
+ * What a link at the path leads to; "" if there is none at the path.  The
+ * kernel says "NAME (deleted)" of a file that was replaced since it was opened,
+ * so the name counts only if that very file is there.
+ */
+static int
+replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
+{
+    int i, rc;
+    struct stat st, there;
+
+    for (i = 0; i < REPLACE_ATTEMPTS; i++) {
+        real[0] = '\0';
+
+        rc = replace_stat(root, path, &st);
+        if (rc != 1 || !S_ISLNK(st.st_mode)) {
+            return rc == -1 ? -1 : 0;
+        }
+
+        if (replace_target(root, path, real, &st) == -1) {
+            return -1;
+        }
+
+        rc = replace_stat(root, real, &there);
+        if (rc == -1) {
+            return -1;
+        }
+
+        if (rc == 1 && there.st_dev == st.st_dev && there.st_ino == st.st_ino) {
+            return 0;
+        }
+    }
+
+    errno = EBUSY;
+
+    return -1;
 }
 
 
@@ -170,6 +217,37 @@ agent_replace_open(agent_replace_t *p)
 }
 
 
+int
+agent_replace_hard(agent_replace_t *p, int from, const char *name)
+{
+    replace_name(p);
+
+    if (linkat(from, name, p->dir, p->temp, 0) == -1) {
+        return -1;
+    }
+
+    p->named = 1;
+
+    return 0;
+}
+
+
+int
+agent_replace_symlink(agent_replace_t *p, const char *target, uid_t uid,
+                      gid_t gid)
+{
+    replace_name(p);
+
+    if (symlinkat(target, p->dir, p->temp) == -1) {
+        return -1;
+    }
+
+    p->named = 1;
+
+    return fchownat(p->dir, p->temp, uid, gid, AT_SYMLINK_NOFOLLOW);
+}
+
+
 static int
 replace_link(agent_replace_t *p, const char *name)
 {
@@ -223,8 +301,7 @@ replace_commit(agent_replace_t *p, int exclusive)
         return -1;
     }
 
-    p->named = 0;
-
+    /* if both were names of one file the temporary one is still there */
     return 0;
 }
 

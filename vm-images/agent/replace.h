@@ -29,7 +29,8 @@ typedef enum {
 
 /*
  * Looks a path below root up; what is there is refused unless it is a file:
- * EISDIR, EINVAL; ELOOP for a link to nothing; EPERM in what the agent keeps
+ * EISDIR, EINVAL; ELOOP for a link to nothing; EBUSY if what it leads to is
+ * replaced all the time; EPERM in what the agent keeps
  * for itself.  -1 with errno set.
  */
 int agent_replace_find(agent_replace_t *p, int root, const char *path,
@@ -40,6 +41,11 @@ int agent_replace_find(agent_replace_t *p, int root, const char *path,
  * root's.  -1 with errno set.  It is then to be committed or aborted.
  */
 int agent_replace_open(agent_replace_t *p);
+
+/* In place of it: another name of the file name in from, or a link. */
+int agent_replace_hard(agent_replace_t *p, int from, const char *name);
+int agent_replace_symlink(agent_replace_t *p, const char *target, uid_t uid,
+                          gid_t gid);
 
 /* Looks again what is at the name: in exists, and if it is set, in old. */
 void agent_replace_again(agent_replace_t *p);

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -494,6 +496,92 @@ count(const char *path)
 }
 
 
+/* A file that others replace all the time is found under its own name. */
+static void
+test_replace_busy(void **state)
+{
+    int i, fd, root, status;
+    char path[3][160];
+    pid_t child;
+    agent_replace_t p;
+
+    (void) state;
+    root = agent_fs_root();
+    snprintf(path[0], sizeof(path[0]), "%s/d/busy", top);
+    snprintf(path[1], sizeof(path[1]), "%s/d/next", top);
+    snprintf(path[2], sizeof(path[2]), "%s/d/leads", top);
+    assert_int_equal(symlink("busy", path[2]), 0);
+
+    child = fork();
+    assert_int_not_equal(child, -1);
+
+    while (child == 0) {
+        fd = open(path[1], O_WRONLY | O_CREAT, 0600);
+        if (fd == -1 || close(fd) == -1 || rename(path[1], path[0]) == -1) {
+            _exit(1);
+        }
+    }
+
+    while (access(path[0], F_OK) == -1) {
+        assert_int_equal(waitpid(child, &status, WNOHANG), 0);
+    }
+
+    for (i = 0; i < 4000; i++) {
+        if (agent_replace_find(&p, root, i % 2 ? "/d/busy" : "/d/leads",
+                               AGENT_REPLACE_FOLLOW)
+            == 0)
+        {
+            assert_string_equal(p.name, "busy");
+            agent_replace_abort(&p);
+        } else {
+            assert_int_equal(errno, EBUSY);
+        }
+    }
+
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    (void) unlink(path[1]);
+    assert_int_equal(unlink(path[0]), 0);
+    assert_int_equal(unlink(path[2]), 0);
+    close(root);
+}
+
+
+/* What is the same file already stays, under both names and no other. */
+static void
+test_replace_hard(void **state)
+{
+    int dir, root;
+    char path[2][160];
+    agent_replace_t p;
+
+    (void) state;
+    root = agent_fs_root();
+    dir = agent_fs_open(root, "/d", O_RDONLY | O_DIRECTORY, 0);
+    snprintf(path[0], sizeof(path[0]), "%s/d/a", top);
+    snprintf(path[1], sizeof(path[1]), "%s/d/b", top);
+    close(open(path[0], O_WRONLY | O_CREAT, 0600));
+    assert_int_equal(link(path[0], path[1]), 0);
+
+    assert_int_equal(agent_replace_find(&p, root, "/d/b", AGENT_REPLACE_LINK),
+                     0);
+    assert_int_equal(agent_replace_hard(&p, dir, "a"), 0);
+    assert_int_equal(agent_replace_commit(&p, 0), 0);
+    assert_int_equal(count("/d"), 2);
+
+    assert_int_equal(agent_replace_find(&p, root, "/d/b", AGENT_REPLACE_LINK),
+                     0);
+    assert_int_equal(agent_replace_hard(&p, dir, "none"), -1);
+    agent_replace_abort(&p);
+    assert_int_equal(count("/d"), 2);
+
+    assert_int_equal(unlink(path[0]), 0);
+    assert_int_equal(unlink(path[1]), 0);
+    close(dir);
+    close(root);
+}
+
+
 static void
 test_replace(void **state)
 {
@@ -772,6 +860,8 @@ main(void)
         IN_ROOM(test_root),
         IN_ROOM(test_mkdir),
         IN_ROOM(test_private),
+        IN_ROOM(test_replace_busy),
+        IN_ROOM(test_replace_hard),
         IN_ROOM(test_replace),
         IN_ROOM(test_walk),
         IN_ROOM(test_walk_deep),

@@ -317,6 +317,36 @@ reader_take(reader_t *r, size_t max)
 }
 
 
+/* With no memory left for output what is followed goes on, slowly. */
+static void
+test_no_memory(void **state)
+{
+    size_t taken;
+    reader_t r;
+    agent_job_t *job;
+
+    (void) state;
+    memset(&r, 0, sizeof(r));
+    r.tap.ready = reader_ready;
+    r.tap.data = &r;
+
+    taken = memory_exhaust();
+    job = start(AGENT_EXEC_STREAM,
+                "{\"command\":\"seq\",\"args\":[\"1\",\"20000\"]}");
+    agent_job_attach(&r.tap, job, 0);
+
+    while (!agent_job_over(&r.tap)) {
+        if (reader_take(&r, 5000) == 0) {
+            idle(1);
+        }
+    }
+
+    assert_int_equal(r.taken, 108894);
+    agent_job_detach(&r.tap);
+    agent_memory_give(taken);
+}
+
+
 /* With a tap nothing is lost, nothing grows, and the command waits. */
 static void
 test_hold(void **state)
@@ -442,11 +472,15 @@ feed(agent_job_t *job, sent_t *s, const char *buf, size_t len, int eof)
 }
 
 
+#define MANY 20000
+
+
 static void
 test_input(void **state)
 {
+    int i;
     char *s, *big;
-    sent_t a, b, c;
+    sent_t a, b, c, *many;
     agent_job_t *job;
 
     (void) state;
@@ -481,8 +515,18 @@ test_input(void **state)
     assert_true(a.input.sent > 0 && a.input.sent < 1048577);
     assert_int_equal(feed(job, &b, "x", 1, 0), 0);
     agent_job_cancel(job, &b.input);
+
+    /* Also what is empty: it takes memory. */
+    many = calloc(MANY, sizeof(*many));
+    assert_non_null(many);
+    for (i = 0; i < MANY && feed(job, &many[i], "", 0, 0) == 0; i++) {
+        /* void */
+    }
+    assert_in_range(i, 1, MANY - 1);
+
     assert_int_equal(agent_job_signal(job, SIGKILL), 0);
     wait_for(!job->running);
+    free(many);
     assert_int_equal(a.err, EPIPE);
     assert_int_equal(b.done, 0);
     assert_int_equal(job->exit.code, 137);
@@ -746,6 +790,7 @@ main(void)
         cmocka_unit_test(test_freeze_first),
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_forget_telling),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_background),
         cmocka_unit_test(test_newest),
         cmocka_unit_test(test_hold),

@@ -49,6 +49,18 @@ join_conflict(int peer, const char *field, const char *reason,
 }
 
 
+/* 1 if the answer that is kept is of a file with another sum. */
+static int
+join_is_other(const join_t *join, const char *answer)
+{
+    char member[AGENT_SHA256_HEX_SIZE + 16];
+
+    (void) snprintf(member, sizeof(member), "\"sha256\":\"%s\"", join->sha256);
+
+    return join->sha256[0] != '\0' && strstr(answer, member) == NULL;
+}
+
+
 /* Completed before: the same answer, if it is the same request. */
 static void
 join_replay(int peer, const join_t *join, const agent_upload_t *u)
@@ -69,6 +81,11 @@ join_replay(int peer, const join_t *join, const agent_upload_t *u)
         agent_worker_error(
             peer, 422, "idempotency_key_reused", NULL, NULL,
             "This Idempotency-Key was used with another request.");
+
+    } else if (join_is_other(join, text + JOIN_DIGESTS)) {
+        (void) join_conflict(peer, "sha256", "is not that of the file",
+                             "The upload was completed with another sum.");
+
     } else {
         sandbox_text_str(&t, text + JOIN_DIGESTS);
         agent_worker_answer(peer, 200, &t, "Idempotent-Replayed", "true");

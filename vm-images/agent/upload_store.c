@@ -79,6 +79,11 @@ agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
         return agent_body_refuse(err, "body", AGENT_FIELD_NO_MEMORY);
     }
 
+    /* it is kept, and read again: only a path of many slashes is so long */
+    if (canonical->len >= STORE_TEXT_MAX) {
+        return agent_body_refuse(err, "path", "is too long");
+    }
+
     return AGENT_BODY_OK;
 }
 
