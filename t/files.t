@@ -408,6 +408,10 @@ $t->is_error(files('DELETE', '', '/workspace/d'), 404, 'not_found', 'again');
     files('PUT', '', '/workspace/w/sub/f', body => 'y');
     is($until->('modify', '/workspace/w/sub/f'), 'modify /workspace/w/sub/f',
        'one that is replaced');
+    files('PUT', '/archive', '/workspace/w/sub',
+          body => tar('-C', "$dir/tree/sub", '-c', 'abs'));
+    is($until->('create', '/workspace/w/sub/abs'),
+       'create /workspace/w/sub/abs', 'a new link of an archive');
     sh('cd /workspace/w; echo z >>sub/f; mv sub/f g; mkdir -p n/m; echo >n/m/o;'
        . 'mv g /tmp/g; rm -r n; mv sub other; echo >other/p; touch last');
     $until->('create', '/workspace/w/last');

@@ -25,7 +25,6 @@ replace_target(int root, const char *path, char real[SANDBOX_PATH_MAX],
 
     fd = agent_fs_open(root, path, O_PATH, 0);
     if (fd == -1) {
-        errno = errno == ENOENT ? ELOOP : errno;
         return -1;
     }
 
@@ -73,8 +72,14 @@ replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
             return rc == -1 ? -1 : 0;
         }
 
+        /* to nothing, or the link itself has gone */
         if (replace_target(root, path, real, &st) == -1) {
-            return -1;
+            if (errno != ENOENT) {
+                return -1;
+            }
+
+            errno = ELOOP;
+            continue;
         }
 
         rc = replace_stat(root, real, &there);
@@ -85,9 +90,9 @@ replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
         if (rc == 1 && there.st_dev == st.st_dev && there.st_ino == st.st_ino) {
             return 0;
         }
-    }
 
-    errno = EBUSY;
+        errno = EBUSY;
+    }
 
     return -1;
 }
@@ -217,9 +222,18 @@ agent_replace_open(agent_replace_t *p)
 }
 
 
+/*
+ * Whoever watches is told that something is new if that was straight to its
+ * name, so what is there is got out of the way only if there is something.
+ */
 int
 agent_replace_hard(agent_replace_t *p, int from, const char *name)
 {
+    if (!p->exists && linkat(from, name, p->dir, p->name, 0) == 0) {
+        p->placed = 1;
+        return 0;
+    }
+
     replace_name(p);
 
     if (linkat(from, name, p->dir, p->temp, 0) == -1) {
@@ -236,6 +250,11 @@ int
 agent_replace_symlink(agent_replace_t *p, const char *target, uid_t uid,
                       gid_t gid)
 {
+    if (!p->exists && symlinkat(target, p->dir, p->name) == 0) {
+        p->placed = 1;
+        return fchownat(p->dir, p->name, uid, gid, AT_SYMLINK_NOFOLLOW);
+    }
+
     replace_name(p);
 
     if (symlinkat(target, p->dir, p->temp) == -1) {
@@ -282,6 +301,10 @@ replace_link_temp(agent_replace_t *p)
 static int
 replace_commit(agent_replace_t *p, int exclusive)
 {
+    if (p->placed) {
+        return 0;
+    }
+
     /* Straight to its name, where that is free. */
     if (!p->named && (exclusive || !p->exists)) {
         if (replace_link(p, p->name) == 0) {

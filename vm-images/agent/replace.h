@@ -16,7 +16,8 @@ typedef struct {
     int fd;          /* to write to */
     int exists;      /* there is a file of that name now: */
     struct stat old; /* this */
-    int named;       /* the new one is in dir as temp */
+    int named;       /* the new one is in dir as temp, */
+    int placed;      /* or where it is to be already */
     char name[SANDBOX_PATH_NAME_MAX + 1];
     char temp[48];
 } agent_replace_t;
@@ -42,7 +43,7 @@ int agent_replace_find(agent_replace_t *p, int root, const char *path,
  */
 int agent_replace_open(agent_replace_t *p);
 
-/* In place of it: another name of the file name in from, or a link. */
+/* In place of open(): another name of the file name in from, or a link. */
 int agent_replace_hard(agent_replace_t *p, int from, const char *name);
 int agent_replace_symlink(agent_replace_t *p, const char *target, uid_t uid,
                           gid_t gid);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -514,6 +515,11 @@ test_replace_busy(void **state)
 
     child = fork();
     assert_int_not_equal(child, -1);
+
+    if (child == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void) alarm(60);
+    }
 
     while (child == 0) {
         fd = open(path[1], O_WRONLY | O_CREAT, 0600);
