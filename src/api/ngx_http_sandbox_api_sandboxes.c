@@ -131,7 +131,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 
     status = sandbox_create_parse(&create, (char *) body.data, body.len,
                                   &limits, err);
-    if (status != SANDBOX_CREATE_OK && create.limited) {
+    if (create.limited) {
         ngx_http_sandbox_create_recall(r, &create, &key, status, err);
         return;
     }

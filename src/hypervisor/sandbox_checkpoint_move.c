@@ -374,14 +374,21 @@ move_join(int *running, pthread_t thread)
 }
 
 
+static void
+move_join_helpers(sandbox_take_t *t)
+{
+    move_join(&t->touching, t->toucher);
+    move_join(&t->filling, t->filler);
+}
+
+
 /* What is not read by then is read while the source stands still. */
 static void
 move_prepared(sandbox_take_t *t)
 {
     int64_t ms;
 
-    move_join(&t->touching, t->toucher);
-    move_join(&t->filling, t->filler);
+    move_join_helpers(t);
 
     if (t->pipe.begun) {
         ms = t->pipe.begun + MOVE_READ_MS + t->kind.memory_mb / 8
@@ -394,8 +401,7 @@ move_prepared(sandbox_take_t *t)
 void
 sandbox_take_unprepare(sandbox_take_t *t)
 {
-    move_join(&t->touching, t->toucher);
-    move_join(&t->filling, t->filler);
+    move_join_helpers(t);
     move_close(t);
     move_let_go(t);
     t->pipe.filler = 0;

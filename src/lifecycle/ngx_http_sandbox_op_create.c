@@ -337,6 +337,27 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
 }
 
 
+/* A new one that a client asks for, with its Idempotency-Key. */
+static ngx_http_sandbox_create_op_t *
+ngx_http_sandbox_create_keyed(ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
+                              const uint8_t *fingerprint,
+                              ngx_http_sandbox_op_done_pt done, void *data)
+{
+    ngx_http_sandbox_create_op_t *c;
+
+    c = ngx_http_sandbox_create_new(ctx, done, data);
+
+    if (c
+        && ngx_http_sandbox_idem_init(&c->idem, idem_key, fingerprint)
+               != NGX_OK) {
+        ngx_http_sandbox_op_discard(&c->op);
+        return NULL;
+    }
+
+    return c;
+}
+
+
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_create(sandbox_create_t *create,
                            ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
@@ -344,15 +365,9 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 {
     ngx_http_sandbox_create_op_t *c;
 
-    c = ngx_http_sandbox_create_new(ctx, done, data);
+    c = ngx_http_sandbox_create_keyed(ctx, idem_key, create->fingerprint, done,
+                                      data);
     if (c == NULL) {
-        return NULL;
-    }
-
-    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, create->fingerprint)
-        != NGX_OK)
-    {
-        ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }
 
@@ -401,16 +416,14 @@ ngx_http_sandbox_op_recall(const uint8_t *fingerprint,
 {
     ngx_http_sandbox_create_op_t *c;
 
-    c = ngx_http_sandbox_create_new(ctx, done, data);
+    c = ngx_http_sandbox_create_keyed(ctx, idem_key, fingerprint, done, data);
     if (c == NULL) {
         return NULL;
     }
 
     c->idem.go = ngx_http_sandbox_op_finish;
 
-    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, fingerprint) != NGX_OK
-        || ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK)
-    {
+    if (ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK) {
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }
@@ -426,7 +439,8 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
 {
     ngx_http_sandbox_create_op_t *c;
 
-    c = ngx_http_sandbox_create_new(ctx, done, data);
+    c = ngx_http_sandbox_create_keyed(ctx, idem_key, body->fingerprint, done,
+                                      data);
     if (c == NULL) {
         return NULL;
     }
@@ -435,10 +449,7 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
     ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
     c->idem.route = NGX_HTTP_SANDBOX_ROUTE_FORK;
 
-    if (ngx_http_sandbox_idem_init(&c->idem, idem_key, body->fingerprint)
-            != NGX_OK
-        || ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK)
-    {
+    if (ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK) {
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }

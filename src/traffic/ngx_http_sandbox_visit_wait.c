@@ -163,16 +163,14 @@ ngx_http_sandbox_visit_wake(ngx_http_sandbox_visit_t *visit,
 
     r = visit->request;
 
-    if (ngx_http_sandbox_visit_tired(route, &seconds)
-        && route->state == NGX_HTTP_SANDBOX_HIBERNATING)
-    {
-        /* or it goes on, if that fails */
-        return ngx_http_sandbox_error(
-            r, &ngx_http_sandbox_sandbox_changing,
-            "The sandbox is about to be paused, and was woken too often.");
-    }
-
     if (ngx_http_sandbox_visit_tired(route, &seconds)) {
+        if (route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
+            /* or it goes on, if that fails */
+            return ngx_http_sandbox_error(
+                r, &ngx_http_sandbox_sandbox_changing,
+                "The sandbox is about to be paused, and was woken too often.");
+        }
+
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
                                     NGX_HTTP_SANDBOX_LIMIT_WAKES, 1);
         return ngx_http_sandbox_error_later(

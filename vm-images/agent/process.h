@@ -51,8 +51,7 @@ typedef struct {
     void *data;
 } agent_process_owner_t;
 
-/* What input takes beside its bytes, roughly: it counts, also if it is empty.
- */
+/* What input takes beside its bytes, roughly: empty input counts, too. */
 #define AGENT_INPUT_COST 256
 
 /* Input under way; embedded in its owner's structure. */
