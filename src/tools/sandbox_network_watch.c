@@ -52,6 +52,7 @@ typedef struct {
 
 static watch_news_t *watch_first;
 static watch_news_t **watch_last = &watch_first;
+static int watch_lost; /* 1: of some domain it is not known what it is now */
 static volatile sig_atomic_t watch_ended;
 
 
@@ -81,6 +82,7 @@ watch_note(virDomainPtr domain)
 
     if (news == NULL || virDomainGetUUIDString(domain, news->uuid) < 0) {
         free(news);
+        watch_lost = 1;
         return;
     }
 
@@ -244,6 +246,8 @@ watch_read_news(watch_conn_t *conn)
         while (n < WATCH_BATCH && watch_next(uuid, domains, n)) {
             if (watch_find(conn, uuid, &domains[n]) == 0) {
                 n++;
+            } else {
+                watch_lost = 1;
             }
         }
 
@@ -356,10 +360,15 @@ watch_register(virConnectPtr conn)
 }
 
 
-/* Until the connection or the program ends. */
+/*
+ * Until the connection or the program ends, or something was not to be learnt:
+ * the next connection begins with all domains.
+ */
 static void
 watch_serve(watch_conn_t *conn, const char *bridge)
 {
+    watch_lost = 0;
+
     if (watch_register(conn->virt) != 0 || watch_reconcile(conn, bridge) != 0) {
         return;
     }
@@ -367,11 +376,16 @@ watch_serve(watch_conn_t *conn, const char *bridge)
     watch_mark();
     (void) fprintf(stderr, "sandbox-network: watches\n");
 
-    while (!watch_ended && virConnectIsAlive(conn->virt) == 1
+    while (!watch_ended && !watch_lost && virConnectIsAlive(conn->virt) == 1
            && virConnectIsAlive(conn->answers) == 1
            && virEventRunDefaultImpl() == 0)
     {
         watch_read_news(conn);
+    }
+
+    if (watch_lost) {
+        (void) fprintf(stderr, "sandbox-network: a domain could not be looked "
+                               "at: all of them are\n");
     }
 
     (void) unlink(WATCH_READY);
