@@ -242,6 +242,29 @@ is(patch($closed, { internet_access => $no })->{status}, 200,
 is_deeply($world->reaches($some = $t->create, '192.0.2.10'), ['192.0.2.10'],
           'and guests go on to come in');
 
+# --- ports of the bridge ------------------------------------------------------
+
+my ($ip) = $t->exec($some, 'hostname -I')->{stdout} =~ /([\d.]+)/;
+my $tap = sprintf 'sbx%02x%02x%02x%02x', split /\./, $ip;
+my $mac = join ':', '02', '5b', map { sprintf '%02x', $_ } split /\./, $ip;
+my $port = $t->inside('bridge', '-d', 'link', 'show', 'dev', $tap);
+
+like($port, qr/ learning off /, 'nothing is learnt from a guest');
+like($port, qr/ flood off /, 'it gets no frames of others');
+like($t->inside('bridge', 'fdb', 'show', 'dev', $tap),
+     qr/^$mac master sbx0 static$/m, 'and its own whatever it says');
+
+# --- all rules are flushed ------------------------------------------------------
+
+$t->inside('nft', 'flush', 'ruleset');
+ok(wait_for(5, sub { $t->inside('ip', 'link', 'show', 'sbx0') !~ /[<,]UP[,>]/ }),
+   'a bridge whose rules are gone is taken down');
+$t->inside("$SandboxTest::top/scripts/host-network", 'up');
+ok(wait_for(5, sub { ($world->reaches($some, '192.0.2.10'))->[0] }),
+   'with new rules guests are let in again by themselves');
+is_deeply($world->reaches($closed, '192.0.2.10'), [],
+          'each as its policy says');
+
 undef $_ for $open, $closed, $some, $fork, $child, $resumed, $gone;
 $t->delete("/v1/snapshots/$snapshot");
 undef $world;

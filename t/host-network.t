@@ -207,6 +207,72 @@ must("nsenter -t $space{outside} -n ip route add 198.51.100.9/32 "
 is(connects('a', 'outside', '192.0.2.2', "LocalAddr => '198.51.100.9'"), '',
    'nor does it go out under another address');
 
+# --- frames to the bridge itself -------------------------------------------------
+
+# Sends one from a guest as it is.
+sub send_frame {
+    my ($from, $frame) = @_;
+
+    my ($index) = must("nsenter -t $space{$from} -n ip -o link show dev eth0")
+                  =~ /^(\d+):/;
+
+    is(inside($from, 'socket(my $s, 17, 3, 0) or exit 1;'
+              . "my \$frame = pack 'H*', '" . unpack('H*', $frame) . "';"
+              . "send(\$s, \$frame, 0, pack('SnlSCCa8', 17, 0, $index, 0, 0, 6,"
+              . 'substr($frame, 0, 6))) or exit 2'), 0, 'a frame is sent');
+}
+
+
+sub datagram {
+    my ($to, $from_mac, $from, $text) = @_;
+    my $udp = pack('nnnn', 5556, 5556, 8 + length $text, 0) . $text;
+    my $ip = pack('CCnnnCCn', 0x45, 0, 20 + length $udp, 7, 0, 64, 17, 0)
+             . $from->[0] . $from->[1];
+    my $sum = 0;
+
+    $sum += $_ for unpack 'n*', $ip;
+    $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+    substr($ip, 10, 2) = pack 'n', ~$sum & 0xffff;
+
+    return pack('H12 H12 n', $to, $from_mac, 0x0800) . $ip . $udp;
+}
+
+
+sub address { pack 'C4', split /\./, $_[0] }
+
+
+# The port of the bridge that a MAC address is said to be at.
+sub port_of {
+    my ($mac) = @_;
+
+    return must('bridge fdb show br sbx0')
+           =~ /^$mac dev (\S+) master sbx0 *$/m ? $1 : '';
+}
+
+
+ok(pings('b', '10.88.0.1'), 'the bridge has heard of b');
+is(port_of('02:5b:0a:58:00:03'), 'sbx0a580003', 'at its port');
+
+for my $last ('00', '02', '03', '0e', '0f') {
+    my $udp = IO::Socket::INET->new(Proto => 'udp', LocalPort => 5556,
+                                    ReuseAddr => 1) or BAIL_OUT("udp: $!");
+
+    for my $source ('025b0a580002', '025b0a580003') {
+        for my $to ('10.88.0.1', '192.0.2.1') {
+            send_frame('a', datagram("0180c20000$last", $source,
+                                     [address('10.88.0.2'), address($to)],
+                                     'marker'));
+        }
+    }
+
+    my $ready = '';
+    vec($ready, fileno $udp, 1) = 1;
+    is(select($ready, undef, undef, 0.2), 0,
+       "the host gets nothing that is sent to 01:80:c2:00:00:$last");
+    is(port_of('02:5b:0a:58:00:03'), 'sbx0a580003',
+       'and nobody takes the place of another');
+}
+
 # --- policies ----------------------------------------------------------------
 
 # The answer of a policy, as elements of sets, to "may a reach 192.0.2.2?"
@@ -244,6 +310,19 @@ must('ip route add 198.51.100.7/32 via 192.0.2.2');
 is(connects('a', 'outside', '198.51.100.7'), '', 'or more is denied');
 must("$script up");
 is(connects('a', 'outside', '198.51.100.7'), '192.0.2.1', 'and not otherwise');
+
+# --- room ------------------------------------------------------------------------
+
+must("$script up --flows 20 --allow 192.0.2.2");
+is(inside('a', 'for my $n (1 .. 200) { my $s = IO::Socket::INET->new(Proto => '
+          . '"udp", PeerAddr => "192.0.2.2", PeerPort => 1000 + $n) or exit 1; '
+          . 'send($s, "x", 0) }'), 0, 'many datagrams are sent');
+my $tracked = grep { /udp.* src=10\.88\.0\.2 / } split /\n/,
+                   must('cat /proc/net/nf_conntrack');
+cmp_ok($tracked, '>=', 10, 'some of them make connections');
+cmp_ok($tracked, '<=', 21, 'and no guest fills the table of the host');
+is(connects('b', 'outside', '192.0.2.2'), '192.0.2.1',
+   'nor takes the room of another');
 
 # --- down ------------------------------------------------------------------
 

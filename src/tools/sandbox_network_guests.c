@@ -3,6 +3,8 @@
 #include "sandbox_network_guests.h"
 
 #include "sandbox_network_flows.h"
+#include "sandbox_network_guard.h"
+#include "sandbox_network_port.h"
 #include "sandbox_network_rules.h"
 
 #include <nftables/libnftables.h>
@@ -24,6 +26,7 @@ static size_t guests_size;
 
 /* The elements in the kernel may be others than those of the table. */
 static int guests_unsure = 1;
+static int guests_unguarded; /* some bridge has been taken down */
 static char guests_bridge[SANDBOX_NETWORK_NAME_SIZE];
 
 /* What a change replaces, by the index of the domain; NULL: nothing. */
@@ -332,7 +335,7 @@ guests_enter(network_domain_t *domains, size_t n)
     rc = 0;
 
     for (i = 0; i < n && rc == 0; i++) {
-        if (domains[i].runs) {
+        if (domains[i].runs && domains[i].error == NULL) {
             rc = guests_step(&steps[i], &domains[i], &commands);
         }
     }
@@ -352,23 +355,38 @@ guests_enter(network_domain_t *domains, size_t n)
 }
 
 
+/* Before anybody is let in: the rules know a guest by its port. */
+static void
+guests_ports(network_domain_t *domains, size_t n)
+{
+    size_t i;
+    const sandbox_network_t *network;
+
+    for (i = 0; i < n; i++) {
+        network = &domains[i].network;
+        domains[i].error =
+            domains[i].runs && network_port_own(network->tap, network->mac) != 0
+                ? "its port of the bridge cannot be set"
+                : NULL;
+    }
+}
+
+
 void
 network_guests_change(network_domain_t *domains, size_t n)
 {
     size_t i;
 
     guests_leave(domains, n);
-
-    for (i = 0; i < n; i++) {
-        domains[i].error = NULL;
-    }
+    guests_ports(domains, n);
 
     if (guests_enter(domains, n) == 0) {
         return;
     }
 
     for (i = 0; i < n; i++) {
-        if (n == 1 || guests_enter(&domains[i], 1) != 0) {
+        if (domains[i].error == NULL
+            && (n == 1 || guests_enter(&domains[i], 1) != 0)) {
             domains[i].error = "the rules cannot be set";
         }
     }
@@ -425,8 +443,12 @@ network_guests_reset(network_domain_t *domains, size_t n, const char *bridge)
         guests_remove(0);
     }
 
+    guests_ports(domains, n);
+
     for (i = 0; i < n; i++) {
-        guest = domains[i].runs ? guests_new(&domains[i]) : NULL;
+        guest = domains[i].runs && domains[i].error == NULL
+                    ? guests_new(&domains[i])
+                    : NULL;
 
         if (guest) {
             guests[nguests++] = guest;
@@ -437,9 +459,64 @@ network_guests_reset(network_domain_t *domains, size_t n, const char *bridge)
     guests_unsure = guests_rebuild() != 0;
     rc = guests_unsure ? -1 : 0;
 
+    for (i = 0; i < n && rc != 0; i++) {
+        domains[i].error = "the rules cannot be set";
+    }
+
     guests_bridge_network(&left, bridge);
     (void) network_flows_forget(guests_has_left, &left);
     free(left.address);
 
     return rc;
+}
+
+
+/* 1 if it has to be down. */
+static int
+guests_guard(const char *bridge)
+{
+    if (network_guard_stands(bridge)) {
+        return 0;
+    }
+
+    network_bridge_down(bridge);
+
+    return 1;
+}
+
+
+void
+network_guests_guard(const char *bridge)
+{
+    int unguarded;
+    size_t i;
+    sandbox_text_t none = SANDBOX_TEXT_INIT;
+
+    unguarded = guests_guard(bridge);
+
+    /* twice does no harm, and there are few bridges */
+    for (i = 0; i < nguests; i++) {
+        if (strcmp(guests[i]->network.bridge, bridge) != 0
+            && (i == 0
+                || strcmp(guests[i]->network.bridge,
+                          guests[i - 1]->network.bridge)
+                       != 0))
+        {
+            unguarded |= guests_guard(guests[i]->network.bridge);
+        }
+    }
+
+    if (unguarded && !guests_unguarded) {
+        (void) fprintf(stderr,
+                       "sandbox-network: rules of the guests are missing, so "
+                       "their bridge is down until \"host-network up\"\n");
+
+    } else if (!unguarded && guests_unguarded) {
+        (void) fprintf(stderr, "sandbox-network: the rules of the guests are "
+                               "there again\n");
+        guests_unsure = 1;
+        (void) guests_commit(&none);
+    }
+
+    guests_unguarded = unguarded;
 }

@@ -30,9 +30,17 @@ void network_guests_change(network_domain_t *domains, size_t n);
 
 /*
  * All guests are these, and all elements on their bridges and on bridge are
- * made anew.  0, or -1 with a line on standard error.
+ * made anew.  0, or -1 with a line on standard error and error set in all; one
+ * whose port cannot be set has its error set, and is shut out.
  */
 int
 network_guests_reset(network_domain_t *domains, size_t n, const char *bridge);
+
+/*
+ * Takes down each bridge of guests, and bridge, whose rules do not stand.  When
+ * they do again (who puts them there sets the bridge up) elements are made
+ * anew.
+ */
+void network_guests_guard(const char *bridge);
 
 #endif

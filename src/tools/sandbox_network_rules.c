@@ -9,9 +9,6 @@
 /* One in each of three sets, and both lists. */
 #define RULES_ELEMENTS (3 + 2 * SANDBOX_POLICY_CIDRS)
 #define RULES_ELEMENT_SIZE 64
-#define RULES_TABLE_SIZE 40
-
-#define RULES_TAPS "bridge sandbox_taps"
 #define RULES_GUESTS "guests"
 
 static const char *const rules_sets[] = { "online", "limited", "allow_out",
@@ -25,16 +22,18 @@ typedef struct {
 typedef struct {
     rules_element_t element[RULES_ELEMENTS];
     size_t n;
-    char table[RULES_TABLE_SIZE]; /* family and name, of all but "guests" */
+    char table[NETWORK_RULES_TABLE_SIZE]; /* family and name, of all but
+                                             "guests" */
 } rules_t;
 
 
-static void
-rules_table(char table[RULES_TABLE_SIZE], const char *bridge)
+void
+network_rules_table(char table[NETWORK_RULES_TABLE_SIZE], const char *bridge)
 {
     char *p;
 
-    (void) snprintf(table, RULES_TABLE_SIZE, "inet sandbox_%s", bridge);
+    (void) snprintf(table, NETWORK_RULES_TABLE_SIZE, "inet sandbox_%.15s",
+                    bridge);
 
     /* as host-network spells it */
     for (p = table; *p; p++) {
@@ -101,7 +100,7 @@ rules_of(rules_t *rules, const sandbox_network_t *network)
     }
 
     sandbox_net_ipv4(address, network->address);
-    rules_table(rules->table, network->bridge);
+    network_rules_table(rules->table, network->bridge);
 
     (void) snprintf(rules_add(rules, RULES_GUESTS), RULES_ELEMENT_SIZE,
                     "\"%s\" . %s . %s", network->tap, network->mac, address);
@@ -151,8 +150,9 @@ rules_difference(sandbox_text_t *t, const char *verb, const rules_t *rules,
 
         if (!rules_has(others, e)) {
             sandbox_text_fmt(t, "%s element %s %s { %s }\n", verb,
-                             strcmp(e->set, RULES_GUESTS) == 0 ? RULES_TAPS
-                                                               : rules->table,
+                             strcmp(e->set, RULES_GUESTS) == 0
+                                 ? NETWORK_RULES_TAPS
+                                 : rules->table,
                              e->set, e->text);
         }
     }
@@ -177,10 +177,10 @@ network_rules_change(sandbox_text_t *t, const sandbox_network_t *old,
 static void
 rules_flush(sandbox_text_t *t, const char *bridge)
 {
-    char table[RULES_TABLE_SIZE];
+    char table[NETWORK_RULES_TABLE_SIZE];
     size_t i;
 
-    rules_table(table, bridge);
+    network_rules_table(table, bridge);
 
     for (i = 0; rules_sets[i]; i++) {
         sandbox_text_fmt(t, "flush set %s %s\n", table, rules_sets[i]);
@@ -194,7 +194,7 @@ network_rules_all(sandbox_text_t *t, const sandbox_network_t *guests, size_t n,
 {
     size_t i;
 
-    sandbox_text_fmt(t, "flush set %s %s\n", RULES_TAPS, RULES_GUESTS);
+    sandbox_text_fmt(t, "flush set %s %s\n", NETWORK_RULES_TAPS, RULES_GUESTS);
 
     if (bridge) {
         rules_flush(t, bridge);

@@ -10,6 +10,13 @@
 
 #include "sandbox_network.h"
 
+#define NETWORK_RULES_TAPS "bridge sandbox_taps"
+#define NETWORK_RULES_TABLE_SIZE 40
+
+/* Family and name of a bridge's table, as host-network spells it. */
+void
+network_rules_table(char table[NETWORK_RULES_TABLE_SIZE], const char *bridge);
+
 /*
  * Appends what leads from old to wanted, each NULL if there is nothing: the
  * commands are one transaction.

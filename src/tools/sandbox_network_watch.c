@@ -30,6 +30,7 @@
 #define WATCH_LOCK WATCH_RUN "/network.lock"
 /* There while it watches: what scripts wait for. */
 #define WATCH_READY WATCH_RUN "/network"
+#define WATCH_TICK_MS 100
 #define WATCH_KEEPALIVE_INTERVAL 5
 #define WATCH_KEEPALIVE_COUNT 3
 
@@ -52,6 +53,7 @@ typedef struct {
 
 static watch_news_t *watch_first;
 static watch_news_t **watch_last = &watch_first;
+static int watch_due;  /* 1: it is time to look at the rules */
 static int watch_lost; /* 1: of some domain it is not known what it is now */
 static volatile sig_atomic_t watch_ended;
 
@@ -296,7 +298,7 @@ static int
 watch_reconcile(watch_conn_t *conn, const char *bridge)
 {
     int rc;
-    size_t i, n;
+    size_t n;
     network_domain_t *domains;
 
     if (watch_list(conn, &domains, &n) != 0) {
@@ -306,11 +308,6 @@ watch_reconcile(watch_conn_t *conn, const char *bridge)
     }
 
     rc = network_guests_reset(domains, n, bridge);
-
-    for (i = 0; i < n; i++) {
-        domains[i].error = rc == 0 ? NULL : "the rules cannot be set";
-    }
-
     watch_answer(conn, domains, n);
     free(domains);
 
@@ -318,12 +315,13 @@ watch_reconcile(watch_conn_t *conn, const char *bridge)
 }
 
 
+/* Lets the loop look up from time to time. */
 static void
 watch_tick(int timer, void *data)
 {
-    /* lets the loop look up from time to time */
     (void) timer;
     (void) data;
+    watch_due = 1;
 }
 
 
@@ -381,6 +379,11 @@ watch_serve(watch_conn_t *conn, const char *bridge)
            && virEventRunDefaultImpl() == 0)
     {
         watch_read_news(conn);
+
+        if (watch_due) {
+            watch_due = 0;
+            network_guests_guard(bridge);
+        }
     }
 
     if (watch_lost) {
@@ -519,7 +522,7 @@ main(int argc, char **argv)
     virSetErrorFunc(NULL, watch_silent);
 
     if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0
-        || virEventAddTimeout(500, watch_tick, NULL, NULL) < 0
+        || virEventAddTimeout(WATCH_TICK_MS, watch_tick, NULL, NULL) < 0
         || network_answer_init() != 0)
     {
         (void) fprintf(stderr, "sandbox-network: libvirt does not start\n");
@@ -527,6 +530,7 @@ main(int argc, char **argv)
     }
 
     while (!watch_ended) {
+        network_guests_guard(bridge);
         watch_connect(uri, bridge);
 
         if (!watch_ended) {

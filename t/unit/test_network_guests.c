@@ -12,7 +12,9 @@
 #include <nftables/libnftables.h>
 
 #include "sandbox_network_flows.h"
+#include "sandbox_network_guard.h"
 #include "sandbox_network_guests.h"
+#include "sandbox_network_port.h"
 #include "sandbox_text.h"
 
 #define A 0x0a580005U
@@ -22,6 +24,10 @@
 static sandbox_text_t told = SANDBOX_TEXT_INIT;
 static const char *refused;
 static int refusals;
+
+static const char *no_port; /* the tap that is not there */
+static int unguarded;       /* 1: the rules are not there */
+static int downs;
 
 static int (*flows_of)(uint32_t address, const void *data);
 static uint32_t flows[8]; /* addresses that have one */
@@ -79,6 +85,32 @@ nft_run_cmd_from_buffer(struct nft_ctx *nft, const char *commands)
 
     sandbox_text_fmt(&told, "%s--\n", commands);
     return 0;
+}
+
+
+int
+network_port_own(const char *tap, const char *mac)
+{
+    assert_memory_equal(mac, "02:5b:0a:58:00:0", 16);
+
+    return no_port && strcmp(tap, no_port) == 0 ? -1 : 0;
+}
+
+
+int
+network_guard_stands(const char *bridge)
+{
+    assert_string_equal(bridge, "sbx0");
+
+    return !unguarded;
+}
+
+
+void
+network_bridge_down(const char *bridge)
+{
+    assert_string_equal(bridge, "sbx0");
+    downs++;
 }
 
 
@@ -148,6 +180,9 @@ setup(void **state)
 
     refusals = 0;
     nflows = 0;
+    no_port = NULL;
+    unguarded = 0;
+    downs = 0;
     assert_int_equal(network_guests_reset(NULL, 0, "sbx0"), 0);
     require_told(FLUSH "--\n");
 
@@ -310,6 +345,60 @@ test_one_of_two(void **state)
 }
 
 
+/* Who has no port is in no set, whether it starts or runs already. */
+static void
+test_no_port(void **state)
+{
+    network_domain_t d[2];
+
+    (void) state;
+
+    no_port = "sbx0a580005";
+    domain(&d[0], 1, A, 0);
+    domain(&d[1], 2, B, 0);
+    network_guests_change(d, 2);
+    assert_non_null(d[0].error);
+    assert_null(d[1].error);
+    require_told(GUEST_B("add") "--\n");
+
+    assert_int_equal(network_guests_reset(d, 2, "sbx0"), 0);
+    assert_non_null(d[0].error);
+    assert_null(d[1].error);
+    require_told(FLUSH GUEST_B("add") "--\n");
+}
+
+
+/* Somebody has flushed all rules, and puts them there again. */
+static void
+test_unguarded(void **state)
+{
+    network_domain_t d;
+
+    (void) state;
+
+    domain(&d, 1, A, 0);
+    network_guests_change(&d, 1);
+    sandbox_text_free(&told);
+
+    network_guests_guard("sbx0");
+    assert_int_equal(downs, 0);
+
+    unguarded = 1;
+    network_guests_guard("sbx0");
+    network_guests_guard("sbx0");
+    assert_int_equal(downs, 2);
+    require_told("");
+
+    unguarded = 0;
+    network_guests_guard("sbx0");
+    assert_int_equal(downs, 2);
+    require_told(FLUSH GUEST_A("add") "--\n");
+
+    network_guests_guard("sbx0");
+    require_told("");
+}
+
+
 static void
 test_reset(void **state)
 {
@@ -351,6 +440,8 @@ main(void)
         cmocka_unit_test_setup(test_repair, setup),
         cmocka_unit_test_setup(test_failure, setup),
         cmocka_unit_test_setup(test_one_of_two, setup),
+        cmocka_unit_test_setup(test_no_port, setup),
+        cmocka_unit_test_setup(test_unguarded, setup),
         cmocka_unit_test_setup(test_reset, setup),
     };
 

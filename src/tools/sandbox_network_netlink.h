@@ -1,0 +1,22 @@
+/*
+ * One request to the kernel by netlink, and its answer.
+ *
+ * Any thread; waits for the kernel's answer alone.
+ */
+
+#ifndef SANDBOX_NETWORK_NETLINK_H
+#define SANDBOX_NETWORK_NETLINK_H
+
+#include <libmnl/libmnl.h>
+
+#define NETWORK_NETLINK_SIZE 256
+
+/* A message in buf, of that size, whose headers and attributes are to follow.
+ */
+struct nlmsghdr *
+network_netlink_message(char *buf, uint16_t type, uint16_t flags);
+
+/* Of a bus such as NETLINK_ROUTE: 0, or -1 with the kernel's errno. */
+int network_netlink_talk(int bus, const struct nlmsghdr *m);
+
+#endif
