@@ -5,7 +5,9 @@
 
 #include "capture.h"
 #include "memory.h"
+#include "sandbox_utf8.h"
 
+/* So much each has beside the share of all. */
 #define CAPTURE_FIRST 4096
 
 /* Room for at least `want` bytes if limits and memory allow; 0 or -1. */
@@ -13,25 +15,29 @@ static int
 capture_grow(agent_capture_t *c, size_t want)
 {
     char *data;
-    size_t size;
+    size_t size, more;
 
     size = c->size ? c->size : CAPTURE_FIRST;
+    more = 0;
+
     while (size < want) {
+        more += size;
         size *= 2;
     }
 
-    if (agent_memory_take(size - c->size) == -1) {
+    if (agent_memory_take(more) == -1) {
         return -1;
     }
 
     data = realloc(c->data, size);
     if (data == NULL) {
-        agent_memory_give(size - c->size);
+        agent_memory_give(more);
         return -1;
     }
 
     c->data = data;
     c->size = size;
+    c->taken += more;
 
     return 0;
 }
@@ -50,6 +56,10 @@ agent_capture_add(agent_capture_t *c, const char *buf, size_t len)
     }
 
     if (c->len + len > c->size && capture_grow(c, c->len + len) == -1) {
+        if (c->size == 0) {
+            (void) capture_grow(c, CAPTURE_FIRST);
+        }
+
         len = c->size - c->len;
         c->truncated = 1;
     }
@@ -62,9 +72,25 @@ agent_capture_add(agent_capture_t *c, const char *buf, size_t len)
 
 
 void
+agent_capture_uncount(agent_capture_t *c)
+{
+    agent_memory_give(c->taken);
+    c->taken = 0;
+}
+
+
+void
+agent_capture_halve(agent_capture_t *c)
+{
+    c->len = sandbox_utf8_whole((const uint8_t *) c->data, c->len / 2);
+    c->truncated = 1;
+}
+
+
+void
 agent_capture_free(agent_capture_t *c)
 {
-    agent_memory_give(c->size);
+    agent_capture_uncount(c);
     free(c->data);
     memset(c, 0, sizeof(*c));
 }

@@ -15,10 +15,21 @@ typedef struct {
     char *data;
     size_t len;
     size_t size;
+    size_t taken; /* of the share of all */
     int truncated;
 } agent_capture_t;
 
 void agent_capture_add(agent_capture_t *c, const char *buf, size_t len);
+
+/*
+ * It is about to be freed, and no longer counts: what is made of it may take
+ * its share.
+ */
+void agent_capture_uncount(agent_capture_t *c);
+
+/* Drops half of it, between two characters. */
+void agent_capture_halve(agent_capture_t *c);
+
 void agent_capture_free(agent_capture_t *c);
 
 #endif

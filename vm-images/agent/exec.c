@@ -11,6 +11,8 @@
 #include "exec.h"
 #include "launch.h"
 
+#define EXEC_REST 256 /* of an answer, beside its output */
+
 typedef struct {
     agent_request_t *request;
     agent_job_t *job;
@@ -47,26 +49,43 @@ exec_output(void *data, agent_stream_t stream, const char *buf, size_t len)
 }
 
 
-/* One stream's member; its raw bytes are freed before the next is written. */
 static void
-exec_stream(sandbox_text_t *t, const char *name, agent_capture_t *c, int base64)
+exec_bytes(sandbox_text_t *t, const char *name, const agent_capture_t *c,
+           int base64)
 {
-    int truncated;
-
-    truncated = c->truncated;
-
     if (base64) {
         agent_answer_bytes(t, name, c->len ? c->data : "", c->len);
     } else {
         sandbox_text_fmt(t, ",\"%s\":", name);
         sandbox_text_json_string(t, c->len ? c->data : "", c->len);
     }
+}
 
-    agent_capture_free(c);
 
-    if (truncated) {
+/*
+ * One stream's member; its raw bytes are freed before the next is written.
+ * The command has run: an answer that would be refused is made shorter.
+ */
+static void
+exec_stream(sandbox_text_t *t, const char *name, agent_capture_t *c, int base64)
+{
+    size_t start;
+
+    start = t->len;
+    agent_capture_uncount(c);
+    exec_bytes(t, name, c, base64);
+
+    while (c->len > 0 && t->len + EXEC_REST > agent_http_room()) {
+        agent_capture_halve(c);
+        t->len = start;
+        exec_bytes(t, name, c, base64);
+    }
+
+    if (c->truncated) {
         sandbox_text_fmt(t, ",\"%s_truncated\":true", name);
     }
+
+    agent_capture_free(c);
 }
 
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "http_parts.h"
+#include "memory.h"
 
 #define HTTP_CONNECTIONS 1024
 #define HTTP_CONNECTION_MEMORY 65536 /* request line and headers */
@@ -381,6 +382,8 @@ http_completed(void *data, struct MHD_Connection *c, void **ctx,
         MHD_destroy_response(r->response);
     }
 
+    /* the library lets go of the answer with the request */
+    agent_memory_give(r->held);
     sandbox_text_free(&r->body);
     free(r);
 }

@@ -84,11 +84,15 @@ int agent_http_query_check(agent_request_t *r, const char *const *names);
 const char *agent_http_header(const agent_request_t *r, const char *name);
 
 /*
- * Answers with a JSON text, whose memory is taken over.  Once per request;
- * the request is no longer the route's then.
+ * Answers with a JSON text, whose memory is taken over, or with a 503 if that
+ * is long and would have to wait for its client beyond the share of output
+ * (memory.h).  Once per request; the request is no longer the route's then.
  */
 void
 agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body);
+
+/* How long a text may be now so as not to be refused. */
+size_t agent_http_room(void);
 
 /*
  * Answers with the public error envelope.  field and reason go together and

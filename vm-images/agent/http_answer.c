@@ -4,12 +4,17 @@
  */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "http_parts.h"
+#include "memory.h"
 
 #define HTTP_STREAM_BLOCK 16384
+
+/* So much of each is beside the share of output: small ones always go. */
+#define HTTP_ANSWER_FREE 16384
 
 
 /* Takes response over; without one the connection ends. */
@@ -120,12 +125,60 @@ agent_http_query_check(agent_request_t *r, const char *const *names)
 }
 
 
-void
-agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
+size_t
+agent_http_room(void)
+{
+    return agent_memory_left() + HTTP_ANSWER_FREE;
+}
+
+
+/* Counts what waits for the client until the request is over; 0 or -1. */
+static int
+http_hold(agent_request_t *r, sandbox_text_t *body)
+{
+    char *data;
+    size_t size;
+
+    if (sandbox_text_failed(body)) {
+        return -1;
+    }
+
+    size = body->len > HTTP_ANSWER_FREE ? body->len - HTTP_ANSWER_FREE : 0;
+    if (agent_memory_take(size) == -1) {
+        return -1;
+    }
+
+    r->held = size;
+
+    /* Texts grow by doubling. */
+    data = realloc(body->data, body->len + 1);
+    if (data != NULL) {
+        body->data = data;
+    }
+
+    return 0;
+}
+
+
+static void
+http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
 {
     r->ctx = NULL;
     http_respond_text(r, status, body);
     http_resume(r);
+}
+
+
+void
+agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body)
+{
+    if (http_hold(r, body) == -1) {
+        sandbox_text_free(body);
+        agent_http_no_memory(r);
+        return;
+    }
+
+    http_answer(r, status, body);
 }
 
 
@@ -158,7 +211,7 @@ agent_http_error(agent_request_t *r, unsigned status, const char *code,
     sandbox_text_t t = SANDBOX_TEXT_INIT;
 
     http_error_text(r, &t, status, code, message, field, reason);
-    agent_http_answer(r, status, &t);
+    http_answer(r, status, &t);
 
     if (r->response == NULL) {
         return;

@@ -20,6 +20,7 @@ struct agent_request_s {
     size_t discarded;
     agent_watch_t hangup;
     struct MHD_Response *response;
+    size_t held; /* by the answer, of the share of output */
     const agent_http_source_t *source; /* of a streamed answer */
     void *source_ctx;
     agent_http_upgraded_pt upgraded;

@@ -1,6 +1,6 @@
 /*
  * A quarter of the guest's memory is all that output may take.  JSON may need
- * several times the bytes of one stream for a short while besides.
+ * several times the bytes of one stream besides, while it is made.
  */
 
 #include <sys/sysinfo.h>
@@ -33,7 +33,7 @@ memory_budget(void)
 int
 agent_memory_take(size_t size)
 {
-    if (size > memory_budget() - memory_used) {
+    if (size > agent_memory_left()) {
         return -1;
     }
 
@@ -47,4 +47,11 @@ void
 agent_memory_give(size_t size)
 {
     memory_used -= size;
+}
+
+
+size_t
+agent_memory_left(void)
+{
+    return memory_budget() - memory_used;
 }

@@ -16,6 +16,7 @@
 #include "capture.h"
 #include "control.h"
 #include "exec_request.h"
+#include "memory.h"
 #include "sandbox_text.h"
 
 
@@ -466,6 +467,69 @@ test_capture(void **state)
 }
 
 
+/* The first bytes are always kept, and no share is given back twice. */
+static void
+test_share(void **state)
+{
+    char block[10000];
+    size_t taken;
+    agent_capture_t c;
+
+    (void) state;
+
+    memset(&c, 0, sizeof(c));
+    memset(block, 'a', sizeof(block));
+
+    taken = agent_memory_left() - 20000;
+    assert_int_equal(agent_memory_take(taken), 0);
+
+    agent_capture_add(&c, block, sizeof(block));
+    assert_int_equal(c.len, 10000);
+    assert_int_equal(agent_memory_left(), 20000 - (16384 - 4096));
+    agent_capture_add(&c, block, sizeof(block));
+    assert_int_equal(c.len, 16384);
+    assert_int_equal(c.truncated, 1);
+    agent_capture_uncount(&c);
+    assert_int_equal(agent_memory_left(), 20000);
+    agent_capture_free(&c);
+    assert_int_equal(agent_memory_left(), 20000);
+
+    assert_int_equal(agent_memory_take(20000), 0);
+    agent_capture_add(&c, "xyz", 3);
+    assert_int_equal(c.truncated, 0);
+    agent_capture_add(&c, block, sizeof(block));
+    assert_int_equal(c.len, 4096);
+    assert_int_equal(c.truncated, 1);
+    agent_capture_free(&c);
+
+    agent_capture_add(&c, block, sizeof(block));
+    assert_int_equal(c.len, 4096);
+    assert_int_equal(c.truncated, 1);
+    agent_capture_free(&c);
+    assert_int_equal(agent_memory_left(), 0);
+
+    agent_memory_give(taken + 20000);
+}
+
+
+static void
+test_halve(void **state)
+{
+    agent_capture_t c;
+
+    (void) state;
+
+    memset(&c, 0, sizeof(c));
+    agent_capture_add(&c, "\xc3\xa9\xc3\xa9\xc3\xa9", 6);
+    agent_capture_halve(&c);
+    assert_int_equal(c.len, 2);
+    assert_int_equal(c.truncated, 1);
+    agent_capture_halve(&c);
+    assert_int_equal(c.len, 0);
+    agent_capture_free(&c);
+}
+
+
 int
 main(void)
 {
@@ -475,7 +539,8 @@ main(void)
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_background), cmocka_unit_test(test_messages),
         cmocka_unit_test(test_control),    cmocka_unit_test(test_env),
-        cmocka_unit_test(test_capture),
+        cmocka_unit_test(test_capture),    cmocka_unit_test(test_share),
+        cmocka_unit_test(test_halve),
     };
 
     return cmocka_run_group_tests_name("agent exec", tests, NULL, NULL);

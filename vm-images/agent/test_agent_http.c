@@ -19,9 +19,13 @@
 #include "exec.h"
 #include "launch.h"
 #include "loop.h"
+#include "memory.h"
+#include "processes.h"
 #include "sandbox_time.h"
 
 #define EXEC "POST /v1/sandboxes/sb_1/exec HTTP/1.1\r\nHost: x\r\n"
+#define LEFT " /v1/sandboxes/sb_1/left"
+#define HEAD " HTTP/1.1\r\nHost: x\r\n" AUTH
 
 /* A route that answers from a timer, with nothing else to wake the loop. */
 static void
@@ -56,11 +60,52 @@ later_abort(void *ctx)
 }
 
 
+/* What is left for output: clients ask for it, and say how much it is to be. */
+static size_t memory_taken;
+
+
+static void
+left_answer(agent_request_t *r, const char *body, size_t len)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    (void) body;
+    (void) len;
+
+    sandbox_text_fmt(&t, "{\"left\":%zu}", agent_memory_left());
+    agent_http_answer(r, 200, &t);
+}
+
+
+static void
+left_handler(agent_request_t *r, const char *body, size_t len)
+{
+    agent_memory_give(memory_taken);
+    memory_taken =
+        agent_memory_left() - strtoul(agent_http_segment(r), NULL, 10);
+    assert_int_equal(agent_memory_take(memory_taken), 0);
+    left_answer(r, body, len);
+}
+
+
+/* Ends a test in which clients have set it to left. */
+static void
+left_over(size_t left)
+{
+    assert_int_equal(agent_memory_left(), left);
+    agent_memory_give(memory_taken);
+    memory_taken = 0;
+}
+
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const agent_route_t routes[] = {
     { "exec", "POST", agent_exec_handler, agent_exec_abort },
     { "later", "POST", later_handler, later_abort },
+    { "left", "GET", left_answer },
+    { "left/*", "POST", left_handler },
+    { "processes/*/logs", "GET", agent_processes_logs },
 };
 
 
@@ -284,6 +329,187 @@ test_output_limit(void **state)
     server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_output_limit);
     agent_http_stop();
+}
+
+
+#define TIMES(n, c) "head -c " n " /dev/zero | tr '\\\\0' '" c "'"
+#define CONTROLS(n) TIMES(n, "\\\\1") /* each is six bytes of JSON */
+#define MEMBERS(command) "\"shell\":true,\"command\":\"" command "\"}"
+#define SHELL(command) "{" MEMBERS(command)
+#define BACKGROUND(command) "{\"background\":true," MEMBERS(command)
+
+
+/* What a command did is told in any case, with as much output as may wait. */
+static void
+client_shortened(void)
+{
+    char *reply;
+
+    answers("POST" LEFT "/300000" HEAD, "", 200, "{\"left\":300000}");
+
+    reply = ask(EXEC AUTH, SHELL(CONTROLS("40000") "; exit 5"));
+    expect(strstr(reply, "{\"exit_code\":5,\"stdout\":\"\\u0001") != NULL);
+    expect(strstr(reply, "\\u0001\",\"stderr\":\"\",\"pid\":") != NULL);
+    expect(strlen(strchr(reply, '{')) > 240000);
+    free(reply);
+
+    reply = ask(EXEC AUTH, SHELL(CONTROLS("100000") "; echo e >&2; exit 5"));
+    expect(strncmp(reply + 9, "200", 3) == 0);
+    expect(strstr(reply, "{\"exit_code\":5,\"stdout\":\"\\u0001") != NULL);
+    expect(strstr(reply, "\\u0001\",\"stdout_truncated\":true,"
+                         "\"stderr\":\"e\\n\",\"pid\":")
+           != NULL);
+    expect(strlen(strchr(reply, '{')) > 150000);
+    expect(strlen(strchr(reply, '{')) < 300000 + 16384);
+    free(reply);
+
+    reply =
+        ask(EXEC AUTH, SHELL(CONTROLS("40000") "; " CONTROLS("40000") " >&2"));
+    expect(strstr(reply, "\\u0001\",\"stderr\":\"\\u0001") != NULL);
+    expect(strstr(reply, "\\u0001\",\"stderr_truncated\":true,\"pid\":")
+           != NULL);
+    free(reply);
+
+    /* Output that may wait is not lost for what it takes itself. */
+    reply = ask(EXEC AUTH, SHELL(TIMES("250000", "a")));
+    expect(strstr(reply, "aaa\",\"stderr\":\"\",\"pid\":") != NULL);
+    free(reply);
+
+    answers_soon("GET" LEFT HEAD, "", "{\"left\":300000}");
+    answers("POST" LEFT "/0" HEAD, "", 200, "{\"left\":0}");
+    answers(EXEC AUTH, SHELL("echo a; echo b >&2; exit 3"), 200,
+            "{\"exit_code\":3,\"stdout\":\"a\\n\",\"stderr\":\"b\\n\",\"pid\"");
+    answers(EXEC AUTH, SHELL(CONTROLS("10000") "; exit 3"), 200,
+            "\\u0001\",\"stdout_truncated\":true,\"stderr\":\"\",\"pid\":");
+    answers(EXEC, "", 401, "unauthorized");
+    answers_soon("GET" LEFT HEAD, "", "{\"left\":0}");
+}
+
+
+static void
+test_shortened(void **state)
+{
+    (void) state;
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    scenario(client_shortened);
+    agent_http_stop();
+    left_over(0);
+}
+
+
+/* What can be asked for again is refused. */
+static void
+client_no_room(void)
+{
+    char *reply, *pid, *logs;
+
+    reply = ask(EXEC AUTH, BACKGROUND(CONTROLS("20000")));
+    pid = strstr(reply, "{\"pid\":");
+    expect(pid != NULL);
+    expect(asprintf(&logs, "GET /v1/sandboxes/a/processes/%ld/logs" HEAD,
+                    strtol(pid + 7, NULL, 10))
+           > 0);
+    free(reply);
+
+    answers_soon(logs, "", "\"exit_code\":0");
+    answers("POST" LEFT "/200000" HEAD, "", 200, "left");
+    answers(logs, "", 503, "\"code\":\"capacity_exceeded\"");
+    answers(logs, "", 503, "Retry-After: 1\r\n");
+    answers_soon("GET" LEFT HEAD, "", "{\"left\":200000}");
+
+    answers("POST" LEFT "/300000" HEAD, "", 200, "left");
+    answers(logs, "", 200, "\"next_offset\":20000,");
+    answers_soon("GET" LEFT HEAD, "", "{\"left\":300000}");
+    free(logs);
+}
+
+
+static void
+test_no_room(void **state)
+{
+    (void) state;
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    scenario(client_no_room);
+    agent_http_stop();
+    left_over(300000);
+}
+
+
+static size_t
+left(void)
+{
+    size_t n;
+    char *reply, *number;
+
+    reply = ask("GET" LEFT HEAD, "");
+    number = strstr(reply, "{\"left\":");
+    expect(number != NULL);
+    n = strtoul(number + 8, NULL, 10);
+    free(reply);
+
+    return n;
+}
+
+
+/*
+ * An answer counts for as long as it waits: more than the sockets take in is
+ * asked for, and not read.
+ */
+static void
+client_unread(void)
+{
+    int i, fd[2];
+    char *reply;
+    static const char big[] = SHELL(CONTROLS("2000000") "; exit 5");
+    static const char cut[] = "\"stdout_truncated\":true";
+
+    answers("POST" LEFT "/16000000" HEAD, "", 200, "left");
+
+    for (i = 0; i < 2; i++) {
+        fd[0] = dial();
+        request(fd[0], EXEC AUTH, big);
+        while (left() > 6000000) {
+            usleep(10000);
+        }
+
+        answers(EXEC AUTH, big, 200, cut);
+        answers(EXEC AUTH, SHELL("echo a"), 200, "\"stdout\":\"a\\n\",\"std");
+
+        if (i == 0) {
+            reply = receive(fd[0]);
+            expect(strstr(reply, cut) == NULL);
+            free(reply);
+
+            /* The connection that goes on holds nothing. */
+            answers_soon("GET" LEFT HEAD, "", "{\"left\":16000000}");
+        }
+
+        close(fd[0]);
+        answers_soon("GET" LEFT HEAD, "", "{\"left\":16000000}");
+    }
+
+    reply = ask(EXEC AUTH, big);
+    expect(strstr(reply, cut) == NULL);
+    free(reply);
+
+    /* Many of them together take no more; the server ends with them. */
+    for (i = 0; i < 2; i++) {
+        fd[i] = dial();
+        request(fd[i], EXEC AUTH, big);
+    }
+
+    answers_soon(EXEC AUTH, SHELL(CONTROLS("1000000")), cut);
+}
+
+
+static void
+test_unread(void **state)
+{
+    (void) state;
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    scenario(client_unread);
+    agent_http_stop();
+    left_over(16000000);
 }
 
 
@@ -525,10 +751,12 @@ main(void)
         cmocka_unit_test(test_exec),         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_request_ids),
         cmocka_unit_test(test_keepalive),    cmocka_unit_test(test_body_limit),
-        cmocka_unit_test(test_output_limit), cmocka_unit_test(test_timeout),
-        cmocka_unit_test(test_later),        cmocka_unit_test(test_disconnect),
-        cmocka_unit_test(test_parallel),     cmocka_unit_test(test_stranger),
-        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_output_limit), cmocka_unit_test(test_shortened),
+        cmocka_unit_test(test_no_room),      cmocka_unit_test(test_unread),
+        cmocka_unit_test(test_timeout),      cmocka_unit_test(test_later),
+        cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_stranger),     cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_restart),
     };
 
     if (check_init() == -1) {
