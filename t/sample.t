@@ -1,11 +1,13 @@
 #!/usr/bin/perl
 
 # conf/nginx.conf as it stands, with TLS, on its own paths: "nginx -t" in a
-# mount namespace where those paths are empty directories of ours.
+# mount namespace where those paths are empty directories of ours.  And what
+# conf/systemd has for a node, as systemd reads it.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
+use File::Temp qw(tempdir);
 
 $> == 0 or plan(skip_all => 'needs root, for namespaces');
 
@@ -55,5 +57,43 @@ my ($rc, $text) = run_command(
 
 is($rc, 0, 'nginx accepts the production sample') or diag($text);
 unlike($text, qr/\[(?:warn|error|alert|crit|emerg)\]/, 'without a warning');
+
+# --- conf/systemd --------------------------------------------------------------
+
+SKIP: {
+    my $dir = tempdir('sandbox-units-XXXXXX', DIR => '/var/tmp', CLEANUP => 1);
+
+    -x '/usr/bin/systemd-analyze' or skip('no systemd here', 1);
+
+    ($rc, $text) = run_command('sh', '-c', <<'END', 'units', $top, $dir);
+set -eu
+cp -r "$1"/conf/systemd/* "$2"
+mv "$2/memory.mount" \
+    "$2/$(systemd-escape -p --suffix=mount /var/lib/nginx-sandbox/memory)"
+# what the steps put into /usr/local/sbin
+for name in host-network libvirt-purge sandbox-network-watch; do
+    ln -s /bin/true "$2/$name"
+done
+find "$2" -type f -exec sed -i "s|/usr/local/sbin|$2|" {} +
+cd "$2"
+SYSTEMD_UNIT_PATH=$2: exec systemd-analyze verify --man=no ./*.service \
+    ./*.mount libvirtd.service libvirtd.socket libvirtd-ro.socket
+END
+
+    is("$rc $text", '0 ', 'systemd accepts the units of a node');
+}
+
+{
+    chdir $top or die $!;
+    open(my $fh, '<', 'docs/stack.md') or die $!;
+    my ($steps) = do { local $/; <$fh> } =~ /^## A production node\n(.*?)(?=^## |\z)/ms;
+    my @named = map { glob } $steps =~ m{(?<![\w/])((?:conf|scripts|vm-images)/[^\s`):;]+)}g;
+    my %named = map { $_ => 1 } @named;
+    my @missing = grep { !-e } @named;
+    my @unnamed = grep { !$named{$_} } glob 'conf/systemd/*';
+
+    is_deeply(\@missing, [], 'the steps of a node name what is there');
+    is_deeply(\@unnamed, [], 'and all that systemd gets');
+}
 
 done_testing();
