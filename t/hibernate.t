@@ -5,6 +5,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
+use Digest::SHA qw(sha256_hex);
 
 my $t = SandboxTest->new;
 my $r;
@@ -227,6 +228,35 @@ is($r->{status}, 201, 'and it can be resumed') or diag($r->{body});
 $s2 = $t->sandbox($r);
 ok(wait_for(15, sub { status($s->{id}) eq 'paused' }),
    'its next deadline counts from then');
+is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
+
+# --- on another QEMU -----------------------------------------------------------
+
+# As if its QEMU had been a later version by this.
+sub taken_by {
+    my ($later) = @_;
+    my ($path) = grep { !m{/boot_} } glob("$t->{dir}/data/disks/*.state");
+
+    open(my $fh, '+<:raw', $path) or BAIL_OUT("$path: $!");
+    my $text = do { local $/; <$fh> };
+
+    $text =~ s/(?<="qemu":)(\d+)/$1 + $later/e or BAIL_OUT('no "qemu"');
+    my ($magic, $body) = $text =~ /^(sandbox-checkpoint 1 )[0-9a-f]{64}(.*)$/s;
+    seek $fh, 0, 0;
+    print $fh $magic, sha256_hex($body), $body;
+    close $fh or BAIL_OUT("$path: $!");
+}
+
+$s = $t->create({ memory_mb => 128 });
+stdout($s, 'echo kept > /dev/shm/word');
+is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernated');
+taken_by(1000);
+$t->is_error($t->post("/v1/sandboxes/$s->{id}/resume"), 409,
+             'incompatible_snapshot', 'by another series of QEMU');
+taken_by(-1000 + 1);
+$r = $t->post("/v1/sandboxes/$s->{id}/resume");
+is($r->{status}, 201, 'an update of the same one resumes it') or diag($r->{body});
+is(stdout($t->sandbox($r), 'cat /dev/shm/word'), "kept\n", 'as it was');
 is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
 
 $t->finish;

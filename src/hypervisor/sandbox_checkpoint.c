@@ -29,6 +29,13 @@
 
 #define CHECKPOINT_RANDOM_LEN 8
 
+/*
+ * libvirt's numbers are 1000000 * major + 1000 * minor + micro.  Within a
+ * series QEMU loads states of its versioned machine types, older and newer
+ * ones; another series may as well, but nothing here has tried that.
+ */
+#define CHECKPOINT_SERIES(version) ((version) / 1000)
+
 
 static const char *
 checkpoint_accel(sandbox_accel_t accel)
@@ -128,8 +135,9 @@ checkpoint_foreign(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         return "it is of another machine type";
     }
 
-    if (c->qemu != (int64_t) conn->facts.qemu) {
-        return "it is of another version of QEMU";
+    if (CHECKPOINT_SERIES(c->qemu)
+        != CHECKPOINT_SERIES((int64_t) conn->facts.qemu)) {
+        return "it is of another series of QEMU";
     }
 
     if (strcmp(c->accel, checkpoint_accel(accel)) != 0
