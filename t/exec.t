@@ -50,6 +50,21 @@ is($t->exec($s, 'printf "\000\001\177"')->{stdout}, "\0\1\177",
    'control characters');
 is($t->exec($s, 'id -un')->{stdout}, "root\n", 'the user');
 
+# --- other spellings of a route ----------------------------------------------
+# The agent is asked for what was routed, not for what the client wrote.
+
+for (['POST', "/$path"], ['POST', "/v1/./sandboxes/$s->{id}//exec"],
+     ['POST', "/v1/x/../sandboxes/$s->{id}/%65xec"]) {
+    my ($method, $spelled) = @$_;
+    $r = $t->request($method, $spelled, json => { command => 'echo' });
+    is("$r->{status} " . ($r->{json}{stdout} // ''), "200 \n", $spelled);
+}
+
+for ("/v1/sandboxes//$s->{id}/processes", "//v1/sandboxes/$s->{id}/processes?",
+     "/v1/sandboxes/$s->{id}//processes#x") {
+    is($t->get($_)->{status}, 200, "GET $_");
+}
+
 # --- environment -------------------------------------------------------------
 
 is($t->exec($s, 'echo $A $B $C', envs => { B => 'request', C => 'c' })

@@ -232,6 +232,17 @@ is("$r->{json}{type} $r->{json}{mode}", 'directory 0700', 'of a directory');
 like($r->{json}{modified_at}, qr/^20\d\d-.*Z$/, 'its time');
 is(files('GET', '/stat', '/')->{json}{type}, 'directory', 'of the root');
 
+# The path of the request may be spelled anew on its way; the query may not.
+for ('/v1/./sandboxes/%s/files/stat', '//v1/sandboxes/%s//files/%%73tat') {
+    my $url = sprintf $_, $s->{id};
+    is($t->get("$url?path=/etc")->{json}{path}, '/etc', $url);
+    is(files('PUT', '', '/workspace/d/a b+%2F?#x', body => 'x')->{status}, 201,
+       'an awkward name');
+    is($t->get("$url?path=/workspace/d/a+b%2b%252F%3f%23x")->{json}{path},
+       '/workspace/d/a b+%2F?#x', 'comes through as it was escaped');
+    files('DELETE', '', '/workspace/d/a b+%2F?#x');
+}
+
 $r = files('GET', '/list', '/workspace/d', query => { recursive => 'true' });
 is_deeply([map { "$_->{path} $_->{type}" } @{ $r->{json}{items} }],
           ['/workspace/d/a file', '/workspace/d/b file',

@@ -1,7 +1,7 @@
 /*
  * Routes that the agent in the guest answers: finds the guest, wakes it if it
  * is paused and resumes by itself, and lets proxy_pass carry the request there
- * unchanged but for its credentials.
+ * unchanged but for its credentials and the spelling of its path.
  *
  * A JSON body has been read by now, so such a request can be sent again.  Any
  * other is not read before the request goes on: while the guest is looked for
@@ -249,6 +249,9 @@ ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
 
     ngx_http_sandbox_record_to_route(&route, record);
     ngx_http_sandbox_peer_set(ctx, &route, SANDBOX_AGENT_PORT);
+
+    /* what was routed goes on, not how the client spelled it */
+    r->valid_unparsed_uri = 0;
 
     call->live.back = ngx_http_sandbox_agent_back;
     call->live.data = call;
