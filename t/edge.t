@@ -90,6 +90,9 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
     open(my $fh, '<', "$t->{dir}/etc/nginx.conf") or die $!;
     local $/;
     my $conf = <$fh>;
+    my $returns = join "\n        ", map {
+        "location = /return/$_ { sandbox_traffic on; return $_; }"
+    } 410, 429, 451, 507;
     $conf =~ s{^(\s*)(server_name \*)}
               {$1listen 127.0.0.1:18443 ssl http2;
         ssl_certificate /run/stack/crt;
@@ -99,6 +102,7 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
             sandbox_traffic on;
             proxy_pass http://sandboxes;
         }
+        $returns
         $2}m or BAIL_OUT('no traffic server');
 
     # in place: the file is mounted as it is
@@ -210,6 +214,16 @@ for (['-tls1_3', 'TLSv1.3'], ['-tls1_2', 'TLSv1.2'], ['-tls1_1', undef],
 # it comes through error_page, which takes what the module knew of it
 $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
              'a request that is redirected to another such location');
+
+# what the operator answers by rules of nginx stays, with a code of ours
+for ([410, 'invalid_request'], [451, 'invalid_request'],
+     [507, 'internal_error'], [429, 'rate_limit_exceeded']) {
+    my ($status, $code) = @$_;
+    $t->is_error(ask($public, "/return/$status"), $status, $code,
+                 "return $status");
+    $r = ask($public, "/return/$status", headers => [Accept => 'text/html']);
+    like($r->{body}, qr{<title>$status $code</title>}, 'as a page');
+}
 
 {
     my $unknown = 'sb_aaaaaaaaaaaaaaaaaaaa';

@@ -133,6 +133,7 @@ ngx_http_sandbox_error_state(ngx_http_request_t *r,
 }
 
 
+/* The error closest to what nginx raised. */
 static void
 ngx_http_sandbox_error_by_status(ngx_http_request_t *r,
                                  ngx_http_sandbox_ctx_t *ctx)
@@ -340,7 +341,7 @@ ngx_http_sandbox_page(ngx_http_request_t *r, ngx_str_t *html)
     sandbox_text_fmt(&t,
                      "<!DOCTYPE html>\n<html lang=\"en\">\n"
                      "<meta charset=\"utf-8\">\n<title>%d %.*s</title>\n",
-                     (int) ctx->error->status, (int) ctx->error->code.len,
+                     (int) r->headers_out.status, (int) ctx->error->code.len,
                      ctx->error->code.data);
     sandbox_text_fmt(&t,
                      "<h1>%.*s</h1>\n<p>Code: <code>%.*s</code></p>\n"
@@ -360,7 +361,7 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
 {
     ngx_int_t rc;
     ngx_str_t vary = ngx_string("Accept");
-    ngx_uint_t page, peer;
+    ngx_uint_t page, peer, named;
 
     /* a connect that timed out is a 504 to nginx; the peer knows better */
     peer = (ctx->error == &ngx_http_sandbox_sandbox_unreachable
@@ -368,7 +369,9 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
            || (ctx->error == &ngx_http_sandbox_sandbox_changing
                && r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR);
 
-    if (ctx->error == NULL || (ctx->error->status != r->err_status && !peer)) {
+    named = ctx->error && (ctx->error->status == r->err_status || peer);
+
+    if (!named) {
         ngx_http_sandbox_error_by_status(r, ctx);
     }
 
@@ -384,6 +387,9 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
                                       "The sandbox is changing its state; try "
                                       "again.");
     }
+
+    /* what nginx answers of its own, such as 410, need not have a code */
+    r->headers_out.status = named ? ctx->error->status : r->err_status;
 
     page = ngx_http_sandbox_wants_page(r, ctx);
     rc = page ? ngx_http_sandbox_page(r, &ctx->envelope)
@@ -404,7 +410,6 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
         ngx_str_set(&r->headers_out.content_type, "application/json");
     }
 
-    r->headers_out.status = ctx->error->status;
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
     r->headers_out.charset.len = 0;
