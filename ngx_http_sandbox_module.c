@@ -298,6 +298,15 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->traffic = 0;
     }
 
+    /* what stands in a location ends the other one of the server around it */
+    if (conf->api == 1 && conf->traffic == NGX_CONF_UNSET) {
+        conf->traffic = 0;
+    }
+
+    if (conf->traffic == 1 && conf->api == NGX_CONF_UNSET) {
+        conf->api = 0;
+    }
+
     ngx_conf_merge_value(conf->api, prev->api, 0);
     ngx_conf_merge_value(conf->traffic, prev->traffic, 0);
 

@@ -59,6 +59,46 @@ is($r->{body}, '', 'has no body');
 $r = $t->request('HEAD', '/v1/sandboxes/sb_aaaaaaaaaaaaaaaaaaaa');
 is($r->{status}, 404, 'HEAD of no sandbox');
 
+# --- what nginx refuses before it knows a location ---------------------------
+
+# A request as it is written, and its answer.
+sub raw {
+    my ($to, $text) = @_;
+    my $http = SandboxHttp->new($to);
+
+    $http->send($text);
+    return $t->end($http);
+}
+
+my $end = "Host: x\r\nConnection: close\r\n\r\n";
+
+for my $to ($t->{api}, $t->{traffic}) {
+    my $name = $to eq $t->{api} ? 'API' : 'traffic';
+
+    for (['a URI of 40 KiB', 414, 'invalid_request',
+          'GET /v1/sandboxes?' . 'x' x 40960 . " HTTP/1.1\r\n$end"],
+         ['a header of 40 KiB', 400, 'invalid_request',
+          "GET /v1/sandboxes HTTP/1.1\r\nX: " . 'x' x 40960 . "\r\n$end"],
+         ['a NUL', 400, 'invalid_request', "GET /%00 HTTP/1.1\r\n$end"],
+         ['no request', 400, 'invalid_request', "\x16\x03\x01\r\n\r\n"],
+         ['no Host', 400, 'invalid_request', "GET / HTTP/1.1\r\n\r\n"],
+         ['TRACE', 405, 'method_not_allowed', "TRACE / HTTP/1.1\r\n$end"],
+         ['a coding', 501, 'not_implemented',
+          "PUT / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n$end"],
+         ['another version', 505, 'internal_error',
+          "GET / HTTP/3.0\r\n$end"]) {
+        my ($what, $status, $code, $text) = @$_;
+        $t->is_error(raw($to, $text), $status, $code, "$name: $what");
+    }
+}
+
+# what may be said fits: a path of 4095 bytes is three times as long, escaped
+$t->is_error($t->get('/v1/sandboxes?x=' . 'x' x 9000), 400, 'invalid_request',
+             'a URI of 9 KiB is read', 'x');
+is($t->get('/v1/sandboxes?metadata='
+           . join('%22', '{', 'a', ':', 'x' x 16000, '}'))->{status}, 200,
+   'a long filter');
+
 # --- keys --------------------------------------------------------------------
 
 for (['no key', key => undef],

@@ -157,6 +157,9 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     $r = curl($private, '/', $option, '-H', 'Accept: text/html');
     like($r->{body}, qr/^<!DOCTYPE html>.*traffic_token_required/s,
          'and for a browser a page');
+    $r = curl($public, '/', $option, '-X', 'TRACE');
+    is($r->{status}, 405, 'refused by nginx');
+    like($r->{body}, qr/"method_not_allowed"/, 'in JSON as well');
 
     $r = curl($public, '/big?5000000', $option);
     is(length $r->{body}, 5_000_000, 'a download');

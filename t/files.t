@@ -208,6 +208,21 @@ is(files('PUT', '', "/workspace/\xc3\xa9\xff", body => 'x')->{status}, 201,
    'a name that is not UTF-8');
 is(sh('rm /workspace/$(printf "\303\251\377"); echo $?'), "0\n", 'is that one');
 
+{
+    # 4,000 bytes, which are 12,000 as a parameter
+    my $long = '/workspace/' . join '/', ("\xe6\xb8\xac" x 82) x 16;
+    $long .= '/' . 'x' x (4000 - 1 - length $long);
+    is(length $long, 4000, 'a long path');
+    is(files('PUT', '', $long, body => 'far', query => { parents => 'true' })
+       ->{status}, 201, 'is written to');
+    is(files('GET', '', $long)->{body}, 'far', 'and read from');
+    my $j = files('GET', '/stat', $long)->{json} // {};
+    utf8::encode($j->{path} //= '');
+    is($j->{path}, $long, 'and told');
+    files('DELETE', '', "/workspace/" . "\xe6\xb8\xac" x 82,
+          query => { recursive => 'true' });
+}
+
 # --- directories ----------------------------------------------------------------------
 
 is(files('POST', '/mkdir', undef, type => 'application/json',

@@ -303,6 +303,12 @@ refused('an empty folder of templates', qr/no template in "\Q$dir\E\/none"/,
 refused('both in one location', qr/"sandbox_api" and "sandbox_traffic" exclu/,
         api => 'sandbox_api on; sandbox_traffic on; '
                . 'proxy_pass http://sandboxes;');
+accepted('one below the other of the whole server',
+         add => 'sandbox_api on;', api => 'proxy_pass http://sandboxes;');
+accepted('and the other way round', add => 'sandbox_traffic on;',
+         traffic => 'proxy_pass http://sandboxes;');
+refused('both for the whole server', qr/"sandbox_api" and "sandbox_traffic" e/,
+        add => 'sandbox_api on; sandbox_traffic on;');
 refused('sandbox_api maybe', qr/invalid value "maybe"/,
         api => 'sandbox_api maybe;');
 refused('sandbox_metrics maybe', qr/invalid value "maybe"/,
