@@ -2,7 +2,8 @@
 
 # conf/nginx.conf as it stands, with TLS, on its own paths: "nginx -t" in a
 # mount namespace where those paths are empty directories of ours.  And what
-# conf/systemd has for a node, as systemd reads it.
+# conf/systemd has for a node, as systemd reads it, and what the documentation
+# copies from conf/nginx.conf.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -94,6 +95,32 @@ END
 
     is_deeply(\@missing, [], 'the steps of a node name what is there');
     is_deeply(\@unnamed, [], 'and all that systemd gets');
+}
+
+# --- what is copied from it ----------------------------------------------------
+
+# The server {} of a file that has "name on;", itself and its location /: their
+# directives, in order of the alphabet.
+sub directives {
+    my ($file, $name) = @_;
+    my $text = SandboxLeft::slurp("$top/$file");
+
+    $text =~ s/\s*#.*//mg;
+    $text =~ s/^\s*location (?!\/ ).*?\}//msg;
+    my ($server) = grep { /^\s*$name on;/m }
+                   $text =~ /^(\ *server\ \{\n.*?\}\n\s*\})/gms;
+    my ($own, $location) = ($server // '') =~ /\{(.*)location \/ \{(.*)\}/s
+        or return;
+
+    return (sort grep { !/^(listen|server_name|ssl_\w+) / }
+            map { s/\s+/ /gr =~ s/^ //r } $own =~ /[^;]+;/g),
+           'location /', sort map { s/\s+/ /gr } $location =~ /[^;]+;/g;
+}
+
+for ('sandbox_api', 'sandbox_traffic') {
+    is_deeply([directives('docs/directives.md', $_)],
+              [directives('conf/nginx.conf', $_)],
+              "the documentation of $_ has all of its server");
 }
 
 done_testing();
