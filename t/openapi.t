@@ -383,7 +383,8 @@ ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
     my $files = "$path/files";
     my @put = (type => $octets, body => 'hello');
 
-    ask('PUT', "$files?path=/tmp/d/a&parents=true&mode=0600", @put) for 1 .. 2;
+    ask('PUT', "$files?path=/tmp/d/a&parents=true&mode=$_", @put)
+        for '600', '04700';
     my $etag = ask('GET', "$files?path=/tmp/d/a")->{headers}{etag};
     ask('GET', "$files?path=/tmp/d/a", headers => $_)
         for [Range => 'bytes=1-2'], [Range => 'bytes=9-'],
@@ -393,7 +394,10 @@ ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
     my $tar = ask('GET', "$files/archive?path=/tmp/d")->{body};
     ask('PUT', "$files/archive?path=/tmp/e", type => 'application/x-tar',
         body => $tar);
-    post("$files/mkdir", { path => '/tmp/f', mode => '0700' });
+    post("$files/mkdir", { path => '/tmp/e', mode => '0700' });
+    ask('PUT', "$files/archive?path=/tmp/e&user=nobody",
+        type => 'application/x-tar', body => $tar);
+    post("$files/mkdir", { path => '/tmp/f', mode => '01700' });
     post("$files/mkdir", { path => '/tmp/f' });
     post("$files/mkdir", { path => '/tmp/f', parents => JSON::PP::true });
     post("$files/mkdir", { path => '/tmp/none/g' });
@@ -421,11 +425,11 @@ ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
 {
     my $uploads = "$path/uploads";
     my $once = SandboxTest::idem();
-    my $upload = post($uploads, { path => '/tmp/u', size => 5 },
-                      idem => $once)->{json}{id};
+    my $body = { path => '/tmp/u', size => 5, mode => '00644' };
+    my $upload = post($uploads, $body, idem => $once)->{json}{id};
     my $of = "$uploads/$upload";
 
-    post($uploads, { path => '/tmp/u', size => 5 }, idem => $once);
+    post($uploads, $body, idem => $once);
     post($uploads, { path => '/tmp/v' }, idem => $once);
     post($uploads, { path => '/tmp/v' });
     once($uploads, { path => 'relative' });

@@ -296,11 +296,20 @@ def error_faults(headers: dict[str, str], answer: dict[str, Any]) -> list[str]:
 
 
 def query_faults(doc: Document, operation: str, query: str) -> list[str]:
-    """Whether the parameters of a request that was carried out are known."""
-    known = {doc.follow(p)["name"]
-             for p in doc.operations[operation].get("parameters", [])}
-    return [f"the parameter {name} is not documented"
-            for name, _ in parse_qsl(query) if name not in known]
+    """Whether the parameters of a request that was carried out are known, and
+    texts among them as they may be."""
+    known = {p["name"]: p.get("schema", {})
+             for p in map(doc.follow,
+                          doc.operations[operation].get("parameters", []))
+             if p["in"] == "query"}
+    faults = []
+    for name, value in parse_qsl(query):
+        if name not in known:
+            faults.append(f"the parameter {name} is not documented")
+        elif doc.follow(known[name]).get("type") == "string":
+            faults += [f"the parameter {name}: {fault}"
+                       for fault in doc.faults(value, known[name])]
+    return faults
 
 
 def request_faults(doc: Document, operation: str, sent: Any) -> list[str]:
