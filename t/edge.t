@@ -252,6 +252,19 @@ for ([410, 'invalid_request'], [451, 'invalid_request'],
     }
 }
 
+# --- the guest of another node ------------------------------------------------------------------
+
+{
+    # who has its address here is somebody else's
+    my $far = record(node => 'elsewhere');
+    $t->is_error(ask($far, '/once'), 503, 'no_eligible_runtime_host',
+                 'one that runs on another node') for 1 .. 2;
+    my $first = begun($public, '/once');
+    ok(!$first->read_head(0.5), 'is looked for at no guest of this one');
+    $first->abort;
+    is(ask(record(node => ''))->{status}, 200, 'one that names none is ours');
+}
+
 # --- how many at once ---------------------------------------------------------------------------
 
 {

@@ -37,7 +37,8 @@ is($r[1]{body}, $r[0]{body}, 'who asks the new workers gets the same');
 ok(wait_for(30, sub { !$nginx->pid(1) }), 'the old master ends');
 
 my $s = $t->sandbox($r[0]);
-is($t->exec($s, 'echo ok')->{stdout}, "ok\n", 'the sandbox works');
+is($nginx->exec($s->{id}, 'echo', 'ok')->{stdout}, "ok\n",
+   'the sandbox works');
 is($nginx->end($nginx->begin('DELETE', "/v1/sandboxes/$s->{id}"))->{status},
    200, 'the new workers delete it');
 

@@ -146,6 +146,13 @@ for my $state ('resuming', 'hibernating') {
     $t->is_error(visit($id), 503, 'no_eligible_runtime_host',
                  'kept on another node');
     $t->is_error(command($id), 503, 'no_eligible_runtime_host', 'for a command');
+
+    # whoever answers at that address here is not it
+    $id = record(node => 'elsewhere',
+                 address => unpack('N', pack('C4', 127, 0, 0, 1)));
+    $t->is_error(command($id), 503, 'no_eligible_runtime_host',
+                 'a command for one that runs there');
+    $t->is_error(visit($id), 503, 'no_eligible_runtime_host', 'and traffic');
 }
 
 {

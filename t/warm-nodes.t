@@ -193,8 +193,11 @@ like($t->get('/metrics')->{body}, qr/warm_pool_\w+\{pool="\Q$pool\E"/,
      'but its own');
 is(take_second()->{json}{code}, 'warm_pool_unavailable',
    'and is not had from the node of before');
-is($t->exec($kept, 'echo ok')->{stdout}, "ok\n",
+is($second->exec($kept, 'echo', 'ok')->{stdout}, "ok\n",
    'what that one had handed out goes on');
+$t->is_error($t->post("/v1/sandboxes/$kept/exec",
+                      json => { command => 'echo ok' }),
+             503, 'no_eligible_runtime_host', 'and is reached there alone');
 
 # --- the state store sleeps --------------------------------------------------
 

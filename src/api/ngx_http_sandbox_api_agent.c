@@ -159,7 +159,15 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
 
     switch (record->state) {
     case NGX_HTTP_SANDBOX_RUNNING:
-        return NGX_OK;
+        if (!record->elsewhere) {
+            return NGX_OK;
+        }
+
+        /* here, somebody else may have its address */
+        ngx_http_sandbox_api_fail(call->request,
+                                  &ngx_http_sandbox_no_eligible_runtime_host,
+                                  "The sandbox runs on another node.");
+        return NGX_DONE;
 
     case NGX_HTTP_SANDBOX_PAUSED:
     case NGX_HTTP_SANDBOX_HIBERNATING:

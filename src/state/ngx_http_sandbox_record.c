@@ -32,12 +32,13 @@ static const char *ngx_http_sandbox_fields[] = {
     "timeout_ms",   "timeout_at",  "metadata",    "cwd",
     "address",      "execution",   "agent_token", "timeout_action",
     "error_detail", "auto_resume", "snapshot_id", "next",
+    "node",
 };
 
 static const char *ngx_http_sandbox_route_fields[] = {
     "state",         "address",   "execution",   "public_traffic",
     "traffic_token", "mask_host", "auto_resume", "next",
-    "tenant",        "wakes",     "wakes_since",
+    "tenant",        "wakes",     "wakes_since", "node",
 };
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
@@ -327,6 +328,20 @@ ngx_http_sandbox_reply_state(redisReply *reply)
 }
 
 
+/* 1 if the node of a record is another one; one that names none is ours. */
+static ngx_uint_t
+ngx_http_sandbox_reply_elsewhere(redisReply *reply)
+{
+    ngx_str_t *own;
+
+    own = &ngx_http_sandbox_worker.conf->node;
+
+    return reply->type == REDIS_REPLY_STRING && reply->len
+           && (reply->len != own->len
+               || ngx_memcmp(reply->str, own->data, own->len) != 0);
+}
+
+
 /* v: the values of ngx_http_sandbox_fields, in order. */
 static ngx_int_t
 ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
@@ -357,6 +372,7 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     record->error_detail = ngx_http_sandbox_reply_text(v[16]);
     record->auto_resume = ngx_http_sandbox_reply_int(v[17]);
     record->next = ngx_http_sandbox_reply_text(v[19]);
+    record->elsewhere = ngx_http_sandbox_reply_elsewhere(v[20]);
 
     if (record->state == NGX_HTTP_SANDBOX_PAUSED) {
         record->snapshot_id = ngx_http_sandbox_reply_text(v[18]);
@@ -569,6 +585,7 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 
     route->wakes = ngx_http_sandbox_reply_int(v[9]);
     route->wakes_since = ngx_http_sandbox_reply_int(v[10]);
+    route->elsewhere = ngx_http_sandbox_reply_elsewhere(v[11]);
 
     next = ngx_http_sandbox_reply_text(v[7]);
     if (route->state == NGX_HTTP_SANDBOX_RESUMED && next) {

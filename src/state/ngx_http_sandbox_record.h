@@ -144,6 +144,7 @@ typedef struct {
     const char *snapshot_id;  /* NULL unless PAUSED */
     const char *next;         /* of RESUMED: the later execution */
     const char *error_detail; /* JSON text; NULL unless FAILED */
+    ngx_uint_t elsewhere;     /* its address is one of another node */
 } ngx_http_sandbox_record_t;
 
 /*
@@ -186,6 +187,7 @@ typedef struct {
     unsigned public_traffic : 1;
     unsigned masked : 1;
     unsigned auto_resume : 1;
+    unsigned elsewhere : 1; /* its address is another node's; not cached */
     int64_t wakes; /* since wakes_since, ms since the epoch; not cached */
     int64_t wakes_since;
     /* only set when traffic is not public, when masked, and when RESUMED */

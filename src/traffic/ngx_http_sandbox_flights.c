@@ -197,9 +197,9 @@ static ngx_uint_t
 ngx_http_sandbox_flight_found(ngx_http_sandbox_flight_t *flight,
                               ngx_http_sandbox_route_t *route)
 {
-    /* states that soon change are not worth a place */
+    /* states that soon change are not worth a place, nor are refusals */
 
-    if (route->state != NGX_HTTP_SANDBOX_RUNNING
+    if ((route->state != NGX_HTTP_SANDBOX_RUNNING || route->elsewhere)
         && route->state != NGX_HTTP_SANDBOX_RESUMED)
     {
         return 0;

@@ -312,6 +312,7 @@ ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
     route->public_traffic = entry->public_traffic;
     route->masked = entry->masked;
     route->auto_resume = 0; /* nobody asks of those that run */
+    route->elsewhere = 0;   /* those are not stored */
 
     if (entry->state == NGX_HTTP_SANDBOX_RESUMED) {
         ngx_memcpy(route->next, entry->more.next, sizeof(route->next));

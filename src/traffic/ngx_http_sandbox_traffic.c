@@ -169,6 +169,13 @@ ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
         break;
 
     case NGX_HTTP_SANDBOX_RUNNING:
+        /* here, somebody else may have its address */
+        if (route->elsewhere) {
+            return ngx_http_sandbox_error(
+                r, &ngx_http_sandbox_no_eligible_runtime_host,
+                "The sandbox runs on another node.");
+        }
+
         if (route->address && !visit->spent) {
             return NGX_OK;
         }

@@ -101,6 +101,17 @@ sub end {
 }
 
 
+# A command in a sandbox of its node: what is said of it.
+sub exec {
+    my ($self, $id, $command, @args) = @_;
+    my $body = JSON::PP::encode_json({ command => $command, args => \@args });
+
+    return $self->end($self->begin('POST', "/v1/sandboxes/$id/exec",
+                                   '-H', 'Content-Type: application/json',
+                                   '-d', $body))->{json};
+}
+
+
 sub answers {
     my ($self) = @_;
 
