@@ -105,9 +105,37 @@ def steer(c):
     return answer(c, b"X-Accel-Redirect: /metrics\r\nX-Accel-Limit-Rate: 1\r\n"
                      b"Content-Length: 4\r\n", b"good")
 
+LURES = (b"Set-Cookie: a=b; Domain=example.com\r\nSet-Cookie: c=d\r\n"
+         b"Location: /v1/sandboxes/OTHER\r\nRefresh: 0; url=/elsewhere\r\n"
+         b"WWW-Authenticate: Basic realm=API\r\nClear-Site-Data: \"*\"\r\n"
+         b"Alt-Svc: h2=\"elsewhere:443\"\r\n")
+
+def status(c, line, head=b"Content-Length: 4\r\n", body=b"good"):
+    c.sendall(b"HTTP/1.1 " + line + b"\r\n" + LURES + head + b"\r\n" + body)
+    return True
+
+def lure(c):
+    return status(c, b"200 OK")
+
+def created(c):
+    return status(c, b"201 Created")
+
+def moved(c):
+    return status(c, b"307 Temporary Redirect")
+
+def choices(c):
+    return status(c, b"300 Multiple Choices")
+
+def denied(c):
+    return status(c, b"401 Unauthorized")
+
+def fresh(c):
+    return status(c, b"304 Not Modified", b"", b"")
+
 NAMES = {n: globals()[n] for n in
          ("good", "garbage", "nothing", "headers", "line", "interim", "switch",
-          "slow", "short", "long", "twice", "chunks", "huge", "steer")}
+          "slow", "short", "long", "twice", "chunks", "huge", "steer", "lure",
+          "created", "moved", "choices", "denied", "fresh")}
 
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
@@ -177,6 +205,20 @@ is(agent('chunks')->{complete}, 0, 'chunks that are none');
 $r = agent('steer');
 is_deeply([@$r{qw(status body)}], [200, 'good'],
           'headers that would steer nginx do not');
+
+# --- what clients would follow or believe ------------------------------------
+
+for (['lure', 200], ['created', 201], ['fresh', 304], ['moved', 502],
+     ['choices', 502], ['denied', 502]) {
+    my ($behaviour, $status) = @$_;
+    my $r = agent($behaviour);
+
+    is($r->{status}, $status, $behaviour);
+    is(join(' ', grep { exists $r->{headers}{$_} }
+                 qw(set-cookie location refresh www-authenticate
+                    clear-site-data alt-svc)), '', 'and nothing that lures');
+    $t->is_error($r, 502, 'sandbox_unreachable', 'its code') if $status == 502;
+}
 
 # --- ten gibibytes -----------------------------------------------------------
 

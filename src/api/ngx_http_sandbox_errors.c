@@ -49,6 +49,15 @@ static const struct {
       "Resume the sandbox with POST /v1/sandboxes/{id}/resume." },
 };
 
+/*
+ * What a guest in place of its agent would say to clients of the API in our
+ * name; an agent of ours says none of it.
+ */
+static const char *ngx_http_sandbox_lures[] = {
+    "Set-Cookie",      "Location", "Refresh", "WWW-Authenticate",
+    "Clear-Site-Data", "Alt-Svc",  NULL
+};
+
 static ngx_http_output_header_filter_pt ngx_http_sandbox_next_header_filter;
 static ngx_http_output_body_filter_pt ngx_http_sandbox_next_body_filter;
 
@@ -494,9 +503,82 @@ ngx_http_sandbox_no_answer(ngx_http_request_t *r)
 }
 
 
+/* 1 if the answer is what an agent has said. */
+static ngx_uint_t
+ngx_http_sandbox_by_agent(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    return ctx->passed && !ctx->traffic && r->upstream && !r->err_status;
+}
+
+
+/*
+ * 1 if no agent of ours says so to us.  Clients follow a redirect with their
+ * key, and take a 401 for the end of it.
+ */
+static ngx_uint_t
+ngx_http_sandbox_odd_status(ngx_http_request_t *r)
+{
+    ngx_uint_t status;
+
+    status = r->upstream->headers_in.status_n;
+
+    return status == NGX_HTTP_UNAUTHORIZED
+           || (status >= NGX_HTTP_SPECIAL_RESPONSE
+               && status < NGX_HTTP_BAD_REQUEST
+               && status != NGX_HTTP_NOT_MODIFIED);
+}
+
+
+static ngx_uint_t
+ngx_http_sandbox_is_named(const ngx_table_elt_t *h, const char **names)
+{
+    for (/* void */; *names; names++) {
+        if (h->key.len == ngx_strlen(*names)
+            && ngx_strncasecmp(h->key.data, (u_char *) *names, h->key.len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_http_sandbox_drop_headers(ngx_http_request_t *r, const char **names)
+{
+    ngx_uint_t i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (ngx_http_sandbox_is_named(&h[i], names)) {
+                h[i].hash = 0;
+            }
+        }
+    }
+}
+
+
+static void
+ngx_http_sandbox_drop_lures(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_drop_headers(r, ngx_http_sandbox_lures);
+
+    /* nginx writes Location by its pointer, whatever stands in the list */
+    r->headers_out.location = NULL;
+    r->headers_out.refresh = NULL;
+    r->headers_out.www_authenticate = NULL;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 {
+    ngx_uint_t agent;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_loc_conf_t *slcf;
 
@@ -517,8 +599,16 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 
     ctx->traffic = slcf->traffic;
 
-    if (ngx_http_sandbox_no_answer(r)) {
+    agent = ngx_http_sandbox_by_agent(r, ctx);
+
+    if (ngx_http_sandbox_no_answer(r)
+        || (agent && ngx_http_sandbox_odd_status(r))) {
+        ngx_http_clean_header(r);
         return NGX_HTTP_BAD_GATEWAY;
+    }
+
+    if (agent) {
+        ngx_http_sandbox_drop_lures(r);
     }
 
     if (r->err_status >= NGX_HTTP_BAD_REQUEST
