@@ -49,6 +49,18 @@ for my $method (qw(GET HEAD PUT DELETE PATCH OPTIONS)) {
     is($t->traffic($s, 8000, $method, '/echo')->{status}, 200, $method);
 }
 
+for (["Bearer $t->{key}", undef], ['bearer  ns_live_other', undef],
+     ['Bearer of-the-guest', 'Bearer of-the-guest'], ['Bearer ', 'Bearer'],
+     ['Basic bnNfbGl2ZQ==', 'Basic bnNfbGl2ZQ==']) {
+    my ($sent, $seen) = @$_;
+
+    $r = $t->traffic($s, 8000, 'GET', '/echo',
+                     headers => [Authorization => $sent, 'X-After' => 'it']);
+    is($r->{json}{headers}{authorization}, $seen,
+       $seen ? 'credentials for the guest' : 'a key of the API stays here');
+    is($r->{json}{headers}{'x-after'}, 'it', 'and what follows does not');
+}
+
 for my $status (204, 304, 401, 404, 413, 500, 502, 503) {
     $r = $t->traffic($s, 8000, 'GET', "/status?$status");
     is($r->{status}, $status, "the guest's $status");

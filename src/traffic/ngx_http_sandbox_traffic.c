@@ -437,7 +437,6 @@ ngx_http_sandbox_traffic_edge(ngx_http_request_t *r, sandbox_host_t *host)
     }
 
     r->unparsed_uri = rest;
-    ngx_http_sandbox_traffic_take_key(r);
 
     return NGX_OK;
 }
@@ -496,6 +495,8 @@ ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
             r, &ngx_http_sandbox_port_not_allowed,
             "This port of a sandbox is never reachable from outside.");
     }
+
+    ngx_http_sandbox_traffic_take_key(r);
 
     return ngx_http_sandbox_visit_ask(visit);
 }

@@ -84,8 +84,8 @@ ngx_uint_t
 ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token);
 
 /*
- * The path form shares its host with the API: a key of the API that a client
- * sends to all of it is not for guests.
+ * A key of the API is not for guests: clients send it to all of a host that
+ * the path form shares with the API, and by mistake to the others.
  */
 void ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r);
 
