@@ -130,11 +130,11 @@ ok(wait_for(10, sub { ask($public)->{status} == 200 }), 'a route')
 
 # --- TLS and HTTP/2 --------------------------------------------------------------------
 
-# curl's answer: { status, version, body }.
+# curl's answer, also to what it does not like: { status, version, body }.
 sub curl {
     my ($id, $path, @options) = @_;
     my $host = $t->host($id, 8000);
-    my $text = inside('curl', '-skN', '-w', '\n%{http_code} %{http_version}',
+    my (undef, $text) = $t->try_stack('exec-in', 'curl', '-skN', '-w', '\n%{http_code} %{http_version}',
                       '--resolve', "$host:18443:127.0.0.1", @options,
                       "https://$host:18443$path");
     my ($body, $status, $version) = $text =~ /\A(.*)\n(\d+) (\S+)\n?\z/s;
@@ -163,6 +163,11 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
 
     $r = curl($public, '/big?5000000', $option);
     is(length $r->{body}, 5_000_000, 'a download');
+    $r = curl($public, '/hop', $option, '-i');
+    like($r->{body}, qr/^x-guest: yes\r\n.*^hello\n\z/ims,
+         'an answer with headers of the connection to the guest');
+    my @hop = $r->{body} =~ /^(upgrade|proxy-connection|keep-alive):/gim;
+    is(scalar(@hop), $version eq '2' ? 0 : 2, 'which HTTP/2 has none of');
     inside('sh', '-c', 'head -c ' . BIG . ' /dev/zero >/run/stack/zeros');
     for my $how (['with a length'], ['in chunks', '-H',
                                      'Transfer-Encoding: chunked']) {

@@ -58,6 +58,10 @@ static const char *ngx_http_sandbox_lures[] = {
     "Clear-Site-Data", "Alt-Svc",  NULL
 };
 
+/* Of one connection: an answer over HTTP/2 that has them is malformed. */
+static const char *ngx_http_sandbox_hops[] = { "Upgrade", "Proxy-Connection",
+                                               "Keep-Alive", NULL };
+
 static ngx_http_output_header_filter_pt ngx_http_sandbox_next_header_filter;
 static ngx_http_output_body_filter_pt ngx_http_sandbox_next_body_filter;
 
@@ -575,10 +579,34 @@ ngx_http_sandbox_drop_lures(ngx_http_request_t *r)
 }
 
 
+/* Takes out what a guest may not say; NGX_DECLINED if that is all of it. */
+static ngx_int_t
+ngx_http_sandbox_guard(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    ngx_uint_t agent;
+
+    agent = ngx_http_sandbox_by_agent(r, ctx);
+
+    if (ngx_http_sandbox_no_answer(r)
+        || (agent && ngx_http_sandbox_odd_status(r))) {
+        return NGX_DECLINED;
+    }
+
+    if (agent) {
+        ngx_http_sandbox_drop_lures(r);
+    }
+
+    if (r->upstream && r->http_version >= NGX_HTTP_VERSION_20) {
+        ngx_http_sandbox_drop_headers(r, ngx_http_sandbox_hops);
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 {
-    ngx_uint_t agent;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_loc_conf_t *slcf;
 
@@ -599,16 +627,9 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 
     ctx->traffic = slcf->traffic;
 
-    agent = ngx_http_sandbox_by_agent(r, ctx);
-
-    if (ngx_http_sandbox_no_answer(r)
-        || (agent && ngx_http_sandbox_odd_status(r))) {
+    if (ngx_http_sandbox_guard(r, ctx) != NGX_OK) {
         ngx_http_clean_header(r);
         return NGX_HTTP_BAD_GATEWAY;
-    }
-
-    if (agent) {
-        ngx_http_sandbox_drop_lures(r);
     }
 
     if (r->err_status >= NGX_HTTP_BAD_REQUEST

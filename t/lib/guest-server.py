@@ -3,6 +3,7 @@
 #
 #   /hello             "hello"
 #   /status?CODE       an answer with this status
+#   /hop               "hello", with headers of one connection
 #   /big?BYTES         a download
 #   /events?SECONDS    server-sent events, one each 0.1 s or as said, for ever
 #   /lines             each byte of the body as it comes, in upper case
@@ -68,6 +69,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if path == "/hello":
             self.answer(200, b"hello\n", Content_Type="text/plain")
+        elif path == "/hop":
+            self.answer(200, b"hello\n", Upgrade="h2c", Keep_Alive="timeout=5",
+                        Proxy_Connection="keep-alive", X_Guest="yes")
         elif path == "/status":
             self.answer(int(query), b"from the guest", X_Guest="yes",
                         WWW_Authenticate="Guest")
