@@ -183,6 +183,69 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     like($r, qr/\Adata: 0\n\ndata: 1\n\ndata: 2\n/, 'server-sent events');
 }
 
+# --- HTTP/2 has no upgrades ----------------------------------------------------------------
+
+# GETs of the paths, one after the other over one connection, in the way of a
+# client that asks for a WebSocket as in HTTP/1.1: lines of status and body.
+my $h2 = <<'END';
+import socket, ssl, sys
+
+host, paths = sys.argv[1], sys.argv[2:]
+
+def text(s):
+    return bytes([len(s)]) + s.encode()
+
+def frame(kind, flags, stream, body=b""):
+    return (len(body).to_bytes(3, "big") + bytes([kind, flags])
+            + stream.to_bytes(4, "big") + body)
+
+def get(stream, path):
+    body = b"\x82\x87\x04" + text(path) + b"\x01" + text(host)
+    for name, value in (("upgrade", "websocket"), ("connection", "upgrade"),
+                        ("sec-websocket-version", "13"),
+                        ("sec-websocket-key", "x" * 22 + "==")):
+        body += b"\0" + text(name) + text(value)
+    return frame(1, 5, stream, body)
+
+tls = ssl.create_default_context()
+tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+tls.set_alpn_protocols(["h2"])
+c = tls.wrap_socket(socket.create_connection(("127.0.0.1", 18443), 5),
+                    server_hostname=host)
+f = c.makefile("rb")
+c.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
+
+for n, path in enumerate(paths):
+    c.sendall(get(2 * n + 1, path))
+    kind, flags, status, data = None, 0, b"", b""
+    while kind not in (0, 1) or not flags & 1:
+        size, kind, flags = int.from_bytes(f.read(3), "big"), *f.read(2)
+        f.read(4)
+        body = f.read(size)
+        if kind == 1:
+            body = body.lstrip(b"\x20")
+            status = b"200" if body[0] == 0x88 else body[2:5]
+        elif kind == 0:
+            data += body
+    print(status.decode(), data.decode().strip(), flush=True)
+END
+
+{
+    my (undef, $text) = $t->try_stack('exec-in', 'python3', '-c', $h2,
+                                      $t->host($public, 8000), '/ws', '/echo');
+    my ($first, $second) = split /\n/, $text;
+
+    like($first, qr/^502 .*"sandbox_unreachable"/,
+         'a guest that changes the protocol unasked');
+    my ($status, $body) = split / /, $second // '', 2;
+    is($status, 200, 'spoils no other answer of the connection')
+        or diag($text);
+    my $headers = (eval { json->decode($body) } // {})->{headers} // {};
+    is($headers->{'sec-websocket-version'}, 13, 'a request with an Upgrade');
+    ok(!exists $headers->{upgrade}
+       && ($headers->{connection} // '') !~ /upgrade/i, 'goes on without it');
+}
+
 # the sample says which versions there are, not the nginx that reads it
 for (['-tls1_3', 'TLSv1.3'], ['-tls1_2', 'TLSv1.2'], ['-tls1_1', undef],
      ['-tls1', undef]) {

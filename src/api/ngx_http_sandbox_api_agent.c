@@ -341,5 +341,6 @@ ngx_http_sandbox_api_agent(ngx_http_request_t *r)
     call->request = r;
     cln->handler = ngx_http_sandbox_agent_cleanup;
 
+    ngx_http_sandbox_traffic_take_upgrade(r);
     ngx_http_sandbox_agent_find(call);
 }

@@ -1,6 +1,6 @@
 /*
- * What clients show to get to guests, and guests do not get to see; see
- * traffic.h.
+ * What clients show to get to guests, and what else guests do not get to see;
+ * see traffic.h.
  */
 
 #include "ngx_http_sandbox_api.h"
@@ -83,6 +83,25 @@ ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r)
         {
             ngx_http_sandbox_traffic_hide(h);
         }
+    }
+}
+
+
+void
+ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r)
+{
+    ngx_table_elt_t *h;
+    ngx_http_sandbox_headers_t it;
+
+    if (r->http_version < NGX_HTTP_VERSION_20) {
+        return;
+    }
+
+    r->headers_in.upgrade = NULL;
+    ngx_memzero(&it, sizeof(it));
+
+    while ((h = ngx_http_sandbox_api_next_header(r, &it, "upgrade"))) {
+        ngx_http_sandbox_traffic_hide(h);
     }
 }
 

@@ -90,6 +90,12 @@ ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token);
 void ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r);
 
 /*
+ * HTTP/2 knows no Upgrade.  nginx would ask the guest for it all the same, and
+ * make the client's whole connection, all its requests, the tunnel.
+ */
+void ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r);
+
+/*
  * NGX_OK if the client may reach a sandbox whose traffic is not public, or the
  * error that it was answered.
  */
