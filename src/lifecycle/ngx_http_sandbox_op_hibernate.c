@@ -227,7 +227,8 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
                                  ngx_http_sandbox_hibernate_taken)
         != NGX_OK)
     {
-        /* nothing has begun */
+        /* nothing has begun, unless somebody else has */
+        h->take.left = h->take.again;
         h->op.error = &ngx_http_sandbox_capacity_exceeded;
         h->op.message = "Too many sandboxes are being started or kept at once.";
         ngx_http_sandbox_hibernate_taken(&h->op.task.event);
@@ -414,12 +415,14 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
 
     if (!h->gone && h->op.error == NULL) {
         ngx_http_sandbox_hibernate_error(h);
+    }
 
-        if (h->take.result.status == SANDBOX_HV_UNAVAILABLE || h->take.left) {
-            /* it may stand still: the agenda repeats it */
-            ngx_http_sandbox_op_finish(&h->op);
-            return;
-        }
+    if (!h->gone
+        && (h->take.result.status == SANDBOX_HV_UNAVAILABLE || h->take.left))
+    {
+        /* it may stand still, or have ended: the agenda repeats it */
+        ngx_http_sandbox_op_finish(&h->op);
+        return;
     }
 
     SANDBOX_CRASH_POINT("hibernate.pause.before");

@@ -352,8 +352,13 @@ sandbox_take(sandbox_take_t *take)
 
     take->queue_ms = sandbox_time_monotonic_ms() - take->queued;
 
-    if (!sandbox_take_may(take) || sandbox_take_finished(take)
-        || !sandbox_take_settled(take)
+    if (!sandbox_take_may(take)) {
+        /* what somebody else has begun stands as it was */
+        take->left = take->again;
+        return;
+    }
+
+    if (sandbox_take_finished(take) || !sandbox_take_settled(take)
         || sandbox_channel_open(&channel, take->sandbox, &take->result)
                != SANDBOX_HV_OK)
     {

@@ -32,7 +32,7 @@ typedef struct {
 
     /* out */
     sandbox_hv_error_t result;
-    int left;      /* it failed, and could not be undone: see sandbox_untake */
+    int left;      /* it failed, and is not undone: see sandbox_untake */
     int lost;      /* it failed: "holds" has passed, others may be at it */
     int live;      /* memory was copied while the source went on */
     int64_t bytes; /* blocks on disk */
@@ -46,7 +46,8 @@ typedef struct {
 /*
  * Outcome in result.  On failure nothing is left of the checkpoint and the
  * source goes on, but for "left".  TIMEOUT: the guest is mute, or the time was
- * over; nothing is begun when the deadline has passed in the queue.
+ * over; nothing is begun when the deadline has passed in the queue, and what
+ * somebody else has begun is left.
  */
 void sandbox_take(sandbox_take_t *take);
 
