@@ -1,6 +1,7 @@
 /*
  * Destroying a sandbox, because a client asks or its time has come.
  *
+ *   place     of a paused one, on its node's agenda    ZADD
  *   claim     state destroying, routes told            claim.lua
  *   teardown  domain, tap and overlay gone             thread
  *   bury      a tombstone in place of the record       bury.lua
@@ -35,7 +36,8 @@ typedef struct {
     ngx_uint_t hops;
     int64_t claiming;          /* monotonic ms */
     int64_t patience;          /* monotonic ms at which the wait ends */
-    unsigned asking : 1;       /* claim.lua is under way */
+    unsigned asking : 1;       /* claim.lua is under way, or its place */
+    unsigned placed : 1;       /* one that is paused, on its node's agenda */
     unsigned certain : 1;      /* somebody destroys it */
     unsigned recorded : 1;     /* there is a record to bury */
     unsigned was_creating : 1; /* its creator may still be at it */
@@ -108,6 +110,7 @@ ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d)
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_DESTROY);
     ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
     ngx_http_sandbox_arg_int(&a, (int64_t) (mcf->boot_timeout + mcf->lease));
+    ngx_http_sandbox_arg_int(&a, d->placed);
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_claimed, d,
@@ -218,6 +221,48 @@ ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
 }
 
 
+static void
+ngx_http_sandbox_destroy_placed(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_destroy_op_t *d = data;
+
+    d->asking = 0;
+    d->placed = 1;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER
+        || ngx_http_sandbox_destroy_claim(d) != NGX_OK)
+    {
+        ngx_http_sandbox_op_no_redis(&d->op);
+    }
+}
+
+
+/*
+ * A paused one is on no agenda.  Before it is claimed it has to be: should this
+ * worker die, somebody goes on.
+ */
+static void
+ngx_http_sandbox_destroy_place(ngx_http_sandbox_destroy_op_t *d,
+                               redisReply *reply)
+{
+    int64_t at;
+    ngx_str_t node;
+
+    node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
+    node.len = ngx_strlen(node.data);
+    at = sandbox_time_now_ms() + (int64_t) ngx_http_sandbox_worker.conf->lease;
+
+    d->asking = 1;
+
+    if (ngx_http_sandbox_op_place(&node, d->op.id, at, 0,
+                                  ngx_http_sandbox_destroy_placed, d)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_op_no_redis(&d->op);
+    }
+}
+
+
 /* Its time has come, but not to be destroyed. */
 static void
 ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d)
@@ -321,7 +366,7 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
                                                    + (int64_t) mcf->lease);
 
     } else {
-        /* a paused one was on no agenda */
+        /* who looked while it was paused may have taken it off */
         ngx_http_sandbox_op_schedule(d->op.id, sandbox_time_now_ms()
                                                    + (int64_t) mcf->lease);
     }
@@ -337,8 +382,8 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 
     const char *outcome;
 
-    SANDBOX_CRASH_POINT("destroy.claim.after");
     d->asking = 0;
+    d->placed = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         ngx_http_sandbox_op_no_redis(&d->op);
@@ -346,6 +391,13 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     }
 
     outcome = ngx_http_sandbox_reply_string(reply, 0);
+
+    if (ngx_strcmp(outcome, "unplaced") == 0) {
+        ngx_http_sandbox_destroy_place(d, reply);
+        return;
+    }
+
+    SANDBOX_CRASH_POINT("destroy.claim.after");
 
     if (ngx_strcmp(outcome, "claimed") == 0) {
         ngx_http_sandbox_destroy_take(d, reply);

@@ -4,7 +4,7 @@
  *   claim     state hibernating, the snapshot's id fixed   hibernate.lua
  *   take      memory, devices and disk kept, machine gone  thread
  *   pause     state paused, the snapshot's record          paused.lua
- *   release   address and place on the agenda free         release.lua
+ *   release   address free                                 release.lua
  *
  * Taking a checkpoint can be repeated, so who dies in the middle leaves a
  * record that the agenda comes to when the lease has run out: the hibernation
@@ -508,7 +508,8 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_op_release(h->op.id);
+    /* its place on the agenda may be a DELETE's by now; else a look frees it */
+    ngx_http_sandbox_op_release_address(h->op.id);
 
     ngx_http_sandbox_op_log(&h->op, NGX_LOG_NOTICE,
                             "hibernated in %L ms as %s: copy %L ms, %L bytes",

@@ -239,8 +239,8 @@ ngx_http_sandbox_op_ignore(void *data, redisReply *reply)
 }
 
 
-void
-ngx_http_sandbox_op_release(const char *id)
+static void
+ngx_http_sandbox_op_give_back(const char *id, const char *what)
 {
     ngx_http_sandbox_args_t args;
     ngx_http_sandbox_node_keys_t keys;
@@ -248,11 +248,25 @@ ngx_http_sandbox_op_release(const char *id)
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_node_keys(&keys, &args);
     ngx_http_sandbox_arg(&args, id);
-    ngx_http_sandbox_arg(&args, "all");
+    ngx_http_sandbox_arg(&args, what);
 
     (void) ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
         &ngx_http_sandbox_lua_release, 4, args.n, args.values);
+}
+
+
+void
+ngx_http_sandbox_op_release(const char *id)
+{
+    ngx_http_sandbox_op_give_back(id, "all");
+}
+
+
+void
+ngx_http_sandbox_op_release_address(const char *id)
+{
+    ngx_http_sandbox_op_give_back(id, "address");
 }
 
 

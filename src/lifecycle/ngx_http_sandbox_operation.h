@@ -223,6 +223,8 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
 
 /* release.lua for id; nobody waits for it. */
 void ngx_http_sandbox_op_release(const char *id);
+/* The same, but its place on the agenda stays. */
+void ngx_http_sandbox_op_release_address(const char *id);
 
 /* Takes id off the agenda of this node; its address stays held. */
 void ngx_http_sandbox_op_unschedule(const char *id);

@@ -5,11 +5,13 @@
 --       3 owner  4 lease ms  5 channel  6 prefix of the tenant index
 --       7 states it is allowed in  8 state it leads to  9 this node
 --       10 ms for which a creator that is fenced off may still be at work
+--       11 1 if its node's agenda is sure to have it, else 0
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms,
 --       state} (another owner is at it, or its time has not come), {"elsewhere",
 --       node} (that node's agenda is to do it), {"moved", id} (an alias of
 --       that one), {"hibernate"} (its time has come for that), {"idle"} (it
---       has no business on an agenda) or {"claimed", fence, 1 if its creator
+--       has no business on an agenda), {"unplaced", node} (so it has to be put
+--       on that node's first) or {"claimed", fence, 1 if its creator
 --       may still be at work, 1 if no operation was at work, its snapshot or
 --       "", its own checkpoint or "", the sandbox that a fork was being taken
 --       of or ""}.
@@ -56,6 +58,10 @@ end
 if state == 'resuming' then
     -- until its new execution runs, or has failed to
     return { 'wait', now + tonumber(ARGV[4]), state }
+end
+
+if state == 'paused' and ARGV[11] == '0' then
+    return { 'unplaced', node }
 end
 
 if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
