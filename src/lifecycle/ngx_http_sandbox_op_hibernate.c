@@ -330,6 +330,33 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
 }
 
 
+/*
+ * Its memory came from there; what is left of it on disk stays a layer.  The
+ * record that names it forgets it when the sandbox is paused: so not before it
+ * is gone.
+ */
+static void
+ngx_http_sandbox_hibernate_discard(ngx_http_sandbox_hibernate_op_t *h,
+                                   ngx_log_t *log)
+{
+    switch (sandbox_checkpoint_discard(h->checkpoint, &h->discarded)) {
+    case SANDBOX_HV_OK:
+        break;
+
+    case SANDBOX_HV_IN_USE:
+        /* nobody else's, so this cannot be; it is paused all the same */
+        ngx_log_error(NGX_LOG_ERR, log, 0, "sandbox %s: %s", h->op.id,
+                      h->discarded.message);
+        break;
+
+    default:
+        h->gone = 0;
+        h->take.left = 1;
+        h->take.result = h->discarded;
+    }
+}
+
+
 /* In a thread. */
 static void
 ngx_http_sandbox_hibernate_take(void *data, ngx_log_t *log)
@@ -346,14 +373,8 @@ ngx_http_sandbox_hibernate_take(void *data, ngx_log_t *log)
 
     h->gone = 1;
 
-    /* its memory came from there; what is left of it on disk stays a layer */
-    if (h->checkpoint[0]
-        && sandbox_checkpoint_discard(h->checkpoint, &h->discarded)
-               != SANDBOX_HV_OK)
-    {
-        ngx_log_error(NGX_LOG_WARN, log, 0,
-                      "sandbox %s: checkpoint %s is not removed yet: %s",
-                      h->op.id, h->checkpoint, h->discarded.message);
+    if (h->checkpoint[0]) {
+        ngx_http_sandbox_hibernate_discard(h, log);
     }
 }
 
@@ -397,7 +418,10 @@ ngx_http_sandbox_hibernate_error(ngx_http_sandbox_hibernate_op_t *h)
 
     default:
         h->op.error = &ngx_http_sandbox_hypervisor_unavailable;
-        h->op.message = "The sandbox could not be hibernated; it goes on.";
+        h->op.message =
+            h->take.left
+                ? "The sandbox is not hibernated yet; it is tried again."
+                : "The sandbox could not be hibernated; it goes on.";
     }
 
     ngx_http_sandbox_op_log(&h->op, NGX_LOG_ERR, "hibernate failed: %s",
