@@ -55,4 +55,24 @@ subtest('the earlier one of a sandbox that is hibernated again' => sub {
     $crash->persist(200, 'DELETE', $path);
 });
 
+subtest('a snapshot, which nobody asks for any more' => sub {
+    my $s = $t->create({ memory_mb => 128 });
+    my $r = $t->post("/v1/sandboxes/$s->{id}/snapshots",
+                     idem => SandboxTest::idem());
+    is($r->{status}, 201, 'a snapshot') or diag($r->{body});
+    my $id = $r->{json}{id};
+    my $record = 'sbx:{' . substr($id, 5, 2) . "}:snapshot:$id";
+
+    $t->is_error(without_libvirtd('unsnap.state.after', 'DELETE',
+                                  "/v1/snapshots/$id"),
+                 503, 'hypervisor_unavailable', 'deleted, without libvirtd');
+    is_deeply(whole(), [], 'it cannot be started from');
+    is($t->get('/v1/snapshots')->{body}, '[]', 'nor is it listed');
+    ok(wait_for(30, sub { $t->redis('HGET', $record, 'state') eq 'deleted' }),
+       'it is deleted in the end') or diag($t->redis('HGET', $record, 'state'));
+    is_deeply([glob("\Q$t->{dir}\E/data/disks/$id.*.ram")], [],
+              'with its memory');
+    is($t->delete("/v1/snapshots/$id")->{status}, 200, 'a repeated DELETE');
+});
+
 $t->finish;

@@ -12,6 +12,7 @@
  */
 
 #include "sandbox_checkpoint_refs.h"
+#include "sandbox_crash.h"
 #include "sandbox_memory.h"
 #include "sandbox_time.h"
 
@@ -249,6 +250,7 @@ sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
         return err->status;
     }
 
+    SANDBOX_CRASH_POINT("unsnap.state.after");
     (void) snprintf(file, sizeof(file), "%s.", id);
 
     /* nothing can be started from it any more: who has begun shows here */

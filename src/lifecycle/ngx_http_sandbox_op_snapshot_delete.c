@@ -5,7 +5,8 @@
  *   claim    deleting, or still taking; fences others off  snapshot_claim.lua
  *   discard  its files are gone (deleting)                 thread
  *   untake   so they are, and its source goes on (taking)  thread
- *   end      so is its record, or it is ready again        snapshot_end.lua
+ *   end      so is its record; or, whole and in use after
+ *            all, it is ready again                        snapshot_end.lua
  *
  * A disk that others stand on stays as an anonymous layer of theirs, so a
  * source that goes on is no reason to keep a snapshot of it.  Lives are: those
@@ -45,6 +46,7 @@ typedef struct {
     unsigned recorded : 1; /* there is a record to end */
     unsigned taking : 1;   /* its taker has died or failed */
     unsigned held : 1;     /* and its source is to be thawed */
+    unsigned whole : 1;    /* in use, and can still be started from */
 } ngx_http_sandbox_unsnap_op_t;
 
 
@@ -340,6 +342,23 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
 }
 
 
+/*
+ * One that can still be started from is ready again.  Who has begun to start
+ * from it just then may be there without that: its end is waited for.
+ */
+static void
+ngx_http_sandbox_unsnap_discard(ngx_http_sandbox_unsnap_op_t *u)
+{
+    int64_t bytes;
+    sandbox_hv_error_t ignored;
+
+    if (sandbox_checkpoint_discard(u->op.id, &u->result) == SANDBOX_HV_IN_USE) {
+        u->whole = sandbox_checkpoint_size(u->op.id, &bytes, &ignored)
+                   == SANDBOX_HV_OK;
+    }
+}
+
+
 /* In a thread. */
 static void
 ngx_http_sandbox_unsnap_work(void *data, ngx_log_t *log)
@@ -355,27 +374,19 @@ ngx_http_sandbox_unsnap_work(void *data, ngx_log_t *log)
         u->result = u->take.result;
 
     } else {
-        (void) sandbox_checkpoint_discard(u->op.id, &u->result);
+        ngx_http_sandbox_unsnap_discard(u);
     }
 
     SANDBOX_CRASH_POINT("unsnap.work.after");
 }
 
 
-/* It could not be deleted: it is ready again, and the client is told. */
+/* It is in use after all: it is ready again, and the client is told. */
 static void
 ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
 {
-    if (u->result.status == SANDBOX_HV_IN_USE) {
-        u->op.error = &ngx_http_sandbox_snapshot_in_use;
-        u->op.message = "Sandboxes live on this snapshot.";
-
-    } else {
-        u->op.error = &ngx_http_sandbox_hypervisor_unavailable;
-        u->op.message = "The hypervisor does not answer; try again.";
-        ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR, "cannot be deleted: %s",
-                                u->result.message);
-    }
+    u->op.error = &ngx_http_sandbox_snapshot_in_use;
+    u->op.message = "Sandboxes live on this snapshot.";
 
     if (ngx_http_sandbox_snapshot_end(&u->op, "kept", u->op.error,
                                       ngx_http_sandbox_unsnap_ended)
@@ -383,6 +394,27 @@ ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
     {
         ngx_http_sandbox_op_no_redis(&u->op);
     }
+}
+
+
+/* Some of it may be gone: the agenda comes again. */
+static void
+ngx_http_sandbox_unsnap_later(ngx_http_sandbox_unsnap_op_t *u)
+{
+    if (u->taking) {
+        ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR,
+                                "what is left of its taking from %s cannot be "
+                                "undone yet: %s",
+                                u->source, u->result.message);
+        ngx_http_sandbox_unsnap_gone(u);
+        return;
+    }
+
+    ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR, "cannot be deleted yet: %s",
+                            u->result.message);
+    ngx_http_sandbox_op_finish_error(
+        &u->op, &ngx_http_sandbox_hypervisor_unavailable,
+        "The snapshot is not deleted yet; it is tried again.");
 }
 
 
@@ -402,18 +434,13 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
         return;
     }
 
-    if (u->result.status != SANDBOX_HV_OK && u->taking) {
-        /* the agenda comes again */
-        ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR,
-                                "what is left of its taking from %s cannot be "
-                                "undone yet: %s",
-                                u->source, u->result.message);
-        ngx_http_sandbox_unsnap_gone(u);
+    if (u->whole) {
+        ngx_http_sandbox_unsnap_keep(u);
         return;
     }
 
     if (u->result.status != SANDBOX_HV_OK) {
-        ngx_http_sandbox_unsnap_keep(u);
+        ngx_http_sandbox_unsnap_later(u);
         return;
     }
 

@@ -7,7 +7,7 @@
 --                 that was deleted for a repeated DELETE
 --         "left"  its taking has failed and could not be undone yet: the
 --                 record stays for the agenda, and its source stays busy
---         "kept"  it could not be deleted: it is ready again
+--         "kept"  it is whole, and in use after all: it is ready again
 --       8 code of the error, for those who wait  9 retention ms
 -- Gives 1, or 0 if the operation was fenced off.
 
