@@ -92,6 +92,32 @@ for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
     });
 }
 
+# Who takes it sleeps until another process has paused it; then he wakes.
+for my $point ('take.seal.before', 'take.state.before') {
+    subtest("a hibernation asleep at $point" => sub {
+        my $s = made();
+        my $path = "/v1/sandboxes/$s->{id}";
+
+        $crash->arm($point, 'stop');
+        my $first = $crash->reach($point, sub {
+            $t->begin('POST', "$path/hibernate");
+        });
+        my $worker = $crash->stopped_worker
+            or return fail('a worker has stopped');
+        $crash->persist(200, 'POST', "$path/hibernate");
+        kill 'CONT', $worker;
+        my $late = $t->end($first);
+        ok($late->{status} == 200 || ($late->{json} // {})->{retryable},
+           'who wakes late is told to repeat it') or diag($late->{body});
+
+        is($t->get($path)->{json}{status}, 'paused', 'it is paused');
+        $crash->only_listed('and has no place on the node', $s->{id});
+        $crash->persist(201, 'POST', "$path/resume");
+        remembers($s->{id}, 'it is resumed with all it had');
+        $crash->gone($s->{id});
+    });
+}
+
 # --- a memory that is copied while its machine starts ------------------------
 
 # Of the process of that machine: what it has of its memory, in kB.

@@ -341,62 +341,88 @@ sandbox_checkpoint_sync(void)
 }
 
 
-static sandbox_hv_status_t
-checkpoint_put(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c, int fd,
-               int durable, sandbox_hv_error_t *err)
+/* What the file is to hold, malloc'd; NULL with *err. */
+static unsigned char *
+checkpoint_content(const sandbox_checkpoint_t *c, int fd, size_t *size,
+                   sandbox_hv_error_t *err)
 {
-    int exists;
-    size_t len, size;
-    char name[SANDBOX_CHECKPOINT_NAME_SIZE], path[SANDBOX_HV_PATH_SIZE];
+    size_t len;
     unsigned char *data;
     const unsigned char *state;
 
     state = checkpoint_map(fd, &len);
     if (state == NULL) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "QEMU's device state of \"%s\" cannot be read",
                               c->id);
+        return NULL;
     }
 
-    data = sandbox_checkpoint_write(c, state, len, &size);
+    data = sandbox_checkpoint_write(c, state, len, size);
     (void) munmap((void *) state, len);
 
     if (data == NULL) {
-        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     }
 
-    if (durable) {
-        sandbox_checkpoint_sync();
-    }
+    return data;
+}
 
-    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, c->id);
-    (void) sandbox_disk_put(conn, name, data, size, (long long) size, path,
-                            &exists, err);
-    free(data);
+
+static void
+checkpoint_put(sandbox_hv_conn_t *conn, const char *id,
+               const unsigned char *data, size_t size, int durable,
+               sandbox_hv_error_t *err)
+{
+    int exists;
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE], path[SANDBOX_HV_PATH_SIZE];
+
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
     /* whoever is told of it may rely on it after a power cut */
-    if (err->status == SANDBOX_HV_OK && durable) {
+    if (sandbox_disk_put(conn, name, data, size, (long long) size, path,
+                         &exists, err)
+            == SANDBOX_HV_OK
+        && durable)
+    {
         sandbox_checkpoint_sync();
     }
-
-    return err->status;
 }
 
 
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         const sandbox_checkpoint_t *c, int durable,
-                        sandbox_hv_error_t *err)
+                        sandbox_hv_status_t (*may)(void *data,
+                                                   sandbox_hv_error_t *err),
+                        void *data, sandbox_hv_error_t *err)
 {
     int fd;
+    size_t size;
+    unsigned char *content;
 
     fd = sandbox_checkpoint_save(conn, domain, c->id, err);
     if (fd == -1) {
         return err->status;
     }
 
-    (void) checkpoint_put(conn, c, fd, durable, err);
+    content = checkpoint_content(c, fd, &size, err);
     (void) close(fd);
+
+    if (content == NULL) {
+        return err->status;
+    }
+
+    if (durable) {
+        sandbox_checkpoint_sync();
+    }
+
+    /* the syncing may have taken long */
+    if (may == NULL || may(data, err) == SANDBOX_HV_OK) {
+        checkpoint_put(conn, c->id, content, size, durable, err);
+    }
+
+    free(content);
     return err->status;
 }
 
@@ -543,7 +569,7 @@ checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
         return err->status;
     }
 
-    return sandbox_checkpoint_seal(conn, domain, c, 1, err);
+    return sandbox_checkpoint_seal(conn, domain, c, 1, NULL, NULL, err);
 }
 
 

@@ -85,8 +85,8 @@ typedef struct {
     void (*resumed)(void *data);
 
     /*
-     * 0: somebody else may be at it, so nothing is kept or undone any more;
-     * NULL: that cannot be.
+     * 0: somebody else may be at it, so nothing is kept, ended or undone any
+     * more; NULL: that cannot be.
      */
     int (*ours)(void *data);
     void *data;
@@ -124,9 +124,13 @@ sandbox_hv_status_t sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
  * left but a layer of disk that the sandbox stands on, and the sandbox, if it
  * has a domain, runs.  IN_USE if a domain runs from the checkpoint.  No take
  * of either may be going on.
+ *
+ * whole: 1: also if it is whole; 0: IN_USE then, and nothing is done, for of a
+ * sandbox that was to end it may be all there is: to be taken again, which
+ * finishes.
  */
 sandbox_hv_status_t
-sandbox_checkpoint_cancel(const char *id, const char *sandbox,
+sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
                           sandbox_hv_error_t *err);
 
 /*

@@ -66,12 +66,15 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
 
 /*
  * Saves the suspended domain, whose memory is the shared file, and writes the
- * checkpoint's file.  durable: all of it is synced.
+ * checkpoint's file.  durable: all of it is synced.  may, unless NULL, is asked
+ * right before that file is made, which is not after anything but an OK.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         const sandbox_checkpoint_t *c, int durable,
-                        sandbox_hv_error_t *err);
+                        sandbox_hv_status_t (*may)(void *data,
+                                                   sandbox_hv_error_t *err),
+                        void *data, sandbox_hv_error_t *err);
 
 /* What the data directory is on reaches the disk. */
 void sandbox_checkpoint_sync(void);

@@ -12,6 +12,7 @@
  */
 
 #include "sandbox_checkpoint_take.h"
+#include "sandbox_crash.h"
 #include "sandbox_memory.h"
 #include "sandbox_time.h"
 
@@ -207,6 +208,37 @@ take_next(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+static int
+take_is_ours(const sandbox_take_t *t)
+{
+    return t->take->ours == NULL || t->take->ours(t->take->data);
+}
+
+
+static sandbox_hv_status_t
+take_not_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                          "\"%s\" may be taken by somebody else by now",
+                          t->take->sandbox);
+}
+
+
+/* Whoever is at it by now must not find a checkpoint that he did not make. */
+static sandbox_hv_status_t
+take_may_seal(void *data, sandbox_hv_error_t *err)
+{
+    const sandbox_take_t *t = data;
+
+    if (!take_is_ours(t)) {
+        return take_not_ours(t, err);
+    }
+
+    SANDBOX_CRASH_POINT("take.state.before");
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
 /* The receiver's memory and state become a checkpoint. */
 static sandbox_hv_status_t
 take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -238,8 +270,11 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    SANDBOX_CRASH_POINT("take.seal.before");
+
     return sandbox_checkpoint_seal(t->conn, t->receiver, &c,
-                                   t->take->durable || !t->take->keep, err);
+                                   t->take->durable || !t->take->keep,
+                                   take_may_seal, t, err);
 }
 
 
@@ -253,22 +288,6 @@ take_lap(int64_t *start)
     *start = now;
 
     return lap;
-}
-
-
-static int
-take_is_ours(const sandbox_take_t *t)
-{
-    return t->take->ours == NULL || t->take->ours(t->take->data);
-}
-
-
-static sandbox_hv_status_t
-take_not_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
-{
-    return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                          "\"%s\" may be taken by somebody else by now",
-                          t->take->sandbox);
 }
 
 
@@ -441,6 +460,11 @@ take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
 {
     int quits;
 
+    /* whole, and the source stands still: who is at it now ends it */
+    if (!t->take->keep && !take_is_ours(t)) {
+        return take_not_ours(t, err);
+    }
+
     quits = take_quits(t);
 
     if (!t->take->keep) {
@@ -592,8 +616,29 @@ sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
 }
 
 
+/*
+ * OK if there is none that is whole.  Within the turn, for an earlier taker may
+ * have finished while his turn was waited for.
+ */
 static sandbox_hv_status_t
-take_cancel(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_unsealed(const char *id, sandbox_hv_error_t *err)
+{
+    int64_t bytes;
+
+    switch (sandbox_checkpoint_size(id, &bytes, err)) {
+    case SANDBOX_HV_NO_CHECKPOINT:
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    case SANDBOX_HV_OK:
+        return sandbox_hv_set(err, SANDBOX_HV_IN_USE,
+                              "\"%s\" is whole: it is not cancelled", id);
+    default:
+        return err->status;
+    }
+}
+
+
+static sandbox_hv_status_t
+take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
 {
     char uuid[SANDBOX_UUID_SIZE];
 
@@ -602,6 +647,10 @@ take_cancel(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
                               t->take->sandbox);
+    }
+
+    if (!whole && take_unsealed(t->take->id, err) != SANDBOX_HV_OK) {
+        return err->status;
     }
 
     t->source = sandbox_domain_lookup(t->conn, uuid, err);
@@ -623,7 +672,7 @@ take_cancel(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
-sandbox_checkpoint_cancel(const char *id, const char *sandbox,
+sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
                           sandbox_hv_error_t *err)
 {
     sandbox_take_t t;
@@ -643,7 +692,7 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox,
     }
 
     sandbox_domain_enter(&turn, sandbox);
-    (void) take_cancel(&t, err);
+    (void) take_cancel(&t, whole, err);
     sandbox_domain_leave(&turn);
     take_free(&t);
 

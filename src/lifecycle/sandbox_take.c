@@ -27,6 +27,9 @@
 #define SANDBOX_TAKE_THAWS 3
 
 
+static void sandbox_take_settle(sandbox_take_t *take, int whole, int thaw);
+
+
 static int64_t
 sandbox_take_soon(const sandbox_take_t *take)
 {
@@ -171,22 +174,6 @@ sandbox_take_holds(void *data)
 }
 
 
-/*
- * 1 unless it is sure that there is no checkpoint yet: of a sandbox that ends
- * it is all there is, and whoever repeats the take finishes it.
- */
-static int
-sandbox_take_whole(const sandbox_take_t *take)
-{
-    int64_t bytes;
-    sandbox_hv_error_t err;
-
-    return !take->keep
-           && sandbox_checkpoint_size(take->id, &bytes, &err)
-                  != SANDBOX_HV_NO_CHECKPOINT;
-}
-
-
 static void
 sandbox_take_checkpoint(sandbox_take_guest_t *g)
 {
@@ -216,8 +203,9 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
     take->live = t.live;
 
     if (take->result.status != SANDBOX_HV_OK
-        && (!sandbox_take_ours(take) || sandbox_take_whole(take)
-            || sandbox_checkpoint_cancel(take->id, take->sandbox, &undone)
+        && (!sandbox_take_ours(take)
+            || sandbox_checkpoint_cancel(take->id, take->sandbox, take->keep,
+                                         &undone)
                    != SANDBOX_HV_OK))
     {
         take->left = 1;
@@ -323,7 +311,7 @@ sandbox_take_settled(sandbox_take_t *take)
         return 1;
     }
 
-    sandbox_untake(take, 1);
+    sandbox_take_settle(take, take->keep, 1);
     take->left = take->result.status != SANDBOX_HV_OK;
 
     return !take->left;
@@ -390,12 +378,13 @@ sandbox_take_orphaned(sandbox_take_t *take)
 }
 
 
-void
-sandbox_untake(sandbox_take_t *take, int thaw)
+/* whole: as of sandbox_checkpoint_cancel(). */
+static void
+sandbox_take_settle(sandbox_take_t *take, int whole, int thaw)
 {
     sandbox_channel_t *channel;
 
-    if (sandbox_checkpoint_cancel(take->id, take->sandbox, &take->result)
+    if (sandbox_checkpoint_cancel(take->id, take->sandbox, whole, &take->result)
             != SANDBOX_HV_OK
         || !thaw || sandbox_take_orphaned(take)
         || take->result.status != SANDBOX_HV_OK)
@@ -419,4 +408,11 @@ sandbox_untake(sandbox_take_t *take, int thaw)
     }
 
     sandbox_channel_close(channel);
+}
+
+
+void
+sandbox_untake(sandbox_take_t *take, int thaw)
+{
+    sandbox_take_settle(take, 1, thaw);
 }

@@ -118,7 +118,7 @@ drive_cancel(const drive_job_t *job)
 {
     sandbox_hv_error_t err;
 
-    if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id,
+    if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id, 1,
                                   &err)
         != SANDBOX_HV_OK)
     {

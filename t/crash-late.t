@@ -1,0 +1,68 @@
+#!/usr/bin/perl
+
+# Somebody is at a step for longer than his lease: another one takes over, and
+# who comes late spoils nothing.  One worker, so that both are in one process,
+# where they take turns at a sandbox.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SandboxCrash;
+use SandboxRecords;
+use SandboxTest;
+
+use constant { LEASE => 2, LATE => 3000 };
+
+my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--workers', 1,
+                                          '--set',
+                                          'sandbox_lease=' . LEASE . 's']);
+my $crash = SandboxCrash->new($t);
+my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
+my $redis = SandboxRecords->new("/proc/$init/root/run/redis/redis-server.sock",
+                                'default');
+
+# A sandbox that remembers a word, in memory and on its disk.
+sub made {
+    my $s = $t->create({ memory_mb => 128, timeout_ms => 3_600_000 });
+
+    is($t->exec($s, 'echo word > /dev/shm/a; echo word > /root/b; sync')
+         ->{exit_code}, 0, 'it has something to lose');
+    return $s;
+}
+
+sub remembers {
+    my ($id, $name) = @_;
+
+    is($t->exec($id, 'cat /dev/shm/a /root/b')->{stdout}, "word\nword\n",
+       $name);
+}
+
+# --- a hibernation -----------------------------------------------------------
+
+# Before what vouches for the checkpoint is looked at for the last time, and
+# after that.
+for my $point ('take.seal.before', 'take.state.before') {
+    subtest("a hibernation that is late at $point" => sub {
+        my $s = made();
+        my $path = "/v1/sandboxes/$s->{id}";
+
+        $crash->arm($point, 'sleep ' . LATE);
+        my $first = $crash->reach($point, sub {
+            $t->begin('POST', "$path/hibernate");
+        });
+        $redis->command('HSET', $redis->key('sandbox', $s->{id}),
+                        'lease_at', 0);
+        $crash->persist(200, 'POST', "$path/hibernate");
+        my $late = $t->end($first);
+        ok($late->{status} == 200 || ($late->{json} // {})->{retryable},
+           'who is late is told to repeat it') or diag($late->{body});
+
+        is($t->get($path)->{json}{status}, 'paused', 'it is paused');
+        $crash->only_listed('and has no place on the node', $s->{id});
+        is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
+           'it can be resumed');
+        remembers($s->{id}, 'with all it had');
+        $crash->gone($s->{id});
+    });
+}
+
+$t->finish;
