@@ -27,8 +27,8 @@ sub snaps {
 
 
 sub start {
-    my ($checkpoint, $id) = @_;
-    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint", @$shape],
+    my ($checkpoint, $id, @env) = @_;
+    my ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$checkpoint", @$shape, @env],
                               'start', $id);
     my ($address) = $text =~ /^configure $id ok .* address=(\S+)/m;
 
@@ -261,6 +261,30 @@ is(join(' ', sort map { s{\.[^.]+\.}{.}r } files('*')),
 
 $address = start($last, $one);
 is(digests($one, $address), $said, 'and has all');
+
+# --- a take that is settled late ----------------------------------------------
+
+# Its taker died before there was a checkpoint, and its source was paused since.
+{
+    my ($dead, $paused) = snaps(2);
+    my ($source, $child) = $d->ids(2);
+
+    start($last, $source, 'DRIVE_ADDRESS=1');
+    take($source, $dead, 1);
+    unlink "$disks/$dead.state" or die $!;
+    take($source, $paused);
+    ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$dead"], 'cancel', $source);
+    is($rc, 0, 'a take whose source was paused since') or diag($text);
+    is_layer($dead, 'cancelled');
+
+    my $at = start($paused, $child, 'DRIVE_ADDRESS=1');
+    is(digests($child, $at), $said, 'the source has all it had');
+    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    discard($paused, 'what it was paused in');
+    sleep GRACE;
+    collect();
+    is(scalar(files($_)), 0, 'nothing is left') for $dead, $paused;
+}
 
 # --- an operator's look ------------------------------------------------------
 

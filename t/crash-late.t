@@ -65,4 +65,29 @@ for my $point ('take.seal.before', 'take.state.before') {
     });
 }
 
+# --- a snapshot --------------------------------------------------------------
+
+# Its source is busy as long as somebody renews the lease.
+{
+    my $s = made();
+    my $path = "/v1/sandboxes/$s->{id}";
+    my $record = $redis->key('sandbox', $s->{id});
+
+    $crash->arm('take.seal.before', 'sleep ' . LATE);
+    my $first = $crash->reach('take.seal.before', sub {
+        $t->begin('POST', "$path/snapshots", body => '{}',
+                  idem => SandboxTest::idem());
+    });
+    $redis->command('HSET', $record, 'busy_until', 1);
+    ok(wait_for(LEASE, sub {
+        $redis->command('HGET', $record, 'busy_until') > time() * 1000
+    }), 'the source of a snapshot that takes long stays busy');
+    my $r = $t->end($first);
+    is($r->{status}, 201, 'and the snapshot is taken') or diag($r->{body});
+    is($redis->command('HGET', $record, 'busy_until'), undef,
+       'then it is busy no longer');
+    $crash->persist(200, 'DELETE', "/v1/snapshots/$r->{json}{id}");
+    $crash->gone($s->{id});
+}
+
 $t->finish;

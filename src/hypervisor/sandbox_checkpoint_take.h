@@ -81,7 +81,8 @@ void sandbox_take_woken(sandbox_take_t *t);
 
 /*
  * Nothing of the checkpoint is left but a layer that the source's disk stands
- * on, and the source, if it has a domain (else NULL), runs.
+ * on, or what it is paused in, and the source, if it has a domain (else NULL),
+ * runs.
  */
 sandbox_hv_status_t
 sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err);

@@ -372,7 +372,6 @@ sandbox_hv_status_t
 sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     char name[SANDBOX_CHECKPOINT_NAME_SIZE];
-    sandbox_disk_chain_t none;
 
     (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX,
                     t->take->id);
@@ -395,6 +394,6 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    memset(&none, 0, sizeof(none));
-    return undo_files(&none, t->take->id, err);
+    /* it may have been paused since its disk was flipped, and stand on it */
+    return sandbox_checkpoint_clean(t->conn, t->take->id, 0, err);
 }

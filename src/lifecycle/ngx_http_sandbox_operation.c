@@ -145,6 +145,7 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
     ngx_http_sandbox_arg(&args, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&args, op->fence);
     ngx_http_sandbox_arg_int(&args, (int64_t) lease);
+    ngx_http_sandbox_arg(&args, op->id);
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_renewed, op,

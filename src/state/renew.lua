@@ -1,10 +1,13 @@
--- Prolongs the lease of an operation.
+-- Prolongs the lease of an operation, and how long what it is taking a
+-- checkpoint of stays busy: nothing bounds how long a disk takes to be synced.
 --
--- KEYS  1 record
--- ARGV  1 owner  2 fence  3 lease ms
+-- KEYS  1 record, of a sandbox or a snapshot
+-- ARGV  1 owner  2 fence  3 lease ms  4 id
 -- Gives 1, or 0 if the operation was fenced off.
 
-local record = redis.call('HMGET', KEYS[1], 'owner', 'fence')
+local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'sandbox_id',
+                          'fork_of')
+local source = record[3] or record[4]
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
     return 0
@@ -12,7 +15,20 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = tonumber(ARGV[3])
 
-redis.call('HSET', KEYS[1], 'lease_at', now + tonumber(ARGV[3]))
+redis.call('HSET', KEYS[1], 'lease_at', now + lease)
+
+if source then
+    local prefix = string.sub(KEYS[1], 1, -#ARGV[4] - 1)
+    local key = string.gsub(prefix, ':snapshot:$', ':sandbox:') .. source
+    local busy = redis.call('HMGET', key, 'busy_by', 'busy_until')
+
+    -- should the taker die, until the agenda has settled it
+    if busy[1] == ARGV[4] then
+        redis.call('HSET', key, 'busy_until',
+                   math.max(tonumber(busy[2] or 0), now + 2 * lease))
+    end
+end
 
 return 1

@@ -1,0 +1,123 @@
+#!/usr/bin/perl
+
+# Scripts of src/state on a real Redis, where a race is only seen in what they
+# answer: who keeps a source busy, and for how long.  Starts a redis-server of
+# its own.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use File::Temp qw(tempdir);
+use IO::Socket::UNIX;
+use Test::More;
+use Time::HiRes qw(sleep);
+use SandboxRecords;
+
+use constant LEASE => 60_000;
+
+my $dir = tempdir('scripts-test-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+my $socket = "$dir/redis.sock";
+my $owner = $$;
+my $pid = fork // die "fork: $!";
+
+if ($pid == 0) {
+    open STDOUT, '>', "$dir/log" or POSIX::_exit(127);
+    exec 'redis-server', '--port', 0, '--unixsocket', $socket, '--save', '',
+         '--dir', $dir;
+}
+
+END {
+    if ($owner == $$) {
+        my $status = $?;
+
+        kill 'TERM', $pid;
+        waitpid $pid, 0;
+        $? = $status;
+    }
+}
+
+for (1 .. 200) {
+    last if IO::Socket::UNIX->new(Peer => $socket);
+    sleep 0.05;
+}
+
+my $r = SandboxRecords->new($socket, 'acme');
+my $body = 'a' x 17;
+my ($snap, $other) = map { "snap_$r->{shard}$body$_" } 'a', 'b';
+my ($source, $child) = map { "sb_$r->{shard}$body$_" } 'a', 'b';
+my %key = (map({ $_ => $r->key('snapshot', $_) } $snap, $other),
+           map({ $_ => $r->key('sandbox', $_) } $source, $child));
+
+# run(script, [keys], args...): its answer.
+sub run {
+    my ($name, $keys, @args) = @_;
+    open(my $fh, '<', "$FindBin::Bin/../../src/state/$name.lua") or die "$name: $!";
+    my $text = do { local $/; <$fh> };
+
+    return $r->command('EVAL', $text, scalar(@$keys), @$keys, @args);
+}
+
+sub now {
+    my $time = $r->command('TIME');
+
+    return $time->[0] * 1000 + int($time->[1] / 1000);
+}
+
+sub put {
+    my ($id, %fields) = @_;
+
+    $r->command('DEL', $key{$id});
+    $r->command('HSET', $key{$id}, %fields);
+}
+
+sub field { return $r->command('HGET', $key{ $_[0] }, $_[1]) }
+
+# How many ms from now, about.
+sub is_in {
+    my ($at, $ms, $name) = @_;
+
+    cmp_ok(abs(($at // 0) - now() - $ms), '<', 5000, $name);
+}
+
+# --- renew -------------------------------------------------------------------
+
+sub renew { return run('renew', [$key{ $_[0] }], 'me', 3, LEASE, $_[0]) }
+
+put($snap, state => 'taking', owner => 'me', fence => 3, lease_at => 1,
+    sandbox_id => $source);
+put($source, state => 'running', busy_by => $snap, busy_until => now() + 1000);
+is(renew($snap), 1, 'a snapshot is renewed');
+is_in(field($snap, 'lease_at'), LEASE, 'for a lease');
+is_in(field($source, 'busy_until'), 2 * LEASE,
+      'its source is busy for as long, and until the agenda has settled it');
+
+$r->command('HSET', $key{$source}, 'busy_until', now() + 10 * LEASE);
+renew($snap);
+is_in(field($source, 'busy_until'), 10 * LEASE, 'or longer, as it was');
+
+$r->command('HSET', $key{$source}, 'busy_by', $other, 'busy_until', 7);
+is(renew($snap), 1, 'renewed again');
+is(field($source, 'busy_until'), 7, 'a source that is busy for another one');
+
+$r->command('HDEL', $key{$source}, 'busy_by', 'busy_until');
+renew($snap);
+is(field($source, 'busy_until'), undef, 'or for nobody, stays so');
+
+put($child, state => 'creating', owner => 'me', fence => 3,
+    fork_of => $source);
+$r->command('HSET', $key{$source}, 'busy_by', $child, 'busy_until', 7);
+is(renew($child), 1, 'a fork is renewed');
+is_in(field($source, 'busy_until'), 2 * LEASE, 'its source is busy');
+
+put($child, state => 'creating', owner => 'me', fence => 3);
+is(renew($child), 1, 'one that is no fork is renewed');
+
+$r->command('HSET', $key{$source}, 'busy_by', $snap, 'busy_until', 7);
+put($snap, state => 'taking', owner => 'me', fence => 4, lease_at => 1,
+    sandbox_id => $source);
+is(renew($snap), 0, 'who was fenced off renews nothing');
+is(field($snap, 'lease_at'), 1, 'not the lease');
+is(field($source, 'busy_until'), 7, 'nor how long the source is busy');
+
+done_testing;
