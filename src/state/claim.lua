@@ -92,11 +92,17 @@ end
 
 -- The fork that it is to be is being taken, maybe by another process.
 local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
-local taking = record[15] and redis.call('HGET', prefix .. record[15],
-                                         'busy_by') == ARGV[1]
+local source = record[15] and redis.call('HMGET', prefix .. record[15],
+                                         'busy_by', 'state')
+local taking = source and source[1] == ARGV[1]
 
 if taking and state == 'creating' then
     at = tonumber(record[3] or 0)
+end
+
+if taking and source[2] == 'hibernating' then
+    -- it was busy for too long, and is being taken for something else
+    at = math.max(at, now + tonumber(ARGV[4]))
 end
 
 if at > now then

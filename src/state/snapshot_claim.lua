@@ -6,10 +6,11 @@
 --       3 owner  4 lease ms  5 this node  6 prefix of sandbox records
 --       7 states of a sandbox that lives  8 claims after which its source is
 --       kept busy no longer
--- Gives {"none"}, {"deleted"}, {"ready"} (there is nothing to be settled), {"in_use", id
---       of one that lives on it}, {"wait", until ms} (another owner is at
---       it), {"elsewhere", node} (that node's agenda is to do it) or
---       {"claimed", fence, state, id of the source, 1 if that is kept busy}.
+-- Gives {"none"}, {"deleted"}, {"ready"} (there is nothing to be settled),
+--       {"in_use", id of one that lives on it}, {"wait", until ms} (another
+--       owner is at it, or something else is taken of its source),
+--       {"elsewhere", node} (that node's agenda is to do it) or {"claimed",
+--       fence, state, id of the source, 1 if that is kept busy}.
 --
 -- What is being deleted gets no new lives: they are looked for here, and who
 -- starts from a snapshot joins them in one step with a look at its state.
@@ -58,11 +59,30 @@ elseif tonumber(record[5] or 0) > now then
     return { 'wait', record[5] }
 end
 
+local ours = node == ARGV[5]
+local source = ARGV[6] .. record[6]
+local is = redis.call('HMGET', source, 'state', 'busy_by', 'busy_until')
+
+-- Its undoing touches the source, which must be nobody else's by then.
+if ours and state == 'taking' then
+    local at = 0
+
+    if is[1] == 'hibernating' then
+        at = now + lease
+
+    elseif is[1] == 'running' and is[2] ~= ARGV[1] then
+        at = math.min(tonumber(is[3] or 0), now + lease)
+    end
+
+    if at > now then
+        return { 'wait', at }
+    end
+end
+
 if state == 'ready' then
     state = 'deleting'
 end
 
-local ours = node == ARGV[5]
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 
 redis.call('HSET', KEYS[1], 'state', state, 'owner', ours and ARGV[3] or '',
@@ -72,10 +92,8 @@ if not ours then
     return { 'elsewhere', node }
 end
 
--- Its source waits until this claim has run out, unless it goes, or another
--- snapshot is taken of it by now.
-local source = ARGV[6] .. record[6]
-local is = redis.call('HMGET', source, 'state', 'busy_by')
+-- Its source waits until this claim has run out, unless it goes, or what
+-- another one has left of it is to be settled too.
 local held = state == 'taking' and is[1] == 'running'
              and (not is[2] or is[2] == ARGV[1])
              and fence <= tonumber(ARGV[8])

@@ -120,4 +120,72 @@ is(renew($snap), 0, 'who was fenced off renews nothing');
 is(field($snap, 'lease_at'), 1, 'not the lease');
 is(field($source, 'busy_until'), 7, 'nor how long the source is busy');
 
+# --- the settling of a snapshot ----------------------------------------------
+
+sub settle {
+    put($snap, state => 'taking', owner => 'dead', fence => 1, lease_at => 1,
+        kind => 'reusable', node => 'here', sandbox_id => $source);
+    put($source, @_);
+    return run('snapshot_claim', [$key{$snap}], $snap, '', 'me', LEASE, 'here',
+               $r->key('sandbox', ''), ' running ', 6);
+}
+
+my $a = settle(state => 'running', busy_by => $snap, busy_until => 7);
+is_deeply($a, ['claimed', 2, 'taking', $source, 1], 'it is claimed');
+is_in(field($source, 'busy_until'), LEASE, 'and its source busy');
+
+for (['another snapshot', state => 'running', busy_by => $other,
+      busy_until => now() + 1000, 1000],
+     ['one that is at it for long', state => 'running', busy_by => $other,
+      busy_until => now() + 10 * LEASE, LEASE],
+     ['a hibernation', state => 'hibernating', LEASE])
+{
+    my ($who, @fields) = @$_;
+    my $ms = pop @fields;
+
+    $a = settle(@fields);
+    is($a->[0], 'wait', "$who is at its source: it waits");
+    is_in($a->[1], $ms, 'as long as that takes, or a lease');
+    is(field($snap, 'fence'), 1, 'and fences nobody off');
+    is(field($snap, 'owner'), 'dead', 'nor is it anybody\'s');
+}
+
+is_deeply(settle(state => 'running', busy_by => $other, busy_until => 7),
+          ['claimed', 2, 'taking', $source, 0],
+          'whoever has died at its source is not waited for');
+is(settle(state => 'paused')->[0], 'claimed', 'nor a source that is paused');
+
+# --- the end of a fork that is being taken -----------------------------------
+
+sub destroy {
+    my ($state, @source) = @_;
+
+    put($child, state => $state, tenant => 'acme', node => 'here', fence => 1,
+        owner => 'dead', lease_at => 1, created_at => 1, fork_of => $source,
+        checkpoint => $snap);
+    put($source, @source);
+    return run('claim', [$key{$child}], $child, '', 'me', LEASE, 'events',
+               $r->key('tenant', ''), ' creating destroying ', 'destroying',
+               'here', LEASE);
+}
+
+for my $state ('creating', 'destroying') {
+    $a = destroy($state, state => 'running', busy_by => $child,
+                 busy_until => 7);
+    is($a->[0], 'claimed', "a fork that is $state is claimed");
+    is($a->[6], $source, 'with its source');
+    is_in(field($source, 'busy_until'), LEASE, 'which is busy');
+
+    $a = destroy($state, state => 'hibernating', busy_by => $child,
+                 busy_until => 7);
+    is($a->[0], 'wait', 'it waits for a hibernation of its source');
+    is_in($a->[1], LEASE, 'for a lease');
+    is(field($child, 'fence'), 1, 'and fences nobody off');
+
+    $a = destroy($state, state => 'running', busy_by => $other,
+                 busy_until => now() + LEASE);
+    is($a->[0], 'claimed', 'it does not wait for what else is taken of it');
+    is($a->[6], '', 'and leaves its source alone');
+}
+
 done_testing;
