@@ -31,7 +31,8 @@ my @snapshot = points_of(qr/^snapshot\./);
 my @delete = points_of(qr/^unsnap\./);
 
 is_deeply([grep { !/^(?:create|boot|destroy|undo|hibernate|resume|fork|take
-                      |snapshot|unsnap|untake|checkout|member|tend)\./x }
+                      |snapshot|unsnap|untake|checkout|member|tend
+                      |network)\./x }
                sort keys %$points], [],
           'every point is of a known kind');
 

@@ -90,4 +90,56 @@ for my $point ('take.seal.before', 'take.state.before') {
     $crash->gone($s->{id});
 }
 
+# --- a network policy --------------------------------------------------------
+
+sub patch {
+    my ($id, @deny) = @_;
+
+    return $t->begin('PATCH', "/v1/sandboxes/$id/network",
+                     json => { deny_out => \@deny });
+}
+
+# What the hypervisor has of it: generation and what is denied.
+sub policy {
+    my ($id) = @_;
+    my $text = $t->inside(qw(virsh -q -c qemu:///system metadata), $id,
+                          '--uri', 'urn:nginx-sandbox:network:1', '--live');
+
+    return $text =~ /generation="(\d+)".* deny="([^"]*)"/s;
+}
+
+{
+    my $s = $t->create({ memory_mb => 128, timeout_ms => 3_600_000 });
+    my $id = $s->{id};
+
+    # a claim lasts twenty seconds
+    $crash->arm('network.apply.before', 'sleep 22000');
+    my $first = patch($id, '192.0.2.1/32');
+    $crash->reached('network.apply.before');
+    sleep 20;
+    $crash->persist(200, 'PATCH', "/v1/sandboxes/$id/network",
+                    json => { deny_out => ['192.0.2.2/32'] });
+    my ($generation) = policy($id);
+    my $late = $t->end($first);
+    is($late->{status}, 503, 'a change that waited for too long')
+        or diag($late->{body});
+    is(($late->{json} // {})->{retryable}, JSON::PP::true, 'may be repeated');
+    is_deeply([policy($id)], [$generation, '192.0.2.2/32'],
+              'and leaves alone what was asked for since');
+
+    # as if a later one had come between the look at the clock and the change
+    my $xml = $t->inside(qw(virsh -q -c qemu:///system metadata), $id,
+                         '--uri', 'urn:nginx-sandbox:network:1', '--live');
+    $xml =~ s/generation="\d+"/'generation="' . ($generation + 100) . '"'/e;
+    $t->inside(qw(virsh -q -c qemu:///system metadata), $id, '--uri',
+               'urn:nginx-sandbox:network:1', '--key', 'sandboxnet', '--live',
+               '--set', $xml);
+    is($t->end(patch($id, '192.0.2.3/32'))->{status}, 503,
+       'one that is older than what is in force is refused');
+    is_deeply([policy($id)], [$generation + 100, '192.0.2.2/32'],
+              'and changes nothing');
+    $t->expect_log(qr/has a later policy by now/);
+    $crash->gone($id);
+}
+
 $t->finish;

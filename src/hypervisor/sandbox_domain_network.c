@@ -102,6 +102,33 @@ sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
+/*
+ * A later one was asked for since: whoever was slow must not undo it.  libvirt
+ * cannot compare and set, so the caller sees to it that he is hardly ever.
+ */
+static int
+network_is_late(virDomainPtr domain, int64_t generation)
+{
+    int late;
+    char *document, *number;
+
+    document =
+        virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
+                             SANDBOX_NETWORK_NAMESPACE, VIR_DOMAIN_AFFECT_LIVE);
+    if (document == NULL) {
+        return 0;
+    }
+
+    number = sandbox_domain_xml_find(document, "/*/@generation");
+    free(document);
+
+    late = number && strtoll(number, NULL, 10) > generation;
+    free(number);
+
+    return late;
+}
+
+
 sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
                            int64_t deadline, sandbox_hv_error_t *err)
@@ -119,6 +146,10 @@ sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
 
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+
+    } else if (network_is_late(domain, network->generation)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" has a later policy by now", id);
 
     } else if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, xml,
                                     SANDBOX_NETWORK_KEY,

@@ -105,7 +105,7 @@ sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err);
  * Another policy for a running sandbox: tells it to the watcher of its
  * hypervisor and waits until that has put it in force.  TIMEOUT: it did not
  * answer by the deadline (monotonic ms), and may do so later; FAILED: it could
- * not, or the sandbox does not run.
+ * not, the sandbox does not run, or has a policy of a later generation.
  */
 sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,

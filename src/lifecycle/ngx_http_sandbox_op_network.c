@@ -18,10 +18,11 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
+#include "sandbox_crash.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
-/* All in ms; a claim outlives both tries. */
+/* All in ms; a claim outlives both tries, or neither is begun. */
 #define NGX_HTTP_SANDBOX_NETWORK_CLAIM 20000
 #define NGX_HTTP_SANDBOX_NETWORK_APPLY 4000
 #define NGX_HTTP_SANDBOX_NETWORK_REVERT 1000
@@ -31,7 +32,9 @@ typedef struct {
 
     char tenant[128];
     char claim[SANDBOX_TOKEN_SIZE];
+    int64_t claiming; /* monotonic ms */
     ngx_uint_t hops;
+    unsigned late : 1; /* there was no time left in the thread */
     sandbox_network_patch_t patch;
 
     sandbox_network_t wanted;
@@ -63,6 +66,8 @@ ngx_http_sandbox_network_claim(ngx_http_sandbox_network_op_t *n)
 {
     ngx_http_sandbox_key_t record;
     ngx_http_sandbox_args_t a;
+
+    n->claiming = sandbox_time_monotonic_ms();
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, n->op.id);
@@ -383,10 +388,21 @@ ngx_http_sandbox_network_apply(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_network_op_t *n = data;
 
-    (void) sandbox_hypervisor_network(n->op.id, &n->wanted,
-                                      sandbox_time_monotonic_ms()
-                                          + NGX_HTTP_SANDBOX_NETWORK_APPLY,
-                                      &n->result);
+    int64_t now;
+
+    SANDBOX_CRASH_POINT("network.apply.before");
+    now = sandbox_time_monotonic_ms();
+
+    /* it may have waited for a thread until somebody else has the claim */
+    if (now + NGX_HTTP_SANDBOX_NETWORK_APPLY + NGX_HTTP_SANDBOX_NETWORK_REVERT
+        > n->claiming + NGX_HTTP_SANDBOX_NETWORK_CLAIM)
+    {
+        n->late = 1;
+        return;
+    }
+
+    (void) sandbox_hypervisor_network(
+        n->op.id, &n->wanted, now + NGX_HTTP_SANDBOX_NETWORK_APPLY, &n->result);
 }
 
 
@@ -394,6 +410,13 @@ static void
 ngx_http_sandbox_network_applied(ngx_event_t *ev)
 {
     ngx_http_sandbox_network_op_t *n = ev->data;
+
+    if (n->late) {
+        ngx_http_sandbox_network_give_back(
+            n, &ngx_http_sandbox_capacity_exceeded,
+            "Too much is being done at once; try again.");
+        return;
+    }
 
     if (n->result.status == SANDBOX_HV_OK) {
         ngx_http_sandbox_network_write(n);
