@@ -32,10 +32,10 @@ typedef struct {
 
     /* out */
     sandbox_hv_error_t result;
-    int left;      /* it failed, and is not undone: see sandbox_untake */
-    int lost;      /* it failed: "holds" has passed, others may be at it */
-    int live;      /* memory was copied while the source went on */
-    int64_t bytes; /* blocks on disk */
+    int left;          /* it failed, and is not undone: see sandbox_untake */
+    int lost;          /* it failed: "holds" has passed, others may be at it */
+    int live;          /* memory was copied while the source went on */
+    int64_t bytes;     /* blocks on disk */
     int64_t pause_ms;  /* the machine stood still */
     int64_t frozen_ms; /* its commands stood still */
     int64_t queue_ms;  /* waiting for a thread */
