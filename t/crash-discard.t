@@ -24,7 +24,7 @@ sub whole {
 sub without_libvirtd {
     my ($point, $method, $path) = @_;
 
-    $crash->arm($point, 'sleep 2000');
+    $crash->arm($point, 'sleep 5000');
     my $http = $crash->reach($point, sub { $t->begin($method, $path) });
     $t->stack('kill', 'libvirtd');
     my $r = $t->end($http);
