@@ -265,6 +265,13 @@ ok(wait_for(5, sub { ($world->reaches($some, '192.0.2.10'))->[0] }),
 is_deeply($world->reaches($closed, '192.0.2.10'), [],
           'each as its policy says');
 
+for (1 .. 5) {
+    $t->inside('sh', '-c', 'nft flush ruleset; exec "$1" up', 'sh',
+               "$SandboxTest::top/scripts/host-network");
+    ok(wait_for(5, sub { ($world->reaches($some, '192.0.2.10'))->[0] }),
+       'also when rules are flushed and made anew at once');
+}
+
 undef $_ for $open, $closed, $some, $fork, $child, $resumed, $gone;
 $t->delete("/v1/snapshots/$snapshot");
 undef $world;

@@ -324,6 +324,17 @@ cmp_ok($tracked, '<=', 21, 'and no guest fills the table of the host');
 is(connects('b', 'outside', '192.0.2.2'), '192.0.2.1',
    'nor takes the room of another');
 
+# --- a bridge that is down ---------------------------------------------------
+
+must('ip route add default via 192.0.2.2');
+must('ip link set dev sbx0 down');
+like((command('ip route get 10.88.0.2'))[1], qr/No route to host|unreachable/,
+     'what is for guests goes out nowhere');
+is((command("$script status"))[0], 1, 'status tells');
+must("$script up");
+is((command("$script status"))[0], 0, 'until it is up again');
+like(must('ip route get 10.88.0.2'), qr/dev sbx0/, 'with its route');
+
 # --- down ------------------------------------------------------------------
 
 ($rc, $out) = command("$script down");
@@ -334,6 +345,7 @@ must('nft add table inet other');
 must("$script down --force");
 is(must('nft list tables'), "table inet other\n", 'down leaves other tables');
 is((command('ip link show dev sbx0'))[0], 1, 'and no bridge');
+unlike(must('ip route'), qr/unreachable/, 'nor a route');
 must("$script down");
 
 done_testing();

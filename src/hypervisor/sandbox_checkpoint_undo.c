@@ -368,6 +368,37 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+/*
+ * There is no source.  It may have been paused since its disk was flipped, and
+ * stand on that: so who needs the disk is looked for, and the rest goes.
+ */
+static sandbox_hv_status_t
+undo_orphan(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    size_t i, n;
+    char **names;
+    char prefix[SANDBOX_HV_STEM_SIZE];
+
+    (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
+
+    if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
+        if (!undo_is_disk(names[i])) {
+            (void) sandbox_disk_unlink(names[i], err);
+        }
+    }
+
+    sandbox_disk_names_free(names, n);
+
+    return err->status == SANDBOX_HV_OK
+               ? sandbox_checkpoint_clean(t->conn, t->take->id, 0, err)
+               : err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -390,10 +421,5 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
     /* not before: the name of the pipe is there too */
     sandbox_memory_remove(t->take->id);
 
-    if (t->source) {
-        return err->status;
-    }
-
-    /* it may have been paused since its disk was flipped, and stand on it */
-    return sandbox_checkpoint_clean(t->conn, t->take->id, 0, err);
+    return t->source ? err->status : undo_orphan(t, err);
 }

@@ -332,8 +332,9 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
 
 /*
  * Its memory came from there; what is left of it on disk stays a layer.  The
- * record that names it forgets it when the sandbox is paused: so not before it
- * is gone.
+ * record that names it forgets it when the sandbox is paused: so not before
+ * libvirt, which comes back, has been asked.  Nothing else may keep the sandbox
+ * from its pause.
  */
 static void
 ngx_http_sandbox_hibernate_discard(ngx_http_sandbox_hibernate_op_t *h,
@@ -343,16 +344,16 @@ ngx_http_sandbox_hibernate_discard(ngx_http_sandbox_hibernate_op_t *h,
     case SANDBOX_HV_OK:
         break;
 
-    case SANDBOX_HV_IN_USE:
-        /* nobody else's, so this cannot be; it is paused all the same */
-        ngx_log_error(NGX_LOG_ERR, log, 0, "sandbox %s: %s", h->op.id,
-                      h->discarded.message);
-        break;
-
-    default:
+    case SANDBOX_HV_UNAVAILABLE:
         h->gone = 0;
         h->take.left = 1;
         h->take.result = h->discarded;
+        break;
+
+    default:
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "sandbox %s: checkpoint %s is not removed: %s", h->op.id,
+                      h->checkpoint, h->discarded.message);
     }
 }
 

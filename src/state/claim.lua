@@ -93,7 +93,7 @@ end
 -- The fork that it is to be is being taken, maybe by another process.
 local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
 local source = record[15] and redis.call('HMGET', prefix .. record[15],
-                                         'busy_by', 'state')
+                                         'busy_by', 'state', 'lease_at')
 local taking = source and source[1] == ARGV[1]
 
 if taking and state == 'creating' then
@@ -102,7 +102,7 @@ end
 
 if taking and source[2] == 'hibernating' then
     -- it was busy for too long, and is being taken for something else
-    at = math.max(at, now + tonumber(ARGV[4]))
+    at = math.max(at, tonumber(source[3] or 0))
 end
 
 if at > now then

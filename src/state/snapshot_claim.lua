@@ -61,21 +61,27 @@ end
 
 local ours = node == ARGV[5]
 local source = ARGV[6] .. record[6]
-local is = redis.call('HMGET', source, 'state', 'busy_by', 'busy_until')
+local is = redis.call('HMGET', source, 'state', 'busy_by', 'busy_until',
+                      'lease_at')
 
 -- Its undoing touches the source, which must be nobody else's by then.
 if ours and state == 'taking' then
     local at = 0
 
     if is[1] == 'hibernating' then
-        at = now + lease
+        at = tonumber(is[4] or 0)
 
     elseif is[1] == 'running' and is[2] ~= ARGV[1] then
-        at = math.min(tonumber(is[3] or 0), now + lease)
+        at = tonumber(is[3] or 0)
     end
 
     if at > now then
-        return { 'wait', at }
+        return { 'wait', math.min(at, now + lease) }
+    end
+
+    -- A hibernation whose worker has died waits until this claim has run out.
+    if is[1] == 'hibernating' then
+        redis.call('HSET', source, 'busy_until', now + lease)
     end
 end
 

@@ -1,4 +1,4 @@
-/* The chains of scripts/host-network, by nfnetlink; see the header. */
+/* The tables of scripts/host-network, by nfnetlink; see the header. */
 
 #include "sandbox_network_guard.h"
 
@@ -11,48 +11,77 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 
-/* 0 only if the kernel says that it is not there. */
 static int
-guard_has(int family, const char *table, const char *chain)
+guard_handle(const struct nlmsghdr *m, void *data)
+{
+    uint64_t *handle = data;
+
+    const struct nlattr *attr;
+
+    mnl_attr_for_each(attr, m, sizeof(struct nfgenmsg))
+    {
+        if (mnl_attr_get_type(attr) == NFTA_TABLE_HANDLE
+            && mnl_attr_validate(attr, MNL_TYPE_U64) == 0)
+        {
+            *handle = be64toh(mnl_attr_get_u64(attr));
+        }
+    }
+
+    return MNL_CB_OK;
+}
+
+
+/* The kernel's number of a table, which no other one gets after it. */
+static uint64_t
+guard_table(int family, const char *table)
 {
     char buf[NETWORK_NETLINK_SIZE];
+    uint64_t handle;
     struct nlmsghdr *m;
     struct nfgenmsg *generic;
 
     m = network_netlink_message(
-        buf, (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN, 0);
+        buf, (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0);
     generic = mnl_nlmsg_put_extra_header(m, sizeof(*generic));
     generic->nfgen_family = (uint8_t) family;
     generic->version = NFNETLINK_V0;
-    mnl_attr_put_strz(m, NFTA_CHAIN_TABLE, table);
-    mnl_attr_put_strz(m, NFTA_CHAIN_NAME, chain);
+    mnl_attr_put_strz(m, NFTA_TABLE_NAME, strchr(table, ' ') + 1);
 
-    return network_netlink_talk(NETLINK_NETFILTER, m) == 0 || errno != ENOENT;
+    handle = NETWORK_GUARD_UNKNOWN;
+
+    if (network_netlink_talk(NETLINK_NETFILTER, m, guard_handle, &handle) != 0
+        && errno == ENOENT)
+    {
+        return NETWORK_GUARD_MISSING;
+    }
+
+    return handle;
 }
 
 
-/* The name of a table, behind its family. */
-static const char *
-guard_name(const char *table)
+uint64_t
+network_guard_look(const char *bridge)
 {
-    return strchr(table, ' ') + 1;
-}
+    char name[NETWORK_RULES_TABLE_SIZE];
+    uint64_t taps, table;
 
+    network_rules_table(name, bridge);
+    taps = guard_table(NFPROTO_BRIDGE, NETWORK_RULES_TAPS);
+    table = guard_table(NFPROTO_INET, name);
 
-/* Who flushes a ruleset, or removes a table, leaves no chains. */
-int
-network_guard_stands(const char *bridge)
-{
-    char table[NETWORK_RULES_TABLE_SIZE];
+    if (taps == NETWORK_GUARD_MISSING || table == NETWORK_GUARD_MISSING) {
+        return NETWORK_GUARD_MISSING;
+    }
 
-    network_rules_table(table, bridge);
+    if (taps == NETWORK_GUARD_UNKNOWN || table == NETWORK_GUARD_UNKNOWN) {
+        return NETWORK_GUARD_UNKNOWN;
+    }
 
-    return guard_has(NFPROTO_BRIDGE, guard_name(NETWORK_RULES_TAPS),
-                     "prerouting")
-           && guard_has(NFPROTO_INET, guard_name(table), "input")
-           && guard_has(NFPROTO_INET, guard_name(table), "forward");
+    /* both count up from one, in each family */
+    return taps << 32 | (table & UINT32_MAX);
 }

@@ -8,7 +8,15 @@
 #ifndef SANDBOX_NETWORK_GUARD_H
 #define SANDBOX_NETWORK_GUARD_H
 
-/* 1 if those of scripts/host-network for this bridge do. */
-int network_guard_stands(const char *bridge);
+#include <stdint.h>
+
+#define NETWORK_GUARD_MISSING 0
+#define NETWORK_GUARD_UNKNOWN UINT64_MAX /* the kernel does not say */
+
+/*
+ * The tables of scripts/host-network for this bridge: a number that is another
+ * one when they were made anew, and with them all sets are empty.
+ */
+uint64_t network_guard_look(const char *bridge);
 
 #endif

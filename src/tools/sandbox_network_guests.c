@@ -26,8 +26,18 @@ static size_t guests_size;
 
 /* The elements in the kernel may be others than those of the table. */
 static int guests_unsure = 1;
-static int guests_unguarded; /* some bridge has been taken down */
 static char guests_bridge[SANDBOX_NETWORK_NAME_SIZE];
+
+/* Bridges whose rules are looked at: a host has one, or a few. */
+#define GUESTS_BRIDGES 16
+
+typedef struct {
+    char name[SANDBOX_NETWORK_NAME_SIZE];
+    uint64_t rules; /* as network_guard_look() says; MISSING: it is down */
+} guests_bridge_t;
+
+static guests_bridge_t bridges[GUESTS_BRIDGES];
+static size_t nbridges;
 
 /* What a change replaces, by the index of the domain; NULL: nothing. */
 typedef struct {
@@ -144,11 +154,64 @@ guests_run(const sandbox_text_t *commands, sandbox_text_t *words)
 }
 
 
+static void
+guests_bridge_say(const guests_bridge_t *bridge)
+{
+    (void) fprintf(stderr,
+                   bridge->rules == NETWORK_GUARD_MISSING
+                       ? "sandbox-network: the rules of \"%s\" are missing; it "
+                         "is down until \"host-network up\"\n"
+                       : "sandbox-network: the rules of \"%s\" were made "
+                         "anew\n",
+                   bridge->name);
+}
+
+
+/* The rules of a bridge as they were looked at last; looks at a new one. */
+static guests_bridge_t *
+guests_bridge_find(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < nbridges; i++) {
+        if (strcmp(bridges[i].name, name) == 0) {
+            return &bridges[i];
+        }
+    }
+
+    if (nbridges == GUESTS_BRIDGES) {
+        return NULL;
+    }
+
+    (void) snprintf(bridges[i].name, sizeof(bridges[i].name), "%s", name);
+    bridges[i].rules = network_guard_look(name);
+    nbridges++;
+
+    if (bridges[i].rules == NETWORK_GUARD_MISSING) {
+        guests_bridge_say(&bridges[i]);
+    }
+
+    return &bridges[i];
+}
+
+
+static int
+guests_bridge_stands(const char *name)
+{
+    const guests_bridge_t *bridge;
+
+    bridge = guests_bridge_find(name);
+
+    return bridge && bridge->rules != NETWORK_GUARD_MISSING;
+}
+
+
+/* Guests of a bridge without rules have to wait: the others need not. */
 static int
 guests_rebuild(void)
 {
     int rc;
-    size_t i;
+    size_t i, n;
     sandbox_network_t *networks;
     sandbox_text_t commands = SANDBOX_TEXT_INIT, words = SANDBOX_TEXT_INIT;
 
@@ -157,11 +220,15 @@ guests_rebuild(void)
         return -1;
     }
 
-    for (i = 0; i < nguests; i++) {
-        networks[i] = guests[i]->network;
+    for (i = n = 0; i < nguests; i++) {
+        if (guests_bridge_stands(guests[i]->network.bridge)) {
+            networks[n++] = guests[i]->network;
+        }
     }
 
-    network_rules_all(&commands, networks, nguests, guests_bridge);
+    network_rules_all(
+        &commands, networks, n,
+        n == 0 || guests_bridge_stands(guests_bridge) ? guests_bridge : NULL);
     free(networks);
 
     rc = guests_run(&commands, &words);
@@ -364,10 +431,18 @@ guests_ports(network_domain_t *domains, size_t n)
 
     for (i = 0; i < n; i++) {
         network = &domains[i].network;
-        domains[i].error =
-            domains[i].runs && network_port_own(network->tap, network->mac) != 0
-                ? "its port of the bridge cannot be set"
-                : NULL;
+        domains[i].error = NULL;
+
+        if (!domains[i].runs) {
+            continue;
+        }
+
+        if (!guests_bridge_stands(network->bridge)) {
+            domains[i].error = "the rules of its bridge are missing";
+
+        } else if (network_port_own(network->tap, network->mac) != 0) {
+            domains[i].error = "its port of the bridge cannot be set";
+        }
     }
 }
 
@@ -471,52 +546,60 @@ network_guests_reset(network_domain_t *domains, size_t n, const char *bridge)
 }
 
 
-/* 1 if it has to be down. */
+/* 1 if elements have to be made anew. */
 static int
-guests_guard(const char *bridge)
+guests_guard(guests_bridge_t *bridge)
 {
-    if (network_guard_stands(bridge)) {
+    int changed;
+    uint64_t rules;
+
+    rules = network_guard_look(bridge->name);
+
+    if (rules == NETWORK_GUARD_UNKNOWN) {
         return 0;
     }
 
-    network_bridge_down(bridge);
+    changed = rules != bridge->rules;
+    bridge->rules = rules;
 
-    return 1;
+    if (rules == NETWORK_GUARD_MISSING) {
+        network_bridge_set(bridge->name, 0);
+    }
+
+    if (changed) {
+        guests_bridge_say(bridge);
+    }
+
+    return changed && rules != NETWORK_GUARD_MISSING;
 }
 
 
 void
 network_guests_guard(const char *bridge)
 {
-    int unguarded;
+    int anew;
     size_t i;
     sandbox_text_t none = SANDBOX_TEXT_INIT;
 
-    unguarded = guests_guard(bridge);
+    (void) snprintf(guests_bridge, sizeof(guests_bridge), "%s", bridge);
+    (void) guests_bridge_find(bridge);
+    anew = 0;
 
-    /* twice does no harm, and there are few bridges */
-    for (i = 0; i < nguests; i++) {
-        if (strcmp(guests[i]->network.bridge, bridge) != 0
-            && (i == 0
-                || strcmp(guests[i]->network.bridge,
-                          guests[i - 1]->network.bridge)
-                       != 0))
-        {
-            unguarded |= guests_guard(guests[i]->network.bridge);
+    for (i = 0; i < nbridges; i++) {
+        anew |= guests_guard(&bridges[i]);
+    }
+
+    if (!anew) {
+        return;
+    }
+
+    guests_unsure = 1;
+
+    if (guests_commit(&none) == 0) {
+        for (i = 0; i < nbridges; i++) {
+            if (bridges[i].rules != NETWORK_GUARD_MISSING) {
+                network_bridge_set(bridges[i].name, 1);
+            }
         }
     }
-
-    if (unguarded && !guests_unguarded) {
-        (void) fprintf(stderr,
-                       "sandbox-network: rules of the guests are missing, so "
-                       "their bridge is down until \"host-network up\"\n");
-
-    } else if (!unguarded && guests_unguarded) {
-        (void) fprintf(stderr, "sandbox-network: the rules of the guests are "
-                               "there again\n");
-        guests_unsure = 1;
-        (void) guests_commit(&none);
-    }
-
-    guests_unguarded = unguarded;
 }

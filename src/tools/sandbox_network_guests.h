@@ -37,9 +37,9 @@ int
 network_guests_reset(network_domain_t *domains, size_t n, const char *bridge);
 
 /*
- * Takes down each bridge of guests, and bridge, whose rules do not stand.  When
- * they do again (who puts them there sets the bridge up) elements are made
- * anew.
+ * Looks at the rules of each bridge of guests, and of bridge.  One without is
+ * taken down until they are there again; when they were made anew, so are the
+ * elements.  To be called often: between the two nothing guards the guests.
  */
 void network_guests_guard(const char *bridge);
 

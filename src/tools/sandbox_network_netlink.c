@@ -23,7 +23,8 @@ network_netlink_message(char *buf, uint16_t type, uint16_t flags)
 
 
 int
-network_netlink_talk(int bus, const struct nlmsghdr *m)
+network_netlink_talk(int bus, const struct nlmsghdr *m, mnl_cb_t read,
+                     void *data)
 {
     int rc, error;
     ssize_t n;
@@ -44,7 +45,7 @@ network_netlink_talk(int bus, const struct nlmsghdr *m)
 
         if (n > 0
             && mnl_cb_run(answer, (size_t) n, m->nlmsg_seq,
-                          mnl_socket_get_portid(s), NULL, NULL)
+                          mnl_socket_get_portid(s), read, data)
                    >= 0)
         {
             rc = 0;

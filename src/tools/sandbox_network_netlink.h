@@ -16,7 +16,11 @@
 struct nlmsghdr *
 network_netlink_message(char *buf, uint16_t type, uint16_t flags);
 
-/* Of a bus such as NETLINK_ROUTE: 0, or -1 with the kernel's errno. */
-int network_netlink_talk(int bus, const struct nlmsghdr *m);
+/*
+ * Of a bus such as NETLINK_ROUTE: 0, or -1 with the kernel's errno.  read,
+ * unless NULL, gets each message of the answer that is no acknowledgement.
+ */
+int network_netlink_talk(int bus, const struct nlmsghdr *m, mnl_cb_t read,
+                         void *data);
 
 #endif

@@ -39,7 +39,7 @@ port_settle(unsigned int tap)
     mnl_attr_put_u8(m, IFLA_BRPORT_UNICAST_FLOOD, 0);
     mnl_attr_nest_end(m, port);
 
-    return network_netlink_talk(NETLINK_ROUTE, m);
+    return network_netlink_talk(NETLINK_ROUTE, m, NULL, NULL);
 }
 
 
@@ -59,7 +59,7 @@ port_entry(unsigned int tap, const struct ether_addr *mac)
     entry->ndm_flags = NTF_MASTER;
     mnl_attr_put(m, NDA_LLADDR, sizeof(*mac), mac);
 
-    return network_netlink_talk(NETLINK_ROUTE, m);
+    return network_netlink_talk(NETLINK_ROUTE, m, NULL, NULL);
 }
 
 
@@ -105,7 +105,7 @@ network_port_own(const char *tap, const char *mac)
 
 
 void
-network_bridge_down(const char *bridge)
+network_bridge_set(const char *bridge, int up)
 {
     char buf[NETWORK_NETLINK_SIZE];
     struct nlmsghdr *m;
@@ -114,11 +114,13 @@ network_bridge_down(const char *bridge)
     m = network_netlink_message(buf, RTM_NEWLINK, NLM_F_ACK);
     link = mnl_nlmsg_put_extra_header(m, sizeof(*link));
     link->ifi_index = (int) if_nametoindex(bridge);
+    link->ifi_flags = up ? IFF_UP : 0;
     link->ifi_change = IFF_UP;
 
-    if (link->ifi_index && network_netlink_talk(NETLINK_ROUTE, m) != 0) {
+    if (link->ifi_index
+        && network_netlink_talk(NETLINK_ROUTE, m, NULL, NULL) != 0) {
         (void) fprintf(stderr,
-                       "sandbox-network: \"%s\" cannot be taken down: %s\n",
-                       bridge, strerror(errno));
+                       "sandbox-network: \"%s\" cannot be taken %s: %s\n",
+                       bridge, up ? "up" : "down", strerror(errno));
     }
 }

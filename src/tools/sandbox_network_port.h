@@ -16,7 +16,7 @@
  */
 int network_port_own(const char *tap, const char *mac);
 
-/* Nothing passes it until it is set up again; one that is not there is down. */
-void network_bridge_down(const char *bridge);
+/* Nothing passes one that is down; one that is not there is left so. */
+void network_bridge_set(const char *bridge, int up);
 
 #endif

@@ -82,9 +82,13 @@ sub is_in {
 
 # --- renew -------------------------------------------------------------------
 
-sub renew { return run('renew', [$key{ $_[0] }], 'me', 3, LEASE, $_[0]) }
+sub renew {
+    my ($id, $fence) = @_;
 
-put($snap, state => 'taking', owner => 'me', fence => 3, lease_at => 1,
+    return run('renew', [$key{$id}], 'me', $fence // 1, LEASE, $id);
+}
+
+put($snap, state => 'taking', owner => 'me', fence => 1, lease_at => 1,
     sandbox_id => $source);
 put($source, state => 'running', busy_by => $snap, busy_until => now() + 1000);
 is(renew($snap), 1, 'a snapshot is renewed');
@@ -96,24 +100,37 @@ $r->command('HSET', $key{$source}, 'busy_until', now() + 10 * LEASE);
 renew($snap);
 is_in(field($source, 'busy_until'), 10 * LEASE, 'or longer, as it was');
 
-$r->command('HSET', $key{$source}, 'busy_by', $other, 'busy_until', 7);
-is(renew($snap), 1, 'renewed again');
-is(field($source, 'busy_until'), 7, 'a source that is busy for another one');
+for (['is busy for another one', state => 'running', busy_by => $other],
+     ['is busy for nobody', state => 'running'],
+     ['is being hibernated', state => 'hibernating', busy_by => $snap],
+     ['is paused', state => 'paused', busy_by => $snap])
+{
+    my ($how, @fields) = @$_;
 
-$r->command('HDEL', $key{$source}, 'busy_by', 'busy_until');
-renew($snap);
-is(field($source, 'busy_until'), undef, 'or for nobody, stays so');
+    $r->command('HSET', $key{$snap}, 'lease_at', 1);
+    put($source, @fields, busy_until => 7);
+    is(renew($snap), 0, "not whose source $how");
+    is(field($snap, 'lease_at'), 1, 'its lease stays over');
+    is(field($source, 'busy_until'), 7, 'and its source as it is');
+}
 
-put($child, state => 'creating', owner => 'me', fence => 3,
+put($child, state => 'creating', owner => 'me', fence => 1,
     fork_of => $source);
-$r->command('HSET', $key{$source}, 'busy_by', $child, 'busy_until', 7);
+put($source, state => 'running', busy_by => $child, busy_until => 7);
 is(renew($child), 1, 'a fork is renewed');
 is_in(field($source, 'busy_until'), 2 * LEASE, 'its source is busy');
 
-put($child, state => 'creating', owner => 'me', fence => 3);
+put($child, state => 'creating', owner => 'me', fence => 1);
 is(renew($child), 1, 'one that is no fork is renewed');
 
-$r->command('HSET', $key{$source}, 'busy_by', $snap, 'busy_until', 7);
+# Who settles has a bound, which renewing must not take away.
+put($snap, state => 'taking', owner => 'me', fence => 7, lease_at => 1,
+    sandbox_id => $source);
+put($source, state => 'running', busy_by => $snap, busy_until => 7);
+is(renew($snap, 7), 1, 'who settles is renewed');
+is_in(field($snap, 'lease_at'), LEASE, 'for a lease');
+is(field($source, 'busy_until'), 7, 'its source is busy no longer than it was');
+
 put($snap, state => 'taking', owner => 'me', fence => 4, lease_at => 1,
     sandbox_id => $source);
 is(renew($snap), 0, 'who was fenced off renews nothing');
@@ -138,7 +155,7 @@ for (['another snapshot', state => 'running', busy_by => $other,
       busy_until => now() + 1000, 1000],
      ['one that is at it for long', state => 'running', busy_by => $other,
       busy_until => now() + 10 * LEASE, LEASE],
-     ['a hibernation', state => 'hibernating', LEASE])
+     ['a hibernation', state => 'hibernating', lease_at => now() + 2000, 2000])
 {
     my ($who, @fields) = @$_;
     my $ms = pop @fields;
@@ -154,6 +171,10 @@ is_deeply(settle(state => 'running', busy_by => $other, busy_until => 7),
           ['claimed', 2, 'taking', $source, 0],
           'whoever has died at its source is not waited for');
 is(settle(state => 'paused')->[0], 'claimed', 'nor a source that is paused');
+is_deeply(settle(state => 'hibernating', lease_at => 7),
+          ['claimed', 2, 'taking', $source, 0],
+          'nor a hibernation whose worker has died');
+is_in(field($source, 'busy_until'), LEASE, 'which waits for this claim');
 
 # --- the end of a fork that is being taken -----------------------------------
 
@@ -166,7 +187,7 @@ sub destroy {
     put($source, @source);
     return run('claim', [$key{$child}], $child, '', 'me', LEASE, 'events',
                $r->key('tenant', ''), ' creating destroying ', 'destroying',
-               'here', LEASE);
+               'here', LEASE, 0);
 }
 
 for my $state ('creating', 'destroying') {
@@ -177,10 +198,15 @@ for my $state ('creating', 'destroying') {
     is_in(field($source, 'busy_until'), LEASE, 'which is busy');
 
     $a = destroy($state, state => 'hibernating', busy_by => $child,
-                 busy_until => 7);
+                 busy_until => 7, lease_at => now() + 2000);
     is($a->[0], 'wait', 'it waits for a hibernation of its source');
-    is_in($a->[1], LEASE, 'for a lease');
+    is_in($a->[1], 2000, 'as long as that has a worker');
     is(field($child, 'fence'), 1, 'and fences nobody off');
+
+    $a = destroy($state, state => 'hibernating', busy_by => $child,
+                 busy_until => 7, lease_at => 7);
+    is($a->[0], 'claimed', 'but for one whose worker has died');
+    is_in(field($source, 'busy_until'), LEASE, 'which waits for this');
 
     $a = destroy($state, state => 'running', busy_by => $other,
                  busy_until => now() + LEASE);

@@ -26,8 +26,8 @@ static const char *refused;
 static int refusals;
 
 static const char *no_port; /* the tap that is not there */
-static int unguarded;       /* 1: the rules are not there */
-static int downs;
+static uint64_t rules = 7;  /* which there are */
+static int downs, ups;
 
 static int (*flows_of)(uint32_t address, const void *data);
 static uint32_t flows[8]; /* addresses that have one */
@@ -97,20 +97,20 @@ network_port_own(const char *tap, const char *mac)
 }
 
 
-int
-network_guard_stands(const char *bridge)
+uint64_t
+network_guard_look(const char *bridge)
 {
     assert_string_equal(bridge, "sbx0");
 
-    return !unguarded;
+    return rules;
 }
 
 
 void
-network_bridge_down(const char *bridge)
+network_bridge_set(const char *bridge, int up)
 {
     assert_string_equal(bridge, "sbx0");
-    downs++;
+    *(up ? &ups : &downs) += 1;
 }
 
 
@@ -181,8 +181,11 @@ setup(void **state)
     refusals = 0;
     nflows = 0;
     no_port = NULL;
-    unguarded = 0;
+    rules = 7;
+    network_guests_guard("sbx0");
+    sandbox_text_free(&told);
     downs = 0;
+    ups = 0;
     assert_int_equal(network_guests_reset(NULL, 0, "sbx0"), 0);
     require_told(FLUSH "--\n");
 
@@ -372,30 +375,46 @@ test_no_port(void **state)
 static void
 test_unguarded(void **state)
 {
-    network_domain_t d;
+    network_domain_t d[2];
 
     (void) state;
 
-    domain(&d, 1, A, 0);
-    network_guests_change(&d, 1);
+    domain(&d[0], 1, A, 0);
+    network_guests_change(d, 1);
     sandbox_text_free(&told);
 
     network_guests_guard("sbx0");
     assert_int_equal(downs, 0);
 
-    unguarded = 1;
+    rules = NETWORK_GUARD_MISSING;
     network_guests_guard("sbx0");
     network_guests_guard("sbx0");
     assert_int_equal(downs, 2);
     require_told("");
 
-    unguarded = 0;
+    /* nobody comes in meanwhile */
+    domain(&d[1], 2, B, 0);
+    network_guests_change(&d[1], 1);
+    assert_non_null(d[1].error);
+    require_told("");
+
+    rules = NETWORK_GUARD_UNKNOWN;
+    network_guests_guard("sbx0");
+    require_told("");
+
+    rules = 8;
     network_guests_guard("sbx0");
     assert_int_equal(downs, 2);
+    assert_int_equal(ups, 1);
     require_told(FLUSH GUEST_A("add") "--\n");
 
     network_guests_guard("sbx0");
     require_told("");
+
+    /* all of it between two looks */
+    rules = 9;
+    network_guests_guard("sbx0");
+    require_told(FLUSH GUEST_A("add") "--\n");
 }
 
 
