@@ -36,22 +36,6 @@ is_deeply([grep { !/^(?:create|boot|destroy|undo|hibernate|resume|fork|take
                sort keys %$points], [],
           'every point is of a known kind');
 
-# A sandbox that remembers a word, in memory and on its disk.
-sub made {
-    my $s = $t->create({ %body });
-
-    is($t->exec($s, 'echo word > /dev/shm/a; echo word > /root/b; sync')
-         ->{exit_code}, 0, 'it has something to lose');
-    return $s;
-}
-
-sub remembers {
-    my ($id, $name) = @_;
-
-    is($t->exec($id, 'cat /dev/shm/a /root/b')->{stdout}, "word\nword\n",
-       $name);
-}
-
 sub id_of {
     my ($id) = @_;
 
@@ -65,7 +49,7 @@ for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
                                 $resume[$i % @resume]);
 
     subtest("killed at $hibernate, then at $resume" => sub {
-        my $s = made();
+        my $s = $crash->made;
         my $id = $s->{id};
 
         $crash->arm($hibernate, 'kill');
@@ -88,7 +72,7 @@ for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
         is($r->{json}{id}, $new, 'which the answer has')
             if $r->{status} == 201;
         $crash->only('there is one sandbox', $new);
-        remembers($id, 'with all it had');
+        $crash->remembers($id, 'with all it had');
         $crash->gone($id);
     });
 }
@@ -96,7 +80,7 @@ for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
 # Who takes it sleeps until another process has paused it; then he wakes.
 for my $point ('take.seal.before', 'take.state.before') {
     subtest("a hibernation asleep at $point" => sub {
-        my $s = made();
+        my $s = $crash->made;
         my $path = "/v1/sandboxes/$s->{id}";
 
         $crash->arm($point, 'stop');
@@ -114,7 +98,7 @@ for my $point ('take.seal.before', 'take.state.before') {
         is($t->get($path)->{json}{status}, 'paused', 'it is paused');
         $crash->only_listed('and has no place on the node', $s->{id});
         $crash->persist(201, 'POST', "$path/resume");
-        remembers($s->{id}, 'it is resumed with all it had');
+        $crash->remembers($s->{id}, 'it is resumed with all it had');
         $crash->gone($s->{id});
     });
 }
@@ -141,7 +125,7 @@ sub drafts {
 }
 
 subtest('a machine looks into its memory when that is whole' => sub {
-    my $s = made();
+    my $s = $crash->made;
     my $id = $s->{id};
 
     is($t->post("/v1/sandboxes/$id/hibernate")->{status}, 200, 'hibernated');
@@ -165,7 +149,7 @@ subtest('a machine looks into its memory when that is whole' => sub {
     is($resident, 0, 'of which nothing was read or written by then');
     is($http->read_response->{status}, 201, 'then it goes on');
     is(drafts(), 0, 'with one that is whole');
-    remembers($new, 'with all it had');
+    $crash->remembers($new, 'with all it had');
     $crash->gone($id);
 });
 
@@ -173,7 +157,7 @@ subtest('a machine looks into its memory when that is whole' => sub {
 
 for my $point (@fork) {
     subtest("a fork killed at $point" => sub {
-        my $s = made();
+        my $s = $crash->made;
         my $id = $s->{id};
         my $key = SandboxTest::idem();
 
@@ -183,13 +167,13 @@ for my $point (@fork) {
         $crash->reached($point);
         my $child = $r->{json}{id};
         $crash->only('there are two sandboxes', $id, $child);
-        remembers($child, 'the child has all');
-        remembers($id, 'the source as well');
+        $crash->remembers($child, 'the child has all');
+        $crash->remembers($id, 'the source as well');
         is($crash->persist(201, 'POST', "/v1/sandboxes/$id/fork",
                            idem => $key)->{body}, $r->{body},
            'a replay is the same answer');
         $crash->persist(200, 'DELETE', "/v1/sandboxes/$id");
-        remembers($child, 'also without its source');
+        $crash->remembers($child, 'also without its source');
         $crash->gone($child);
     });
 }
@@ -200,7 +184,7 @@ for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
     my ($point, $delete) = ($snapshot[$i % @snapshot], $delete[$i % @delete]);
 
     subtest("a snapshot killed at $point, its end at $delete" => sub {
-        my $s = made();
+        my $s = $crash->made;
         my $id = $s->{id};
         my $key = SandboxTest::idem();
 
@@ -211,12 +195,12 @@ for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
         my $snapshot = $r->{json}{id};
         is_deeply([map { $_->{id} } @{ $t->get('/v1/snapshots')->{json} }],
                   [$snapshot], 'there is one snapshot');
-        remembers($id, 'the source goes on');
+        $crash->remembers($id, 'the source goes on');
 
         my $other = $crash->persist(201, 'POST', '/v1/sandboxes',
                                 json => { snapshot_id => $snapshot },
                                 idem => SandboxTest::idem());
-        remembers($other->{json}{id}, 'it can be started from');
+        $crash->remembers($other->{json}{id}, 'it can be started from');
         $crash->persist(200, 'DELETE', "/v1/sandboxes/$_")
             for $id, $other->{json}{id};
 
@@ -230,7 +214,7 @@ for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
 # --- a state store that does not say whether it is over ------------------------
 
 {
-    my $s = made();
+    my $s = $crash->made;
     my $path = "/v1/sandboxes/$s->{id}";
 
     $crash->arm('hibernate.pause.before', 'sleep 5000');

@@ -20,29 +20,13 @@ my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
 my $redis = SandboxRecords->new("/proc/$init/root/run/redis/redis-server.sock",
                                 'default');
 
-# A sandbox that remembers a word, in memory and on its disk.
-sub made {
-    my $s = $t->create({ memory_mb => 128, timeout_ms => 3_600_000 });
-
-    is($t->exec($s, 'echo word > /dev/shm/a; echo word > /root/b; sync')
-         ->{exit_code}, 0, 'it has something to lose');
-    return $s;
-}
-
-sub remembers {
-    my ($id, $name) = @_;
-
-    is($t->exec($id, 'cat /dev/shm/a /root/b')->{stdout}, "word\nword\n",
-       $name);
-}
-
 # --- a hibernation -----------------------------------------------------------
 
 # Before what vouches for the checkpoint is looked at for the last time, and
 # after that.
 for my $point ('take.seal.before', 'take.state.before') {
     subtest("a hibernation that is late at $point" => sub {
-        my $s = made();
+        my $s = $crash->made;
         my $path = "/v1/sandboxes/$s->{id}";
 
         $crash->arm($point, 'sleep ' . LATE);
@@ -60,7 +44,7 @@ for my $point ('take.seal.before', 'take.state.before') {
         $crash->only_listed('and has no place on the node', $s->{id});
         is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
            'it can be resumed');
-        remembers($s->{id}, 'with all it had');
+        $crash->remembers($s->{id}, 'with all it had');
         $crash->gone($s->{id});
     });
 }
@@ -69,7 +53,7 @@ for my $point ('take.seal.before', 'take.state.before') {
 
 # Its source is busy as long as somebody renews the lease.
 {
-    my $s = made();
+    my $s = $crash->made;
     my $path = "/v1/sandboxes/$s->{id}";
     my $record = $redis->key('sandbox', $s->{id});
 

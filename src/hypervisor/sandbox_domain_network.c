@@ -18,26 +18,47 @@
 #define NETWORK_ADMIT_MS 5000
 
 
+/*
+ * The generation of a running domain's metadata, -1 if there is none.  *error,
+ * unless error is NULL, is malloc'd or NULL.
+ */
+static int64_t
+network_generation(virDomainPtr domain, const char *namespace, char **error)
+{
+    int64_t generation;
+    char *document, *number;
+
+    document = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
+                                    namespace, VIR_DOMAIN_AFFECT_LIVE);
+    if (document == NULL) {
+        return -1;
+    }
+
+    number = sandbox_domain_xml_find(document, "/*/@generation");
+    generation = number ? strtoll(number, NULL, 10) : -1;
+    free(number);
+
+    if (error) {
+        *error = sandbox_domain_xml_find(document, "/*/@error");
+    }
+
+    free(document);
+
+    return generation;
+}
+
+
 /* 1: the watcher has answered to this generation, with *err. */
 static int
 network_answered(virDomainPtr domain, int64_t generation,
                  sandbox_hv_error_t *err)
 {
     int answered;
-    char *document, *number, *error;
+    char *error;
 
-    document =
-        virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
-                             SANDBOX_NETWORK_APPLIED, VIR_DOMAIN_AFFECT_LIVE);
-    if (document == NULL) {
-        return 0;
-    }
-
-    number = sandbox_domain_xml_find(document, "/*/@generation");
-    error = sandbox_domain_xml_find(document, "/*/@error");
-    free(document);
-
-    answered = number && strtoll(number, NULL, 10) == generation;
+    error = NULL;
+    answered = network_generation(domain, SANDBOX_NETWORK_APPLIED, &error)
+               == generation;
 
     if (answered && error) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -45,7 +66,6 @@ network_answered(virDomainPtr domain, int64_t generation,
                               error);
     }
 
-    free(number);
     free(error);
 
     return answered;
@@ -102,33 +122,6 @@ sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/*
- * A later one was asked for since: whoever was slow must not undo it.  libvirt
- * cannot compare and set, so the caller sees to it that he is hardly ever.
- */
-static int
-network_is_late(virDomainPtr domain, int64_t generation)
-{
-    int late;
-    char *document, *number;
-
-    document =
-        virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
-                             SANDBOX_NETWORK_NAMESPACE, VIR_DOMAIN_AFFECT_LIVE);
-    if (document == NULL) {
-        return 0;
-    }
-
-    number = sandbox_domain_xml_find(document, "/*/@generation");
-    free(document);
-
-    late = number && strtoll(number, NULL, 10) > generation;
-    free(number);
-
-    return late;
-}
-
-
 sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
                            int64_t deadline, sandbox_hv_error_t *err)
@@ -147,7 +140,10 @@ sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
 
-    } else if (network_is_late(domain, network->generation)) {
+    } else if (network_generation(domain, SANDBOX_NETWORK_NAMESPACE, NULL)
+               > network->generation)
+    {
+        /* libvirt cannot compare and set, so the caller is in time as well */
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "\"%s\" has a later policy by now", id);
 

@@ -410,14 +410,8 @@ ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,
 static ngx_uint_t
 ngx_http_sandbox_source_is_ours(redisReply *reply)
 {
-    ngx_str_t *node;
-    const char *text;
-
-    node = &ngx_http_sandbox_worker.conf->node;
-    text = ngx_http_sandbox_reply_string(reply, SOURCE_NODE);
-
-    return ngx_strlen(text) == node->len
-           && ngx_strncmp(text, node->data, node->len) == 0;
+    return *ngx_http_sandbox_reply_string(reply, SOURCE_NODE)
+           && !ngx_http_sandbox_reply_elsewhere(reply->element[SOURCE_NODE]);
 }
 
 

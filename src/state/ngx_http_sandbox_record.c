@@ -328,8 +328,7 @@ ngx_http_sandbox_reply_state(redisReply *reply)
 }
 
 
-/* 1 if the node of a record is another one; one that names none is ours. */
-static ngx_uint_t
+ngx_uint_t
 ngx_http_sandbox_reply_elsewhere(redisReply *reply)
 {
     ngx_str_t *own;

@@ -147,6 +147,9 @@ typedef struct {
     ngx_uint_t elsewhere;     /* its address is one of another node */
 } ngx_http_sandbox_record_t;
 
+/* 1 if a record's node is another one; of a record that has none, 0. */
+ngx_uint_t ngx_http_sandbox_reply_elsewhere(redisReply *reply);
+
 /*
  * handler gets NGX_OK with the record, NGX_DECLINED if there is none (never
  * was, or is gone), NGX_ERROR if Redis is away.  An id that is an alias gives

@@ -191,6 +191,26 @@ sub only {
 }
 
 
+# A sandbox that remembers a word, in memory and on its disk.
+sub made {
+    my ($self) = @_;
+    my $t = $self->{test};
+    my $s = $t->create({ memory_mb => 128, timeout_ms => 3_600_000 });
+
+    is($t->exec($s, 'echo word > /dev/shm/a; echo word > /root/b; sync')
+         ->{exit_code}, 0, 'it has something to lose');
+    return $s;
+}
+
+
+sub remembers {
+    my ($self, $id, $name) = @_;
+
+    is($self->{test}->exec($id, 'cat /dev/shm/a /root/b')->{stdout},
+       "word\nword\n", $name);
+}
+
+
 sub gone {
     my ($self, $id) = @_;
 
