@@ -418,6 +418,18 @@ sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 }
 
 
+/*
+ * Held before QEMU's group may open it: the memory broker reads away what
+ * nobody holds.
+ */
+static int
+memory_fifo_hold(int fd)
+{
+    return flock(fd, LOCK_SH | LOCK_NB) == -1 || fchmod(fd, 0640) == -1 ? -1
+                                                                        : 0;
+}
+
+
 int
 sandbox_memory_fifo(const char *id, int create, int ends[3])
 {
@@ -440,7 +452,8 @@ sandbox_memory_fifo(const char *id, int create, int ends[3])
     }
 
     /* now that it has a reader and will have a writer, none of them waits */
-    ends[0] = open(path, O_WRONLY | O_CLOEXEC);
+    ends[0] =
+        memory_fifo_hold(ends[2]) == 0 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
     ends[1] = ends[0] == -1 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 
     if (ends[1] == -1) {

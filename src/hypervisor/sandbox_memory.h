@@ -47,7 +47,8 @@ sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
 /*
  * A named pipe "<id>.fifo", made (create) or there: 0 or -1.  ends: to write
  * to, to read from, and to read from without waiting; not create: the last one
- * alone, -1 the others.
+ * alone, -1 the others.  One that is made is held by the last one, in whatever
+ * process: when nobody has that any more, the memory broker reads it away.
  */
 int sandbox_memory_fifo(const char *id, int create, int ends[3]);
 int sandbox_memory_fifo_exists(const char *id);

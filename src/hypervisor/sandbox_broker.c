@@ -1,0 +1,299 @@
+/* The client of the memory broker; see the header. */
+
+#define _GNU_SOURCE
+
+#include "sandbox_broker.h"
+#include "sandbox_hv.h"
+#include "sandbox_time.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define BROKER_WAIT_MS 2000
+
+/* More than it sends, so that one too many is seen. */
+#define BROKER_FDS (SANDBOX_BROKER_FILES + 1)
+
+typedef struct {
+    char text[SANDBOX_BROKER_MESSAGE + 1];
+    int fds[BROKER_FDS];
+    size_t n;
+    int whole; /* 0: there was more of it than may be */
+} broker_answer_t;
+
+
+static sandbox_hv_status_t
+broker_away(sandbox_hv_error_t *err, int error)
+{
+    return sandbox_hv_set(err, SANDBOX_HV_UNAVAILABLE,
+                          "the memory broker does not answer: %s",
+                          strerror(error));
+}
+
+
+/* -1 with *err set. */
+static int
+broker_connect(sandbox_hv_error_t *err)
+{
+    int fd, error;
+    struct sockaddr_un address = { .sun_family = AF_UNIX,
+                                   .sun_path = SANDBOX_BROKER_SOCKET };
+    struct timeval wait = { .tv_sec = BROKER_WAIT_MS / 1000 };
+
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    /* the time of sending is that of connecting as well */
+    if (fd == -1
+        || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == -1
+        || connect(fd, (struct sockaddr *) &address, sizeof(address)) == -1)
+    {
+        error = errno;
+
+        if (fd != -1) {
+            (void) close(fd);
+        }
+
+        (void) broker_away(err, error == EAGAIN ? ETIMEDOUT : error);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+/* 0, or -1 with errno; fd -1: none. */
+static int
+broker_send(int server, const char *text, int fd)
+{
+    struct msghdr msg;
+    struct iovec iov;
+    struct cmsghdr *cmsg;
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+
+    memset(&msg, 0, sizeof(msg));
+    memset(&control, 0, sizeof(control));
+
+    iov.iov_base = (void *) (uintptr_t) text;
+    iov.iov_len = strlen(text);
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+
+    if (fd != -1) {
+        msg.msg_control = control.room;
+        msg.msg_controllen = sizeof(control.room);
+        cmsg = CMSG_FIRSTHDR(&msg);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+    }
+
+    return sendmsg(server, &msg, MSG_NOSIGNAL) == -1 ? -1 : 0;
+}
+
+
+/* Takes the descriptors out of a message; those in excess are closed. */
+static void
+broker_collect(struct msghdr *msg, broker_answer_t *answer)
+{
+    int fd;
+    size_t i, n;
+    struct cmsghdr *cmsg;
+
+    for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+
+        n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        for (i = 0; i < n; i++) {
+            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+
+            if (answer->n < BROKER_FDS) {
+                answer->fds[answer->n++] = fd;
+            } else {
+                (void) close(fd);
+                answer->whole = 0;
+            }
+        }
+    }
+}
+
+
+/* 0, or -1 with errno. */
+static int
+broker_receive(int server, broker_answer_t *answer, int64_t deadline)
+{
+    int rc;
+    ssize_t n;
+    int64_t left;
+    struct msghdr msg;
+    struct iovec iov;
+    struct pollfd wait = { .fd = server, .events = POLLIN };
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(BROKER_FDS * sizeof(int))];
+    } control;
+
+    do {
+        left = deadline - sandbox_time_monotonic_ms();
+        rc = poll(&wait, 1, left > 0 ? (int) left : 0);
+    } while (rc == -1 && errno == EINTR);
+
+    if (rc != 1) {
+        errno = rc == 0 ? ETIMEDOUT : errno;
+        return -1;
+    }
+
+    memset(&msg, 0, sizeof(msg));
+    memset(answer, 0, sizeof(*answer));
+
+    iov.iov_base = answer->text;
+    iov.iov_len = SANDBOX_BROKER_MESSAGE;
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    msg.msg_control = control.room;
+    msg.msg_controllen = sizeof(control.room);
+
+    n = recvmsg(server, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (n <= 0) {
+        errno = n == 0 ? ECONNRESET : errno;
+        return -1;
+    }
+
+    answer->whole = !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    broker_collect(&msg, answer);
+
+    return 0;
+}
+
+
+static void
+broker_close(broker_answer_t *answer)
+{
+    while (answer->n) {
+        (void) close(answer->fds[--answer->n]);
+    }
+}
+
+
+/* OK: *answer is "ok" and n descriptors, which are to be closed. */
+static sandbox_hv_status_t
+broker_call(const char *text, int fd, broker_answer_t *answer, size_t n,
+            sandbox_hv_error_t *err)
+{
+    int server, rc, error;
+    int64_t deadline;
+
+    deadline = sandbox_time_monotonic_ms() + BROKER_WAIT_MS;
+    answer->n = 0;
+
+    server = broker_connect(err);
+    if (server == -1) {
+        return err->status;
+    }
+
+    rc = broker_send(server, text, fd) == 0
+                 && broker_receive(server, answer, deadline) == 0
+             ? 0
+             : -1;
+    error = errno;
+    (void) close(server);
+
+    if (rc == -1) {
+        return broker_away(err, error);
+    }
+
+    if (answer->whole && answer->n == n
+        && strcmp(answer->text, SANDBOX_BROKER_OK) == 0)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    broker_close(answer);
+
+    if (strncmp(answer->text, SANDBOX_BROKER_ERROR,
+                sizeof(SANDBOX_BROKER_ERROR) - 1)
+        == 0)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the memory broker refuses: %.200s",
+                              answer->text + sizeof(SANDBOX_BROKER_ERROR) - 1);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                          "the memory broker's answer is not understood");
+}
+
+
+/* 1 if reading them cannot be held up by whoever has made them. */
+static int
+broker_of_proc(const int *fds, size_t n)
+{
+    size_t i;
+    struct statfs fs;
+
+    for (i = 0; i < n; i++) {
+        if (fstatfs(fds[i], &fs) == -1 || fs.f_type != PROC_SUPER_MAGIC) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+sandbox_hv_status_t
+sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
+                    sandbox_hv_error_t *err)
+{
+    int i, n;
+    char text[SANDBOX_BROKER_MESSAGE];
+    broker_answer_t answer;
+
+    for (i = 0; i < SANDBOX_BROKER_FILES; i++) {
+        fds[i] = -1;
+    }
+
+    n = snprintf(text, sizeof(text), SANDBOX_BROKER_OPEN "%s", sandbox);
+
+    if (n < 0 || (size_t) n >= sizeof(text)) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "not the name of a machine");
+    }
+
+    if (broker_call(text, -1, &answer, SANDBOX_BROKER_FILES, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    if (!broker_of_proc(answer.fds, answer.n)) {
+        broker_close(&answer);
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the memory broker has sent other files");
+    }
+
+    memcpy(fds, answer.fds, SANDBOX_BROKER_FILES * sizeof(int));
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_broker_drain(int fd, sandbox_hv_error_t *err)
+{
+    broker_answer_t answer;
+
+    return broker_call(SANDBOX_BROKER_DRAIN, fd, &answer, 0, err);
+}
