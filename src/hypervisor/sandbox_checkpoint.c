@@ -300,9 +300,8 @@ sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/* What QEMU has written so far, and nothing more is coming; NULL. */
-static const unsigned char *
-checkpoint_map(int fd, size_t *len)
+const unsigned char *
+sandbox_checkpoint_map(int fd, size_t *len)
 {
     void *map;
     struct stat st;
@@ -350,7 +349,7 @@ checkpoint_content(const sandbox_checkpoint_t *c, int fd, size_t *size,
     unsigned char *data;
     const unsigned char *state;
 
-    state = checkpoint_map(fd, &len);
+    state = sandbox_checkpoint_map(fd, &len);
     if (state == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "QEMU's device state of \"%s\" cannot be read",
@@ -391,23 +390,16 @@ checkpoint_put(sandbox_hv_conn_t *conn, const char *id,
 
 
 sandbox_hv_status_t
-sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
+sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
                         const sandbox_checkpoint_t *c, int durable,
                         sandbox_hv_status_t (*may)(void *data,
                                                    sandbox_hv_error_t *err),
                         void *data, sandbox_hv_error_t *err)
 {
-    int fd;
     size_t size;
     unsigned char *content;
 
-    fd = sandbox_checkpoint_save(conn, domain, c->id, err);
-    if (fd == -1) {
-        return err->status;
-    }
-
-    content = checkpoint_content(c, fd, &size, err);
-    (void) close(fd);
+    content = checkpoint_content(c, state, &size, err);
 
     if (content == NULL) {
         return err->status;
@@ -563,13 +555,22 @@ checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
                 const sandbox_checkpoint_boot_t *boot,
                 const sandbox_checkpoint_t *c, sandbox_hv_error_t *err)
 {
+    int state;
+
     if (checkpoint_ready(boot, err) != SANDBOX_HV_OK
         || checkpoint_suspend(conn, domain, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    return sandbox_checkpoint_seal(conn, domain, c, 1, NULL, NULL, err);
+    state = sandbox_checkpoint_save(conn, domain, c->id, err);
+
+    if (state != -1) {
+        (void) sandbox_checkpoint_seal(conn, state, c, 1, NULL, NULL, err);
+        (void) close(state);
+    }
+
+    return err->status;
 }
 
 

@@ -91,12 +91,12 @@ typedef struct {
     int (*ours)(void *data);
     void *data;
 
-    int live;            /* out: 1: copied while the sandbox went on */
-    int64_t pause_ms;    /* the sandbox stood still (keep 1) */
-    int64_t bytes;       /* blocks that it takes, disk and memory */
-    int64_t receiver_ms; /* until there was a machine to copy to */
-    int64_t move_ms;     /* copying, pause included */
-    int64_t keep_ms;     /* until all of it was where it is to be */
+    int live;           /* out: 1: copied while the sandbox went on */
+    int64_t pause_ms;   /* the sandbox stood still (keep 1) */
+    int64_t bytes;      /* blocks that it takes, disk and memory */
+    int64_t prepare_ms; /* until it was to stand still */
+    int64_t move_ms;    /* copying, pause included */
+    int64_t keep_ms;    /* until all of it was where it is to be */
 } sandbox_checkpoint_take_t;
 
 /*

@@ -65,12 +65,13 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
                           sandbox_hv_error_t *err);
 
 /*
- * Saves the suspended domain, whose memory is the shared file, and writes the
- * checkpoint's file.  durable: all of it is synced.  may, unless NULL, is asked
- * right before that file is made, which is not after anything but an OK.
+ * Writes the checkpoint's file with the device state that is in state, a
+ * descriptor that stays the caller's.  durable: all of it is synced.  may,
+ * unless NULL, is asked right before that file is made, which is not after
+ * anything but an OK.
  */
 sandbox_hv_status_t
-sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, virDomainPtr domain,
+sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
                         const sandbox_checkpoint_t *c, int durable,
                         sandbox_hv_status_t (*may)(void *data,
                                                    sandbox_hv_error_t *err),
@@ -85,6 +86,12 @@ void sandbox_checkpoint_sync(void);
 int sandbox_checkpoint_memory(const unsigned char *data, size_t len);
 
 /*
+ * Such a descriptor's content, for munmap(): what QEMU has written so far, and
+ * nothing more is coming; NULL.
+ */
+const unsigned char *sandbox_checkpoint_map(int fd, size_t *len);
+
+/*
  * The device state of a suspended domain, whose memory is the shared file of
  * the checkpoint id: a descriptor like that, which the caller closes, or -1
  * with *err.
@@ -97,6 +104,18 @@ sandbox_hv_status_t
 sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const sandbox_checkpoint_t *c, sandbox_accel_t accel,
                            int state, sandbox_hv_error_t *err);
+
+/* sandbox_checkpoint_sent.c */
+
+/*
+ * Whatever the domain of a sandbox is sending ends: a state is cancelled, what
+ * the last take of it has left to be sent is waited for, as is that of the take
+ * `id` (or NULL).
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                        const char *sandbox, const char *id, int64_t deadline,
+                        sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_discard.c */
 

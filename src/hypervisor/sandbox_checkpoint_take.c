@@ -1,11 +1,12 @@
 /*
  * Taking a checkpoint of a sandbox.
  *
- * Its memory is its own, so it cannot stay where it is: a second machine, the
- * receiver, is started with its memory in a file of the new checkpoint, and
- * the sandbox's is moved to it.  The receiver never runs; it is then kept as a
- * booted template is, by its device state alone.  So every checkpoint is of
- * one kind and starts in the same time.
+ * Its memory is its own, so it cannot stay where it is: it is copied out of its
+ * QEMU process into a file of the new checkpoint.  Where that cannot be done a
+ * second machine, the receiver, is started with its memory in that file, and
+ * the sandbox is moved to it; it never runs, and is kept as a booted template
+ * is, by its device state alone.  So every checkpoint is of one kind and starts
+ * in the same time.
  *
  * The disk of the sandbox is renamed to be the checkpoint's; a sandbox that
  * goes on has got a new overlay on it by then.
@@ -13,6 +14,7 @@
 
 #include "sandbox_checkpoint_take.h"
 #include "sandbox_crash.h"
+#include "sandbox_domain_files.h"
 #include "sandbox_memory.h"
 #include "sandbox_time.h"
 
@@ -23,6 +25,20 @@
 #include <unistd.h>
 
 #define TAKE_DISK "vda"
+
+
+/* The file that the source's memory is of, if it is in one. */
+static void
+take_ram(sandbox_take_t *t, const char *xml)
+{
+    sandbox_domain_files_t files;
+
+    if (sandbox_domain_files_read(&files, xml) == 0) {
+        t->ram = files.memory;
+        files.memory = NULL;
+        sandbox_domain_files_free(&files);
+    }
+}
 
 
 /* What kind of machine it is: by what it was started from, if there is that. */
@@ -38,11 +54,16 @@ take_kind(sandbox_take_t *t, sandbox_hv_error_t *err)
                                t->take->sandbox);
     }
 
+    take_ram(t, xml);
     id = sandbox_domain_xml_find(xml, "/domain/metadata/*/@checkpoint");
 
     if (id) {
-        (void) sandbox_checkpoint_load(t->conn, id, t->accel, &t->kind, NULL,
-                                       &torn, err);
+        if (sandbox_checkpoint_load(t->conn, id, t->accel, &t->kind, &t->origin,
+                                    &torn, err)
+            != SANDBOX_HV_OK)
+        {
+            t->origin = -1;
+        }
     } else {
         (void) sandbox_checkpoint_booted(t->conn, t->source, xml, t->accel,
                                          &t->kind, err);
@@ -99,24 +120,20 @@ take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/*
- * Where the source's memory goes: to disk, if it is to stay there alone, or if
- * a try before has not got the room that was promised.
- */
+/* Where the memory goes: to tmpfs if it may, for what runs from there can be
+ * copied as it runs. */
 static sandbox_hv_status_t
 take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int replaced;
 
-    if (t->take->keep && t->filled.status == SANDBOX_HV_OK) {
+    if (t->copy && t->take->keep) {
         t->memory = sandbox_memory_make(
             t->conn, t->names.ram, t->kind.memory_mb, t->names.ram_path, err);
         if (t->memory != -1) {
             return err->status;
         }
     }
-
-    (void) sandbox_hv_set(&t->filled, SANDBOX_HV_OK, "%s", "");
 
     return sandbox_disk_ram(t->conn, t->names.ram, t->kind.memory_mb,
                             t->names.ram_path, &replaced, err);
@@ -239,10 +256,20 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
 }
 
 
-/* The receiver's memory and state become a checkpoint. */
+static int
+take_state(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    return t->copy ? sandbox_take_direct_state(t, err)
+                   : sandbox_checkpoint_save(t->conn, t->receiver, t->take->id,
+                                             err);
+}
+
+
+/* Memory, devices and disk become a checkpoint. */
 static sandbox_hv_status_t
 take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
+    int state;
     size_t i;
     char *const *below;
     sandbox_checkpoint_t c;
@@ -272,9 +299,16 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     SANDBOX_CRASH_POINT("take.seal.before");
 
-    return sandbox_checkpoint_seal(t->conn, t->receiver, &c,
-                                   t->take->durable || !t->take->keep,
-                                   take_may_seal, t, err);
+    state = take_state(t, err);
+
+    if (state != -1) {
+        (void) sandbox_checkpoint_seal(t->conn, state, &c,
+                                       t->take->durable || !t->take->keep,
+                                       take_may_seal, t, err);
+        (void) close(state);
+    }
+
+    return err->status;
 }
 
 
@@ -303,10 +337,14 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    sandbox_take_prepare(t);
+    if (t->direct) {
+        sandbox_take_direct(t);
+    }
+
+    sandbox_take_live(t);
 
     if (take_memory(t, err) != SANDBOX_HV_OK
-        || take_scratch(t, err) != SANDBOX_HV_OK
+        || (t->copy == NULL && take_scratch(t, err) != SANDBOX_HV_OK)
         || take_next(t, err) != SANDBOX_HV_OK)
     {
         return err->status;
@@ -316,13 +354,14 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
         return take_not_ours(t, err);
     }
 
-    if (sandbox_take_begin(t, err) != SANDBOX_HV_OK
-        || take_receiver(t, err) != SANDBOX_HV_OK)
+    if (sandbox_take_live_begin(t, err) != SANDBOX_HV_OK
+        || (t->copy ? sandbox_take_direct_base(t, err) : take_receiver(t, err))
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    t->take->receiver_ms = take_lap(&start);
+    t->take->prepare_ms = take_lap(&start);
 
     if (sandbox_take_move(t, err) != SANDBOX_HV_OK) {
         return err->status;
@@ -345,9 +384,17 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 static void
 take_reset(sandbox_take_t *t)
 {
-    sandbox_take_unprepare(t);
+    sandbox_take_direct_close(t);
+    sandbox_take_live_close(t);
     sandbox_checkpoint_free(&t->kind);
     sandbox_disk_chain_free(&t->chain);
+    free(t->ram);
+    t->ram = NULL;
+
+    if (t->origin != -1) {
+        (void) close(t->origin);
+        t->origin = -1;
+    }
 
     if (t->receiver) {
         (void) virDomainFree(t->receiver);
@@ -358,15 +405,6 @@ take_reset(sandbox_take_t *t)
         (void) close(t->memory);
         t->memory = -1;
     }
-}
-
-
-/* There is to be no other try. */
-static void
-take_no_more(sandbox_take_t *t)
-{
-    t->take->live = 0;
-    (void) sandbox_hv_set(&t->filled, SANDBOX_HV_OK, "%s", "");
 }
 
 
@@ -383,7 +421,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
     take_reset(t);
 
     if (!take_is_ours(t)) {
-        take_no_more(t);
+        t->direct = 0;
         sandbox_take_woken(t);
         return err->status;
     }
@@ -392,7 +430,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
         sandbox_hv_log(SANDBOX_HV_LOG_WARN,
                        "the take of \"%s\" is not settled: %s",
                        t->take->sandbox, failed.message);
-        take_no_more(t);
+        t->direct = 0;
     }
 
     sandbox_take_woken(t);
@@ -420,11 +458,11 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    /* TIMEOUT, NO_CAPACITY: the other way has no more of either */
-    if (take_try(t, err) == SANDBOX_HV_OK
-        || (!t->take->live && t->filled.status == SANDBOX_HV_OK)
-        || err->status == SANDBOX_HV_TIMEOUT
-        || err->status == SANDBOX_HV_NO_CAPACITY)
+    t->direct = 1;
+
+    /* the other way has no more time */
+    if (take_try(t, err) == SANDBOX_HV_OK || !t->direct
+        || err->status == SANDBOX_HV_TIMEOUT)
     {
         return err->status;
     }
@@ -432,7 +470,7 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_hv_log(SANDBOX_HV_LOG_WARN, "\"%s\" could not be copied%s: %s",
                    t->take->sandbox, t->take->live ? " while it runs" : "",
                    err->message);
-    t->still = 1;
+    t->direct = 0;
 
     return take_try(t, err);
 }
@@ -583,6 +621,9 @@ take_init(sandbox_take_t *t, sandbox_checkpoint_take_t *take)
     t->take = take;
     t->memory = -1;
     t->held = -1;
+    t->origin = -1;
+    t->to = -1;
+    sandbox_devices_init(&t->devices);
     t->pipe.ends[0] = -1;
     t->pipe.ends[1] = -1;
     t->pipe.ends[2] = -1;

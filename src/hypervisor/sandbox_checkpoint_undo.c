@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <libvirt/virterror.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -121,85 +120,30 @@ sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-sandbox_hv_status_t
-sandbox_take_quiet(sandbox_take_t *t, sandbox_hv_error_t *err)
+/* The source, which sends no more, is ready for whoever takes it again. */
+static void
+undo_quiet(sandbox_take_t *t)
 {
     sandbox_hv_error_t ignored;
 
-    /* refused if it holds none */
+    /* refused if it holds none, and by a QEMU that has no such capability */
     (void) sandbox_monitor_fd_close(t->conn, t->source, SANDBOX_TAKE_READER,
                                     &ignored);
-
-    return sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
-                                      err);
+    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
+                                      &ignored);
 }
 
 
-typedef struct {
-    int fd;
-    int stop;
-} undo_drain_t;
-
-
-/* In a thread of its own: who asks the source may have to wait for this. */
-static void *
-undo_drain(void *data)
-{
-    ssize_t n;
-    char piece[65536];
-    undo_drain_t *drain = data;
-
-    while (!__atomic_load_n(&drain->stop, __ATOMIC_RELAXED)) {
-        n = read(drain->fd, piece, sizeof(piece));
-        if (n <= 0) {
-            sandbox_hv_sleep_ms(1);
-        }
-    }
-
-    return NULL;
-}
-
-
-/*
- * Whatever is being sent ends.  Memory that is copied while the source runs may
- * not be cancelled, nor fail: QEMU 7.2 leaves it protected for ever then.
- */
+/* Whatever is being sent ends. */
 static sandbox_hv_status_t
 undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    int live, ends[3];
-    pthread_t thread;
-    undo_drain_t drain;
-    sandbox_hv_error_t ignored;
-
-    live = sandbox_memory_fifo(t->take->id, 0, ends) == 0;
-    drain.fd = ends[2];
-    drain.stop = 0;
-    thread = pthread_self(); /* joined only if there is another */
-
-    if (live && sandbox_hv_thread(&thread, undo_drain, &drain) != 0) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
-        live = -1;
-    }
-
-    if (live != -1) {
-        (void) sandbox_monitor_cancel(
-            t->conn, t->source, live,
-            sandbox_time_monotonic_ms() + UNDO_MOVE_MS, err);
-    }
-
-    if (live == 1) {
-        __atomic_store_n(&drain.stop, 1, __ATOMIC_RELAXED);
-        (void) pthread_join(thread, NULL);
-    }
-
-    if (ends[2] != -1) {
-        (void) close(ends[2]);
-    }
-
-    if (err->status == SANDBOX_HV_OK) {
-        /* a QEMU that does not have it refuses that too */
-        (void) sandbox_take_quiet(t, &ignored);
+    if (sandbox_checkpoint_sent(t->conn, t->source, t->take->sandbox,
+                                t->take->id,
+                                sandbox_time_monotonic_ms() + UNDO_MOVE_MS, err)
+        == SANDBOX_HV_OK)
+    {
+        undo_quiet(t);
     }
 
     return err->status;

@@ -10,8 +10,10 @@
  * it may stand on the removed file, and fails.
  */
 
-#include "sandbox_hv.h"
+#include "sandbox_checkpoint_parts.h"
 #include "sandbox_crash.h"
+#include "sandbox_hv.h"
+#include "sandbox_memory.h"
 #include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
@@ -26,6 +28,9 @@
  */
 #define SANDBOX_DOMAIN_END_MS 30000
 #define SANDBOX_DOMAIN_STARTING_MS 15000
+
+/* What is still sent of a machine before it ends: seconds for each GiB. */
+#define SANDBOX_DOMAIN_SENT_MS 20000
 
 /*
  * A libvirtd that is killed while it starts a domain comes back with one that
@@ -512,6 +517,33 @@ sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
 }
 
 
+/*
+ * QEMU cannot end while a processor of the guest waits for a page to be sent:
+ * it would be killed after libvirt's 15 s.
+ */
+static void
+sandbox_domain_sent(sandbox_hv_conn_t *conn, const char *id, const char *uuid)
+{
+    virDomainPtr domain;
+    sandbox_hv_error_t ignored;
+
+    if (!sandbox_hv_is_local() || !sandbox_memory_fifo_exists(id)) {
+        return;
+    }
+
+    domain = sandbox_domain_lookup(conn, uuid, &ignored);
+
+    if (domain) {
+        (void) sandbox_checkpoint_sent(
+            conn, domain, id, NULL,
+            sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_SENT_MS, &ignored);
+        (void) virDomainFree(domain);
+    }
+
+    sandbox_memory_fifo_remove(id);
+}
+
+
 sandbox_hv_status_t
 sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
 {
@@ -530,6 +562,8 @@ sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
     }
 
     sandbox_domain_enter(&turn, id);
+
+    sandbox_domain_sent(conn, id, uuid);
 
     SANDBOX_CRASH_POINT("destroy.domain.before");
     status = sandbox_domain_end(conn, uuid, err);

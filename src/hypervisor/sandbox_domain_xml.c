@@ -16,7 +16,6 @@
 #define SANDBOX_XML_PROBE_MB 32
 
 /* The name of the memory in a device state: never to be changed. */
-#define SANDBOX_XML_RAM "sandbox.ram"
 
 /* Where QEMU maps it: huge pages of the file are mapped as such. */
 #define SANDBOX_XML_ALIGN (2 * 1048576)
@@ -212,7 +211,7 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
     sandbox_text_fmt(&object,
                      "{\"qom-type\":\"memory-backend-%s\",\"id\":\"%s\","
                      "\"size\":%lld,\"share\":%s",
-                     ram->path ? "file" : "ram", SANDBOX_XML_RAM,
+                     ram->path ? "file" : "ram", SANDBOX_DOMAIN_RAM,
                      memory_mb * 1048576, ram->shared ? "true" : "false");
 
     if (ram->path) {
@@ -230,7 +229,7 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
     sandbox_xml_argument(x, "-object");
     sandbox_xml_argument(x, object.data);
     sandbox_xml_argument(x, "-machine");
-    sandbox_xml_argument(x, "memory-backend=" SANDBOX_XML_RAM);
+    sandbox_xml_argument(x, "memory-backend=" SANDBOX_DOMAIN_RAM);
 
     if (ram->incoming) {
         sandbox_xml_argument(x, "-incoming");

@@ -14,6 +14,7 @@
 
 #include "sandbox_hypervisor.h"
 
+#define SANDBOX_DOMAIN_RAM "sandbox.ram" /* what QEMU calls the memory */
 #define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
 #define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
 

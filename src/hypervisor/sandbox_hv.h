@@ -175,6 +175,20 @@ sandbox_monitor_fd_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const char *name, int on, sandbox_hv_error_t *err);
+/*
+ * Passes a descriptor that is named by /dev/fdset/SET, and takes it back; SET:
+ * any number that is not in use.
+ */
+sandbox_hv_status_t
+sandbox_monitor_fdset(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
+                      int fd, sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_monitor_fdset_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                            int set, sandbox_hv_error_t *err);
+/* Of a machine that stands still: the state of its devices, to such a set. */
+sandbox_hv_status_t
+sandbox_monitor_devices(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
+                        sandbox_hv_error_t *err);
 /* The carrier of a network card. */
 sandbox_hv_status_t
 sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,

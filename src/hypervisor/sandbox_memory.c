@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #define MEMORY_FIFO ".fifo"
+#define MEMORY_PIPE ".pipe" /* one that is being made */
 
-#define MEMORY_PAGE 4096
 #define MEMORY_HUGE (2 * 1048576LL)
 
 /* How long one waits for who tidies. */
@@ -264,7 +264,7 @@ memory_collapse(int fd, char *map, off_t at, off_t end)
 
     /* the kernel makes one where there is a page, of whatever size */
     for (huge = at; huge < end; huge += MEMORY_HUGE) {
-        if (fallocate(fd, 0, huge, MEMORY_PAGE) == -1) {
+        if (fallocate(fd, 0, huge, SANDBOX_MEMORY_PAGE) == -1) {
             return -1;
         }
     }
@@ -362,8 +362,9 @@ memory_no_room(int64_t mb, int error, sandbox_hv_error_t *err)
 }
 
 
-sandbox_hv_status_t
-sandbox_memory_fill(int fd, int64_t mb, sandbox_hv_error_t *err)
+/* Makes the pages of holes, which whoever touches them would make. */
+static sandbox_hv_status_t
+memory_fill(int fd, int64_t mb, sandbox_hv_error_t *err)
 {
     struct stat st;
 
@@ -388,7 +389,7 @@ sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd, int64_t mb,
 
     memory_widen(fd, mb * 1048576);
 
-    return sandbox_memory_fill(fd, mb, err);
+    return memory_fill(fd, mb, err);
 }
 
 
@@ -418,56 +419,89 @@ sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 }
 
 
+static void
+memory_close(int *fd)
+{
+    if (*fd != -1) {
+        (void) close(*fd);
+        *fd = -1;
+    }
+}
+
+
 /*
- * Held before QEMU's group may open it: the memory broker reads away what
- * nobody holds.
+ * It gets its name when it is locked: one that is not is taken for that of a
+ * taker who has died.
  */
 static int
-memory_fifo_hold(int fd)
+memory_fifo_make(const char *path, const char *name, int ends[3])
 {
-    return flock(fd, LOCK_SH | LOCK_NB) == -1 || fchmod(fd, 0640) == -1 ? -1
-                                                                        : 0;
+    (void) unlink(name);
+
+    /* the umask may be anything, and the broker reads by its group */
+    if (mkfifo(name, 0600) == -1 || chmod(name, 0640) == -1) {
+        return -1;
+    }
+
+    /* with a reader there is one to write to, and with that one to read */
+    ends[2] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ends[0] = ends[2] == -1 ? -1 : open(name, O_WRONLY | O_CLOEXEC);
+    ends[1] =
+        ends[0] == -1 ? -1 : open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (ends[1] != -1 && flock(ends[1], LOCK_SH | LOCK_NB) == 0
+        && rename(name, path) == 0)
+    {
+        return 0;
+    }
+
+    (void) unlink(name);
+    return -1;
 }
 
 
 int
 sandbox_memory_fifo(const char *id, int create, int ends[3])
 {
-    char path[SANDBOX_HV_PATH_SIZE];
+    int i;
+    char path[SANDBOX_HV_PATH_SIZE], name[SANDBOX_HV_PATH_SIZE];
 
-    ends[0] = -1;
-    ends[1] = -1;
-    ends[2] = -1;
+    for (i = 0; i < 3; i++) {
+        ends[i] = -1;
+    }
 
     if (sandbox_memory_path(path, id, MEMORY_FIFO) != 0
-        || (create && mkfifo(path, 0600) == -1))
+        || sandbox_memory_path(name, id, MEMORY_PIPE) != 0)
     {
         return -1;
     }
 
-    ends[2] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-    if (ends[2] == -1 || !create) {
+    if (!create) {
+        ends[2] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         return ends[2] == -1 ? -1 : 0;
     }
 
-    /* now that it has a reader and will have a writer, none of them waits */
-    ends[0] =
-        memory_fifo_hold(ends[2]) == 0 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
-    ends[1] = ends[0] == -1 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-
-    if (ends[1] == -1) {
-        (void) unlink(path);
-        (void) close(ends[2]);
-        ends[2] = -1;
-        if (ends[0] != -1) {
-            (void) close(ends[0]);
-            ends[0] = -1;
-        }
-        return -1;
+    if (memory_fifo_make(path, name, ends) == 0) {
+        return 0;
     }
 
-    return 0;
+    for (i = 0; i < 3; i++) {
+        memory_close(&ends[i]);
+    }
+
+    return -1;
+}
+
+
+int
+sandbox_memory_fifo_rename(const char *id, const char *to)
+{
+    char path[SANDBOX_HV_PATH_SIZE], name[SANDBOX_HV_PATH_SIZE];
+
+    return sandbox_memory_path(path, id, MEMORY_FIFO) == 0
+                   && sandbox_memory_path(name, to, MEMORY_FIFO) == 0
+               ? rename(path, name)
+               : -1;
 }
 
 

@@ -18,6 +18,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#define SANDBOX_MEMORY_PAGE 4096
+
 /* 1 if there is such a directory; else why is logged, once. */
 int sandbox_memory_usable(sandbox_hv_conn_t *conn);
 
@@ -32,26 +34,23 @@ int sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 /* One that is there and whole. */
 int sandbox_memory_hold(const char *name, int64_t mb, char *path);
 /*
- * Makes the pages of its holes, which whoever touches them would make, and
- * would end if there were no room: 0.2 ms for each MiB.  Any thread may.
- */
-sandbox_hv_status_t
-sandbox_memory_fill(int fd, int64_t mb, sandbox_hv_error_t *err);
-/*
- * The same for one that is run from and is to be copied: in huge pages, where
- * the kernel can and there is room.
+ * Of one that is run from and is to be copied: makes the pages of its holes,
+ * which whoever touches them would make, and would end if there were no room;
+ * in huge pages, where the kernel can.
  */
 sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
                                            int64_t mb, sandbox_hv_error_t *err);
 
 /*
  * A named pipe "<id>.fifo", made (create) or there: 0 or -1.  ends: to write
- * to, to read from, and to read from without waiting; not create: the last one
- * alone, -1 the others.  One that is made is held by the last one, in whatever
- * process: when nobody has that any more, the memory broker reads it away.
+ * to, and to read from without waiting, twice; not create: the last one alone,
+ * -1 the others.  The second one has a lock (shared): a pipe without is read
+ * away by the broker.
  */
 int sandbox_memory_fifo(const char *id, int create, int ends[3]);
 int sandbox_memory_fifo_exists(const char *id);
+/* It is called after another id, in the place of what was: 0 or -1. */
+int sandbox_memory_fifo_rename(const char *id, const char *to);
 void sandbox_memory_fifo_remove(const char *id);
 
 /* -1 if there is none. */
@@ -100,6 +99,10 @@ void sandbox_memory_started(sandbox_memory_start_t *start);
 /* Copies the file to the one of that name in the directory of disks. */
 sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
                                          sandbox_hv_error_t *err);
+int sandbox_memory_is_zero(const unsigned char *page);
+/* All of it: 0, or -1 with errno. */
+int
+sandbox_memory_write(int fd, const unsigned char *data, size_t len, off_t at);
 /* Of a file that is held: gives back the room of pages that are all zeroes. */
 int sandbox_memory_punch(int fd);
 

@@ -23,7 +23,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MEMORY_PAGE 4096
 #define MEMORY_PIECE 131072 /* stays in the processor's cache */
 
 /*
@@ -37,15 +36,15 @@
 #define MEMORY_WAIT_MS 5000
 
 
-static int
-memory_is_zero(const unsigned char *page)
+int
+sandbox_memory_is_zero(const unsigned char *page)
 {
-    return page[0] == 0 && memcmp(page, page + 1, MEMORY_PAGE - 1) == 0;
+    return page[0] == 0 && memcmp(page, page + 1, SANDBOX_MEMORY_PAGE - 1) == 0;
 }
 
 
-static int
-memory_write(int fd, const unsigned char *data, size_t len, off_t at)
+int
+sandbox_memory_write(int fd, const unsigned char *data, size_t len, off_t at)
 {
     ssize_t n;
 
@@ -75,7 +74,8 @@ memory_run(const sandbox_memory_walk_t *walk, const unsigned char *data,
            size_t len, off_t at, int zero)
 {
     if (!zero) {
-        return walk->to == -1 ? 0 : memory_write(walk->to, data, len, at);
+        return walk->to == -1 ? 0
+                              : sandbox_memory_write(walk->to, data, len, at);
     }
 
     return walk->punch ? fallocate(walk->from,
@@ -93,10 +93,10 @@ memory_piece(const sandbox_memory_walk_t *walk, const unsigned char *data,
     size_t i, begin;
 
     begin = 0;
-    zero = memory_is_zero(data);
+    zero = sandbox_memory_is_zero(data);
 
-    for (i = MEMORY_PAGE; i <= len; i += MEMORY_PAGE) {
-        now = i < len ? memory_is_zero(data + i) : !zero;
+    for (i = SANDBOX_MEMORY_PAGE; i <= len; i += SANDBOX_MEMORY_PAGE) {
+        now = i < len ? sandbox_memory_is_zero(data + i) : !zero;
 
         if (now != zero) {
             if (memory_run(walk, data + begin, i - begin, at + (off_t) begin,
@@ -139,12 +139,12 @@ sandbox_memory_walk(const sandbox_memory_walk_t *walk)
                 break;
             }
 
-            at -= at % MEMORY_PAGE;
+            at -= at % SANDBOX_MEMORY_PAGE;
         }
 
         n = pread(walk->from, data, MEMORY_PIECE, at);
 
-        if (n <= 0 || n % MEMORY_PAGE != 0) {
+        if (n <= 0 || n % SANDBOX_MEMORY_PAGE != 0) {
             rc = n == 0 ? 0 : -1;
             break;
         }

@@ -171,6 +171,53 @@ sandbox_monitor_fd_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 
 sandbox_hv_status_t
+sandbox_monitor_fdset(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
+                      int fd, sandbox_hv_error_t *err)
+{
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
+
+    sandbox_text_fmt(&command,
+                     "{\"execute\":\"add-fd\",\"arguments\":"
+                     "{\"fdset-id\":%d}}",
+                     set);
+
+    return sandbox_monitor_send(conn, domain, "add-fd", &command, &fd, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_fdset_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                            int set, sandbox_hv_error_t *err)
+{
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
+
+    sandbox_text_fmt(&command,
+                     "{\"execute\":\"remove-fd\",\"arguments\":"
+                     "{\"fdset-id\":%d}}",
+                     set);
+
+    return sandbox_monitor_send(conn, domain, "remove-fd", &command, NULL, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_devices(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
+                        sandbox_hv_error_t *err)
+{
+    sandbox_text_t command = SANDBOX_TEXT_INIT;
+
+    /* not live: the machine keeps its disks */
+    sandbox_text_fmt(&command,
+                     "{\"execute\":\"xen-save-devices-state\",\"arguments\":"
+                     "{\"filename\":\"/dev/fdset/%d\",\"live\":false}}",
+                     set);
+
+    return sandbox_monitor_send(conn, domain, "xen-save-devices-state",
+                                &command, NULL, err);
+}
+
+
+sandbox_hv_status_t
 sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const char *name, int on, sandbox_hv_error_t *err)
 {

@@ -103,9 +103,9 @@ drive_take(const drive_job_t *job)
     }
 
     (void) printf("take %s ok live=%d pause_ms=%lld bytes=%lld "
-                  "receiver_ms=%lld move_ms=%lld keep_ms=%lld ms=%lld\n",
+                  "prepare_ms=%lld move_ms=%lld keep_ms=%lld ms=%lld\n",
                   job->id, take.live, (long long) take.pause_ms,
-                  (long long) take.bytes, (long long) take.receiver_ms,
+                  (long long) take.bytes, (long long) take.prepare_ms,
                   (long long) take.move_ms, (long long) take.keep_ms,
                   (long long) (sandbox_time_monotonic_ms() - start));
     return 0;

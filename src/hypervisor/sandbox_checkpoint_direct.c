@@ -1,0 +1,198 @@
+/*
+ * Taking a checkpoint without a receiver: the memory is copied out of the
+ * source's process, and its devices are saved beside that.
+ *
+ * Of a source that goes on, QEMU still sends its memory into a pipe, one page
+ * after the other, changed or not; that takes longer than the copying.  What is
+ * left of it is read away by the broker.
+ */
+
+#define _GNU_SOURCE
+
+#include "sandbox_broker.h"
+#include "sandbox_checkpoint_take.h"
+#include "sandbox_memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DIRECT_POLL_MS 10
+
+
+/* Once for each process; what would change it ends the process as well. */
+static void
+direct_not(const char *why)
+{
+    static int said;
+
+    if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED)) {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                       "a sandbox was copied by way of another machine, which "
+                       "takes longer: %s",
+                       why);
+    }
+}
+
+
+void
+sandbox_take_direct(sandbox_take_t *t)
+{
+    sandbox_hv_error_t err;
+
+    if (t->origin == -1 || t->ram == NULL) {
+        direct_not("it was not started from a checkpoint");
+        return;
+    }
+
+    t->copy = sandbox_copy_open(t->take->sandbox, t->ram, t->kind.memory_mb,
+                                t->take->deadline, &err);
+
+    if (t->copy
+        && sandbox_devices_open(&t->devices, t->conn, t->source, t->origin,
+                                t->kind.memory_mb, &err)
+               != SANDBOX_HV_OK)
+    {
+        sandbox_copy_close(t->copy);
+        t->copy = NULL;
+    }
+
+    t->direct = t->copy != NULL;
+
+    if (t->copy == NULL) {
+        direct_not(err.message);
+    }
+}
+
+
+sandbox_hv_status_t
+sandbox_take_direct_base(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    t->to = t->memory != -1 ? fcntl(t->memory, F_DUPFD_CLOEXEC, 0)
+                            : open(t->names.ram_path, O_WRONLY | O_CLOEXEC);
+
+    if (t->to == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\": %s",
+                              t->names.ram_path, strerror(errno));
+    }
+
+    return sandbox_copy_base(t->copy, t->to, err);
+}
+
+
+static int
+direct_may_go_on(const sandbox_take_t *t)
+{
+    return !__atomic_load_n(&t->stop, __ATOMIC_RELAXED);
+}
+
+
+/* Until the source has sent all. */
+static void
+direct_drain(const sandbox_take_t *t, int pipe)
+{
+    ssize_t n;
+    char piece[65536];
+    struct pollfd p = { pipe, POLLIN, 0 };
+
+    do {
+        n = poll(&p, 1, DIRECT_POLL_MS) > 0 ? read(pipe, piece, sizeof(piece))
+                                            : 1;
+    } while (direct_may_go_on(t) && (n > 0 || (n == -1 && errno == EAGAIN)));
+}
+
+
+/*
+ * The pipe is called after the sandbox when it belongs to no take any more: who
+ * takes or ends that one next waits for its end.
+ */
+static void *
+direct_copy(void *data)
+{
+    int pipe;
+    sandbox_take_t *t = data;
+    sandbox_hv_error_t err;
+
+    pipe = t->pipe.ends[1];
+
+    if (sandbox_copy_live(t->copy, pipe, &t->stop, &t->copied) == SANDBOX_HV_OK
+        && sandbox_memory_fifo_rename(t->take->id, t->take->sandbox) == 0
+        && sandbox_broker_drain(pipe, &err) == SANDBOX_HV_OK)
+    {
+        return NULL;
+    }
+
+    __atomic_store_n(&t->broken, t->copied.status != SANDBOX_HV_OK,
+                     __ATOMIC_RELAXED);
+    direct_drain(t, pipe);
+
+    return NULL;
+}
+
+
+sandbox_hv_status_t
+sandbox_take_direct_start(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    t->copying = sandbox_hv_thread(&t->copier, direct_copy, t) == 0;
+
+    return t->copying
+               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+               : sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
+}
+
+
+int
+sandbox_take_direct_broken(const sandbox_take_t *t)
+{
+    return __atomic_load_n(&t->broken, __ATOMIC_RELAXED);
+}
+
+
+sandbox_hv_status_t
+sandbox_take_direct_end(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    (void) pthread_join(t->copier, NULL);
+    t->copying = 0;
+    *err = t->copied;
+
+    return err->status;
+}
+
+
+int
+sandbox_take_direct_state(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int state;
+
+    state = sandbox_devices_join(&t->devices, err);
+    sandbox_devices_close(&t->devices, t->conn, t->source);
+
+    return state;
+}
+
+
+void
+sandbox_take_direct_close(sandbox_take_t *t)
+{
+    if (t->copying) {
+        __atomic_store_n(&t->stop, 1, __ATOMIC_RELAXED);
+        (void) pthread_join(t->copier, NULL);
+        t->copying = 0;
+    }
+
+    if (t->to != -1) {
+        (void) close(t->to);
+        t->to = -1;
+    }
+
+    sandbox_copy_close(t->copy);
+    t->copy = NULL;
+
+    /* a source that has failed might not answer before it is settled */
+    sandbox_devices_close(&t->devices, t->conn, NULL);
+
+    t->stop = 0;
+    t->broken = 0;
+}

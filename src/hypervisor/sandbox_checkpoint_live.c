@@ -1,0 +1,445 @@
+/*
+ * Copying a sandbox that goes on: with the capability "background-snapshot"
+ * QEMU write-protects the memory of a machine that stands still, lets it run
+ * again and sends the memory as it was; who writes to a page waits until that
+ * page is sent.
+ */
+
+#define _GNU_SOURCE
+
+#include "sandbox_checkpoint_take.h"
+#include "sandbox_memory.h"
+#include "sandbox_qmp.h"
+#include "sandbox_time.h"
+
+#include <fcntl.h>
+#include <libvirt/virterror.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LIVE_PIPE 1048576
+
+/*
+ * Versions of QEMU that prepare a copying without their big lock; with it the
+ * source could not be suspended while it waits.
+ */
+#define LIVE_BEGIN_BEFORE 8000000
+
+/* Those that leave a machine that stood still before a copying as it was. */
+#define LIVE_WAKE_SINCE 9000000
+
+#define LIVE_READ_MS 10
+
+/*
+ * How often one looks whether the source runs, and after how many such turns
+ * whether it never will.
+ */
+#define LIVE_TURN_MS 2
+#define LIVE_LOOK 32
+
+
+static void
+live_close_end(sandbox_take_t *t, int i)
+{
+    if (t->pipe.ends[i] != -1) {
+        (void) close(t->pipe.ends[i]);
+        t->pipe.ends[i] = -1;
+    }
+}
+
+
+static void
+live_close(sandbox_take_t *t)
+{
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        live_close_end(t, i);
+    }
+}
+
+
+/*
+ * What is sent while the source runs has a name, and the source itself keeps
+ * it open to read from: an error of writing would leave its memory protected,
+ * and nobody to serve those who write to it.  So whoever of the others dies,
+ * the source waits until the rest is read away.
+ */
+static sandbox_hv_status_t
+live_open(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int *ends;
+
+    ends = t->pipe.ends;
+
+    if (sandbox_memory_fifo(t->take->id, 1, ends) != 0) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
+    }
+
+    /* fewer turns for the two; less is no harm */
+    (void) fcntl(ends[0], F_SETPIPE_SZ, LIVE_PIPE);
+
+    if (sandbox_monitor_fd(t->conn, t->source, SANDBOX_TAKE_READER, ends[2],
+                           err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    return sandbox_take_source(t, ends[0], err);
+}
+
+
+/*
+ * QEMU first reads all of the memory, so that all of it can be protected, then
+ * sends a header, and only then stops the machine.  With the pipe full the
+ * header has to wait, and the reading is done before the source stands still.
+ */
+static sandbox_hv_status_t
+live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int fd, flags;
+    ssize_t n;
+    static const char filler[4096];
+
+    fd = t->pipe.ends[0];
+    flags = fcntl(fd, F_GETFL);
+    (void) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+
+    while ((n = write(fd, filler, sizeof(filler))) > 0) {
+        t->pipe.filler += (size_t) n;
+    }
+
+    (void) fcntl(fd, F_SETFL, flags);
+    t->pipe.begun = sandbox_time_monotonic_ms();
+
+    return sandbox_monitor_migrate(t->conn, t->source, 0,
+                                   SANDBOX_CHECKPOINT_URI, err);
+}
+
+
+/* It stands still, with another disk: now it may go on sending. */
+static sandbox_hv_status_t
+live_release(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int begins;
+    ssize_t n;
+    sandbox_take_pipe_t *pipe;
+    char piece[4096];
+
+    pipe = &t->pipe;
+
+    if (sandbox_monitor_begins(t->conn, t->source, &begins, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    /* or the memory might be of an instant before the disk's */
+    if (!begins) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "QEMU did not wait with stopping the machine");
+    }
+
+    for (; pipe->filler; pipe->filler -= (size_t) n) {
+        n = read(pipe->ends[2], piece,
+                 pipe->filler < sizeof(piece) ? pipe->filler : sizeof(piece));
+        if (n <= 0) {
+            return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                  "the pipe cannot be read");
+        }
+    }
+
+    return err->status;
+}
+
+
+/* Once for each process; what would change it ends the process as well. */
+static void
+live_not_live(const char *why)
+{
+    static int said;
+
+    if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED)) {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                       "a sandbox stood still while it was copied: %s", why);
+    }
+}
+
+
+/*
+ * Holds the file on tmpfs that the source's memory is a mapping of, with all of
+ * its room: reading a hole makes a page, and QEMU will read all of it.
+ */
+static sandbox_hv_status_t
+live_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+    const char *name;
+
+    name = sandbox_memory_name(t->ram);
+    t->held = name ? sandbox_memory_hold(name, t->kind.memory_mb, path) : -1;
+
+    if (t->held == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
+                              "its memory is not on tmpfs");
+    }
+
+    return sandbox_memory_reserve(t->conn, t->held, t->kind.memory_mb, err);
+}
+
+
+static void
+live_let_go(sandbox_take_t *t)
+{
+    if (t->held != -1) {
+        (void) close(t->held);
+        t->held = -1;
+    }
+}
+
+
+/*
+ * 1 if it can be copied while it runs; its memory is held then.  QEMU tells by
+ * refusing the capability: it asks the kernel, and looks at what the memory is
+ * made of.
+ */
+static int
+live_hold(sandbox_take_t *t)
+{
+    sandbox_hv_error_t err;
+
+    if (!t->take->keep) {
+        return 0;
+    }
+
+    if (live_reserve(t, &err) != SANDBOX_HV_OK
+        || sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 1,
+                                      &err)
+               != SANDBOX_HV_OK)
+    {
+        live_let_go(t);
+        live_not_live(err.message);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+static void *
+live_touch(void *data)
+{
+    sandbox_take_t *t = data;
+
+    sandbox_monitor_touch(t->conn, t->source, t->kind.memory_mb);
+
+    return NULL;
+}
+
+
+static void
+live_join(int *running, pthread_t thread)
+{
+    if (*running) {
+        (void) pthread_join(thread, NULL);
+        *running = 0;
+    }
+}
+
+
+void
+sandbox_take_live(sandbox_take_t *t)
+{
+    t->take->live = t->copy != NULL && live_hold(t);
+}
+
+
+sandbox_hv_status_t
+sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (!t->take->live) {
+        return err->status;
+    }
+
+    if (t->conn->facts.qemu < LIVE_BEGIN_BEFORE) {
+        return live_open(t, err) == SANDBOX_HV_OK ? live_begin(t, err)
+                                                  : err->status;
+    }
+
+    t->touching = sandbox_hv_thread(&t->toucher, live_touch, t) == 0;
+
+    return live_open(t, err);
+}
+
+
+/* What is not read by then is read while the source stands still. */
+void
+sandbox_take_live_ready(sandbox_take_t *t)
+{
+    int64_t ms;
+
+    live_join(&t->touching, t->toucher);
+
+    if (t->pipe.begun) {
+        ms = t->pipe.begun + LIVE_READ_MS + t->kind.memory_mb / 8
+             - sandbox_time_monotonic_ms();
+        sandbox_hv_sleep_ms(ms > 0 ? (int) ms : 0);
+    }
+}
+
+
+void
+sandbox_take_live_close(sandbox_take_t *t)
+{
+    live_join(&t->touching, t->toucher);
+    live_close(t);
+    live_let_go(t);
+    t->pipe.filler = 0;
+    t->pipe.begun = 0;
+}
+
+
+/*
+ * 1 with *err if there is no use in waiting any longer.  It is not looked for
+ * in each turn: the source waits for the same processors.
+ */
+static int
+live_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
+{
+    if (turn % LIVE_LOOK != LIVE_LOOK - 1) {
+        return 0;
+    }
+
+    if (sandbox_take_direct_broken(t)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "what reads its memory has failed");
+        return 1;
+    }
+
+    if (sandbox_time_monotonic_ms() >= t->take->deadline) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                              "QEMU did not let the machine run again in time");
+        return 1;
+    }
+
+    return 0;
+}
+
+
+static void *
+live_resume(void *data)
+{
+    sandbox_take_t *t = data;
+
+    (void) virDomainResume(t->source);
+
+    return NULL;
+}
+
+
+void
+sandbox_take_woken(sandbox_take_t *t)
+{
+    live_join(&t->waking, t->waker);
+}
+
+
+/*
+ * The memory is protected when the first page of it has been sent, and not
+ * before that the source may run.  A thread resumes it, for it may have to
+ * wait as QEMU itself does: see below.
+ */
+static sandbox_hv_status_t
+live_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int sends, turn;
+    char *answer;
+
+    for (turn = 0;; turn++, sandbox_hv_sleep_ms(LIVE_TURN_MS)) {
+        if (sandbox_monitor_query(t->conn, t->source, "query-migrate", &answer,
+                                  err)
+            != SANDBOX_HV_OK)
+        {
+            return err->status;
+        }
+
+        sends = sandbox_qmp_sends(answer);
+        free(answer);
+
+        if (sends) {
+            break;
+        }
+
+        if (live_is_over(t, turn, err)) {
+            return err->status;
+        }
+    }
+
+    t->waking = sandbox_hv_thread(&t->waker, live_resume, t) == 0;
+
+    return t->waking ? err->status
+                     : sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
+}
+
+
+/*
+ * The source runs again, by itself or by a thread of ours.  Its monitor may not
+ * be asked: what it waits for may be a page that is not sent, and the sender
+ * for whoever reads the pipe.  libvirt knows by an event.
+ */
+static sandbox_hv_status_t
+live_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int state, turn;
+
+    for (turn = 0;; turn++, sandbox_hv_sleep_ms(LIVE_TURN_MS)) {
+        if (virDomainGetState(t->source, &state, NULL, 0) < 0) {
+            return sandbox_hv_fail(err, t->conn, "cannot look at \"%s\"",
+                                   t->take->sandbox);
+        }
+
+        if (state == VIR_DOMAIN_RUNNING) {
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        }
+
+        if (live_is_over(t, turn, err)) {
+            return err->status;
+        }
+    }
+}
+
+
+/* It stands still; from now on it sends, and there is who reads. */
+static sandbox_hv_status_t
+live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    if ((t->pipe.begun ? live_release(t, err)
+                       : sandbox_monitor_migrate(t->conn, t->source, 0,
+                                                 SANDBOX_CHECKPOINT_URI, err))
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    /* when QEMU has ended its own, nobody writes */
+    live_close_end(t, 0);
+    live_close_end(t, 2);
+
+    return sandbox_take_direct_start(t, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_take_live_run(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    if (live_send(t, err) != SANDBOX_HV_OK
+        || (t->conn->facts.qemu >= LIVE_WAKE_SINCE
+            && live_wake(t, err) != SANDBOX_HV_OK))
+    {
+        return err->status;
+    }
+
+    return live_wait(t, err);
+}

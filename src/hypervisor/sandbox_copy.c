@@ -1,0 +1,629 @@
+/* Copying a machine's memory out of its QEMU process; see the header. */
+
+#define _GNU_SOURCE
+
+#include "sandbox_copy.h"
+#include "sandbox_broker.h"
+#include "sandbox_memory.h"
+#include "sandbox_stream.h"
+#include "sandbox_time.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COPY_PAGE SANDBOX_MEMORY_PAGE
+
+/* Read at once: the pieces stay in the processor's cache. */
+#define COPY_RUN 32
+
+/* Whose state is looked at in one go. */
+#define COPY_LOOK 512
+
+#define COPY_PIPE (2 * SANDBOX_STREAM_RECORD_MAX + 131072)
+#define COPY_POLL_MS 5
+
+/* Of /proc/PID/pagemap: Documentation/admin-guide/mm/pagemap.rst */
+#define COPY_PRESENT (1ULL << 63)
+#define COPY_SWAPPED (1ULL << 62)
+#define COPY_OF_FILE (1ULL << 61)
+
+/* What is known of a page of the new file. */
+#define COPY_IS_BASE 1 /* it has what the base has */
+#define COPY_WRITTEN 2 /* it is no hole */
+#define COPY_SENT 4    /* it has what came through the pipe */
+
+struct sandbox_copy_s {
+    int maps;
+    int pagemap;
+    int mem;
+    int base;
+    int index; /* its holes are the base's, or it is the base */
+    int to;
+    int begun;      /* 1: QEMU sends pages */
+    int ended;      /* 1: and nothing any more */
+    uint64_t start; /* where QEMU has it */
+    size_t n;       /* pages */
+    int64_t deadline;
+    unsigned char *known;
+    unsigned char *piece;
+    unsigned char *sent;
+    size_t len; /* of sent */
+    uint64_t look[COPY_LOOK];
+    sandbox_stream_t stream;
+};
+
+
+static sandbox_hv_status_t
+copy_failed(const char *what, sandbox_hv_error_t *err)
+{
+    int error = errno;
+    sandbox_hv_status_t status;
+
+    status = error == ENOSPC      ? SANDBOX_HV_NO_CAPACITY
+             : error == ETIMEDOUT ? SANDBOX_HV_TIMEOUT
+                                  : SANDBOX_HV_FAILED;
+
+    return sandbox_hv_set(err, status,
+                          "the machine's memory cannot be copied: %s: %s", what,
+                          strerror(error));
+}
+
+
+/*
+ * One mapping of the base: 1, 0: it is of something else, -1: not as it should
+ * be.  They are in the order of their addresses.
+ */
+static int
+copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
+             uint64_t *have)
+{
+    int at;
+    size_t len;
+    uint64_t from, to, offset, number;
+
+    at = 0;
+
+    if (sscanf(line,
+               "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %" SCNu64 " %n",
+               &from, &to, &offset, &number, &at)
+            != 4
+        || at == 0)
+    {
+        return 0;
+    }
+
+    len = strlen(path);
+
+    if (strncmp(line + at, path, len) != 0 || line[at + (int) len] != '\n'
+        || number != (uint64_t) inode)
+    {
+        return 0;
+    }
+
+    if (*have == 0) {
+        c->start = from;
+    }
+
+    if (offset != *have || from != c->start + *have || to <= from) {
+        return -1;
+    }
+
+    *have += to - from;
+    return 1;
+}
+
+
+static sandbox_hv_status_t
+copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
+          sandbox_hv_error_t *err)
+{
+    int right;
+    char *line;
+    FILE *maps;
+    size_t size;
+    uint64_t have;
+    struct stat st;
+
+    if (fstat(c->base, &st) == -1) {
+        return copy_failed(path, err);
+    }
+
+    maps = fdopen(c->maps, "r");
+    if (maps == NULL) {
+        return copy_failed("maps", err);
+    }
+
+    c->maps = -1;
+    line = NULL;
+    size = 0;
+    have = 0;
+    right = 0;
+
+    while (right != -1 && getline(&line, &size, maps) != -1) {
+        right = copy_mapping(c, line, path, st.st_ino, &have);
+    }
+
+    free(line);
+    (void) fclose(maps);
+
+    if (right == -1 || have != (uint64_t) mb * 1048576
+        || st.st_size != mb * 1048576)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "QEMU has not mapped \"%s\" as it should", path);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+/*
+ * The base on tmpfs has been filled with zeroes where it is to be protected;
+ * the same memory in the directory of disks, if it is there, has its holes.
+ */
+static void
+copy_index(sandbox_copy_t *c, const char *path)
+{
+    char disk[SANDBOX_HV_PATH_SIZE];
+    const char *name;
+
+    name = sandbox_memory_name(path);
+    c->index = name && sandbox_disk_path(disk, name) == 0
+                   ? open(disk, O_RDONLY | O_CLOEXEC)
+                   : -1;
+
+    if (c->index == -1) {
+        c->index = c->base;
+    }
+}
+
+
+static int
+copy_page(void *data, const char *block, uint64_t offset,
+          const unsigned char *content)
+{
+    size_t i;
+    sandbox_copy_t *c = data;
+    static const unsigned char zeroes[COPY_PAGE];
+
+    /* the others are QEMU's own, and are not the guest's to change */
+    if (strcmp(block, SANDBOX_DOMAIN_RAM) != 0) {
+        return 0;
+    }
+
+    i = (size_t) (offset / COPY_PAGE);
+
+    if (offset % COPY_PAGE || i >= c->n) {
+        errno = EPROTO;
+        return -1;
+    }
+
+    c->begun = 1;
+    c->known[i] |= COPY_SENT;
+
+    if (content == NULL) {
+        if (!(c->known[i] & COPY_WRITTEN)) {
+            return 0;
+        }
+        content = zeroes;
+    }
+
+    c->known[i] |= COPY_WRITTEN;
+
+    return sandbox_memory_write(c->to, content, COPY_PAGE, (off_t) offset);
+}
+
+
+sandbox_copy_t *
+sandbox_copy_open(const char *sandbox, const char *path, int64_t mb,
+                  int64_t deadline, sandbox_hv_error_t *err)
+{
+    int fds[3];
+    sandbox_copy_t *c;
+
+    c = calloc(1, sizeof(*c));
+    if (c == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        return NULL;
+    }
+
+    c->n = (size_t) mb * (1048576 / COPY_PAGE);
+    c->known = calloc(c->n, 1);
+    c->piece = malloc((size_t) COPY_RUN * COPY_PAGE);
+    c->sent = malloc(COPY_PIPE);
+    c->deadline = deadline;
+    c->base = open(path, O_RDONLY | O_CLOEXEC);
+    c->index = -1;
+    c->maps = -1;
+    c->pagemap = -1;
+    c->mem = -1;
+
+    sandbox_stream_init(&c->stream);
+    c->stream.page = copy_page;
+    c->stream.data = c;
+
+    if (c->known == NULL || c->piece == NULL || c->sent == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+
+    } else if (c->base == -1) {
+        (void) copy_failed(path, err);
+
+    } else if (sandbox_broker_open(sandbox, fds, err) == SANDBOX_HV_OK) {
+        c->maps = fds[0];
+        c->pagemap = fds[1];
+        c->mem = fds[2];
+        (void) copy_find(c, path, mb, err);
+    }
+
+    if (err->status != SANDBOX_HV_OK) {
+        sandbox_copy_close(c);
+        return NULL;
+    }
+
+    copy_index(c, path);
+    return c;
+}
+
+
+void
+sandbox_copy_close(sandbox_copy_t *c)
+{
+    size_t i;
+
+    if (c == NULL) {
+        return;
+    }
+
+    int fds[] = { c->maps, c->pagemap, c->mem, c->base,
+                  c->index == c->base ? -1 : c->index };
+
+    for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        if (fds[i] != -1) {
+            (void) close(fds[i]);
+        }
+    }
+
+    free(c->known);
+    free(c->piece);
+    free(c->sent);
+    free(c);
+}
+
+
+/* A page that is to be written, unless it came through the pipe. */
+static int
+copy_wants(const sandbox_copy_t *c, size_t i, const unsigned char *page)
+{
+    return !(c->known[i] & COPY_SENT)
+           && ((c->known[i] & COPY_WRITTEN) || !sandbox_memory_is_zero(page));
+}
+
+
+/* c->piece has count pages from first on. */
+static int
+copy_put(sandbox_copy_t *c, size_t first, size_t count)
+{
+    size_t i, end;
+
+    for (i = 0; i < count; i = end + 1) {
+        for (end = i; end < count
+                      && copy_wants(c, first + end, c->piece + end * COPY_PAGE);
+             end++)
+        {
+            c->known[first + end] |= COPY_WRITTEN;
+        }
+
+        if (end > i
+            && sandbox_memory_write(c->to, c->piece + i * COPY_PAGE,
+                                    (end - i) * COPY_PAGE,
+                                    (off_t) ((first + i) * COPY_PAGE))
+                   != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+copy_read(int fd, unsigned char *data, size_t len, off_t at)
+{
+    ssize_t n;
+
+    for (; len; data += n, len -= (size_t) n, at += n) {
+        n = pread(fd, data, len, at);
+
+        if (n == -1 && errno == EINTR) {
+            n = 0;
+            continue;
+        }
+
+        if (n <= 0) {
+            if (n == 0) {
+                errno = ENODATA;
+            }
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Copies pages of the base, without its holes. */
+static int
+copy_of_base(sandbox_copy_t *c, size_t first, size_t end)
+{
+    off_t data;
+    size_t i, count;
+
+    for (i = first; i < end; i += count) {
+        data = lseek(c->index, (off_t) (i * COPY_PAGE), SEEK_DATA);
+
+        if (data == -1) {
+            return errno == ENXIO ? 0 : -1;
+        }
+
+        i = (size_t) data / COPY_PAGE;
+        if (i >= end) {
+            return 0;
+        }
+
+        count = end - i < COPY_RUN ? end - i : COPY_RUN;
+
+        if (copy_read(c->base, c->piece, count * COPY_PAGE,
+                      (off_t) (i * COPY_PAGE))
+                != 0
+            || copy_put(c, i, count) != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Copies pages of the process. */
+static int
+copy_of_process(sandbox_copy_t *c, size_t first, size_t count)
+{
+    return copy_read(c->mem, c->piece, count * COPY_PAGE,
+                     (off_t) (c->start + first * COPY_PAGE))
+                   == 0
+               ? copy_put(c, first, count)
+               : -1;
+}
+
+
+/* A look at whose count pages from first on are. */
+static int
+copy_look(sandbox_copy_t *c, size_t first, size_t count)
+{
+    if (sandbox_time_monotonic_ms() >= c->deadline) {
+        errno = ETIMEDOUT;
+        return -1;
+    }
+
+    return copy_read(
+        c->pagemap, (unsigned char *) c->look, count * sizeof(c->look[0]),
+        (off_t) ((c->start / COPY_PAGE + first) * sizeof(c->look[0])));
+}
+
+
+/* 1 if it may differ from the base. */
+static int
+copy_is_own(uint64_t look)
+{
+    return (look & COPY_SWAPPED)
+           || ((look & COPY_PRESENT) && !(look & COPY_OF_FILE));
+}
+
+
+static size_t
+copy_count(const sandbox_copy_t *c, size_t first)
+{
+    return c->n - first < COPY_LOOK ? c->n - first : COPY_LOOK;
+}
+
+
+static int
+copy_base(sandbox_copy_t *c, size_t first, size_t count)
+{
+    size_t i, end;
+
+    if (copy_look(c, first, count) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i < count; i = end + 1) {
+        for (end = i; end < count && !copy_is_own(c->look[end]); end++) {
+            c->known[first + end] |= COPY_IS_BASE;
+        }
+
+        if (end > i && copy_of_base(c, first + i, first + end) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+sandbox_hv_status_t
+sandbox_copy_base(sandbox_copy_t *c, int to, sandbox_hv_error_t *err)
+{
+    size_t i;
+
+    c->to = to;
+
+    for (i = 0; i < c->n; i += COPY_LOOK) {
+        if (copy_base(c, i, copy_count(c, i)) != 0) {
+            return copy_failed("what it was started from", err);
+        }
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+/* What is in the pipe, all of it. */
+static int
+copy_sent(sandbox_copy_t *c, int pipe)
+{
+    ssize_t n, done;
+
+    while (!c->ended) {
+        n = read(pipe, c->sent + c->len, COPY_PIPE - c->len);
+
+        if (n == -1) {
+            return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        }
+
+        if (n == 0) {
+            c->ended = 1;
+            return 0;
+        }
+
+        /* behind the memory there are devices, which are had otherwise */
+        if (c->stream.done) {
+            continue;
+        }
+
+        c->len += (size_t) n;
+        done = sandbox_stream_feed(&c->stream, c->sent, c->len);
+
+        if (done == -1) {
+            return -1;
+        }
+
+        c->len = c->stream.done ? 0 : c->len - (size_t) done;
+        memmove(c->sent, c->sent + done, c->len);
+    }
+
+    return 0;
+}
+
+
+/*
+ * The machine's own pages; and any that was before and is not any more, as if
+ * it had been given back: what the process reads there is right in any case.
+ */
+static int
+copy_own(sandbox_copy_t *c, size_t first, size_t count, int pipe)
+{
+    size_t i, end;
+
+    if (copy_look(c, first, count) != 0) {
+        return -1;
+    }
+
+    for (i = 0; i<count; i = end> i ? end : i + 1) {
+        for (end = i; end < count && end - i < COPY_RUN
+                      && (copy_is_own(c->look[end])
+                          || !(c->known[first + end] & COPY_IS_BASE));
+             end++)
+        {
+        }
+
+        if (end > i
+            && (copy_of_process(c, first + i, end - i) != 0
+                || (pipe != -1 && copy_sent(c, pipe) != 0)))
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static sandbox_hv_status_t
+copy_rest(sandbox_copy_t *c, int pipe, const int *stop, sandbox_hv_error_t *err)
+{
+    size_t i;
+
+    for (i = 0; i < c->n; i += COPY_LOOK) {
+        if (__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+            errno = ECANCELED;
+        } else if (copy_own(c, i, copy_count(c, i), pipe) == 0) {
+            continue;
+        }
+
+        return copy_failed("what it has written", err);
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+sandbox_hv_status_t
+sandbox_copy_still(sandbox_copy_t *c, sandbox_hv_error_t *err)
+{
+    static const int never = 0;
+
+    return copy_rest(c, -1, &never, err);
+}
+
+
+/* All of the memory is protected before the first page is sent. */
+static int
+copy_protected(sandbox_copy_t *c, int pipe, const int *stop)
+{
+    struct pollfd p = { pipe, POLLIN, 0 };
+
+    while (!c->begun) {
+        if (__atomic_load_n(stop, __ATOMIC_RELAXED)
+            || sandbox_time_monotonic_ms() >= c->deadline)
+        {
+            errno = ECANCELED;
+            return -1;
+        }
+
+        if (poll(&p, 1, COPY_POLL_MS) > 0 && copy_sent(c, pipe) != 0) {
+            return -1;
+        }
+
+        if (c->ended && !c->begun) {
+            errno = EPIPE;
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+sandbox_hv_status_t
+sandbox_copy_live(sandbox_copy_t *c, int pipe, const int *stop,
+                  sandbox_hv_error_t *err)
+{
+    if (copy_protected(c, pipe, stop) != 0) {
+        return copy_failed(c->stream.error ? c->stream.error : "QEMU", err);
+    }
+
+    if (copy_rest(c, pipe, stop, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    /* what was changed while its page was read is in there by now */
+    if (copy_sent(c, pipe) != 0) {
+        return copy_failed(c->stream.error ? c->stream.error : "QEMU", err);
+    }
+
+    if (c->ended && !c->stream.done) {
+        errno = EPIPE;
+        return copy_failed("QEMU has ended", err);
+    }
+
+    return err->status;
+}
