@@ -212,6 +212,7 @@ is(($d->run('destroy', $id, $ids[1]))[0], 0, 'the sandboxes end');
 
 {
     my ($snap) = snaps(1);
+    $t->stack('stop', 'memory');
     $address = start($snaps[2], $ids[3]);
     my $wait = $d->later(["DRIVE_CHECKPOINT=$snap", @$shape], 'take', $ids[3]);
 
@@ -225,6 +226,7 @@ is(($d->run('destroy', $id, $ids[1]))[0], 0, 'the sandboxes end');
     is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
     goes_on($ids[3], $address, 'the sandbox');
     is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+    $t->stack('start', 'memory');
 }
 
 # --- a taker that dies -------------------------------------------------------
@@ -252,14 +254,14 @@ sub disturbed {
     is(($d->run('discard', $snap))[0], 0, 'discard');
 }
 
-for my $ms (200, 400, 600, 800, 1000) {
+for my $ms (60, 120, 180, 240, 300, 400) {
     disturbed('killed', $ms, sub {
         $t->try_stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
         $_[0]->();
     });
 }
 
-for my $ms (150, 500, 1000) {
+for my $ms (60, 150, 300) {
     disturbed('libvirtd killed', $ms, sub {
         $t->stack('kill', 'libvirtd');
         $_[0]->();
