@@ -98,7 +98,17 @@ is((run_command($stack, 'kill', '--dir', $dir, 'redis'))[0], 0,
 is((run_command($stack, 'status', '--dir', $dir))[0], 1,
    'status says that one is stopped');
 is((run_command($stack, 'start', '--dir', $dir, 'redis'))[0], 0, 'start');
-is((run_command($stack, 'status', '--dir', $dir))[0], 0, 'all run');
+($rc, $text) = run_command($stack, 'status', '--dir', $dir);
+is($rc, 0, 'all run');
+like($text, qr/^memory running/m, 'the memory broker, too');
+is((run_command($stack, 'kill', '--dir', $dir, 'memory'))[0], 0,
+   'which is killed');
+is((run_command($stack, 'start', '--dir', $dir, 'memory'))[0], 0,
+   'and started');
+is((run_command($stack, 'restart', '--dir', $dir, 'memory'))[0], 0,
+   'and restarted');
+like((run_command($stack, 'logs', '--dir', $dir, 'memory'))[1],
+     qr/listens\n.*listens\n.*ends\n.*listens\n/s, 'its log');
 is((run_command($stack, 'restart', '--dir', $dir, 'nginx'))[0], 0,
    'nginx is restarted');
 is($t->request('GET', '/healthz', to => $api)->{status}, 200,
@@ -128,8 +138,14 @@ ok(!-e $dir, 'removes the directory');
 is((run_command($stack, 'down', '--dir', $dir))[0], 0, 'down again');
 is(mounts(), $mounts, 'no mount is left');
 
-($rc, $text) = up();
+($rc, $text) = up('--no-memory-broker');
 is($rc, 0, 'up again in the same place') or diag($text);
+($rc, $text) = run_command($stack, 'status', '--dir', $dir);
+is($rc, 0, 'without a memory broker all run');
+unlike($text, qr/^memory/m, 'but that');
+($rc, $text) = run_command($stack, 'start', '--dir', $dir, 'memory');
+is($rc, 1, 'which cannot be started');
+like($text, qr/no service "memory": .* network and nginx are/, 'it says so');
 $space = pid_space(init());
 {
     # one with much memory still ends when the first one of the stack is gone

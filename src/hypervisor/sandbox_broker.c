@@ -295,5 +295,9 @@ sandbox_broker_drain(int fd, sandbox_hv_error_t *err)
 {
     broker_answer_t answer;
 
+    if (fd == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "there is no pipe");
+    }
+
     return broker_call(SANDBOX_BROKER_DRAIN, fd, &answer, 0, err);
 }

@@ -45,7 +45,9 @@ sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
 /*
  * From here on the broker reads away what is in the pipe, until nobody can
  * write to it.  fd, which must be O_NONBLOCK, stays the caller's to close; a
- * lock (flock) on it goes on until the broker is done.  The same statuses.
+ * lock (flock) on it goes on until the broker is done.  Where the pipe has a
+ * name, that has to stay so long: another broker finds it by that when this one
+ * has ended.  The same statuses.
  */
 sandbox_hv_status_t sandbox_broker_drain(int fd, sandbox_hv_error_t *err);
 
