@@ -317,8 +317,11 @@ ok(!-e $socket, 'with its socket');
 $broker = broker();
 end($broker, 'KILL');
 ok(-e $socket, 'one that is killed leaves its socket');
+$writer = writer(fifo('snap_d.fifo'));
+ok(!ended($writer, 1.5), 'meanwhile who writes waits');
 $broker = broker();
 is(ask("open $id"), 'ok 3', 'which the next one replaces');
+ok(ended($writer, 3), 'and reads what has waited for it');
 end($broker, 'TERM');
 
 is((run_command(@qemu, '--groups=www-data', "$base/broker", '--socket', $socket,
