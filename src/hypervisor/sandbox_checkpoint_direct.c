@@ -82,6 +82,48 @@ sandbox_take_direct_base(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+static void *
+direct_look(void *data)
+{
+    sandbox_take_t *t = data;
+
+    (void) sandbox_copy_look(t->copy, &t->looked);
+
+    return NULL;
+}
+
+
+static void
+direct_join(int *running, pthread_t thread)
+{
+    if (*running) {
+        (void) pthread_join(thread, NULL);
+        *running = 0;
+    }
+}
+
+
+sandbox_hv_status_t
+sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    t->looking = sandbox_hv_thread(&t->looker, direct_look, t) == 0;
+
+    return t->looking
+               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+               : sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
+}
+
+
+sandbox_hv_status_t
+sandbox_take_direct_looked(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    direct_join(&t->looking, t->looker);
+    *err = t->looked;
+
+    return err->status;
+}
+
+
 static int
 direct_may_go_on(const sandbox_take_t *t)
 {
@@ -153,8 +195,7 @@ sandbox_take_direct_broken(const sandbox_take_t *t)
 sandbox_hv_status_t
 sandbox_take_direct_end(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    (void) pthread_join(t->copier, NULL);
-    t->copying = 0;
+    direct_join(&t->copying, t->copier);
     *err = t->copied;
 
     return err->status;
@@ -176,11 +217,9 @@ sandbox_take_direct_state(sandbox_take_t *t, sandbox_hv_error_t *err)
 void
 sandbox_take_direct_close(sandbox_take_t *t)
 {
-    if (t->copying) {
-        __atomic_store_n(&t->stop, 1, __ATOMIC_RELAXED);
-        (void) pthread_join(t->copier, NULL);
-        t->copying = 0;
-    }
+    __atomic_store_n(&t->stop, 1, __ATOMIC_RELAXED);
+    direct_join(&t->looking, t->looker);
+    direct_join(&t->copying, t->copier);
 
     if (t->to != -1) {
         (void) close(t->to);

@@ -20,6 +20,14 @@
 #define LIVE_PIPE 1048576
 
 /*
+ * A source that has written less than this stands still for the copying: 10 ms,
+ * about as long as the protecting takes, which is not needed then.
+ */
+#ifndef SANDBOX_LIVE_PAGES
+#define SANDBOX_LIVE_PAGES 4096
+#endif
+
+/*
  * Versions of QEMU that prepare a copying without their big lock; with it the
  * source could not be suspended while it waits.
  */
@@ -28,7 +36,8 @@
 /* Those that leave a machine that stood still before a copying as it was. */
 #define LIVE_WAKE_SINCE 9000000
 
-#define LIVE_READ_MS 10
+/* For each MiB, where it usually takes an eighth. */
+#define LIVE_READ_MS 1
 
 /*
  * How often one looks whether the source runs, and after how many such turns
@@ -111,7 +120,7 @@ live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     (void) fcntl(fd, F_SETFL, flags);
-    t->pipe.begun = sandbox_time_monotonic_ms();
+    t->pipe.begun = 1;
 
     return sandbox_monitor_migrate(t->conn, t->source, 0,
                                    SANDBOX_CHECKPOINT_URI, err);
@@ -250,7 +259,9 @@ live_join(int *running, pthread_t thread)
 void
 sandbox_take_live(sandbox_take_t *t)
 {
-    t->take->live = t->copy != NULL && live_hold(t);
+    t->take->live = t->copy != NULL
+                    && sandbox_copy_pages(t->copy) >= SANDBOX_LIVE_PAGES
+                    && live_hold(t);
 }
 
 
@@ -278,14 +289,10 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 void
 sandbox_take_live_ready(sandbox_take_t *t)
 {
-    int64_t ms;
-
     live_join(&t->touching, t->toucher);
 
     if (t->pipe.begun) {
-        ms = t->pipe.begun + LIVE_READ_MS + t->kind.memory_mb / 8
-             - sandbox_time_monotonic_ms();
-        sandbox_hv_sleep_ms(ms > 0 ? (int) ms : 0);
+        sandbox_copy_mapped(t->copy, LIVE_READ_MS * t->kind.memory_mb);
     }
 }
 
@@ -415,10 +422,12 @@ live_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    if ((t->pipe.begun ? live_release(t, err)
-                       : sandbox_monitor_migrate(t->conn, t->source, 0,
-                                                 SANDBOX_CHECKPOINT_URI, err))
-        != SANDBOX_HV_OK)
+    if (sandbox_take_direct_looked(t, err) != SANDBOX_HV_OK
+        || (t->pipe.begun
+                ? live_release(t, err)
+                : sandbox_monitor_migrate(t->conn, t->source, 0,
+                                          SANDBOX_CHECKPOINT_URI, err))
+               != SANDBOX_HV_OK)
     {
         return err->status;
     }

@@ -17,7 +17,7 @@
 typedef struct {
     int ends[3];   /* to write; to read from, twice, without waiting; or -1 */
     size_t filler; /* bytes in it that are to be read away first */
-    int64_t begun; /* since when the source waits with its header; 0: not */
+    int begun;     /* 1: the source waits with its header */
 } sandbox_take_pipe_t;
 
 typedef struct {
@@ -39,10 +39,13 @@ typedef struct {
     sandbox_copy_t *copy; /* NULL: it is moved to a receiver */
     sandbox_devices_t devices;
     int to;      /* the new memory, or -1 */
+    int looking; /* 1: looker is to be joined */
     int copying; /* 1: copier is to be joined */
     int stop;    /* 1: it is to end */
     int broken;  /* 1: it has failed */
+    pthread_t looker;
     pthread_t copier;
+    sandbox_hv_error_t looked; /* looker's */
     sandbox_hv_error_t copied; /* copier's */
 
     /* while it goes on */
@@ -66,6 +69,14 @@ void sandbox_take_direct(sandbox_take_t *t);
 /* What of the source's memory is not its own, while it runs. */
 sandbox_hv_status_t
 sandbox_take_direct_base(sandbox_take_t *t, sandbox_hv_error_t *err);
+/*
+ * The source stands still, and is to go on while it is copied: what is to be
+ * known before; in a thread, beside what else is done meanwhile.
+ */
+sandbox_hv_status_t
+sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_hv_status_t
+sandbox_take_direct_looked(sandbox_take_t *t, sandbox_hv_error_t *err);
 /* The source is about to run again and to send its memory. */
 sandbox_hv_status_t
 sandbox_take_direct_start(sandbox_take_t *t, sandbox_hv_error_t *err);

@@ -28,14 +28,15 @@
 
 #define COPY_PIPE (2 * SANDBOX_STREAM_RECORD_MAX + 131072)
 #define COPY_POLL_MS 5
+#define COPY_MAP_MS 1
 
 /* Of /proc/PID/pagemap: Documentation/admin-guide/mm/pagemap.rst */
 #define COPY_PRESENT (1ULL << 63)
 #define COPY_SWAPPED (1ULL << 62)
 #define COPY_OF_FILE (1ULL << 61)
 
-/* What is known of a page of the new file. */
-#define COPY_IS_BASE 1 /* it has what the base has */
+/* What is known of a page. */
+#define COPY_IS_BASE 1 /* the machine has not changed it, and it is copied */
 #define COPY_WRITTEN 2 /* it is no hole */
 #define COPY_SENT 4    /* it has what came through the pipe */
 
@@ -50,6 +51,7 @@ struct sandbox_copy_s {
     int ended;      /* 1: and nothing any more */
     uint64_t start; /* where QEMU has it */
     size_t n;       /* pages */
+    size_t mapped;  /* so many of the first ones */
     int64_t deadline;
     unsigned char *known;
     unsigned char *piece;
@@ -436,6 +438,27 @@ copy_count(const sandbox_copy_t *c, size_t first)
 }
 
 
+size_t
+sandbox_copy_pages(sandbox_copy_t *c)
+{
+    size_t i, first, pages;
+
+    pages = 0;
+
+    for (first = 0; first < c->n; first += COPY_LOOK) {
+        if (copy_look(c, first, copy_count(c, first)) != 0) {
+            return SIZE_MAX;
+        }
+
+        for (i = 0; i < copy_count(c, first); i++) {
+            pages += (size_t) copy_is_own(c->look[i]);
+        }
+    }
+
+    return pages;
+}
+
+
 static int
 copy_base(sandbox_copy_t *c, size_t first, size_t count)
 {
@@ -514,6 +537,70 @@ copy_sent(sandbox_copy_t *c, int pipe)
 }
 
 
+void
+sandbox_copy_mapped(sandbox_copy_t *c, int64_t ms)
+{
+    size_t i, count;
+    int64_t end;
+
+    end = sandbox_time_monotonic_ms() + ms;
+
+    while (c->mapped < c->n) {
+        count = copy_count(c, c->mapped);
+
+        if (copy_look(c, c->mapped, count) != 0) {
+            return;
+        }
+
+        for (i = 0; i < count && (c->look[i] & (COPY_PRESENT | COPY_SWAPPED));
+             i++) {
+        }
+
+        c->mapped += i;
+
+        if (i < count) {
+            if (sandbox_time_monotonic_ms() >= end) {
+                return;
+            }
+            sandbox_hv_sleep_ms(COPY_MAP_MS);
+        }
+    }
+}
+
+
+sandbox_hv_status_t
+sandbox_copy_look(sandbox_copy_t *c, sandbox_hv_error_t *err)
+{
+    size_t i, first;
+
+    for (first = 0; first < c->n; first += COPY_LOOK) {
+        if (copy_look(c, first, copy_count(c, first)) != 0) {
+            return copy_failed("whose its pages are", err);
+        }
+
+        for (i = 0; i < copy_count(c, first); i++) {
+            if (copy_is_own(c->look[i])) {
+                c->known[first + i] &= (unsigned char) ~COPY_IS_BASE;
+            }
+        }
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+/*
+ * 1 if it is to be copied out of the process.  A page that is protected and not
+ * mapped looks as one that is swapped out; what it was is known from before.
+ */
+static int
+copy_is_wanted(const sandbox_copy_t *c, size_t i, uint64_t look, int protected)
+{
+    return !(c->known[i] & COPY_IS_BASE)
+           || (copy_is_own(look) && !(protected && (look & COPY_SWAPPED)));
+}
+
+
 /*
  * The machine's own pages; and any that was before and is not any more, as if
  * it had been given back: what the process reads there is right in any case.
@@ -528,9 +615,9 @@ copy_own(sandbox_copy_t *c, size_t first, size_t count, int pipe)
     }
 
     for (i = 0; i<count; i = end> i ? end : i + 1) {
-        for (end = i; end < count && end - i < COPY_RUN
-                      && (copy_is_own(c->look[end])
-                          || !(c->known[first + end] & COPY_IS_BASE));
+        for (end = i;
+             end < count && end - i < COPY_RUN
+             && copy_is_wanted(c, first + end, c->look[end], pipe != -1);
              end++)
         {
         }

@@ -27,6 +27,9 @@ sandbox_copy_open(const char *sandbox, const char *path, int64_t mb,
 /* May be NULL. */
 void sandbox_copy_close(sandbox_copy_t *c);
 
+/* How many pages are the machine's own by now; SIZE_MAX: it cannot be told. */
+size_t sandbox_copy_pages(sandbox_copy_t *c);
+
 /*
  * What is not the machine's own by now goes to the file `to`, which is empty,
  * of that length, and stays the caller's.  NO_CAPACITY: there is no room.
@@ -34,18 +37,32 @@ void sandbox_copy_close(sandbox_copy_t *c);
 sandbox_hv_status_t
 sandbox_copy_base(sandbox_copy_t *c, int to, sandbox_hv_error_t *err);
 
-/* After that, of a machine that stands still all the while: the rest. */
+/*
+ * Waits, ms at most, until QEMU has all of the memory mapped, as it has when it
+ * has read all of it.
+ */
+void sandbox_copy_mapped(sandbox_copy_t *c, int64_t ms);
+
+/*
+ * Of a machine that stands still, before its memory is protected: whose its
+ * pages are, which cannot be told from afterwards where none is mapped.  In
+ * any thread.
+ */
+sandbox_hv_status_t
+sandbox_copy_look(sandbox_copy_t *c, sandbox_hv_error_t *err);
+
+/* After sandbox_copy_base(), while the machine stands still: the rest. */
 sandbox_hv_status_t
 sandbox_copy_still(sandbox_copy_t *c, sandbox_hv_error_t *err);
 
 /*
- * After that, of a machine whose QEMU sends its memory (background-snapshot) to
- * the pipe that is read from here without waiting: the rest, as it was when
- * QEMU began to.  A page that the machine is about to change is in the pipe
- * before it can, so what comes from there stands above what was read of the
- * process.  When it returns OK the file is complete, and what is still sent is
- * of no use; the pipe has to be read all the same.  *stop, set by any thread,
- * ends it.
+ * After sandbox_copy_look(), of a machine whose QEMU sends its memory
+ * (background-snapshot) to the pipe that is read from here without waiting: the
+ * rest, as it was when QEMU began to.  A page that the machine is about to
+ * change is in the pipe before it can, so what comes from there stands above
+ * what was read of the process.  When it returns OK the file is complete, and
+ * what is still sent is of no use; the pipe has to be read all the same. *stop,
+ * set by any thread, ends it.
  */
 sandbox_hv_status_t sandbox_copy_live(sandbox_copy_t *c, int pipe,
                                       const int *stop, sandbox_hv_error_t *err);
