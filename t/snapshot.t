@@ -102,7 +102,7 @@ is($t->get("/v1/sandboxes/$id", key => $key)->{json}{status}, 'running',
    'and is said to run');
 ok(settled($id), 'nothing is under way any more');
 my ($line) = $t->log_text($mark) =~ /snapshot $snap: (taken of \S+ in .*)/;
-like($line // '', qr/^taken of $id in \d+ ms, (live|standing still): queue \d+, flush \d+, take \d+, commands stood still \d+, the machine \d+, commit \d+; \d+ bytes/,
+like($line // '', qr/^taken of $id in \d+ ms, (live|standing still|moved): queue \d+, flush \d+, take \d+, commands stood still \d+, the machine \d+, commit \d+; \d+ bytes/,
      'a line in the log');
 diag($line);
 
@@ -492,6 +492,8 @@ if ($r->{status} == 200) {
     like($r->{body}, qr/^sandbox_snapshot_pause_seconds_count [1-9]/m,
          'their pauses');
     like($r->{body}, qr/^sandbox_snapshot_seconds_count [1-9]/m, 'their times');
+    like($r->{body}, qr/^sandbox_takes_total\{way="still"\} [1-9]/m,
+         'and how');
 }
 
 # layers are swept a while after the last that stood on them

@@ -68,6 +68,13 @@ sandbox_hv_status_t
 sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
                          sandbox_hv_times_t *times, sandbox_hv_error_t *err);
 
+/* How the memory was copied. */
+typedef enum {
+    SANDBOX_CHECKPOINT_STILL = 0, /* while the sandbox stood still */
+    SANDBOX_CHECKPOINT_LIVE,      /* while it went on */
+    SANDBOX_CHECKPOINT_MOVED      /* to another machine, while it stood still */
+} sandbox_checkpoint_way_t;
+
 typedef struct {
     const char *id;      /* of the checkpoint that is to be: "snap_…" */
     const char *sandbox; /* one that was started from a checkpoint */
@@ -91,12 +98,12 @@ typedef struct {
     int (*ours)(void *data);
     void *data;
 
-    int live;           /* out: 1: copied while the sandbox went on */
-    int64_t pause_ms;   /* the sandbox stood still (keep 1) */
-    int64_t bytes;      /* blocks that it takes, disk and memory */
-    int64_t prepare_ms; /* until it was to stand still */
-    int64_t move_ms;    /* copying, pause included */
-    int64_t keep_ms;    /* until all of it was where it is to be */
+    sandbox_checkpoint_way_t way; /* out */
+    int64_t pause_ms;             /* the sandbox stood still (keep 1) */
+    int64_t bytes;                /* blocks that it takes, disk and memory */
+    int64_t prepare_ms;           /* until it was to stand still */
+    int64_t move_ms;              /* copying, pause included */
+    int64_t keep_ms;              /* until all of it was where it is to be */
 } sandbox_checkpoint_take_t;
 
 /*

@@ -12,23 +12,30 @@
 #include "sandbox_broker.h"
 #include "sandbox_checkpoint_take.h"
 #include "sandbox_memory.h"
+#include "sandbox_time.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DIRECT_POLL_MS 10
+#define DIRECT_SAY_MS 60000
 
 
-/* Once for each process; what would change it ends the process as well. */
+/* Once a minute: brokers come and go. */
 static void
 direct_not(const char *why)
 {
-    static int said;
+    int64_t now, before;
+    static int64_t next;
 
-    if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED)) {
+    now = sandbox_time_monotonic_ms();
+    before = __atomic_load_n(&next, __ATOMIC_RELAXED);
+
+    if (now >= before
+        && __atomic_compare_exchange_n(&next, &before, now + DIRECT_SAY_MS, 0,
+                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    {
         sandbox_hv_log(SANDBOX_HV_LOG_WARN,
                        "a sandbox was copied by way of another machine, which "
                        "takes longer: %s",
@@ -42,8 +49,8 @@ sandbox_take_direct(sandbox_take_t *t)
 {
     sandbox_hv_error_t err;
 
+    /* booted, as none is where checkpoints are on */
     if (t->origin == -1 || t->ram == NULL) {
-        direct_not("it was not started from a checkpoint");
         return;
     }
 
@@ -124,28 +131,6 @@ sandbox_take_direct_looked(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-static int
-direct_may_go_on(const sandbox_take_t *t)
-{
-    return !__atomic_load_n(&t->stop, __ATOMIC_RELAXED);
-}
-
-
-/* Until the source has sent all. */
-static void
-direct_drain(const sandbox_take_t *t, int pipe)
-{
-    ssize_t n;
-    char piece[65536];
-    struct pollfd p = { pipe, POLLIN, 0 };
-
-    do {
-        n = poll(&p, 1, DIRECT_POLL_MS) > 0 ? read(pipe, piece, sizeof(piece))
-                                            : 1;
-    } while (direct_may_go_on(t) && (n > 0 || (n == -1 && errno == EAGAIN)));
-}
-
-
 /*
  * The pipe is called after the sandbox when it belongs to no take any more: who
  * takes or ends that one next waits for its end.
@@ -168,7 +153,7 @@ direct_copy(void *data)
 
     __atomic_store_n(&t->broken, t->copied.status != SANDBOX_HV_OK,
                      __ATOMIC_RELAXED);
-    direct_drain(t, pipe);
+    (void) sandbox_checkpoint_read_away(pipe, t->take->deadline, &t->stop);
 
     return NULL;
 }

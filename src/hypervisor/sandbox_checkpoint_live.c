@@ -259,9 +259,9 @@ live_join(int *running, pthread_t thread)
 void
 sandbox_take_live(sandbox_take_t *t)
 {
-    t->take->live = t->copy != NULL
-                    && sandbox_copy_pages(t->copy) >= SANDBOX_LIVE_PAGES
-                    && live_hold(t);
+    t->live = t->copy != NULL
+              && sandbox_copy_pages(t->copy) >= SANDBOX_LIVE_PAGES
+              && live_hold(t);
 }
 
 
@@ -270,7 +270,7 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
-    if (!t->take->live) {
+    if (!t->live) {
         return err->status;
     }
 
@@ -319,15 +319,15 @@ live_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
         return 0;
     }
 
-    if (sandbox_take_direct_broken(t)) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                              "what reads its memory has failed");
-        return 1;
-    }
-
     if (sandbox_time_monotonic_ms() >= t->take->deadline) {
         (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                               "QEMU did not let the machine run again in time");
+        return 1;
+    }
+
+    if (sandbox_take_direct_broken(t)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "what reads its memory has failed");
         return 1;
     }
 

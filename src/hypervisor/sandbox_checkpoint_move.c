@@ -175,7 +175,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
     start = sandbox_time_monotonic_ms();
 
     if (move_suspend(t, err) != SANDBOX_HV_OK || move_is_lost(t, err)
-        || (t->take->live && sandbox_take_direct_look(t, err) != SANDBOX_HV_OK)
+        || (t->live && sandbox_take_direct_look(t, err) != SANDBOX_HV_OK)
         || (t->take->keep
             && sandbox_disk_flip(t->conn, t->source, t->next, err)
                    != SANDBOX_HV_OK)
@@ -186,7 +186,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    return t->take->live ? move_live(t, start, err) : move_still(t, start, err);
+    return t->live ? move_live(t, start, err) : move_still(t, start, err);
 }
 
 

@@ -108,6 +108,18 @@ sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
 /* sandbox_checkpoint_sent.c */
 
 /*
+ * Reads away what is sent to the pipe, without waiting for it: 1 when nobody
+ * writes to it any more, 0 at the deadline or when *stop is set.
+ */
+int sandbox_checkpoint_read_away(int pipe, int64_t deadline, const int *stop);
+
+/*
+ * The same of the pipe that the last take of a sandbox has left, if it has:
+ * until then its QEMU may not answer, and should not be ended.
+ */
+int sandbox_checkpoint_drain(const char *sandbox, int64_t deadline);
+
+/*
  * Whatever the domain of a sandbox is sending ends: a state is cancelled, what
  * the last take of it has left to be sent is waited for, as is that of the take
  * `id` (or NULL).

@@ -2,6 +2,7 @@
 
 #include "sandbox_checkpoint_refs.h"
 #include "sandbox_domain_files.h"
+#include "sandbox_time.h"
 
 #include <errno.h>
 #include <libvirt/virterror.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define REFS_DRAIN_MS 5000
 #define REFS_ROOM 64          /* how many are added at once */
 #define REFS_HEAD (64 * 1024) /* of a state: its JSON is shorter, as a rule */
 
@@ -110,7 +112,11 @@ refs_chain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
     sandbox_hv_error_t failed;
     sandbox_disk_chain_t chain;
 
-    if (sandbox_disk_chain(conn, domain, &chain, &failed) != SANDBOX_HV_OK) {
+    /* what it still sends might keep it from answering */
+    if (!sandbox_checkpoint_drain(virDomainGetName(domain),
+                                  sandbox_time_monotonic_ms() + REFS_DRAIN_MS)
+        || sandbox_disk_chain(conn, domain, &chain, &failed) != SANDBOX_HV_OK)
+    {
         /* one that has ended needs nothing, but who can tell */
         refs->unsettled = 1;
         return err->status;

@@ -7,43 +7,39 @@
 
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_memory.h"
+#include "sandbox_time.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
-#define SENT_PIPES 2
+#define SENT_POLL_MS 10
 
 
-typedef struct {
-    int fds[SENT_PIPES]; /* -1: none */
-    int stop;
-} sent_drain_t;
-
-
-/* In a thread of its own: who asks the source may have to wait for this. */
-static void *
-sent_drain(void *data)
+int
+sandbox_checkpoint_read_away(int pipe, int64_t deadline, const int *stop)
 {
-    int i, idle;
+    ssize_t n;
     char piece[65536];
-    sent_drain_t *drain = data;
+    struct pollfd p = { pipe, POLLIN, 0 };
 
-    while (!__atomic_load_n(&drain->stop, __ATOMIC_RELAXED)) {
-        idle = 1;
-
-        for (i = 0; i < SENT_PIPES; i++) {
-            if (drain->fds[i] != -1
-                && read(drain->fds[i], piece, sizeof(piece)) > 0) {
-                idle = 0;
-            }
+    while (!__atomic_load_n(stop, __ATOMIC_RELAXED)
+           && sandbox_time_monotonic_ms() < deadline)
+    {
+        if (poll(&p, 1, SENT_POLL_MS) <= 0) {
+            continue;
         }
 
-        if (idle) {
-            sandbox_hv_sleep_ms(1);
+        n = read(pipe, piece, sizeof(piece));
+
+        /* QEMU closes its end when it has sent all, or ends */
+        if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+            return 1;
         }
     }
 
-    return NULL;
+    return 0;
 }
 
 
@@ -56,6 +52,49 @@ sent_open(const char *id)
 }
 
 
+int
+sandbox_checkpoint_drain(const char *sandbox, int64_t deadline)
+{
+    int pipe, ended;
+    static const int never = 0;
+
+    pipe = sent_open(sandbox);
+    if (pipe == -1) {
+        return 1;
+    }
+
+    ended = sandbox_checkpoint_read_away(pipe, deadline, &never);
+    (void) close(pipe);
+
+    return ended;
+}
+
+
+typedef struct {
+    int pipes[2]; /* of which one has a writer at most; -1: none */
+    int64_t deadline;
+    int stop;
+} sent_drain_t;
+
+
+/* In a thread of its own: who asks the source may have to wait for this. */
+static void *
+sent_drain(void *data)
+{
+    int i;
+    sent_drain_t *drain = data;
+
+    for (i = 0; i < 2; i++) {
+        if (drain->pipes[i] != -1) {
+            (void) sandbox_checkpoint_read_away(drain->pipes[i],
+                                                drain->deadline, &drain->stop);
+        }
+    }
+
+    return NULL;
+}
+
+
 sandbox_hv_status_t
 sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         const char *sandbox, const char *id, int64_t deadline,
@@ -65,10 +104,12 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
     pthread_t thread;
     sent_drain_t drain;
 
-    drain.fds[0] = sent_open(sandbox);
-    drain.fds[1] = sent_open(id);
+    drain.pipes[0] = sent_open(sandbox);
+    drain.pipes[1] = sent_open(id);
+    drain.deadline = deadline;
     drain.stop = 0;
-    live = drain.fds[0] != -1 || drain.fds[1] != -1;
+    thread = pthread_self(); /* joined only if there is another */
+    live = drain.pipes[0] != -1 || drain.pipes[1] != -1;
 
     if (live && sandbox_hv_thread(&thread, sent_drain, &drain) != 0) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
@@ -82,9 +123,9 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
         }
     }
 
-    for (i = 0; i < SENT_PIPES; i++) {
-        if (drain.fds[i] != -1) {
-            (void) close(drain.fds[i]);
+    for (i = 0; i < 2; i++) {
+        if (drain.pipes[i] != -1) {
+            (void) close(drain.pipes[i]);
         }
     }
 

@@ -12,6 +12,7 @@
 #include "sandbox_qmp.h"
 #include "sandbox_time.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,13 @@ sandbox_checkpoint_memory(const unsigned char *data, size_t len)
     size_t done;
     ssize_t n;
 
-    fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC);
+    fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    /* QEMU may have it open while it is read here as a mapping */
+    if (fd != -1 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == -1) {
+        (void) close(fd);
+        return -1;
+    }
 
     for (done = 0; fd != -1 && done < len; done += (size_t) n) {
         n = pwrite(fd, data + done, len - done, (off_t) done);

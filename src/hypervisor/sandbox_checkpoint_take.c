@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #define TAKE_DISK "vda"
+#define TAKE_DRAIN_MS 20000
 
 
 /* The file that the source's memory is of, if it is in one. */
@@ -120,8 +121,10 @@ take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* Where the memory goes: to tmpfs if it may, for what runs from there can be
- * copied as it runs. */
+/*
+ * Where the memory goes: to tmpfs if it may, for what runs from there can be
+ * copied as it runs.
+ */
 static sandbox_hv_status_t
 take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -130,7 +133,8 @@ take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
     if (t->copy && t->take->keep) {
         t->memory = sandbox_memory_make(
             t->conn, t->names.ram, t->kind.memory_mb, t->names.ram_path, err);
-        if (t->memory != -1) {
+        t->tmpfs = t->memory != -1;
+        if (t->tmpfs) {
             return err->status;
         }
     }
@@ -290,7 +294,7 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     c.layers[i + 1] = NULL;
 
-    /* nobody writes to it: flipped, or let go of when all had been sent */
+    /* nobody writes to it: flipped, or of a source that stands still */
     if (sandbox_take_freeze(t, t->chain.layers[0], err) != SANDBOX_HV_OK
         || take_store(t, err) != SANDBOX_HV_OK)
     {
@@ -322,6 +326,15 @@ take_lap(int64_t *start)
     *start = now;
 
     return lap;
+}
+
+
+static sandbox_checkpoint_way_t
+take_way(const sandbox_take_t *t)
+{
+    return t->copy == NULL ? SANDBOX_CHECKPOINT_MOVED
+           : t->live       ? SANDBOX_CHECKPOINT_LIVE
+                           : SANDBOX_CHECKPOINT_STILL;
 }
 
 
@@ -367,7 +380,9 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    t->direct = 0;
     t->take->move_ms = take_lap(&start);
+    t->take->way = take_way(t);
 
     if (!take_is_ours(t)) {
         return take_not_ours(t, err);
@@ -451,6 +466,13 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
         return take_not_ours(t, err);
     }
 
+    /* the last take may have left it sending */
+    if (!sandbox_checkpoint_drain(t->take->sandbox, t->take->deadline)) {
+        return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                              "\"%s\" still sends what was copied of it",
+                              t->take->sandbox);
+    }
+
     if (sandbox_take_undo(t, err) != SANDBOX_HV_OK
         || sandbox_checkpoint_unflatten(t->conn, t->source, err)
                != SANDBOX_HV_OK)
@@ -460,15 +482,16 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     t->direct = 1;
 
-    /* the other way has no more time */
+    /* the other way has no more time, and no more room on disk */
     if (take_try(t, err) == SANDBOX_HV_OK || !t->direct
-        || err->status == SANDBOX_HV_TIMEOUT)
+        || err->status == SANDBOX_HV_TIMEOUT
+        || (err->status == SANDBOX_HV_NO_CAPACITY && !t->tmpfs))
     {
         return err->status;
     }
 
     sandbox_hv_log(SANDBOX_HV_LOG_WARN, "\"%s\" could not be copied%s: %s",
-                   t->take->sandbox, t->take->live ? " while it runs" : "",
+                   t->take->sandbox, t->live ? " while it runs" : "",
                    err->message);
     t->direct = 0;
 
@@ -695,6 +718,12 @@ take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
     }
 
     t->source = sandbox_domain_lookup(t->conn, uuid, err);
+
+    /* what it still sends might keep it from answering */
+    if (err->status == SANDBOX_HV_OK && t->source) {
+        (void) sandbox_checkpoint_drain(
+            t->take->sandbox, sandbox_time_monotonic_ms() + TAKE_DRAIN_MS);
+    }
 
     /*
      * With its pipe there it is no checkpoint yet, and the source, which would

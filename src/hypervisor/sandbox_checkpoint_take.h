@@ -33,6 +33,7 @@ typedef struct {
     int origin; /* the device state it was started with, or -1 */
     char next[SANDBOX_HV_PATH_SIZE]; /* the overlay it goes on with */
     int memory; /* holds the new memory on tmpfs; -1: it is on disk */
+    int tmpfs;  /* 1: it was there */
 
     /* copied out of its process */
     int direct;           /* 1: it is tried so, and there is another way */
@@ -49,6 +50,7 @@ typedef struct {
     sandbox_hv_error_t copied; /* copier's */
 
     /* while it goes on */
+    int live; /* 1: it does */
     sandbox_take_pipe_t pipe;
     int held;     /* holds the source's memory on tmpfs, or -1 */
     int touching; /* 1: toucher is to be joined */
@@ -94,7 +96,7 @@ void sandbox_take_direct_close(sandbox_take_t *t);
 
 /*
  * Finds out whether a source that is copied out of its process can be so while
- * it runs, which take->live says from then on.
+ * it runs, which t->live says from then on.
  */
 void sandbox_take_live(sandbox_take_t *t);
 /*

@@ -131,6 +131,7 @@ undo_quiet(sandbox_take_t *t)
                                     &ignored);
     (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
                                       &ignored);
+    sandbox_devices_close(&t->devices, t->conn, t->source);
 }
 
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define COPY_PAGE SANDBOX_MEMORY_PAGE
+_Static_assert(COPY_PAGE == SANDBOX_STREAM_PAGE, "pages are of one size");
 
 /* Read at once: the pieces stay in the processor's cache. */
 #define COPY_RUN 32
@@ -47,6 +48,7 @@ struct sandbox_copy_s {
     int base;
     int index; /* its holes are the base's, or it is the base */
     int to;
+    int room;       /* of the pipe, in bytes */
     int begun;      /* 1: QEMU sends pages */
     int ended;      /* 1: and nothing any more */
     uint64_t start; /* where QEMU has it */
@@ -87,15 +89,16 @@ copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
              uint64_t *have)
 {
     int at;
+    char mode[5];
     size_t len;
     uint64_t from, to, offset, number;
 
     at = 0;
 
     if (sscanf(line,
-               "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %" SCNu64 " %n",
-               &from, &to, &offset, &number, &at)
-            != 4
+               "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %" SCNu64 " %n",
+               &from, &to, mode, &offset, &number, &at)
+            != 5
         || at == 0)
     {
         return 0;
@@ -113,7 +116,10 @@ copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
         c->start = from;
     }
 
-    if (offset != *have || from != c->start + *have || to <= from) {
+    /* what is shared would be changed by the machine */
+    if (strcmp(mode, "rw-p") != 0 || offset != *have || from != c->start + *have
+        || to <= from)
+    {
         return -1;
     }
 
@@ -127,15 +133,11 @@ copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
           sandbox_hv_error_t *err)
 {
     int right;
-    char *line;
+    char *line, *real;
     FILE *maps;
     size_t size;
     uint64_t have;
     struct stat st;
-
-    if (fstat(c->base, &st) == -1) {
-        return copy_failed(path, err);
-    }
 
     maps = fdopen(c->maps, "r");
     if (maps == NULL) {
@@ -143,16 +145,28 @@ copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
     }
 
     c->maps = -1;
+
+    /* the kernel shows it without links */
+    real = realpath(path, NULL);
+
+    if (real == NULL || fstat(c->base, &st) == -1) {
+        (void) copy_failed(path, err);
+        free(real);
+        (void) fclose(maps);
+        return err->status;
+    }
+
     line = NULL;
     size = 0;
     have = 0;
     right = 0;
 
     while (right != -1 && getline(&line, &size, maps) != -1) {
-        right = copy_mapping(c, line, path, st.st_ino, &have);
+        right = copy_mapping(c, line, real, st.st_ino, &have);
     }
 
     free(line);
+    free(real);
     (void) fclose(maps);
 
     if (right == -1 || have != (uint64_t) mb * 1048576
@@ -499,17 +513,21 @@ sandbox_copy_base(sandbox_copy_t *c, int to, sandbox_hv_error_t *err)
 }
 
 
-/* What is in the pipe, all of it. */
+/*
+ * What is in the pipe by now, and not all that comes meanwhile, which might
+ * never end.
+ */
 static int
 copy_sent(sandbox_copy_t *c, int pipe)
 {
+    int left;
     ssize_t n, done;
 
-    while (!c->ended) {
+    for (left = c->room; left > 0 && !c->ended; left -= (int) n) {
         n = read(pipe, c->sent + c->len, COPY_PIPE - c->len);
 
         if (n == -1) {
-            return errno == EAGAIN || errno == EINTR ? 0 : -1;
+            return errno == EAGAIN ? 0 : -1;
         }
 
         if (n == 0) {
@@ -614,7 +632,7 @@ copy_own(sandbox_copy_t *c, size_t first, size_t count, int pipe)
         return -1;
     }
 
-    for (i = 0; i<count; i = end> i ? end : i + 1) {
+    for (i = 0; i < count; i = end == i ? i + 1 : end) {
         for (end = i;
              end < count && end - i < COPY_RUN
              && copy_is_wanted(c, first + end, c->look[end], pipe != -1);
@@ -669,10 +687,13 @@ copy_protected(sandbox_copy_t *c, int pipe, const int *stop)
     struct pollfd p = { pipe, POLLIN, 0 };
 
     while (!c->begun) {
-        if (__atomic_load_n(stop, __ATOMIC_RELAXED)
-            || sandbox_time_monotonic_ms() >= c->deadline)
-        {
+        if (__atomic_load_n(stop, __ATOMIC_RELAXED)) {
             errno = ECANCELED;
+            return -1;
+        }
+
+        if (sandbox_time_monotonic_ms() >= c->deadline) {
+            errno = ETIMEDOUT;
             return -1;
         }
 
@@ -694,7 +715,9 @@ sandbox_hv_status_t
 sandbox_copy_live(sandbox_copy_t *c, int pipe, const int *stop,
                   sandbox_hv_error_t *err)
 {
-    if (copy_protected(c, pipe, stop) != 0) {
+    c->room = fcntl(pipe, F_GETPIPE_SZ);
+
+    if (c->room <= 0 || copy_protected(c, pipe, stop) != 0) {
         return copy_failed(c->stream.error ? c->stream.error : "QEMU", err);
     }
 

@@ -256,11 +256,14 @@ sandbox_devices_close(sandbox_devices_t *d, sandbox_hv_conn_t *conn,
 
     if (d->set && domain) {
         (void) sandbox_monitor_fdset_close(conn, domain, d->set, &ignored);
+        d->set = 0;
     }
 
     if (d->saved != -1) {
         (void) close(d->saved);
+        d->saved = -1;
     }
 
-    sandbox_devices_init(d);
+    d->origin = -1;
+    d->prefix = 0;
 }

@@ -6,6 +6,10 @@
  * Both are as they were in the checkpoint that the machine was started from, so
  * they are taken from that one's device state.
  *
+ * Between the devices' saving and the copying of the last page nobody may send
+ * to the guest: the channel's device takes it also when the machine stands
+ * still, and writes to its memory.
+ *
  * Not for other rooms; one thread at a time.
  */
 
@@ -41,7 +45,10 @@ sandbox_devices_save(sandbox_devices_t *d, sandbox_hv_conn_t *conn,
  * to be closed by the caller; -1 with *err.
  */
 int sandbox_devices_join(const sandbox_devices_t *d, sandbox_hv_error_t *err);
-/* May be repeated; the domain may have ended. */
+/*
+ * May be repeated; the domain may have ended.  NULL: one that might not answer,
+ * which keeps a descriptor until this is done with it.
+ */
 void sandbox_devices_close(sandbox_devices_t *d, sandbox_hv_conn_t *conn,
                            virDomainPtr domain);
 

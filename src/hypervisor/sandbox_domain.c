@@ -29,7 +29,7 @@
 #define SANDBOX_DOMAIN_END_MS 30000
 #define SANDBOX_DOMAIN_STARTING_MS 15000
 
-/* What is still sent of a machine before it ends: seconds for each GiB. */
+/* How long one waits for the rest of what a machine sends. */
 #define SANDBOX_DOMAIN_SENT_MS 20000
 
 /*
@@ -517,33 +517,6 @@ sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
 }
 
 
-/*
- * QEMU cannot end while a processor of the guest waits for a page to be sent:
- * it would be killed after libvirt's 15 s.
- */
-static void
-sandbox_domain_sent(sandbox_hv_conn_t *conn, const char *id, const char *uuid)
-{
-    virDomainPtr domain;
-    sandbox_hv_error_t ignored;
-
-    if (!sandbox_hv_is_local() || !sandbox_memory_fifo_exists(id)) {
-        return;
-    }
-
-    domain = sandbox_domain_lookup(conn, uuid, &ignored);
-
-    if (domain) {
-        (void) sandbox_checkpoint_sent(
-            conn, domain, id, NULL,
-            sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_SENT_MS, &ignored);
-        (void) virDomainFree(domain);
-    }
-
-    sandbox_memory_fifo_remove(id);
-}
-
-
 sandbox_hv_status_t
 sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
 {
@@ -563,13 +536,21 @@ sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
 
     sandbox_domain_enter(&turn, id);
 
-    sandbox_domain_sent(conn, id, uuid);
+    /*
+     * QEMU cannot end while a processor of the guest waits for a page to be
+     * sent: it would be killed after libvirt's 15 s.
+     */
+    if (sandbox_hv_is_local()) {
+        (void) sandbox_checkpoint_drain(id, sandbox_time_monotonic_ms()
+                                                + SANDBOX_DOMAIN_SENT_MS);
+    }
 
     SANDBOX_CRASH_POINT("destroy.domain.before");
     status = sandbox_domain_end(conn, uuid, err);
     SANDBOX_CRASH_POINT("destroy.domain.after");
 
     if (status == SANDBOX_HV_OK) {
+        sandbox_memory_fifo_remove(id);
         status = sandbox_disk_delete(conn, id, err);
         SANDBOX_CRASH_POINT("destroy.overlay.after");
     }

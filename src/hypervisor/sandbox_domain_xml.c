@@ -15,8 +15,6 @@
 #define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
 #define SANDBOX_XML_PROBE_MB 32
 
-/* The name of the memory in a device state: never to be changed. */
-
 /* Where QEMU maps it: huge pages of the file are mapped as such. */
 #define SANDBOX_XML_ALIGN (2 * 1048576)
 

@@ -14,7 +14,8 @@
 
 #include "sandbox_hypervisor.h"
 
-#define SANDBOX_DOMAIN_RAM "sandbox.ram" /* what QEMU calls the memory */
+/* The name of the memory in a device state: never to be changed. */
+#define SANDBOX_DOMAIN_RAM "sandbox.ram"
 #define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
 #define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
 

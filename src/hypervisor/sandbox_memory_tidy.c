@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define TIDY_SANDBOX "sb_" /* what ids of sandboxes begin with */
 #define TIDY_FILES 256     /* looked at in one go */
 #define TIDY_UNUSED_S 1800 /* how long one stays that nothing runs from */
 
@@ -164,6 +165,43 @@ tidy_files(tidy_file_t *files, size_t n, const sandbox_checkpoint_refs_t *refs,
 }
 
 
+/*
+ * Pipes of sandboxes that have gone: one that is handed over as its sandbox
+ * ends may be called after that when it was looked for already.
+ */
+static void
+tidy_pipes(const sandbox_checkpoint_refs_t *refs)
+{
+    DIR *directory;
+    size_t len;
+    char path[SANDBOX_HV_PATH_SIZE], id[SANDBOX_ID_SIZE];
+    struct dirent *entry;
+
+    directory = sandbox_memory_directory(path) == 0 ? opendir(path) : NULL;
+
+    while (directory && (entry = readdir(directory)) != NULL) {
+        len = strcspn(entry->d_name, ".");
+
+        if (entry->d_type != DT_FIFO || len >= sizeof(id)
+            || strncmp(entry->d_name, TIDY_SANDBOX, strlen(TIDY_SANDBOX)) != 0)
+        {
+            continue;
+        }
+
+        memcpy(id, entry->d_name, len);
+        id[len] = '\0';
+
+        if (!sandbox_checkpoint_refs_domain(refs, id)) {
+            (void) unlinkat(dirfd(directory), entry->d_name, 0);
+        }
+    }
+
+    if (directory) {
+        (void) closedir(directory);
+    }
+}
+
+
 sandbox_hv_status_t
 sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err)
 {
@@ -184,6 +222,7 @@ sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err)
     if (n && sandbox_checkpoint_refs_domains(conn, &refs, err) == SANDBOX_HV_OK)
     {
         tidy_files(files, n, &refs, room);
+        tidy_pipes(&refs);
         sandbox_checkpoint_refs_free(&refs);
     }
 

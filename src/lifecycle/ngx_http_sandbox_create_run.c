@@ -186,6 +186,7 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
         return;
     }
 
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, c->take.way, 1);
     c->taken = 1;
     c->boot.queued = sandbox_time_monotonic_ms();
 

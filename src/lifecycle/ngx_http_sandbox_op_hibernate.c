@@ -536,10 +536,11 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     /* its place on the agenda may be a DELETE's by now; else a look frees it */
     ngx_http_sandbox_op_release_address(h->op.id);
 
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, h->take.way, 1);
     ngx_http_sandbox_op_log(&h->op, NGX_LOG_NOTICE,
-                            "hibernated in %L ms as %s: copy %L ms, %L bytes",
+                            "hibernated in %L ms as %s: take %L, %L bytes",
                             sandbox_time_monotonic_ms() - h->op.started,
-                            h->snapshot, h->take.pause_ms, h->take.bytes);
+                            h->snapshot, h->take.take_ms, h->take.bytes);
 
     SANDBOX_CRASH_POINT("hibernate.answer.before");
     ngx_http_sandbox_hibernate_answer(

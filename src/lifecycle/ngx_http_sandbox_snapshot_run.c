@@ -23,6 +23,10 @@ static void ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply);
 static void ngx_http_sandbox_snapshot_untake(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_snapshot_untaken(ngx_event_t *ev);
 
+/* as sandbox_checkpoint_way_t */
+static const char *const ngx_http_sandbox_snapshot_ways[] = { "standing still",
+                                                              "live", "moved" };
+
 
 ngx_int_t
 ngx_http_sandbox_snapshot_end(ngx_http_sandbox_op_t *op, const char *how,
@@ -292,6 +296,8 @@ ngx_http_sandbox_snapshot_taken(ngx_event_t *ev)
         return;
     }
 
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, s->take.way, 1);
+
     if (ngx_http_sandbox_snapshot_commit(s) != NGX_OK) {
         ngx_http_sandbox_snapshot_undo(
             s, &ngx_http_sandbox_state_store_unavailable,
@@ -341,8 +347,8 @@ ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply)
         "taken of %s in %L ms, %s: queue %L, flush %L, take %L, commands "
         "stood still %L, the machine %L, commit %L; %L bytes",
         s->source, sandbox_time_monotonic_ms() - s->op.started,
-        take->live ? "live" : "standing still", take->queue_ms, take->flush_ms,
-        take->take_ms, take->frozen_ms, take->pause_ms,
+        ngx_http_sandbox_snapshot_ways[take->way], take->queue_ms,
+        take->flush_ms, take->take_ms, take->frozen_ms, take->pause_ms,
         sandbox_time_monotonic_ms() - s->committing, take->bytes);
 
     SANDBOX_CRASH_POINT("snapshot.answer.before");

@@ -200,7 +200,7 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
     take->take_ms = sandbox_time_monotonic_ms() - now;
     take->pause_ms = t.pause_ms;
     take->bytes = t.bytes;
-    take->live = t.live;
+    take->way = t.way;
 
     if (take->result.status != SANDBOX_HV_OK
         && (!sandbox_take_ours(take)

@@ -17,6 +17,7 @@
 #ifndef SANDBOX_TAKE_H
 #define SANDBOX_TAKE_H
 
+#include "sandbox_checkpoint.h"
 #include "sandbox_hypervisor.h"
 
 typedef struct {
@@ -32,9 +33,9 @@ typedef struct {
 
     /* out */
     sandbox_hv_error_t result;
-    int left;          /* it failed, and is not undone: see sandbox_untake */
-    int lost;          /* it failed: "holds" has passed, others may be at it */
-    int live;          /* memory was copied while the source went on */
+    int left; /* it failed, and is not undone: see sandbox_untake */
+    int lost; /* it failed: "holds" has passed, others may be at it */
+    sandbox_checkpoint_way_t way;
     int64_t bytes;     /* blocks on disk */
     int64_t pause_ms;  /* the machine stood still */
     int64_t frozen_ms; /* its commands stood still */

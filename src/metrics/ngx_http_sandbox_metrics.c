@@ -64,6 +64,9 @@ static const char *const ngx_http_sandbox_steps[] = {
 /* as sandbox_boot_way_t */
 static const char *const ngx_http_sandbox_ways[] = { "cold", "checkpoint",
                                                      "fallback" };
+/* as sandbox_checkpoint_way_t */
+static const char *const ngx_http_sandbox_takes[] = { "still", "live",
+                                                      "moved" };
 static const char *const ngx_http_sandbox_causes[] = {
     "api",
     "deadline",
@@ -101,6 +104,7 @@ static const char *ngx_http_sandbox_routes[NGX_HTTP_SANDBOX_METRIC_ROUTES];
 NGX_HTTP_SANDBOX_LABELS(outcomes, "outcome");
 NGX_HTTP_SANDBOX_LABELS(steps, "step");
 NGX_HTTP_SANDBOX_LABELS(ways, "way");
+NGX_HTTP_SANDBOX_LABELS(takes, "way");
 NGX_HTTP_SANDBOX_LABELS(causes, "cause");
 NGX_HTTP_SANDBOX_LABELS(checkouts, "result");
 NGX_HTTP_SANDBOX_LABELS(members, "outcome");
@@ -184,6 +188,10 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_PAUSE] = NGX_HTTP_SANDBOX_METRIC_TIME(
         "snapshot_pause_seconds", 1000, ms,
         "How long the commands of a sandbox stood still for a snapshot."),
+    [NGX_HTTP_SANDBOX_METRIC_TAKES] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "takes_total", 1, takes, none,
+        "Running sandboxes that were forked, hibernated or taken a snapshot "
+        "of, by how their memory was copied."),
     [NGX_HTTP_SANDBOX_METRIC_CHECKOUTS] = NGX_HTTP_SANDBOX_METRIC(
         COUNTER, "warm_pool_checkouts_total", 1, checkouts, none,
         "Creates that named a warm pool: hit got one of its members, miss was "

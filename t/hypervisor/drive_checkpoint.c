@@ -81,6 +81,9 @@ drive_start(const drive_job_t *job)
 }
 
 
+static const char *const drive_ways[] = { "still", "live", "moved" };
+
+
 /* Takes the checkpoint of the environment, and ends the sandbox. */
 int
 drive_take(const drive_job_t *job)
@@ -102,9 +105,9 @@ drive_take(const drive_job_t *job)
         return drive_failed("take", job->id, &err);
     }
 
-    (void) printf("take %s ok live=%d pause_ms=%lld bytes=%lld "
+    (void) printf("take %s ok way=%s pause_ms=%lld bytes=%lld "
                   "prepare_ms=%lld move_ms=%lld keep_ms=%lld ms=%lld\n",
-                  job->id, take.live, (long long) take.pause_ms,
+                  job->id, drive_ways[take.way], (long long) take.pause_ms,
                   (long long) take.bytes, (long long) take.prepare_ms,
                   (long long) take.move_ms, (long long) take.keep_ms,
                   (long long) (sandbox_time_monotonic_ms() - start));
