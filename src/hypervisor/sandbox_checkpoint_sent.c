@@ -27,15 +27,16 @@ sandbox_checkpoint_read_away(int pipe, int64_t deadline, const int *stop)
     while (!__atomic_load_n(stop, __ATOMIC_RELAXED)
            && sandbox_time_monotonic_ms() < deadline)
     {
-        if (poll(&p, 1, SENT_POLL_MS) <= 0) {
-            continue;
-        }
-
         n = read(pipe, piece, sizeof(piece));
 
         /* QEMU closes its end when it has sent all, or ends */
-        if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+        if (n == 0 || (n == -1 && errno != EAGAIN)) {
             return 1;
+        }
+
+        /* not before: poll() says nothing of a writer that has gone */
+        if (n == -1) {
+            (void) poll(&p, 1, SENT_POLL_MS);
         }
     }
 
