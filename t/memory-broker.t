@@ -195,6 +195,8 @@ machine($id, 'a word of the guest', \@guest,
 is(ask("open $id", '--flags', '--find', '<a word of the guest>')
        =~ /^ok 3\n[1-9][0-9]*\n0 0 0$/, 1,
    'maps, pagemap and mem, to be read, show a worker the memory');
+unlike((run_command(@qemu, '--clear-groups', '/usr/bin/python3', '-c', $client,
+                    $socket, "open $id"))[1], qr/^ok/m, 'and QEMU itself none');
 my $open = descriptors($broker);
 is(ask("open $id", '--times', 200), 'ok 3', 'two hundred times');
 is(descriptors($broker), $open, 'and none is left open');

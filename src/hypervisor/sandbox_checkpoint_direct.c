@@ -49,6 +49,8 @@ sandbox_take_direct(sandbox_take_t *t)
 {
     sandbox_hv_error_t err;
 
+    t->direct = 0;
+
     /* booted, as none is where checkpoints are on */
     if (t->origin == -1 || t->ram == NULL) {
         return;

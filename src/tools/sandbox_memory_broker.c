@@ -287,6 +287,23 @@ broker_serve(int client)
 }
 
 
+/*
+ * QEMU is of the broker's user, who may connect: a machine that was taken over
+ * is not shown the memory of others.
+ */
+static int
+broker_may_ask(int fd)
+{
+    socklen_t len;
+    struct ucred peer;
+
+    len = sizeof(peer);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0
+           && (peer.uid == 0 || peer.uid != geteuid());
+}
+
+
 static void
 broker_accept(int server, int64_t now)
 {
@@ -300,6 +317,12 @@ broker_accept(int server, int64_t now)
                 broker_paused = now + BROKER_PAUSE_MS;
             }
             return;
+        }
+
+        if (!broker_may_ask(fd)) {
+            broker_refuse(fd, "a client", "it is of the broker's own user");
+            (void) close(fd);
+            continue;
         }
 
         broker_clients[broker_count].fd = fd;
