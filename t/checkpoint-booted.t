@@ -72,8 +72,8 @@ $t->destroy($_->{id}) for $second, $child;
 $r = $t->post("/v1/sandboxes/$id/snapshots", idem => $t->idem);
 is($r->{status}, 201, 'a snapshot of it') or diag($r->{body});
 my $snapshot = $r->{json}{id};
-ok(log_has("$snapshot\\b.* taken of $id in \\d+ ms, standing still"),
-   'taken standing still');
+ok(log_has("$snapshot\\b.* taken of $id in \\d+ ms, moved"),
+   'its memory is in no file: it is moved');
 $child = $t->create({ snapshot_id => $snapshot });
 same($child, $before, 'from the snapshot') if $child;
 

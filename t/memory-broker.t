@@ -15,8 +15,8 @@ use POSIX qw(mkfifo);
 $> == 0 or plan(skip_all => 'needs root, to be other users');
 
 my $top = $SandboxTest::top;
-my $base = tempdir('sandbox-test-XXXXXX', CLEANUP => 1,
-                   DIR => $ENV{SANDBOX_TEST_TMP} // '/var/tmp');
+# where other users may come to, whatever the directory of a run is
+my $base = tempdir('sandbox-test-XXXXXX', CLEANUP => 1, DIR => '/var/tmp');
 my $socket = "$base/run/socket";
 my $client = SandboxLeft::slurp("$top/t/lib/broker-client.py");
 my @qemu = qw(setpriv --reuid=libvirt-qemu --regid=libvirt-qemu);
@@ -38,7 +38,6 @@ END {
     $? = $status;
 }
 
-# where other users may come to, whatever the repository's own place is
 chmod 0755, $base;
 
 {
@@ -48,7 +47,7 @@ chmod 0755, $base;
         . ' src/core/sandbox_time.c -o "$2"', 'gcc', $top, "$base/broker",
         $under ne '' ? '' : '-fsanitize=address,undefined'
                             . ' -fno-sanitize-recover=all');
-    is($rc, 0, 'the broker builds') or BAIL_OUT($text);
+    is($rc, 0, 'the broker builds') or die $text;
 }
 
 for (['run', $user, 0755], ['pids', 0, 0755],
@@ -97,7 +96,7 @@ sub broker {
                     split(' ', $under), "$base/broker", '--socket', $socket,
                     '--memory', "$base/memory", '--pids', "$base/pids");
 
-    wait_for(20, \&connects) or BAIL_OUT("no broker: " . said());
+    wait_for(20, \&connects) or die("no broker: " . said());
     return $pid;
 }
 
