@@ -83,13 +83,13 @@ typedef struct {
 } sandbox_memory_start_t;
 
 /*
- * It is there, or begins to be copied from the directory of disks: QEMU may
- * map it, and may not look into it.  *start stays where it is until
+ * It is there, or, with copy, begins to be copied from the directory of disks:
+ * QEMU may map it, and may not look into it.  *start stays where it is until
  * sandbox_memory_started().
  */
 void
 sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
-                     const char *name, int64_t mb);
+                     const char *name, int64_t mb, int copy);
 /* Waits until QEMU may look into it. */
 sandbox_hv_status_t
 sandbox_memory_whole(sandbox_memory_start_t *start, sandbox_hv_error_t *err);

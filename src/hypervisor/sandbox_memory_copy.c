@@ -266,7 +266,7 @@ copy_fill(void *data)
     sandbox_memory_start_t *start = data;
     sandbox_memory_walk_t walk = { start->from, 0, start->fd };
 
-    SANDBOX_CRASH_POINT("resume.memory.before");
+    SANDBOX_CRASH_POINT("start.memory.before");
 
     start->failed =
         sandbox_memory_walk(&walk) != 0 || fchmod(start->fd, 0660) == -1;
@@ -305,7 +305,7 @@ copy_turn(void)
 
 void
 sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
-                     const char *name, int64_t mb)
+                     const char *name, int64_t mb, int copy)
 {
     memset(start, 0, sizeof(*start));
     start->fd = -1;
@@ -317,7 +317,7 @@ sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
     }
 
     start->fd = sandbox_memory_hold(name, mb, start->path);
-    if (start->fd != -1) {
+    if (start->fd != -1 || !copy) {
         return;
     }
 

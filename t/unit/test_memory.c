@@ -226,7 +226,7 @@ test_copied(void **state)
     (void) state;
     put();
 
-    sandbox_memory_start(&start, &conn, NAME, MB);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1);
     assert_int_not_equal(start.fd, -1);
     assert_string_equal(start.path, path_of("memory", NAME));
 
@@ -243,7 +243,7 @@ test_copied(void **state)
     assert_int_equal(st.st_blocks * 512, 5 * 4096);
 
     /* the next one finds it */
-    sandbox_memory_start(&other, &conn, NAME, MB);
+    sandbox_memory_start(&other, &conn, NAME, MB, 1);
     assert_int_not_equal(other.fd, -1);
     assert_int_equal(other.copying, 0);
     sandbox_memory_started(&other);
@@ -274,7 +274,7 @@ test_draft(void **state)
     assert_int_equal(fstat(fd, &before), 0);
     (void) close(fd);
 
-    sandbox_memory_start(&start, &conn, NAME, MB);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1);
     assert_int_equal(start.fd, -1);
     assert_int_equal(sandbox_memory_whole(&start, &err), SANDBOX_HV_OK);
     sandbox_memory_started(&start);
@@ -294,7 +294,7 @@ test_torn(void **state)
     (void) state;
     put();
 
-    sandbox_memory_start(&start, &conn, NAME, MB);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1);
     assert_int_not_equal(start.fd, -1);
 
     /* no whole number of pages */
@@ -315,12 +315,12 @@ test_none(void **state)
 
     (void) state;
 
-    sandbox_memory_start(&start, &conn, NAME, MB);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1);
     assert_int_equal(start.fd, -1);
     sandbox_memory_started(&start);
 
     put();
-    sandbox_memory_start(&start, &conn, NAME, MB + 1);
+    sandbox_memory_start(&start, &conn, NAME, MB + 1, 1);
     assert_int_equal(start.fd, -1);
     sandbox_memory_started(&start);
     assert_int_equal(mode(), -1);
