@@ -13,27 +13,7 @@
 
 #include <cmocka.h>
 
-#include "sandbox_stream.h"
-
-#define PAGE SANDBOX_STREAM_PAGE
-
-#define ZERO 0x02u
-#define MEM_SIZE 0x04u
-#define CONTENT 0x08u
-#define EOS 0x10u
-#define CONTINUE 0x20u
-
-#define START 1u
-#define PART 2u
-#define END 3u
-#define FULL 4u
-
-#define RAM_ID 3u
-
-typedef struct {
-    unsigned char data[131072];
-    size_t len;
-} bytes_t;
+#include "stream_bytes.h"
 
 /* What the callbacks were given, as text, and what came of it. */
 typedef struct {
@@ -45,90 +25,6 @@ typedef struct {
     const char *error;
 } seen_t;
 
-static bytes_t b;
-
-
-/* b, h, w, q: big-endian numbers of 1 to 8 bytes; s: a text and its length. */
-static void
-put(const char *types, ...)
-{
-    int i, n;
-    size_t len;
-    va_list args;
-    uint64_t value;
-    const char *text;
-
-    va_start(args, types);
-
-    for (/* void */; *types; types++) {
-        if (*types == 's') {
-            text = va_arg(args, const char *);
-            len = strlen(text);
-            b.data[b.len++] = (unsigned char) len;
-            memcpy(b.data + b.len, text, len);
-            b.len += len;
-            continue;
-        }
-
-        n = *types == 'b' ? 1 : *types == 'h' ? 2 : *types == 'w' ? 4 : 8;
-        value = n == 8 ? va_arg(args, uint64_t) : va_arg(args, unsigned);
-
-        for (i = n - 1; i >= 0; i--) {
-            b.data[b.len++] = (unsigned char) (value >> 8 * i);
-        }
-    }
-
-    va_end(args);
-    assert_true(b.len < sizeof(b.data) - 2 * PAGE);
-}
-
-
-static void
-fill(unsigned value, size_t n)
-{
-    memset(b.data + b.len, (int) value, n);
-    b.len += n;
-}
-
-
-static void
-header(void)
-{
-    b.len = 0;
-    put("ww", 0x5145564du, 3u);
-}
-
-
-static void
-configuration(void)
-{
-    put("bw", 7u, 10u);
-    memcpy(b.data + b.len, "pc-q35-7.2", 10);
-    b.len += 10;
-}
-
-
-static void
-capability(const char *name)
-{
-    put("bswws", 5u, "configuration/capabilities", 1u, 1u, name);
-}
-
-
-static void
-start(void)
-{
-    put("bwsww", START, RAM_ID, "ram", 0u, 4u);
-}
-
-
-static void
-footer(void)
-{
-    put("qbw", (uint64_t) EOS, 0x7eu, RAM_ID);
-}
-
-
 /* What nearly all streams begin with: blocks a of 4 pages and b of 2. */
 static void
 begin(void)
@@ -139,45 +35,6 @@ begin(void)
     put("q", (uint64_t) 6 * PAGE | MEM_SIZE);
     put("sqsq", "a", (uint64_t) 4 * PAGE, "b", (uint64_t) 2 * PAGE);
     footer();
-}
-
-
-static void
-part(unsigned type)
-{
-    put("bw", type, RAM_ID);
-}
-
-
-static void
-zero(const char *block, uint64_t page)
-{
-    if (block) {
-        put("qsb", page * PAGE | ZERO, block, 0u);
-    } else {
-        put("qb", page * PAGE | ZERO | CONTINUE, 0u);
-    }
-}
-
-
-static void
-content(const char *block, uint64_t page, unsigned value)
-{
-    if (block) {
-        put("qs", page * PAGE | CONTENT, block);
-    } else {
-        put("q", page * PAGE | CONTENT | CONTINUE);
-    }
-
-    fill(value, PAGE);
-}
-
-
-static void
-device(void)
-{
-    put("bwsww", FULL, 0u, "timer", 0u, 2u);
-    fill(0x55, 24);
 }
 
 
