@@ -541,6 +541,7 @@ copy_sent(sandbox_copy_t *c, int pipe)
         }
 
         c->len += (size_t) n;
+        errno = EPROTO;
         done = sandbox_stream_feed(&c->stream, c->sent, c->len);
 
         if (done == -1) {
