@@ -77,6 +77,19 @@ devices_block(void *data, const char *name, uint64_t length)
 }
 
 
+/* The guest's memory is copied otherwise, and would be overwritten. */
+static int
+devices_page(void *data, const char *name, uint64_t offset,
+             const unsigned char *content)
+{
+    (void) data;
+    (void) offset;
+    (void) content;
+
+    return strcmp(name, SANDBOX_DOMAIN_RAM) == 0 ? -1 : 0;
+}
+
+
 /* The length of what comes before the devices; 0: not as it should be. */
 static size_t
 devices_prefix(const unsigned char *state, size_t len, int64_t memory_mb)
@@ -90,6 +103,7 @@ devices_prefix(const unsigned char *state, size_t len, int64_t memory_mb)
 
     sandbox_stream_init(&s);
     s.block = devices_block;
+    s.page = devices_page;
     s.data = &blocks;
 
     n = sandbox_stream_feed(&s, state, len);

@@ -385,6 +385,29 @@ test_blocks(void **unused)
 }
 
 
+/* Of the guest's memory nothing is in it, for that would be loaded as well. */
+static void
+test_pages(void **unused)
+{
+    (void) unused;
+
+    state_list(usual);
+    part(PART);
+    zero("pc.bios", 1);
+    content(SANDBOX_DOMAIN_RAM, 5, 9);
+    footer();
+    device();
+    refused(MB);
+
+    state_list(usual);
+    part(PART);
+    zero(SANDBOX_DOMAIN_RAM, 5);
+    footer();
+    device();
+    refused(MB);
+}
+
+
 static void
 test_streams(void **unused)
 {
@@ -534,8 +557,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_joined),  TEST(test_joined_again), TEST(test_blocks),
-        TEST(test_streams), TEST(test_saved),        TEST(test_monitor),
-        TEST(test_close),
+        TEST(test_pages),   TEST(test_streams),      TEST(test_saved),
+        TEST(test_monitor), TEST(test_close),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
