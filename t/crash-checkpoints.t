@@ -32,7 +32,7 @@ my @delete = points_of(qr/^unsnap\./);
 
 is_deeply([grep { !/^(?:create|boot|destroy|undo|hibernate|resume|fork|take
                       |snapshot|unsnap|untake|checkout|member|tend
-                      |network)\./x }
+                      |network|memory)\./x }
                sort keys %$points], [],
           'every point is of a known kind');
 
@@ -126,7 +126,7 @@ sub drafts {
 
 subtest('a machine looks into its memory when that is whole' => sub {
     $t->inside('sh', '-c', 'rm -f /run/stack/data/memory/boot_*.ram');
-    $crash->arm('start.memory.before', 'sleep 4000');
+    $crash->arm('memory.copy.before', 'sleep 4000');
 
     my $http = SandboxHttp->new($t->{api});
     $http->send($http->format_request(
@@ -134,7 +134,7 @@ subtest('a machine looks into its memory when that is whole' => sub {
         [Authorization => "Bearer $t->{key}",
          'Idempotency-Key' => SandboxTest::idem(),
          'Content-Type' => 'application/json'], json()->encode(\%body)));
-    $crash->reached('start.memory.before');
+    $crash->reached('memory.copy.before');
 
     my $new = '';
     wait_for(3, sub {

@@ -661,11 +661,16 @@ copy_rest(sandbox_copy_t *c, int pipe, const int *stop, sandbox_hv_error_t *err)
     for (i = 0; i < c->n; i += COPY_LOOK) {
         if (__atomic_load_n(stop, __ATOMIC_RELAXED)) {
             errno = ECANCELED;
-        } else if (copy_own(c, i, copy_count(c, i), pipe) == 0) {
+
+            /* what was changed while its page was read is in the pipe by now */
+        } else if (copy_own(c, i, copy_count(c, i), pipe) == 0
+                   && (pipe == -1 || copy_sent(c, pipe) == 0))
+        {
             continue;
         }
 
-        return copy_failed("what it has written", err);
+        return copy_failed(
+            c->stream.error ? c->stream.error : "what it has written", err);
     }
 
     return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
@@ -702,7 +707,7 @@ copy_protected(sandbox_copy_t *c, int pipe, const int *stop)
             return -1;
         }
 
-        if (c->ended && !c->begun) {
+        if ((c->ended || c->stream.done) && !c->begun) {
             errno = EPIPE;
             return -1;
         }
@@ -724,11 +729,6 @@ sandbox_copy_live(sandbox_copy_t *c, int pipe, const int *stop,
 
     if (copy_rest(c, pipe, stop, err) != SANDBOX_HV_OK) {
         return err->status;
-    }
-
-    /* what was changed while its page was read is in there by now */
-    if (copy_sent(c, pipe) != 0) {
-        return copy_failed(c->stream.error ? c->stream.error : "QEMU", err);
     }
 
     if (c->ended && !c->stream.done) {

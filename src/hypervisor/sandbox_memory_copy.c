@@ -266,7 +266,7 @@ copy_fill(void *data)
     sandbox_memory_start_t *start = data;
     sandbox_memory_walk_t walk = { start->from, 0, start->fd };
 
-    SANDBOX_CRASH_POINT("start.memory.before");
+    SANDBOX_CRASH_POINT("memory.copy.before");
 
     start->failed =
         sandbox_memory_walk(&walk) != 0 || fchmod(start->fd, 0660) == -1;
