@@ -347,6 +347,8 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     if (take_source(t, err) != SANDBOX_HV_OK
         || take_names(t, err) != SANDBOX_HV_OK) {
+        /* nor would it be by another way */
+        t->direct = 0;
         return err->status;
     }
 
