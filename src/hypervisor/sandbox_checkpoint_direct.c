@@ -17,9 +17,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define DIRECT_SAY_MS 60000
+
+/* A look at more takes longer than the flip of the disk beside it. */
+#define DIRECT_LOOK_MB 512
 
 
 /* Once a minute: brokers come and go. */
@@ -51,8 +55,8 @@ sandbox_take_direct(sandbox_take_t *t)
 
     t->direct = 0;
 
-    /* booted, as none is where checkpoints are on */
     if (t->origin == -1 || t->ram == NULL) {
+        direct_not("it was booted, not started from a checkpoint");
         return;
     }
 
@@ -102,19 +106,15 @@ direct_look(void *data)
 }
 
 
-static void
-direct_join(int *running, pthread_t thread)
-{
-    if (*running) {
-        (void) pthread_join(thread, NULL);
-        *running = 0;
-    }
-}
-
-
 sandbox_hv_status_t
 sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
+    (void) sandbox_hv_set(&t->looked, SANDBOX_HV_OK, "%s", "");
+
+    if (t->kind.memory_mb > DIRECT_LOOK_MB) {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
     t->looking = sandbox_hv_thread(&t->looker, direct_look, t) == 0;
 
     return t->looking
@@ -126,7 +126,7 @@ sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err)
 sandbox_hv_status_t
 sandbox_take_direct_looked(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    direct_join(&t->looking, t->looker);
+    sandbox_take_join(&t->looking, t->looker);
     *err = t->looked;
 
     return err->status;
@@ -155,7 +155,11 @@ direct_copy(void *data)
 
     __atomic_store_n(&t->broken, t->copied.status != SANDBOX_HV_OK,
                      __ATOMIC_RELAXED);
-    (void) sandbox_checkpoint_read_away(pipe, t->take->deadline, &t->stop);
+
+    /* who has no more time leaves it to the broker */
+    if (!sandbox_checkpoint_read_away(pipe, t->take->deadline, &t->stop)) {
+        (void) flock(pipe, LOCK_UN);
+    }
 
     return NULL;
 }
@@ -182,7 +186,7 @@ sandbox_take_direct_broken(const sandbox_take_t *t)
 sandbox_hv_status_t
 sandbox_take_direct_end(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    direct_join(&t->copying, t->copier);
+    sandbox_take_join(&t->copying, t->copier);
     *err = t->copied;
 
     return err->status;
@@ -205,8 +209,8 @@ void
 sandbox_take_direct_close(sandbox_take_t *t)
 {
     __atomic_store_n(&t->stop, 1, __ATOMIC_RELAXED);
-    direct_join(&t->looking, t->looker);
-    direct_join(&t->copying, t->copier);
+    sandbox_take_join(&t->looking, t->looker);
+    sandbox_take_join(&t->copying, t->copier);
 
     if (t->to != -1) {
         (void) close(t->to);

@@ -217,13 +217,14 @@ live_hold(sandbox_take_t *t)
 {
     sandbox_hv_error_t err;
 
-    if (!t->take->keep) {
+    /* resumed, most likely: it is not to be helped */
+    if (sandbox_memory_name(t->ram) == NULL) {
         return 0;
     }
 
     if (live_reserve(t, &err) != SANDBOX_HV_OK
-        || sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 1,
-                                      &err)
+        || sandbox_monitor_capability(t->conn, t->source, SANDBOX_MONITOR_LIVE,
+                                      1, &err)
                != SANDBOX_HV_OK)
     {
         live_let_go(t);
@@ -246,8 +247,8 @@ live_touch(void *data)
 }
 
 
-static void
-live_join(int *running, pthread_t thread)
+void
+sandbox_take_join(int *running, pthread_t thread)
 {
     if (*running) {
         (void) pthread_join(thread, NULL);
@@ -259,7 +260,7 @@ live_join(int *running, pthread_t thread)
 void
 sandbox_take_live(sandbox_take_t *t)
 {
-    t->live = t->copy != NULL
+    t->live = t->copy != NULL && t->take->keep
               && sandbox_copy_pages(t->copy) >= SANDBOX_LIVE_PAGES
               && live_hold(t);
 }
@@ -289,7 +290,7 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 void
 sandbox_take_live_ready(sandbox_take_t *t)
 {
-    live_join(&t->touching, t->toucher);
+    sandbox_take_join(&t->touching, t->toucher);
 
     if (t->pipe.begun) {
         sandbox_copy_mapped(t->copy, LIVE_READ_MS * t->kind.memory_mb);
@@ -300,7 +301,7 @@ sandbox_take_live_ready(sandbox_take_t *t)
 void
 sandbox_take_live_close(sandbox_take_t *t)
 {
-    live_join(&t->touching, t->toucher);
+    sandbox_take_join(&t->touching, t->toucher);
     live_close(t);
     live_let_go(t);
     t->pipe.filler = 0;
@@ -349,7 +350,7 @@ live_resume(void *data)
 void
 sandbox_take_woken(sandbox_take_t *t)
 {
-    live_join(&t->waking, t->waker);
+    sandbox_take_join(&t->waking, t->waker);
 }
 
 

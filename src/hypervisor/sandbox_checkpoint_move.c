@@ -190,12 +190,33 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+/* One that had written little, and may have written much since. */
+static sandbox_hv_status_t
+move_ready(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (!t->live) {
+        sandbox_take_live(t);
+
+        if (t->live && sandbox_take_live_begin(t, err) != SANDBOX_HV_OK) {
+            return err->status;
+        }
+    }
+
+    sandbox_take_live_ready(t);
+
+    return err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     if (t->copy) {
-        sandbox_take_live_ready(t);
-        (void) move_over(t, err);
+        if (move_ready(t, err) == SANDBOX_HV_OK) {
+            (void) move_over(t, err);
+        }
 
     } else if (move_connect(t, err) == SANDBOX_HV_OK
                && move_over(t, err) == SANDBOX_HV_OK)

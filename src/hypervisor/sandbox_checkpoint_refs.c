@@ -138,7 +138,7 @@ refs_chain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
 
 static sandbox_hv_status_t
 refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
-               sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
+               sandbox_hv_conn_t *conn, int disks, sandbox_hv_error_t *err)
 {
     int rc;
     char *xml;
@@ -170,11 +170,11 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
         (void) refs_path(refs, files.memory, name, 1, 1, err);
     }
 
-    for (i = 0; i < files.n; i++) {
+    for (i = 0; disks && i < files.n; i++) {
         (void) refs_path(refs, files.layers[i], name, 1, 0, err);
     }
 
-    if (refs_is_stale(&files)) {
+    if (disks && refs_is_stale(&files)) {
         (void) refs_chain(refs, domain, conn, err);
     }
 
@@ -185,7 +185,7 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
 
 static sandbox_hv_status_t
 refs_domains(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
-             sandbox_hv_error_t *err)
+             int disks, sandbox_hv_error_t *err)
 {
     int i, count;
     virDomainPtr *domains;
@@ -197,7 +197,7 @@ refs_domains(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
 
     for (i = 0; i < count; i++) {
         if (err->status == SANDBOX_HV_OK) {
-            (void) refs_of_domain(refs, domains[i], conn, err);
+            (void) refs_of_domain(refs, domains[i], conn, disks, err);
         }
 
         (void) virDomainFree(domains[i]);
@@ -355,9 +355,9 @@ sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
     memset(refs, 0, sizeof(*refs));
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
-    if (refs_domains(conn, refs, err) != SANDBOX_HV_OK
+    if (refs_domains(conn, refs, 1, err) != SANDBOX_HV_OK
         || refs_checkpoints(conn, refs, err) != SANDBOX_HV_OK
-        || refs_domains(conn, refs, err) != SANDBOX_HV_OK)
+        || refs_domains(conn, refs, 1, err) != SANDBOX_HV_OK)
     {
         sandbox_checkpoint_refs_free(refs);
     }
@@ -374,7 +374,7 @@ sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
     memset(refs, 0, sizeof(*refs));
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
-    if (refs_domains(conn, refs, err) != SANDBOX_HV_OK) {
+    if (refs_domains(conn, refs, 0, err) != SANDBOX_HV_OK) {
         sandbox_checkpoint_refs_free(refs);
     }
 

@@ -34,7 +34,7 @@ typedef struct {
 sandbox_hv_status_t sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
                                             sandbox_checkpoint_refs_t *refs,
                                             sandbox_hv_error_t *err);
-/* At domains alone. */
+/* At domains alone, and at their memories, not their disks. */
 sandbox_hv_status_t
 sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
                                 sandbox_checkpoint_refs_t *refs,

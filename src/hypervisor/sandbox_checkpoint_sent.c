@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define SENT_POLL_MS 10
+#define SENT_PIPES 2
 
 
 int
@@ -72,7 +73,7 @@ sandbox_checkpoint_drain(const char *sandbox, int64_t deadline)
 
 
 typedef struct {
-    int pipes[2]; /* of which one has a writer at most; -1: none */
+    int pipes[SENT_PIPES]; /* of which one has a writer at most; -1: none */
     int64_t deadline;
     int stop;
 } sent_drain_t;
@@ -85,7 +86,7 @@ sent_drain(void *data)
     int i;
     sent_drain_t *drain = data;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < SENT_PIPES; i++) {
         if (drain->pipes[i] != -1) {
             (void) sandbox_checkpoint_read_away(drain->pipes[i],
                                                 drain->deadline, &drain->stop);
@@ -105,8 +106,9 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
     pthread_t thread;
     sent_drain_t drain;
 
-    drain.pipes[0] = sent_open(sandbox);
-    drain.pipes[1] = sent_open(id);
+    /* in this order: a taker may be handing it over, under the second name */
+    drain.pipes[0] = sent_open(id);
+    drain.pipes[1] = sent_open(sandbox);
     drain.deadline = deadline;
     drain.stop = 0;
     thread = pthread_self(); /* joined only if there is another */
@@ -124,7 +126,7 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
         }
     }
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < SENT_PIPES; i++) {
         if (drain.pipes[i] != -1) {
             (void) close(drain.pipes[i]);
         }

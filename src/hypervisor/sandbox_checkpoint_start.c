@@ -204,8 +204,9 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
     }
 
     /*
-     * On tmpfs if it is there: what runs from there can be copied as it goes on.
-     * It is worth a copy where many share it; else it is read as it is needed.
+     * On tmpfs if it is there: what runs from there can be copied as it goes
+     * on. It is worth a copy where many share it; else it is read as it is
+     * needed.
      */
     sandbox_memory_start(&memory, conn, c.ram, c.memory_mb,
                          sandbox_checkpoint_is_shape(id));

@@ -10,7 +10,6 @@
 #include <pthread.h>
 
 #define SANDBOX_TAKE_SCRATCH ".tmp"
-#define SANDBOX_TAKE_LIVE "background-snapshot" /* QEMU's capability */
 #define SANDBOX_TAKE_READER "sandbox-reader"
 
 /* What a source that goes on sends to. */
@@ -118,6 +117,8 @@ sandbox_take_live_run(sandbox_take_t *t, sandbox_hv_error_t *err);
 void sandbox_take_woken(sandbox_take_t *t);
 /* Ends what these have begun, in this process; may be repeated. */
 void sandbox_take_live_close(sandbox_take_t *t);
+/* Waits for a thread, if it is running, and says that it is not. */
+void sandbox_take_join(int *running, pthread_t thread);
 
 /* sandbox_checkpoint_move.c */
 

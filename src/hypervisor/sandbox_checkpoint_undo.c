@@ -129,8 +129,8 @@ undo_quiet(sandbox_take_t *t)
     /* refused if it holds none, and by a QEMU that has no such capability */
     (void) sandbox_monitor_fd_close(t->conn, t->source, SANDBOX_TAKE_READER,
                                     &ignored);
-    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_TAKE_LIVE, 0,
-                                      &ignored);
+    (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_MONITOR_LIVE,
+                                      0, &ignored);
     sandbox_devices_close(&t->devices, t->conn, t->source);
 }
 

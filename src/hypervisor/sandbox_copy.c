@@ -50,6 +50,7 @@ struct sandbox_copy_s {
     int to;
     int room;       /* of the pipe, in bytes */
     int begun;      /* 1: QEMU sends pages */
+    int looked;     /* 1: it is known whose the pages were in the pause */
     int ended;      /* 1: and nothing any more */
     uint64_t start; /* where QEMU has it */
     size_t n;       /* pages */
@@ -604,19 +605,23 @@ sandbox_copy_look(sandbox_copy_t *c, sandbox_hv_error_t *err)
         }
     }
 
+    c->looked = 1;
+
     return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 }
 
 
 /*
  * 1 if it is to be copied out of the process.  A page that is protected and not
- * mapped looks as one that is swapped out; what it was is known from before.
+ * mapped looks as one that is swapped out: what it was is known if it was
+ * looked at before, else it is read.
  */
 static int
 copy_is_wanted(const sandbox_copy_t *c, size_t i, uint64_t look, int protected)
 {
     return !(c->known[i] & COPY_IS_BASE)
-           || (copy_is_own(look) && !(protected && (look & COPY_SWAPPED)));
+           || (copy_is_own(look)
+               && !(protected && c->looked && (look & COPY_SWAPPED)));
 }
 
 

@@ -45,8 +45,8 @@ void sandbox_copy_mapped(sandbox_copy_t *c, int64_t ms);
 
 /*
  * Of a machine that stands still, before its memory is protected: whose its
- * pages are, which cannot be told from afterwards where none is mapped.  In
- * any thread.
+ * pages are, which cannot be told afterwards where none is mapped, so that
+ * these would all be read of the process.  Up to 40 ns a page.  In any thread.
  */
 sandbox_hv_status_t
 sandbox_copy_look(sandbox_copy_t *c, sandbox_hv_error_t *err);
@@ -56,7 +56,7 @@ sandbox_hv_status_t
 sandbox_copy_still(sandbox_copy_t *c, sandbox_hv_error_t *err);
 
 /*
- * After sandbox_copy_look(), of a machine whose QEMU sends its memory
+ * After sandbox_copy_base(), of a machine whose QEMU sends its memory
  * (background-snapshot) to the pipe that is read from here without waiting: the
  * rest, as it was when QEMU began to.  A page that the machine is about to
  * change is in the pipe before it can, so what comes from there stands above

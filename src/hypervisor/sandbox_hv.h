@@ -162,6 +162,9 @@ sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
 
 /* sandbox_monitor.c: QEMU's monitor; who waits says so. */
 
+/* A capability: to send the memory of a machine that goes on. */
+#define SANDBOX_MONITOR_LIVE "background-snapshot"
+
 /*
  * Passes a descriptor under a name; it stays open here.  Only to a libvirt that
  * is local.
@@ -228,9 +231,6 @@ sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_begins(sandbox_hv_conn_t *conn, virDomainPtr domain,
                        int *begins, sandbox_hv_error_t *err);
-/* 1 if it has failed, or nothing can be learnt of it; *err may be OK. */
-int sandbox_monitor_failed(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                           sandbox_hv_error_t *err);
 /* Maps all of the guest's memory into QEMU, by reading it. */
 void sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            int64_t memory_mb);

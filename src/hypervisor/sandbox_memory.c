@@ -44,8 +44,9 @@ sandbox_memory_directory(char *path)
 }
 
 
-int
-sandbox_memory_path(char *path, const char *name, const char *suffix)
+/* 0 or -1; path: SANDBOX_HV_PATH_SIZE. */
+static int
+memory_path(char *path, const char *name, const char *suffix)
 {
     int n;
 
@@ -144,7 +145,7 @@ sandbox_memory_hold(const char *name, int64_t mb, char *path)
     int fd;
     struct stat st;
 
-    if (sandbox_memory_path(path, name, "") != 0) {
+    if (memory_path(path, name, "") != 0) {
         return -1;
     }
 
@@ -399,8 +400,7 @@ sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 {
     int fd;
 
-    if (!sandbox_memory_usable(conn)
-        || sandbox_memory_path(path, name, "") != 0) {
+    if (!sandbox_memory_usable(conn) || memory_path(path, name, "") != 0) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,
                               "there is no directory of memories");
         return -1;
@@ -470,8 +470,8 @@ sandbox_memory_fifo(const char *id, int create, int ends[3])
         ends[i] = -1;
     }
 
-    if (sandbox_memory_path(path, id, MEMORY_FIFO) != 0
-        || sandbox_memory_path(name, id, MEMORY_PIPE) != 0)
+    if (memory_path(path, id, MEMORY_FIFO) != 0
+        || memory_path(name, id, MEMORY_PIPE) != 0)
     {
         return -1;
     }
@@ -498,8 +498,8 @@ sandbox_memory_fifo_rename(const char *id, const char *to)
 {
     char path[SANDBOX_HV_PATH_SIZE], name[SANDBOX_HV_PATH_SIZE];
 
-    return sandbox_memory_path(path, id, MEMORY_FIFO) == 0
-                   && sandbox_memory_path(name, to, MEMORY_FIFO) == 0
+    return memory_path(path, id, MEMORY_FIFO) == 0
+                   && memory_path(name, to, MEMORY_FIFO) == 0
                ? rename(path, name)
                : -1;
 }
@@ -510,8 +510,7 @@ sandbox_memory_fifo_exists(const char *id)
 {
     char path[SANDBOX_HV_PATH_SIZE];
 
-    return sandbox_memory_path(path, id, MEMORY_FIFO) == 0
-           && access(path, F_OK) == 0;
+    return memory_path(path, id, MEMORY_FIFO) == 0 && access(path, F_OK) == 0;
 }
 
 
@@ -520,7 +519,7 @@ sandbox_memory_fifo_remove(const char *id)
 {
     char path[SANDBOX_HV_PATH_SIZE];
 
-    if (sandbox_memory_path(path, id, MEMORY_FIFO) == 0) {
+    if (memory_path(path, id, MEMORY_FIFO) == 0) {
         (void) unlink(path);
     }
 }
@@ -532,7 +531,7 @@ sandbox_memory_length(const char *name)
     char path[SANDBOX_HV_PATH_SIZE];
     struct stat st;
 
-    return sandbox_memory_path(path, name, "") == 0 && stat(path, &st) == 0
+    return memory_path(path, name, "") == 0 && stat(path, &st) == 0
                ? (int64_t) st.st_size
                : -1;
 }
@@ -544,7 +543,7 @@ sandbox_memory_name(const char *path)
     size_t len;
     char directory[SANDBOX_HV_PATH_SIZE];
 
-    if (sandbox_memory_path(directory, "", "") != 0) {
+    if (memory_path(directory, "", "") != 0) {
         return NULL;
     }
 

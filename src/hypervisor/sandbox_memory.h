@@ -113,7 +113,6 @@ int sandbox_memory_punch(int fd);
 
 /* Paths of SANDBOX_HV_PATH_SIZE: 0 or -1. */
 int sandbox_memory_directory(char *path);
-int sandbox_memory_path(char *path, const char *name, const char *suffix);
 /* flock(): 0, or -1 if others have it for that long. */
 int sandbox_memory_lock(int fd, int how, int64_t ms);
 /* A new one in the place of another, with holes only, held; -1 with *err. */

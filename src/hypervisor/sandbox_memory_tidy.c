@@ -20,6 +20,7 @@
 
 #define TIDY_SANDBOX "sb_" /* what ids of sandboxes begin with */
 #define TIDY_FILES 256     /* looked at in one go */
+#define TIDY_PIPE_S 60
 #define TIDY_UNUSED_S 1800 /* how long one stays that nothing runs from */
 
 typedef struct {
@@ -175,6 +176,7 @@ tidy_pipes(const sandbox_checkpoint_refs_t *refs)
     DIR *directory;
     size_t len;
     char path[SANDBOX_HV_PATH_SIZE], id[SANDBOX_ID_SIZE];
+    struct stat st;
     struct dirent *entry;
 
     directory = sandbox_memory_directory(path) == 0 ? opendir(path) : NULL;
@@ -191,7 +193,11 @@ tidy_pipes(const sandbox_checkpoint_refs_t *refs)
         memcpy(id, entry->d_name, len);
         id[len] = '\0';
 
-        if (!sandbox_checkpoint_refs_domain(refs, id)) {
+        /* or it is of a sandbox that was started since they were looked at */
+        if (!sandbox_checkpoint_refs_domain(refs, id)
+            && fstatat(dirfd(directory), entry->d_name, &st, 0) == 0
+            && time(NULL) - st.st_ctime > TIDY_PIPE_S)
+        {
             (void) unlinkat(dirfd(directory), entry->d_name, 0);
         }
     }

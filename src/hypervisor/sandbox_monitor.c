@@ -9,6 +9,7 @@
 
 #include "sandbox_hv.h"
 #include "sandbox_json.h"
+#include "sandbox_qmp.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
@@ -401,6 +402,31 @@ sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
 }
 
 
+/*
+ * 1 if what goes on may not be cancelled: QEMU 7.2 leaves the memory of a
+ * machine that goes on protected for ever then.
+ */
+static int
+monitor_is_live(sandbox_hv_conn_t *conn, virDomainPtr domain)
+{
+    int live;
+    char *answer;
+    sandbox_hv_error_t ignored;
+
+    if (sandbox_monitor_query(conn, domain, "query-migrate-capabilities",
+                              &answer, &ignored)
+        != SANDBOX_HV_OK)
+    {
+        return 0;
+    }
+
+    live = sandbox_qmp_is_on(answer, SANDBOX_MONITOR_LIVE);
+    free(answer);
+
+    return live;
+}
+
+
 sandbox_hv_status_t
 sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int wait,
                        int64_t deadline_ms, sandbox_hv_error_t *err)
@@ -414,6 +440,8 @@ sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int wait,
         {
             return err->status;
         }
+
+        wait = wait || monitor_is_live(conn, domain);
 
         if (!wait
             && sandbox_monitor_ask(conn, domain, "migrate_cancel",
@@ -499,27 +527,6 @@ sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                                   "in time");
         }
     }
-}
-
-
-int
-sandbox_monitor_failed(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                       sandbox_hv_error_t *err)
-{
-    int failed;
-    char *status;
-
-    status = NULL;
-
-    /* one that has only just begun has no status */
-    failed = sandbox_monitor_ask(conn, domain, "query-migrate",
-                                 "{\"execute\":\"query-migrate\"}", NULL,
-                                 "status", &status, err)
-                 != SANDBOX_HV_OK
-             || (status && strcmp(status, "failed") == 0);
-    free(status);
-
-    return failed;
 }
 
 

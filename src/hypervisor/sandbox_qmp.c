@@ -5,6 +5,7 @@
 #include "sandbox_json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define QMP_OFFSET ",offset="
@@ -93,4 +94,58 @@ sandbox_qmp_sends(const char *answer)
     sandbox_json_free(&doc);
 
     return sends;
+}
+
+
+/* 1 if the object is of that capability, and says that it is on. */
+static int
+qmp_is_on(const sandbox_json_t *doc, const sandbox_json_node_t *object,
+          const char *capability)
+{
+    int on;
+    char *name;
+    const sandbox_json_node_t *node, *state;
+
+    if (object->type != SANDBOX_JSON_OBJECT) {
+        return 0;
+    }
+
+    node = sandbox_json_member(doc, object, "capability");
+    state = sandbox_json_member(doc, object, "state");
+    name = node ? sandbox_json_string(doc, node, NULL) : NULL;
+    on = name && state && state->type == SANDBOX_JSON_TRUE
+         && strcmp(name, capability) == 0;
+    free(name);
+
+    return on;
+}
+
+
+int
+sandbox_qmp_is_on(const char *answer, const char *capability)
+{
+    int on;
+    sandbox_json_t doc;
+    sandbox_json_error_t bad;
+    const sandbox_json_node_t *list, *object;
+
+    if (sandbox_json_parse(&doc, answer, strlen(answer), &bad) != 0) {
+        return 0;
+    }
+
+    on = 0;
+    list = doc.nodes[0].type == SANDBOX_JSON_OBJECT
+               ? sandbox_json_member(&doc, &doc.nodes[0], "return")
+               : NULL;
+    object = list && list->type == SANDBOX_JSON_ARRAY
+                 ? sandbox_json_child(&doc, list)
+                 : NULL;
+
+    for (; object && !on; object = sandbox_json_next(&doc, object)) {
+        on = qmp_is_on(&doc, object, capability);
+    }
+
+    sandbox_json_free(&doc);
+
+    return on;
 }

@@ -32,4 +32,10 @@ int sandbox_qmp_file(char uri[SANDBOX_QMP_URI_SIZE], const char *path,
  */
 int sandbox_qmp_sends(const char *answer);
 
+/*
+ * Of the answer to query-migrate-capabilities: 1 if it is on, 0 if it is off,
+ * unknown, or it cannot be told.
+ */
+int sandbox_qmp_is_on(const char *answer, const char *capability);
+
 #endif

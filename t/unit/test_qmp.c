@@ -94,6 +94,43 @@ test_sends(void **state)
 }
 
 
+static void
+test_is_on(void **state)
+{
+    size_t i;
+    static const struct {
+        const char *answer;
+        int on;
+    } cases[] = {
+        { "{\"return\":[{\"capability\":\"xbzrle\",\"state\":false},"
+          "{\"capability\":\"background-snapshot\",\"state\":true}]}",
+          1 },
+        { "{\"return\":[{\"capability\":\"xbzrle\",\"state\":true},"
+          "{\"capability\":\"background-snapshot\",\"state\":false}]}",
+          0 },
+        { "{\"return\":[{\"capability\":\"xbzrle\",\"state\":true}]}", 0 },
+        { "{\"return\":[1,[],{\"state\":true},"
+          "{\"capability\":1,\"state\":true},"
+          "{\"capability\":\"background-snapshot\"},"
+          "{\"capability\":\"background-snapshot\",\"state\":1}]}",
+          0 },
+        { "{\"return\":[]}", 0 },
+        { "{\"return\":{}}", 0 },
+        { "{\"error\":{\"desc\":\"no\"}}", 0 },
+        { "[]", 0 },
+        { "", 0 },
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(
+            sandbox_qmp_is_on(cases[i].answer, "background-snapshot"),
+            cases[i].on);
+    }
+}
+
+
 int
 main(void)
 {
@@ -101,6 +138,7 @@ main(void)
         cmocka_unit_test(test_local),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_sends),
+        cmocka_unit_test(test_is_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
