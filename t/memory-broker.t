@@ -44,7 +44,7 @@ chmod 0755, $base;
     my ($rc, $text) = run_command(
         'sh', '-c', 'cd "$1" && exec gcc -std=gnu11 -Wall -Wextra -Werror -g'
         . ' -O1 $3 -Isrc/core -Isrc/hypervisor src/tools/sandbox_memory_*.c'
-        . ' src/core/sandbox_time.c -o "$2"', 'gcc', $top, "$base/broker",
+        . ' src/core/sandbox_rights.c src/core/sandbox_time.c -o "$2"', 'gcc', $top, "$base/broker",
         $under ne '' ? '' : '-fsanitize=address,undefined'
                             . ' -fno-sanitize-recover=all');
     is($rc, 0, 'the broker builds') or die $text;

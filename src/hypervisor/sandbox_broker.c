@@ -4,6 +4,7 @@
 
 #include "sandbox_broker.h"
 #include "sandbox_hv.h"
+#include "sandbox_rights.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -17,16 +18,6 @@
 #include <unistd.h>
 
 #define BROKER_WAIT_MS 2000
-
-/* More than it sends, so that one too many is seen. */
-#define BROKER_FDS (SANDBOX_BROKER_FILES + 1)
-
-typedef struct {
-    char text[SANDBOX_BROKER_MESSAGE + 1];
-    int fds[BROKER_FDS];
-    size_t n;
-    int whole; /* 0: there was more of it than may be */
-} broker_answer_t;
 
 
 static sandbox_hv_status_t
@@ -68,83 +59,14 @@ broker_connect(sandbox_hv_error_t *err)
 }
 
 
-/* 0, or -1 with errno; fd -1: none. */
-static int
-broker_send(int server, const char *text, int fd)
-{
-    struct msghdr msg;
-    struct iovec iov;
-    struct cmsghdr *cmsg;
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-
-    memset(&msg, 0, sizeof(msg));
-    memset(&control, 0, sizeof(control));
-
-    iov.iov_base = (void *) (uintptr_t) text;
-    iov.iov_len = strlen(text);
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-
-    if (fd != -1) {
-        msg.msg_control = control.room;
-        msg.msg_controllen = sizeof(control.room);
-        cmsg = CMSG_FIRSTHDR(&msg);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-    }
-
-    return sendmsg(server, &msg, MSG_NOSIGNAL) == -1 ? -1 : 0;
-}
-
-
-/* Takes the descriptors out of a message; those in excess are closed. */
-static void
-broker_collect(struct msghdr *msg, broker_answer_t *answer)
-{
-    int fd;
-    size_t i, n;
-    struct cmsghdr *cmsg;
-
-    for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-
-        n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-        for (i = 0; i < n; i++) {
-            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-
-            if (answer->n < BROKER_FDS) {
-                answer->fds[answer->n++] = fd;
-            } else {
-                (void) close(fd);
-                answer->whole = 0;
-            }
-        }
-    }
-}
-
-
 /* 0, or -1 with errno. */
 static int
-broker_receive(int server, broker_answer_t *answer, int64_t deadline)
+broker_receive(int server, sandbox_rights_t *answer, int64_t deadline)
 {
     int rc;
     ssize_t n;
     int64_t left;
-    struct msghdr msg;
-    struct iovec iov;
     struct pollfd wait = { .fd = server, .events = POLLIN };
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(BROKER_FDS * sizeof(int))];
-    } control;
 
     do {
         left = deadline - sandbox_time_monotonic_ms();
@@ -156,42 +78,19 @@ broker_receive(int server, broker_answer_t *answer, int64_t deadline)
         return -1;
     }
 
-    memset(&msg, 0, sizeof(msg));
-    memset(answer, 0, sizeof(*answer));
+    n = sandbox_rights_receive(server, answer);
 
-    iov.iov_base = answer->text;
-    iov.iov_len = SANDBOX_BROKER_MESSAGE;
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-    msg.msg_control = control.room;
-    msg.msg_controllen = sizeof(control.room);
-
-    n = recvmsg(server, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-    if (n <= 0) {
-        errno = n == 0 ? ECONNRESET : errno;
-        return -1;
+    if (n == 0) {
+        errno = ECONNRESET;
     }
 
-    answer->whole = !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
-    broker_collect(&msg, answer);
-
-    return 0;
-}
-
-
-static void
-broker_close(broker_answer_t *answer)
-{
-    while (answer->n) {
-        (void) close(answer->fds[--answer->n]);
-    }
+    return n > 0 ? 0 : -1;
 }
 
 
 /* OK: *answer is "ok" and n descriptors, which are to be closed. */
 static sandbox_hv_status_t
-broker_call(const char *text, int fd, broker_answer_t *answer, size_t n,
+broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
             sandbox_hv_error_t *err)
 {
     int server, rc, error;
@@ -205,7 +104,7 @@ broker_call(const char *text, int fd, broker_answer_t *answer, size_t n,
         return err->status;
     }
 
-    rc = broker_send(server, text, fd) == 0
+    rc = sandbox_rights_send(server, text, &fd, fd != -1, 0) == 0
                  && broker_receive(server, answer, deadline) == 0
              ? 0
              : -1;
@@ -222,7 +121,7 @@ broker_call(const char *text, int fd, broker_answer_t *answer, size_t n,
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
-    broker_close(answer);
+    sandbox_rights_close(answer);
 
     if (strncmp(answer->text, SANDBOX_BROKER_ERROR,
                 sizeof(SANDBOX_BROKER_ERROR) - 1)
@@ -260,8 +159,8 @@ sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
                     sandbox_hv_error_t *err)
 {
     int i, n;
-    char text[SANDBOX_BROKER_MESSAGE];
-    broker_answer_t answer;
+    char text[SANDBOX_RIGHTS_TEXT];
+    sandbox_rights_t answer;
 
     for (i = 0; i < SANDBOX_BROKER_FILES; i++) {
         fds[i] = -1;
@@ -280,7 +179,7 @@ sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
     }
 
     if (!broker_of_proc(answer.fds, answer.n)) {
-        broker_close(&answer);
+        sandbox_rights_close(&answer);
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "the memory broker has sent other files");
     }
@@ -293,7 +192,7 @@ sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
 sandbox_hv_status_t
 sandbox_broker_drain(int fd, sandbox_hv_error_t *err)
 {
-    broker_answer_t answer;
+    sandbox_rights_t answer;
 
     if (fd == -1) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "there is no pipe");

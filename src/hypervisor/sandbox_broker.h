@@ -26,7 +26,6 @@
 #define SANDBOX_BROKER_SOCKET "/run/nginx-sandbox/memory/socket"
 #endif
 
-#define SANDBOX_BROKER_MESSAGE 256 /* bytes of the longest one */
 #define SANDBOX_BROKER_OPEN "open "
 #define SANDBOX_BROKER_DRAIN "drain"
 #define SANDBOX_BROKER_OK "ok"

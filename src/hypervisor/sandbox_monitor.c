@@ -141,18 +141,27 @@ sandbox_monitor_send(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-sandbox_hv_status_t
-sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                   const char *name, int fd, sandbox_hv_error_t *err)
+/* A command about a descriptor that has a name. */
+static sandbox_hv_status_t
+monitor_named(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *what,
+              const char *name, int *fd, sandbox_hv_error_t *err)
 {
     sandbox_text_t command = SANDBOX_TEXT_INIT;
 
     sandbox_text_fmt(&command,
-                     "{\"execute\":\"getfd\",\"arguments\":"
+                     "{\"execute\":\"%s\",\"arguments\":"
                      "{\"fdname\":\"%s\"}}",
-                     name);
+                     what, name);
 
-    return sandbox_monitor_send(conn, domain, "getfd", &command, &fd, err);
+    return sandbox_monitor_send(conn, domain, what, &command, fd, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   const char *name, int fd, sandbox_hv_error_t *err)
+{
+    return monitor_named(conn, domain, "getfd", name, &fd, err);
 }
 
 
@@ -160,14 +169,23 @@ sandbox_hv_status_t
 sandbox_monitor_fd_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          const char *name, sandbox_hv_error_t *err)
 {
+    return monitor_named(conn, domain, "closefd", name, NULL, err);
+}
+
+
+/* A command about a set of descriptors. */
+static sandbox_hv_status_t
+monitor_numbered(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *what,
+                 int set, int *fd, sandbox_hv_error_t *err)
+{
     sandbox_text_t command = SANDBOX_TEXT_INIT;
 
     sandbox_text_fmt(&command,
-                     "{\"execute\":\"closefd\",\"arguments\":"
-                     "{\"fdname\":\"%s\"}}",
-                     name);
+                     "{\"execute\":\"%s\",\"arguments\":"
+                     "{\"fdset-id\":%d}}",
+                     what, set);
 
-    return sandbox_monitor_send(conn, domain, "closefd", &command, NULL, err);
+    return sandbox_monitor_send(conn, domain, what, &command, fd, err);
 }
 
 
@@ -175,14 +193,7 @@ sandbox_hv_status_t
 sandbox_monitor_fdset(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
                       int fd, sandbox_hv_error_t *err)
 {
-    sandbox_text_t command = SANDBOX_TEXT_INIT;
-
-    sandbox_text_fmt(&command,
-                     "{\"execute\":\"add-fd\",\"arguments\":"
-                     "{\"fdset-id\":%d}}",
-                     set);
-
-    return sandbox_monitor_send(conn, domain, "add-fd", &command, &fd, err);
+    return monitor_numbered(conn, domain, "add-fd", set, &fd, err);
 }
 
 
@@ -190,14 +201,7 @@ sandbox_hv_status_t
 sandbox_monitor_fdset_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
                             int set, sandbox_hv_error_t *err)
 {
-    sandbox_text_t command = SANDBOX_TEXT_INIT;
-
-    sandbox_text_fmt(&command,
-                     "{\"execute\":\"remove-fd\",\"arguments\":"
-                     "{\"fdset-id\":%d}}",
-                     set);
-
-    return sandbox_monitor_send(conn, domain, "remove-fd", &command, NULL, err);
+    return monitor_numbered(conn, domain, "remove-fd", set, NULL, err);
 }
 
 

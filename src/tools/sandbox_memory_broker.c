@@ -14,6 +14,7 @@
 #include "sandbox_broker.h"
 #include "sandbox_memory_drain.h"
 #include "sandbox_memory_process.h"
+#include "sandbox_rights.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -36,8 +37,6 @@
 /* Without descriptors for clients: until it is tried again. */
 #define BROKER_PAUSE_MS 100
 
-/* More than any request needs, so that one too many is seen. */
-#define BROKER_FDS 4
 #define BROKER_WHY_SIZE 160
 
 typedef struct {
@@ -51,13 +50,6 @@ typedef struct {
     int fd;
     int64_t deadline;
 } broker_client_t;
-
-typedef struct {
-    char text[SANDBOX_BROKER_MESSAGE + 1];
-    int fds[BROKER_FDS];
-    int n;
-    int whole; /* 0: there was more of it than may be */
-} broker_request_t;
 
 static broker_conf_t broker_conf = {
     .socket = SANDBOX_BROKER_SOCKET,
@@ -79,37 +71,11 @@ broker_end(int signal)
 }
 
 
-/* What is sent; never waits, for there is room for one answer. */
+/* Never waits, for there is room for one answer. */
 static void
 broker_answer(int client, const char *text, const int *fds, size_t n)
 {
-    struct msghdr msg;
-    struct iovec iov;
-    struct cmsghdr *cmsg;
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(MEMORY_PROCESS_FILES * sizeof(int))];
-    } control;
-
-    memset(&msg, 0, sizeof(msg));
-    memset(&control, 0, sizeof(control));
-
-    iov.iov_base = (void *) (uintptr_t) text;
-    iov.iov_len = strlen(text);
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-
-    if (n) {
-        msg.msg_control = control.room;
-        msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-        cmsg = CMSG_FIRSTHDR(&msg);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
-        memcpy(CMSG_DATA(cmsg), fds, n * sizeof(int));
-    }
-
-    (void) sendmsg(client, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void) sandbox_rights_send(client, text, fds, n, MSG_DONTWAIT);
 }
 
 
@@ -117,7 +83,7 @@ broker_answer(int client, const char *text, const int *fds, size_t n)
 static void
 broker_refuse(int client, const char *what, const char *why)
 {
-    char text[SANDBOX_BROKER_MESSAGE];
+    char text[SANDBOX_RIGHTS_TEXT];
 
     (void) snprintf(text, sizeof(text), SANDBOX_BROKER_ERROR "%s: %s", what,
                     why);
@@ -152,7 +118,7 @@ broker_open(int client, const char *id)
 
 
 static void
-broker_drain(int client, broker_request_t *request)
+broker_drain(int client, sandbox_rights_t *request)
 {
     const char *why;
 
@@ -167,7 +133,7 @@ broker_drain(int client, broker_request_t *request)
 
 
 static void
-broker_obey(int client, broker_request_t *request)
+broker_obey(int client, sandbox_rights_t *request)
 {
     const char *text;
 
@@ -199,89 +165,23 @@ broker_obey(int client, broker_request_t *request)
 }
 
 
-/* Takes the descriptors out of a message; those in excess are closed. */
-static void
-broker_collect(struct msghdr *msg, broker_request_t *request)
-{
-    int fd;
-    size_t i, n;
-    struct cmsghdr *cmsg;
-
-    for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-
-        n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-        for (i = 0; i < n; i++) {
-            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-
-            if (request->n < BROKER_FDS) {
-                request->fds[request->n++] = fd;
-            } else {
-                (void) close(fd);
-                request->whole = 0;
-            }
-        }
-    }
-}
-
-
-/* Its bytes, 0: it has hung up, -1: nothing came. */
-static ssize_t
-broker_receive(int client, broker_request_t *request)
-{
-    ssize_t n;
-    struct msghdr msg;
-    struct iovec iov;
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(BROKER_FDS * sizeof(int))];
-    } control;
-
-    memset(&msg, 0, sizeof(msg));
-    memset(request, 0, sizeof(*request));
-
-    iov.iov_base = request->text;
-    iov.iov_len = SANDBOX_BROKER_MESSAGE;
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-    msg.msg_control = control.room;
-    msg.msg_controllen = sizeof(control.room);
-
-    n = recvmsg(client, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n == -1) {
-        return errno == EAGAIN || errno == EINTR ? -1 : 0;
-    }
-
-    request->whole = !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-                     && strlen(request->text) == (size_t) n;
-    broker_collect(&msg, request);
-
-    return n;
-}
-
-
 /* 1: it is done with. */
 static int
 broker_serve(int client)
 {
     ssize_t n;
-    broker_request_t request;
+    sandbox_rights_t request;
 
-    n = broker_receive(client, &request);
+    n = sandbox_rights_receive(client, &request);
     if (n == -1) {
-        return 0;
+        return errno != EAGAIN && errno != EINTR;
     }
 
     if (n > 0) {
         broker_obey(client, &request);
     }
 
-    while (request.n) {
-        (void) close(request.fds[--request.n]);
-    }
+    sandbox_rights_close(&request);
 
     return 1;
 }

@@ -50,21 +50,6 @@ sandbox_hv_error_t err;
 
 /* --- what the copying needs of the rest of its room ----------------------- */
 
-sandbox_hv_status_t
-sandbox_hv_set(sandbox_hv_error_t *e, sandbox_hv_status_t status,
-               const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    (void) vsnprintf(e->message, sizeof(e->message), fmt, args);
-    va_end(args);
-    e->status = status;
-
-    return status;
-}
-
-
 void
 sandbox_hv_sleep_ms(int ms)
 {

@@ -35,28 +35,13 @@ static struct {
     const char *text;
     const char *path; /* of the descriptors */
     size_t fds;
-    char request[SANDBOX_BROKER_MESSAGE];
+    char request[SANDBOX_RIGHTS_TEXT];
     ino_t ino; /* of the descriptor that came with it, or 0 */
     pthread_t thread;
 } broker;
 
 
 /* --- what the client needs of the rest of its room ------------------------ */
-
-sandbox_hv_status_t
-sandbox_hv_set(sandbox_hv_error_t *err, sandbox_hv_status_t status,
-               const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    (void) vsnprintf(err->message, sizeof(err->message), fmt, args);
-    va_end(args);
-    err->status = status;
-
-    return status;
-}
-
 
 /* --- the broker ------------------------------------------------------------
  */
@@ -241,7 +226,7 @@ test_open(void **state)
 static void
 test_wrong(void **state)
 {
-    char longer[2 * SANDBOX_BROKER_MESSAGE];
+    char longer[2 * SANDBOX_RIGHTS_TEXT];
 
     (void) state;
 
@@ -323,7 +308,7 @@ static void
 test_none(void **state)
 {
     int fds[SANDBOX_BROKER_FILES];
-    char id[2 * SANDBOX_BROKER_MESSAGE];
+    char id[2 * SANDBOX_RIGHTS_TEXT];
     sandbox_hv_error_t err;
 
     (void) state;

@@ -47,21 +47,6 @@ static sandbox_hv_error_t err;
 
 /* --- what the devices need of the rest of their room ---------------------- */
 
-sandbox_hv_status_t
-sandbox_hv_set(sandbox_hv_error_t *e, sandbox_hv_status_t status,
-               const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    (void) vsnprintf(e->message, sizeof(e->message), fmt, args);
-    va_end(args);
-    e->status = status;
-
-    return status;
-}
-
-
 int
 sandbox_checkpoint_memory(const unsigned char *data, size_t len)
 {

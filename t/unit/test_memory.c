@@ -60,21 +60,6 @@ sandbox_hv_log(int level, const char *fmt, ...)
 }
 
 
-sandbox_hv_status_t
-sandbox_hv_set(sandbox_hv_error_t *err, sandbox_hv_status_t status,
-               const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    (void) vsnprintf(err->message, sizeof(err->message), fmt, args);
-    va_end(args);
-    err->status = status;
-
-    return status;
-}
-
-
 void
 sandbox_hv_sleep_ms(int ms)
 {
