@@ -39,6 +39,9 @@
 /* For each MiB, where it usually takes an eighth. */
 #define LIVE_READ_MS 1
 
+/* It reads what is mapped already as well, which takes half of that. */
+#define LIVE_READ_MAPPED_US 80
+
 /*
  * How often one looks whether the source runs, and after how many such turns
  * whether it never will.
@@ -120,7 +123,7 @@ live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     (void) fcntl(fd, F_SETFL, flags);
-    t->pipe.begun = 1;
+    t->pipe.begun = sandbox_time_monotonic_ms();
 
     return sandbox_monitor_migrate(t->conn, t->source, 0,
                                    SANDBOX_CHECKPOINT_URI, err);
@@ -290,10 +293,21 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 void
 sandbox_take_live_ready(sandbox_take_t *t)
 {
+    int64_t left;
+
     sandbox_take_join(&t->touching, t->toucher);
 
-    if (t->pipe.begun) {
-        sandbox_copy_mapped(t->copy, LIVE_READ_MS * t->kind.memory_mb);
+    if (!t->pipe.begun) {
+        return;
+    }
+
+    sandbox_copy_mapped(t->copy, LIVE_READ_MS * t->kind.memory_mb);
+
+    left = t->pipe.begun + LIVE_READ_MAPPED_US * t->kind.memory_mb / 1000
+           - sandbox_time_monotonic_ms();
+
+    if (left > 0) {
+        sandbox_hv_sleep_ms((int) left);
     }
 }
 

@@ -16,7 +16,7 @@
 typedef struct {
     int ends[3];   /* to write; to read from, twice, without waiting; or -1 */
     size_t filler; /* bytes in it that are to be read away first */
-    int begun;     /* 1: the source waits with its header */
+    int64_t begun; /* monotonic ms: since then the source reads; or 0 */
 } sandbox_take_pipe_t;
 
 typedef struct {
