@@ -16,16 +16,15 @@ local fields = { 'tenant', 'template', 'vcpus', 'memory_mb', 'disk_mb',
                  'timeout_action', 'metadata', 'cwd', 'error_detail',
                  'hold_at' }
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', unpack(fields))
-local pool = redis.call('HMGET', KEYS[1], 'member', 'claimed_from')
-local lives = redis.call('HGET', KEYS[1], 'lives')
+local member = redis.call('HGET', KEYS[1], 'member')
 
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
     return 0
 end
 
-if pool[1] then
+if member then
     for _, set in ipairs({ ':draining', ':expired', ':failed' }) do
-        redis.call('ZREM', pool[1] .. set, ARGV[4])
+        redis.call('ZREM', member .. set, ARGV[4])
     end
 
     redis.call('DEL', KEYS[1])
@@ -33,9 +32,21 @@ if pool[1] then
     return 1
 end
 
-if pool[2] then
-    redis.call('ZREM', pool[2] .. ':claimed', ARGV[4])
+-- The sets that an id has been in from its first execution on: of the lives of
+-- a snapshot, and of what was claimed from a warm pool.
+local function leave(id)
+    local sets = redis.call('HMGET', prefix .. id, 'lives', 'claimed_from')
+
+    if sets[1] then
+        redis.call('SREM', sets[1], id)
+    end
+
+    if sets[2] then
+        redis.call('ZREM', sets[2] .. ':claimed', id)
+    end
 end
+
+leave(ARGV[4])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -46,10 +57,6 @@ for i, field in ipairs(fields) do
         table.insert(stone, field)
         table.insert(stone, record[i + 2])
     end
-end
-
-if lives then
-    redis.call('SREM', lives, ARGV[4])
 end
 
 redis.call('DEL', KEYS[1])
@@ -77,6 +84,7 @@ end
 
 -- The id it is known by ends with it.
 if origin and redis.call('HGET', prefix .. origin, 'next') == ARGV[4] then
+    leave(origin)
     redis.call('HSET', prefix .. origin, 'state', 'destroyed',
                'destroyed_at', now)
     redis.call('HDEL', prefix .. origin, 'next')

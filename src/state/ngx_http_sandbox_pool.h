@@ -8,7 +8,8 @@
  *   P{<shard>}:pool:<id>:<set>      zset of ids of members by the time (ms) at
  *                                   which they came into the set: warming,
  *                                   ready, old, draining, expired, failed and
- *                                   claimed, see pool_tend.lua
+ *                                   claimed (there: at which somebody looked
+ *                                   at them last), see pool_tend.lua
  *   P{<shard>}:tenant:<tenant>:pools       zset of ids by creation time (ms)
  *   P{<shard>}:tenant:<tenant>:pool-names  hash name -> id
  *   Pleases                         zset of ids of pools of all tenants by the

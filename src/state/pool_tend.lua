@@ -178,11 +178,16 @@ for _, id in ipairs(members('warming')) do
     end
 end
 
-for _, id in ipairs(members('claimed')) do
+-- There may be any number of these, and they leave when they are buried: a few
+-- at a time are looked at, each once a minute at most.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', set('claimed'), '-inf',
+                               now - 60000, 'LIMIT', 0, 20)) do
     local is = redis.call('HGET', records .. id, 'state')
 
     if not is or is == 'destroyed' then
         redis.call('ZREM', set('claimed'), id)
+    else
+        redis.call('ZADD', set('claimed'), now, id)
     end
 end
 

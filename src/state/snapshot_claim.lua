@@ -43,9 +43,11 @@ if state == 'ready' then
         return { 'ready' }
     end
 
+    -- any of them will do: as a rule the first one lives
     local lives = KEYS[1] .. ':lives'
+    local life = redis.call('SRANDMEMBER', lives)
 
-    for _, life in ipairs(redis.call('SMEMBERS', lives)) do
+    while life do
         local is = redis.call('HGET', ARGV[6] .. life, 'state')
 
         if is and string.find(ARGV[7], ' ' .. is .. ' ', 1, true) then
@@ -53,6 +55,7 @@ if state == 'ready' then
         end
 
         redis.call('SREM', lives, life)
+        life = redis.call('SRANDMEMBER', lives)
     end
 
 elseif tonumber(record[5] or 0) > now then

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
 # Scripts of src/state on a real Redis, where a race is only seen in what they
-# answer: who keeps a source busy, and for how long.  Starts a redis-server of
-# its own.
+# answer, and what is left over only in the sets: who keeps a source busy, and
+# for how long; who is in the sets of a snapshot and of a warm pool.  Starts a
+# redis-server of its own.
 
 use strict;
 use warnings;
@@ -213,5 +214,132 @@ for my $state ('creating', 'destroying') {
     is($a->[0], 'claimed', 'it does not wait for what else is taken of it');
     is($a->[6], '', 'and leaves its source alone');
 }
+
+# --- the end of a sandbox that others know by its first id ----------------------
+
+my $lives = "$key{$snap}:lives";
+my $pool_id = "twp_$r->{shard}${body}a";
+my $pool = $r->key('pool', $pool_id);
+my ($first, $second, $third) = map { "sb_$r->{shard}$body$_" } 'x', 'y', 'z';
+$key{$_} = $r->key('sandbox', $_) for $first, $second, $third;
+
+sub claimed { return $r->command('ZRANGE', "$pool:claimed", 0, -1) }
+sub lives { return $r->command('SMEMBERS', $lives) }
+
+# The sets of a sandbox that came from a snapshot, and from a pool, which no
+# sandbox does at once; and the records of its executions.
+sub executions {
+    my %records = @_;
+
+    $r->command('DEL', $lives, "$pool:claimed", values %key);
+    $r->command('SADD', $lives, $first);
+    $r->command('ZADD', "$pool:claimed", now(), $first);
+    put($_, tenant => 'acme', created_at => 1, %{ $records{$_} })
+        for keys %records;
+}
+
+sub bury {
+    return run('bury', [$key{ $_[0] }], 'me', 1, LEASE, $_[0], 'events',
+               $r->key('tenant', ''));
+}
+
+my %of = (lives => $lives, claimed_from => $pool);
+my %ending = (state => 'destroying', owner => 'me', fence => 1);
+
+executions($first => { %ending, %of });
+is(bury($first), 1, 'a first execution ends');
+is_deeply([lives(), claimed()], [[], []], 'it is in no set');
+
+executions($first => { %ending, %of, snapshot_id => $other });
+is(bury($first), 1, 'a paused one that was never woken ends');
+is_deeply([lives(), claimed()], [[], []], 'it is in no set');
+
+executions($first => { state => 'resumed', next => $third, %of },
+           $second => { state => 'resumed', next => $first, origin => $first },
+           $third => { %ending, origin => $first });
+is(run('bury', [$key{$third}], 'other', 1, LEASE, $third, 'events',
+       $r->key('tenant', '')), 0, 'who was fenced off ends nothing');
+is_deeply([lives(), claimed()], [[$first], [$first]], 'it is in its sets');
+is(bury($third), 1, 'a later execution ends');
+is(field($first, 'state'), 'destroyed', 'and with it the first one');
+is_deeply([lives(), claimed()], [[], []], 'which is in no set');
+
+executions($first => { state => 'resumed', next => $third, %of },
+           $third => { %ending, snapshot_id => $other, origin => $first });
+is(bury($third), 1, 'and one that is paused');
+is_deeply([lives(), claimed()], [[], []], 'is in no set either');
+
+executions($first => { state => 'paused', %of },
+           $second => { %ending, origin => $first });
+is(bury($second), 1, 'an execution that never ran ends');
+is(field($first, 'state'), 'paused', 'the first one does not');
+is_deeply([lives(), claimed()], [[$first], [$first]], 'and stays in its sets');
+
+executions($first => { state => 'resumed', next => $second, %of },
+           $second => { state => 'paused', origin => $first },
+           $third => { %ending, origin => $first });
+is(bury($third), 1, 'nor does it with one that came after others');
+is_deeply([lives(), claimed()], [[$first], [$first]], 'it stays in its sets');
+
+# --- the deletion of a snapshot ------------------------------------------------
+
+sub delete_snapshot {
+    put($snap, state => 'ready', kind => 'reusable', node => 'here', fence => 1,
+        tenant => 'acme', sandbox_id => $source);
+    return run('snapshot_claim', [$key{$snap}], $snap, 'acme', 'me', LEASE,
+               'here', $r->key('sandbox', ''), ' running resumed ', 6);
+}
+
+executions($first => { state => 'resumed' });
+$r->command('SADD', $lives, $second, map { $r->id($_) } 1 .. 50);
+put($second, state => 'destroyed');
+is_deeply(delete_snapshot(), ['in_use', $first],
+          'a snapshot is in use, whoever else is in its set');
+put($first, state => 'destroyed');
+is(delete_snapshot()->[0], 'claimed', 'and is not when nobody of them lives');
+is_deeply(lives(), [], 'they are in its set no more');
+
+# --- those that were claimed from a warm pool -----------------------------------
+
+sub tend {
+    return run('pool_tend', [$pool], $pool_id, 'here', 'v1', 5000, 2, 15000, 8,
+               LEASE, 3500);
+}
+
+sub looked_at {
+    return $r->command('ZCOUNT', "$pool:claimed", now() - 5000, '+inf');
+}
+
+$r->command('HSET', $pool, state => 'enabled', node => 'here', fence => 1,
+            min_ready => 0, max_ready => 1, idle_timeout_ms => 1000,
+            stale_after_ms => LEASE, version => 'v1',
+            version_policy => 'pinned_build', lease_at => now() + LEASE);
+executions($first => { state => 'resumed' }, $second => { state => 'destroyed' });
+$r->command('ZADD', "$pool:claimed", now() - 1000, $second);
+$a = tend();
+is($a->[8][2], 2, 'those that were looked at within a minute are believed');
+
+$r->command('ZADD', "$pool:claimed", now() - 61_000, $_) for $first, $second;
+$a = tend();
+is($a->[8][2], 1, 'one that Redis had kept goes a minute later');
+is_deeply(claimed(), [$first], 'one that lives stays');
+is(looked_at(), 1, 'and is not looked at again at once');
+
+$r->command('DEL', "$pool:claimed");
+for my $n (1 .. 1000) {
+    my $id = $r->id($n);
+
+    $r->later('HSET', $r->key('sandbox', $id), state => 'paused')
+        unless $n % 10 == 0;
+    $r->later('ZADD', "$pool:claimed", $n, $id);
+}
+
+$a = tend();
+is($a->[8][2], 998, 'of many a few are looked at');
+is(looked_at(), 18, 'no more than twenty');
+$a = tend() for 1 .. 49;
+is($a->[8][2], 900, 'until all were');
+is_deeply([grep { !$r->command('EXISTS', $r->key('sandbox', $_)) } @{ claimed() }],
+          [], 'and those without a record are gone');
 
 done_testing;
