@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# libvirtd dies while a checkpoint is being removed: who removes it comes back
-# to it, and nobody is told of one that cannot be started from.
+# libvirtd dies while a checkpoint is being removed, or it cannot be removed:
+# who removes it comes back to it, and nobody is told of one that cannot be
+# started from.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -13,6 +14,9 @@ use constant LEASE => 2;
 my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--set',
                                           'sandbox_lease=' . LEASE . 's']);
 my $crash = SandboxCrash->new($t);
+my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
+             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $agenda = "sbx:{$node}:agenda";
 
 # What there is to start from.
 sub whole {
@@ -73,6 +77,93 @@ subtest('a snapshot, which nobody asks for any more' => sub {
     is_deeply([glob("\Q$t->{dir}\E/data/disks/$id.*.ram")], [],
               'with its memory');
     is($t->delete("/v1/snapshots/$id")->{status}, 200, 'a repeated DELETE');
+});
+
+# A domain that is only defined, and would run from the checkpoint.
+sub use_of {
+    my ($id) = @_;
+
+    open(my $fh, '>', "$t->{dir}/data/user.xml") or BAIL_OUT("user.xml: $!");
+    print $fh <<"END";
+<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>user</name><memory>1024</memory><os><type>hvm</type></os>
+  <qemu:commandline>
+    <qemu:arg value='-object'/>
+    <qemu:arg value='{"qom-type":"memory-backend-file","mem-path":"/$id.ram"}'/>
+  </qemu:commandline>
+</domain>
+END
+    close $fh;
+    virsh('define', '/run/stack/data/user.xml');
+    unlink "$t->{dir}/data/user.xml";
+}
+
+sub virsh { $t->inside('virsh', '-q', '-c', 'qemu:///system', @_) }
+
+sub place { return $t->redis('ZSCORE', $agenda, $_[0]) =~ /^(\d+)/ ? $1 : 0 }
+
+# That what was left of a sandbox is on the agenda until it can be removed.
+sub is_removed_later {
+    my ($id) = @_;
+
+    is(scalar(grep { $_ eq $id } @{ whole() }), 1, 'it is still there');
+    ok(wait_for(20, sub { place($id) / 1000 > time + 60 }),
+       'the agenda finds it in use, and looks again later')
+        or diag(place($id));
+    virsh('undefine', 'user');
+    $t->redis('ZADD', $agenda, 'XX', 1, $id);
+    ok(wait_for(20, sub { !place($id) }), 'when it is not, it is done');
+    is(scalar(grep { $_ eq $id } @{ whole() }), 0, 'the checkpoint is gone');
+    is_deeply([glob("\Q$t->{dir}\E/data/disks/$id.*.ram")], [],
+              'with its memory');
+}
+
+subtest('one that is in use when its sandbox is hibernated' => sub {
+    my $s = $t->create({ memory_mb => 128 });
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    is($t->post("$path/hibernate")->{status}, 200, 'hibernated');
+    is($t->post("$path/resume")->{status}, 201, 'resumed');
+    my ($old) = @{ whole() };
+    use_of($old);
+    my $r = $t->post("$path/hibernate");
+    is($r->{status}, 200, 'it is hibernated all the same') or diag($r->{body});
+    is_removed_later($old);
+    is_deeply(whole(), [$r->{json}{id}], 'what it is paused in is not');
+    is($t->post("$path/resume")->{status}, 201, 'it is resumed');
+    $crash->persist(200, 'DELETE', $path);
+});
+
+subtest('one whose file cannot be removed' => sub {
+    my $s = $t->create({ memory_mb => 128 });
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    is($t->post("$path/hibernate")->{status}, 200, 'hibernated');
+    is($t->post("$path/resume")->{status}, 201, 'resumed');
+    my ($old) = @{ whole() };
+    my $file = "/run/stack/data/disks/$old.state";
+    $t->inside('mount', '--bind', $file, $file);
+    my $r = $t->post("$path/hibernate");
+    is($r->{status}, 200, 'it is hibernated all the same') or diag($r->{body});
+    my $at = place($old);
+    ok($at, 'it is on the agenda');
+    ok(wait_for(20, sub { place($old) >= $at + 2 * LEASE * 1000 }),
+       'which comes to it each lease');
+    $t->inside('umount', $file);
+    ok(wait_for(20, sub { !place($old) }), 'until it is done');
+    is_deeply(whole(), [$r->{json}{id}], 'the checkpoint is gone');
+    $crash->persist(200, 'DELETE', $path);
+});
+
+subtest('one that is in use when its sandbox is destroyed' => sub {
+    my $s = $t->create({ memory_mb => 128 });
+    my $r = $t->post("/v1/sandboxes/$s->{id}/fork", idem => SandboxTest::idem());
+    is($r->{status}, 201, 'a fork') or diag($r->{body});
+    my ($own) = @{ whole() };
+    use_of($own);
+    is($t->delete("/v1/sandboxes/$r->{json}{id}")->{status}, 200,
+       'it is destroyed all the same');
+    is_removed_later($own);
 });
 
 $t->finish;

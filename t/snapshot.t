@@ -337,6 +337,8 @@ $t->is_error($t->delete("/v1/snapshots/$snap", key => $key), 409,
 }
 
 is($t->destroy($child->{id})->{status}, 200, 'the child ends');
+is_deeply($records->command('SMEMBERS', $records->key('snapshot', "$snap:lives")),
+          [], 'and is no life any more');
 $r = $t->delete("/v1/snapshots/$snap", key => $key);
 is($r->{status}, 200, 'and it can be deleted') or diag($r->{body});
 is($r->{body}, qq({"id":"$snap","status":"deleted"}), 'the answer');

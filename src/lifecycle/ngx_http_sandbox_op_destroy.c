@@ -44,6 +44,7 @@ typedef struct {
     unsigned counted : 1;      /* cause is set */
     unsigned keep : 1;         /* without a record; orphans=keep */
     unsigned stands : 1;       /* and it has a domain */
+    unsigned used : 1;         /* its own checkpoint, by another one */
     ngx_uint_t cause;          /* for the metric */
     sandbox_hv_error_t result;
 } ngx_http_sandbox_destroy_op_t;
@@ -473,9 +474,11 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
                && sandbox_checkpoint_discard(d->checkpoint, &d->result)
                       == SANDBOX_HV_IN_USE)
     {
-        /* nobody else's, so this cannot be; the sandbox ends all the same */
-        ngx_log_error(NGX_LOG_ERR, log, 0, "sandbox %s: %s", d->op.id,
-                      d->result.message);
+        /* by one on its way out at most; the sandbox ends all the same */
+        d->used = 1;
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "sandbox %s: checkpoint %s is not removed yet: %s",
+                      d->op.id, d->checkpoint, d->result.message);
         d->result.status = SANDBOX_HV_OK;
     }
 
@@ -547,6 +550,13 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
 
     if (d->fork_of[0]) {
         ngx_http_sandbox_op_free(d->fork_of, d->op.id);
+    }
+
+    if (d->used) {
+        /* before the record that names it goes */
+        ngx_http_sandbox_op_schedule(
+            d->checkpoint, sandbox_time_now_ms()
+                               + (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 
     if (!d->recorded) {

@@ -42,6 +42,7 @@ typedef struct {
     ngx_uint_t hops;
     unsigned asking : 1; /* hibernate.lua is under way */
     unsigned gone : 1;   /* the checkpoint is there, the machine is not */
+    unsigned kept : 1;   /* its own could not be removed */
     sandbox_take_t take;
     sandbox_hv_error_t discarded;
 } ngx_http_sandbox_hibernate_op_t;
@@ -334,7 +335,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
  * Its memory came from there; what is left of it on disk stays a layer.  The
  * record that names it forgets it when the sandbox is paused: so not before
  * libvirt, which comes back, has been asked.  Nothing else may keep the sandbox
- * from its pause.
+ * from its pause: what is not removed then is left to the agenda.
  */
 static void
 ngx_http_sandbox_hibernate_discard(ngx_http_sandbox_hibernate_op_t *h,
@@ -351,9 +352,10 @@ ngx_http_sandbox_hibernate_discard(ngx_http_sandbox_hibernate_op_t *h,
         break;
 
     default:
+        h->kept = 1;
         ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "sandbox %s: checkpoint %s is not removed: %s", h->op.id,
-                      h->checkpoint, h->discarded.message);
+                      "sandbox %s: checkpoint %s is not removed yet: %s",
+                      h->op.id, h->checkpoint, h->discarded.message);
     }
 }
 
@@ -448,6 +450,13 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
         /* it may stand still, or have ended: the agenda repeats it */
         ngx_http_sandbox_op_finish(&h->op);
         return;
+    }
+
+    if (h->kept) {
+        /* before the record forgets it */
+        ngx_http_sandbox_op_schedule(
+            h->checkpoint, sandbox_time_now_ms()
+                               + (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 
     SANDBOX_CRASH_POINT("hibernate.pause.before");

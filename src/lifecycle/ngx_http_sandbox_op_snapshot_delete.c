@@ -30,6 +30,9 @@
 /* So often a source that does not answer is asked to thaw. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS 6
 
+/* One that has no record and is in use is looked at again after so long; ms. */
+#define NGX_HTTP_SANDBOX_SNAPSHOT_USED 600000
+
 
 typedef struct {
     ngx_http_sandbox_op_t op;
@@ -424,10 +427,14 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
     ngx_http_sandbox_unsnap_op_t *u = ev->data;
 
     if (!u->recorded) {
-        /* in use: of a later execution, with which it ends */
-        if (u->result.status == SANDBOX_HV_OK
-            || u->result.status == SANDBOX_HV_IN_USE) {
+        if (u->result.status == SANDBOX_HV_OK) {
             ngx_http_sandbox_op_unschedule(u->op.id);
+
+        } else if (u->result.status == SANDBOX_HV_IN_USE) {
+            /* of a later execution, with which it ends, or nobody's any more */
+            ngx_http_sandbox_op_schedule(u->op.id,
+                                         sandbox_time_now_ms()
+                                             + NGX_HTTP_SANDBOX_SNAPSHOT_USED);
         }
 
         ngx_http_sandbox_unsnap_gone(u);
