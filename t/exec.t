@@ -101,7 +101,10 @@ for (['command', {}], ['command', { command => '' }],
                  'refused: ' . json->encode($body), $field);
 }
 
-$t->is_error($t->post($path, body => '{'), 400, 'invalid_json', 'not JSON');
+$t->is_error($t->post($path, body => '{'), 400, 'invalid_json', 'not JSON',
+             'body');
+$t->is_error($t->post($path, body => '{"command":"true","command":"false"}'),
+             400, 'invalid_json', 'a member that is given twice', 'command');
 $t->is_error($t->post($path, body => 'a', type => 'text/plain'), 415,
              'unsupported_media_type', 'not said to be JSON');
 $t->is_error($t->post($path, body => '"' . 'x' x (1100 * 1024) . '"'), 413,

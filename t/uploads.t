@@ -82,6 +82,8 @@ $t->is_error(make('k1', path => '/b'), 422, 'idempotency_key_reused',
 
 $t->is_error(part($id, $_, 'x'), 400, 'invalid_request', "part $_", 'part')
     for 0, 10001, 'x';
+$t->is_error(part($id, '1?n=1', 'x'), 400, 'invalid_request', 'a parameter',
+             'n');
 $t->is_error(part('upl_' . 'a' x 26, 1, 'x'), 404, 'not_found', 'no session');
 $t->is_error(complete($id, 'c1'), 409, 'conflict', 'no part', 'parts');
 

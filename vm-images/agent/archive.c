@@ -255,6 +255,10 @@ unpack_fault(unpack_t *u)
                              "keeps for itself");
     }
 
+    if (errno == ENAMETOOLONG) {
+        return unpack_refuse(u, NULL, "has an entry with too long a name");
+    }
+
     agent_worker_fault(u->peer, errno);
 
     return -1;

@@ -14,6 +14,7 @@ static const struct {
     unsigned status;
     const char *code;
     const char *message;
+    const char *reason;
 } faults[] = {
     { ENOENT, 404, "not_found", "There is no such file or directory." },
     { ENOTDIR, 409, "conflict", "A part of the path is not a directory." },
@@ -26,7 +27,8 @@ static const struct {
     { EDQUOT, 409, "conflict", "There is no space left on the disk." },
     { EXDEV, 409, "conflict", "The paths are on different file systems." },
     { EBUSY, 409, "conflict", "The path is in use, as a mount point is." },
-    { ENAMETOOLONG, 400, "invalid_request", "A path or name is too long." },
+    { ENAMETOOLONG, 400, "invalid_request", "A path or name is too long.",
+      "is too long for its file system, or leads to what is" },
     { ENOMEM, 503, "capacity_exceeded", "The sandbox is out of memory." },
     { EMFILE, 503, "capacity_exceeded",
       "The sandbox has too many open files." },
@@ -44,6 +46,7 @@ agent_fault(agent_fault_t *fault, int err)
         if (faults[i].err == err) {
             fault->status = faults[i].status;
             fault->code = faults[i].code;
+            fault->reason = faults[i].reason;
             snprintf(fault->message, sizeof(fault->message), "%s",
                      faults[i].message);
             return;
@@ -51,6 +54,7 @@ agent_fault(agent_fault_t *fault, int err)
     }
 
     fault->status = 409;
+    fault->reason = NULL;
     fault->code = "conflict";
     snprintf(fault->message, sizeof(fault->message),
              "The file system refuses this: %s.", strerror(err));
@@ -58,12 +62,13 @@ agent_fault(agent_fault_t *fault, int err)
 
 
 void
-agent_http_fault(agent_request_t *r, int err)
+agent_http_fault(agent_request_t *r, int err, const char *field)
 {
     agent_fault_t fault;
 
     agent_fault(&fault, err);
-    agent_http_error(r, fault.status, fault.code, fault.message, NULL, NULL);
+    agent_http_error(r, fault.status, fault.code, fault.message,
+                     fault.reason ? field : NULL, fault.reason);
 }
 
 
@@ -73,6 +78,7 @@ agent_worker_fault(int peer, int err)
     agent_fault_t fault;
 
     agent_fault(&fault, err);
-    agent_worker_error(peer, fault.status, fault.code, NULL, NULL, "%s",
+    agent_worker_error(peer, fault.status, fault.code,
+                       fault.reason ? "path" : NULL, fault.reason, "%s",
                        fault.message);
 }

@@ -8,15 +8,16 @@
 typedef struct {
     unsigned status;
     const char *code;
+    const char *reason; /* of a 400, about what names the file; else NULL */
     char message[160];
 } agent_fault_t;
 
 void agent_fault(agent_fault_t *fault, int err);
 
-/* Answers r with it. */
-void agent_http_fault(agent_request_t *r, int err);
+/* Answers r with it; field is what names the file. */
+void agent_http_fault(agent_request_t *r, int err, const char *field);
 
-/* The same from a worker; see worker.h. */
+/* The same from a worker (worker.h), whose file is named by "path". */
 void agent_worker_fault(int peer, int err);
 
 #endif

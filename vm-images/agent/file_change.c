@@ -83,7 +83,7 @@ agent_file_mkdir(agent_request_t *r, const char *body, size_t len)
     made = root == -1 ? -1 : agent_fs_mkdir(root, path, &mode, parents);
 
     if (made == -1) {
-        agent_http_fault(r, errno);
+        agent_http_fault(r, errno, "path");
     } else {
         agent_fs_mode(text, mode);
         change_text(&t, path, "mode", text);
@@ -96,16 +96,24 @@ agent_file_mkdir(agent_request_t *r, const char *body, size_t len)
 }
 
 
+/* *field is set to the member at fault. */
 static int
-move_at(int root, const char *from, const char *to, int overwrite)
+move_at(int root, const char *from, const char *to, int overwrite,
+        const char **field)
 {
     int rc, err, source, target;
     const char *old, *new;
 
+    rc = target = -1;
+    *field = "from";
     source = change_parent(root, from, &old);
-    target = source == -1 ? -1 : change_parent(root, to, &new);
 
-    rc = -1;
+    if (source != -1 && faccessat(source, old, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    {
+        *field = "to";
+        target = change_parent(root, to, &new);
+    }
+
     if (target != -1) {
         rc = renameat2(source, old, target, new,
                        overwrite ? 0 : RENAME_NOREPLACE);
@@ -132,6 +140,7 @@ agent_file_move(agent_request_t *r, const char *body, size_t len)
 {
     int root, overwrite;
     char from[SANDBOX_PATH_MAX], to[SANDBOX_PATH_MAX];
+    const char *field;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
     agent_field_t members[] = {
         { .name = "from",
@@ -156,10 +165,11 @@ agent_file_move(agent_request_t *r, const char *body, size_t len)
         return;
     }
 
+    field = NULL;
     root = agent_fs_root();
 
-    if (root == -1 || move_at(root, from, to, overwrite) == -1) {
-        agent_http_fault(r, errno);
+    if (root == -1 || move_at(root, from, to, overwrite, &field) == -1) {
+        agent_http_fault(r, errno, field);
     } else {
         change_text(&t, to, "from", from);
         agent_http_answer(r, 200, &t);

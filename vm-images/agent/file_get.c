@@ -126,7 +126,7 @@ agent_file_get(agent_request_t *r)
     }
 
     if (fd == -1) {
-        agent_http_fault(r, err);
+        agent_http_fault(r, err, "path");
         return;
     }
 
@@ -158,7 +158,7 @@ agent_file_stat(agent_request_t *r)
         && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0)
     {
         if (agent_fs_is_private(dir)) {
-            agent_http_fault(r, EPERM);
+            agent_http_fault(r, EPERM, "path");
         } else {
             agent_fs_json(&t, path, &st, dir, name, &names);
             agent_http_answer(r, 200, &t);
@@ -166,7 +166,7 @@ agent_file_stat(agent_request_t *r)
 
     } else {
         err = errno;
-        agent_http_fault(r, err);
+        agent_http_fault(r, err, "path");
     }
 
     if (dir != -1) {

@@ -124,6 +124,7 @@ static void
 http_check(agent_request_t *r, const char *url, const char *method)
 {
     char allow[HTTP_ALLOW_SIZE];
+    static const char *const none[] = { NULL };
 
     r->authorized = http_authorized(r->connection);
 
@@ -149,6 +150,9 @@ http_check(agent_request_t *r, const char *url, const char *method)
     } else if (r->route->begin == NULL && !agent_head_is_json(r->connection)) {
         agent_http_error(r, 415, "unsupported_media_type",
                          "The body must be application/json.", NULL, NULL);
+
+    } else if (!r->route->query) {
+        (void) agent_http_query_check(r, none);
     }
 }
 

@@ -27,6 +27,12 @@ typedef struct {
     const char *name; /* what follows /v1/sandboxes/{id}/; "*": any segment */
     const char *method;
 
+    /*
+     * The route reads the query, and checks it by agent_http_query_check().
+     * Of one that does not, any parameter is refused.
+     */
+    int query;
+
     /* The whole body is there: answer now or later. */
     void (*handler)(agent_request_t *r, const char *body, size_t len);
 

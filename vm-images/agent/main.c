@@ -42,40 +42,44 @@ typedef struct {
     char nonce[AGENT_NONCE_SIZE];
 } main_flush_t;
 
+/* Reads a query; see agent_route_t. */
+#define QUERY 1
+
 /* A row whose begin() starts a worker, or answers. */
-#define MAIN_WORKER(name, method, begin)                                       \
+#define MAIN_WORKER(name, method, query, begin)                                \
     {                                                                          \
-        name, method, NULL, agent_worker_abort, begin, agent_worker_piece,     \
-            agent_worker_finish                                                \
+        name, method, query, NULL, agent_worker_abort, begin,                  \
+            agent_worker_piece, agent_worker_finish                            \
     }
 
 static const agent_route_t main_routes[] = {
-    { "exec", "POST", agent_exec_handler, agent_exec_abort },
-    { "files", "GET", .begin = agent_file_get },
-    { "files", "HEAD", .begin = agent_file_get },
-    MAIN_WORKER("files", "PUT", agent_file_put),
-    MAIN_WORKER("files", "DELETE", agent_file_delete),
-    { "files/stat", "GET", .begin = agent_file_stat },
-    { "files/stat", "HEAD", .begin = agent_file_stat },
-    MAIN_WORKER("files/list", "GET", agent_file_list),
-    MAIN_WORKER("files/list", "HEAD", agent_file_list),
-    MAIN_WORKER("files/archive", "GET", agent_archive_get),
-    MAIN_WORKER("files/archive", "HEAD", agent_archive_get),
-    MAIN_WORKER("files/archive", "PUT", agent_archive_put),
-    { "files/mkdir", "POST", agent_file_mkdir },
-    { "files/move", "POST", agent_file_move },
-    { "uploads", "POST", agent_upload_create, agent_worker_abort },
-    MAIN_WORKER("uploads/*", "GET", agent_upload_get),
-    MAIN_WORKER("uploads/*", "HEAD", agent_upload_get),
-    MAIN_WORKER("uploads/*", "DELETE", agent_upload_delete),
-    MAIN_WORKER("uploads/*/parts/*", "PUT", agent_upload_part),
-    { "uploads/*/complete", "POST", agent_upload_complete, agent_worker_abort },
-    { "processes", "GET", agent_processes_list },
-    { "processes/*/logs", "GET", agent_processes_logs },
-    { "processes/*/kill", "POST", agent_processes_kill },
-    { "processes/*/stdin", "POST", agent_processes_stdin,
+    { "exec", "POST", 0, agent_exec_handler, agent_exec_abort },
+    { "files", "GET", QUERY, .begin = agent_file_get },
+    { "files", "HEAD", QUERY, .begin = agent_file_get },
+    MAIN_WORKER("files", "PUT", QUERY, agent_file_put),
+    MAIN_WORKER("files", "DELETE", QUERY, agent_file_delete),
+    { "files/stat", "GET", QUERY, .begin = agent_file_stat },
+    { "files/stat", "HEAD", QUERY, .begin = agent_file_stat },
+    MAIN_WORKER("files/list", "GET", QUERY, agent_file_list),
+    MAIN_WORKER("files/list", "HEAD", QUERY, agent_file_list),
+    MAIN_WORKER("files/archive", "GET", QUERY, agent_archive_get),
+    MAIN_WORKER("files/archive", "HEAD", QUERY, agent_archive_get),
+    MAIN_WORKER("files/archive", "PUT", QUERY, agent_archive_put),
+    { "files/mkdir", "POST", 0, agent_file_mkdir },
+    { "files/move", "POST", 0, agent_file_move },
+    { "uploads", "POST", 0, agent_upload_create, agent_worker_abort },
+    MAIN_WORKER("uploads/*", "GET", 0, agent_upload_get),
+    MAIN_WORKER("uploads/*", "HEAD", 0, agent_upload_get),
+    MAIN_WORKER("uploads/*", "DELETE", 0, agent_upload_delete),
+    MAIN_WORKER("uploads/*/parts/*", "PUT", 0, agent_upload_part),
+    { "uploads/*/complete", "POST", 0, agent_upload_complete,
+      agent_worker_abort },
+    { "processes", "GET", 0, agent_processes_list },
+    { "processes/*/logs", "GET", QUERY, agent_processes_logs },
+    { "processes/*/kill", "POST", 0, agent_processes_kill },
+    { "processes/*/stdin", "POST", 0, agent_processes_stdin,
       agent_processes_stdin_abort },
-    { "ws", "GET", agent_ws_handler },
+    { "ws", "GET", QUERY, agent_ws_handler },
 };
 
 static const agent_ws_channel_t *const main_channels[] = {

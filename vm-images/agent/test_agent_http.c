@@ -101,11 +101,11 @@ left_over(size_t left)
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const agent_route_t routes[] = {
-    { "exec", "POST", agent_exec_handler, agent_exec_abort },
-    { "later", "POST", later_handler, later_abort },
-    { "left", "GET", left_answer },
-    { "left/*", "POST", left_handler },
-    { "processes/*/logs", "GET", agent_processes_logs },
+    { "exec", "POST", 0, agent_exec_handler, agent_exec_abort },
+    { "later", "POST", 0, later_handler, later_abort },
+    { "left", "GET", 0, left_answer },
+    { "left/*", "POST", 0, left_handler },
+    { "processes/*/logs", "GET", 1, agent_processes_logs },
 };
 
 
@@ -200,8 +200,16 @@ client_refusals(void)
     answers(EXEC AUTH "Content-Type: text/plain\r\n", body, 415,
             "unsupported_media_type");
     answers(EXEC AUTH, "", 400, "invalid_json");
+    answers(EXEC AUTH, "{\"command\":\"a\",\"envs\":{\"A\":\"\",\"A\":\"\"}}",
+            400,
+            "\"code\":\"invalid_json\",\"error_detail\":{\"field\":\"envs.A\","
+            "\"reason\":\"is given twice at byte");
     answers(EXEC AUTH, "{\"command\":\"x\",\"tty\":1}", 400,
             "\"field\":\"tty\"");
+    answers("POST /v1/sandboxes/sb_1/exec?tty=1 HTTP/1.1\r\nHost: x\r\n" AUTH,
+            body, 400,
+            "\"field\":\"tty\",\"reason\":\"is not a parameter of this "
+            "resource\"");
 }
 
 

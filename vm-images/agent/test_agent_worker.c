@@ -24,6 +24,7 @@
 #include "fs.h"
 #include "tree.h"
 #include "upload_routes.h"
+#include "walk.h"
 #include "worker.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -146,26 +147,29 @@ cut(agent_request_t *r)
 }
 
 
-#define WORKER(name, method, begin)                                            \
+#define WORKER(name, method, query, begin)                                     \
     {                                                                          \
-        name, method, NULL, agent_worker_abort, begin, agent_worker_piece,     \
-            agent_worker_finish                                                \
+        name, method, query, NULL, agent_worker_abort, begin,                  \
+            agent_worker_piece, agent_worker_finish                            \
     }
 
 static const agent_route_t routes[] = {
-    WORKER("take", "PUT", take),
-    WORKER("refuse", "PUT", refuse),
-    WORKER("die", "PUT", die),
-    WORKER("give", "GET", give),
-    WORKER("give", "HEAD", give),
-    WORKER("cut", "GET", cut),
-    WORKER("files", "PUT", agent_file_put),
-    { "files", "GET", .begin = agent_file_get },
-    WORKER("files/list", "GET", agent_file_list),
-    WORKER("files/archive", "PUT", agent_archive_put),
-    { "uploads", "POST", agent_upload_create, agent_worker_abort },
-    WORKER("uploads/*/parts/*", "PUT", agent_upload_part),
-    { "uploads/*/complete", "POST", agent_upload_complete, agent_worker_abort },
+    WORKER("take", "PUT", 0, take),
+    WORKER("refuse", "PUT", 0, refuse),
+    WORKER("die", "PUT", 0, die),
+    WORKER("give", "GET", 0, give),
+    WORKER("give", "HEAD", 0, give),
+    WORKER("cut", "GET", 0, cut),
+    WORKER("files", "PUT", 1, agent_file_put),
+    WORKER("files", "DELETE", 1, agent_file_delete),
+    { "files", "GET", 1, .begin = agent_file_get },
+    { "files/move", "POST", 0, agent_file_move },
+    WORKER("files/list", "GET", 1, agent_file_list),
+    WORKER("files/archive", "PUT", 1, agent_archive_put),
+    { "uploads", "POST", 0, agent_upload_create, agent_worker_abort },
+    WORKER("uploads/*/parts/*", "PUT", 0, agent_upload_part),
+    { "uploads/*/complete", "POST", 0, agent_upload_complete,
+      agent_worker_abort },
 };
 
 
@@ -374,11 +378,44 @@ test_leave(void **state)
 }
 
 
+/* Deeper than what is deleted with all that is in it; in halves it is not. */
+static void
+client_deep(void)
+{
+    int i;
+    char *put, *move;
+    sandbox_text_t half = SANDBOX_TEXT_INIT;
+
+    for (i = 0; i < AGENT_WALK_DEPTH * 2 / 3; i++) {
+        sandbox_text_str(&half, "/deep");
+    }
+
+    expect(asprintf(&put, HEAD("PUT", "files?parents=true&path=%s%s/f"),
+                    half.data, half.data)
+           > 0);
+    expect(asprintf(&move, "{\"from\":\"%s\",\"to\":\"/half\"}", half.data)
+           > 0);
+
+    answers(put, "text", 201, "\"size\":4");
+    answers(
+        HEAD("DELETE", "files?recursive=true&path=/deep"), "", 400,
+        "\"code\":\"invalid_request\",\"error_detail\":{\"field\":\"path\"");
+    answers(HEAD("POST", "files/move"), "{\"from\":\"/none\",\"to\":\"/half\"}",
+            404, "not_found");
+    answers(HEAD("POST", "files/move"), move, 200, "\"path\":\"/half\"");
+
+    free(put);
+    free(move);
+    sandbox_text_free(&half);
+}
+
+
 static void
 client_files(void)
 {
     char *reply;
 
+    client_deep();
     answers(HEAD("PUT", "files?path=/f"), "text", 201,
             "{\"path\":\"/f\",\"size\":4,\"mode\":\"0644\"}");
     reply = ask(HEAD("GET", "files?path=/f") "Range: bytes=1-2\r\n", "");
@@ -398,6 +435,7 @@ client_files(void)
             "Idempotency-Key");
     answers(HEAD("PUT", "uploads/x/parts/1"), "a", 404, "not_found");
     answers(HEAD("PUT", "uploads/x/parts/0"), "a", 400, "\"field\":\"part\"");
+    answers(HEAD("PUT", "uploads/x/parts/1?n=1"), "a", 400, "\"field\":\"n\"");
 }
 
 

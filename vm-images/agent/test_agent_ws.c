@@ -428,7 +428,7 @@ static const agent_ws_channel_t talker = { "talk", talker_messages, 4,
                                            talker_pump, talker_detach };
 static const agent_ws_channel_t *const channels[] = { &talker };
 static const agent_route_t routes[] = {
-    { "ws", "GET", agent_ws_handler, NULL },
+    { "ws", "GET", 1, agent_ws_handler },
 };
 
 
