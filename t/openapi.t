@@ -335,6 +335,14 @@ ask('GET', '/v1/sandboxes?limit=1&state=running&metadata=%7B%7D');
 
 # --- in the guest ------------------------------------------------------------
 
+for my $operation (grep { wakes($_) } @$operations) {
+    my $no = ask($operation->{method},
+                 path_of($operation, $s->{id}, 1, 1) . '?no=1');
+
+    is($no->{json}{error_detail}{field}, 'no',
+       "$operation->{name}: a parameter that is none");
+}
+
 {
     my $stdin = post("$path/exec", { command => 'cat',
                                      background => JSON::PP::true });
@@ -359,7 +367,7 @@ ask('GET', '/v1/sandboxes?limit=1&state=running&metadata=%7B%7D');
     post("$path/processes/$slow->{json}{pid}/kill");
     post("$path/exec", { command => 'printf "\\377"; cat; kill $$',
                          shell => JSON::PP::true, stdin => 'a',
-                         encoding => 'base64' });
+                         encoding => $_ }) for 'base64', 'utf-8';
 }
 
 talk("$path/ws?channel=exec", 'exec_exit',
@@ -368,8 +376,12 @@ talk("$path/ws?channel=exec", 'exec_exit',
        shell => JSON::PP::true, stdin => JSON::PP::true, cwd => '/tmp',
        envs => {}, user => 'root', timeout_secs => 60 },
      { type => 'exec_stdin', data => "a\n", eof => JSON::PP::true });
+talk("$path/ws?channel=exec", 'exec_exit',
+     { type => 'exec_start', command => 'sleep', args => ['60'],
+       timeout_secs => 1 });
 talk("$path/ws?channel=pty", 'pty_exit',
-     { type => 'pty_start', command => 'cat', cols => 90, rows => 30 },
+     { type => 'pty_start', command => 'cat', cols => 90, rows => 30,
+       session_id => 'Az0_-' },
      { type => 'pty_resize', cols => 91, rows => 31 },
      { type => 'pty_input', data_base64 => encode_base64("a\n\cD", '') });
 post("$path/exec", { shell => JSON::PP::true, background => JSON::PP::true,
@@ -432,6 +444,7 @@ ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
     post($uploads, $body, idem => $once);
     post($uploads, { path => '/tmp/v' }, idem => $once);
     post($uploads, { path => '/tmp/v' });
+    once($uploads, { path => '/tmp/none/v' });
     once($uploads, { path => 'relative' });
     once($uploads, { path => '/tmp/w', size => 1 << 50 });
     ask('POST', $uploads, body => '{', idem => SandboxTest::idem());
