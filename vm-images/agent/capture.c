@@ -25,13 +25,13 @@ capture_grow(agent_capture_t *c, size_t want)
         size *= 2;
     }
 
-    if (agent_memory_take(more) == -1) {
+    if (agent_memory_take(AGENT_MEMORY_OUTPUT, more) == -1) {
         return -1;
     }
 
     data = realloc(c->data, size);
     if (data == NULL) {
-        agent_memory_give(more);
+        agent_memory_give(AGENT_MEMORY_OUTPUT, more);
         return -1;
     }
 
@@ -74,7 +74,7 @@ agent_capture_add(agent_capture_t *c, const char *buf, size_t len)
 void
 agent_capture_uncount(agent_capture_t *c)
 {
-    agent_memory_give(c->taken);
+    agent_memory_give(AGENT_MEMORY_OUTPUT, c->taken);
     c->taken = 0;
 }
 

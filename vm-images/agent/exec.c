@@ -139,8 +139,11 @@ exec_done(void *data, const agent_exit_t *exit)
 static void
 exec_input_done(void *data, int err)
 {
-    (void) data;
+    exec_t *e = data;
+
     (void) err;
+    free(e->input_buf);
+    e->input_buf = NULL;
 }
 
 
@@ -207,6 +210,7 @@ exec_foreground(agent_request_t *r, agent_exec_request_t *req)
         e->input.len = req->input_len;
         e->input.eof = 1;
         e->input.done = exec_input_done;
+        e->input.data = e;
         agent_job_write(e->job, &e->input);
     }
 
@@ -263,7 +267,11 @@ agent_exec_handler(agent_request_t *r, const char *body, size_t len)
         return;
     }
 
-    if (req.background) {
+    /* looked at before there is a command that would wait for it */
+    if (!agent_process_takes(req.input_len)) {
+        agent_http_no_memory(r);
+
+    } else if (req.background) {
         exec_background(r, &req);
     } else {
         exec_foreground(r, &req);

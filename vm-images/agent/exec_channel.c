@@ -366,6 +366,9 @@ channel_write(channel_t *c, agent_control_t *control)
         if (errno == ENOBUFS) {
             agent_ws_error(c->stream.ws, c->stream.id, "capacity_exceeded",
                            "The process does not read its input.");
+        } else if (errno == ENOMEM) {
+            agent_ws_error(c->stream.ws, c->stream.id, "capacity_exceeded",
+                           "The sandbox is out of memory.");
         } else {
             agent_ws_error(c->stream.ws, c->stream.id, "conflict",
                            "The input of the process is closed.");

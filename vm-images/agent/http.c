@@ -254,6 +254,15 @@ http_wait(agent_request_t *r)
 }
 
 
+/* The body is of no use any more. */
+static void
+http_forget(agent_request_t *r)
+{
+    sandbox_text_free(&r->body);
+    (void) agent_memory_count(AGENT_MEMORY_INPUT, &r->collected, 0);
+}
+
+
 /*
  * A refused request's body is read to its end all the same, within reason:
  * closing on unread data would reset the connection under the answer.  Where
@@ -262,6 +271,8 @@ http_wait(agent_request_t *r)
 static enum MHD_Result
 http_discard(agent_request_t *r, size_t len)
 {
+    http_forget(r);
+
     if (r->authorized && r->route != NULL && r->route->begin != NULL) {
         return MHD_YES;
     }
@@ -278,6 +289,13 @@ http_collect(agent_request_t *r, const char *data, size_t len)
     if (len > AGENT_BODY_MAX - r->body.len) {
         agent_http_error(r, 413, "body_too_large",
                          "The body is larger than 1 MiB.", NULL, NULL);
+        return http_discard(r, len);
+    }
+
+    if (agent_memory_count(AGENT_MEMORY_INPUT, &r->collected, r->body.len + len)
+        == -1)
+    {
+        agent_http_no_memory(r);
         return http_discard(r, len);
     }
 
@@ -326,7 +344,7 @@ http_end(agent_request_t *r)
         } else {
             r->started = 1;
             r->route->handler(r, r->body.len ? r->body.data : "", r->body.len);
-            sandbox_text_free(&r->body);
+            http_forget(r);
         }
     }
 
@@ -387,8 +405,8 @@ http_completed(void *data, struct MHD_Connection *c, void **ctx,
     }
 
     /* the library lets go of the answer with the request */
-    agent_memory_give(r->held);
-    sandbox_text_free(&r->body);
+    (void) agent_memory_count(AGENT_MEMORY_OUTPUT, &r->held, 0);
+    http_forget(r);
     free(r);
 }
 

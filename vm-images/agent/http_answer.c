@@ -13,9 +13,6 @@
 
 #define HTTP_STREAM_BLOCK 16384
 
-/* So much of each is beside the share of output: small ones always go. */
-#define HTTP_ANSWER_FREE 16384
-
 
 /* Takes response over; without one the connection ends. */
 static void
@@ -128,7 +125,7 @@ agent_http_query_check(agent_request_t *r, const char *const *names)
 size_t
 agent_http_room(void)
 {
-    return agent_memory_left() + HTTP_ANSWER_FREE;
+    return agent_memory_left(AGENT_MEMORY_OUTPUT) + AGENT_MEMORY_FREE;
 }
 
 
@@ -137,18 +134,12 @@ static int
 http_hold(agent_request_t *r, sandbox_text_t *body)
 {
     char *data;
-    size_t size;
 
-    if (sandbox_text_failed(body)) {
+    if (sandbox_text_failed(body)
+        || agent_memory_count(AGENT_MEMORY_OUTPUT, &r->held, body->len) == -1)
+    {
         return -1;
     }
-
-    size = body->len > HTTP_ANSWER_FREE ? body->len - HTTP_ANSWER_FREE : 0;
-    if (agent_memory_take(size) == -1) {
-        return -1;
-    }
-
-    r->held = size;
 
     /* Texts grow by doubling. */
     data = realloc(body->data, body->len + 1);

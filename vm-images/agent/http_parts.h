@@ -17,6 +17,7 @@ struct agent_request_s {
     const agent_route_t *route;
     void *ctx;
     sandbox_text_t body;
+    size_t collected; /* of the share of input, for the body */
     size_t discarded;
     agent_watch_t hangup;
     struct MHD_Response *response;

@@ -28,6 +28,7 @@
 #include "child.h"
 #include "group.h"
 #include "loop.h"
+#include "memory.h"
 #include "process.h"
 #include "reap.h"
 #include "session.h"
@@ -53,7 +54,8 @@ struct agent_process_s {
     agent_watch_t in;
     int in_fd; /* -1 once closed */
     TAILQ_HEAD(process_inputs_s, agent_input_s) inputs;
-    size_t queued; /* bytes of them, with what each costs */
+    size_t queued;  /* bytes of them, with what each costs */
+    size_t counted; /* of the share of input */
     agent_timer_t timer;
     agent_process_owner_t owner;
     agent_exit_t exit;
@@ -95,6 +97,7 @@ process_dequeue(agent_process_t *p, agent_input_t *in)
     TAILQ_REMOVE(&p->inputs, in, link);
     in->queued = 0;
     p->queued -= in->len + AGENT_INPUT_COST;
+    (void) agent_memory_count(AGENT_MEMORY_INPUT, &p->counted, p->queued);
 
     if (TAILQ_EMPTY(&p->inputs)) {
         agent_loop_unwatch(&p->in);
@@ -308,30 +311,46 @@ process_input_event(void *data, uint32_t events)
 int
 agent_process_write(agent_process_t *p, agent_input_t *in)
 {
+    size_t queued;
     agent_input_t *last;
 
     last = TAILQ_LAST(&p->inputs, process_inputs_s);
+    queued = p->queued + in->len + AGENT_INPUT_COST;
 
     if (p->in_fd == -1 || (last != NULL && last->eof)) {
         errno = EPIPE;
         return -1;
     }
 
-    if (last != NULL && p->queued + in->len + AGENT_INPUT_COST > INPUT_MAX) {
+    if (last != NULL && queued > INPUT_MAX) {
         errno = ENOBUFS;
         return -1;
     }
 
+    if (agent_memory_count(AGENT_MEMORY_INPUT, &p->counted, queued) == -1) {
+        errno = ENOMEM;
+        return -1;
+    }
+
     if (last == NULL && agent_loop_watch(&p->in, p->in_fd, EPOLLOUT) == -1) {
+        (void) agent_memory_count(AGENT_MEMORY_INPUT, &p->counted, 0);
         return -1;
     }
 
     in->sent = 0;
     in->queued = 1;
-    p->queued += in->len + AGENT_INPUT_COST;
+    p->queued = queued;
     TAILQ_INSERT_TAIL(&p->inputs, in, link);
 
     return 0;
+}
+
+
+int
+agent_process_takes(size_t len)
+{
+    return len <= agent_memory_left(AGENT_MEMORY_INPUT) + AGENT_MEMORY_FREE
+                      - AGENT_INPUT_COST;
 }
 
 

@@ -84,10 +84,14 @@ void agent_process_allow(agent_process_t *p, size_t n);
 
 /*
  * Queues input; 0, or -1 with errno set: EPIPE if stdin is closed, or will be
- * after what is queued, ENOBUFS if too much is.
+ * after what is queued, ENOBUFS if too much is, ENOMEM if the share of input
+ * is used up.
  */
 int agent_process_write(agent_process_t *p, agent_input_t *in);
 void agent_process_cancel(agent_process_t *p, agent_input_t *in);
+
+/* 1 if the first input of a new process may have that length now. */
+int agent_process_takes(size_t len);
 
 /* Signals the whole tree; 0, or -1 if the process has ended. */
 int agent_process_signal(agent_process_t *p, int signal);

@@ -191,6 +191,8 @@ stdin_write(agent_request_t *r, agent_job_t *job, agent_control_t *c)
     if (agent_job_write(job, &s->input) == -1) {
         if (errno == EPIPE) {
             processes_conflict(r, "The input of the process is closed.");
+        } else if (errno == ENOMEM) {
+            agent_http_no_memory(r);
         } else {
             agent_http_error(r, 503, "capacity_exceeded",
                              "The process does not read its input.", NULL,

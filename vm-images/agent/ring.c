@@ -77,7 +77,7 @@ agent_ring_reserve(agent_ring_t *r, size_t size)
         return 0;
     }
 
-    if (agent_memory_take(n - RING_FIRST) == -1) {
+    if (agent_memory_take(AGENT_MEMORY_OUTPUT, n - RING_FIRST) == -1) {
         return -1;
     }
 
@@ -158,7 +158,7 @@ void
 agent_ring_free(agent_ring_t *r)
 {
     if (r->size > 0) {
-        agent_memory_give(r->size - RING_FIRST);
+        agent_memory_give(AGENT_MEMORY_OUTPUT, r->size - RING_FIRST);
     }
 
     free(r->data);

@@ -480,21 +480,22 @@ test_share(void **state)
     memset(&c, 0, sizeof(c));
     memset(block, 'a', sizeof(block));
 
-    taken = agent_memory_left() - 20000;
-    assert_int_equal(agent_memory_take(taken), 0);
+    taken = agent_memory_left(AGENT_MEMORY_OUTPUT) - 20000;
+    assert_int_equal(agent_memory_take(AGENT_MEMORY_OUTPUT, taken), 0);
 
     agent_capture_add(&c, block, sizeof(block));
     assert_int_equal(c.len, 10000);
-    assert_int_equal(agent_memory_left(), 20000 - (16384 - 4096));
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_OUTPUT),
+                     20000 - (16384 - 4096));
     agent_capture_add(&c, block, sizeof(block));
     assert_int_equal(c.len, 16384);
     assert_int_equal(c.truncated, 1);
     agent_capture_uncount(&c);
-    assert_int_equal(agent_memory_left(), 20000);
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_OUTPUT), 20000);
     agent_capture_free(&c);
-    assert_int_equal(agent_memory_left(), 20000);
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_OUTPUT), 20000);
 
-    assert_int_equal(agent_memory_take(20000), 0);
+    assert_int_equal(agent_memory_take(AGENT_MEMORY_OUTPUT, 20000), 0);
     agent_capture_add(&c, "xyz", 3);
     assert_int_equal(c.truncated, 0);
     agent_capture_add(&c, block, sizeof(block));
@@ -506,9 +507,9 @@ test_share(void **state)
     assert_int_equal(c.len, 4096);
     assert_int_equal(c.truncated, 1);
     agent_capture_free(&c);
-    assert_int_equal(agent_memory_left(), 0);
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_OUTPUT), 0);
 
-    agent_memory_give(taken + 20000);
+    agent_memory_give(AGENT_MEMORY_OUTPUT, taken + 20000);
 }
 
 

@@ -72,7 +72,8 @@ left_answer(agent_request_t *r, const char *body, size_t len)
     (void) body;
     (void) len;
 
-    sandbox_text_fmt(&t, "{\"left\":%zu}", agent_memory_left());
+    sandbox_text_fmt(&t, "{\"left\":%zu}",
+                     agent_memory_left(AGENT_MEMORY_OUTPUT));
     agent_http_answer(r, 200, &t);
 }
 
@@ -80,11 +81,25 @@ left_answer(agent_request_t *r, const char *body, size_t len)
 static void
 left_handler(agent_request_t *r, const char *body, size_t len)
 {
-    agent_memory_give(memory_taken);
-    memory_taken =
-        agent_memory_left() - strtoul(agent_http_segment(r), NULL, 10);
-    assert_int_equal(agent_memory_take(memory_taken), 0);
+    agent_memory_give(AGENT_MEMORY_OUTPUT, memory_taken);
+    memory_taken = agent_memory_left(AGENT_MEMORY_OUTPUT)
+                   - strtoul(agent_http_segment(r), NULL, 10);
+    assert_int_equal(agent_memory_take(AGENT_MEMORY_OUTPUT, memory_taken), 0);
     left_answer(r, body, len);
+}
+
+
+static void
+input_answer(agent_request_t *r, const char *body, size_t len)
+{
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    (void) body;
+    (void) len;
+
+    sandbox_text_fmt(&t, "{\"left\":%zu}",
+                     agent_memory_left(AGENT_MEMORY_INPUT));
+    agent_http_answer(r, 200, &t);
 }
 
 
@@ -92,8 +107,8 @@ left_handler(agent_request_t *r, const char *body, size_t len)
 static void
 left_over(size_t left)
 {
-    assert_int_equal(agent_memory_left(), left);
-    agent_memory_give(memory_taken);
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_OUTPUT), left);
+    agent_memory_give(AGENT_MEMORY_OUTPUT, memory_taken);
     memory_taken = 0;
 }
 
@@ -105,7 +120,10 @@ static const agent_route_t routes[] = {
     { "later", "POST", 0, later_handler, later_abort },
     { "left", "GET", 0, left_answer },
     { "left/*", "POST", 0, left_handler },
+    { "input", "GET", 0, input_answer },
     { "processes/*/logs", "GET", 1, agent_processes_logs },
+    { "processes/*/stdin", "POST", 0, agent_processes_stdin,
+      agent_processes_stdin_abort },
 };
 
 
@@ -527,6 +545,109 @@ test_unread(void **state)
 }
 
 
+#define INPUT "GET /v1/sandboxes/sb_1/input" HEAD
+#define INPUT_LEFT 300000
+#define WITH_SHELL(command) "\"shell\":true,\"command\":\"" command "\","
+
+
+/* A JSON object of the members and so many bytes of a last one. */
+static char *
+with_bytes(const char *members, const char *last, int n)
+{
+    char *body;
+
+    expect(asprintf(&body, "{%s\"%s\":\"%0*d\"}", members, last, n, 0) > 0);
+
+    return body;
+}
+
+
+/* Input counts while it arrives, and until its command has taken it. */
+static void
+client_input_share(void)
+{
+    int fd;
+    char *body, *reply, *head;
+    static const char memory[] = "\"error\":\"The sandbox is out of memory.\"";
+    static const char part[] = EXEC AUTH "Content-Length: 250000\r\n\r\n";
+
+    /* a body that is too much, and one whose input is besides */
+    body = with_bytes(WITH_SHELL("wc -c"), "stdin", 400000);
+    answers(EXEC AUTH, body, 503, memory);
+    answers(EXEC AUTH, body, 503, "Retry-After: 1\r\n");
+    free(body);
+    body = with_bytes(WITH_SHELL("wc -c"), "stdin", 200000);
+    answers(EXEC AUTH, body, 503, memory);
+
+    /* half a body */
+    fd = dial();
+    transmit(fd, part, sizeof(part) - 1);
+    transmit(fd, body, 200000);
+    answers_soon(INPUT, "", "{\"left\":116384}");
+    answers(EXEC AUTH, body, 503, memory);
+    answers(EXEC AUTH, SHELL("echo a"), 200, "\"stdout\":\"a\\n\"");
+    close(fd);
+    free(body);
+    answers_soon(INPUT, "", "{\"left\":300000}");
+
+    body = with_bytes(WITH_SHELL("wc -c"), "stdin", 120000);
+    answers(EXEC AUTH, body, 200, "\"stdout\":\"120000\\n\"");
+    free(body);
+    answers(INPUT, "", 200, "{\"left\":300000}");
+
+    /* a command that does not read, and one that has read */
+    fd = dial();
+    body = with_bytes(WITH_SHELL("exec sleep 4323"), "stdin", 120000);
+    request(fd, EXEC AUTH, body);
+    answers_soon(INPUT, "", "{\"left\":196128}");
+    free(body);
+    close(fd);
+    answers_soon(INPUT, "", "{\"left\":300000}");
+
+    fd = dial();
+    body = with_bytes(WITH_SHELL("cat >/dev/null; exec sleep 4323"), "stdin",
+                      120000);
+    request(fd, EXEC AUTH, body);
+    answers_soon(EXEC AUTH,
+                 "{\"command\":\"pgrep\",\"args\":[\"-f\",\"^sleep 4323\"]}",
+                 "{\"exit_code\":0,");
+    answers(INPUT, "", 200, "{\"left\":300000}");
+    free(body);
+    close(fd);
+
+    reply = ask(EXEC AUTH, BACKGROUND("exec sleep 4323"));
+    expect(strstr(reply, "{\"pid\":") != NULL);
+    expect(asprintf(&head, "POST /v1/sandboxes/a/processes/%ld/stdin" HEAD,
+                    strtol(strstr(reply, "{\"pid\":") + 7, NULL, 10))
+           > 0);
+    free(reply);
+    body = with_bytes("", "data", 200000);
+    answers(head, body, 503, memory);
+    free(body);
+    free(head);
+    answers(EXEC AUTH,
+            "{\"command\":\"pkill\",\"args\":[\"-f\",\"^sleep 4323\"]}", 200,
+            "{\"exit_code\":0,");
+}
+
+
+static void
+test_input_share(void **state)
+{
+    size_t taken;
+
+    (void) state;
+    taken = agent_memory_left(AGENT_MEMORY_INPUT) - INPUT_LEFT;
+    assert_int_equal(agent_memory_take(AGENT_MEMORY_INPUT, taken), 0);
+
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    scenario(client_input_share);
+    agent_http_stop();
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_INPUT), INPUT_LEFT);
+    agent_memory_give(AGENT_MEMORY_INPUT, taken);
+}
+
+
 static void
 client_timeout(void)
 {
@@ -767,10 +888,10 @@ main(void)
         cmocka_unit_test(test_keepalive),    cmocka_unit_test(test_body_limit),
         cmocka_unit_test(test_output_limit), cmocka_unit_test(test_shortened),
         cmocka_unit_test(test_no_room),      cmocka_unit_test(test_unread),
-        cmocka_unit_test(test_timeout),      cmocka_unit_test(test_later),
-        cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_parallel),
-        cmocka_unit_test(test_stranger),     cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_input_share),  cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_later),        cmocka_unit_test(test_disconnect),
+        cmocka_unit_test(test_parallel),     cmocka_unit_test(test_stranger),
+        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_restart),
     };
 
     if (check_init() == -1) {

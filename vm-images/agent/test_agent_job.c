@@ -155,7 +155,7 @@ memory_exhaust(void)
     sum = 0;
 
     for (size = SIZE_MAX / 2 + 1; size > 0; size /= 2) {
-        while (agent_memory_take(size) == 0) {
+        while (agent_memory_take(AGENT_MEMORY_OUTPUT, size) == 0) {
             sum += size;
         }
     }
@@ -218,7 +218,7 @@ test_forget_telling(void **state)
     agent_job_attach(&m.other, m.next, 0);
     assert_null(agent_job_find(pid));
 
-    agent_memory_give(taken);
+    agent_memory_give(AGENT_MEMORY_OUTPUT, taken);
     agent_job_detach(&m.other);
     assert_int_equal(agent_job_signal(m.next, SIGKILL), 0);
     wait_for(!m.next->running);
@@ -343,7 +343,7 @@ test_no_memory(void **state)
 
     assert_int_equal(r.taken, 108894);
     agent_job_detach(&r.tap);
-    agent_memory_give(taken);
+    agent_memory_give(AGENT_MEMORY_OUTPUT, taken);
 }
 
 
@@ -480,10 +480,12 @@ test_input(void **state)
 {
     int i;
     char *s, *big;
+    size_t taken, left;
     sent_t a, b, c, *many;
-    agent_job_t *job;
+    agent_job_t *job, *other;
 
     (void) state;
+    left = agent_memory_left(AGENT_MEMORY_INPUT);
 
     job = start(AGENT_EXEC_STREAM, "{\"command\":\"cat\",\"stdin\":true}");
     assert_int_equal(feed(job, &a, "one ", 4, 0), 0);
@@ -516,6 +518,18 @@ test_input(void **state)
     assert_int_equal(feed(job, &b, "x", 1, 0), 0);
     agent_job_cancel(job, &b.input);
 
+    /* All commands together have a share, beside which small ones go. */
+    taken = agent_memory_left(AGENT_MEMORY_INPUT);
+    assert_int_equal(agent_memory_take(AGENT_MEMORY_INPUT, taken), 0);
+    assert_int_equal(feed(job, &c, "x", 1, 0), -1);
+    assert_int_equal(errno, ENOMEM);
+    other = start(AGENT_EXEC_STREAM, "{\"command\":\"cat\",\"stdin\":true}");
+    assert_int_equal(feed(other, &c, big, 17000, 1), -1);
+    assert_int_equal(feed(other, &c, big, 16000, 1), 0);
+    wait_for(!other->running);
+    assert_int_equal(other->ring.end, 16000);
+    agent_memory_give(AGENT_MEMORY_INPUT, taken);
+
     /* Also what is empty: it takes memory. */
     many = calloc(MANY, sizeof(*many));
     assert_non_null(many);
@@ -529,6 +543,7 @@ test_input(void **state)
     free(many);
     assert_int_equal(a.err, EPIPE);
     assert_int_equal(b.done, 0);
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_INPUT), left);
     assert_int_equal(job->exit.code, 137);
     assert_int_equal(job->exit.signal, SIGKILL);
     free(big);

@@ -17,6 +17,7 @@
 
 #include "check_http.h"
 #include "loop.h"
+#include "memory.h"
 #include "ws.h"
 #include "ws_frame.h"
 
@@ -670,6 +671,49 @@ test_hold(void **state)
 }
 
 
+/* A message that is not whole counts as input. */
+static void
+client_share(void)
+{
+    int fd, other;
+    static char buf[65536];
+    static const char half[] = "\x81\xff\0\0\0\0\0\x08\0\0mask";
+    static char text[100000];
+
+    other = open_socket("?channel=talk");
+    fd = open_socket("?channel=talk");
+    transmit(fd, half, sizeof(half) - 1);
+    transmit(fd, text, 30000);
+
+    transmit(other, half, sizeof(half) - 1);
+    transmit(other, text, sizeof(text));
+    expect(hear(other, buf, sizeof(buf)) == AGENT_WS_CLOSE);
+    expect(memcmp(buf, "\x03\xf5", 2) == 0);
+    close(other);
+
+    expect(recv(fd, buf, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    close(fd);
+
+    fd = open_socket("?channel=talk");
+    ping(fd);
+    close(fd);
+}
+
+
+static void
+test_share(void **state)
+{
+    size_t taken;
+
+    (void) state;
+    taken = agent_memory_left(AGENT_MEMORY_INPUT) - 40000;
+    assert_int_equal(agent_memory_take(AGENT_MEMORY_INPUT, taken), 0);
+    serve(client_share, 0);
+    assert_int_equal(agent_memory_left(AGENT_MEMORY_INPUT), 40000);
+    agent_memory_give(AGENT_MEMORY_INPUT, taken);
+}
+
+
 /* The server's end is told to the clients. */
 static void
 client_stop(void)
@@ -702,7 +746,7 @@ main(void)
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_limit),
         cmocka_unit_test(test_write),     cmocka_unit_test(test_turns),
         cmocka_unit_test(test_errors),    cmocka_unit_test(test_hold),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_share),     cmocka_unit_test(test_stop),
     };
 
     if (check_init() == -1) {

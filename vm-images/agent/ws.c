@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "memory.h"
 #include "ws.h"
 #include "ws_frame.h"
 
@@ -33,7 +34,8 @@ enum {
     WS_NORMAL = 1000,
     WS_GOING_AWAY = 1001,
     WS_INVALID = 1007,
-    WS_INTERNAL = 1011
+    WS_INTERNAL = 1011,
+    WS_TRY_LATER = 1013
 };
 
 struct agent_ws_s {
@@ -43,6 +45,7 @@ struct agent_ws_s {
     struct MHD_UpgradeResponseHandle *handle;
     const agent_ws_channel_t *channel;
     agent_ws_parser_t parser;
+    size_t collected; /* of the share of input, for a message */
     sandbox_text_t out;
     size_t sent; /* of out */
     agent_timer_t ping;
@@ -93,6 +96,7 @@ ws_free(agent_ws_t *ws)
     agent_loop_unwatch(&ws->watch);
     agent_http_upgrade_end(ws->handle);
     agent_ws_parser_free(&ws->parser);
+    (void) agent_memory_count(AGENT_MEMORY_INPUT, &ws->collected, 0);
     sandbox_text_free(&ws->out);
     LIST_REMOVE(ws, link);
     free(ws);
@@ -518,6 +522,14 @@ ws_input(agent_ws_t *ws, const uint8_t *data, size_t len)
         }
 
     } while (rc > 0 && !ws->closing && !ws->dead);
+
+    /* what stays is a message that is not whole */
+    if (agent_memory_count(AGENT_MEMORY_INPUT, &ws->collected,
+                           ws->parser.text.len)
+        == -1)
+    {
+        ws_close(ws, WS_TRY_LATER);
+    }
 }
 
 
