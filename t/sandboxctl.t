@@ -139,6 +139,31 @@ for my $shell ('bash', 'zsh') {
         if $shell eq 'bash';
 }
 
+# --- the manual --------------------------------------------------------------
+
+{
+    my @lines = split /\n/, slurp("$SandboxTest::top/docs/sandboxctl.md");
+    my ($common) = join("\n", @lines) =~ /^## Configuration\n(.*?)^## /ms;
+    my @commands = slurp("$tmp/completion") =~ /^ +([a-z]+)\) COMPREPLY/mg;
+
+    for my $command (map { $_ eq 'snapshot' ? ('snapshot create', 'snapshot list')
+                           : $_ eq 'pool' ? 'pool create' : $_ } @commands) {
+        my ($word) = split / /, $command;
+        my $manual = join "\n", $common, grep { /`$word[ `]/ } @lines;
+        my $help = good("$command: help", split(/ /, $command), '--help');
+        my @missing;
+
+        for my $option (grep { !/--help/ } $help =~ /^  (-\S.*)/mg) {
+            my @names = $option =~ /(?:^|, )(--?[\w-]+)/g;
+
+            push @missing, $names[0]
+                unless grep { $manual =~ /(?<![\w-])$_(?![\w-])/ } @names;
+        }
+
+        is("@missing", '', "$command: all options are in the manual");
+    }
+}
+
 # --- TLS ---------------------------------------------------------------------
 
 {
