@@ -74,6 +74,30 @@ for my $point ('take.seal.before', 'take.state.before') {
     $crash->gone($s->{id});
 }
 
+# --- a fork ------------------------------------------------------------------
+
+# The lease runs out before its source is taken, and nobody has taken over yet.
+{
+    my $s = $crash->made;
+    my $idem = SandboxTest::idem();
+    my @fork = ('POST', "/v1/sandboxes/$s->{id}/fork");
+
+    $crash->arm('fork.take.before', 'sleep ' . LATE);
+    my $first = $crash->reach('fork.take.before', sub {
+        $t->begin(@fork, body => '{}', idem => $idem);
+    });
+    $t->stack('kill', 'redis', 'STOP');
+    my $late = $t->end($first);
+    $t->stack('kill', 'redis', 'CONT');
+    $t->is_error($late, 409, 'transition_in_progress',
+                 'a fork whose lease is lost is given up');
+
+    my $child = $crash->persist(201, @fork, body => '{}', idem => $idem);
+    $crash->remembers($child->{json}{id}, 'repeated, it has all of its source');
+    $crash->persist(200, 'DELETE', "/v1/sandboxes/$child->{json}{id}");
+    $crash->gone($s->{id});
+}
+
 # --- a network policy --------------------------------------------------------
 
 sub patch {

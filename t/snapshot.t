@@ -365,21 +365,31 @@ goes_on($s, 'the source, whose disk stands on them, goes on');
     my ($qemu) = map { $_->[0] } grep { $_->[1] =~ /guest=$id\b/ }
                  $t->{left}->processes;
     my $again = SandboxTest::idem();
-    kill 'STOP', $qemu;
-    my $wake = guard(sub { kill 'CONT', $qemu });
-    my $answer = take($id, '{}', idem => $again, timeout => 60);
-    undef $wake;
 
-    like($answer->{status}, qr/^50[34]$/, 'of a guest that is mute');
-    like($answer->{json}{code}, qr/^(?:timeout|hypervisor_unavailable)$/,
-         'its code');
-    ok($answer->{seconds} < 20, 'it is known soon: '
-       . sprintf('%.1f s', $answer->{seconds}));
-    goes_on($s, 'the source goes on');
-    ok(wait_for(LEASE + 5, sub { settled($id) }), 'nothing is left of it');
+    for (['a snapshot', sub { take($id, '{}', idem => $again, timeout => 60) }],
+         ['a fork', sub {
+             $t->post("/v1/sandboxes/$id/fork", key => $key, idem => $t->idem,
+                      timeout => 60);
+         }]) {
+        my ($what, $ask) = @$_;
+        kill 'STOP', $qemu;
+        my $wake = guard(sub { kill 'CONT', $qemu });
+        my $began = time();
+        my $answer = $ask->();
+        my $took = time() - $began;
+        undef $wake;
+
+        like($answer->{status}, qr/^50[34]$/, "$what of a guest that is mute");
+        like($answer->{json}{code}, qr/^(?:timeout|hypervisor_unavailable)$/,
+             'its code');
+        ok($took < 20, sprintf('it is known soon: %.1f s', $took));
+        goes_on($s, 'the source goes on');
+        ok(wait_for(LEASE + 5, sub { settled($id) }), 'nothing is left of it');
+    }
+
     is($t->get('/v1/snapshots', key => $key)->{body}, '[]', 'nor listed');
 
-    $answer = take($id, '{}', idem => $again);
+    my $answer = take($id, '{}', idem => $again);
     is($answer->{status}, 201, 'the key is free') or diag($answer->{body});
     $t->delete("/v1/snapshots/$answer->{json}{id}", key => $key);
 }

@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_take_error.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
@@ -167,21 +168,18 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
 {
     ngx_http_sandbox_create_op_t *c = ev->data;
 
+    static const ngx_http_sandbox_take_words_t words = {
+        "The host has no room for this sandbox.",
+        "The fork was given up while its source was taken.",
+        "The guest did not answer, or was not taken in time.",
+        "The sandbox was booted by an earlier version and cannot be forked.",
+        "The sandbox could not be forked; try again."
+    };
+
     if (c->take.result.status != SANDBOX_HV_OK) {
-        c->boot.result = c->take.result;
-        ngx_http_sandbox_create_boot_error(c);
-
-        if (c->take.result.status == SANDBOX_HV_NO_CHECKPOINT) {
-            /* as its snapshot and its hibernation are answered */
-            c->op.error = &ngx_http_sandbox_transition_conflict;
-            c->op.message = "The sandbox was booted by an earlier version and "
-                            "cannot be forked.";
-            ngx_cpystrn((u_char *) c->op.state,
-                        (u_char *) ngx_http_sandbox_state_name(
-                            NGX_HTTP_SANDBOX_RUNNING),
-                        sizeof(c->op.state));
-        }
-
+        ngx_http_sandbox_take_error(&c->op, &c->take, &words);
+        ngx_http_sandbox_op_log(&c->op, NGX_LOG_ERR, "fork of %s failed: %s",
+                                c->parent, c->take.result.message);
         ngx_http_sandbox_create_undo(c);
         return;
     }

@@ -18,6 +18,7 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_take_error.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
@@ -385,48 +386,20 @@ ngx_http_sandbox_hibernate_take(void *data, ngx_log_t *log)
 static void
 ngx_http_sandbox_hibernate_error(ngx_http_sandbox_hibernate_op_t *h)
 {
-    switch (h->take.result.status) {
-    case SANDBOX_HV_UNAVAILABLE:
-        h->op.error = &ngx_http_sandbox_hypervisor_unavailable;
-        h->op.message = "The hypervisor does not answer.";
-        break;
+    ngx_http_sandbox_take_words_t words = {
+        "The host has no room for the snapshot.",
+        "The hibernation was given up under way.",
+        "The guest did not prepare itself in time.",
+        "The sandbox was booted by an earlier version and cannot be "
+        "hibernated.",
+        "The sandbox could not be hibernated; it goes on."
+    };
 
-    case SANDBOX_HV_NO_CAPACITY:
-        h->op.error = &ngx_http_sandbox_capacity_exceeded;
-        h->op.message = "The host has no room for the snapshot.";
-        break;
-
-    case SANDBOX_HV_NO_CHECKPOINT:
-        h->op.error = &ngx_http_sandbox_transition_conflict;
-        h->op.message =
-            "The sandbox was booted by an earlier version and cannot be "
-            "hibernated.";
-        ngx_cpystrn(
-            (u_char *) h->op.state,
-            (u_char *) ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING),
-            sizeof(h->op.state));
-        break;
-
-    case SANDBOX_HV_TIMEOUT:
-    case SANDBOX_HV_GUEST:
-        if (h->take.lost) {
-            h->op.error = &ngx_http_sandbox_transition_in_progress;
-            h->op.message = "The hibernation was given up under way.";
-            break;
-        }
-
-        h->op.error = &ngx_http_sandbox_timeout;
-        h->op.message = "The guest did not prepare itself in time.";
-        break;
-
-    default:
-        h->op.error = &ngx_http_sandbox_hypervisor_unavailable;
-        h->op.message =
-            h->take.left
-                ? "The sandbox is not hibernated yet; it is tried again."
-                : "The sandbox could not be hibernated; it goes on.";
+    if (h->take.left) {
+        words.failed = "The sandbox is not hibernated yet; it is tried again.";
     }
 
+    ngx_http_sandbox_take_error(&h->op, &h->take, &words);
     ngx_http_sandbox_op_log(&h->op, NGX_LOG_ERR, "hibernate failed: %s",
                             h->take.result.message);
 }

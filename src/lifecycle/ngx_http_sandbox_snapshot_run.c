@@ -9,6 +9,7 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_take_error.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
 #include "sandbox_time.h"
@@ -156,42 +157,16 @@ ngx_http_sandbox_snapshot_take(void *data, ngx_log_t *log)
 static void
 ngx_http_sandbox_snapshot_error(ngx_http_sandbox_snapshot_op_t *s)
 {
-    switch (s->take.result.status) {
-    case SANDBOX_HV_UNAVAILABLE:
-        s->op.error = &ngx_http_sandbox_hypervisor_unavailable;
-        s->op.message = "The hypervisor does not answer.";
-        break;
+    static const ngx_http_sandbox_take_words_t words = {
+        "The host has no room for this snapshot.",
+        "The snapshot was given up while it was taken.",
+        "The guest did not answer, or the snapshot was not taken in time.",
+        "The sandbox was booted by an earlier version: no snapshot can be "
+        "taken of it.",
+        "The snapshot could not be taken; try again."
+    };
 
-    case SANDBOX_HV_NO_CAPACITY:
-        s->op.error = &ngx_http_sandbox_capacity_exceeded;
-        s->op.message = "The host has no room for this snapshot.";
-        break;
-
-    case SANDBOX_HV_TIMEOUT:
-        if (s->take.lost) {
-            s->op.error = &ngx_http_sandbox_transition_in_progress;
-            s->op.message = "The snapshot was given up while it was taken.";
-            break;
-        }
-
-        s->op.error = &ngx_http_sandbox_timeout;
-        s->op.message = "The guest did not answer, or the snapshot was not "
-                        "taken in time.";
-        break;
-
-    case SANDBOX_HV_NO_CHECKPOINT:
-        ngx_cpystrn((u_char *) s->op.state, (u_char *) "running",
-                    sizeof(s->op.state));
-        s->op.error = &ngx_http_sandbox_transition_conflict;
-        s->op.message = "The sandbox was booted by an earlier version: no "
-                        "snapshot can be taken of it.";
-        break;
-
-    default:
-        s->op.error = &ngx_http_sandbox_hypervisor_unavailable;
-        s->op.message = "The snapshot could not be taken; try again.";
-    }
-
+    ngx_http_sandbox_take_error(&s->op, &s->take, &words);
     ngx_http_sandbox_op_log(
         &s->op, NGX_LOG_ERR, "snapshot of %s failed%s: %s", s->source,
         s->take.left ? " and is not undone yet" : "", s->take.result.message);
