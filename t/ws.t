@@ -245,7 +245,13 @@ for (['', 'without a channel'], ['?channel=none', 'an unknown channel'],
     is($ws->ws_open("$base/ws$_->[0]", [@auth])->{status}, 400, $_->[1]);
 }
 $t->is_error($t->get("$base/ws?channel=exec"), 400, 'invalid_request',
-             'no WebSocket');
+             'no WebSocket', 'Upgrade');
+$t->is_error($t->get("$base/ws?channel=exec",
+                     headers => [Connection => 'Upgrade',
+                                 Upgrade => 'websocket',
+                                 'Sec-WebSocket-Version' => 8]),
+             400, 'invalid_request', 'one of another version',
+             'Sec-WebSocket-Version');
 $t->is_error($t->get("$base/ws?channel=exec", key => undef), 401,
              'unauthorized', 'no key');
 

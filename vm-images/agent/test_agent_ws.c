@@ -578,12 +578,50 @@ test_turns(void **state)
 }
 
 
+/* A request without that handshake is told the header at fault. */
+static void
+refused(const char *headers, const char *field)
+{
+    int fd, n;
+    size_t len;
+    char buf[4096], name[64];
+
+    fd = dial();
+    n = snprintf(buf, sizeof(buf),
+                 "GET /v1/sandboxes/sb_1/ws?channel=talk HTTP/1.1\r\n"
+                 "Host: x\r\n" AUTH "%s\r\n",
+                 headers);
+    transmit(fd, buf, (size_t) n);
+    (void) snprintf(name, sizeof(name), "\"field\":\"%s\"", field);
+
+    len = 0;
+    do {
+        expect(len < sizeof(buf) - 1);
+        n = (int) recv(fd, buf + len, sizeof(buf) - 1 - len, 0);
+        expect(n > 0);
+        len += (size_t) n;
+        buf[len] = '\0';
+    } while (strstr(buf, name) == NULL);
+
+    expect(strstr(buf, "HTTP/1.1 400 ") == buf);
+    close(fd);
+}
+
+
 static void
 client_errors(void)
 {
     int fd, i;
     char text[128];
     static char buf[65536];
+
+    refused("", "Upgrade");
+    refused("Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 12\r\n",
+            "Sec-WebSocket-Version");
+    refused("Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n",
+            "Sec-WebSocket-Key");
 
     fd = open_socket("?channel=talk");
     say(fd, 0x81, "{\"type\":\"none\",\"stream_id\":\"1\"}");

@@ -648,11 +648,35 @@ ws_channel(const char *name)
 }
 
 
+/* NULL if r opens a WebSocket; else the header at fault. */
+static const char *
+ws_handshake(agent_request_t *r, char accept[AGENT_WS_ACCEPT_SIZE])
+{
+    const char *upgrade, *version, *key;
+
+    upgrade = agent_http_header(r, "Upgrade");
+    version = agent_http_header(r, "Sec-WebSocket-Version");
+    key = agent_http_header(r, "Sec-WebSocket-Key");
+
+    if (upgrade == NULL || strcasecmp(upgrade, "websocket") != 0) {
+        return "Upgrade";
+    }
+
+    if (version == NULL || strcmp(version, "13") != 0) {
+        return "Sec-WebSocket-Version";
+    }
+
+    return key == NULL || agent_ws_accept(accept, key) == -1
+               ? "Sec-WebSocket-Key"
+               : NULL;
+}
+
+
 void
 agent_ws_handler(agent_request_t *r, const char *body, size_t len)
 {
     char accept[AGENT_WS_ACCEPT_SIZE];
-    const char *upgrade, *version, *key;
+    const char *fault;
     const agent_ws_channel_t *channel;
     static const char *const names[] = { "channel", NULL };
 
@@ -664,22 +688,17 @@ agent_ws_handler(agent_request_t *r, const char *body, size_t len)
     }
 
     channel = ws_channel(agent_http_query(r, "channel"));
-    upgrade = agent_http_header(r, "Upgrade");
-    version = agent_http_header(r, "Sec-WebSocket-Version");
-    key = agent_http_header(r, "Sec-WebSocket-Key");
+    fault = ws_handshake(r, accept);
 
     if (channel == NULL) {
         agent_http_error(r, 400, "invalid_request",
                          "The parameter \"channel\" names no channel.",
                          "channel", "must name a channel");
 
-    } else if (upgrade == NULL || strcasecmp(upgrade, "websocket") != 0
-               || version == NULL || strcmp(version, "13") != 0 || key == NULL
-               || agent_ws_accept(accept, key) == -1)
-    {
+    } else if (fault != NULL) {
         agent_http_error(r, 400, "invalid_request",
-                         "This resource is a WebSocket of version 13.", NULL,
-                         NULL);
+                         "This resource is a WebSocket of version 13.", fault,
+                         "must be that of a WebSocket of version 13");
 
     } else {
         agent_http_upgrade(r, accept, ws_upgraded, (void *) channel);
