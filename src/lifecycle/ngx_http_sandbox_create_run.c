@@ -502,8 +502,10 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
     SANDBOX_CRASH_POINT("undo.teardown.before");
     (void) sandbox_hypervisor_destroy(c->op.id, &c->boot.result);
 
+    /* a take that failed has left nothing, but for "left" */
     if (c->boot.result.status == SANDBOX_HV_OK
-        && c->source == NGX_HTTP_SANDBOX_FROM_FORK)
+        && c->source == NGX_HTTP_SANDBOX_FROM_FORK
+        && (c->taken || c->take.left))
     {
         if (c->taken) {
             (void) sandbox_checkpoint_discard(c->checkpoint, &c->boot.result);
