@@ -93,8 +93,11 @@ $t->is_error(req('PATCH', "/$main", json => { min_ready => 4 }),
              'max_ready');
 $t->is_error(req('PATCH', "/$main", json => { version_policy => 'track_tag' }),
              400, 'invalid_request', 'no tag to track', 'track_tag');
-$t->is_error(req('PATCH', "/$main", json => { track_tag => 'v1' }),
+$t->is_error(req('PATCH', "/$main", json => { track_tag => 'latest' }),
              400, 'invalid_request', 'a tag that is not tracked', 'track_tag');
+$t->is_error(req('PATCH', "/$main", json => { version_policy => 'track_tag',
+                                              track_tag => 'v1' }),
+             501, 'not_implemented', 'a tag that no template has', 'track_tag');
 $t->is_error(req('PATCH', "/$main", json => { resources => {} }),
              400, 'invalid_request', 'what cannot be changed', 'resources');
 $t->is_error(req('POST', "/$main/$_", json => { force => 1 }),

@@ -69,6 +69,7 @@ create_find_template(sandbox_schema_t *s)
     char *text;
     const char *name;
     sandbox_create_data_t *data = s->data;
+    sandbox_create_status_t rc;
     sandbox_template_t *const *t;
 
     name = "base";
@@ -87,16 +88,11 @@ create_find_template(sandbox_schema_t *s)
     }
 
     data->create->template = *t;
-
-    if (*t == NULL) {
-        /* the syntax leaves nothing but ASCII to be cut */
-        (void) sandbox_schema_refuse(s, "template", "\"%.160s\" is not known",
-                                     name);
-    }
-
+    rc = *t ? SANDBOX_CREATE_OK
+            : sandbox_machine_no_template(s, "template", name);
     free(text);
 
-    return *t ? SANDBOX_CREATE_OK : SANDBOX_CREATE_UNKNOWN_TEMPLATE;
+    return rc;
 }
 
 
@@ -237,7 +233,8 @@ create_check(sandbox_schema_t *s)
     {
         found = create_find_template(s);
         if (found != SANDBOX_CREATE_OK) {
-            s->limited = 1;
+            /* another node may have it */
+            s->limited = found == SANDBOX_CREATE_UNKNOWN_TEMPLATE;
             return found;
         }
     }

@@ -2,6 +2,8 @@
 
 #include "sandbox_machine.h"
 
+#include <string.h>
+
 #include "sandbox_syntax.h"
 
 #define MACHINE_VCPUS 1
@@ -21,6 +23,24 @@ sandbox_machine_reference(sandbox_schema_t *s, const sandbox_json_node_t *node,
     }
 
     return SANDBOX_SCHEMA_OK;
+}
+
+
+sandbox_create_status_t
+sandbox_machine_no_template(sandbox_schema_t *s, const char *path,
+                            const char *reference)
+{
+    if (strpbrk(reference, ":/@") != NULL) {
+        (void) sandbox_schema_refuse(s, path,
+                                     "is not implemented yet with a tag or an "
+                                     "image");
+        return SANDBOX_CREATE_NOT_IMPLEMENTED;
+    }
+
+    /* the syntax leaves nothing but ASCII to be cut */
+    (void) sandbox_schema_refuse(s, path, "\"%.160s\" is not known", reference);
+
+    return SANDBOX_CREATE_UNKNOWN_TEMPLATE;
 }
 
 

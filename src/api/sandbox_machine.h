@@ -7,6 +7,7 @@
 #ifndef SANDBOX_MACHINE_H
 #define SANDBOX_MACHINE_H
 
+#include "sandbox_create.h"
 #include "sandbox_schema.h"
 #include "sandbox_template.h"
 
@@ -48,6 +49,15 @@ typedef struct {
 sandbox_schema_status_t
 sandbox_machine_reference(sandbox_schema_t *s, const sandbox_json_node_t *node,
                           const char *text);
+
+/*
+ * Refuses the member at path, a reference to no template: a plain name is
+ * UNKNOWN_TEMPLATE; name:tag and an image are NOT_IMPLEMENTED, for nothing
+ * builds them yet.
+ */
+sandbox_create_status_t
+sandbox_machine_no_template(sandbox_schema_t *s, const char *path,
+                            const char *reference);
 
 /*
  * The size with its defaults.  A default bends to the template's minimum and

@@ -12,6 +12,7 @@
 #define POOL_IDLE_SECONDS 600
 #define POOL_STALE_SECONDS 3600
 #define POOL_TAG_MAX 128
+#define POOL_TAG "latest" /* what a template without a tag has */
 #define POOL_LABELS_MAX 4096
 
 
@@ -84,6 +85,14 @@ pool_labels(sandbox_schema_t *s, const sandbox_json_node_t *object,
 
 static const char *const pool_checkouts[] = { "oldest_first", "newest_first",
                                               NULL };
+/* What sets other tags, builds of templates, is not there yet. */
+static int
+pool_plain_tag(const sandbox_schema_t *s, const sandbox_schema_member_t *m)
+{
+    return sandbox_schema_is(s, m->slot, POOL_TAG);
+}
+
+
 static const char *const pool_versions[] = { "pinned_build", "track_tag",
                                              NULL };
 
@@ -111,7 +120,7 @@ static const char *const pool_versions[] = { "pinned_build", "track_tag",
     { NAME("version_policy", M_VERSION_POLICY, WORD),                          \
       .words = pool_versions },                                                \
     { NAME("track_tag", M_TRACK_TAG, STRING), RANGE(1, POOL_TAG_MAX),          \
-      .check = sandbox_schema_id },                                            \
+      .check = sandbox_schema_id, .plain = pool_plain_tag },                   \
     { NAME("labels", M_LABELS, OBJECT), RANGE(0, POOL_LABELS_MAX),             \
       .check = pool_labels },                                                  \
     { NAME("metadata", M_METADATA, OBJECT), RANGE(0, SANDBOX_METADATA_MAX) }
@@ -145,36 +154,22 @@ const sandbox_template_t *
 sandbox_pool_template(sandbox_template_t *const *templates,
                       const char *reference, const char *tag)
 {
-    size_t len, n;
-    const char *slash, *colon, *name;
+    size_t len;
+    const char *slash, *colon;
     sandbox_template_t *const *t;
+
+    if (tag[0] && strcmp(tag, POOL_TAG) != 0) {
+        return NULL;
+    }
 
     slash = strrchr(reference, '/');
     colon = strrchr(slash ? slash : reference, ':');
     len = colon && tag[0] ? (size_t) (colon - reference) : strlen(reference);
 
     for (t = templates; *t; t++) {
-        name = (*t)->name;
-
-        if (strncmp(name, reference, len) != 0) {
-            continue;
-        }
-
-        n = strlen(name) - len;
-
-        if (tag[0] ? name[len] == ':' && strcmp(name + len + 1, tag) == 0
-                   : n == 0) {
+        if (strncmp((*t)->name, reference, len) == 0 && (*t)->name[len] == '\0')
+        {
             return *t;
-        }
-    }
-
-    /* the tag that a name without one has */
-    if (strcmp(tag, "latest") == 0) {
-        for (t = templates; *t; t++) {
-            if (strncmp((*t)->name, reference, len) == 0
-                && (*t)->name[len] == '\0') {
-                return *t;
-            }
         }
     }
 
@@ -309,9 +304,10 @@ pool_check(sandbox_pool_spec_t *pool, int patch, sandbox_schema_t *s,
            const sandbox_create_limits_t *lim)
 {
     sandbox_schema_status_t rc;
+    const sandbox_schema_member_t *table;
 
-    rc = sandbox_schema_walk(
-        s, patch ? pool_patch_members : pool_create_members, &s->doc.nodes[0]);
+    table = patch ? pool_patch_members : pool_create_members;
+    rc = sandbox_schema_walk(s, table, &s->doc.nodes[0]);
 
     if (rc == SANDBOX_SCHEMA_OK && pool_read(pool, patch, s) != 0) {
         rc = SANDBOX_SCHEMA_NO_MEMORY;
@@ -322,20 +318,24 @@ pool_check(sandbox_pool_spec_t *pool, int patch, sandbox_schema_t *s,
     }
 
     if (rc == SANDBOX_SCHEMA_OK && !patch) {
-        pool->template = sandbox_pool_template(
-            lim->templates, pool->template_ref, pool->track_tag);
+        pool->template =
+            sandbox_pool_template(lim->templates, pool->template_ref,
+                                  s->node[M_TRACK_TAG] ? POOL_TAG : "");
 
         if (pool->template == NULL) {
-            (void) sandbox_schema_refuse(s, "template_ref",
-                                         "\"%.160s\" is not known",
-                                         pool->template_ref);
-            return SANDBOX_CREATE_UNKNOWN_TEMPLATE;
+            return sandbox_machine_no_template(s, "template_ref",
+                                               pool->template_ref);
         }
 
         rc = pool_size(pool, s, lim);
     }
 
-    return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
+    if (rc != SANDBOX_SCHEMA_OK) {
+        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
+    }
+
+    return sandbox_body_status(sandbox_schema_features(s, table),
+                               SANDBOX_CREATE_NOT_IMPLEMENTED);
 }
 
 

@@ -43,8 +43,8 @@ void sandbox_pool_free(sandbox_pool_spec_t *pool);
 
 /*
  * The template that a reference stands for, with tag in place of the one it
- * names, or "" for that; "latest" is also the one without a tag.  NULL if
- * there is none.
+ * names, or "" for that.  No template has a tag yet: without one it is
+ * "latest".  NULL if there is none.
  */
 const sandbox_template_t *
 sandbox_pool_template(sandbox_template_t *const *templates,

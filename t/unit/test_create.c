@@ -421,6 +421,9 @@ test_limited(void **state)
     assert_int_equal(create_parse(&narrow, &err, "{\"no_such_member\":1}"),
                      SANDBOX_CREATE_INVALID);
     assert_int_equal(narrow.limited, 0);
+    assert_int_equal(create_parse(&narrow, &err, "{\"template\":\"a:b\"}"),
+                     SANDBOX_CREATE_NOT_IMPLEMENTED);
+    assert_int_equal(narrow.limited, 0);
 }
 
 

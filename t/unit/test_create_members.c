@@ -179,20 +179,23 @@ test_template(void **state)
         { "{\"template\":\"\\n\"}", SANDBOX_CREATE_INVALID, "template", NULL },
         { "{\"template\":\"none\"}", SANDBOX_CREATE_UNKNOWN_TEMPLATE,
           "template", "\"none\"" },
-        { "{\"template\":\"base:v1.2_3-x\"}", SANDBOX_CREATE_UNKNOWN_TEMPLATE,
-          "template", NULL },
         { "{\"template\":\"python\"}", SANDBOX_CREATE_UNKNOWN_TEMPLATE,
           "template", NULL },
+        /* of the contract, and not built yet */
+        { "{\"template\":\"base:v1.2_3-x\"}", SANDBOX_CREATE_NOT_IMPLEMENTED,
+          "template", "tag" },
         { "{\"template\":\"docker.io/library/a-b__c.d--e:3.12-slim\"}",
-          SANDBOX_CREATE_UNKNOWN_TEMPLATE, "template", NULL },
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "template", "image" },
         { "{\"template\":\"Reg-1.example:5000/x\"}",
-          SANDBOX_CREATE_UNKNOWN_TEMPLATE, "template", NULL },
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "template", NULL },
         { "{\"template\":\"x@sha256:0123456789abcdef0123456789abcdef"
           "0123456789abcdef0123456789abcdef\"}",
-          SANDBOX_CREATE_UNKNOWN_TEMPLATE, "template", NULL },
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "template", NULL },
         /* the rest of the body is looked at first */
         { "{\"template\":\"none\",\"vcpus\":0}", SANDBOX_CREATE_INVALID,
           "vcpus", NULL },
+        { "{\"template\":\"a/b\",\"auto_resume\":true}", SANDBOX_CREATE_INVALID,
+          "auto_resume", NULL },
     };
 
     (void) state;

@@ -78,7 +78,7 @@ test_patch(void **state)
         parse(1, "{\"max_ready\":7,\"labels\":{\"a\":\"b\"},"
                  "\"metadata\":{ \"n\":1.10},\"stale_after_seconds\":5,"
                  "\"checkout_policy\":\"newest_first\","
-                 "\"version_policy\":\"track_tag\",\"track_tag\":\"v1\"}"),
+                 "\"version_policy\":\"track_tag\",\"track_tag\":\"latest\"}"),
         SANDBOX_CREATE_OK);
     assert_int_equal(pool.max_ready, 7);
     assert_int_equal(pool.min_ready, -1);
@@ -87,7 +87,7 @@ test_patch(void **state)
     assert_string_equal(pool.metadata, "{ \"n\":1.10}");
     assert_string_equal(pool.checkout_policy, "newest_first");
     assert_string_equal(pool.version_policy, "track_tag");
-    assert_string_equal(pool.track_tag, "v1");
+    assert_string_equal(pool.track_tag, "latest");
     sandbox_pool_free(&pool);
 }
 
@@ -116,6 +116,18 @@ test_refused(void **state)
           SANDBOX_CREATE_INVALID, "name" },
         { 0, "{\"name\":\"p\",\"template_ref\":\"none\",\"min_ready\":1}",
           SANDBOX_CREATE_UNKNOWN_TEMPLATE, "template_ref" },
+        { 0, "{\"name\":\"p\",\"template_ref\":\"base:v1\",\"min_ready\":1}",
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "template_ref" },
+        { 0,
+          BODY("\"min_ready\":1,\"version_policy\":\"track_tag\","
+               "\"track_tag\":\"v1\""),
+          SANDBOX_CREATE_NOT_IMPLEMENTED, "track_tag" },
+        { 1, "{\"track_tag\":\"v1\"}", SANDBOX_CREATE_NOT_IMPLEMENTED,
+          "track_tag" },
+        { 0,
+          BODY("\"min_ready\":1,\"version_policy\":\"track_tag\","
+               "\"track_tag\":\"v1\",\"resources\":{\"memory_mb\":127}"),
+          SANDBOX_CREATE_INVALID, "resources.memory_mb" },
         { 0, BODY("\"min_ready\":-1"), SANDBOX_CREATE_INVALID, "min_ready" },
         { 0, BODY("\"min_ready\":1001"), SANDBOX_CREATE_INVALID, "min_ready" },
         { 0, BODY("\"min_ready\":2,\"max_ready\":1"), SANDBOX_CREATE_INVALID,
@@ -163,23 +175,25 @@ static void
 test_template(void **state)
 {
     size_t i;
-    sandbox_template_t plain = { .name = "base" };
-    sandbox_template_t tagged = { .name = "base:v2" };
-    sandbox_template_t image = { .name = "host:5000/a" };
+    sandbox_template_t base = { .name = "base" };
     sandbox_template_t other = { .name = "base2" };
-    sandbox_template_t *const templates[] = { &other, &plain, &tagged, &image,
-                                              NULL };
+    sandbox_template_t host = { .name = "host" };
+    sandbox_template_t *const templates[] = { &other, &base, &host, NULL };
     const struct {
         const char *reference;
         const char *tag;
         const sandbox_template_t *is;
     } list[] = {
-        { "base", "", &plain },          { "base", "v2", &tagged },
-        { "base:v1", "v2", &tagged },    { "base", "v1", NULL },
-        { "base", "latest", &plain },    { "base:v2", "", &tagged },
-        { "host:5000/a", "", &image },   { "host:5000/a", "latest", &image },
-        { "host:5000/a", "v2", NULL },   { "bas", "", NULL },
-        { "base:v2", "latest", &plain }, { "base2", "v2", NULL },
+        { "base", "", &base },
+        { "base", "latest", &base },
+        { "base", "v1", NULL },
+        { "base:v2", "latest", &base },
+        { "base:v2", "", NULL },
+        { "base:latest", "v2", NULL },
+        { "bas", "", NULL },
+        { "host:5000/a", "latest", NULL },
+        { "host:5000/host", "latest", NULL },
+        { "base2", "latest", &other },
     };
 
     (void) state;
