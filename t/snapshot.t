@@ -169,8 +169,9 @@ for my $case (['creating', 409, 'sandbox_not_ready'],
 {
     my $one = $records->add(created_at => 1e12, node => 'another');
     $records->flush;
-    $t->is_error(take($one), 503, 'no_eligible_runtime_host',
-                 'of one on another node');
+    $r = take($one);
+    $t->is_error($r, 503, 'no_eligible_runtime_host', 'of one on another node');
+    is($r->{json}{error_detail}{node}, 'another', 'which is named');
 
     $one = $records->add(created_at => 1e12, node => $node, busy_by => 'x',
                          busy_until => int(time() * 1000) + 60_000);

@@ -143,16 +143,30 @@ for my $state ('resuming', 'hibernating') {
     my $id = record(state => 'paused', node => 'elsewhere',
                     snapshot_id => "snap_$records->{shard}aaaaaaaaaaaaaaaaaa");
 
-    $t->is_error(visit($id), 503, 'no_eligible_runtime_host',
-                 'kept on another node');
-    $t->is_error(command($id), 503, 'no_eligible_runtime_host', 'for a command');
+    # the owner is told which, a visitor is not
+    my $far = sub {
+        my ($visit, $command, $name) = @_;
+        $t->is_error($_, 503, 'no_eligible_runtime_host', $name)
+            for $visit, $command;
+        is_deeply([map { $_->{json}{error_detail} } $visit, $command],
+                  [undef, { node => 'elsewhere' }], 'to whom it is named');
+    };
+
+    $far->(visit($id), command($id), 'kept on another node');
 
     # whoever answers at that address here is not it
     $id = record(node => 'elsewhere',
                  address => unpack('N', pack('C4', 127, 0, 0, 1)));
-    $t->is_error(command($id), 503, 'no_eligible_runtime_host',
-                 'a command for one that runs there');
-    $t->is_error(visit($id), 503, 'no_eligible_runtime_host', 'and traffic');
+    $far->(visit($id), command($id), 'running there');
+
+    for (['POST', 'hibernate', {}], ['POST', 'fork', {}],
+         ['PATCH', 'network', { internet_access => JSON::PP::false }]) {
+        my ($method, $verb, $body) = @$_;
+        my $r = $t->request($method, "/v1/sandboxes/$id/$verb", key => $key,
+                            idem => $t->idem, json => $body);
+        $t->is_error($r, 503, 'no_eligible_runtime_host', $verb);
+        is($r->{json}{error_detail}{node}, 'elsewhere', 'with its node');
+    }
 }
 
 {

@@ -70,6 +70,13 @@ void ngx_http_sandbox_api_fail_later(ngx_http_request_t *r,
                                      const ngx_http_sandbox_error_t *error,
                                      const char *message, ngx_uint_t seconds);
 
+/*
+ * What is asked for is on another node, whose name the client is told; never
+ * for traffic.
+ */
+void ngx_http_sandbox_api_elsewhere(ngx_http_request_t *r, const char *message,
+                                    const char *node);
+
 /* Refuses a query string; err is copied. */
 void ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,
                                      sandbox_query_status_t status,

@@ -95,7 +95,7 @@ ngx_http_sandbox_agent_request_id(ngx_http_request_t *r,
 /* It runs, or does not and was not said to. */
 static void
 ngx_http_sandbox_agent_woken(void *data, const ngx_http_sandbox_error_t *error,
-                             const char *message)
+                             const char *message, const char *node)
 {
     ngx_http_sandbox_call_t *call = data;
 
@@ -108,7 +108,10 @@ ngx_http_sandbox_agent_woken(void *data, const ngx_http_sandbox_error_t *error,
     ngx_http_set_log_request(c->log, r);
     r->read_event_handler = ngx_http_block_reading;
 
-    if (error) {
+    if (error && node[0]) {
+        ngx_http_sandbox_api_elsewhere(r, message, node);
+
+    } else if (error) {
         ngx_http_sandbox_api_fail(r, error, message);
 
     } else {
@@ -159,14 +162,14 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
 
     switch (record->state) {
     case NGX_HTTP_SANDBOX_RUNNING:
-        if (!record->elsewhere) {
+        if (record->elsewhere == NULL) {
             return NGX_OK;
         }
 
         /* here, somebody else may have its address */
-        ngx_http_sandbox_api_fail(call->request,
-                                  &ngx_http_sandbox_no_eligible_runtime_host,
-                                  "The sandbox runs on another node.");
+        ngx_http_sandbox_api_elsewhere(call->request,
+                                       "The sandbox runs on another node.",
+                                       record->elsewhere);
         return NGX_DONE;
 
     case NGX_HTTP_SANDBOX_PAUSED:

@@ -149,6 +149,16 @@ ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
 
 
 void
+ngx_http_sandbox_api_elsewhere(ngx_http_request_t *r, const char *message,
+                               const char *node)
+{
+    (void) ngx_http_sandbox_error_node(
+        r, &ngx_http_sandbox_no_eligible_runtime_host, message, node);
+    ngx_http_sandbox_api_send_error(r);
+}
+
+
+void
 ngx_http_sandbox_api_fail(ngx_http_request_t *r,
                           const ngx_http_sandbox_error_t *error,
                           const char *message)

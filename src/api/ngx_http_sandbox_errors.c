@@ -96,6 +96,7 @@ ngx_http_sandbox_error_field(ngx_http_request_t *r,
     ctx->reason.data = (u_char *) reason;
     ctx->reason.len = reason ? ngx_strlen(reason) : 0;
     ctx->state = NULL;
+    ctx->node = NULL;
     ctx->retry_after = 0;
 
     return (ngx_int_t) error->status;
@@ -121,12 +122,29 @@ ngx_http_sandbox_error_later(ngx_http_request_t *r,
 }
 
 
+/* NULL if memory is out: the error is sent without it. */
+static char *
+ngx_http_sandbox_error_copy(ngx_http_request_t *r, const char *text)
+{
+    char *copy;
+    size_t size;
+
+    size = ngx_strlen(text) + 1;
+    copy = ngx_pnalloc(r->pool, size);
+
+    if (copy) {
+        ngx_memcpy(copy, text, size);
+    }
+
+    return copy;
+}
+
+
 ngx_int_t
 ngx_http_sandbox_error_state(ngx_http_request_t *r,
                              const ngx_http_sandbox_error_t *error,
                              const char *message, const char *state)
 {
-    size_t size;
     ngx_int_t rc;
     ngx_http_sandbox_ctx_t *ctx;
 
@@ -134,12 +152,26 @@ ngx_http_sandbox_error_state(ngx_http_request_t *r,
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     if (ctx && state) {
-        size = ngx_strlen(state) + 1;
-        ctx->state = ngx_pnalloc(r->pool, size);
+        ctx->state = ngx_http_sandbox_error_copy(r, state);
+    }
 
-        if (ctx->state) {
-            ngx_memcpy(ctx->state, state, size);
-        }
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_error_node(ngx_http_request_t *r,
+                            const ngx_http_sandbox_error_t *error,
+                            const char *message, const char *node)
+{
+    ngx_int_t rc;
+    ngx_http_sandbox_ctx_t *ctx;
+
+    rc = ngx_http_sandbox_error(r, error, message);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (ctx) {
+        ctx->node = ngx_http_sandbox_error_copy(r, node);
     }
 
     return rc;
@@ -304,6 +336,12 @@ ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
     if (ctx->state) {
         sandbox_text_fmt(&t, ",\"error_detail\":{\"state\":\"%s\"}",
                          ctx->state);
+    }
+
+    if (ctx->node) {
+        sandbox_text_str(&t, ",\"error_detail\":{\"node\":");
+        sandbox_text_json_string(&t, ctx->node, ngx_strlen(ctx->node));
+        sandbox_text_str(&t, "}");
     }
 
     ngx_http_sandbox_envelope_action(&t, ctx->error);

@@ -34,6 +34,11 @@ ngx_int_t ngx_http_sandbox_error_state(ngx_http_request_t *r,
                                        const ngx_http_sandbox_error_t *error,
                                        const char *message, const char *state);
 
+/* The same with error_detail {node}, the one that could do it; copied. */
+ngx_int_t ngx_http_sandbox_error_node(ngx_http_request_t *r,
+                                      const ngx_http_sandbox_error_t *error,
+                                      const char *message, const char *node);
+
 /* The envelope of the noted error, in r->pool. */
 ngx_int_t ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json);
 

@@ -63,6 +63,9 @@ ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op)
         ngx_http_sandbox_api_fail_field(r, op->error, op->message, op->field,
                                         op->reason);
 
+    } else if (op->error && op->node[0]) {
+        ngx_http_sandbox_api_elsewhere(r, op->message, op->node);
+
     } else if (op->error) {
         ngx_http_sandbox_api_fail_state(r, op->error, op->message,
                                         op->state[0] ? op->state : NULL);

@@ -459,6 +459,8 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
     }
 
     if (!ngx_http_sandbox_source_is_ours(reply)) {
+        ngx_http_sandbox_op_elsewhere(
+            &c->op, ngx_http_sandbox_reply_string(reply, SOURCE_NODE));
         ngx_http_sandbox_source_fail(
             c, &ngx_http_sandbox_no_eligible_runtime_host,
             "What the sandbox is to be made of is on another node.");

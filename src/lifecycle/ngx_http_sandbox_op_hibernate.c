@@ -320,6 +320,8 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
             h, ngx_http_sandbox_reply_string(reply, 1));
 
     } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
+        ngx_http_sandbox_op_elsewhere(&h->op,
+                                      ngx_http_sandbox_reply_string(reply, 1));
         ngx_http_sandbox_op_finish_error(
             &h->op, &ngx_http_sandbox_no_eligible_runtime_host,
             "The sandbox runs on another node.");

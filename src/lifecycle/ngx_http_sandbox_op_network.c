@@ -256,6 +256,7 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
     } else if (ngx_strlen(node) != mcf->node.len
                || ngx_strncmp(node, mcf->node.data, mcf->node.len) != 0)
     {
+        ngx_http_sandbox_op_elsewhere(&n->op, node);
         ngx_http_sandbox_network_give_back(
             n, &ngx_http_sandbox_no_eligible_runtime_host,
             "The sandbox runs on another node.");

@@ -307,6 +307,8 @@ ngx_http_sandbox_snapshot_reserved(void *data, redisReply *reply)
             s, ngx_http_sandbox_reply_string(reply, 1));
 
     } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
+        ngx_http_sandbox_op_elsewhere(&s->op,
+                                      ngx_http_sandbox_reply_string(reply, 1));
         ngx_http_sandbox_snapshot_refuse(
             s, &ngx_http_sandbox_no_eligible_runtime_host,
             "The sandbox runs on another node, and this request did not come "

@@ -91,6 +91,13 @@ ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
 
 
 void
+ngx_http_sandbox_op_elsewhere(ngx_http_sandbox_op_t *op, const char *node)
+{
+    ngx_cpystrn((u_char *) op->node, (u_char *) node, sizeof(op->node));
+}
+
+
+void
 ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_op_finish_error(

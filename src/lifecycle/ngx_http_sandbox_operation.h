@@ -56,7 +56,9 @@ struct ngx_http_sandbox_op_s {
     /* The outcome: an error, or a status and an answer. */
     const ngx_http_sandbox_error_t *error;
     const char *message;
-    char state[16];     /* that forbids it, of a transition_conflict */
+    char state[16]; /* that forbids it, of a transition_conflict */
+    /* that could do it, of a no_eligible_runtime_host */
+    char node[NGX_HTTP_SANDBOX_PREFIX_MAX + 1];
     const char *field;  /* of the body that is to blame, static, or NULL */
     const char *reason; /* and why, static */
     ngx_uint_t status;
@@ -187,6 +189,9 @@ void ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op);
 void ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
                                       const ngx_http_sandbox_error_t *error,
                                       const char *message);
+
+/* Notes the node of a no_eligible_runtime_host, as it stands in a record. */
+void ngx_http_sandbox_op_elsewhere(ngx_http_sandbox_op_t *op, const char *node);
 
 /* Redis does not answer: ends op, and undoes nothing. */
 void ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op);

@@ -65,7 +65,7 @@ ngx_http_sandbox_wake_over(ngx_event_t *ev)
     ngx_http_sandbox_wake_end(w);
     ngx_http_sandbox_wake_count(w, NGX_HTTP_SANDBOX_WAKE_LATE);
     w->handler(w->data, &ngx_http_sandbox_sandbox_changing,
-               ngx_http_sandbox_wake_late);
+               ngx_http_sandbox_wake_late, "");
 }
 
 
@@ -122,7 +122,7 @@ ngx_http_sandbox_wake_done(void *data, ngx_http_sandbox_op_t *op)
         ngx_http_sandbox_wake_count(w, op->error
                                            ? NGX_HTTP_SANDBOX_WAKE_FAILED
                                            : NGX_HTTP_SANDBOX_WAKE_SERVED);
-        w->handler(w->data, op->error, op->message);
+        w->handler(w->data, op->error, op->message, op->node);
     }
 
     ngx_free(wake);

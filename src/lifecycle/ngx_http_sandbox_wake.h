@@ -11,10 +11,14 @@
 
 #include "ngx_http_sandbox_module.h"
 
-/* error is NULL if it runs now, under whatever id; message is static. */
+/*
+ * error is NULL if it runs now, under whatever id; message is static; node is
+ * that of op->node, or "", and not for traffic to tell.
+ */
 typedef void (*ngx_http_sandbox_woken_pt)(void *data,
                                           const ngx_http_sandbox_error_t *error,
-                                          const char *message);
+                                          const char *message,
+                                          const char *node);
 
 /* A member of who waits, zeroed at first. */
 typedef struct {

@@ -371,7 +371,8 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
     record->error_detail = ngx_http_sandbox_reply_text(v[16]);
     record->auto_resume = ngx_http_sandbox_reply_int(v[17]);
     record->next = ngx_http_sandbox_reply_text(v[19]);
-    record->elsewhere = ngx_http_sandbox_reply_elsewhere(v[20]);
+    record->elsewhere =
+        ngx_http_sandbox_reply_elsewhere(v[20]) ? v[20]->str : NULL;
 
     if (record->state == NGX_HTTP_SANDBOX_PAUSED) {
         record->snapshot_id = ngx_http_sandbox_reply_text(v[18]);

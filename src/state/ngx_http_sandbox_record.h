@@ -144,7 +144,7 @@ typedef struct {
     const char *snapshot_id;  /* NULL unless PAUSED */
     const char *next;         /* of RESUMED: the later execution */
     const char *error_detail; /* JSON text; NULL unless FAILED */
-    ngx_uint_t elsewhere;     /* its address is one of another node */
+    const char *elsewhere; /* the node of its address, if it is another one */
 } ngx_http_sandbox_record_t;
 
 /* 1 if a record's node is another one; of a record that has none, 0. */

@@ -111,9 +111,10 @@ ngx_http_sandbox_visit_error(const ngx_http_sandbox_error_t *error)
 }
 
 
+/* Visitors are not told the node. */
 static void
 ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
-                             const char *message)
+                             const char *message, const char *node)
 {
     ngx_http_sandbox_visit_t *visit = data;
 
