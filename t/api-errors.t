@@ -31,6 +31,39 @@ for (['PUT', '/v1/sandboxes', 'GET, HEAD, POST'],
        'its Allow');
 }
 
+for my $route ('GET /v1/volumes', 'POST /v1/volumes', 'DELETE /v1/volumes',
+               'GET /v1/sandboxes/sb_x/volumes',
+               'POST /v1/sandboxes/sb_x/volumes',
+               'POST /v1/sandboxes/sb_x/host',
+               'POST /v1/sandboxes/sb_x/ports/80/signed-preview-url') {
+    my ($method, $path) = split / /, $route;
+    $t->is_error($t->request($method, "$path?a=b"), 501, 'not_implemented',
+                 $route);
+    $t->is_error($t->request($method, $path, key => undef), 401,
+                 'unauthorized', 'only with a key');
+}
+
+# --- queries, of routes that have none -----------------------------------------
+
+for (['POST', '/v1/sandboxes'],
+     (map { ['POST', "/v1/sandboxes/sb_x/$_"] } 'timeout', 'hibernate',
+          'resume', 'fork', 'snapshots', 'exec', 'uploads', 'files/mkdir'),
+     ['PATCH', '/v1/sandboxes/sb_x/network'], ['DELETE', '/v1/sandboxes/sb_x'],
+     ['DELETE', '/v1/snapshots/snap_x'], ['POST', '/v1/template-warm-pools'],
+     (map { [$_, '/v1/template-warm-pools/twp_x'] } 'PATCH', 'DELETE'),
+     ['POST', '/v1/template-warm-pools/twp_x/drain']) {
+    my ($method, $path) = @$_;
+    $t->is_error($t->request($method, "$path?timeout_ms=1"), 400,
+                 'invalid_request', "$method $path with a query", 'timeout_ms');
+}
+
+$t->is_error($t->delete('/v1/sandboxes/sb_x?%zz'), 400, 'invalid_request',
+             'one that is malformed', 'query');
+$t->is_error($t->delete('/v1/sandboxes/sb_x?'), 404, 'sandbox_not_found',
+             'an empty one is none');
+
+# --- ids -----------------------------------------------------------------------
+
 for my $id ('sb_aaaaaaaaaaaaaaaaaaaa', 'sb-aaaaaaaaaaaaaaaaaaaa', 'x',
             'sb_' . 'a' x 200, 'sb_%C3%A9', 'snap_aaaaaaaaaaaaaaaaaaaa',
             'sb_AAAAAAAAAAAAAAAAAAAA', 'sb_aaaaaaaaaaaaaaaaaaa%0a') {
@@ -234,9 +267,13 @@ like($t->post('/v1/sandboxes', json => { vcpus => 100000 })
      ->{json}{error_detail}{reason}, qr/at most 8\b/, 'the bound is named');
 $t->is_error($t->post('/v1/sandboxes', json => { template => 'none' }), 404,
              'template_not_found', 'an unknown template', 'template');
-$t->is_error($t->post('/v1/sandboxes',
-                      json => { template => 'docker.io/library/x:1' }), 404,
-             'template_not_found', 'an unknown image', 'template');
+for my $image ('base:v1', 'docker.io/library/x:1', 'x@sha256:' . 'a' x 64) {
+    $t->is_error($t->post('/v1/sandboxes', json => { template => $image }), 501,
+                 'not_implemented', $image, 'template');
+    $t->is_error($t->post('/v1/template-warm-pools', json => {
+                     name => 'a', min_ready => 0, template_ref => $image }),
+                 501, 'not_implemented', 'nor in a warm pool', 'template_ref');
+}
 
 $t->is_error($t->post('/v1/sandboxes', json => { snapshot_id => 'snap_aaaa' }),
              404, 'snapshot_not_found', 'an unknown snapshot');

@@ -157,6 +157,10 @@ grows('sandbox_creates_total{outcome="refused"}', 3, 'three refusals', sub {
     $t->post('/v1/sandboxes', json => {}, idem => undef);
     $t->post('/v1/sandboxes', json => { memory_mb => 1 });
 });
+grows('sandbox_creates_total{outcome="refused"}', 2, 'and two of forks', sub {
+    $t->post("/v1/sandboxes/$r->{json}{id}/fork", idem => undef);
+    $t->post('/v1/sandboxes/' . 'sb_' . 'a' x 20 . '/fork', idem => $t->idem);
+});
 grows("$api\{route=\"POST /v1/sandboxes\",status=\"4xx\"}", 1, 'a 4xx',
       sub { $t->post('/v1/sandboxes', body => '{') });
 grows("$api\{route=\"GET /v1/sandboxes/{id}\",status=\"2xx\"}", 2,

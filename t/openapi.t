@@ -20,6 +20,7 @@ my %elsewhere = (
     'state_store_unavailable'              => 'outage.t',
     'idempotency_in_progress'              => 'idempotency-limits.t',
     'timeout'                              => 'snapshot.t',
+    'rate_limit_exceeded'                  => 'edge.t',
     'createSandbox transition_in_progress' => 'overlap.t',
     'deleteSandbox transition_in_progress' => 'undo.t',
     'deleteSnapshot transition_in_progress' => 'undo.t',
@@ -187,7 +188,11 @@ for my $operation (@$operations) {
 
     ask($method, $path, key => undef);
     well_formed($operation, $id) if $operation->{path} =~ /\{\}/;
-    ask($method, "$path?no=1") if !wakes($operation) && $method eq 'GET';
+    # one that a guest answers has to find it first
+    my $r = ask($method, "$path?no=1", @idem,
+                $operation->{json} ? (json => {}) : ());
+    $t->is_error($r, 400, 'invalid_request', "$operation->{name}: a parameter",
+                 'no') unless $operation->{queried} && wakes($operation);
     next unless $operation->{json};
 
     ask($method, $path, body => 'a=b', type => 'text/plain', @idem);
@@ -306,7 +311,8 @@ ask('GET', '/v1/sandboxes?limit=1&state=running&metadata=%7B%7D');
     my $other = post($pools, { %$body, name => 'b' })->{json}{id};
 
     post($pools, $body);
-    post($pools, { %$body, name => 'c', template_ref => 'none' });
+    post($pools, { %$body, name => 'c', template_ref => $_ })
+        for 'none', 'base:v1';
     my $index = $records->index . ':pools';
     $records->command('ZADD', $index, map { (0, "full$_") } 1 .. 100);
     post($pools, { %$body, name => 'c' });
@@ -316,7 +322,8 @@ ask('GET', '/v1/sandboxes?limit=1&state=running&metadata=%7B%7D');
     ask('GET', "$pools/$id");
     ask('GET', "$pools/$id/status");
     ask('PATCH', "$pools/$id", json => $_)
-        for { max_ready => 2 }, { name => 'b' }, { template_ref => 'base' };
+        for { max_ready => 2 }, { name => 'b' }, { template_ref => 'base' },
+            { version_policy => 'track_tag', track_tag => 'v1' };
     ask('PATCH', "$pools/$id", body => '{');
     post("$pools/$id/$_") for 'enable', 'disable', 'reconcile';
     for ('enable', 'disable', 'drain', 'reconcile') {

@@ -14,103 +14,123 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_resources.h"
 
+/* Of a resource whose methods the contract does not tell. */
+#define NGX_HTTP_SANDBOX_API_ANY                                               \
+    (NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_POST | NGX_HTTP_PUT               \
+     | NGX_HTTP_DELETE | NGX_HTTP_PATCH)
+
 
 typedef struct {
     ngx_uint_t methods;
-    ngx_str_t path;    /* below /v1/; "{…}" stands for one segment */
-    unsigned json : 1; /* has a JSON body */
+    ngx_str_t path;     /* below /v1/; "{…}" stands for one segment */
+    unsigned json : 1;  /* has a JSON body */
+    unsigned query : 1; /* may have one, which is the handler's */
     void (*handler)(ngx_http_request_t *r);
 } ngx_http_sandbox_api_route_t;
 
 
+static void ngx_http_sandbox_api_unbuilt(ngx_http_request_t *r);
+
+
 static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
-    { NGX_HTTP_POST, ngx_string("sandboxes"), 1, ngx_http_sandbox_api_create },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes"), 0,
+    { NGX_HTTP_POST, ngx_string("sandboxes"), 1, 0,
+      ngx_http_sandbox_api_create },
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes"), 0, 1,
       ngx_http_sandbox_api_list },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}"), 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}"), 0, 1,
       ngx_http_sandbox_api_get },
-    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}"), 0,
+    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}"), 0, 0,
       ngx_http_sandbox_api_delete },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/timeout"), 1, 0,
       ngx_http_sandbox_api_timeout },
-    { NGX_HTTP_PATCH, ngx_string("sandboxes/{id}/network"), 1,
+    { NGX_HTTP_PATCH, ngx_string("sandboxes/{id}/network"), 1, 0,
       ngx_http_sandbox_api_network },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/hibernate"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/hibernate"), 1, 0,
       ngx_http_sandbox_api_hibernate },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/resume"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/resume"), 1, 0,
       ngx_http_sandbox_api_resume },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1, 0,
       ngx_http_sandbox_api_fork },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes"), 0,
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes"), 0, 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes/{pid}/logs"), 0,
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes/{pid}/logs"), 0, 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/stdin"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/stdin"), 1, 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/kill"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/kill"), 1, 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/ws"), 0,
+    { NGX_HTTP_GET, ngx_string("sandboxes/{id}/ws"), 0, 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files"), 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files"), 0, 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/files"), 0,
+    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/files"), 0, 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}/files"), 0,
+    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}/files"), 0, 1,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/stat"), 0,
-      ngx_http_sandbox_api_agent },
+      1, ngx_http_sandbox_api_agent },
     { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/list"), 0,
-      ngx_http_sandbox_api_agent },
+      1, ngx_http_sandbox_api_agent },
     { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files/archive"),
-      0, ngx_http_sandbox_api_agent },
-    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/files/archive"), 0,
+      0, 1, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/files/archive"), 0, 1,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/mkdir"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/mkdir"), 1, 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/move"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/files/move"), 1, 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/uploads"), 1,
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/uploads"), 1, 0,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_GET | NGX_HTTP_HEAD,
-      ngx_string("sandboxes/{id}/uploads/{upload}"), 0,
+      ngx_string("sandboxes/{id}/uploads/{upload}"), 0, 0,
       ngx_http_sandbox_api_agent },
-    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}/uploads/{upload}"), 0,
+    { NGX_HTTP_DELETE, ngx_string("sandboxes/{id}/uploads/{upload}"), 0, 0,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/uploads/{upload}/parts/{part}"),
-      0, ngx_http_sandbox_api_agent },
+      0, 0, ngx_http_sandbox_api_agent },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/uploads/{upload}/complete"), 1,
-      ngx_http_sandbox_api_agent },
-    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1,
+      0, ngx_http_sandbox_api_agent },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/snapshots"), 1, 0,
       ngx_http_sandbox_api_snapshot },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots"), 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots"), 0, 1,
       ngx_http_sandbox_api_list_snapshots },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots/{id}"), 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("snapshots/{id}"), 0, 0,
       ngx_http_sandbox_api_get_snapshot },
-    { NGX_HTTP_DELETE, ngx_string("snapshots/{id}"), 0,
+    { NGX_HTTP_DELETE, ngx_string("snapshots/{id}"), 0, 0,
       ngx_http_sandbox_api_delete_snapshot },
-    { NGX_HTTP_POST, ngx_string("template-warm-pools"), 1,
+    { NGX_HTTP_POST, ngx_string("template-warm-pools"), 1, 0,
       ngx_http_sandbox_api_create_pool },
-    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("template-warm-pools"), 0,
+    { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("template-warm-pools"), 0, 0,
       ngx_http_sandbox_api_list_pools },
     { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("template-warm-pools/{id}"), 0,
-      ngx_http_sandbox_api_get_pool },
-    { NGX_HTTP_PATCH, ngx_string("template-warm-pools/{id}"), 1,
+      0, ngx_http_sandbox_api_get_pool },
+    { NGX_HTTP_PATCH, ngx_string("template-warm-pools/{id}"), 1, 0,
       ngx_http_sandbox_api_patch_pool },
-    { NGX_HTTP_DELETE, ngx_string("template-warm-pools/{id}"), 0,
+    { NGX_HTTP_DELETE, ngx_string("template-warm-pools/{id}"), 0, 0,
       ngx_http_sandbox_api_delete_pool },
     { NGX_HTTP_GET | NGX_HTTP_HEAD,
-      ngx_string("template-warm-pools/{id}/status"), 0,
+      ngx_string("template-warm-pools/{id}/status"), 0, 0,
       ngx_http_sandbox_api_pool_status },
-    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/enable"), 1,
+    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/enable"), 1, 0,
       ngx_http_sandbox_api_enable_pool },
-    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/disable"), 1,
+    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/disable"), 1, 0,
       ngx_http_sandbox_api_disable_pool },
-    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/drain"), 1,
+    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/drain"), 1, 0,
       ngx_http_sandbox_api_drain_pool },
-    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/reconcile"), 1,
+    { NGX_HTTP_POST, ngx_string("template-warm-pools/{id}/reconcile"), 1, 0,
       ngx_http_sandbox_api_reconcile_pool },
+
+    { NGX_HTTP_SANDBOX_API_ANY, ngx_string("volumes"), 0, 1,
+      ngx_http_sandbox_api_unbuilt },
+    { NGX_HTTP_SANDBOX_API_ANY, ngx_string("sandboxes/{id}/volumes"), 0, 1,
+      ngx_http_sandbox_api_unbuilt },
+    { NGX_HTTP_POST, ngx_string("sandboxes/{id}/host"), 0, 1,
+      ngx_http_sandbox_api_unbuilt },
+    { NGX_HTTP_POST,
+      ngx_string("sandboxes/{id}/ports/{port}/signed-preview-url"), 0, 1,
+      ngx_http_sandbox_api_unbuilt },
 };
 
 static const struct {
@@ -133,6 +153,15 @@ typedef char ngx_http_sandbox_api_routes_check
 
 
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
+
+
+/* What the contract has and we have not yet. */
+static void
+ngx_http_sandbox_api_unbuilt(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_not_implemented,
+                              "This route is not built yet.");
+}
 
 
 /* 1 if path is of the form pattern; its first "{…}" goes to id. */
@@ -377,6 +406,25 @@ ngx_http_sandbox_api_body_read(ngx_http_request_t *r)
 }
 
 
+/* NGX_ERROR when r was answered because it has a parameter. */
+static ngx_int_t
+ngx_http_sandbox_api_no_query(ngx_http_request_t *r)
+{
+    sandbox_query_error_t err;
+    sandbox_query_param_t none[] = { { NULL, NULL } };
+    sandbox_query_status_t rc;
+
+    rc = sandbox_query_parse(none, (char *) r->args.data, r->args.len, &err);
+
+    if (rc != SANDBOX_QUERY_OK) {
+        ngx_http_sandbox_api_fail_query(r, rc, &err);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 /* r is authenticated. */
 static void
 ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
@@ -386,6 +434,10 @@ ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     route = ctx->route;
+
+    if (!route->query && ngx_http_sandbox_api_no_query(r) != NGX_OK) {
+        return;
+    }
 
     if (route->json) {
         ngx_http_sandbox_api_read_json(r, ngx_http_sandbox_api_body_read);
@@ -476,7 +528,10 @@ ngx_http_sandbox_api_count(ngx_http_request_t *r)
                                 row * NGX_HTTP_SANDBOX_METRIC_CLASSES + class,
                                 1);
 
-    if (route && route->handler == ngx_http_sandbox_api_create && class == 3) {
+    if (route && class == 3
+        && (route->handler == ngx_http_sandbox_api_create
+            || route->handler == ngx_http_sandbox_api_fork))
+    {
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CREATES,
                                     NGX_HTTP_SANDBOX_CREATE_REFUSED, 1);
     }

@@ -436,10 +436,6 @@ ngx_http_sandbox_pools_get(ngx_http_request_t *r,
 {
     ngx_http_sandbox_pools_t *p;
 
-    if (ngx_http_sandbox_wait_no_query(r) != NGX_OK) {
-        return;
-    }
-
     p = view == POOLS_LIST ? ngx_http_sandbox_pools(r)
                            : ngx_http_sandbox_pools_one(r);
 

@@ -156,10 +156,6 @@ ngx_http_sandbox_api_get_snapshot(ngx_http_request_t *r)
 {
     ngx_http_sandbox_wait_t *wait;
 
-    if (ngx_http_sandbox_wait_no_query(r) != NGX_OK) {
-        return;
-    }
-
     wait = ngx_http_sandbox_wait(r);
 
     if (wait == NULL

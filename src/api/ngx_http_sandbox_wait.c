@@ -216,24 +216,6 @@ ngx_http_sandbox_wait_nothing(ngx_http_request_t *r)
 }
 
 
-ngx_int_t
-ngx_http_sandbox_wait_no_query(ngx_http_request_t *r)
-{
-    sandbox_query_error_t err;
-    sandbox_query_param_t params[] = { { NULL, NULL } };
-    sandbox_query_status_t rc;
-
-    rc = sandbox_query_parse(params, (char *) r->args.data, r->args.len, &err);
-
-    if (rc != SANDBOX_QUERY_OK) {
-        ngx_http_sandbox_api_fail_query(r, rc, &err);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
 void
 ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
                              sandbox_create_status_t status,

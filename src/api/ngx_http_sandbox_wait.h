@@ -63,9 +63,6 @@ ngx_int_t ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
 /* The body may be {} or missing; NGX_ERROR when r was answered otherwise. */
 ngx_int_t ngx_http_sandbox_wait_nothing(ngx_http_request_t *r);
 
-/* There may be no query; NGX_ERROR when r was answered otherwise. */
-ngx_int_t ngx_http_sandbox_wait_no_query(ngx_http_request_t *r);
-
 /* Refuses a body; err must live as long as r. */
 void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
                                   sandbox_create_status_t status,

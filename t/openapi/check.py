@@ -192,12 +192,16 @@ def check_examples(doc: Document) -> list[str]:
 
 
 def check_routes(doc: Document, source: str) -> list[str]:
-    """The route table of the module and the paths, both ways."""
+    """The route table of the module and the paths, both ways; rows of what is
+    not built stand in the document's text."""
     built, documented = set(), set()
 
-    rows = re.findall(r"\{\s*((?:NGX_HTTP_\w+[\s|]*)+),\s*ngx_string\(\"([^\"]+)\"\)",
+    rows = re.findall(r"\{\s*((?:NGX_HTTP_\w+[\s|]*)+),\s*ngx_string\(\"([^\"]+)\"\),"
+                      r"[^}]*?(\w+)\s*\}",
                       Path(source).read_text())
-    for methods, path in rows:
+    for methods, path, handler in rows:
+        if handler.endswith("_unbuilt"):
+            continue
         path = re.sub(r"\{\w+\}", "{}", path)
         names = re.findall(r"NGX_HTTP_(\w+)", methods)
         if ("GET" in names) != ("HEAD" in names) \
@@ -239,11 +243,12 @@ def operations(doc: Document) -> None:
                    if status != "default"
                    for code in doc.codes(doc.follow(response))]
         template = re.sub(r"\(\[\^/\]\+\)", "{}", pattern.pattern)
-        keyed = any(doc.follow(p)["name"] == "Idempotency-Key"
-                    for p in operation.get("parameters", []))
+        parameters = [doc.follow(p) for p in operation.get("parameters", [])]
+        keyed = any(p["name"] == "Idempotency-Key" for p in parameters)
+        queried = any(p["in"] == "query" for p in parameters)
         rows.append({"name": name, "method": method.upper(), "path": template,
                      "json": "application/json" in body.get("content", {}),
-                     "keyed": keyed, "answers": answers})
+                     "keyed": keyed, "queried": queried, "answers": answers})
     messages = [message["properties"]["type"]["const"] for message
                 in doc.root["components"]["schemas"]["WsServer"]["oneOf"]]
     print(json.dumps({"operations": rows, "messages": messages}))
