@@ -272,6 +272,28 @@ for (1 .. 5) {
        'also when rules are flushed and made anew at once');
 }
 
+# --- a watcher that begins again and again ---------------------------------------
+
+# Without rules it looks at all domains anew, each second.
+my ($watcher) = $t->stack('status') =~ /^\s*network\s.*?(\d+)/m;
+my $open_files = sub { scalar(() = glob "/proc/$watcher/fd/*") };
+my $attempts = sub {
+    return scalar grep { /rules of the guests cannot be set/ } split /\n/,
+           $t->inside('cat', "$t->{dir}/log/network.log");
+};
+my ($files, $tried) = ($open_files->(), $attempts->());
+cmp_ok($files, '>', 2, 'the watcher has files open');
+$t->inside('nft', 'flush', 'ruleset');
+$t->stack('restart', 'libvirtd');
+ok(wait_for(20, sub { $attempts->() >= $tried + 5 }), 'it tries five times');
+cmp_ok($open_files->(), '<=', $files, 'and keeps nothing of them open');
+$t->inside("$SandboxTest::top/scripts/host-network", 'up');
+ok(wait_for(5, sub { ($world->reaches($some, '192.0.2.10'))->[0] }),
+   'then guests are let in');
+ok(wait_for(5, sub { $open_files->() == $files }),
+   'and as many files are open as before')
+    or diag("$files before, now ", $open_files->());
+
 undef $_ for $open, $closed, $some, $fork, $child, $resumed, $gone;
 $t->delete("/v1/snapshots/$snapshot");
 undef $world;

@@ -31,6 +31,8 @@
 /* There while it watches: what scripts wait for. */
 #define WATCH_READY WATCH_RUN "/network"
 #define WATCH_TICK_MS 100
+/* Ticks from the end of a connection to the next one. */
+#define WATCH_REST 10
 #define WATCH_KEEPALIVE_INTERVAL 5
 #define WATCH_KEEPALIVE_COUNT 3
 
@@ -49,6 +51,8 @@ struct watch_news_s {
 typedef struct {
     virConnectPtr virt;
     virConnectPtr answers;
+    int lifecycle; /* callbacks of virt, -1: there is none */
+    int metadata;
 } watch_conn_t;
 
 static watch_news_t *watch_first;
@@ -339,22 +343,37 @@ watch_mark(void)
 
 
 static int
-watch_register(virConnectPtr conn)
+watch_register(watch_conn_t *conn)
 {
-    return virConnectSetKeepAlive(conn, WATCH_KEEPALIVE_INTERVAL,
-                                  WATCH_KEEPALIVE_COUNT)
-                       < 0
-                   || virConnectDomainEventRegisterAny(
-                          conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                          VIR_DOMAIN_EVENT_CALLBACK(watch_lifecycle), NULL,
-                          NULL)
-                          < 0
-                   || virConnectDomainEventRegisterAny(
-                          conn, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
-                          VIR_DOMAIN_EVENT_CALLBACK(watch_metadata), NULL, NULL)
-                          < 0
-               ? -1
-               : 0;
+    if (virConnectSetKeepAlive(conn->virt, WATCH_KEEPALIVE_INTERVAL,
+                               WATCH_KEEPALIVE_COUNT)
+        < 0)
+    {
+        return -1;
+    }
+
+    conn->lifecycle = virConnectDomainEventRegisterAny(
+        conn->virt, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+        VIR_DOMAIN_EVENT_CALLBACK(watch_lifecycle), NULL, NULL);
+    conn->metadata = virConnectDomainEventRegisterAny(
+        conn->virt, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+        VIR_DOMAIN_EVENT_CALLBACK(watch_metadata), NULL, NULL);
+
+    return conn->lifecycle < 0 || conn->metadata < 0 ? -1 : 0;
+}
+
+
+/* A callback holds its connection: as long as there is one, nothing closes. */
+static void
+watch_deregister(watch_conn_t *conn)
+{
+    if (conn->lifecycle >= 0) {
+        (void) virConnectDomainEventDeregisterAny(conn->virt, conn->lifecycle);
+    }
+
+    if (conn->metadata >= 0) {
+        (void) virConnectDomainEventDeregisterAny(conn->virt, conn->metadata);
+    }
 }
 
 
@@ -367,7 +386,7 @@ watch_serve(watch_conn_t *conn, const char *bridge)
 {
     watch_lost = 0;
 
-    if (watch_register(conn->virt) != 0 || watch_reconcile(conn, bridge) != 0) {
+    if (watch_register(conn) != 0 || watch_reconcile(conn, bridge) != 0) {
         return;
     }
 
@@ -398,7 +417,7 @@ watch_serve(watch_conn_t *conn, const char *bridge)
 static void
 watch_connect(const char *uri, const char *bridge)
 {
-    watch_conn_t conn;
+    watch_conn_t conn = { .lifecycle = -1, .metadata = -1 };
 
     conn.virt = virConnectOpen(uri);
     if (conn.virt == NULL) {
@@ -418,7 +437,26 @@ watch_connect(const char *uri, const char *bridge)
         (void) virConnectClose(conn.answers);
     }
 
+    watch_deregister(&conn);
     (void) virConnectClose(conn.virt);
+}
+
+
+/* The loop goes on: it is what closes the socket of a closed connection. */
+static void
+watch_rest(void)
+{
+    int ticks;
+
+    for (ticks = 0; ticks < WATCH_REST && !watch_ended; /* void */) {
+        if (virEventRunDefaultImpl() != 0) {
+            (void) sleep(1);
+            return;
+        }
+
+        ticks += watch_due;
+        watch_due = 0;
+    }
 }
 
 
@@ -532,10 +570,7 @@ main(int argc, char **argv)
     while (!watch_ended) {
         network_guests_guard(bridge);
         watch_connect(uri, bridge);
-
-        if (!watch_ended) {
-            (void) sleep(1);
-        }
+        watch_rest();
     }
 
     return 0;
