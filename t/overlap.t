@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # What happens to a create while it runs: the same request again, a delete, a
-# client that goes away, a reload.
+# client that goes away, a reload; and to an exec.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -117,6 +117,53 @@ sub creating {
        'and the old workers end');
     is($t->exec($made[-1], 'echo ok')->{stdout}, "ok\n", 'it works')
         if $r->{status} == 201;
+}
+
+# --- what a long request keeps over a reload ---------------------------------
+
+# How many connections to libvirt a process has.
+sub libvirt_connections {
+    my ($pid) = @_;
+    my %own = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () }
+              glob "/proc/$pid/fd/*";
+
+    return scalar grep { m{/libvirt-sock \d+ \* (\d+)} && $own{$1} }
+           map { s/ +/ /gr } split /\n/, $t->inside('ss', '-xH');
+}
+
+{
+    my $s = pop @made;
+    my @old = $t->workers;
+    my $http = SandboxHttp->new($t->{api}, 60);
+    my @auth = (Authorization => "Bearer $t->{key}");
+
+    # one worker for both
+    is($http->request('DELETE', "/v1/sandboxes/$made[0]{id}", [@auth])->{status},
+       200, 'a worker ends a machine');
+    $http->send($http->format_request(
+        'POST', "/v1/sandboxes/$s->{id}/exec",
+        [@auth, 'Content-Type' => 'application/json'],
+        json->encode({ command => 'touch /tmp/on; until [ -e /tmp/off ]; '
+                       . 'do sleep 0.1; done; echo on and off',
+                       shell => JSON::PP::true })));
+    is($t->exec($s, 'until [ -e /tmp/on ]; do sleep 0.1; done')->{exit_code},
+       0, 'then it has a request that goes on');
+
+    my $connections = 0;
+    $connections += libvirt_connections($_) for @old;
+    cmp_ok($connections, '>', 0, 'and there is a connection to libvirt');
+
+    $t->stack('reload', 'nginx');
+    my @left;
+    ok(wait_for(20, sub {
+        my %now = map { $_ => 1 } $t->workers;
+        return keys %now == 3 && (@left = grep { $now{$_} } @old) == 1;
+    }), 'it is left over by a reload');
+    ok(wait_for(5, sub { @left && libvirt_connections($left[0]) == 0 }),
+       'but keeps no connection to libvirt');
+    is($t->exec($s, 'touch /tmp/off')->{exit_code}, 0, 'it may end');
+    is($t->end($http)->{json}{stdout}, "on and off\n", 'and is answered');
+    ok(wait_for(30, sub { scalar($t->workers) == 2 }), 'then the worker ends');
 }
 
 @made = ();

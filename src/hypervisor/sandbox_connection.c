@@ -1,12 +1,13 @@
 /*
  * Connections to libvirt: the event loop thread, one connection for each
- * pool thread, and the one place where virError becomes our status.  Knows
+ * thread at work, and the one place where virError becomes our status.  Knows
  * nothing of domains.
  *
  * virConnectOpen has no time limit and keepalive starts only after it, so a
  * stopped libvirtd would hold every thread that asks for a connection.  All
  * opening is therefore done by one thread, the opener; others wait for it
- * with a limit, and while it is stuck they fail at once.
+ * with a limit, and while it is stuck they fail at once.  It also closes those
+ * that nobody will use any more.
  */
 
 #include "sandbox_hv.h"
@@ -55,7 +56,9 @@ static struct {
     pthread_cond_t granted;
     sandbox_hv_wish_t *first;
     sandbox_hv_wish_t **last;
+    sandbox_hv_conn_t *idle; /* that no thread has, the last one given first */
     int64_t opening; /* since when the opener is in libvirt, 0: it is not */
+    int leaving;     /* 1: idle ones are closed */
     int running;
 } sandbox_hv = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
@@ -293,6 +296,39 @@ sandbox_hv_grant(sandbox_hv_wish_t *wish)
 }
 
 
+/* With the mutex held; NULL: there is none. */
+static sandbox_hv_conn_t *
+sandbox_hv_pop(void)
+{
+    sandbox_hv_conn_t *conn;
+
+    conn = sandbox_hv.idle;
+
+    if (conn) {
+        sandbox_hv.idle = conn->next;
+    }
+
+    return conn;
+}
+
+
+/* In the opener, with the mutex held: closes one that nobody will use. */
+static void
+sandbox_hv_drop(void)
+{
+    sandbox_hv_conn_t *conn;
+
+    conn = sandbox_hv_pop();
+    sandbox_hv.opening = sandbox_time_monotonic_ms();
+    (void) pthread_mutex_unlock(&sandbox_hv.mutex);
+
+    sandbox_hv_close(conn);
+
+    (void) pthread_mutex_lock(&sandbox_hv.mutex);
+    sandbox_hv.opening = 0;
+}
+
+
 static void *
 sandbox_hv_opener(void *data)
 {
@@ -303,6 +339,11 @@ sandbox_hv_opener(void *data)
 
     while (sandbox_hv.running) {
         wish = sandbox_hv.first;
+
+        if (wish == NULL && sandbox_hv.leaving && sandbox_hv.idle) {
+            sandbox_hv_drop();
+            continue;
+        }
 
         if (wish == NULL) {
             (void) pthread_cond_wait(&sandbox_hv.wished, &sandbox_hv.mutex);
@@ -395,6 +436,43 @@ sandbox_hv_wish(sandbox_hv_error_t *err)
 }
 
 
+/* One that another thread has given back and that is alive, or NULL. */
+static sandbox_hv_conn_t *
+sandbox_hv_take(void)
+{
+    sandbox_hv_conn_t *conn;
+
+    for (;;) {
+        (void) pthread_mutex_lock(&sandbox_hv.mutex);
+        conn = sandbox_hv_pop();
+        (void) pthread_mutex_unlock(&sandbox_hv.mutex);
+
+        if (conn == NULL || virConnectIsAlive(conn->virt) == 1) {
+            return conn;
+        }
+
+        sandbox_hv_close(conn);
+    }
+}
+
+
+/* A new one, with the facts of the host; NULL with *err set. */
+static sandbox_hv_conn_t *
+sandbox_hv_make(sandbox_hv_error_t *err)
+{
+    sandbox_hv_conn_t *conn;
+
+    conn = sandbox_hv_wish(err);
+
+    if (conn && sandbox_hv_facts_read(conn, err) != SANDBOX_HV_OK) {
+        sandbox_hv_close(conn);
+        return NULL;
+    }
+
+    return conn;
+}
+
+
 sandbox_hv_conn_t *
 sandbox_hv_connection(sandbox_hv_error_t *err)
 {
@@ -418,13 +496,13 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
     (void) pthread_setspecific(sandbox_hv.key, NULL);
     sandbox_hv_close(conn);
 
-    conn = sandbox_hv_wish(err);
+    conn = sandbox_hv_take();
+
     if (conn == NULL) {
-        return NULL;
+        conn = sandbox_hv_make(err);
     }
 
-    if (sandbox_hv_facts_read(conn, err) != SANDBOX_HV_OK) {
-        sandbox_hv_close(conn);
+    if (conn == NULL) {
         return NULL;
     }
 
@@ -435,6 +513,41 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
     }
 
     return conn;
+}
+
+
+void
+sandbox_hypervisor_release(void)
+{
+    sandbox_hv_conn_t *conn;
+
+    conn = sandbox_hv.key_made ? pthread_getspecific(sandbox_hv.key) : NULL;
+
+    if (conn == NULL) {
+        return;
+    }
+
+    (void) pthread_setspecific(sandbox_hv.key, NULL);
+    (void) pthread_mutex_lock(&sandbox_hv.mutex);
+
+    conn->next = sandbox_hv.idle;
+    sandbox_hv.idle = conn;
+
+    if (sandbox_hv.leaving) {
+        (void) pthread_cond_signal(&sandbox_hv.wished);
+    }
+
+    (void) pthread_mutex_unlock(&sandbox_hv.mutex);
+}
+
+
+void
+sandbox_hypervisor_leave(void)
+{
+    (void) pthread_mutex_lock(&sandbox_hv.mutex);
+    sandbox_hv.leaving = 1;
+    (void) pthread_cond_signal(&sandbox_hv.wished);
+    (void) pthread_mutex_unlock(&sandbox_hv.mutex);
 }
 
 
@@ -523,8 +636,10 @@ sandbox_hypervisor_start(const sandbox_hypervisor_conf_t *conf,
     sandbox_hv.log = log;
     sandbox_hv.first = NULL;
     sandbox_hv.last = &sandbox_hv.first;
+    sandbox_hv.idle = NULL;
     sandbox_hv.running = 1;
     sandbox_hv.opening = 0;
+    sandbox_hv.leaving = 0;
 
     if (!sandbox_hv.key_made) {
         if (pthread_condattr_init(&attr) != 0) {
@@ -557,9 +672,7 @@ sandbox_hypervisor_stop(void)
         return;
     }
 
-    conn = pthread_getspecific(sandbox_hv.key);
-    (void) pthread_setspecific(sandbox_hv.key, NULL);
-    sandbox_hv_close(conn);
+    sandbox_hypervisor_release();
 
     (void) pthread_mutex_lock(&sandbox_hv.mutex);
     sandbox_hv.running = 0;
@@ -571,8 +684,13 @@ sandbox_hypervisor_stop(void)
     /* an opener inside libvirt may never come back: exit takes it along */
     if (stuck) {
         (void) pthread_detach(sandbox_hv.opener);
+
     } else {
         (void) pthread_join(sandbox_hv.opener, NULL);
+
+        while ((conn = sandbox_hv_take()) != NULL) {
+            sandbox_hv_close(conn);
+        }
     }
 
     (void) virEventAddTimeout(0, sandbox_hv_tick, NULL, NULL);

@@ -30,10 +30,13 @@ typedef struct {
     unsigned long qemu; /* version: major * 1000000 + minor * 1000 + micro */
 } sandbox_hv_facts_t;
 
-typedef struct {
+typedef struct sandbox_hv_conn_s sandbox_hv_conn_t;
+
+struct sandbox_hv_conn_s {
+    sandbox_hv_conn_t *next; /* of those that no thread has */
     virConnectPtr virt;
     sandbox_hv_facts_t facts;
-} sandbox_hv_conn_t;
+};
 
 const sandbox_hypervisor_conf_t *sandbox_hv_conf(void);
 /*
@@ -44,7 +47,8 @@ int sandbox_hv_is_local(void);
 
 /*
  * The calling thread's connection, alive as far as the client side can tell;
- * NULL with *err set.  It belongs to the thread: never free or store it.
+ * NULL with *err set.  It belongs to the thread until it is given back by
+ * sandbox_hypervisor_release(): never free or store it.
  */
 sandbox_hv_conn_t *sandbox_hv_connection(sandbox_hv_error_t *err);
 

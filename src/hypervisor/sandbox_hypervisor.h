@@ -2,10 +2,10 @@
  * The VM engine: domains, disks and channels of one libvirt host.
  *
  * Knows libvirt, libxml2 and core; nothing of nginx, HTTP or Redis.  All
- * verbs block and are for pool threads only; each thread keeps a libvirt
- * connection of its own, made at first use, checked and remade when it has
- * died.  All verbs are idempotent: they look the UUID up first, so a step may
- * be repeated after a crash.
+ * verbs block and are for pool threads only; a thread takes a libvirt
+ * connection at its first verb, checked and remade when it has died, and gives
+ * it back for others at the end of its task.  All verbs are idempotent: they
+ * look the UUID up first, so a step may be repeated after a crash.
  */
 
 #ifndef SANDBOX_HYPERVISOR_H
@@ -76,6 +76,19 @@ typedef struct {
  */
 int sandbox_hypervisor_start(const sandbox_hypervisor_conf_t *conf,
                              void (*log)(int level, const char *message));
+
+/*
+ * Gives the calling thread's connection back for others: at the end of a task
+ * that called verbs.
+ */
+void sandbox_hypervisor_release(void);
+
+/*
+ * Closes connections that no thread has, now and whenever one is given back:
+ * for a process that ends, but may wait long for its last requests.  Verbs
+ * still work.  Does not block.
+ */
+void sandbox_hypervisor_leave(void);
 
 /* Stops the loop thread.  After all pool threads are gone. */
 void sandbox_hypervisor_stop(void);

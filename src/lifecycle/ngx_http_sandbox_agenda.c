@@ -49,6 +49,8 @@ static void
 ngx_http_sandbox_agenda_look(ngx_event_t *ev)
 {
     if (ngx_exiting) {
+        /* its last request may go on for a day */
+        sandbox_hypervisor_leave();
         return;
     }
 

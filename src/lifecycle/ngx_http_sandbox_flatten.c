@@ -28,6 +28,7 @@ ngx_http_sandbox_flatten_work(void *data, ngx_log_t *log)
         ngx_http_sandbox_flattening.id, NGX_HTTP_SANDBOX_FLATTEN_LAYERS,
         sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_FLATTEN_MS,
         &ngx_http_sandbox_flattening.result);
+    sandbox_hypervisor_release();
 }
 
 

@@ -207,6 +207,17 @@ ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op)
 }
 
 
+/* In a thread. */
+static void
+ngx_http_sandbox_op_work(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_op_t *op = data;
+
+    op->work(op, log);
+    sandbox_hypervisor_release();
+}
+
+
 ngx_int_t
 ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
                          void (*work)(void *op, ngx_log_t *log),
@@ -214,9 +225,10 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
 {
     ngx_uint_t row;
 
+    op->work = work;
     ngx_memzero(&op->task, sizeof(ngx_thread_task_t));
     op->task.ctx = op;
-    op->task.handler = work;
+    op->task.handler = ngx_http_sandbox_op_work;
     op->task.event.handler = then;
     op->task.event.data = op;
     op->task.event.log = ngx_cycle->log;
@@ -419,6 +431,8 @@ ngx_http_sandbox_probe(void *data, ngx_log_t *log)
         ngx_log_error(NGX_LOG_WARN, log, 0,
                       "sandbox: accelerator not known yet: %s", err.message);
     }
+
+    sandbox_hypervisor_release();
 }
 
 

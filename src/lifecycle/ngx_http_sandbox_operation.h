@@ -49,6 +49,7 @@ struct ngx_http_sandbox_op_s {
     int64_t renewing;      /* monotonic ms of a renewal under way, or 0 */
     _Atomic int64_t holds; /* the lease at least until then; for threads too */
     ngx_thread_task_t task;
+    void (*work)(void *op, ngx_log_t *log); /* of the task */
     ngx_http_sandbox_await_t await;
     unsigned fenced : 1;   /* another owner has taken over */
     unsigned replayed : 1; /* the answer is that of an earlier request */

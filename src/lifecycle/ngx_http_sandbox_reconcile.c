@@ -384,14 +384,14 @@ ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log)
         sandbox_survey_merge(&r->survey);
         ngx_http_sandbox_sweep();
         r->result.status = SANDBOX_HV_OK;
-        return;
-    }
 
-    if (r->result.status == SANDBOX_HV_OK) {
+    } else if (r->result.status == SANDBOX_HV_OK) {
         r->result.status = SANDBOX_HV_NO_CAPACITY;
         ngx_cpystrn((u_char *) r->result.message, (u_char *) "out of memory",
                     sizeof(r->result.message));
     }
+
+    sandbox_hypervisor_release();
 }
 
 

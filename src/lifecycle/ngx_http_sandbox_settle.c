@@ -280,7 +280,7 @@ ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
         i = (size_t) ngx_atomic_fetch_add(&ngx_http_sandbox_settling.next, 1);
 
         if (i >= s->n) {
-            return;
+            break;
         }
 
         e = &s->entries[i];
@@ -306,9 +306,11 @@ ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
                       e->id, part->result.message);
 
         if (part->result.status == SANDBOX_HV_UNAVAILABLE) {
-            return;
+            break;
         }
     }
+
+    sandbox_hypervisor_release();
 }
 
 
@@ -432,6 +434,7 @@ ngx_http_sandbox_settle_confirm(void *data, ngx_log_t *log)
 
     free(ids);
     free(gone);
+    sandbox_hypervisor_release();
 }
 
 
