@@ -96,6 +96,14 @@ END
 
     is_deeply(\@missing, [], 'the steps of a node name what is there');
     is_deeply(\@unnamed, [], 'and all that systemd gets');
+
+    for my $value ('sbx0', '10.88.0.0/16', '/var/lib/nginx-sandbox') {
+        my ($files) = $steps =~ /^\| `\Q$value\E` \| (.*) \|$/m;
+        is_deeply([sort(($files // '') =~ m{`(conf/[^`]+)`}g)],
+                  [sort grep { SandboxLeft::slurp($_) =~ /\Q$value\E\b/ }
+                   grep { -f } glob 'conf/* conf/*/* conf/*/*/*'],
+                  "where another $value is to be written");
+    }
 }
 
 # --- what is copied from it ----------------------------------------------------
