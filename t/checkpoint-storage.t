@@ -14,7 +14,8 @@ use constant GRACE => 1;
 my $t = SandboxTest->new(own => 1, up => ['--plain']);
 my $disks = "$t->{dir}/data/disks";
 my $d = SandboxDrive->new($t, '-DSANDBOX_CHECKPOINT_GRACE_MS=' . GRACE * 1000,
-                          '-DFLATTEN_BANDWIDTH=8388608');
+                          '-DFLATTEN_BANDWIDTH=8388608',
+                          '-DSANDBOX_FLATTEN_SMALL=33554432');
 my $shape = ['DRIVE_MEMORY_MB=160', 'DRIVE_MORE_MB=0'];
 my ($rc, $text);
 
@@ -103,6 +104,27 @@ sub depth {
 
     return scalar(() = $t->inside(qw(virsh -c qemu:///system dumpxml), $id)
                        =~ /<source file=/g);
+}
+
+
+sub flattens {
+    my ($id) = @_;
+
+    return $t->inside('sh', '-c',
+                      "virsh -c qemu:///system blockjob $id vda 2>&1")
+           =~ /Block Pull/;
+}
+
+
+# By one who is killed then.
+sub begun_and_left {
+    my ($id) = @_;
+    my $wait = $d->later('flatten', $id);
+
+    ok(wait_for(10, sub { flattens($id) }), 'a disk is made flatter');
+    $t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
+    $wait->();
+    ok(flattens($id), 'and is so without who has begun it');
 }
 
 
@@ -216,25 +238,21 @@ is($depth, 7, 'a chain of seven');
 is($rc, 0, 'is not too deep') or diag($text);
 is(depth($three), 7, 'and stays');
 
-($rc, $text) = $d->run(['DRIVE_WAIT_MS=200'], 'flatten', $three);
-like($text, qr/status=3 /, 'too little time');
-is(depth($three), 7, 'leaves it as it was');
-is(digests($three, $address), $said, 'with all that is in it');
+($rc, $text) = $d->run(['DRIVE_WAIT_MS=50'], 'flatten', $three);
+is($rc, 0, 'with too little time') or diag($text);
+is(depth($three), 7, 'nothing is begun');
+ok(!flattens($three), 'at all');
 
-my $wait = $d->later('flatten', $three);
-sleep 0.5;
-$t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
-$wait->();
+begun_and_left($three);
 take($three, $snaps[4], 1);
 is(depth($three), 8, 'a take breaks it off');
 is(digests($three, $address), $said, 'and nothing is lost');
 
-$wait = $d->later('flatten', $three);
-sleep 0.3;
-$t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
-$wait->();
-($rc, $text) = $d->run('flatten', $three);
-is($rc, 0, 'another goes on where one died') or diag($text);
+begun_and_left($three);
+($rc, $text) = $d->run(['DRIVE_URGENT=1', 'DRIVE_MAX=6'], 'flatten', $three);
+my ($ms) = $text =~ /^flatten $three ok ms=(\d+)$/m;
+is($rc, 0, 'is joined by one that is urgent') or diag($text);
+cmp_ok($ms // 9e9, '<', 2500, 'which does not keep to its bandwidth');
 is(depth($three), 2, 'and it is flat');
 is(digests($three, $address), $said, 'all is there');
 ($rc, $text) = $d->run('flatten', $three);
@@ -261,6 +279,97 @@ is(join(' ', sort map { s{\.[^.]+\.}{.}r } files('*')),
 
 $address = start($last, $one);
 is(digests($one, $address), $said, 'and has all');
+
+# --- flatter -----------------------------------------------------------------
+
+# A large old layer and small ones above it, by hibernations.
+{
+    my @ids = $d->ids(10);
+    my @chain = snaps(13);
+    my ($id, $at, $data, $whole);
+
+    my $wake = sub {
+        my ($from) = @_;
+
+        $id = shift @ids;
+        $at = start($from, $id, 'DRIVE_ADDRESS=1');
+    };
+
+    my $pause = sub {
+        my ($keep) = @_;
+        my $checkpoint = shift @chain;
+
+        take($id, $checkpoint, $keep);
+        return $checkpoint;
+    };
+
+    my $flatten = sub {
+        my ($depth, $name, @env) = @_;
+        my ($rc, $text) = $d->run(\@env, 'flatten', $id);
+
+        is($rc, 0, $name) or diag($text);
+        is(depth($id), $depth, "$name: a chain of $depth");
+        return $text =~ / ms=(\d+)/ ? $1 : 9e9;
+    };
+
+    $wake->($last);
+    plant($id, $at, 'large', 120);
+
+    for my $i (1 .. 4) {
+        my $from = $pause->();
+
+        $wake->($from);
+        $data = plant($id, $at, "small$i", 1);
+    }
+
+    $pause->(1);
+    is(depth($id), 8, 'a chain of eight');
+    cmp_ok($flatten->(4, 'what is above the large one'), '<', 8000,
+           'is merged soon');
+    cmp_ok(blocks($id), '<', 40e6, 'and nothing else');
+    is(digests($id, $at), $data, 'all is there');
+
+    my @sizes;
+
+    for my $i (1 .. 3) {
+        $wake->($pause->());
+        is(digests($id, $at), $data, 'and after a wake') if $i == 1;
+        $data = plant($id, $at, 'small1', 1);
+        is(depth($id), 5, 'each cycle a layer more');
+        $flatten->(4, 'and less', 'DRIVE_MAX=3');
+        push @sizes, blocks($id);
+    }
+
+    cmp_ok($sizes[-1], '<', $sizes[0] + 15e6, 'the disk does not grow much');
+
+    # the deadline is the caller's
+    $wake->($pause->());
+    ($rc, $text) = $d->run(['DRIVE_WAIT_MS=400', 'DRIVE_MAX=1'], 'flatten',
+                           $id);
+    like($text, qr/status=3 /, 'one that is not done at the deadline');
+    ok(wait_for(20, sub { depth($id) == 4 }), 'is done later');
+    is(digests($id, $at), $data, 'with all there is');
+
+    # nothing is put on a layer that libvirt knows by another name
+    plant($id, $at, 'more', 20);
+    $pause->(1);
+    $data = plant($id, $at, 'little', 1);
+    $pause->(1);
+    $flatten->(6, 'none that was renamed is a base', 'DRIVE_WAIT_MS=1500',
+               'DRIVE_MAX=4');
+    $wake->($pause->());
+    is(digests($id, $at), $data, 'and a take finds what it stands on');
+
+    ($rc, $text) = $d->run('destroy', $id);
+    is($rc, 0, 'it ends');
+    (undef, $text) = $d->run('checkpoints');
+    discard($_, 'one of the chain')
+        for grep { $_ ne $last } $text =~ /^checkpoint (snap_\S+) whole=1/mg;
+    sleep GRACE;
+    collect();
+    is(join(' ', sort map { s{\.[^.]+\.}{.}r } grep { !/^$one/ } files('*')),
+       "$last.qcow2 $last.ram $last.state", 'nothing is left of the chain');
+}
 
 # --- a take that is settled late ----------------------------------------------
 

@@ -150,14 +150,22 @@ sandbox_hv_status_t
 sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
 
 /*
- * Makes a running sandbox's disk stand on its template's alone, if it has more
- * than max_layers (its own included, the template's not): what the others hold
- * is copied into its own, in the background of the guest.  TIMEOUT after the
- * deadline, and FAILED if a take broke it off: nothing is lost, what is copied
- * stays, and it may be repeated.  A caller that dies leaves it going on.
+ * Makes the disk of a running sandbox flatter, if it has more than max_layers
+ * (its own included, the template's not): what the youngest of the others hold
+ * is copied into its own, in the background of the guest.  How many is chosen
+ * so that it can be done till the deadline (sandbox_flatten.h), and more where
+ * the disk is deeper.  OK as well if none is worth it.
+ *
+ * One that goes on already, whoever began it, is waited for.  TIMEOUT after the
+ * deadline, and it goes on until it is done or a take breaks it off; so it does
+ * if the caller dies.  FAILED if a take broke it off.  Either way nothing is
+ * lost, what is copied stays, and it may be repeated.
+ *
+ * urgent: as fast as it goes, one layer at least if there is time for it; it is
+ * broken off at the deadline.
  */
 sandbox_hv_status_t
-sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers,
+sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers, int urgent,
                            int64_t deadline, sandbox_hv_error_t *err);
 
 /*

@@ -1,16 +1,21 @@
 /*
  * Chains of disks that have become too deep.  QEMU copies, while the guest
- * runs, what the layers between the overlay and the template's disk hold into
- * the overlay (a block job, "stream"), and lets go of them at the end.  At any
- * moment before that the chain is as it was, with some of it copied: so it may
- * be broken off, or its caller die, and be begun anew.
+ * runs, what the layers between the overlay and a base hold into the overlay (a
+ * block job, "stream"), and lets go of them at the end.  At any moment before
+ * that the chain is as it was, with some of it copied: so it may be broken off,
+ * or its caller die, and be begun anew.
  *
  * The job is QEMU's and goes on without us.  Nobody has the sandbox's turn for
  * as long as it takes, so destroy and take need not wait for it.
+ *
+ * At the end libvirt has the name of the base written into the overlay's
+ * header, and knows one that was renamed under the domain by its old name only:
+ * so a layer is a base only if libvirt calls it what it is called.
  */
 
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_domain_files.h"
+#include "sandbox_flatten.h"
 #include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
@@ -25,20 +30,35 @@
 #define FLATTEN_BANDWIDTH 33554432
 #endif
 
+/* What may be hoped for of one that is not limited. */
+#define FLATTEN_URGENT_BANDWIDTH (4LL * FLATTEN_BANDWIDTH)
 
+/* How often the budget is doubled at most. */
+#define FLATTEN_DOUBLINGS 16
+
+typedef struct {
+    sandbox_hv_conn_t *conn;
+    virDomainPtr domain;
+    const char *id;
+    size_t max; /* layers, the template's disk not counted */
+    int urgent;
+    int64_t deadline;
+} sandbox_flatten_t;
+
+
+/* Its disk as libvirt has it: what it stands on, and how deep it is. */
 static sandbox_hv_status_t
-flatten_files(sandbox_hv_conn_t *conn, virDomainPtr domain,
-              sandbox_domain_files_t *files, sandbox_hv_error_t *err)
+flatten_files(const sandbox_flatten_t *f, sandbox_domain_files_t *files,
+              sandbox_hv_error_t *err)
 {
     int rc;
     char *xml;
 
     memset(files, 0, sizeof(*files));
-    xml = virDomainGetXMLDesc(domain, 0);
+    xml = virDomainGetXMLDesc(f->domain, 0);
 
     if (xml == NULL) {
-        return sandbox_hv_fail(err, conn, "cannot look at \"%s\"",
-                               virDomainGetName(domain));
+        return sandbox_hv_fail(err, f->conn, "cannot look at \"%s\"", f->id);
     }
 
     rc = sandbox_domain_files_read(files, xml);
@@ -46,15 +66,7 @@ flatten_files(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
     return sandbox_hv_set(err, rc == 0 ? SANDBOX_HV_OK : SANDBOX_HV_FAILED,
                           rc == 0 ? "%s" : "the disk of \"%s\" is unreadable",
-                          rc == 0 ? "" : virDomainGetName(domain));
-}
-
-
-/* 1 if its disk stands on at most so many layers, the overlay included. */
-static int
-flatten_is_flat(const sandbox_domain_files_t *files, size_t max)
-{
-    return files->n <= max + 1;
+                          rc == 0 ? "" : f->id);
 }
 
 
@@ -74,38 +86,6 @@ flatten_goes_on(sandbox_hv_conn_t *conn, virDomainPtr domain,
     }
 
     return rc;
-}
-
-
-/* One that goes on already is joined: who began it may have died. */
-static sandbox_hv_status_t
-flatten_begin(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *base,
-              sandbox_hv_error_t *err)
-{
-    switch (flatten_goes_on(conn, domain, err)) {
-    case 0:
-        break;
-    default:
-        return err->status;
-    }
-
-    if (virDomainBlockRebase(domain, FLATTEN_DISK, base, FLATTEN_BANDWIDTH,
-                             VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES)
-        < 0)
-    {
-        (void) sandbox_hv_fail(err, conn, "cannot flatten the disk of \"%s\"",
-                               virDomainGetName(domain));
-
-        /* another was faster */
-        if (virDomainGetBlockJobInfo(domain, FLATTEN_DISK,
-                                     &(virDomainBlockJobInfo){ 0 }, 0)
-            == 1)
-        {
-            (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-        }
-    }
-
-    return err->status;
 }
 
 
@@ -136,21 +116,146 @@ sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-static sandbox_hv_status_t
-flatten_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, int64_t deadline,
-             sandbox_hv_error_t *err)
+/*
+ * What can be copied in the time there is.  A job that nobody waits for has
+ * more of it than that, and the deeper the disk, the more it is worth.
+ */
+static int64_t
+flatten_budget(const sandbox_flatten_t *f, size_t n)
 {
-    while (flatten_goes_on(conn, domain, err) == 1) {
-        if (sandbox_time_monotonic_ms() >= deadline) {
-            (void) sandbox_checkpoint_unflatten(conn, domain, err);
-            return err->status == SANDBOX_HV_OK
-                       ? sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                                        "the disk of \"%s\" is not flat yet",
-                                        virDomainGetName(domain))
-                       : err->status;
+    int64_t ms;
+    size_t doublings;
+
+    ms = f->deadline - sandbox_time_monotonic_ms();
+
+    if (f->urgent) {
+        return ms * FLATTEN_URGENT_BANDWIDTH / 1000;
+    }
+
+    /* the overlay alone, above the template's disk, is one */
+    doublings = n - 2 - f->max;
+
+    if (doublings > FLATTEN_DOUBLINGS) {
+        doublings = FLATTEN_DOUBLINGS;
+    }
+
+    return ms * FLATTEN_BANDWIDTH / 1000 * (1 << doublings);
+}
+
+
+/* The path that is to be the base; NULL with OK: nothing is to be merged. */
+static sandbox_hv_status_t
+flatten_base(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
+             const char **base, sandbox_hv_error_t *err)
+{
+    size_t i;
+    const char *name;
+    sandbox_disk_chain_t chain;
+    sandbox_flatten_layer_t layers[SANDBOX_DISK_LAYERS];
+
+    *base = NULL;
+
+    /* what the last take has left to be sent might keep it from answering */
+    if (!sandbox_checkpoint_drain(f->id, f->deadline)) {
+        return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                              "\"%s\" still sends what was copied of it",
+                              f->id);
+    }
+
+    if (sandbox_disk_chain(f->conn, f->domain, &chain, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    if (chain.n != files->n) {
+        sandbox_disk_chain_free(&chain);
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the disk of \"%s\" is changing", f->id);
+    }
+
+    for (i = 0; i < chain.n; i++) {
+        name = strrchr(chain.layers[i], '/');
+        layers[i].bytes = name ? sandbox_disk_blocks(name + 1) : 0;
+        layers[i].named = strcmp(chain.layers[i], files->layers[i]) == 0;
+    }
+
+    i = sandbox_flatten_base(layers, chain.n, flatten_budget(f, chain.n),
+                             f->urgent);
+    if (i) {
+        *base = files->layers[i];
+    }
+
+    sandbox_disk_chain_free(&chain);
+    return err->status;
+}
+
+
+/* 1: a job goes on; 0: there is nothing to be done; -1 with *err. */
+static int
+flatten_begin(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
+              sandbox_hv_error_t *err)
+{
+    int rc;
+    const char *base;
+
+    rc = flatten_goes_on(f->conn, f->domain, err);
+
+    /* it is joined: who began it may have died */
+    if (rc == 1 && f->urgent) {
+        (void) virDomainBlockJobSetSpeed(f->domain, FLATTEN_DISK, 0, 0);
+    }
+
+    if (rc != 0) {
+        return rc;
+    }
+
+    if (flatten_base(f, files, &base, err) != SANDBOX_HV_OK) {
+        return -1;
+    }
+
+    if (base == NULL
+        || virDomainBlockRebase(f->domain, FLATTEN_DISK, base,
+                                f->urgent ? 0 : FLATTEN_BANDWIDTH,
+                                VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES)
+               == 0)
+    {
+        return base != NULL;
+    }
+
+    (void) sandbox_hv_fail(err, f->conn, "cannot flatten the disk of \"%s\"",
+                           f->id);
+
+    /* another was faster */
+    if (virDomainGetBlockJobInfo(f->domain, FLATTEN_DISK,
+                                 &(virDomainBlockJobInfo){ 0 }, 0)
+        == 1)
+    {
+        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return 1;
+    }
+
+    return -1;
+}
+
+
+/* One that is not limited should not go on when nobody waits for it. */
+static sandbox_hv_status_t
+flatten_wait(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
+{
+    while (flatten_goes_on(f->conn, f->domain, err) == 1) {
+        if (sandbox_time_monotonic_ms() < f->deadline) {
+            sandbox_hv_sleep_ms(FLATTEN_POLL_MS);
+            continue;
         }
 
-        sandbox_hv_sleep_ms(FLATTEN_POLL_MS);
+        if (f->urgent
+            && sandbox_checkpoint_unflatten(f->conn, f->domain, err)
+                   != SANDBOX_HV_OK)
+        {
+            break;
+        }
+
+        return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                              "the disk of \"%s\" is not flatter yet", f->id);
     }
 
     return err->status;
@@ -158,20 +263,36 @@ flatten_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, int64_t deadline,
 
 
 static sandbox_hv_status_t
-flatten_look(sandbox_hv_conn_t *conn, virDomainPtr domain, size_t max,
-             char **base, sandbox_hv_error_t *err)
+flatten(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
 {
+    int rc;
+    size_t depth;
+    sandbox_domain_turn_t turn;
     sandbox_domain_files_t files;
 
-    *base = NULL;
+    rc = 0;
+    sandbox_domain_enter(&turn, f->id);
 
-    if (flatten_files(conn, domain, &files, err) == SANDBOX_HV_OK
-        && !flatten_is_flat(&files, max))
+    if (flatten_files(f, &files, err) == SANDBOX_HV_OK && files.n > f->max + 1)
     {
-        *base = strdup(files.layers[files.n - 1]);
-        if (*base == NULL) {
-            (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
-        }
+        rc = flatten_begin(f, &files, err);
+    }
+
+    sandbox_domain_leave(&turn);
+
+    depth = files.n;
+    sandbox_domain_files_free(&files);
+
+    if (rc != 1 || flatten_wait(f, err) != SANDBOX_HV_OK
+        || flatten_files(f, &files, err) != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (files.n >= depth) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "flattening the disk of \"%s\" was broken off",
+                              f->id);
     }
 
     sandbox_domain_files_free(&files);
@@ -179,54 +300,19 @@ flatten_look(sandbox_hv_conn_t *conn, virDomainPtr domain, size_t max,
 }
 
 
-static sandbox_hv_status_t
-flatten(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
-        size_t max, int64_t deadline, sandbox_hv_error_t *err)
-{
-    char *base;
-    sandbox_domain_turn_t turn;
-
-    sandbox_domain_enter(&turn, id);
-
-    if (flatten_look(conn, domain, max, &base, err) == SANDBOX_HV_OK && base) {
-        (void) flatten_begin(conn, domain, base, err);
-    }
-
-    sandbox_domain_leave(&turn);
-
-    if (base == NULL || err->status != SANDBOX_HV_OK) {
-        free(base);
-        return err->status;
-    }
-
-    free(base);
-    base = NULL;
-
-    if (flatten_wait(conn, domain, deadline, err) == SANDBOX_HV_OK
-        && flatten_look(conn, domain, max, &base, err) == SANDBOX_HV_OK && base)
-    {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                              "flattening the disk of \"%s\" was broken off",
-                              id);
-    }
-
-    free(base);
-    return err->status;
-}
-
-
 sandbox_hv_status_t
-sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers,
+sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers, int urgent,
                            int64_t deadline, sandbox_hv_error_t *err)
 {
-    virDomainPtr domain;
-    sandbox_hv_conn_t *conn;
+    sandbox_flatten_t f = {
+        .id = sandbox, .max = max_layers, .urgent = urgent, .deadline = deadline
+    };
 
-    domain = sandbox_domain_of(&conn, sandbox, err);
+    f.domain = sandbox_domain_of(&f.conn, sandbox, err);
 
-    if (domain) {
-        (void) flatten(conn, domain, sandbox, max_layers, deadline, err);
-        (void) virDomainFree(domain);
+    if (f.domain) {
+        (void) flatten(&f, err);
+        (void) virDomainFree(f.domain);
     }
 
     return err->status;

@@ -25,7 +25,7 @@ static void
 ngx_http_sandbox_flatten_work(void *data, ngx_log_t *log)
 {
     (void) sandbox_checkpoint_flatten(
-        ngx_http_sandbox_flattening.id, NGX_HTTP_SANDBOX_FLATTEN_LAYERS,
+        ngx_http_sandbox_flattening.id, NGX_HTTP_SANDBOX_FLATTEN_LAYERS, 0,
         sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_FLATTEN_MS,
         &ngx_http_sandbox_flattening.result);
     sandbox_hypervisor_release();
@@ -39,7 +39,7 @@ ngx_http_sandbox_flatten_done(ngx_event_t *ev)
 
     if (ngx_http_sandbox_flattening.result.status != SANDBOX_HV_OK) {
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "sandbox %s: its disk is not made flat: %s",
+                      "sandbox %s: its disk is not made flatter: %s",
                       ngx_http_sandbox_flattening.id,
                       ngx_http_sandbox_flattening.result.message);
     }

@@ -18,8 +18,8 @@
 
 /*
  * Each take makes the disk of its source one layer deeper, and the engine
- * takes none that is too deep: it is made flat at this depth, before anything
- * stands still.
+ * takes none that is too deep: it is made flatter at this depth, before
+ * anything stands still.
  */
 #define SANDBOX_TAKE_LAYERS 16
 
@@ -327,7 +327,7 @@ sandbox_take_flatten(sandbox_take_t *take)
 
     now = sandbox_time_monotonic_ms();
 
-    (void) sandbox_checkpoint_flatten(take->sandbox, SANDBOX_TAKE_LAYERS,
+    (void) sandbox_checkpoint_flatten(take->sandbox, SANDBOX_TAKE_LAYERS, 1,
                                       now + (take->deadline - now) / 2,
                                       &ignored);
 }

@@ -297,7 +297,7 @@ main(int argc, char **argv)
                        "DRIVE_ADDRESS=number of the first DRIVE_MEMORY_MB "
                        "DRIVE_VCPUS DRIVE_MORE_MB of disk DRIVE_WAIT_MS for "
                        "keep, take and flatten DRIVE_MAX of shapes, of "
-                       "layers\n");
+                       "layers DRIVE_URGENT=1 of flatten\n");
         return 2;
     }
 

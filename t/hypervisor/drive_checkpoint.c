@@ -147,7 +147,7 @@ drive_discard(const drive_job_t *job)
 }
 
 
-/* To DRIVE_MAX layers. */
+/* To DRIVE_MAX layers; DRIVE_URGENT=1 as a take does. */
 int
 drive_flatten(const drive_job_t *job)
 {
@@ -158,6 +158,7 @@ drive_flatten(const drive_job_t *job)
 
     if (sandbox_checkpoint_flatten(
             job->id, (size_t) drive_number("DRIVE_MAX", "1"),
+            (int) drive_number("DRIVE_URGENT", "0"),
             start + drive_number("DRIVE_WAIT_MS", "60000"), &err)
         != SANDBOX_HV_OK)
     {
