@@ -216,6 +216,31 @@ sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 }
 
 
+/*
+ * 1 if there is no file that libvirtd does not know, any more: such a one was
+ * renamed, so it is none that libvirtd is making, and is removed by our own
+ * rights.  libvirtd would first have to look into all of the directory.
+ */
+static int
+sandbox_disk_drop_unknown(const char *name, int *existed)
+{
+    struct stat st;
+    sandbox_hv_error_t ignored;
+
+    switch (sandbox_disk_stat(name, &st)) {
+    case 0:
+        return 1;
+
+    case 1:
+        *existed = sandbox_disk_unlink(name, &ignored) == SANDBOX_HV_OK;
+        return *existed;
+
+    default:
+        return 0;
+    }
+}
+
+
 /* Removes the volume; waits while libvirtd is still writing it. */
 static sandbox_hv_status_t
 sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
@@ -230,7 +255,17 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
     deadline = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
 
     for (;; sandbox_hv_sleep_ms(50)) {
-        volume = sandbox_disk_find(pool, name, refresh);
+        volume = sandbox_disk_find(pool, name, 0);
+
+        if (volume == NULL && refresh
+            && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        {
+            if (sandbox_disk_drop_unknown(name, existed)) {
+                return SANDBOX_HV_OK;
+            }
+
+            volume = sandbox_disk_find(pool, name, 1);
+        }
 
         if (volume == NULL) {
             if (virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL) {
@@ -447,6 +482,25 @@ sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
 }
 
 
+int
+sandbox_disk_refresh(sandbox_hv_conn_t *conn)
+{
+    int rc;
+    virStoragePoolPtr pool;
+    sandbox_hv_error_t ignored;
+
+    pool = sandbox_disk_pool(conn, &ignored);
+    if (pool == NULL) {
+        return -1;
+    }
+
+    rc = virStoragePoolRefresh(pool, 0);
+    (void) virStoragePoolFree(pool);
+
+    return rc;
+}
+
+
 /* The id in an overlay's name; 0, or -1 if it is none of ours. */
 static int
 sandbox_disk_id(char id[SANDBOX_ID_SIZE], const char *name)
@@ -470,61 +524,44 @@ sandbox_hv_status_t
 sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
                               sandbox_hv_error_t *err)
 {
-    int i, count;
-    size_t domains;
-    const char *name;
+    size_t i, files, domains;
+    char **names;
     char(*found)[SANDBOX_ID_SIZE];
     sandbox_hv_conn_t *conn;
-    virStoragePoolPtr pool;
-    virStorageVolPtr *volumes;
     char(*list)[SANDBOX_ID_SIZE];
 
     *ids = NULL;
     *n = 0;
 
     conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
+    if (conn == NULL
+        || sandbox_disk_names(conn, "sb_", &names, &files, err)
+               != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
-    pool = sandbox_disk_pool(conn, err);
-    if (pool == NULL) {
-        return err->status;
-    }
-
-    (void) virStoragePoolRefresh(pool, 0);
-    count = virStoragePoolListAllVolumes(pool, &volumes, 0);
-    (void) virStoragePoolFree(pool);
-
-    if (count < 0) {
-        return sandbox_hv_fail(err, conn, "cannot list the disks");
-    }
-
-    /* after the volumes: one whose domain has come since is not listed */
+    /* after the files: one whose domain has come since is not listed */
     found = NULL;
 
     if (sandbox_inventory_names(conn, &list, &domains, err) == SANDBOX_HV_OK) {
-        found = calloc((size_t) count + 1, sizeof(*found));
+        found = calloc(files + 1, sizeof(*found));
 
         if (found == NULL) {
             (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
         }
     }
 
-    for (i = 0; i < count; i++) {
-        name = virStorageVolGetName(volumes[i]);
-
-        if (found && name && sandbox_disk_id(found[*n], name) == 0
+    for (i = 0; found && i < files; i++) {
+        if (sandbox_disk_id(found[*n], names[i]) == 0
             && !sandbox_inventory_has((const char(*)[SANDBOX_ID_SIZE]) list,
                                       domains, found[*n]))
         {
             (*n)++;
         }
-
-        (void) virStorageVolFree(volumes[i]);
     }
 
-    free(volumes);
+    sandbox_disk_names_free(names, files);
     free(list);
     *ids = found;
 

@@ -437,9 +437,10 @@ sandbox_disk_collect(virStorageVolPtr *volumes, int count, const char *prefix,
 }
 
 
-sandbox_hv_status_t
-sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
-                   size_t *n, sandbox_hv_error_t *err)
+/* By libvirt, which looks into each file of the directory. */
+static sandbox_hv_status_t
+sandbox_disk_volumes(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
+                     size_t *n, sandbox_hv_error_t *err)
 {
     int i, count;
     virStoragePoolPtr pool;
@@ -479,6 +480,54 @@ sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
 
     free(volumes);
     return err->status;
+}
+
+
+/* "." and "..", which libvirt does not list, nor other hidden ones. */
+static void
+sandbox_disk_drop_hidden(char **names, size_t *n)
+{
+    size_t i, kept;
+
+    kept = 0;
+
+    for (i = 0; i < *n; i++) {
+        if (names[i][0] == '.') {
+            free(names[i]);
+        } else {
+            names[kept++] = names[i];
+        }
+    }
+
+    *n = kept;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
+                   size_t *n, sandbox_hv_error_t *err)
+{
+    if (!sandbox_hv_is_local()
+        || sandbox_disk_local(prefix, names, n, err) != SANDBOX_HV_OK)
+    {
+        return sandbox_disk_volumes(conn, prefix, names, n, err);
+    }
+
+    if (*n > 1) {
+        qsort(*names, *n, sizeof(**names), sandbox_disk_compare);
+    }
+
+    sandbox_disk_drop_hidden(*names, n);
+    return err->status;
+}
+
+
+int
+sandbox_disk_names_have(char **names, size_t n, const char *name)
+{
+    return n
+           && bsearch(&name, names, n, sizeof(*names), sandbox_disk_compare)
+                  != NULL;
 }
 
 

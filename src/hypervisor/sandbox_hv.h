@@ -149,11 +149,16 @@ sandbox_disk_head(sandbox_hv_conn_t *conn, const char *name, size_t max,
 sandbox_hv_status_t
 sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                  char *path, int *replaced, sandbox_hv_error_t *err);
-/* The names of the files that begin with prefix, sorted. */
+/*
+ * The names of the files that begin with prefix, sorted: read by ourselves
+ * where we may, for libvirt looks into each of them.
+ */
 sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err);
 void sandbox_disk_names_free(char **names, size_t n);
+/* 1 if name is one of them. */
+int sandbox_disk_names_have(char **names, size_t n, const char *name);
 /* In bytes: the file's length, -1 if there is none, and what it takes. */
 sandbox_hv_status_t
 sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
@@ -163,6 +168,12 @@ int64_t sandbox_disk_age(const char *name);
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);
+/*
+ * libvirtd remembers what was renamed or removed by others until it looks into
+ * the directory, and so into each file: for whoever comes by once in a while.
+ * 0, or -1: not now.
+ */
+int sandbox_disk_refresh(sandbox_hv_conn_t *conn);
 
 /* sandbox_monitor.c: QEMU's monitor; who waits says so. */
 
