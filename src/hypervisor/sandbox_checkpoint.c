@@ -664,7 +664,7 @@ checkpoint_boot(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                        err->message);
 
         /* IN_USE: the files of its children stay, and are not ours */
-        if (sandbox_checkpoint_remove(conn, boot->id, err) != SANDBOX_HV_OK
+        if (sandbox_checkpoint_remove(conn, boot->id, 0, err) != SANDBOX_HV_OK
             && err->status != SANDBOX_HV_IN_USE)
         {
             return err->status;

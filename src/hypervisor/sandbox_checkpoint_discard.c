@@ -25,22 +25,32 @@
 #define CHECKPOINT_LOCK_MS 10000
 
 
+/* IN_USE if a domain runs from its memory. */
+static sandbox_hv_status_t
+checkpoint_unused(const sandbox_checkpoint_refs_t *refs, const char *id,
+                  sandbox_hv_error_t *err)
+{
+    const sandbox_checkpoint_ref_t *ref;
+
+    ref = sandbox_checkpoint_refs_id(refs, id, 1);
+
+    return ref ? sandbox_hv_set(err, SANDBOX_HV_IN_USE,
+                                "\"%s\" runs from \"%s\"", ref->by, id)
+               : err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
                           sandbox_hv_error_t *err)
 {
     sandbox_checkpoint_refs_t refs;
-    const sandbox_checkpoint_ref_t *ref;
 
-    if (sandbox_checkpoint_refs_domains(conn, &refs, err) != SANDBOX_HV_OK) {
-        return err->status;
-    }
+    memset(&refs, 0, sizeof(refs));
+    refs.memories = 1;
 
-    ref = sandbox_checkpoint_refs_id(&refs, id, 1);
-
-    if (ref) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_IN_USE, "\"%s\" runs from \"%s\"",
-                              ref->by, id);
+    if (sandbox_checkpoint_refs_domains(conn, &refs, err) == SANDBOX_HV_OK) {
+        (void) checkpoint_unused(&refs, id, err);
     }
 
     sandbox_checkpoint_refs_free(&refs);
@@ -57,15 +67,18 @@ sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err)
     *used = 0;
 
     conn = sandbox_hv_connection(err);
-    if (conn == NULL
-        || sandbox_checkpoint_refs(conn, &refs, err) != SANDBOX_HV_OK) {
+    if (conn == NULL) {
         return err->status;
     }
 
-    /* while nobody can tell it is */
-    *used = refs.unsettled || sandbox_checkpoint_refs_id(&refs, id, 0);
-    sandbox_checkpoint_refs_free(&refs);
+    memset(&refs, 0, sizeof(refs));
 
+    /* while nobody can tell it is */
+    if (sandbox_checkpoint_refs(conn, &refs, err) == SANDBOX_HV_OK) {
+        *used = refs.unsettled || sandbox_checkpoint_refs_id(&refs, id, 0);
+    }
+
+    sandbox_checkpoint_refs_free(&refs);
     return err->status;
 }
 
@@ -73,11 +86,18 @@ sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err)
 typedef struct {
     sandbox_hv_conn_t *conn;
     sandbox_checkpoint_refs_t refs;
-    const char *only; /* of such checkpoints alone, whatever their age */
-    int64_t grace_ms; /* else of all, as old as that */
-    char **names;
+    const char *only; /* whatever their age; NULL: there are none such */
+    char **names;     /* sorted, from before the first look */
     size_t n;
 } checkpoint_clean_t;
+
+
+/* What it was called to remove. */
+static int
+checkpoint_is_asked_for(const checkpoint_clean_t *clean, const char *name)
+{
+    return clean->only && strncmp(clean->only, name, strlen(clean->only)) == 0;
+}
 
 
 /* 1 if the file is to be removed. */
@@ -96,31 +116,35 @@ checkpoint_is_spare(const checkpoint_clean_t *clean, const char *name)
         return 0;
     }
 
-    if (clean->only) {
-        return strncmp(clean->only, id, strlen(clean->only)) == 0;
-    }
-
-    return sandbox_disk_age(name) >= clean->grace_ms;
+    return checkpoint_is_asked_for(clean, name)
+           || sandbox_disk_age(name) >= SANDBOX_CHECKPOINT_GRACE_MS;
 }
 
 
+/* What cannot be removed of others stays till the next time. */
 static sandbox_hv_status_t
 checkpoint_clean_names(const checkpoint_clean_t *clean, sandbox_hv_error_t *err)
 {
     size_t i;
+    sandbox_hv_error_t failed;
 
     for (i = 0; i < clean->n; i++) {
         if (!checkpoint_is_spare(clean, clean->names[i])) {
             continue;
         }
 
-        if (sandbox_disk_remove(clean->conn, clean->names[i], err)
-            != SANDBOX_HV_OK) {
-            return err->status;
-        }
+        if (sandbox_disk_remove(clean->conn, clean->names[i], &failed)
+            == SANDBOX_HV_OK) {
+            sandbox_hv_log(SANDBOX_HV_LOG_NOTICE,
+                           "\"%s\" is removed: nothing needs it",
+                           clean->names[i]);
 
-        sandbox_hv_log(SANDBOX_HV_LOG_NOTICE,
-                       "\"%s\" is removed: nothing needs it", clean->names[i]);
+        } else if (clean->only == NULL
+                   || checkpoint_is_asked_for(clean, clean->names[i]))
+        {
+            *err = failed;
+            break;
+        }
     }
 
     return err->status;
@@ -178,102 +202,180 @@ checkpoint_names_spare(char **names, size_t n)
 }
 
 
-/* 0: a look at the names tells that there is nothing to be removed. */
-static int
-checkpoint_may_spare(sandbox_hv_conn_t *conn, const char *only)
+/* First the names: what comes later is not looked at. */
+static sandbox_hv_status_t
+checkpoint_clean_begin(checkpoint_clean_t *clean, sandbox_hv_conn_t *conn,
+                       const char *only, sandbox_hv_error_t *err)
 {
-    int spare;
-    size_t n;
-    char **names;
-    sandbox_hv_error_t ignored;
+    memset(clean, 0, sizeof(*clean));
+    clean->conn = conn;
+    clean->only = only;
 
-    if (sandbox_checkpoint_names_of(conn, only, &names, &n, &ignored)
-        != SANDBOX_HV_OK)
-    {
-        return 1;
+    return sandbox_disk_names(conn, "", &clean->names, &clean->n, err);
+}
+
+
+/* Goes on with what was seen so far. */
+static sandbox_hv_status_t
+checkpoint_clean(checkpoint_clean_t *clean, sandbox_hv_error_t *err)
+{
+    /* a look at the names may tell that there is nothing to be removed */
+    if (!checkpoint_names_spare(clean->names, clean->n)) {
+        return err->status;
     }
 
-    spare = checkpoint_names_spare(names, n);
-    sandbox_disk_names_free(names, n);
+    /* who cannot tell removes nothing */
+    if (sandbox_checkpoint_refs(clean->conn, &clean->refs, err) == SANDBOX_HV_OK
+        && !clean->refs.unsettled)
+    {
+        (void) checkpoint_clean_names(clean, err);
+    }
 
-    return spare;
+    return err->status;
+}
+
+
+static void
+checkpoint_clean_free(checkpoint_clean_t *clean)
+{
+    sandbox_checkpoint_refs_free(&clean->refs);
+    sandbox_disk_names_free(clean->names, clean->n);
 }
 
 
 sandbox_hv_status_t
 sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
-                         int64_t grace_ms, sandbox_hv_error_t *err)
+                         sandbox_hv_error_t *err)
 {
     checkpoint_clean_t clean;
 
-    if (!checkpoint_may_spare(conn, only ? only : "")) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    if (checkpoint_clean_begin(&clean, conn, only, err) == SANDBOX_HV_OK) {
+        (void) checkpoint_clean(&clean, err);
     }
 
-    memset(&clean, 0, sizeof(clean));
-    clean.conn = conn;
-    clean.only = only;
-    clean.grace_ms = grace_ms;
-
-    /* first the names: what comes later is not looked at */
-    if (sandbox_checkpoint_names_of(conn, "", &clean.names, &clean.n, err)
-        != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    if (sandbox_checkpoint_refs(conn, &clean.refs, err) == SANDBOX_HV_OK) {
-        /* who cannot tell removes nothing */
-        if (!clean.refs.unsettled) {
-            (void) checkpoint_clean_names(&clean, err);
-        }
-
-        sandbox_checkpoint_refs_free(&clean.refs);
-    }
-
-    sandbox_disk_names_free(clean.names, clean.n);
+    checkpoint_clean_free(&clean);
     return err->status;
 }
 
 
-sandbox_hv_status_t
-sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
-                          sandbox_hv_error_t *err)
+/* The file that vouches for it goes, and is none of the names any more. */
+static sandbox_hv_status_t
+checkpoint_remove_state(checkpoint_clean_t *clean, const char *id,
+                        sandbox_hv_error_t *err)
 {
-    size_t i, n;
-    char **names;
+    size_t i, kept;
     char file[SANDBOX_CHECKPOINT_NAME_SIZE];
 
     (void) snprintf(file, sizeof(file), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
-    if (sandbox_disk_remove(conn, file, err) != SANDBOX_HV_OK) {
+    if (sandbox_disk_remove(clean->conn, file, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 
     SANDBOX_CRASH_POINT("unsnap.state.after");
-    (void) snprintf(file, sizeof(file), "%s.", id);
+    kept = 0;
+
+    for (i = 0; i < clean->n; i++) {
+        if (strcmp(clean->names[i], file) == 0) {
+            free(clean->names[i]);
+        } else {
+            clean->names[kept++] = clean->names[i];
+        }
+    }
+
+    clean->n = kept;
+    return err->status;
+}
+
+
+static sandbox_hv_status_t
+checkpoint_remove_memory(checkpoint_clean_t *clean, const char *id,
+                         sandbox_hv_error_t *err)
+{
+    size_t i, len, kept;
+    char *name;
+
+    len = strlen(id);
+    kept = 0;
+
+    for (i = 0; i < clean->n; i++) {
+        name = clean->names[i];
+
+        if (err->status == SANDBOX_HV_OK && strncmp(name, id, len) == 0
+            && name[len] == '.'
+            && sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_RAM)
+            && sandbox_disk_remove(clean->conn, name, err) == SANDBOX_HV_OK)
+        {
+            free(name);
+        } else {
+            clean->names[kept++] = name;
+        }
+    }
+
+    clean->n = kept;
+    sandbox_memory_remove(id);
+
+    return err->status;
+}
+
+
+/* After a look at the domains. */
+static sandbox_hv_status_t
+checkpoint_remove(checkpoint_clean_t *clean, const char *id,
+                  sandbox_hv_error_t *err)
+{
+    if (checkpoint_remove_state(clean, id, err) != SANDBOX_HV_OK) {
+        return err->status;
+    }
 
     /* nothing can be started from it any more: who has begun shows here */
-    if (sandbox_checkpoint_unused(conn, id, err) != SANDBOX_HV_OK
-        || sandbox_checkpoint_names_of(conn, file, &names, &n, err)
-               != SANDBOX_HV_OK)
+    if (sandbox_checkpoint_refs_domains(clean->conn, &clean->refs, err)
+            != SANDBOX_HV_OK
+        || checkpoint_unused(&clean->refs, id, err) != SANDBOX_HV_OK
+        || checkpoint_remove_memory(clean, id, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_RAM)) {
-            (void) sandbox_disk_remove(conn, names[i], err);
-        }
+    /* who has begun since then has failed without its memory, or shows now */
+    return checkpoint_clean(clean, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id, int whole,
+                          sandbox_hv_error_t *err)
+{
+    checkpoint_clean_t clean;
+
+    if (checkpoint_clean_begin(&clean, conn, id, err) == SANDBOX_HV_OK
+        && sandbox_checkpoint_refs_domains(conn, &clean.refs, err)
+               == SANDBOX_HV_OK
+        && (!whole || checkpoint_unused(&clean.refs, id, err) == SANDBOX_HV_OK))
+    {
+        (void) checkpoint_remove(&clean, id, err);
     }
 
-    sandbox_disk_names_free(names, n);
-    sandbox_memory_remove(id);
+    checkpoint_clean_free(&clean);
+    return err->status;
+}
 
-    /* who has begun since then has failed without its memory, or shows now */
-    return err->status == SANDBOX_HV_OK
-               ? sandbox_checkpoint_clean(conn, id, 0, err)
-               : err->status;
+
+/* The domain of one that was being made or taken when its maker died. */
+static sandbox_hv_status_t
+checkpoint_end_maker(checkpoint_clean_t *clean, const char *id,
+                     const char *uuid, sandbox_hv_error_t *err)
+{
+    if (sandbox_domain_end(clean->conn, uuid, err) != SANDBOX_HV_OK
+        || !sandbox_checkpoint_refs_domain(&clean->refs, id))
+    {
+        return err->status;
+    }
+
+    /* it needs nothing any more */
+    sandbox_checkpoint_refs_free(&clean->refs);
+
+    return sandbox_checkpoint_refs_domains(clean->conn, &clean->refs, err);
 }
 
 
@@ -281,16 +383,21 @@ static sandbox_hv_status_t
 checkpoint_discard(sandbox_hv_conn_t *conn, const char *id, const char *uuid,
                    sandbox_hv_error_t *err)
 {
+    checkpoint_clean_t clean;
     sandbox_domain_turn_t turn;
 
     sandbox_domain_enter(&turn, id);
 
-    if (sandbox_checkpoint_unused(conn, id, err) == SANDBOX_HV_OK
-        && sandbox_domain_end(conn, uuid, err) == SANDBOX_HV_OK)
+    if (checkpoint_clean_begin(&clean, conn, id, err) == SANDBOX_HV_OK
+        && sandbox_checkpoint_refs_domains(conn, &clean.refs, err)
+               == SANDBOX_HV_OK
+        && checkpoint_unused(&clean.refs, id, err) == SANDBOX_HV_OK
+        && checkpoint_end_maker(&clean, id, uuid, err) == SANDBOX_HV_OK)
     {
-        (void) sandbox_checkpoint_remove(conn, id, err);
+        (void) checkpoint_remove(&clean, id, err);
     }
 
+    checkpoint_clean_free(&clean);
     sandbox_domain_leave(&turn);
     return err->status;
 }
@@ -302,7 +409,6 @@ sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err)
     int lock;
     char uuid[SANDBOX_UUID_SIZE];
     sandbox_hv_conn_t *conn;
-    sandbox_hv_error_t ignored;
 
     conn = sandbox_hv_connection(err);
     if (conn == NULL) {
@@ -329,11 +435,6 @@ sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err)
         (void) close(lock);
     }
 
-    /* what it alone stood on; what is left of that goes with a sweep */
-    if (err->status == SANDBOX_HV_OK) {
-        (void) sandbox_checkpoint_collect(&ignored);
-    }
-
     return err->status;
 }
 
@@ -348,6 +449,5 @@ sandbox_checkpoint_collect(sandbox_hv_error_t *err)
         return err->status;
     }
 
-    return sandbox_checkpoint_clean(conn, NULL, SANDBOX_CHECKPOINT_GRACE_MS,
-                                    err);
+    return sandbox_checkpoint_clean(conn, NULL, err);
 }

@@ -76,16 +76,12 @@ checkpoint_entry(sandbox_checkpoint_info_t *list, size_t *n, const char *id)
 }
 
 
-/* 1 if the name is one of the checkpoint's files. */
+/* 1 if the name is one of the checkpoint's: its memory, its disk, its state. */
 static int
-checkpoint_owns(const sandbox_checkpoint_t *c, const char *name)
+checkpoint_owns(const char *files, const char *name)
 {
-    const char *disk;
-
-    disk = strrchr(c->layers[0], '/');
-
-    return strcmp(name, c->ram) == 0
-           || strcmp(name, disk ? disk + 1 : c->layers[0]) == 0
+    return strcmp(name, files) == 0
+           || strcmp(name, files + strlen(files) + 1) == 0
            || sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_SUFFIX);
 }
 
@@ -95,15 +91,16 @@ static sandbox_hv_status_t
 checkpoint_sum(sandbox_hv_conn_t *conn, char **names, size_t n,
                sandbox_checkpoint_info_t *info, sandbox_hv_error_t *err)
 {
-    int found;
+    int there;
+    char *files;
     size_t i, len;
     int64_t length, blocks;
-    sandbox_checkpoint_t c;
 
     len = strlen(info->id);
 
-    if (sandbox_checkpoint_head(conn, info->id, &c, &found, err)
-        != SANDBOX_HV_OK) {
+    if (sandbox_checkpoint_files(conn, info->id, &files, &there, err)
+        != SANDBOX_HV_OK)
+    {
         return err->status;
     }
 
@@ -115,17 +112,14 @@ checkpoint_sum(sandbox_hv_conn_t *conn, char **names, size_t n,
             continue;
         }
 
-        if (found && checkpoint_owns(&c, names[i])) {
+        if (files && checkpoint_owns(files, names[i])) {
             info->bytes += blocks;
         } else {
             info->left += blocks;
         }
     }
 
-    if (found) {
-        sandbox_checkpoint_free(&c);
-    }
-
+    free(files);
     return err->status;
 }
 
@@ -169,8 +163,7 @@ sandbox_checkpoint_size(const char *id, int64_t *bytes, sandbox_hv_error_t *err)
 
     conn = sandbox_hv_connection(err);
     if (conn == NULL
-        || sandbox_checkpoint_names_of(conn, prefix, &names, &n, err)
-               != SANDBOX_HV_OK)
+        || sandbox_disk_names(conn, prefix, &names, &n, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -207,8 +200,7 @@ sandbox_checkpoint_list(sandbox_checkpoint_info_t **list, size_t *n,
 
     conn = sandbox_hv_connection(err);
     if (conn == NULL
-        || sandbox_checkpoint_names_of(conn, "", &names, &nnames, err)
-               != SANDBOX_HV_OK)
+        || sandbox_disk_names(conn, "", &names, &nnames, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }

@@ -132,12 +132,13 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
 /* sandbox_checkpoint_discard.c */
 
 /*
- * The file that vouches for it, its memory, and its disk unless something
- * stands on that.  IN_USE if a domain was started from it meanwhile, with
- * memory and disk left.  The caller knows that nobody makes it.
+ * The file that vouches for it, its memory, its disk unless something stands
+ * on that, and what else nothing needs any more.  IN_USE if a domain runs from
+ * it, which stays as it is, or is left with memory and disk: whole 0, or the
+ * domain was started meanwhile.  The caller knows that nobody makes it.
  */
 sandbox_hv_status_t
-sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id,
+sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id, int whole,
                           sandbox_hv_error_t *err);
 
 /* IN_USE if a domain runs from its memory. */
@@ -146,13 +147,13 @@ sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
                           sandbox_hv_error_t *err);
 
 /*
- * Removes disks and memories that nothing needs: those of checkpoints whose id
- * begins with `only`, if the caller knows that nobody makes one; NULL: all that
- * have not changed for so long.
+ * Removes disks and memories that nothing needs: all that have not changed
+ * within the grace, and those of checkpoints whose id begins with `only` (or
+ * NULL), of which the caller knows that nobody makes one.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
-                         int64_t grace_ms, sandbox_hv_error_t *err);
+                         sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_flatten.c */
 

@@ -2,6 +2,7 @@
 
 #include "sandbox_checkpoint_refs.h"
 #include "sandbox_domain_files.h"
+#include "sandbox_state_cache.h"
 #include "sandbox_time.h"
 
 #include <errno.h>
@@ -14,13 +15,133 @@
 #define REFS_DRAIN_MS 5000
 #define REFS_ROOM 64          /* how many are added at once */
 #define REFS_HEAD (64 * 1024) /* of a state: its JSON is shorter, as a rule */
+#define REFS_LOOKS 3          /* at the states, if they go meanwhile */
+
+/* What has changed since has another time: of any file system's clock. */
+#define REFS_SETTLED_MS 2000
+
+
+/* Both lists begin with a name in each entry, by which they are sorted. */
+static int
+refs_compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+
+/* The first that is not less than name. */
+static size_t
+refs_place(const void *list, size_t n, size_t size, const char *name)
+{
+    size_t low, high, middle;
+
+    low = 0;
+    high = n;
+
+    while (low < high) {
+        middle = low + (high - low) / 2;
+
+        if (strcmp((const char *) list + middle * size, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+
+    return low;
+}
+
+
+/* Of one file, a domain before checkpoints: who runs from it is said first. */
+static int
+refs_compare_files(const void *a, const void *b)
+{
+    int rc;
+    const sandbox_checkpoint_ref_t *one = a, *other = b;
+
+    rc = strcmp(one->file, other->file);
+    if (rc == 0) {
+        rc = (int) other->domain - (int) one->domain;
+    }
+    if (rc == 0) {
+        rc = strcmp(one->by, other->by);
+    }
+
+    return rc ? rc : (int) one->memory - (int) other->memory;
+}
+
+
+/* What was seen in more than one look is there once. */
+static void
+refs_sort(sandbox_checkpoint_refs_t *refs)
+{
+    size_t i, kept;
+
+    if (refs->nseen) {
+        qsort(refs->seen, refs->nseen, sizeof(*refs->seen), refs_compare);
+    }
+
+    if (refs->n == 0) {
+        return;
+    }
+
+    qsort(refs->list, refs->n, sizeof(*refs->list), refs_compare_files);
+    kept = 1;
+
+    for (i = 1; i < refs->n; i++) {
+        if (refs_compare_files(&refs->list[i], &refs->list[kept - 1]) != 0) {
+            refs->list[kept++] = refs->list[i];
+        }
+    }
+
+    refs->n = kept;
+}
+
+
+/* Room for one more in a list that is full; NULL with *err. */
+static void *
+refs_grow(void *list, size_t *size, size_t entry, sandbox_hv_error_t *err)
+{
+    list = realloc(list, (*size + REFS_ROOM) * entry);
+
+    if (list == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    } else {
+        *size += REFS_ROOM;
+    }
+
+    return list;
+}
+
+
+static sandbox_hv_status_t
+refs_see(sandbox_checkpoint_refs_t *refs, const char *id, int number,
+         sandbox_hv_error_t *err)
+{
+    sandbox_checkpoint_seen_t *seen;
+
+    if (refs->nseen == refs->seen_size) {
+        seen = refs_grow(refs->seen, &refs->seen_size, sizeof(*seen), err);
+        if (seen == NULL) {
+            return err->status;
+        }
+
+        refs->seen = seen;
+    }
+
+    seen = &refs->seen[refs->nseen++];
+    (void) snprintf(seen->id, sizeof(seen->id), "%s", id);
+    seen->number = number;
+
+    return err->status;
+}
 
 
 static sandbox_hv_status_t
 refs_add(sandbox_checkpoint_refs_t *refs, const char *file, const char *by,
          int domain, int memory, sandbox_hv_error_t *err)
 {
-    sandbox_checkpoint_ref_t *ref, *list;
+    sandbox_checkpoint_ref_t *ref;
 
     /* none of ours is as long */
     if (strlen(file) >= SANDBOX_CHECKPOINT_NAME_SIZE) {
@@ -28,13 +149,12 @@ refs_add(sandbox_checkpoint_refs_t *refs, const char *file, const char *by,
     }
 
     if (refs->n == refs->size) {
-        list = realloc(refs->list, (refs->size + REFS_ROOM) * sizeof(*list));
-        if (list == NULL) {
-            return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+        ref = refs_grow(refs->list, &refs->size, sizeof(*ref), err);
+        if (ref == NULL) {
+            return err->status;
         }
 
-        refs->list = list;
-        refs->size += REFS_ROOM;
+        refs->list = ref;
     }
 
     ref = &refs->list[refs->n++];
@@ -48,15 +168,22 @@ refs_add(sandbox_checkpoint_refs_t *refs, const char *file, const char *by,
 }
 
 
-/* By its last part alone, whatever the directory was called when it began. */
-static sandbox_hv_status_t
-refs_path(sandbox_checkpoint_refs_t *refs, const char *path, const char *by,
-          int domain, int memory, sandbox_hv_error_t *err)
+static const char *
+refs_last(const char *path)
 {
     const char *name;
 
     name = strrchr(path, '/');
-    return refs_add(refs, name ? name + 1 : path, by, domain, memory, err);
+    return name ? name + 1 : path;
+}
+
+
+/* By its last part alone, whatever the directory was called when it began. */
+static sandbox_hv_status_t
+refs_path(sandbox_checkpoint_refs_t *refs, const char *path, const char *by,
+          int memory, sandbox_hv_error_t *err)
+{
+    return refs_add(refs, refs_last(path), by, 1, memory, err);
 }
 
 
@@ -123,7 +250,7 @@ refs_chain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
     }
 
     for (i = 0; i < chain.n; i++) {
-        (void) refs_path(refs, chain.layers[i], virDomainGetName(domain), 1, 0,
+        (void) refs_path(refs, chain.layers[i], virDomainGetName(domain), 0,
                          err);
 
         if (refs_is_missing(chain.layers[i])) {
@@ -138,7 +265,7 @@ refs_chain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
 
 static sandbox_hv_status_t
 refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
-               sandbox_hv_conn_t *conn, int disks, sandbox_hv_error_t *err)
+               sandbox_hv_conn_t *conn, int number, sandbox_hv_error_t *err)
 {
     int rc;
     char *xml;
@@ -164,17 +291,19 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
                               "the files of \"%s\" cannot be read", name);
     }
 
-    (void) refs_add(refs, "", name, 1, 0, err);
+    /* one that is being started may not say yet what its disk stands on */
+    (void) refs_see(refs, name, refs->memories || files.n > 1 ? number : -1,
+                    err);
 
     if (files.memory) {
-        (void) refs_path(refs, files.memory, name, 1, 1, err);
+        (void) refs_path(refs, files.memory, name, 1, err);
     }
 
-    for (i = 0; disks && i < files.n; i++) {
-        (void) refs_path(refs, files.layers[i], name, 1, 0, err);
+    for (i = 0; !refs->memories && i < files.n; i++) {
+        (void) refs_path(refs, files.layers[i], name, 0, err);
     }
 
-    if (disks && refs_is_stale(&files)) {
+    if (!refs->memories && refs_is_stale(&files)) {
         (void) refs_chain(refs, domain, conn, err);
     }
 
@@ -183,45 +312,82 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
 }
 
 
-static sandbox_hv_status_t
-refs_domains(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
-             int disks, sandbox_hv_error_t *err)
+/*
+ * 1 if it is among the first n, which are sorted, as it is now: one that was
+ * started again has another number.  -1: it is to be looked at again.
+ */
+static int
+refs_has_seen(const sandbox_checkpoint_refs_t *refs, size_t n, const char *id,
+              int number)
 {
-    int i, count;
+    size_t i;
+
+    if (number <= 0) {
+        return 0;
+    }
+
+    for (i = refs_place(refs->seen, n, sizeof(*refs->seen), id);
+         i < n && strcmp(refs->seen[i].id, id) == 0; i++)
+    {
+        if (refs->seen[i].number == number) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
+                                sandbox_checkpoint_refs_t *refs,
+                                sandbox_hv_error_t *err)
+{
+    int i, count, number;
+    size_t sorted;
     virDomainPtr *domains;
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
     count = virConnectListAllDomains(conn->virt, &domains, 0);
     if (count < 0) {
         return sandbox_hv_fail(err, conn, "cannot list the domains");
     }
 
+    sorted = refs->nseen;
+
     for (i = 0; i < count; i++) {
-        if (err->status == SANDBOX_HV_OK) {
-            (void) refs_of_domain(refs, domains[i], conn, disks, err);
+        number = (int) virDomainGetID(domains[i]);
+
+        if (err->status == SANDBOX_HV_OK
+            && !refs_has_seen(refs, sorted, virDomainGetName(domains[i]),
+                              number))
+        {
+            (void) refs_of_domain(refs, domains[i], conn, number, err);
         }
 
         (void) virDomainFree(domains[i]);
     }
 
     free(domains);
+    refs_sort(refs);
     return err->status;
 }
 
 
-sandbox_hv_status_t
-sandbox_checkpoint_head(sandbox_hv_conn_t *conn, const char *id,
-                        sandbox_checkpoint_t *c, int *found,
-                        sandbox_hv_error_t *err)
+/* *there: a state was there; *found: and *c is what it says. */
+static sandbox_hv_status_t
+refs_read(sandbox_hv_conn_t *conn, const char *name, sandbox_checkpoint_t *c,
+          int *there, int *found, sandbox_hv_error_t *err)
 {
     size_t size, len;
-    char name[SANDBOX_CHECKPOINT_NAME_SIZE];
     const char *reason;
     unsigned char *data;
     const unsigned char *part;
 
+    *there = 0;
     *found = 0;
     memset(c, 0, sizeof(*c));
-    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
     if (sandbox_disk_head(conn, name, REFS_HEAD, &data, &size, err)
             != SANDBOX_HV_OK
@@ -230,6 +396,7 @@ sandbox_checkpoint_head(sandbox_hv_conn_t *conn, const char *id,
         return err->status;
     }
 
+    *there = 1;
     *found = sandbox_checkpoint_read_head(c, data, size) == 0;
     free(data);
 
@@ -242,6 +409,7 @@ sandbox_checkpoint_head(sandbox_hv_conn_t *conn, const char *id,
             != SANDBOX_HV_OK
         || data == NULL)
     {
+        *there = 0;
         return err->status;
     }
 
@@ -252,97 +420,161 @@ sandbox_checkpoint_head(sandbox_hv_conn_t *conn, const char *id,
 }
 
 
-static sandbox_hv_status_t
-refs_of_checkpoint(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
-                   const char *id, sandbox_hv_error_t *err)
+/* The names of its files, as sandbox_checkpoint_files() gives them; NULL. */
+static char *
+refs_names(const sandbox_checkpoint_t *c)
 {
-    int found;
-    size_t i;
-    sandbox_checkpoint_t c;
+    char *names, *p;
+    size_t i, len;
 
-    if (sandbox_checkpoint_head(conn, id, &c, &found, err) != SANDBOX_HV_OK
-        || !found)
-    {
-        return err->status;
+    len = strlen(c->ram) + 2;
+
+    for (i = 0; c->layers[i]; i++) {
+        len += strlen(refs_last(c->layers[i])) + 1;
     }
 
-    (void) refs_path(refs, c.ram, id, 0, 1, err);
-
-    for (i = 0; c.layers[i]; i++) {
-        (void) refs_path(refs, c.layers[i], id, 0, 0, err);
+    names = malloc(len);
+    if (names == NULL) {
+        return NULL;
     }
 
-    sandbox_checkpoint_free(&c);
-    return err->status;
-}
+    p = stpcpy(names, refs_last(c->ram)) + 1;
 
-
-static int
-refs_compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-
-/* "." and "..", which libvirt does not list, nor other hidden ones. */
-static void
-refs_drop_hidden(char **names, size_t *n)
-{
-    size_t i, kept;
-
-    kept = 0;
-
-    for (i = 0; i < *n; i++) {
-        if (names[i][0] == '.') {
-            free(names[i]);
-        } else {
-            names[kept++] = names[i];
-        }
+    for (i = 0; c->layers[i]; i++) {
+        p = stpcpy(p, refs_last(c->layers[i])) + 1;
     }
 
-    *n = kept;
+    *p = '\0';
+    return names;
 }
 
 
 sandbox_hv_status_t
-sandbox_checkpoint_names_of(sandbox_hv_conn_t *conn, const char *prefix,
-                            char ***names, size_t *n, sandbox_hv_error_t *err)
+sandbox_checkpoint_files(sandbox_hv_conn_t *conn, const char *id, char **files,
+                         int *there, sandbox_hv_error_t *err)
 {
-    if (sandbox_disk_local(prefix, names, n, err) != SANDBOX_HV_OK) {
-        return sandbox_disk_names(conn, prefix, names, n, err);
+    int known, settled, found;
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE];
+    struct stat st;
+    sandbox_checkpoint_t c;
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
+
+    known = sandbox_disk_stat(name, &st);
+    *there = known == 1;
+    *files = known == 1 ? sandbox_state_cache_get(id, &st) : NULL;
+
+    if (known == 0 || *files) {
+        return err->status;
     }
 
-    if (*n > 1) {
-        qsort(*names, *n, sizeof(**names), refs_compare);
+    /* asked before it is read: what changes from now on is seen to change */
+    settled = known == 1 && sandbox_disk_age(name) >= REFS_SETTLED_MS;
+
+    if (refs_read(conn, name, &c, there, &found, err) != SANDBOX_HV_OK
+        || !found) {
+        return err->status;
     }
 
-    refs_drop_hidden(*names, n);
+    *files = refs_names(&c);
+    sandbox_checkpoint_free(&c);
+
+    if (*files == NULL) {
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    if (settled) {
+        sandbox_state_cache_put(id, &st, *files);
+    }
+
+    return err->status;
+}
+
+
+/* *gone is set if there is no such state any more. */
+static sandbox_hv_status_t
+refs_of_checkpoint(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
+                   const char *id, int *gone, sandbox_hv_error_t *err)
+{
+    int there;
+    char *files;
+    const char *name;
+
+    if (sandbox_checkpoint_files(conn, id, &files, &there, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    if (!there) {
+        *gone = 1;
+    }
+
+    if (files) {
+        (void) refs_see(refs, id, 0, err);
+    }
+
+    for (name = files; name && *name; name += strlen(name) + 1) {
+        (void) refs_add(refs, name, id, 0, name == files, err);
+    }
+
+    free(files);
     return err->status;
 }
 
 
 static sandbox_hv_status_t
 refs_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
-                 sandbox_hv_error_t *err)
+                 int *gone, sandbox_hv_error_t *err)
 {
     size_t i, n;
     char id[SANDBOX_ID_SIZE];
     char **names;
 
-    if (sandbox_checkpoint_names_of(conn, "", &names, &n, err) != SANDBOX_HV_OK)
-    {
+    *gone = 0;
+
+    if (sandbox_disk_names(conn, "", &names, &n, err) != SANDBOX_HV_OK) {
         return err->status;
     }
+
+    sandbox_state_cache_trim(names, n);
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
         if (sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_SUFFIX)
             && sandbox_checkpoint_id(id, names[i]) == 0)
         {
-            (void) refs_of_checkpoint(conn, refs, id, err);
+            (void) refs_of_checkpoint(conn, refs, id, gone, err);
         }
     }
 
     sandbox_disk_names_free(names, n);
+    return err->status;
+}
+
+
+/*
+ * A state that went while they were read may have a successor that was not
+ * listed yet, which stands on the same disks: so they are looked at again.
+ */
+static sandbox_hv_status_t
+refs_all_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
+                     sandbox_hv_error_t *err)
+{
+    int i, gone;
+
+    gone = 1;
+
+    for (i = 0; gone && i < REFS_LOOKS; i++) {
+        if (refs_checkpoints(conn, refs, &gone, err) != SANDBOX_HV_OK) {
+            return err->status;
+        }
+    }
+
+    if (gone) {
+        refs->unsettled = 1;
+    }
+
+    refs_sort(refs);
     return err->status;
 }
 
@@ -352,33 +584,13 @@ sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
                         sandbox_checkpoint_refs_t *refs,
                         sandbox_hv_error_t *err)
 {
-    memset(refs, 0, sizeof(*refs));
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-
-    if (refs_domains(conn, refs, 1, err) != SANDBOX_HV_OK
-        || refs_checkpoints(conn, refs, err) != SANDBOX_HV_OK
-        || refs_domains(conn, refs, 1, err) != SANDBOX_HV_OK)
+    if (sandbox_checkpoint_refs_domains(conn, refs, err) != SANDBOX_HV_OK
+        || refs_all_checkpoints(conn, refs, err) != SANDBOX_HV_OK)
     {
-        sandbox_checkpoint_refs_free(refs);
+        return err->status;
     }
 
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
-                                sandbox_checkpoint_refs_t *refs,
-                                sandbox_hv_error_t *err)
-{
-    memset(refs, 0, sizeof(*refs));
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-
-    if (refs_domains(conn, refs, 0, err) != SANDBOX_HV_OK) {
-        sandbox_checkpoint_refs_free(refs);
-    }
-
-    return err->status;
+    return sandbox_checkpoint_refs_domains(conn, refs, err);
 }
 
 
@@ -386,6 +598,7 @@ void
 sandbox_checkpoint_refs_free(sandbox_checkpoint_refs_t *refs)
 {
     free(refs->list);
+    free(refs->seen);
     memset(refs, 0, sizeof(*refs));
 }
 
@@ -396,8 +609,10 @@ sandbox_checkpoint_refs_file(const sandbox_checkpoint_refs_t *refs,
 {
     size_t i;
 
-    for (i = 0; i < refs->n; i++) {
-        if (strcmp(refs->list[i].file, file) == 0) {
+    for (i = refs_place(refs->list, refs->n, sizeof(*refs->list), file);
+         i < refs->n && strcmp(refs->list[i].file, file) == 0; i++)
+    {
+        if (!refs->list[i].forgotten) {
             return &refs->list[i];
         }
     }
@@ -411,15 +626,18 @@ sandbox_checkpoint_refs_id(const sandbox_checkpoint_refs_t *refs,
                            const char *id, int memory_only)
 {
     size_t i, len;
+    char start[SANDBOX_ID_SIZE + 1];
     const sandbox_checkpoint_ref_t *ref;
 
-    len = strlen(id);
+    len = (size_t) snprintf(start, sizeof(start), "%s.", id);
 
-    for (i = 0; i < refs->n; i++) {
+    for (i = refs_place(refs->list, refs->n, sizeof(*refs->list), start);
+         i < refs->n && strncmp(refs->list[i].file, start, len) == 0; i++)
+    {
         ref = &refs->list[i];
 
-        if (strncmp(ref->file, id, len) == 0 && ref->file[len] == '.'
-            && strcmp(ref->by, id) != 0 && (ref->memory || !memory_only))
+        if (strcmp(ref->by, id) != 0 && (ref->memory || !memory_only)
+            && !ref->forgotten)
         {
             return ref;
         }
@@ -429,14 +647,16 @@ sandbox_checkpoint_refs_id(const sandbox_checkpoint_refs_t *refs,
 }
 
 
-int
-sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
-                               const char *name)
+/* 1 if such a domain, or a checkpoint, was seen. */
+static int
+refs_saw(const sandbox_checkpoint_refs_t *refs, const char *id, int domain)
 {
     size_t i;
 
-    for (i = 0; i < refs->n; i++) {
-        if (refs->list[i].domain && strcmp(refs->list[i].by, name) == 0) {
+    for (i = refs_place(refs->seen, refs->nseen, sizeof(*refs->seen), id);
+         i < refs->nseen && strcmp(refs->seen[i].id, id) == 0; i++)
+    {
+        if ((refs->seen[i].number != 0) == domain) {
             return 1;
         }
     }
@@ -445,29 +665,33 @@ sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
 }
 
 
+int
+sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
+                               const char *name)
+{
+    return refs_saw(refs, name, 1);
+}
+
+
+int
+sandbox_checkpoint_refs_read(const sandbox_checkpoint_refs_t *refs,
+                             const char *id)
+{
+    return refs_saw(refs, id, 0);
+}
+
+
 /* 1 if there is a state that the look has read nothing in. */
 static int
 refs_is_unread(const sandbox_checkpoint_refs_t *refs, char **names, size_t n,
                const char *id)
 {
-    size_t i;
     char state[SANDBOX_CHECKPOINT_NAME_SIZE];
 
     (void) snprintf(state, sizeof(state), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
-    for (i = 0; i < refs->n; i++) {
-        if (!refs->list[i].domain && strcmp(refs->list[i].by, id) == 0) {
-            return 0;
-        }
-    }
-
-    for (i = 0; i < n; i++) {
-        if (strcmp(names[i], state) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
+    return !sandbox_checkpoint_refs_read(refs, id)
+           && sandbox_disk_names_have(names, n, state);
 }
 
 

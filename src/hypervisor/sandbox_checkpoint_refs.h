@@ -9,36 +9,60 @@
 #include "sandbox_checkpoint_parts.h"
 
 typedef struct {
-    char file[SANDBOX_CHECKPOINT_NAME_SIZE]; /* its name; "": the domain is */
+    char file[SANDBOX_CHECKPOINT_NAME_SIZE]; /* first: they are sorted by it */
     char by[SANDBOX_ID_SIZE];                /* the domain or the checkpoint */
     unsigned domain : 1;                     /* by is a domain */
     unsigned memory : 1;                     /* else a disk */
+    unsigned forgotten : 1;                  /* by the caller: it counts not */
 } sandbox_checkpoint_ref_t;
 
+/* A domain or a checkpoint that was looked at. */
+typedef struct {
+    char id[SANDBOX_ID_SIZE]; /* first: they are sorted by it */
+    int number; /* libvirt's of a domain; -1: it is starting; 0: no domain */
+} sandbox_checkpoint_seen_t;
+
+/*
+ * Empty (all zeroes) before the first look, and freed after the last one, also
+ * if that failed.  What was seen once is there to the end.
+ */
 typedef struct {
     sandbox_checkpoint_ref_t *list;
     size_t n;
     size_t size;
 
+    sandbox_checkpoint_seen_t *seen;
+    size_t nseen;
+    size_t seen_size;
+
+    /* set by the caller before the first: memories of domains, no disks */
+    unsigned memories : 1;
+
     /*
      * A domain's disk has a file that is not there: it is being renamed, so
-     * that nobody can tell which disks are needed.
+     * that nobody can tell which disks are needed.  Or states come and go too
+     * fast.
      */
     unsigned unsettled : 1;
 } sandbox_checkpoint_refs_t;
 
 /*
- * Looks at domains, checkpoints, and domains again: who starts from a
- * checkpoint that goes, or becomes one as he ends, is seen by one of them.
+ * A look at those domains that it has not seen: one that runs may come to need
+ * files that are made or renamed after the first look at it, and no others.  So
+ * the names that are judged by it must be from before its first look.
  */
-sandbox_hv_status_t sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
-                                            sandbox_checkpoint_refs_t *refs,
-                                            sandbox_hv_error_t *err);
-/* At domains alone, and at their memories, not their disks. */
 sandbox_hv_status_t
 sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
                                 sandbox_checkpoint_refs_t *refs,
                                 sandbox_hv_error_t *err);
+/*
+ * Such a look, one at the checkpoints, and one at the domains again: who starts
+ * from a checkpoint that goes, or becomes one as he ends, is seen by one of
+ * them.
+ */
+sandbox_hv_status_t sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
+                                            sandbox_checkpoint_refs_t *refs,
+                                            sandbox_hv_error_t *err);
 void sandbox_checkpoint_refs_free(sandbox_checkpoint_refs_t *refs);
 
 /* One that needs the file, or NULL. */
@@ -52,15 +76,9 @@ sandbox_checkpoint_refs_id(const sandbox_checkpoint_refs_t *refs,
 /* 1 if a domain has the name. */
 int sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
                                    const char *name);
-
-/*
- * The names of the files that begin with prefix, sorted: read by ourselves
- * where we may, for libvirt looks into each of them.  Freed by
- * sandbox_disk_names_free().
- */
-sandbox_hv_status_t
-sandbox_checkpoint_names_of(sandbox_hv_conn_t *conn, const char *prefix,
-                            char ***names, size_t *n, sandbox_hv_error_t *err);
+/* 1 if the state of the checkpoint was there and could be read. */
+int sandbox_checkpoint_refs_read(const sandbox_checkpoint_refs_t *refs,
+                                 const char *id);
 
 typedef enum {
     SANDBOX_CHECKPOINT_SPARE = 0,
@@ -75,8 +93,8 @@ typedef enum {
 } sandbox_checkpoint_need_t;
 
 /*
- * Of a memory or disk of the checkpoint id; names: all in the directory, from
- * before the look.
+ * Of a memory or disk of the checkpoint id; names: all in the directory,
+ * sorted, from before the look.
  */
 sandbox_checkpoint_need_t
 sandbox_checkpoint_refs_needed(const sandbox_checkpoint_refs_t *refs,
@@ -84,12 +102,12 @@ sandbox_checkpoint_refs_needed(const sandbox_checkpoint_refs_t *refs,
                                const char *file);
 
 /*
- * What "<id>.state" names: OK and *found, else there is none, or one of which
- * nothing can be told.
+ * The names in "<id>.state": its memory, its disk, and what that stands on,
+ * nearest first; each with its NUL, an empty one at the end; malloc'd.  NULL
+ * with OK: there is none (*there 0), or one of which nothing can be told.
  */
 sandbox_hv_status_t
-sandbox_checkpoint_head(sandbox_hv_conn_t *conn, const char *id,
-                        sandbox_checkpoint_t *c, int *found,
-                        sandbox_hv_error_t *err);
+sandbox_checkpoint_files(sandbox_hv_conn_t *conn, const char *id, char **files,
+                         int *there, sandbox_hv_error_t *err);
 
 #endif

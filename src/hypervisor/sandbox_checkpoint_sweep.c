@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define SWEEP_WAIT_MS 50
+#define SWEEP_REFRESH_MS 3600000 /* a name is a kilobyte of libvirtd's */
 
 
 int
@@ -64,9 +65,7 @@ static sandbox_hv_status_t
 sweep_remove(sandbox_hv_conn_t *conn, const char *id, const char *why,
              sandbox_hv_error_t *err)
 {
-    if (sandbox_checkpoint_unused(conn, id, err) == SANDBOX_HV_OK
-        && sandbox_checkpoint_remove(conn, id, err) == SANDBOX_HV_OK)
-    {
+    if (sandbox_checkpoint_remove(conn, id, 1, err) == SANDBOX_HV_OK) {
         sandbox_hv_log(SANDBOX_HV_LOG_NOTICE,
                        "the checkpoint \"%s\" is removed: %s", id, why);
     }
@@ -239,14 +238,24 @@ sweep(sandbox_hv_conn_t *conn, sandbox_template_t *const *templates,
     sandbox_disk_names_free(names, n);
 
     /* what others who made one too have left, whatever their age */
-    if (err->status != SANDBOX_HV_UNAVAILABLE) {
-        (void) sandbox_checkpoint_clean(conn, SANDBOX_CHECKPOINT_SHAPE_PREFIX,
-                                        0, err);
-    }
-
     return err->status == SANDBOX_HV_UNAVAILABLE
                ? err->status
-               : sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+               : sandbox_checkpoint_clean(conn, SANDBOX_CHECKPOINT_SHAPE_PREFIX,
+                                          err);
+}
+
+
+static void
+sweep_refresh(sandbox_hv_conn_t *conn)
+{
+    int64_t now;
+    static int64_t next;
+
+    now = sandbox_time_monotonic_ms();
+
+    if (now >= next && sandbox_disk_refresh(conn) == 0) {
+        next = now + SWEEP_REFRESH_MS;
+    }
 }
 
 
@@ -262,19 +271,18 @@ sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
         return err->status;
     }
 
+    sweep_refresh(conn);
     lock = sandbox_checkpoint_lock(0, err);
 
     if (lock != -1) {
         (void) sweep(conn, templates, err);
         (void) close(lock);
+
+    } else if (err->status == SANDBOX_HV_TIMEOUT) {
+        /* one is being made */
+        (void) sandbox_checkpoint_clean(conn, NULL, err);
     }
 
-    /* TIMEOUT: one is being made */
-    if (err->status != SANDBOX_HV_OK && err->status != SANDBOX_HV_TIMEOUT) {
-        return err->status;
-    }
-
-    return sandbox_checkpoint_collect(err) == SANDBOX_HV_OK
-               ? sandbox_memory_tidy(conn, 0, err)
-               : err->status;
+    return err->status == SANDBOX_HV_OK ? sandbox_memory_tidy(conn, 0, err)
+                                        : err->status;
 }

@@ -339,7 +339,7 @@ undo_orphan(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_disk_names_free(names, n);
 
     return err->status == SANDBOX_HV_OK
-               ? sandbox_checkpoint_clean(t->conn, t->take->id, 0, err)
+               ? sandbox_checkpoint_clean(t->conn, t->take->id, err)
                : err->status;
 }
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define TIDY_SANDBOX "sb_" /* what ids of sandboxes begin with */
-#define TIDY_FILES 256     /* looked at in one go */
+#define TIDY_FILES 256     /* held at a time */
 #define TIDY_PIPE_S 60
 #define TIDY_UNUSED_S 1800 /* how long one stays that nothing runs from */
 
@@ -29,21 +29,20 @@ typedef struct {
 } tidy_file_t;
 
 
-/* Those that nobody holds: nobody can begin to while they are locked. */
+/*
+ * The next that nobody holds: nobody can begin to while they are locked.  0:
+ * there are no more.
+ */
 static size_t
-tidy_lock(tidy_file_t *files)
+tidy_lock(DIR *directory, tidy_file_t *files)
 {
     int fd;
-    DIR *directory;
     size_t n;
-    char path[SANDBOX_HV_PATH_SIZE];
     struct dirent *entry;
 
     n = 0;
-    directory = sandbox_memory_directory(path) == 0 ? opendir(path) : NULL;
 
-    while (directory && n < TIDY_FILES && (entry = readdir(directory)) != NULL)
-    {
+    while (n < TIDY_FILES && (entry = readdir(directory)) != NULL) {
         if (entry->d_name[0] == '.' || entry->d_type != DT_REG
             || strlen(entry->d_name) >= sizeof(files->name))
         {
@@ -61,10 +60,6 @@ tidy_lock(tidy_file_t *files)
             files[n].fd = fd;
             memcpy(files[n++].name, entry->d_name, strlen(entry->d_name) + 1);
         }
-    }
-
-    if (directory) {
-        (void) closedir(directory);
     }
 
     return n;
@@ -208,36 +203,62 @@ tidy_pipes(const sandbox_checkpoint_refs_t *refs)
 }
 
 
-sandbox_hv_status_t
-sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err)
+/* refs: of the memories of domains, which grows. */
+static sandbox_hv_status_t
+tidy_all(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
+         DIR *directory, int room, sandbox_hv_error_t *err)
 {
     size_t i, n;
     tidy_file_t *files;
-    sandbox_checkpoint_refs_t refs;
-
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
     files = calloc(TIDY_FILES, sizeof(*files));
     if (files == NULL) {
         return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     }
 
-    n = tidy_lock(files);
+    while (err->status == SANDBOX_HV_OK
+           && (n = tidy_lock(directory, files)) > 0) {
+        /* who began to start from one before it was locked has a domain now */
+        if (sandbox_checkpoint_refs_domains(conn, refs, err) == SANDBOX_HV_OK) {
+            tidy_files(files, n, refs, room);
+        }
 
-    /* who began to start from one before it was locked has a domain now */
-    if (n && sandbox_checkpoint_refs_domains(conn, &refs, err) == SANDBOX_HV_OK)
-    {
-        tidy_files(files, n, &refs, room);
-        tidy_pipes(&refs);
-        sandbox_checkpoint_refs_free(&refs);
-    }
-
-    for (i = 0; i < n; i++) {
-        if (files[i].fd != -1) {
-            (void) close(files[i].fd);
+        for (i = 0; i < n; i++) {
+            if (files[i].fd != -1) {
+                (void) close(files[i].fd);
+            }
         }
     }
 
     free(files);
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err)
+{
+    DIR *directory;
+    char path[SANDBOX_HV_PATH_SIZE];
+    sandbox_checkpoint_refs_t refs;
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    directory = sandbox_memory_directory(path) == 0 ? opendir(path) : NULL;
+    if (directory == NULL) {
+        return err->status;
+    }
+
+    memset(&refs, 0, sizeof(refs));
+    refs.memories = 1;
+
+    if (tidy_all(conn, &refs, directory, room, err) == SANDBOX_HV_OK
+        && sandbox_checkpoint_refs_domains(conn, &refs, err) == SANDBOX_HV_OK)
+    {
+        tidy_pipes(&refs);
+    }
+
+    sandbox_checkpoint_refs_free(&refs);
+    (void) closedir(directory);
     return err->status;
 }

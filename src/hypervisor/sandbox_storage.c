@@ -77,22 +77,6 @@ storage_judge_overlay(const storage_t *s, sandbox_storage_file_t *file)
 }
 
 
-/* A state refers to the files of its checkpoint, if it could be read. */
-static int
-storage_is_read(const storage_t *s, const char *id)
-{
-    size_t i;
-
-    for (i = 0; i < s->refs.n; i++) {
-        if (!s->refs.list[i].domain && strcmp(s->refs.list[i].by, id) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 static void
 storage_judge_state(const storage_t *s, sandbox_storage_file_t *file)
 {
@@ -106,7 +90,7 @@ storage_judge_state(const storage_t *s, sandbox_storage_file_t *file)
     } else if (sandbox_checkpoint_refs_domain(&s->refs, file->id)) {
         storage_needed(file, "", "it is being made");
 
-    } else if (!storage_is_read(s, file->id)) {
+    } else if (!sandbox_checkpoint_refs_read(&s->refs, file->id)) {
         storage_spare(s, file, "it is torn");
 
     } else if (sandbox_checkpoint_is_shape(file->id)) {
@@ -183,7 +167,7 @@ storage_forget(storage_t *s)
         ref = &s->refs.list[i];
 
         if (!ref->domain && storage_is_forgotten(s, ref->by)) {
-            ref->file[0] = '\0';
+            ref->forgotten = 1;
         }
     }
 }
@@ -242,8 +226,7 @@ sandbox_storage_list(sandbox_storage_look_t *look,
 
     s.conn = sandbox_hv_connection(err);
     if (s.conn == NULL
-        || sandbox_checkpoint_names_of(s.conn, "", &s.names, &s.n, err)
-               != SANDBOX_HV_OK)
+        || sandbox_disk_names(s.conn, "", &s.names, &s.n, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -262,9 +245,9 @@ sandbox_storage_list(sandbox_storage_look_t *look,
         }
 
         *n = s.n;
-        sandbox_checkpoint_refs_free(&s.refs);
     }
 
+    sandbox_checkpoint_refs_free(&s.refs);
     sandbox_disk_names_free(s.names, s.n);
 
     if (err->status != SANDBOX_HV_OK) {

@@ -460,7 +460,6 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
                                      ngx_log_t *log)
 {
     sandbox_take_t take;
-    sandbox_hv_error_t ignored;
 
     ngx_memzero(&take, sizeof(sandbox_take_t));
 
@@ -488,12 +487,6 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
         take.sandbox = d->op.id;
         sandbox_untake(&take, 0);
         d->result = take.result;
-    }
-
-    if (d->result.status == SANDBOX_HV_OK
-        && (d->checkpoint[0] || d->snapshot[0])) {
-        /* what cannot be looked at now is left to the sweep */
-        (void) sandbox_checkpoint_collect(&ignored);
     }
 }
 
