@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* How long a discard waits for who makes one. */
@@ -100,15 +101,13 @@ checkpoint_is_asked_for(const checkpoint_clean_t *clean, const char *name)
 }
 
 
-/* 1 if the file is to be removed. */
+/* 1 if the file, a memory or a disk, is to be removed. */
 static int
 checkpoint_is_spare(const checkpoint_clean_t *clean, const char *name)
 {
     char id[SANDBOX_ID_SIZE];
 
-    if ((!sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_DISK)
-         && !sandbox_checkpoint_ends(name, SANDBOX_CHECKPOINT_RAM))
-        || sandbox_checkpoint_id(id, name) != 0
+    if (sandbox_checkpoint_id(id, name) != 0
         || sandbox_checkpoint_refs_needed(&clean->refs, clean->names, clean->n,
                                           id, name)
                != SANDBOX_CHECKPOINT_SPARE)
@@ -121,20 +120,57 @@ checkpoint_is_spare(const checkpoint_clean_t *clean, const char *name)
 }
 
 
-/* What cannot be removed of others stays till the next time. */
-static sandbox_hv_status_t
-checkpoint_clean_names(const checkpoint_clean_t *clean, sandbox_hv_error_t *err)
+/*
+ * 1 if there is such a state no more: who discards it may not be done, and who
+ * starts from it not seen yet, nor what that stands on.
+ */
+static int
+checkpoint_is_going(const checkpoint_clean_t *clean)
 {
+    size_t i;
+    char id[SANDBOX_ID_SIZE];
+    struct stat st;
+
+    for (i = 0; i < clean->n; i++) {
+        if (sandbox_checkpoint_ends(clean->names[i], SANDBOX_CHECKPOINT_SUFFIX)
+            && sandbox_checkpoint_id(id, clean->names[i]) == 0
+            && !sandbox_checkpoint_refs_read(&clean->refs, id)
+            && sandbox_disk_stat(clean->names[i], &st) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * Those that end in suffix; *removed counts them.  What cannot be removed of
+ * others stays till the next time.
+ */
+static sandbox_hv_status_t
+checkpoint_clean_names(const checkpoint_clean_t *clean, const char *suffix,
+                       size_t *removed, sandbox_hv_error_t *err)
+{
+    int going;
     size_t i;
     sandbox_hv_error_t failed;
 
+    *removed = 0;
+    going = checkpoint_is_going(clean);
+
     for (i = 0; i < clean->n; i++) {
-        if (!checkpoint_is_spare(clean, clean->names[i])) {
+        if (!sandbox_checkpoint_ends(clean->names[i], suffix)
+            || !checkpoint_is_spare(clean, clean->names[i])
+            || (going && !checkpoint_is_asked_for(clean, clean->names[i])))
+        {
             continue;
         }
 
         if (sandbox_disk_remove(clean->conn, clean->names[i], &failed)
             == SANDBOX_HV_OK) {
+            (*removed)++;
             sandbox_hv_log(SANDBOX_HV_LOG_NOTICE,
                            "\"%s\" is removed: nothing needs it",
                            clean->names[i]);
@@ -219,19 +255,32 @@ checkpoint_clean_begin(checkpoint_clean_t *clean, sandbox_hv_conn_t *conn,
 static sandbox_hv_status_t
 checkpoint_clean(checkpoint_clean_t *clean, sandbox_hv_error_t *err)
 {
+    size_t memories, disks;
+
     /* a look at the names may tell that there is nothing to be removed */
     if (!checkpoint_names_spare(clean->names, clean->n)) {
         return err->status;
     }
 
     /* who cannot tell removes nothing */
-    if (sandbox_checkpoint_refs(clean->conn, &clean->refs, err) == SANDBOX_HV_OK
-        && !clean->refs.unsettled)
+    if (sandbox_checkpoint_refs(clean->conn, &clean->refs, err) != SANDBOX_HV_OK
+        || clean->refs.unsettled
+        || checkpoint_clean_names(clean, SANDBOX_CHECKPOINT_RAM, &memories, err)
+               != SANDBOX_HV_OK)
     {
-        (void) checkpoint_clean_names(clean, err);
+        return err->status;
     }
 
-    return err->status;
+    /* who has begun from one whose discarder died fails now, or shows */
+    if (memories
+        && (sandbox_checkpoint_refs_domains(clean->conn, &clean->refs, err)
+                != SANDBOX_HV_OK
+            || clean->refs.unsettled))
+    {
+        return err->status;
+    }
+
+    return checkpoint_clean_names(clean, SANDBOX_CHECKPOINT_DISK, &disks, err);
 }
 
 

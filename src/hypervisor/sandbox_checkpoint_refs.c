@@ -15,7 +15,7 @@
 #define REFS_DRAIN_MS 5000
 #define REFS_ROOM 64          /* how many are added at once */
 #define REFS_HEAD (64 * 1024) /* of a state: its JSON is shorter, as a rule */
-#define REFS_LOOKS 3          /* at the states, if they go meanwhile */
+#define REFS_LOOKS 4          /* at the states, if they change meanwhile */
 
 /* What has changed since has another time: of any file system's clock. */
 #define REFS_SETTLED_MS 2000
@@ -525,18 +525,12 @@ refs_of_checkpoint(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
 
 static sandbox_hv_status_t
 refs_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
-                 int *gone, sandbox_hv_error_t *err)
+                 char **names, size_t n, int *gone, sandbox_hv_error_t *err)
 {
-    size_t i, n;
+    size_t i;
     char id[SANDBOX_ID_SIZE];
-    char **names;
 
     *gone = 0;
-
-    if (sandbox_disk_names(conn, "", &names, &n, err) != SANDBOX_HV_OK) {
-        return err->status;
-    }
-
     sandbox_state_cache_trim(names, n);
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
@@ -547,34 +541,72 @@ refs_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
         }
     }
 
-    sandbox_disk_names_free(names, n);
+    refs_sort(refs);
     return err->status;
 }
 
 
+/* 1 if there is a state among the names that is not among those before. */
+static int
+refs_is_news(char **names, size_t n, char **before, size_t nbefore)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (sandbox_checkpoint_ends(names[i], SANDBOX_CHECKPOINT_SUFFIX)
+            && !sandbox_disk_names_have(before, nbefore, names[i]))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /*
- * A state that went while they were read may have a successor that was not
- * listed yet, which stands on the same disks: so they are looked at again.
+ * A state that was not listed may be the successor of what has gone since: of
+ * one that was listed, or of a domain that had not been seen.  It stands on the
+ * same disks.  So they are listed until there is no new one.
  */
 static sandbox_hv_status_t
 refs_all_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
                      sandbox_hv_error_t *err)
 {
-    int i, gone;
+    int i, gone, settled;
+    char **names, **before;
+    size_t n, nbefore;
 
     gone = 1;
+    settled = 0;
+    before = NULL;
+    nbefore = 0;
 
-    for (i = 0; gone && i < REFS_LOOKS; i++) {
-        if (refs_checkpoints(conn, refs, &gone, err) != SANDBOX_HV_OK) {
-            return err->status;
+    for (i = 0; i < REFS_LOOKS && !settled; i++) {
+        if (sandbox_disk_names(conn, "", &names, &n, err) != SANDBOX_HV_OK) {
+            break;
+        }
+
+        settled = !gone && !refs_is_news(names, n, before, nbefore);
+        sandbox_disk_names_free(before, nbefore);
+        before = names;
+        nbefore = n;
+
+        if (!settled
+            && (refs_checkpoints(conn, refs, names, n, &gone, err)
+                    != SANDBOX_HV_OK
+                || sandbox_checkpoint_refs_domains(conn, refs, err)
+                       != SANDBOX_HV_OK))
+        {
+            break;
         }
     }
 
-    if (gone) {
+    if (!settled) {
         refs->unsettled = 1;
     }
 
-    refs_sort(refs);
+    sandbox_disk_names_free(before, nbefore);
     return err->status;
 }
 
@@ -584,13 +616,11 @@ sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
                         sandbox_checkpoint_refs_t *refs,
                         sandbox_hv_error_t *err)
 {
-    if (sandbox_checkpoint_refs_domains(conn, refs, err) != SANDBOX_HV_OK
-        || refs_all_checkpoints(conn, refs, err) != SANDBOX_HV_OK)
-    {
+    if (sandbox_checkpoint_refs_domains(conn, refs, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 
-    return sandbox_checkpoint_refs_domains(conn, refs, err);
+    return refs_all_checkpoints(conn, refs, err);
 }
 
 

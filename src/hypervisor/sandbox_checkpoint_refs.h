@@ -56,9 +56,9 @@ sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
                                 sandbox_checkpoint_refs_t *refs,
                                 sandbox_hv_error_t *err);
 /*
- * Such a look, one at the checkpoints, and one at the domains again: who starts
- * from a checkpoint that goes, or becomes one as he ends, is seen by one of
- * them.
+ * Such a look, one at the checkpoints, one at the domains again, and a last one
+ * whether there are new checkpoints: who starts from one that goes, or becomes
+ * one as he ends, is seen by one of them.
  */
 sandbox_hv_status_t sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
                                             sandbox_checkpoint_refs_t *refs,

@@ -18,10 +18,12 @@
 #include "sandbox_memory.h"
 #include "sandbox_time.h"
 
+#include <fcntl.h>
 #include <libvirt/virterror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TAKE_DISK "vda"
@@ -245,6 +247,25 @@ take_not_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
+/*
+ * Its memory on disk, which nothing refers to yet, is as young as it has to be
+ * for others to leave it alone: syncing may take longer than that.
+ */
+static int
+take_renew(const sandbox_take_t *t)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    /* on tmpfs alone: it is held */
+    if (t->memory != -1 && !t->take->durable) {
+        return 1;
+    }
+
+    return sandbox_disk_path(path, t->names.ram) == 0
+           && utimensat(AT_FDCWD, path, NULL, 0) == 0;
+}
+
+
 /* Whoever is at it by now must not find a checkpoint that he did not make. */
 static sandbox_hv_status_t
 take_may_seal(void *data, sandbox_hv_error_t *err)
@@ -253,6 +274,11 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
 
     if (!take_is_ours(t)) {
         return take_not_ours(t, err);
+    }
+
+    if (!take_renew(t)) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" is gone",
+                              t->names.ram);
     }
 
     SANDBOX_CRASH_POINT("take.state.before");

@@ -199,7 +199,7 @@ sandbox_disk_local(const char *prefix, char ***names, size_t *n,
                               strerror(errno));
     }
 
-    while ((entry = readdir(dir)) != NULL) {
+    while (errno = 0, (entry = readdir(dir)) != NULL) {
         if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0) {
             continue;
         }
@@ -219,6 +219,16 @@ sandbox_disk_local(const char *prefix, char ***names, size_t *n,
         }
 
         (*n)++;
+    }
+
+    /* some of them are none: what is not listed is not needed */
+    if (entry == NULL && errno != 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the directory of disks cannot be read: %s",
+                              strerror(errno));
+        sandbox_disk_names_free(*names, *n);
+        *names = NULL;
+        *n = 0;
     }
 
     (void) closedir(dir);

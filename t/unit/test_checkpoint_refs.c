@@ -580,8 +580,36 @@ test_successor(void **state)
     checkpoint("snap_a", "boot_l.x.qcow2");
     at_list = goes;
     refs = look();
-    assert_int_equal(listed, 3); /* the second listing has it still */
+    assert_int_equal(listed, 4); /* the second listing has it still */
     assert_string_equal(by(&refs, "boot_l.x.qcow2"), "snap_b");
+    assert_false(refs.unsettled);
+    sandbox_checkpoint_refs_free(&refs);
+}
+
+
+static void
+comes(int times)
+{
+    if (times == 1) {
+        checkpoint("snap_b", "boot_m.x.qcow2");
+    }
+}
+
+
+/* One that is not listed yet, of a domain that is gone before it is seen. */
+static void
+test_late(void **state)
+{
+    sandbox_checkpoint_refs_t refs;
+
+    (void) state;
+
+    checkpoint("snap_a", "boot_l.x.qcow2");
+    at_list = comes;
+    refs = look();
+    assert_int_equal(listed, 3);
+    assert_string_equal(by(&refs, "boot_l.x.qcow2"), "snap_a");
+    assert_string_equal(by(&refs, "boot_m.x.qcow2"), "snap_b");
     assert_false(refs.unsettled);
     sandbox_checkpoint_refs_free(&refs);
 }
@@ -613,6 +641,7 @@ main(void)
         cmocka_unit_test_teardown(test_memories, teardown),
         cmocka_unit_test_teardown(test_read_once, teardown),
         cmocka_unit_test_teardown(test_successor, teardown),
+        cmocka_unit_test_teardown(test_late, teardown),
         cmocka_unit_test_teardown(test_unsettled, teardown),
     };
 
