@@ -74,6 +74,38 @@ for my $point ('take.seal.before', 'take.state.before') {
     $crash->gone($s->{id});
 }
 
+# Nobody refers to its memory before it is whole: one that is late finds it
+# renewed, or sees that it is gone.
+for my $gone (0, 1) {
+    my $s = $crash->made;
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    $crash->arm('take.seal.before', 'sleep ' . LATE);
+    my $first = $crash->reach('take.seal.before', sub {
+        $t->begin('POST', "$path/snapshots", body => '{}',
+                  idem => SandboxTest::idem());
+    });
+    my ($ram) = glob("\Q$t->{dir}\E/data/disks/snap_*.ram");
+    my $then = (stat $ram)[10];
+
+    unlink $ram or die "$ram: $!" if $gone;
+    my $r = $t->end($first);
+
+    if ($gone) {
+        $t->is_error($r, 503, 'hypervisor_unavailable',
+                     'a snapshot without its memory is none');
+        is_deeply([glob("\Q$t->{dir}\E/data/disks/snap_*.state")], [],
+                  'nothing vouches for it');
+    } else {
+        is($r->{status}, 201, 'one with it is taken') or diag($r->{body});
+        cmp_ok((stat $ram)[10], '>', $then, 'and its memory is as of now');
+        $crash->persist(200, 'DELETE', "/v1/snapshots/$r->{json}{id}");
+    }
+    is($t->get($path)->{json}{status}, 'running', 'the source goes on');
+    $crash->remembers($s->{id}, 'with all it had');
+    $crash->gone($s->{id});
+}
+
 # --- a fork ------------------------------------------------------------------
 
 # The lease runs out before its source is taken, and nobody has taken over yet.
