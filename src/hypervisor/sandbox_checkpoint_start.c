@@ -181,7 +181,6 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
     sandbox_accel_t accel;
     sandbox_checkpoint_t c;
     sandbox_memory_start_t memory;
-    sandbox_memory_ahead_t ahead;
 
     if (sandbox_id_uuid(uuid, spec->id) != 0) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
@@ -211,11 +210,9 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
      */
     sandbox_memory_start(&memory, conn, c.ram, c.memory_mb,
                          sandbox_checkpoint_is_shape(id));
-    sandbox_memory_ahead(&ahead, memory.fd == -1 ? c.ram : NULL);
 
     (void) checkpoint_child(conn, accel, &c, spec, &memory, state, times, err);
 
-    sandbox_memory_ahead_end(&ahead);
     sandbox_memory_started(&memory);
     (void) close(state);
     sandbox_checkpoint_free(&c);

@@ -96,27 +96,6 @@ sandbox_memory_whole(sandbox_memory_start_t *start, sandbox_hv_error_t *err);
 /* Lets go of it; always, when its domain is there or is not to be. */
 void sandbox_memory_started(sandbox_memory_start_t *start);
 
-/* sandbox_memory_ahead.c */
-
-/* What is read into the page cache, by a thread. */
-typedef struct {
-    int fd;
-    int reading; /* 1: thread is to be joined */
-    int stop;
-    pthread_t thread;
-} sandbox_memory_ahead_t;
-
-/*
- * Of a machine that will run from the file of that name in the directory of
- * disks: its data, 192 MiB at most.  Nothing hangs on it; NULL: nothing is
- * read. *ahead stays where it is until sandbox_memory_ahead_end().
- */
-void sandbox_memory_ahead(sandbox_memory_ahead_t *ahead, const char *name);
-/* What is not read by now is not; waits for one piece at most. */
-void sandbox_memory_ahead_end(sandbox_memory_ahead_t *ahead);
-
-/* sandbox_memory_copy.c again */
-
 /* Copies the file to the one of that name in the directory of disks. */
 sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
                                          sandbox_hv_error_t *err);
