@@ -131,8 +131,8 @@ typedef struct {
     ngx_str_t message; /* a sentence for a person */
     ngx_str_t field;   /* error_detail, when not empty */
     ngx_str_t reason;
-    char *state;            /* error_detail, when not NULL */
-    char *node;             /* the same */
+    const char *detail_name;
+    char *detail;           /* error_detail, when not NULL */
     ngx_uint_t retry_after; /* seconds, in place of the error's; or 0 */
 
     /* The body the error filter sends in place of nginx's page. */

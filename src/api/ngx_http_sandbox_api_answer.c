@@ -142,8 +142,9 @@ ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
     /* internal ones have another name outside */
     known = state ? ngx_http_sandbox_state_of(state) : 0;
 
-    (void) ngx_http_sandbox_error_state(
-        r, error, message, known ? ngx_http_sandbox_status(known) : state);
+    (void) ngx_http_sandbox_error_detail(r, error, message, "state",
+                                         known ? ngx_http_sandbox_status(known)
+                                               : state);
     ngx_http_sandbox_api_send_error(r);
 }
 
@@ -152,8 +153,8 @@ void
 ngx_http_sandbox_api_elsewhere(ngx_http_request_t *r, const char *message,
                                const char *node)
 {
-    (void) ngx_http_sandbox_error_node(
-        r, &ngx_http_sandbox_no_eligible_runtime_host, message, node);
+    (void) ngx_http_sandbox_error_detail(
+        r, &ngx_http_sandbox_no_eligible_runtime_host, message, "node", node);
     ngx_http_sandbox_api_send_error(r);
 }
 

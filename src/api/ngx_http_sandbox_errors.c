@@ -95,8 +95,7 @@ ngx_http_sandbox_error_field(ngx_http_request_t *r,
     ctx->field.len = field ? ngx_strlen(field) : 0;
     ctx->reason.data = (u_char *) reason;
     ctx->reason.len = reason ? ngx_strlen(reason) : 0;
-    ctx->state = NULL;
-    ctx->node = NULL;
+    ctx->detail = NULL;
     ctx->retry_after = 0;
 
     return (ngx_int_t) error->status;
@@ -122,56 +121,28 @@ ngx_http_sandbox_error_later(ngx_http_request_t *r,
 }
 
 
-/* NULL if memory is out: the error is sent without it. */
-static char *
-ngx_http_sandbox_error_copy(ngx_http_request_t *r, const char *text)
+ngx_int_t
+ngx_http_sandbox_error_detail(ngx_http_request_t *r,
+                              const ngx_http_sandbox_error_t *error,
+                              const char *message, const char *name,
+                              const char *value)
 {
-    char *copy;
     size_t size;
-
-    size = ngx_strlen(text) + 1;
-    copy = ngx_pnalloc(r->pool, size);
-
-    if (copy) {
-        ngx_memcpy(copy, text, size);
-    }
-
-    return copy;
-}
-
-
-ngx_int_t
-ngx_http_sandbox_error_state(ngx_http_request_t *r,
-                             const ngx_http_sandbox_error_t *error,
-                             const char *message, const char *state)
-{
     ngx_int_t rc;
     ngx_http_sandbox_ctx_t *ctx;
 
     rc = ngx_http_sandbox_error(r, error, message);
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
-    if (ctx && state) {
-        ctx->state = ngx_http_sandbox_error_copy(r, state);
-    }
+    if (ctx && value) {
+        size = ngx_strlen(value) + 1;
+        ctx->detail_name = name;
+        ctx->detail = ngx_pnalloc(r->pool, size);
 
-    return rc;
-}
-
-
-ngx_int_t
-ngx_http_sandbox_error_node(ngx_http_request_t *r,
-                            const ngx_http_sandbox_error_t *error,
-                            const char *message, const char *node)
-{
-    ngx_int_t rc;
-    ngx_http_sandbox_ctx_t *ctx;
-
-    rc = ngx_http_sandbox_error(r, error, message);
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (ctx) {
-        ctx->node = ngx_http_sandbox_error_copy(r, node);
+        /* else it is sent without */
+        if (ctx->detail) {
+            ngx_memcpy(ctx->detail, value, size);
+        }
     }
 
     return rc;
@@ -333,14 +304,9 @@ ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
         sandbox_text_str(&t, "}");
     }
 
-    if (ctx->state) {
-        sandbox_text_fmt(&t, ",\"error_detail\":{\"state\":\"%s\"}",
-                         ctx->state);
-    }
-
-    if (ctx->node) {
-        sandbox_text_str(&t, ",\"error_detail\":{\"node\":");
-        sandbox_text_json_string(&t, ctx->node, ngx_strlen(ctx->node));
+    if (ctx->detail) {
+        sandbox_text_fmt(&t, ",\"error_detail\":{\"%s\":", ctx->detail_name);
+        sandbox_text_json_string(&t, ctx->detail, ngx_strlen(ctx->detail));
         sandbox_text_str(&t, "}");
     }
 

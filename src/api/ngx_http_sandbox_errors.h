@@ -29,15 +29,14 @@ ngx_int_t ngx_http_sandbox_error_later(ngx_http_request_t *r,
                                        const ngx_http_sandbox_error_t *error,
                                        const char *message, ngx_uint_t seconds);
 
-/* The same with error_detail {state}, what forbids it; copied, may be NULL. */
-ngx_int_t ngx_http_sandbox_error_state(ngx_http_request_t *r,
-                                       const ngx_http_sandbox_error_t *error,
-                                       const char *message, const char *state);
-
-/* The same with error_detail {node}, the one that could do it; copied. */
-ngx_int_t ngx_http_sandbox_error_node(ngx_http_request_t *r,
-                                      const ngx_http_sandbox_error_t *error,
-                                      const char *message, const char *node);
+/*
+ * The same with one member of error_detail: name is static, value is copied, or
+ * NULL: none.
+ */
+ngx_int_t ngx_http_sandbox_error_detail(ngx_http_request_t *r,
+                                        const ngx_http_sandbox_error_t *error,
+                                        const char *message, const char *name,
+                                        const char *value);
 
 /* The envelope of the noted error, in r->pool. */
 ngx_int_t ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json);

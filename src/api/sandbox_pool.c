@@ -83,8 +83,6 @@ pool_labels(sandbox_schema_t *s, const sandbox_json_node_t *object,
 }
 
 
-static const char *const pool_checkouts[] = { "oldest_first", "newest_first",
-                                              NULL };
 /* What sets other tags, builds of templates, is not there yet. */
 static int
 pool_plain_tag(const sandbox_schema_t *s, const sandbox_schema_member_t *m)
@@ -93,6 +91,8 @@ pool_plain_tag(const sandbox_schema_t *s, const sandbox_schema_member_t *m)
 }
 
 
+static const char *const pool_checkouts[] = { "oldest_first", "newest_first",
+                                              NULL };
 static const char *const pool_versions[] = { "pinned_build", "track_tag",
                                              NULL };
 

@@ -2,6 +2,7 @@
 
 #include "sandbox_checkpoint_refs.h"
 #include "sandbox_domain_files.h"
+#include "sandbox_sorted.h"
 #include "sandbox_state_cache.h"
 #include "sandbox_time.h"
 
@@ -26,29 +27,6 @@ static int
 refs_compare(const void *a, const void *b)
 {
     return strcmp(a, b);
-}
-
-
-/* The first that is not less than name. */
-static size_t
-refs_place(const void *list, size_t n, size_t size, const char *name)
-{
-    size_t low, high, middle;
-
-    low = 0;
-    high = n;
-
-    while (low < high) {
-        middle = low + (high - low) / 2;
-
-        if (strcmp((const char *) list + middle * size, name) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-
-    return low;
 }
 
 
@@ -326,7 +304,7 @@ refs_has_seen(const sandbox_checkpoint_refs_t *refs, size_t n, const char *id,
         return 0;
     }
 
-    for (i = refs_place(refs->seen, n, sizeof(*refs->seen), id);
+    for (i = sandbox_sorted_place(refs->seen, n, sizeof(*refs->seen), id);
          i < n && strcmp(refs->seen[i].id, id) == 0; i++)
     {
         if (refs->seen[i].number == number) {
@@ -639,7 +617,8 @@ sandbox_checkpoint_refs_file(const sandbox_checkpoint_refs_t *refs,
 {
     size_t i;
 
-    for (i = refs_place(refs->list, refs->n, sizeof(*refs->list), file);
+    for (i = sandbox_sorted_place(refs->list, refs->n, sizeof(*refs->list),
+                                  file);
          i < refs->n && strcmp(refs->list[i].file, file) == 0; i++)
     {
         if (!refs->list[i].forgotten) {
@@ -661,7 +640,8 @@ sandbox_checkpoint_refs_id(const sandbox_checkpoint_refs_t *refs,
 
     len = (size_t) snprintf(start, sizeof(start), "%s.", id);
 
-    for (i = refs_place(refs->list, refs->n, sizeof(*refs->list), start);
+    for (i = sandbox_sorted_place(refs->list, refs->n, sizeof(*refs->list),
+                                  start);
          i < refs->n && strncmp(refs->list[i].file, start, len) == 0; i++)
     {
         ref = &refs->list[i];
@@ -683,7 +663,8 @@ refs_saw(const sandbox_checkpoint_refs_t *refs, const char *id, int domain)
 {
     size_t i;
 
-    for (i = refs_place(refs->seen, refs->nseen, sizeof(*refs->seen), id);
+    for (i = sandbox_sorted_place(refs->seen, refs->nseen, sizeof(*refs->seen),
+                                  id);
          i < refs->nseen && strcmp(refs->seen[i].id, id) == 0; i++)
     {
         if ((refs->seen[i].number != 0) == domain) {

@@ -153,6 +153,21 @@ sandbox_disk_receive(virStreamPtr stream, unsigned char *data, size_t size)
 }
 
 
+/* NULL with *err; never of no bytes. */
+static unsigned char *
+sandbox_disk_room(size_t size, sandbox_hv_error_t *err)
+{
+    unsigned char *data;
+
+    data = malloc(size ? size : 1);
+    if (data == NULL) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
+    }
+
+    return data;
+}
+
+
 /* NULL with OK: there is none any more. */
 static unsigned char *
 sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
@@ -162,9 +177,8 @@ sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
     virStreamPtr stream;
     unsigned char *data;
 
-    data = malloc(size ? size : 1);
+    data = sandbox_disk_room(size, err);
     if (data == NULL) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
         return NULL;
     }
 
@@ -245,9 +259,8 @@ sandbox_disk_pread(int fd, const char *name, size_t size,
     ssize_t n;
     unsigned char *data;
 
-    data = malloc(size ? size : 1);
+    data = sandbox_disk_room(size, err);
     if (data == NULL) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
         return NULL;
     }
 
@@ -267,6 +280,25 @@ sandbox_disk_pread(int fd, const char *name, size_t size,
     }
 
     return data;
+}
+
+
+/*
+ * How much of one of that length is read; whole: of one longer than max
+ * nothing, which is an error.
+ */
+static sandbox_hv_status_t
+sandbox_disk_measure(const char *name, unsigned long long length, size_t max,
+                     int whole, size_t *size, sandbox_hv_error_t *err)
+{
+    if (length > max && whole) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" is too long",
+                              name);
+    }
+
+    *size = length > max ? max : (size_t) length;
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 }
 
 
@@ -303,11 +335,10 @@ sandbox_disk_load_local(const char *name, size_t max, int whole,
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\": %s", name,
                               strerror(errno));
 
-    } else if (whole && st.st_size > (off_t) max) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" is too long",
-                              name);
-    } else {
-        *size = st.st_size > (off_t) max ? max : (size_t) st.st_size;
+    } else if (sandbox_disk_measure(name, (unsigned long long) st.st_size, max,
+                                    whole, size, err)
+               == SANDBOX_HV_OK)
+    {
         *data = sandbox_disk_pread(fd, name, *size, err);
     }
 
@@ -338,11 +369,9 @@ sandbox_disk_load(sandbox_hv_conn_t *conn, const char *name, size_t max,
         return err->status;
     }
 
-    if (info.capacity > max && whole) {
-        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "\"%s\" is too long",
-                              name);
-    } else {
-        *size = info.capacity > max ? max : (size_t) info.capacity;
+    if (sandbox_disk_measure(name, info.capacity, max, whole, size, err)
+        == SANDBOX_HV_OK)
+    {
         *data = sandbox_disk_read(conn, volume, name, *size, err);
     }
 

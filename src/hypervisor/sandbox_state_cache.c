@@ -1,6 +1,7 @@
 /* What was read of the states of checkpoints; see the header. */
 
 #include "sandbox_state_cache.h"
+#include "sandbox_sorted.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #define STATE_CACHE_ROOM 64 /* how many are added at once */
 
 typedef struct {
-    char id[SANDBOX_ID_SIZE];
+    char id[SANDBOX_ID_SIZE]; /* first: they are sorted by it */
     dev_t device;
     ino_t inode;
     off_t size;
@@ -19,7 +20,6 @@ typedef struct {
 
 static pthread_mutex_t state_cache_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Sorted by id. */
 static state_cache_entry_t *state_cache;
 static size_t state_cache_n, state_cache_size;
 
@@ -54,22 +54,8 @@ state_cache_copy(const char *files)
 static size_t
 state_cache_place(const char *id)
 {
-    size_t low, high, middle;
-
-    low = 0;
-    high = state_cache_n;
-
-    while (low < high) {
-        middle = low + (high - low) / 2;
-
-        if (strcmp(state_cache[middle].id, id) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-
-    return low;
+    return sandbox_sorted_place(state_cache, state_cache_n,
+                                sizeof(*state_cache), id);
 }
 
 
