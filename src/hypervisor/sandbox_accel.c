@@ -326,7 +326,8 @@ sandbox_accel_run(sandbox_hv_conn_t *conn, const char *xml, int *runs,
     sandbox_accel.off = 0;
     callback = virConnectDomainEventRegisterAny(
         conn->virt, domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-        VIR_DOMAIN_EVENT_CALLBACK(sandbox_accel_event), NULL, NULL);
+        VIR_DOMAIN_EVENT_CALLBACK((void (*)(void)) sandbox_accel_event), NULL,
+        NULL);
 
     if (callback < 0 || virDomainResume(domain) < 0) {
         (void) sandbox_hv_fail(err, conn, "cannot watch the KVM probe");

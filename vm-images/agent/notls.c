@@ -34,6 +34,7 @@ NO_TLS(gnutls_handshake);
 NO_TLS(gnutls_init);
 NO_TLS(gnutls_priority_deinit);
 NO_TLS(gnutls_priority_init);
+NO_TLS(gnutls_priority_init2);
 NO_TLS(gnutls_priority_set);
 NO_TLS(gnutls_protocol_get_version);
 NO_TLS(gnutls_psk_allocate_server_credentials);
