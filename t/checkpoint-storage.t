@@ -1,11 +1,12 @@
 #!/usr/bin/perl
 
 # What checkpoints keep on disk, without nginx: layers that stay as long as
-# something stands on them, chains that are made flat, sizes, and what is
-# collected while sandboxes are started and taken.
+# something stands on them, chains that are made flat, also by others than who
+# takes them, sizes, and what is collected while sandboxes are started and taken.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use SandboxCrash;
 use SandboxDrive;
 use SandboxTest;
 
@@ -15,7 +16,8 @@ my $t = SandboxTest->new(own => 1, up => ['--plain']);
 my $disks = "$t->{dir}/data/disks";
 my $d = SandboxDrive->new($t, '-DSANDBOX_CHECKPOINT_GRACE_MS=' . GRACE * 1000,
                           '-DFLATTEN_BANDWIDTH=8388608',
-                          '-DSANDBOX_FLATTEN_SMALL=33554432');
+                          '-DSANDBOX_FLATTEN_SMALL=33554432',
+                          '-DSANDBOX_CRASH_POINTS');
 my $shape = ['DRIVE_MEMORY_MB=160', 'DRIVE_MORE_MB=0'];
 my ($rc, $text);
 
@@ -369,6 +371,113 @@ is(digests($one, $address), $said, 'and has all');
     collect();
     is(join(' ', sort map { s{\.[^.]+\.}{.}r } grep { !/^$one/ } files('*')),
        "$last.qcow2 $last.ram $last.state", 'nothing is left of the chain');
+}
+
+# --- who takes it, and who makes it flatter ------------------------------------
+
+{
+    my ($id, $child) = $d->ids(2);
+    my @taken = snaps(6);
+    my $crash = SandboxCrash->new($t);
+    my $at = start($last, $id, 'DRIVE_ADDRESS=1');
+    my $data = plant($id, $at, 'mine', 10);
+
+    mkdir "$t->{dir}/data/crash" or die $!;
+
+    # Begins a verb that does there what it is told to; what waits for its end.
+    my $until = sub {
+        my ($point, $order, $env, @verb) = @_;
+
+        $crash->arm($point, $order);
+        my $wait = $d->later([@$env, @$shape,
+                              'SANDBOX_CRASH_DIR=/run/stack/data/crash'], @verb);
+        $crash->reached($point);
+        return $wait;
+    };
+
+    # What has stopped with the driver, on this side, lets it go on.
+    my $go_on = sub { run_command('pkill', '-CONT', '-P', $$, '-x', 'nsenter') };
+
+    my $is_refused = sub {
+        my ($name) = @_;
+        my ($rc, $text) = $d->run('flatten', $id);
+
+        like($text, qr/status=3 .* held by who takes it/, "$name: is refused");
+        ok(!flattens($id), 'and nothing is begun');
+    };
+
+    # before its disk is flipped
+    is(($d->run('freeze', $id))[0], 0, 'frozen');
+    my $depth = depth($id);
+    my $wait = $until->('boot.overlay.after', 'stop',
+                        ["DRIVE_CHECKPOINT=$taken[0]", 'DRIVE_KEEP=1'], 'take',
+                        $id);
+    $is_refused->('one that is to be flipped');
+    $go_on->();
+    my ($rc, $text) = $wait->();
+    is($rc, 0, 'it is taken') or diag($text);
+    is(depth($id), $depth + 1, 'and flipped');
+    is(($d->run('thaw', $id))[0], 0, 'thawed');
+    is(digests($id, $at), $data, 'with all it had');
+
+    # by one who does not know of takes
+    is(($d->run('freeze', $id))[0], 0, 'frozen');
+    $wait = $until->('boot.overlay.after', 'stop',
+                     ["DRIVE_CHECKPOINT=$taken[5]", 'DRIVE_KEEP=1'], 'take', $id);
+    $t->inside(qw(virsh -q -c qemu:///system blockpull), $id, 'vda', 1);
+    ok(flattens($id), 'an operator makes it flatter');
+    $go_on->();
+    ($rc, $text) = $wait->();
+    is($rc, 0, 'it is taken all the same') or diag($text);
+    ok(!flattens($id), 'and not flatter');
+    is(($d->run('thaw', $id))[0], 0, 'thawed');
+    is(digests($id, $at), $data, 'with all it had');
+
+    # who begins, and does not go on, or dies
+    $wait = $until->('flatten.begin.before', 'stop', [], 'flatten', $id);
+    ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$taken[1]", 'DRIVE_KEEP=1',
+                            'DRIVE_WAIT_MS=1000', @$shape], 'take', $id);
+    like($text, qr/status=3 .* makes it flatter/, 'a take waits for who begins');
+    $go_on->();
+    ok(wait_for(10, sub { flattens($id) }), 'who goes on then');
+    take($id, $taken[1], 1);
+    ($rc, $text) = $wait->();
+    like($text, qr/status=\d .* was broken off/, 'until the next take');
+    $until->('flatten.begin.before', 'kill', [], 'flatten', $id)->();
+    take($id, $taken[2], 1);
+    is(digests($id, $at), $data, 'nothing is lost');
+
+    # whose taker died: his disk was flipped and not named yet
+    is(($d->run('freeze', $id))[0], 0, 'frozen');
+    $until->('flip.after', 'kill',
+             ["DRIVE_CHECKPOINT=$taken[3]", 'DRIVE_KEEP=1'], 'take', $id)->();
+    begun_and_left($id);
+    ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$taken[3]"], 'cancel', $id);
+    is($rc, 0, 'a take is settled while its disk is made flatter')
+        or diag($text);
+    ok(!flattens($id), 'which ends');
+    is(($d->run('thaw', $id))[0], 0, 'thawed');
+    is(digests($id, $at), $data, 'all is there');
+
+    # stands still, to end, and what it stands on would go
+    discard($_, 'a layer is left') for @taken[0 .. 2, 5];
+    is(($d->run('freeze', $id))[0], 0, 'frozen');
+    $wait = $until->('take.seal.before', 'stop',
+                     ["DRIVE_CHECKPOINT=$taken[4]"], 'take', $id);
+    $is_refused->('one that is hibernated');
+    sleep GRACE;
+    unlike(collect(), qr/is removed/, 'what it stands on stays');
+    $go_on->();
+    ($rc, $text) = $wait->();
+    is($rc, 0, 'it is hibernated') or diag($text);
+    $at = start($taken[4], $child, 'DRIVE_ADDRESS=1');
+    is(digests($child, $at), $data, 'and has all it had');
+
+    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    discard($taken[4], 'what it was hibernated in');
+    sleep GRACE;
+    collect();
+    is(scalar(files($_)), 0, 'nothing is left') for @taken;
 }
 
 # --- a take that is settled late ----------------------------------------------

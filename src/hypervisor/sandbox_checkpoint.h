@@ -158,8 +158,9 @@ sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
  *
  * One that goes on already, whoever began it, is waited for.  TIMEOUT after the
  * deadline, and it goes on until it is done or a take breaks it off; so it does
- * if the caller dies.  FAILED if a take broke it off.  Either way nothing is
- * lost, what is copied stays, and it may be repeated.
+ * if the caller dies.  FAILED if a take broke it off.  TIMEOUT as well, at once
+ * and with nothing begun, while another process takes the sandbox.  Either way
+ * nothing is lost, what is copied stays, and it may be repeated.
  *
  * urgent: as fast as it goes, one layer at least if there is time for it; it is
  * broken off at the deadline.

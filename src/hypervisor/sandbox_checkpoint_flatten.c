@@ -8,22 +8,37 @@
  * The job is QEMU's and goes on without us.  Nobody has the sandbox's turn for
  * as long as it takes, so destroy and take need not wait for it.
  *
+ * A take breaks it off, and none may begin before that take is done, in
+ * whatever process: the disk could not be flipped, or would not stand on what
+ * the checkpoint says.  So takers hold the sandbox's chain together, and who
+ * begins holds it alone, while he looks at the disk and begins.
+ *
  * At the end libvirt has the name of the base written into the overlay's
  * header, and knows one that was renamed under the domain by its old name only:
  * so a layer is a base only if libvirt calls it what it is called.
  */
 
+#define _GNU_SOURCE
+
 #include "sandbox_checkpoint_parts.h"
+#include "sandbox_crash.h"
 #include "sandbox_domain_files.h"
 #include "sandbox_flatten.h"
 #include "sandbox_time.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <libvirt/virterror.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FLATTEN_DISK "vda"
 #define FLATTEN_POLL_MS 100
+
+/* Each sandbox has a byte of it, which is never written: locks alone. */
+#define FLATTEN_CHAINS ".chains"
+#define FLATTEN_CHAIN_POLL_MS 5
 
 /* Bytes a second: a disk of today hardly notices, nor does a guest on it. */
 #ifndef FLATTEN_BANDWIDTH
@@ -44,6 +59,83 @@ typedef struct {
     int urgent;
     int64_t deadline;
 } sandbox_flatten_t;
+
+
+/* 1: it is held; 0: by others, so far; -1. */
+static int
+flatten_lock(int fd, off_t place, int alone)
+{
+    struct flock lock;
+
+    memset(&lock, 0, sizeof(lock));
+    lock.l_type = alone ? F_WRLCK : F_RDLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = place;
+    lock.l_len = 1;
+
+    /* of the description: threads exclude each other as well */
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+        return 1;
+    }
+
+    return errno == EAGAIN || errno == EACCES || errno == EINTR ? 0 : -1;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
+                              int *fd, sandbox_hv_error_t *err)
+{
+    int rc;
+    off_t place;
+    char path[SANDBOX_HV_PATH_SIZE], uuid[SANDBOX_UUID_SIZE];
+
+    *fd = -1;
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    if (!sandbox_hv_is_local()) {
+        return err->status;
+    }
+
+    if (sandbox_id_uuid(uuid, sandbox) != 0
+        || sandbox_disk_path(path, FLATTEN_CHAINS) != 0)
+    {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no names for \"%s\"",
+                              sandbox);
+    }
+
+    /* two that share a place only wait for each other */
+    place = (off_t) strtoul(uuid, NULL, 16);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    while ((rc = *fd == -1 ? -1 : flatten_lock(*fd, place, alone)) == 0
+           && sandbox_time_monotonic_ms() < deadline)
+    {
+        sandbox_hv_sleep_ms(FLATTEN_CHAIN_POLL_MS);
+    }
+
+    if (rc == 1) {
+        return err->status;
+    }
+
+    if (rc == 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                              "the disk of \"%s\" is held by who takes it or "
+                              "makes it flatter",
+                              sandbox);
+    } else {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "\"%s\" cannot be locked: %s", path,
+                              strerror(errno));
+    }
+
+    if (*fd != -1) {
+        (void) close(*fd);
+        *fd = -1;
+    }
+
+    return err->status;
+}
 
 
 /* Its disk as libvirt has it: what it stands on, and how deep it is. */
@@ -155,13 +247,6 @@ flatten_base(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
 
     *base = NULL;
 
-    /* what the last take has left to be sent might keep it from answering */
-    if (!sandbox_checkpoint_drain(f->id, f->deadline)) {
-        return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                              "\"%s\" still sends what was copied of it",
-                              f->id);
-    }
-
     if (sandbox_disk_chain(f->conn, f->domain, &chain, err) != SANDBOX_HV_OK) {
         return err->status;
     }
@@ -211,6 +296,8 @@ flatten_begin(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
     if (flatten_base(f, files, &base, err) != SANDBOX_HV_OK) {
         return -1;
     }
+
+    SANDBOX_CRASH_POINT("flatten.begin.before");
 
     if (base == NULL
         || virDomainBlockRebase(f->domain, FLATTEN_DISK, base,
@@ -262,6 +349,55 @@ flatten_wait(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
 }
 
 
+/* 1: a job goes on, of a disk with that depth; 0: none is needed; -1. */
+static int
+flatten_look(const sandbox_flatten_t *f, size_t *depth, sandbox_hv_error_t *err)
+{
+    int rc;
+    sandbox_domain_files_t files;
+
+    if (flatten_files(f, &files, err) != SANDBOX_HV_OK) {
+        return -1;
+    }
+
+    rc = files.n > f->max + 1 ? flatten_begin(f, &files, err) : 0;
+    *depth = files.n;
+    sandbox_domain_files_free(&files);
+
+    return rc;
+}
+
+
+/* The same, when nobody takes the sandbox, nor begins to. */
+static int
+flatten_begun(const sandbox_flatten_t *f, size_t *depth,
+              sandbox_hv_error_t *err)
+{
+    int rc, chain;
+
+    /* what the last take has left to be sent might keep it from answering */
+    if (!sandbox_checkpoint_drain(f->id, f->deadline)) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+                              "\"%s\" still sends what was copied of it",
+                              f->id);
+        return -1;
+    }
+
+    if (sandbox_checkpoint_hold_chain(f->id, 1, 0, &chain, err)
+        != SANDBOX_HV_OK) {
+        return -1;
+    }
+
+    rc = flatten_look(f, depth, err);
+
+    if (chain != -1) {
+        (void) close(chain);
+    }
+
+    return rc;
+}
+
+
 static sandbox_hv_status_t
 flatten(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
 {
@@ -270,18 +406,9 @@ flatten(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
     sandbox_domain_turn_t turn;
     sandbox_domain_files_t files;
 
-    rc = 0;
     sandbox_domain_enter(&turn, f->id);
-
-    if (flatten_files(f, &files, err) == SANDBOX_HV_OK && files.n > f->max + 1)
-    {
-        rc = flatten_begin(f, &files, err);
-    }
-
+    rc = flatten_begun(f, &depth, err);
     sandbox_domain_leave(&turn);
-
-    depth = files.n;
-    sandbox_domain_files_free(&files);
 
     if (rc != 1 || flatten_wait(f, err) != SANDBOX_HV_OK
         || flatten_files(f, &files, err) != SANDBOX_HV_OK)

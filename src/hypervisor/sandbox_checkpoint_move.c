@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 
 #include "sandbox_checkpoint_take.h"
+#include "sandbox_crash.h"
 #include "sandbox_time.h"
 
 #include <fcntl.h>
@@ -80,6 +81,21 @@ move_suspend(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+}
+
+
+/* The source, if it is to go on, does so with another overlay. */
+static sandbox_hv_status_t
+move_flip(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    if (!t->take->keep) {
+        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    }
+
+    (void) sandbox_disk_flip(t->conn, t->source, t->next, err);
+    SANDBOX_CRASH_POINT("flip.after");
+
+    return err->status;
 }
 
 
@@ -176,9 +192,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     if (move_suspend(t, err) != SANDBOX_HV_OK || move_is_lost(t, err)
         || (t->live && sandbox_take_direct_look(t, err) != SANDBOX_HV_OK)
-        || (t->take->keep
-            && sandbox_disk_flip(t->conn, t->source, t->next, err)
-                   != SANDBOX_HV_OK)
+        || move_flip(t, err) != SANDBOX_HV_OK
         || (t->copy
             && sandbox_devices_save(&t->devices, t->conn, t->source, err)
                    != SANDBOX_HV_OK))

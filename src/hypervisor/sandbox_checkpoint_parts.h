@@ -158,8 +158,20 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
 /* sandbox_checkpoint_flatten.c */
 
 /*
+ * Holds what the disk of a running sandbox stands on, in all processes of this
+ * host, until *fd is closed or the process ends: who begins to make it flatter
+ * alone, who takes a checkpoint of it, or settles that, with others like him
+ * (alone 0).  TIMEOUT after the deadline.  *fd is -1 on failure, and of a
+ * libvirt of another host, where nothing is taken.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
+                              int *fd, sandbox_hv_error_t *err);
+
+/*
  * Breaks off the flattening of a running domain's disk, if there is one: for
- * whoever is about to change the disk, or to suspend and keep it.
+ * whoever is about to change the disk, or to suspend and keep it.  He holds the
+ * chain, or another one may begin.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define TAKE_DISK "vda"
+/* Who settles a take waits so long for what is left of it, and for others. */
 #define TAKE_DRAIN_MS 20000
 
 
@@ -501,9 +502,11 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
                               t->take->sandbox);
     }
 
-    if (sandbox_take_undo(t, err) != SANDBOX_HV_OK
-        || sandbox_checkpoint_unflatten(t->conn, t->source, err)
-               != SANDBOX_HV_OK)
+    /* from here to its end nobody makes the disk flatter */
+    if (sandbox_checkpoint_hold_chain(t->take->sandbox, 0, t->take->deadline,
+                                      &t->held_chain, err)
+            != SANDBOX_HV_OK
+        || sandbox_take_undo(t, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -659,6 +662,10 @@ take_free(sandbox_take_t *t)
 {
     take_reset(t);
 
+    if (t->held_chain != -1) {
+        (void) close(t->held_chain);
+    }
+
     if (t->source) {
         (void) virDomainFree(t->source);
     }
@@ -672,6 +679,7 @@ take_init(sandbox_take_t *t, sandbox_checkpoint_take_t *take)
     t->take = take;
     t->memory = -1;
     t->held = -1;
+    t->held_chain = -1;
     t->origin = -1;
     t->to = -1;
     sandbox_devices_init(&t->devices);
@@ -751,6 +759,9 @@ take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
     if (err->status == SANDBOX_HV_OK && t->source) {
         (void) sandbox_checkpoint_drain(
             t->take->sandbox, sandbox_time_monotonic_ms() + TAKE_DRAIN_MS);
+        (void) sandbox_checkpoint_hold_chain(
+            t->take->sandbox, 0, sandbox_time_monotonic_ms() + TAKE_DRAIN_MS,
+            &t->held_chain, err);
     }
 
     /*

@@ -28,8 +28,9 @@ typedef struct {
     sandbox_disk_chain_t chain; /* the sandbox's disk when it was looked at */
     int64_t disk_mb;
     virDomainPtr source;
-    char *ram;  /* the file that the source's memory is of, or NULL */
-    int origin; /* the device state it was started with, or -1 */
+    int held_chain; /* what the source's disk stands on, or -1 */
+    char *ram;      /* the file that the source's memory is of, or NULL */
+    int origin;     /* the device state it was started with, or -1 */
     char next[SANDBOX_HV_PATH_SIZE]; /* the overlay it goes on with */
     int memory; /* holds the new memory on tmpfs; -1: it is on disk */
     int tmpfs;  /* 1: it was there */
@@ -137,7 +138,7 @@ sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);
 /*
  * Nothing of the checkpoint is left but a layer that the source's disk stands
  * on, or what it is paused in, and the source, if it has a domain (else NULL),
- * runs.
+ * runs, and its disk is not made flatter.  The chain is held, of a source.
  */
 sandbox_hv_status_t
 sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err);

@@ -284,7 +284,10 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
+    /* QEMU refuses to write the header of a disk that is made flatter */
     if (undo_move(t, err) != SANDBOX_HV_OK
+        || sandbox_checkpoint_unflatten(t->conn, t->source, err)
+               != SANDBOX_HV_OK
         || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
     {
         return err->status;
