@@ -96,23 +96,6 @@ sandbox_checkpoint_refs_free(sandbox_checkpoint_refs_t *refs)
 }
 
 
-int
-sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name)
-{
-    (void) snprintf(id, SANDBOX_ID_SIZE, "%.*s", (int) strcspn(name, "."),
-                    name);
-    return 0;
-}
-
-
-int
-sandbox_checkpoint_ends(const char *name, const char *suffix)
-{
-    return strlen(name) > strlen(suffix)
-           && strcmp(name + strlen(name) - strlen(suffix), suffix) == 0;
-}
-
-
 /* --- tests ---------------------------------------------------------------- */
 
 static void
