@@ -646,16 +646,3 @@ sandbox_disk_names_have(char **names, size_t n, const char *name)
            && bsearch(&name, names, n, sizeof(*names), sandbox_disk_compare)
                   != NULL;
 }
-
-
-void
-sandbox_disk_names_free(char **names, size_t n)
-{
-    size_t i;
-
-    for (i = 0; i < n; i++) {
-        free(names[i]);
-    }
-
-    free(names);
-}

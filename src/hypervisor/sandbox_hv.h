@@ -281,6 +281,9 @@ void sandbox_disk_chain_free(sandbox_disk_chain_t *chain);
 sandbox_hv_status_t
 sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
                   const char *path, sandbox_hv_error_t *err);
+
+/* sandbox_disk_local.c */
+
 /*
  * The directory of disks by the worker's own rights, which local libvirts
  * alone know: names that begin with prefix (freed as sandbox_disk_names()

@@ -200,7 +200,7 @@ sandbox_memory_create(const char *path, int64_t mb, int whole,
 }
 
 
-/* What the files there may still grow to: their holes. */
+/* What the files there may still grow to, their holes; -1: it is not known. */
 static int64_t
 memory_promised(const char *path)
 {
@@ -212,7 +212,11 @@ memory_promised(const char *path)
     holes = 0;
     dir = opendir(path);
 
-    while (dir && (entry = readdir(dir)) != NULL) {
+    if (dir == NULL) {
+        return -1;
+    }
+
+    while (errno = 0, (entry = readdir(dir)) != NULL) {
         if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
             && S_ISREG(st.st_mode) && st.st_size > st.st_blocks * 512LL)
         {
@@ -220,10 +224,11 @@ memory_promised(const char *path)
         }
     }
 
-    if (dir) {
-        (void) closedir(dir);
+    if (errno != 0) {
+        holes = -1;
     }
 
+    (void) closedir(dir);
     return holes;
 }
 
@@ -252,8 +257,9 @@ sandbox_memory_fits(void)
 
     after = memory_promised(path);
 
-    return (int64_t) fs.f_bavail * (int64_t) fs.f_bsize
-           >= (before > after ? before : after) + MEMORY_MARGIN;
+    return before != -1 && after != -1
+           && (int64_t) fs.f_bavail * (int64_t) fs.f_bsize
+                  >= (before > after ? before : after) + MEMORY_MARGIN;
 }
 
 

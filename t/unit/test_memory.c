@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "failing_readdir.h"
 #include "sandbox_memory.h"
 
 #define MB 4
@@ -429,6 +430,38 @@ test_reserved(void **state)
 }
 
 
+/* A file that may grow beyond all room, seen or not. */
+static void
+test_promised(void **state)
+{
+    int fd, calls;
+
+    (void) state;
+
+    assert_true(sandbox_memory_fits());
+    fd = open(path_of("memory", NAME), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(ftruncate(fd, INT64_MAX / 4), 0);
+    (void) close(fd);
+    readdir_calls = 0;
+    assert_false(sandbox_memory_fits());
+    calls = readdir_calls;
+
+    for (readdir_fails_at = 1; readdir_fails_at <= calls; readdir_fails_at++) {
+        readdir_calls = 0;
+        assert_false(sandbox_memory_fits());
+    }
+
+    readdir_fails_at = 0;
+    assert_int_equal(unlink(path_of("memory", NAME)), 0);
+    readdir_calls = 0;
+    readdir_fails_at = 1;
+    assert_false(sandbox_memory_fits());
+    readdir_fails_at = 0;
+    assert_true(sandbox_memory_fits());
+}
+
+
 int
 main(void)
 {
@@ -438,6 +471,7 @@ main(void)
         cmocka_unit_test_teardown(test_torn, clean),
         cmocka_unit_test_teardown(test_none, clean),
         cmocka_unit_test_teardown(test_reserved, clean),
+        cmocka_unit_test_teardown(test_promised, clean),
     };
 
     /* elsewhere there is no tmpfs to put it on */

@@ -1,0 +1,172 @@
+/* The directory of disks as the worker reads it: one of the test's own, and a
+ * reading of it that fails. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "failing_readdir.h"
+#include "sandbox_hv.h"
+
+#define FILES 3
+
+static char base[] = "/tmp/sandbox-test-XXXXXX";
+
+
+int
+sandbox_disk_path(char *path, const char *name)
+{
+    (void) snprintf(path, SANDBOX_HV_PATH_SIZE, "%s/%s", base, name);
+    return 0;
+}
+
+
+static void
+name_of(char *name, size_t size, int i)
+{
+    (void) snprintf(name, size, "snap_%d.state", i);
+}
+
+
+static sandbox_hv_status_t
+list(const char *prefix, size_t *n)
+{
+    char **names;
+    sandbox_hv_status_t status;
+    sandbox_hv_error_t err;
+
+    readdir_calls = 0;
+    status = sandbox_disk_local(prefix, &names, n, &err);
+    assert_int_equal(status, err.status);
+
+    if (status != SANDBOX_HV_OK) {
+        assert_null(names);
+    }
+
+    sandbox_disk_names_free(names, *n);
+    return status;
+}
+
+
+static void
+test_all(void **state)
+{
+    size_t n;
+
+    (void) state;
+
+    assert_int_equal(list("", &n), SANDBOX_HV_OK);
+    assert_int_equal(n, FILES + 2);
+    assert_int_equal(list("snap_", &n), SANDBOX_HV_OK);
+    assert_int_equal(n, FILES);
+    assert_int_equal(list("sb_", &n), SANDBOX_HV_OK);
+    assert_int_equal(n, 0);
+}
+
+
+/* What is not listed would count as not being there. */
+static void
+test_half(void **state)
+{
+    int all;
+    size_t n;
+
+    (void) state;
+
+    assert_int_equal(list("", &n), SANDBOX_HV_OK);
+    all = readdir_calls;
+
+    for (readdir_fails_at = 1; readdir_fails_at <= all; readdir_fails_at++) {
+        assert_int_equal(list("", &n), SANDBOX_HV_FAILED);
+        assert_int_equal(n, 0);
+        assert_int_equal(list("snap_", &n), SANDBOX_HV_FAILED);
+        assert_int_equal(n, 0);
+    }
+
+    readdir_fails_at = 0;
+}
+
+
+static void
+test_none(void **state)
+{
+    size_t n;
+    char last;
+
+    (void) state;
+
+    last = base[sizeof(base) - 2];
+    base[sizeof(base) - 2] = '/';
+    assert_int_equal(list("", &n), SANDBOX_HV_FAILED);
+    base[sizeof(base) - 2] = last;
+}
+
+
+static int
+begin(void **state)
+{
+    int i, fd;
+    char name[32], path[SANDBOX_HV_PATH_SIZE];
+
+    (void) state;
+
+    if (mkdtemp(base) == NULL) {
+        return -1;
+    }
+
+    for (i = 0; i < FILES; i++) {
+        name_of(name, sizeof(name), i);
+        (void) sandbox_disk_path(path, name);
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        if (fd == -1) {
+            return -1;
+        }
+
+        (void) close(fd);
+    }
+
+    return 0;
+}
+
+
+static int
+end(void **state)
+{
+    int i;
+    char name[32];
+    sandbox_hv_error_t err;
+
+    (void) state;
+
+    for (i = 0; i < FILES; i++) {
+        name_of(name, sizeof(name), i);
+
+        if (sandbox_disk_unlink(name, &err) != SANDBOX_HV_OK) {
+            return -1;
+        }
+    }
+
+    return rmdir(base);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_none),
+    };
+
+    return cmocka_run_group_tests(tests, begin, end);
+}
