@@ -429,6 +429,7 @@ is(digests($one, $address), $said, 'and has all');
     $go_on->();
     ($rc, $text) = $wait->();
     is($rc, 0, 'it is taken all the same') or diag($text);
+    like($text, qr/ a new overlay: .*block job/, 'and it is said why');
     ok(!flattens($id), 'nor made flatter');
     is(($d->run('thaw', $id))[0], 0, 'thawed');
     is(digests($id, $at), $data, 'with all it had');

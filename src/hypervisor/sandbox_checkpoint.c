@@ -271,14 +271,14 @@ sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           const char *xml, sandbox_accel_t accel,
                           sandbox_checkpoint_t *c, sandbox_hv_error_t *err)
 {
-    const char *reason;
+    const char *name, *reason;
     virDomainInfo info;
 
     memset(c, 0, sizeof(*c));
+    name = virDomainGetName(domain);
 
     if (virDomainGetInfo(domain, &info) < 0) {
-        return sandbox_hv_fail(err, conn, "cannot look at \"%s\"",
-                               virDomainGetName(domain));
+        return sandbox_hv_fail(err, conn, "cannot look at \"%s\"", name);
     }
 
     checkpoint_booted(c, conn, accel, xml);
@@ -292,8 +292,8 @@ sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
     if (reason) {
         sandbox_checkpoint_free(c);
-        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT, "\"%s\": %s",
-                              virDomainGetName(domain), reason);
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT, "\"%s\": %s", name,
+                              reason);
     }
 
     return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
@@ -423,9 +423,12 @@ static sandbox_hv_status_t
 checkpoint_suspend(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    sandbox_hv_error_t *err)
 {
+    const char *name;
+
+    name = virDomainGetName(domain);
+
     if (virDomainSuspend(domain) < 0) {
-        return sandbox_hv_fail(err, conn, "cannot suspend \"%s\"",
-                               virDomainGetName(domain));
+        return sandbox_hv_fail(err, conn, "cannot suspend \"%s\"", name);
     }
 
     return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");

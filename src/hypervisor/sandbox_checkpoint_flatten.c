@@ -168,13 +168,15 @@ flatten_goes_on(sandbox_hv_conn_t *conn, virDomainPtr domain,
                 sandbox_hv_error_t *err)
 {
     int rc;
+    const char *name;
     virDomainBlockJobInfo info;
 
+    name = virDomainGetName(domain);
     rc = virDomainGetBlockJobInfo(domain, FLATTEN_DISK, &info, 0);
 
     if (rc < 0) {
         (void) sandbox_hv_fail(err, conn, "cannot look at the disk of \"%s\"",
-                               virDomainGetName(domain));
+                               name);
     }
 
     return rc;
@@ -185,7 +187,10 @@ sandbox_hv_status_t
 sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
                              sandbox_hv_error_t *err)
 {
+    const char *name;
+
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    name = virDomainGetName(domain);
 
     if (flatten_goes_on(conn, domain, err) <= 0
         || virDomainBlockJobAbort(domain, FLATTEN_DISK, 0) == 0)
@@ -193,8 +198,7 @@ sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
         return err->status;
     }
 
-    (void) sandbox_hv_fail(err, conn, "cannot stop flattening \"%s\"",
-                           virDomainGetName(domain));
+    (void) sandbox_hv_fail(err, conn, "cannot stop flattening \"%s\"", name);
 
     /* it may have ended by itself */
     if (virDomainGetBlockJobInfo(domain, FLATTEN_DISK,

@@ -97,15 +97,16 @@ sandbox_disk_chain(sandbox_hv_conn_t *conn, virDomainPtr domain,
 {
     int rc;
     char *text;
+    const char *name;
     sandbox_json_t doc;
     sandbox_json_error_t bad;
 
     memset(chain, 0, sizeof(*chain));
+    name = virDomainGetName(domain);
 
     text = virDomainGetXMLDesc(domain, 0);
     if (text == NULL) {
-        return sandbox_hv_fail(err, conn, "cannot look at \"%s\"",
-                               virDomainGetName(domain));
+        return sandbox_hv_fail(err, conn, "cannot look at \"%s\"", name);
     }
 
     rc = chain_add(chain,
@@ -136,8 +137,7 @@ sandbox_disk_chain(sandbox_hv_conn_t *conn, virDomainPtr domain,
     if (rc != 0) {
         sandbox_disk_chain_free(chain);
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                              "the disk of \"%s\" cannot be made out",
-                              virDomainGetName(domain));
+                              "the disk of \"%s\" cannot be made out", name);
     }
 
     return err->status;
@@ -149,8 +149,10 @@ sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
                   const char *path, sandbox_hv_error_t *err)
 {
     char *xml;
+    const char *name;
     virDomainSnapshotPtr snapshot;
 
+    name = virDomainGetName(domain);
     xml = sandbox_domain_xml_flip(CHAIN_DISK, path);
     if (xml == NULL) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -166,7 +168,7 @@ sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
     if (snapshot == NULL) {
         return sandbox_hv_fail(err, conn, "cannot give \"%s\" a new overlay",
-                               virDomainGetName(domain));
+                               name);
     }
 
     (void) virDomainSnapshotFree(snapshot);

@@ -573,12 +573,14 @@ sandbox_disk_volumes(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
 
     (void) virStoragePoolRefresh(pool, 0);
     count = virStoragePoolListAllVolumes(pool, &volumes, 0);
-    (void) virStoragePoolFree(pool);
 
     if (count < 0) {
-        return sandbox_hv_fail(err, conn, "cannot list the files");
+        (void) sandbox_hv_fail(err, conn, "cannot list the files");
+        (void) virStoragePoolFree(pool);
+        return err->status;
     }
 
+    (void) virStoragePoolFree(pool);
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     *names = calloc((size_t) count + 1, sizeof(**names));
 

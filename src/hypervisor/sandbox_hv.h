@@ -59,7 +59,8 @@ sandbox_hv_set(sandbox_hv_error_t *err, sandbox_hv_status_t status,
 
 /*
  * Sets *err from libvirt's last error of this thread; the one place that maps
- * virError to our status.  What failed comes first in the message.
+ * virError to our status.  What failed comes first in the message.  Any call
+ * into libvirt since then, and be it for a name in the message, forgets it.
  */
 sandbox_hv_status_t
 sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *conn,
