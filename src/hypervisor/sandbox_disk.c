@@ -156,14 +156,23 @@ sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 }
 
 
+/* 1 if the directory is on this host, and the worker may look into it. */
+static int
+sandbox_disk_is_seen(void)
+{
+    char dir[SANDBOX_HV_PATH_SIZE];
+
+    return sandbox_hv_is_local() && sandbox_disk_directory(dir) == 0
+           && access(dir, R_OK | X_OK) == 0;
+}
+
+
 int
 sandbox_disk_stat(const char *name, struct stat *st)
 {
-    char dir[SANDBOX_HV_PATH_SIZE], path[SANDBOX_HV_PATH_SIZE];
+    char path[SANDBOX_HV_PATH_SIZE];
 
-    if (!sandbox_hv_is_local() || sandbox_disk_directory(dir) != 0
-        || sandbox_disk_path(path, name) != 0 || access(dir, R_OK | X_OK) == -1)
-    {
+    if (!sandbox_disk_is_seen() || sandbox_disk_path(path, name) != 0) {
         return -1;
     }
 
@@ -446,7 +455,7 @@ sandbox_disk_delete_later(const char *id, sandbox_hv_error_t *err)
 
     /* where the worker may not look there are none */
     if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
-        return err->status == SANDBOX_HV_NO_CAPACITY
+        return sandbox_disk_is_seen()
                    ? err->status
                    : sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
