@@ -197,6 +197,15 @@ isnt("$id{$_}\n", $before, 'from the earlier one too') for 1, 2;
 
 # --- one that cannot be made unique ------------------------------------------
 
+# Whether the rules let a guest in.
+sub is_in {
+    my ($n) = @_;
+    my $tap = sprintf 'sbx0a5801%02x', $n;
+
+    return $t->inside('nft', 'list', 'set', 'bridge', 'sandbox_taps', 'guests')
+        =~ /"$tap"/ ? 1 : 0;
+}
+
 # What a guest writes to its console.
 sub console {
     my ($n) = @_;
@@ -223,6 +232,14 @@ like($text, qr/The last configuration failed/, 'for that reason');
 ok(wait_for(5, sub { console(3) =~ /not configured: / }), 'its agent is heard');
 sleep 0.5;
 unlike(console(3), qr/^alive/m, 'and nobody else');
+
+# With the addresses of its earlier life it is in no network, also for a watcher
+# that makes all elements anew.
+ok(is_in(2) && !is_in(3), 'nothing of it passes');
+$t->inside('nft', 'flush', 'set', 'bridge', 'sandbox_taps', 'guests');
+$t->stack('restart', 'network');
+ok(wait_for(10, sub { is_in(2) }), 'another one is let in again');
+ok(!is_in(3), 'it is not');
 
 is(($d->run('destroy', @ids[2 .. 3]))[0], 0, 'they end');
 is(($d->run('discard', $_))[0], 0, "discard $_") for reverse($boot, @snaps);

@@ -89,6 +89,16 @@ $t->serve($s, 8000) or BAIL_OUT('no server in the guest');
 
 # --- a request wakes it -------------------------------------------------------
 
+# How often the guest's network card lost its carrier, or got one.
+sub carrier {
+    my $r = $t->exec($s, 'cat /sys/class/net/eth0/carrier_changes');
+
+    like($r->{stdout}, qr/^\d+\n$/, 'its card has had a carrier');
+    return $r->{stdout};
+}
+
+my $carrier = carrier();
+
 hibernate($s);
 is(state($s)->{status}, 'paused', 'it is paused');
 
@@ -105,6 +115,10 @@ is($t->redis('HGET', $t->redis('KEYS', "*:sandbox:$now->{id}"), 'wakes'), 1,
    'and knows that it was woken');
 my %ids = map { $_ => 1 } $s->{id}, $now->{id};
 is($t->traffic($now, 8000, 'GET', '/')->{status}, 200, 'and is reached by it');
+
+# What a guest sends before it has taken note of a carrier is lost, and who
+# gets no answer asks again after a second.
+is(carrier(), $carrier, 'the guest has seen no change of its carrier');
 
 $r = $t->traffic($s, 8000, 'GET', '/');
 is($r->{status}, 200, 'as by the first one');

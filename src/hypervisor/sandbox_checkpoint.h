@@ -141,15 +141,6 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
                           sandbox_hv_error_t *err);
 
 /*
- * Gives the network to a sandbox that was started from a checkpoint of a
- * guest that had lived: its card is without a carrier until it is configured,
- * for it would speak with the address of its earlier life.  Does nothing to
- * others.
- */
-sandbox_hv_status_t
-sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err);
-
-/*
  * Makes the disk of a running sandbox flatter, if it has more than max_layers
  * (its own included, the template's not): what the youngest of the others hold
  * is copied into its own, in the background of the guest.  How many is chosen

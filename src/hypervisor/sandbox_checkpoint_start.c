@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define CHECKPOINT_DISK "vda"
-#define CHECKPOINT_CARD "net0" /* libvirt's name of the first one */
 
 /* QEMU that lets go of the disks of a machine it loads until that runs. */
 #define CHECKPOINT_INACTIVE_SINCE 10000000
@@ -55,14 +54,6 @@ checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
 {
     if (sandbox_checkpoint_receive(conn, domain, c, accel, state, err)
         != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    /* the state says that there is a carrier: only now it can be taken */
-    if (c->lived
-        && sandbox_monitor_link(conn, domain, CHECKPOINT_CARD, 0, err)
-               != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -123,6 +114,7 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     sandbox_domain_xml_t host;
     sandbox_domain_ram_t ram;
     sandbox_domain_spec_t spec;
+    sandbox_network_t network;
 
     start = sandbox_time_monotonic_ms();
 
@@ -152,6 +144,12 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     spec.template = &template;
     spec.vcpus = (int) c->vcpus;
     spec.memory_mb = c->memory_mb;
+
+    if (wanted->network) {
+        network = *wanted->network;
+        network.silent = c->lived != 0;
+        spec.network = &network;
+    }
 
     ram.path = copy->fd == -1 ? memory : copy->path;
     ram.shared = 0;
@@ -238,23 +236,6 @@ sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
     sandbox_domain_enter(&turn, spec->id);
     (void) checkpoint_start(conn, id, spec, times, err);
     sandbox_domain_leave(&turn);
-
-    return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_checkpoint_connect(const char *id, sandbox_hv_error_t *err)
-{
-    virDomainPtr domain;
-    sandbox_hv_conn_t *conn;
-
-    domain = sandbox_domain_of(&conn, id, err);
-
-    if (domain) {
-        (void) sandbox_monitor_link(conn, domain, CHECKPOINT_CARD, 1, err);
-        (void) virDomainFree(domain);
-    }
 
     return err->status;
 }

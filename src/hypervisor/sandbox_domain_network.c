@@ -18,65 +18,86 @@
 #define NETWORK_ADMIT_MS 5000
 
 
-/*
- * The generation of a running domain's metadata, -1 if there is none.  *error,
- * unless error is NULL, is malloc'd or NULL.
- */
-static int64_t
-network_generation(virDomainPtr domain, const char *namespace, char **error)
+/* What metadata of a running domain says. */
+typedef struct {
+    int64_t generation; /* -1: there is none */
+    int silent;
+    char *error; /* malloc'd or NULL */
+} network_said_t;
+
+
+static void
+network_read(network_said_t *said, virDomainPtr domain, const char *namespace)
 {
-    int64_t generation;
-    char *document, *number;
+    char *document, *text;
+
+    memset(said, 0, sizeof(*said));
+    said->generation = -1;
 
     document = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
                                     namespace, VIR_DOMAIN_AFFECT_LIVE);
     if (document == NULL) {
-        return -1;
+        return;
     }
 
-    number = sandbox_domain_xml_find(document, "/*/@generation");
-    generation = number ? strtoll(number, NULL, 10) : -1;
-    free(number);
-
-    if (error) {
-        *error = sandbox_domain_xml_find(document, "/*/@error");
+    text = sandbox_domain_xml_find(document, "/*/@generation");
+    if (text) {
+        said->generation = strtoll(text, NULL, 10);
     }
+    free(text);
 
+    text = sandbox_domain_xml_find(document, "/*/@silent");
+    said->silent = text != NULL;
+    free(text);
+
+    said->error = sandbox_domain_xml_find(document, "/*/@error");
     free(document);
-
-    return generation;
 }
 
 
-/* 1: the watcher has answered to this generation, with *err. */
+/* 1: the watcher has answered to just this, with *err. */
 static int
-network_answered(virDomainPtr domain, int64_t generation,
+network_answered(virDomainPtr domain, const sandbox_network_t *network,
                  sandbox_hv_error_t *err)
 {
     int answered;
-    char *error;
+    network_said_t said;
 
-    error = NULL;
-    answered = network_generation(domain, SANDBOX_NETWORK_APPLIED, &error)
-               == generation;
+    network_read(&said, domain, SANDBOX_NETWORK_APPLIED);
+    answered = said.generation == network->generation
+               && said.silent == network->silent;
 
-    if (answered && error) {
+    if (answered && said.error) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "the policy cannot be put in force: %.160s",
-                              error);
+                              said.error);
     }
 
-    free(error);
+    free(said.error);
 
     return answered;
 }
 
 
+/* 1: a later policy than this one was asked for. */
+static int
+network_is_old(virDomainPtr domain, const sandbox_network_t *network)
+{
+    network_said_t said;
+
+    network_read(&said, domain, SANDBOX_NETWORK_NAMESPACE);
+    free(said.error);
+
+    return said.generation > network->generation;
+}
+
+
 static sandbox_hv_status_t
 network_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
-             int64_t generation, int64_t deadline, sandbox_hv_error_t *err)
+             const sandbox_network_t *network, int64_t deadline,
+             sandbox_hv_error_t *err)
 {
-    while (!network_answered(domain, generation, err)) {
+    while (!network_answered(domain, network, err)) {
         if (virConnectIsAlive(conn->virt) != 1
             || virDomainIsActive(domain) != 1) {
             return sandbox_hv_fail(err, conn, "\"%s\" has ended", id);
@@ -96,6 +117,18 @@ network_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
 }
 
 
+/* Who is not let in cannot start; that libvirt is away is said as it is. */
+static sandbox_hv_status_t
+network_not_admitted(sandbox_hv_error_t *err)
+{
+    if (err->status != SANDBOX_HV_UNAVAILABLE) {
+        err->status = SANDBOX_HV_NETWORK;
+    }
+
+    return err->status;
+}
+
+
 sandbox_hv_status_t
 sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err)
@@ -103,15 +136,11 @@ sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
     if (spec->network
-        && network_wait(conn, domain, spec->id, spec->network->generation,
+        && network_wait(conn, domain, spec->id, spec->network,
                         sandbox_time_monotonic_ms() + NETWORK_ADMIT_MS, err)
                != SANDBOX_HV_OK)
     {
-        if (err->status != SANDBOX_HV_UNAVAILABLE) {
-            err->status = SANDBOX_HV_NETWORK;
-        }
-
-        return err->status;
+        return network_not_admitted(err);
     }
 
     if (virDomainResume(domain) < 0) {
@@ -140,9 +169,7 @@ sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
     if (xml == NULL) {
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
 
-    } else if (network_generation(domain, SANDBOX_NETWORK_NAMESPACE, NULL)
-               > network->generation)
-    {
+    } else if (network_is_old(domain, network)) {
         /* libvirt cannot compare and set, so the caller is in time as well */
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "\"%s\" has a later policy by now", id);
@@ -157,12 +184,26 @@ sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
                                id);
 
     } else {
-        (void) network_wait(conn, domain, id, network->generation, deadline,
-                            err);
+        (void) network_wait(conn, domain, id, network, deadline, err);
     }
 
     free(xml);
     (void) virDomainFree(domain);
+
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_hypervisor_connect(const char *id, const sandbox_network_t *network,
+                           sandbox_hv_error_t *err)
+{
+    if (sandbox_hypervisor_network(
+            id, network, sandbox_time_monotonic_ms() + NETWORK_ADMIT_MS, err)
+        != SANDBOX_HV_OK)
+    {
+        return network_not_admitted(err);
+    }
 
     return err->status;
 }

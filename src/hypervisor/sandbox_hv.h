@@ -208,10 +208,6 @@ sandbox_monitor_fdset_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_devices(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
                         sandbox_hv_error_t *err);
-/* The carrier of a network card. */
-sandbox_hv_status_t
-sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                     const char *card, int up, sandbox_hv_error_t *err);
 /* QEMU 10 and later: what was loaded and does not run yet has its disks. */
 sandbox_hv_status_t
 sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,

@@ -124,6 +124,16 @@ sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
                            int64_t deadline, sandbox_hv_error_t *err);
 
+/*
+ * Lets a sandbox speak that was started from a checkpoint of a guest that had
+ * lived: until it is configured it has the addresses and connections of its
+ * earlier life, and is silent.  Changes nothing for others.  NETWORK: the
+ * watcher did not do it within 5 s, or could not.
+ */
+sandbox_hv_status_t
+sandbox_hypervisor_connect(const char *id, const sandbox_network_t *network,
+                           sandbox_hv_error_t *err);
+
 /* Sandboxes on this host, of whatever node, by metadata. */
 typedef struct {
     char id[SANDBOX_ID_SIZE];

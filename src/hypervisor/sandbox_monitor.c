@@ -239,21 +239,6 @@ sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 
 sandbox_hv_status_t
-sandbox_monitor_link(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                     const char *card, int up, sandbox_hv_error_t *err)
-{
-    sandbox_text_t command = SANDBOX_TEXT_INIT;
-
-    sandbox_text_fmt(&command,
-                     "{\"execute\":\"set_link\",\"arguments\":"
-                     "{\"name\":\"%s\",\"up\":%s}}",
-                     card, up ? "true" : "false");
-
-    return sandbox_monitor_send(conn, domain, "set_link", &command, NULL, err);
-}
-
-
-sandbox_hv_status_t
 sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          sandbox_hv_error_t *err)
 {

@@ -38,9 +38,10 @@ sandbox_network_xml(const sandbox_network_t *network)
     /* none of these values has a character that must be escaped */
     sandbox_text_fmt(&t,
                      "<network generation=\"%lld\" bridge=\"%s\" tap=\"%s\" "
-                     "mac=\"%s\" address=\"%s\" internet=\"%s\" allow=\"",
+                     "mac=\"%s\" address=\"%s\"%s internet=\"%s\" allow=\"",
                      (long long) network->generation, network->bridge,
                      network->tap, network->mac, address,
+                     network->silent ? " silent=\"yes\"" : "",
                      network->policy.internet ? "yes" : "no");
     sandbox_cidrs_format(&t, &network->policy.allow);
     sandbox_text_str(&t, "\" deny=\"");
@@ -140,6 +141,22 @@ network_guest(sandbox_network_t *network, xmlNodePtr node)
 
 
 static int
+network_silent(sandbox_network_t *network, xmlNodePtr node)
+{
+    char text[4];
+
+    network->silent = xmlHasProp(node, (const xmlChar *) "silent") != NULL;
+
+    return network->silent
+                   && (network_attribute(text, sizeof(text), node, "silent")
+                           != 0
+                       || strcmp(text, "yes") != 0)
+               ? -1
+               : 0;
+}
+
+
+static int
 network_policy(sandbox_policy_t *policy, xmlNodePtr node)
 {
     int rc, internet;
@@ -193,6 +210,7 @@ sandbox_network_read(sandbox_network_t *network, const char *document,
 
     rc = node && strcmp((const char *) node->name, "network") == 0
                  && network_guest(network, node) == 0
+                 && network_silent(network, node) == 0
                  && network_policy(&network->policy, node) == 0
              ? 0
              : -1;

@@ -14,7 +14,10 @@
 
 #define SANDBOX_NETWORK_NAMESPACE "urn:nginx-sandbox:network:1"
 #define SANDBOX_NETWORK_KEY "sandboxnet"
-/* What the watcher has put in force: <applied generation="…" [error="…"]/> */
+/*
+ * What the watcher has put in force:
+ * <applied generation="…" [silent="yes"] [error="…"]/>
+ */
 #define SANDBOX_NETWORK_APPLIED "urn:nginx-sandbox:network-applied:1"
 #define SANDBOX_NETWORK_APPLIED_KEY "sandboxnetapplied"
 
@@ -27,6 +30,7 @@ typedef struct {
     char mac[18];
     uint32_t address;   /* IPv4, host order */
     int64_t generation; /* of the policy: a later one is greater */
+    int silent; /* 1: nothing of the guest passes, whatever the policy */
     sandbox_policy_t policy;
 } sandbox_network_t;
 

@@ -210,32 +210,39 @@ sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 }
 
 
-static sandbox_hv_status_t
-sandbox_boot_domain(sandbox_boot_t *boot)
+static int
+sandbox_boot_network(sandbox_boot_t *boot, sandbox_network_t *network)
 {
-    sandbox_network_t network;
-    sandbox_domain_spec_t spec;
+    memset(network, 0, sizeof(*network));
+    sandbox_network_name(network, boot->bridge, boot->address);
 
-    memset(&network, 0, sizeof(network));
-    sandbox_network_name(&network, boot->bridge, boot->address);
-
-    if (sandbox_policy_parse(&network.policy, boot->internet, boot->allow_out,
+    if (sandbox_policy_parse(&network->policy, boot->internet, boot->allow_out,
                              boot->deny_out)
-        != 0)
+        == 0)
     {
-        boot->result.status = SANDBOX_HV_FAILED;
-        (void) snprintf(boot->result.message, sizeof(boot->result.message),
-                        "the policy in the record of \"%s\" is odd", boot->id);
-        return boot->result.status;
+        return 0;
     }
+
+    boot->result.status = SANDBOX_HV_FAILED;
+    (void) snprintf(boot->result.message, sizeof(boot->result.message),
+                    "the policy in the record of \"%s\" is odd", boot->id);
+
+    return -1;
+}
+
+
+static sandbox_hv_status_t
+sandbox_boot_domain(sandbox_boot_t *boot, const sandbox_network_t *network)
+{
+    sandbox_domain_spec_t spec;
 
     memset(&spec, 0, sizeof(spec));
     spec.id = boot->id;
     spec.tenant = boot->tenant;
     spec.operation = boot->operation;
-    spec.mac = network.mac;
-    spec.tap = network.tap;
-    spec.network = &network;
+    spec.mac = network->mac;
+    spec.tap = network->tap;
+    spec.network = network;
     spec.vcpus = boot->vcpus;
     spec.memory_mb = boot->memory_mb;
     spec.disk_mb = boot->disk_mb;
@@ -268,7 +275,8 @@ sandbox_boot_judge(sandbox_boot_t *boot, sandbox_guest_status_t status)
 
 
 static void
-sandbox_boot_guest(sandbox_boot_t *boot, sandbox_channel_t *channel)
+sandbox_boot_guest(sandbox_boot_t *boot, const sandbox_network_t *network,
+                   sandbox_channel_t *channel)
 {
     char ip[16], address[24], gateway[16], mac[18];
     char hostname[SANDBOX_ID_SIZE];
@@ -315,7 +323,7 @@ sandbox_boot_guest(sandbox_boot_t *boot, sandbox_channel_t *channel)
     if (boot->checkpoint) {
         /* the network is the last: it spoke with another address before */
         if (boot->result.status == SANDBOX_HV_OK) {
-            (void) sandbox_checkpoint_connect(boot->id, &boot->result);
+            (void) sandbox_hypervisor_connect(boot->id, network, &boot->result);
         }
 
     } else if (boot->way == SANDBOX_BOOT_CHECKPOINT) {
@@ -329,15 +337,15 @@ sandbox_boot(sandbox_boot_t *boot)
 {
     int64_t now;
     sandbox_channel_t *channel;
+    sandbox_network_t network;
 
     now = sandbox_time_monotonic_ms();
     boot->queue_ms = now - boot->queued;
 
-    if (!sandbox_boot_may_start(boot)) {
-        return;
-    }
-
-    if (sandbox_boot_domain(boot) != SANDBOX_HV_OK) {
+    if (!sandbox_boot_may_start(boot)
+        || sandbox_boot_network(boot, &network) != 0
+        || sandbox_boot_domain(boot, &network) != SANDBOX_HV_OK)
+    {
         return;
     }
 
@@ -351,7 +359,7 @@ sandbox_boot(sandbox_boot_t *boot)
     }
 
     SANDBOX_CRASH_POINT("boot.channel.after");
-    sandbox_boot_guest(boot, channel);
+    sandbox_boot_guest(boot, &network, channel);
     SANDBOX_CRASH_POINT("boot.guest.after");
     sandbox_channel_close(channel);
     boot->guest_ms = sandbox_time_monotonic_ms() - now;

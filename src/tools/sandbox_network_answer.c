@@ -2,8 +2,6 @@
 
 #include "sandbox_network_answer.h"
 
-#include "sandbox_network.h"
-
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +18,7 @@ struct answer_s {
     virConnectPtr conn;
     char uuid[SANDBOX_UUID_SIZE];
     int64_t generation;
+    int silent;
     const char *error;
 };
 
@@ -58,9 +57,10 @@ answer_tell(const answer_t *answer)
     }
 
     (void) snprintf(
-        text, sizeof(text), "<applied generation=\"%lld\"%s%s%s/>",
-        (long long) answer->generation, answer->error ? " error=\"" : "",
-        answer->error ? answer->error : "", answer->error ? "\"" : "");
+        text, sizeof(text), "<applied generation=\"%lld\"%s%s%s%s/>",
+        (long long) answer->generation, answer->silent ? " silent=\"yes\"" : "",
+        answer->error ? " error=\"" : "", answer->error ? answer->error : "",
+        answer->error ? "\"" : "");
 
     if (!answer_is_told(domain, text)) {
         (void) virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, text,
@@ -70,7 +70,9 @@ answer_tell(const answer_t *answer)
 
         (void) fprintf(stderr, "sandbox-network: %s: policy %lld %s\n",
                        virDomainGetName(domain), (long long) answer->generation,
-                       answer->error ? answer->error : "is in force");
+                       answer->error    ? answer->error
+                       : answer->silent ? "waits: the guest is silent"
+                                        : "is in force");
     }
 
     (void) virDomainFree(domain);
@@ -145,8 +147,8 @@ network_answer_init(void)
 
 
 void
-network_answer(virConnectPtr conn, const char *uuid, int64_t generation,
-               const char *error)
+network_answer(virConnectPtr conn, const char *uuid,
+               const sandbox_network_t *network, const char *error)
 {
     answer_t *answer;
 
@@ -158,7 +160,8 @@ network_answer(virConnectPtr conn, const char *uuid, int64_t generation,
     }
 
     answer->conn = conn;
-    answer->generation = generation;
+    answer->generation = network->generation;
+    answer->silent = network->silent;
     answer->error = error;
     (void) snprintf(answer->uuid, sizeof(answer->uuid), "%s", uuid);
 

@@ -10,19 +10,20 @@
 #ifndef SANDBOX_NETWORK_ANSWER_H
 #define SANDBOX_NETWORK_ANSWER_H
 
-#include <libvirt/libvirt.h>
+#include "sandbox_network.h"
 
-#include <stdint.h>
+#include <libvirt/libvirt.h>
 
 /* Before the first answer.  0, or -1. */
 int network_answer_init(void);
 
 /*
- * conn is referenced until the answer is given; error is static, NULL if all
- * is well.  What cannot be told is left out: nobody waits for a domain that has
- * ended, and who reconnects to libvirtd answers again.
+ * What is in force is network's.  conn is referenced until the answer is given;
+ * error is static, NULL if all is well.  What cannot be told is left out:
+ * nobody waits for a domain that has ended, and who reconnects to libvirtd
+ * answers again.
  */
-void network_answer(virConnectPtr conn, const char *uuid, int64_t generation,
-                    const char *error);
+void network_answer(virConnectPtr conn, const char *uuid,
+                    const sandbox_network_t *network, const char *error);
 
 #endif

@@ -95,7 +95,7 @@ rules_of(rules_t *rules, const sandbox_network_t *network)
 
     rules->n = 0;
 
-    if (network == NULL) {
+    if (network == NULL || network->silent) {
         return;
     }
 

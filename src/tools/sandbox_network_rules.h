@@ -19,7 +19,7 @@ network_rules_table(char table[NETWORK_RULES_TABLE_SIZE], const char *bridge);
 
 /*
  * Appends what leads from old to wanted, each NULL if there is nothing: the
- * commands are one transaction.
+ * commands are one transaction.  A silent guest has no elements.
  */
 void network_rules_change(sandbox_text_t *t, const sandbox_network_t *old,
                           const sandbox_network_t *wanted);

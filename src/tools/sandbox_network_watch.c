@@ -202,8 +202,8 @@ watch_answer(watch_conn_t *conn, const network_domain_t *domains, size_t n)
 
     for (i = 0; i < n; i++) {
         if (domains[i].runs) {
-            network_answer(conn->answers, domains[i].uuid,
-                           domains[i].network.generation, domains[i].error);
+            network_answer(conn->answers, domains[i].uuid, &domains[i].network,
+                           domains[i].error);
         }
     }
 }

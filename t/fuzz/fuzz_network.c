@@ -42,6 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(again.policy.allow.n == network.policy.allow.n);
     require(again.policy.deny.n == network.policy.deny.n);
     require(strcmp(again.tap, network.tap) == 0);
+    require(again.silent == network.silent);
     free(xml);
 
     network_rules_all(&t, &network, 1, NULL);

@@ -68,7 +68,7 @@ drive_start(const drive_job_t *job)
         return 1;
     }
 
-    if (sandbox_checkpoint_connect(job->id, &err) != SANDBOX_HV_OK) {
+    if (sandbox_hypervisor_connect(job->id, &network, &err) != SANDBOX_HV_OK) {
         return drive_failed("connect", job->id, &err);
     }
 

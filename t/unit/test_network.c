@@ -51,6 +51,14 @@ test_round(void **state)
     memset(&out, 0, sizeof(out));
     assert_int_equal(read_text(&out, xml), 0);
     assert_memory_equal(&in, &out, sizeof(in));
+    assert_null(strstr(xml, "silent"));
+    free(xml);
+
+    in.silent = 1;
+    xml = sandbox_network_xml(&in);
+    assert_non_null(xml);
+    assert_int_equal(read_text(&out, xml), 0);
+    assert_memory_equal(&in, &out, sizeof(in));
     free(xml);
 }
 
@@ -108,11 +116,12 @@ test_malformed(void **state)
 {
     size_t i, j;
     char text[1024];
-    const char *value[8];
+    const char *value[9];
     sandbox_network_t network;
     static const char *const good[] = {
         "1",         "sbx0", "sbx0a580005",  "02:5b:0a:58:00:05",
         "10.88.0.5", "yes",  "192.0.2.0/24", "",
+        "yes",
     };
     static const struct {
         size_t which;
@@ -135,6 +144,9 @@ test_malformed(void **state)
         { 5, "YES" },
         { 6, "192.0.2.1/24" },
         { 7, "," },
+        { 8, "" },
+        { 8, "no" },
+        { 8, "yess" },
     };
 
     (void) state;
@@ -146,12 +158,13 @@ test_malformed(void **state)
             value[bad[i - 1].which] = bad[i - 1].value;
         }
 
-        (void) snprintf(text, sizeof(text),
-                        "<network generation=\"%s\" bridge=\"%s\" "
-                        "tap=\"%s\" mac=\"%s\" address=\"%s\" "
-                        "internet=\"%s\" allow=\"%s\" deny=\"%s\"/>",
-                        value[0], value[1], value[2], value[3], value[4],
-                        value[5], value[6], value[7]);
+        (void) snprintf(
+            text, sizeof(text),
+            "<network generation=\"%s\" bridge=\"%s\" "
+            "tap=\"%s\" mac=\"%s\" address=\"%s\" "
+            "silent=\"%s\" internet=\"%s\" allow=\"%s\" deny=\"%s\"/>",
+            value[0], value[1], value[2], value[3], value[4], value[8],
+            value[5], value[6], value[7]);
 
         assert_int_equal(read_text(&network, text), i ? -1 : 0);
 
@@ -236,6 +249,36 @@ test_change(void **state)
 }
 
 
+/* A silent guest is let in by what ends its silence. */
+static void
+test_silent(void **state)
+{
+    sandbox_network_t silent, heard;
+    sandbox_text_t t = SANDBOX_TEXT_INIT, whole = SANDBOX_TEXT_INIT;
+
+    (void) state;
+
+    fill(&heard, 1, "192.0.2.0/24", "198.51.100.1");
+    silent = heard;
+    silent.silent = 1;
+
+    network_rules_change(&t, NULL, &silent);
+    network_rules_change(&t, &silent, NULL);
+    assert_int_equal(t.len, 0);
+
+    network_rules_change(&t, &silent, &heard);
+    network_rules_change(&whole, NULL, &heard);
+    assert_string_equal(t.data, whole.data);
+    sandbox_text_free(&whole);
+    sandbox_text_free(&t);
+
+    memset(&t, 0, sizeof(t));
+    network_rules_all(&t, &silent, 1, NULL);
+    assert_null(strstr(t.data, "add"));
+    sandbox_text_free(&t);
+}
+
+
 static void
 test_all(void **state)
 {
@@ -273,6 +316,7 @@ main(void)
         cmocka_unit_test(test_round),     cmocka_unit_test(test_domain),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_admit),
         cmocka_unit_test(test_change),    cmocka_unit_test(test_all),
+        cmocka_unit_test(test_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,6 +193,39 @@ setup(void **state)
 }
 
 
+/* It has its place and its address from the start, and elements later. */
+static void
+test_silent(void **state)
+{
+    network_domain_t d, other;
+
+    (void) state;
+
+    domain(&d, 1, A, 1);
+    d.network.silent = 1;
+    domain(&other, 2, A, 1);
+    network_guests_change(&other, 1);
+    require_told(GUEST_A("add") ONLINE("add", "10.88.0.5") "--\n");
+
+    network_guests_change(&d, 1);
+    assert_null(d.error);
+    require_told(GUEST_A("delete") ONLINE("delete", "10.88.0.5") "--\n");
+
+    /* also when all elements are made anew */
+    assert_int_equal(network_guests_reset(&d, 1, "sbx0"), 0);
+    require_told(FLUSH "--\n");
+
+    d.network.silent = 0;
+    network_guests_change(&d, 1);
+    assert_null(d.error);
+    require_told(GUEST_A("add") ONLINE("add", "10.88.0.5") "--\n");
+
+    domain(&d, 1, 0, 0);
+    network_guests_change(&d, 1);
+    require_told(GUEST_A("delete") ONLINE("delete", "10.88.0.5") "--\n");
+}
+
+
 static void
 test_life(void **state)
 {
@@ -453,6 +486,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_silent, setup),
         cmocka_unit_test_setup(test_life, setup),
         cmocka_unit_test_setup(test_batch, setup),
         cmocka_unit_test_setup(test_address_of_another, setup),
