@@ -21,7 +21,7 @@ from typing import Any, Iterator, Optional
 from urllib.parse import parse_qsl
 
 import yaml
-from jsonschema import Draft202012Validator, RefResolver
+from jsonschema import Draft202012Validator
 
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -41,7 +41,6 @@ class Document:
 
     def __init__(self, path: str) -> None:
         self.root: dict[str, Any] = yaml.safe_load(Path(path).read_text())
-        self.resolver = RefResolver("", self.root)
         self.operations: dict[str, dict[str, Any]] = {}
         self.routes: list[tuple[str, re.Pattern[str], str]] = []
 
@@ -57,7 +56,14 @@ class Document:
     def follow(self, node: Any) -> Any:
         """The node, or what it refers to if it is a reference."""
         while isinstance(node, dict) and set(node) == {"$ref"}:
-            node = self.resolver.resolve(node["$ref"])[1]
+            node = self.resolve(node["$ref"])
+        return node
+
+    def resolve(self, reference: str) -> Any:
+        """What a reference into this document leads to, or KeyError."""
+        node: Any = self.root
+        for name in reference.removeprefix("#/").split("/"):
+            node = node[name.replace("~1", "/").replace("~0", "~")]
         return node
 
     def find(self, method: str, path: str) -> Optional[str]:
@@ -84,7 +90,9 @@ class Document:
 
     def faults(self, value: Any, schema: Any) -> list[str]:
         """What of a value is not as its schema says."""
-        validator = Draft202012Validator(schema, resolver=self.resolver)
+        # Its references are looked for in what it is part of.
+        validator = Draft202012Validator(
+            {"allOf": [schema], "components": self.root["components"]})
         return [f"{error.json_path}: {error.message}"
                 for error in validator.iter_errors(value)]
 
@@ -116,8 +124,8 @@ def check_references(doc: Document) -> list[str]:
             continue
         used.add(node["$ref"])
         try:
-            doc.resolver.resolve(node["$ref"])
-        except Exception:
+            doc.resolve(node["$ref"])
+        except (KeyError, TypeError):
             faults.append(f"{path}: {node['$ref']} leads nowhere")
 
     # of no path, and what a WebSocket carries
