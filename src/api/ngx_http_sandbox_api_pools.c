@@ -11,7 +11,6 @@
 #include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_wait.h"
 #include "sandbox_pool.h"
-#include "sandbox_time.h"
 
 #define NGX_HTTP_SANDBOX_POOLS_MAX 100 /* of a tenant: a list is one page */
 
@@ -363,7 +362,6 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
                               const sandbox_pool_spec_t *spec,
                               const sandbox_text_t *head)
 {
-    int64_t now;
     ngx_http_sandbox_args_t *a;
     ngx_http_sandbox_main_conf_t *mcf;
     ngx_http_sandbox_pools_call_t call;
@@ -390,9 +388,8 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_arg_len(a, head->data + 1, head->len - 2);
 
     /* before it is there, so that it cannot be forgotten */
-    now = sandbox_time_now_ms();
-    ngx_http_sandbox_op_schedule(p->id, now + NGX_HTTP_SANDBOX_POOLS_SOON);
-    ngx_http_sandbox_pool_lease_note(p->id, now + (int64_t) mcf->lease);
+    ngx_http_sandbox_op_schedule_in(p->id, NGX_HTTP_SANDBOX_POOLS_SOON);
+    ngx_http_sandbox_pool_lease_begin(p->id, (int64_t) mcf->lease);
 
     ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_create, 3, a,
                                 ngx_http_sandbox_pools_created);

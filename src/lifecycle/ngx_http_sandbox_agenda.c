@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_agenda.h"
 
+#include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -114,6 +115,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     char id[SANDBOX_ID_SIZE];
     const char *text;
     ngx_uint_t wanted;
+    redisReply *due;
     ngx_http_sandbox_op_t *op;
 
     wanted = ngx_http_sandbox_agenda.wanted;
@@ -124,13 +126,16 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_agenda.more = reply->elements == 2 * wanted;
+    ngx_http_sandbox_clock_hear(ngx_http_sandbox_reply_integer(reply, 0));
 
-    for (i = 0; i + 1 < reply->elements; i += 2) {
-        text = ngx_http_sandbox_reply_string(reply, i);
+    due = reply->element[1];
+    ngx_http_sandbox_agenda.more = due->elements == 2 * wanted;
+
+    for (i = 0; i + 1 < due->elements; i += 2) {
+        text = ngx_http_sandbox_reply_string(due, i);
         ngx_http_sandbox_metric_observe(
             NGX_HTTP_SANDBOX_METRIC_LATENESS,
-            ngx_http_sandbox_reply_integer(reply, i + 1));
+            ngx_http_sandbox_reply_integer(due, i + 1));
 
         if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0) {
             op = ngx_http_sandbox_op_destroy(

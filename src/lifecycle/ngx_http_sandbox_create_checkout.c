@@ -9,6 +9,7 @@
 
 #include "ngx_http_sandbox_create_parts.h"
 
+#include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
@@ -39,10 +40,6 @@ static const struct {
 
 
 static void ngx_http_sandbox_checkout_done(void *data, redisReply *reply);
-
-
-/* What Redis' clock is ahead of ours, as far as that was noticed; ms. */
-static int64_t ngx_http_sandbox_checkout_skew;
 
 
 ngx_int_t
@@ -146,7 +143,7 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_main_conf_t *mcf;
 
     mcf = ngx_http_sandbox_worker.conf;
-    now = sandbox_time_now_ms() + ngx_http_sandbox_checkout_skew;
+    now = ngx_http_sandbox_clock_ms();
     c->timeout_at = now + c->spec.timeout_ms;
 
     if ((c->traffic_token[0] == '\0'
@@ -419,7 +416,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
     ngx_cpystrn((u_char *) c->op.id,
                 (u_char *) ngx_http_sandbox_reply_string(reply, 1),
                 sizeof(c->op.id));
-    ngx_http_sandbox_op_postpone(c->op.id, c->timeout_at);
+    ngx_http_sandbox_op_postpone_at(c->op.id, c->timeout_at);
     ngx_http_sandbox_tend(c->pool);
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CHECKOUTS,
                                 NGX_HTTP_SANDBOX_CHECKOUT_HIT, 1);
@@ -447,7 +444,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* The caller's clock is wrong by more than the script bears: with Redis'. */
+/* The clock is wrong by more than the script bears: with the right one. */
 static void
 ngx_http_sandbox_checkout_adjust(ngx_http_sandbox_create_op_t *c, int64_t now)
 {
@@ -456,7 +453,7 @@ ngx_http_sandbox_checkout_adjust(ngx_http_sandbox_create_op_t *c, int64_t now)
         return;
     }
 
-    ngx_http_sandbox_checkout_skew = now - sandbox_time_now_ms();
+    ngx_http_sandbox_clock_hear(now);
     ngx_http_sandbox_checkout_ask(c);
 }
 

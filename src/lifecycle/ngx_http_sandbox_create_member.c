@@ -111,8 +111,8 @@ ngx_http_sandbox_member_committed(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_op_postpone(c->op.id,
-                                 ngx_http_sandbox_reply_integer(reply, 1));
+    ngx_http_sandbox_op_postpone_at(c->op.id,
+                                    ngx_http_sandbox_reply_integer(reply, 1));
     ngx_http_sandbox_create_log(c);
 
     c->op.status = NGX_HTTP_CREATED;

@@ -464,7 +464,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     }
 
     SANDBOX_CRASH_POINT("create.agenda.before");
-    ngx_http_sandbox_op_postpone(c->op.id, c->timeout_at);
+    ngx_http_sandbox_op_postpone_at(c->op.id, c->timeout_at);
     SANDBOX_CRASH_POINT("create.agenda.after");
 
     ngx_http_sandbox_create_log(c);
@@ -553,7 +553,7 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
         if (reply->integer == 0 && !c->lost) {
             /* somebody else's: let the agenda see what is left, now */
             ngx_http_sandbox_create_fenced(c);
-            ngx_http_sandbox_op_schedule(c->op.id, sandbox_time_now_ms());
+            ngx_http_sandbox_op_schedule_in(c->op.id, 0);
 
         } else if (!c->left) {
             ngx_http_sandbox_op_release(c->op.id);

@@ -1,7 +1,7 @@
 /*
  * Destroying a sandbox, because a client asks or its time has come.
  *
- *   place     of a paused one, on its node's agenda    ZADD
+ *   place     of a paused one, on its node's agenda    schedule.lua
  *   claim     state destroying, routes told            claim.lua
  *   teardown  domain, tap and overlay gone             thread
  *   bury      a tombstone in place of the record       bury.lua
@@ -144,8 +144,7 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
         SANDBOX_CRASH_POINT("destroy.hasten.before");
 
         /* before the claim: should this worker die, somebody goes on */
-        ngx_http_sandbox_op_hasten(id, sandbox_time_now_ms()
-                                           + (int64_t) mcf->lease);
+        ngx_http_sandbox_op_hasten_in(id, (int64_t) mcf->lease);
         SANDBOX_CRASH_POINT("destroy.hasten.after");
     }
 
@@ -212,9 +211,8 @@ ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
     }
 
     ngx_cpystrn((u_char *) d->op.id, (u_char *) next, sizeof(d->op.id));
-    ngx_http_sandbox_op_hasten(
-        d->op.id,
-        sandbox_time_now_ms() + (int64_t) ngx_http_sandbox_worker.conf->lease);
+    ngx_http_sandbox_op_hasten_in(
+        d->op.id, (int64_t) ngx_http_sandbox_worker.conf->lease);
 
     if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
         ngx_http_sandbox_destroy_give_up(d);
@@ -230,7 +228,7 @@ ngx_http_sandbox_destroy_placed(void *data, redisReply *reply)
     d->asking = 0;
     d->placed = 1;
 
-    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
         || ngx_http_sandbox_destroy_claim(d) != NGX_OK)
     {
         ngx_http_sandbox_op_no_redis(&d->op);
@@ -246,17 +244,15 @@ static void
 ngx_http_sandbox_destroy_place(ngx_http_sandbox_destroy_op_t *d,
                                redisReply *reply)
 {
-    int64_t at;
     ngx_str_t node;
 
     node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
     node.len = ngx_strlen(node.data);
-    at = sandbox_time_now_ms() + (int64_t) ngx_http_sandbox_worker.conf->lease;
-
     d->asking = 1;
 
-    if (ngx_http_sandbox_op_place(&node, d->op.id, at, 0,
-                                  ngx_http_sandbox_destroy_placed, d)
+    if (ngx_http_sandbox_op_place_in(
+            &node, d->op.id, (int64_t) ngx_http_sandbox_worker.conf->lease, 0,
+            ngx_http_sandbox_destroy_placed, d)
         != NGX_OK)
     {
         ngx_http_sandbox_op_no_redis(&d->op);
@@ -292,7 +288,7 @@ ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
     node.len = ngx_strlen(node.data);
 
     d->certain = 1;
-    ngx_http_sandbox_op_schedule_at(&node, d->op.id, sandbox_time_now_ms());
+    ngx_http_sandbox_op_schedule_on(&node, d->op.id, 0);
     ngx_http_sandbox_await(&d->op.await, d->op.id,
                            ngx_http_sandbox_destroy_wake, d);
 }
@@ -307,7 +303,7 @@ ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until,
         ngx_http_sandbox_state_of(state) == NGX_HTTP_SANDBOX_DESTROYING;
 
     if (d->tenant[0] == '\0') {
-        ngx_http_sandbox_op_postpone(d->op.id, until);
+        ngx_http_sandbox_op_postpone_at(d->op.id, until);
         ngx_http_sandbox_destroy_end(d);
         return;
     }
@@ -362,14 +358,12 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
 
     if (d->was_creating) {
         /* its boot may yet begin: nothing is given back before that */
-        ngx_http_sandbox_op_schedule(d->op.id, sandbox_time_now_ms()
-                                                   + (int64_t) mcf->boot_timeout
-                                                   + (int64_t) mcf->lease);
+        ngx_http_sandbox_op_schedule_in(
+            d->op.id, (int64_t) (mcf->boot_timeout + mcf->lease));
 
     } else {
         /* who looked while it was paused may have taken it off */
-        ngx_http_sandbox_op_schedule(d->op.id, sandbox_time_now_ms()
-                                                   + (int64_t) mcf->lease);
+        ngx_http_sandbox_op_schedule_in(d->op.id, (int64_t) mcf->lease);
     }
 
     ngx_http_sandbox_destroy_start(d);
@@ -547,9 +541,8 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
 
     if (d->used) {
         /* before the record that names it goes */
-        ngx_http_sandbox_op_schedule(
-            d->checkpoint, sandbox_time_now_ms()
-                               + (int64_t) ngx_http_sandbox_worker.conf->lease);
+        ngx_http_sandbox_op_schedule_in(
+            d->checkpoint, (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 
     if (!d->recorded) {

@@ -85,8 +85,7 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
     h->asking = 1;
 
     /* before the claim: should this worker die, somebody goes on */
-    ngx_http_sandbox_op_hasten(h->op.id,
-                               sandbox_time_now_ms() + (int64_t) mcf->lease);
+    ngx_http_sandbox_op_hasten_in(h->op.id, (int64_t) mcf->lease);
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, h->op.id);
@@ -299,8 +298,8 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
                                ngx_http_sandbox_hibernate_wake, h);
 
     } else if (ngx_strcmp(outcome, "wait") == 0) {
-        ngx_http_sandbox_op_postpone(h->op.id,
-                                     ngx_http_sandbox_reply_integer(reply, 1));
+        ngx_http_sandbox_op_postpone_at(
+            h->op.id, ngx_http_sandbox_reply_integer(reply, 1));
         ngx_http_sandbox_op_finish(&h->op);
 
     } else if (ngx_strcmp(outcome, "paused") == 0) {
@@ -429,9 +428,8 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
 
     if (h->kept) {
         /* before the record forgets it */
-        ngx_http_sandbox_op_schedule(
-            h->checkpoint, sandbox_time_now_ms()
-                               + (int64_t) ngx_http_sandbox_worker.conf->lease);
+        ngx_http_sandbox_op_schedule_in(
+            h->checkpoint, (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 
     SANDBOX_CRASH_POINT("hibernate.pause.before");
@@ -467,18 +465,17 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
 static void
 ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
 {
-    int64_t at;
+    int64_t ms;
 
-    at = sandbox_time_now_ms()
-         + (h->take.result.status == SANDBOX_HV_NO_CHECKPOINT
-                ? NGX_HTTP_SANDBOX_HIBERNATE_RARELY
-                : NGX_HTTP_SANDBOX_HIBERNATE_AGAIN);
+    ms = h->take.result.status == SANDBOX_HV_NO_CHECKPOINT
+             ? NGX_HTTP_SANDBOX_HIBERNATE_RARELY
+             : NGX_HTTP_SANDBOX_HIBERNATE_AGAIN;
 
     if (h->tenant[0]) {
-        ngx_http_sandbox_op_postpone(h->op.id, at);
+        ngx_http_sandbox_op_postpone_in(h->op.id, ms);
 
     } else {
-        ngx_http_sandbox_op_schedule(h->op.id, at);
+        ngx_http_sandbox_op_schedule_in(h->op.id, ms);
     }
 }
 

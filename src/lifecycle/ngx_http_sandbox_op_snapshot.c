@@ -47,21 +47,15 @@ ngx_http_sandbox_snapshot_free(ngx_http_sandbox_op_t *op)
 static ngx_int_t
 ngx_http_sandbox_snapshot_place(ngx_http_sandbox_snapshot_op_t *s)
 {
-    ngx_http_sandbox_key_t agenda;
-    ngx_http_sandbox_args_t a;
+    ngx_http_sandbox_main_conf_t *mcf;
 
+    mcf = ngx_http_sandbox_worker.conf;
     SANDBOX_CRASH_POINT("snapshot.place.before");
     s->asking = 1;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_node(&agenda, "agenda");
-    ngx_http_sandbox_arg_key(&a, &agenda);
-    ngx_http_sandbox_arg(&a, s->op.id);
-    ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
-
-    return ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_snapshot_placed, s,
-        &ngx_http_sandbox_lua_schedule, 1, a.n, a.values);
+    return ngx_http_sandbox_op_place_in(&mcf->node, s->op.id,
+                                        (int64_t) mcf->lease, 0,
+                                        ngx_http_sandbox_snapshot_placed, s);
 }
 
 
@@ -186,12 +180,12 @@ ngx_http_sandbox_snapshot_placed(void *data, redisReply *reply)
 
     SANDBOX_CRASH_POINT("snapshot.place.after");
 
-    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         ngx_http_sandbox_idem_no_redis(&s->idem);
         return;
     }
 
-    s->placed_until = reply->integer;
+    s->placed_until = ngx_http_sandbox_reply_integer(reply, 0);
 
     if (ngx_http_sandbox_snapshot_reserve(s) != NGX_OK) {
         ngx_http_sandbox_idem_no_redis(&s->idem);

@@ -103,8 +103,7 @@ ngx_http_sandbox_unsnap_placed(void *data, redisReply *reply)
 {
     ngx_http_sandbox_unsnap_op_t *u = data;
 
-    u->placed =
-        reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    u->placed = reply && ngx_http_sandbox_reply_integer(reply, 1) == 1;
 }
 
 
@@ -131,9 +130,9 @@ ngx_http_sandbox_unsnap(const char *id, ngx_http_sandbox_ctx_t *ctx,
         ngx_cpystrn((u_char *) u->tenant, ctx->tenant.data, sizeof(u->tenant));
 
         /* before the claim: should this worker die, somebody goes on */
-        (void) ngx_http_sandbox_op_place(
-            &mcf->node, id, sandbox_time_now_ms() + (int64_t) mcf->lease, 0,
-            ngx_http_sandbox_unsnap_placed, u);
+        (void) ngx_http_sandbox_op_place_in(&mcf->node, id,
+                                            (int64_t) mcf->lease, 0,
+                                            ngx_http_sandbox_unsnap_placed, u);
     }
 
     if (ngx_http_sandbox_unsnap_claim(u) != NGX_OK) {
@@ -219,12 +218,12 @@ ngx_http_sandbox_unsnap_wait(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply,
         node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
         node.len = ngx_strlen(node.data);
 
-        ngx_http_sandbox_op_schedule_at(&node, u->op.id, sandbox_time_now_ms());
+        ngx_http_sandbox_op_schedule_on(&node, u->op.id, 0);
         ngx_http_sandbox_op_unschedule(u->op.id);
 
     } else if (u->tenant[0] == '\0') {
-        ngx_http_sandbox_op_schedule(u->op.id,
-                                     ngx_http_sandbox_reply_integer(reply, 1));
+        ngx_http_sandbox_op_schedule_at(
+            u->op.id, ngx_http_sandbox_reply_integer(reply, 1));
     }
 
     if (u->tenant[0] == '\0') {
@@ -432,9 +431,8 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
 
         } else if (u->result.status == SANDBOX_HV_IN_USE) {
             /* of a later execution, with which it ends, or nobody's any more */
-            ngx_http_sandbox_op_schedule(u->op.id,
-                                         sandbox_time_now_ms()
-                                             + NGX_HTTP_SANDBOX_SNAPSHOT_USED);
+            ngx_http_sandbox_op_schedule_in(u->op.id,
+                                            NGX_HTTP_SANDBOX_SNAPSHOT_USED);
         }
 
         ngx_http_sandbox_unsnap_gone(u);

@@ -16,7 +16,6 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
-#include "sandbox_time.h"
 
 
 typedef struct {
@@ -30,7 +29,7 @@ typedef struct {
 
 typedef struct {
     char id[SANDBOX_ID_SIZE];
-    int64_t at;
+    int64_t at; /* by Redis' clock; 0: not known yet */
 } ngx_http_sandbox_postponed_t;
 
 
@@ -51,7 +50,7 @@ ngx_http_sandbox_timeout_move(ngx_http_sandbox_timeout_op_t *t)
     ngx_http_sandbox_args_t a;
 
     /* before the record: should this worker die, the look is not too late */
-    ngx_http_sandbox_op_hasten(t->op.id, sandbox_time_now_ms() + t->timeout_ms);
+    ngx_http_sandbox_op_hasten_in(t->op.id, t->timeout_ms);
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, t->op.id);
@@ -286,7 +285,7 @@ ngx_http_sandbox_postpone_checked(void *data, redisReply *reply)
     }
 
     if (at && at < p->at) {
-        ngx_http_sandbox_op_hasten(p->id, at);
+        ngx_http_sandbox_op_hasten_at(p->id, at);
     }
 
     ngx_free(p);
@@ -300,6 +299,10 @@ ngx_http_sandbox_postpone_check(void *data, redisReply *reply)
 
     ngx_http_sandbox_key_t record;
     ngx_http_sandbox_args_t a;
+
+    if (reply && p->at == 0) {
+        p->at = ngx_http_sandbox_reply_integer(reply, 0);
+    }
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, p->id);
@@ -320,22 +323,52 @@ ngx_http_sandbox_postpone_check(void *data, redisReply *reply)
 }
 
 
-void
-ngx_http_sandbox_op_postpone(const char *id, int64_t at)
+static ngx_http_sandbox_postponed_t *
+ngx_http_sandbox_postponed(const char *id, int64_t at)
 {
     ngx_http_sandbox_postponed_t *p;
 
     p = ngx_alloc(sizeof(ngx_http_sandbox_postponed_t), ngx_cycle->log);
-    if (p == NULL) {
-        return;
+
+    if (p) {
+        ngx_cpystrn((u_char *) p->id, (u_char *) id, sizeof(p->id));
+        p->at = at;
     }
 
-    ngx_cpystrn((u_char *) p->id, (u_char *) id, sizeof(p->id));
-    p->at = at;
+    return p;
+}
 
-    if (ngx_http_sandbox_op_place(&ngx_http_sandbox_worker.conf->node, id, at,
-                                  0, ngx_http_sandbox_postpone_check, p)
-        != NGX_OK)
+
+void
+ngx_http_sandbox_op_postpone_in(const char *id, int64_t ms)
+{
+    ngx_http_sandbox_postponed_t *p;
+
+    p = ngx_http_sandbox_postponed(id, 0);
+
+    if (p
+        && ngx_http_sandbox_op_place_in(&ngx_http_sandbox_worker.conf->node, id,
+                                        ms, 0, ngx_http_sandbox_postpone_check,
+                                        p)
+               != NGX_OK)
+    {
+        ngx_free(p);
+    }
+}
+
+
+void
+ngx_http_sandbox_op_postpone_at(const char *id, int64_t at)
+{
+    ngx_http_sandbox_postponed_t *p;
+
+    p = ngx_http_sandbox_postponed(id, at);
+
+    if (p
+        && ngx_http_sandbox_op_place_at(&ngx_http_sandbox_worker.conf->node, id,
+                                        at, 0, ngx_http_sandbox_postpone_check,
+                                        p)
+               != NGX_OK)
     {
         ngx_free(p);
     }

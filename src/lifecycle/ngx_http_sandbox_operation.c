@@ -329,9 +329,32 @@ ngx_http_sandbox_op_unschedule(const char *id)
 
 
 ngx_int_t
-ngx_http_sandbox_op_place(const ngx_str_t *node, const char *id, int64_t at,
-                          ngx_uint_t hasten,
-                          ngx_http_sandbox_redis_handler_pt handler, void *data)
+ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
+                             ngx_uint_t hasten,
+                             ngx_http_sandbox_redis_handler_pt handler,
+                             void *data)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_of_node(&key, node, "agenda");
+    ngx_http_sandbox_arg_key(&args, &key);
+    ngx_http_sandbox_arg(&args, id);
+    ngx_http_sandbox_arg_int(&args, ms);
+    ngx_http_sandbox_arg(&args, hasten ? "hasten" : "");
+
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
+                                       data, &ngx_http_sandbox_lua_schedule, 1,
+                                       args.n, args.values);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_op_place_at(const ngx_str_t *node, const char *id, int64_t at,
+                             ngx_uint_t hasten,
+                             ngx_http_sandbox_redis_handler_pt handler,
+                             void *data)
 {
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
@@ -354,41 +377,53 @@ ngx_http_sandbox_op_place(const ngx_str_t *node, const char *id, int64_t at,
 }
 
 
-static void
-ngx_http_sandbox_op_zadd(const ngx_str_t *node, const char *id, int64_t at,
-                         ngx_uint_t hasten)
+void
+ngx_http_sandbox_op_schedule_on(const ngx_str_t *node, const char *id,
+                                int64_t ms)
 {
-    (void) ngx_http_sandbox_op_place(node, id, at, hasten,
-                                     ngx_http_sandbox_op_ignore, NULL);
+    (void) ngx_http_sandbox_op_place_in(node, id, ms, 0,
+                                        ngx_http_sandbox_op_ignore, NULL);
 }
 
 
 void
-ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
-                                int64_t at)
+ngx_http_sandbox_op_schedule_in(const char *id, int64_t ms)
 {
-    ngx_http_sandbox_op_zadd(node, id, at, 0);
+    ngx_http_sandbox_op_schedule_on(&ngx_http_sandbox_worker.conf->node, id,
+                                    ms);
 }
 
 
 void
-ngx_http_sandbox_op_schedule(const char *id, int64_t at)
+ngx_http_sandbox_op_schedule_at(const char *id, int64_t at)
 {
-    ngx_http_sandbox_op_zadd(&ngx_http_sandbox_worker.conf->node, id, at, 0);
+    (void) ngx_http_sandbox_op_place_at(&ngx_http_sandbox_worker.conf->node, id,
+                                        at, 0, ngx_http_sandbox_op_ignore,
+                                        NULL);
 }
 
 
 void
-ngx_http_sandbox_op_hasten_at(const ngx_str_t *node, const char *id, int64_t at)
+ngx_http_sandbox_op_hasten_on(const ngx_str_t *node, const char *id, int64_t ms)
 {
-    ngx_http_sandbox_op_zadd(node, id, at, 1);
+    (void) ngx_http_sandbox_op_place_in(node, id, ms, 1,
+                                        ngx_http_sandbox_op_ignore, NULL);
 }
 
 
 void
-ngx_http_sandbox_op_hasten(const char *id, int64_t at)
+ngx_http_sandbox_op_hasten_in(const char *id, int64_t ms)
 {
-    ngx_http_sandbox_op_hasten_at(&ngx_http_sandbox_worker.conf->node, id, at);
+    ngx_http_sandbox_op_hasten_on(&ngx_http_sandbox_worker.conf->node, id, ms);
+}
+
+
+void
+ngx_http_sandbox_op_hasten_at(const char *id, int64_t at)
+{
+    (void) ngx_http_sandbox_op_place_at(&ngx_http_sandbox_worker.conf->node, id,
+                                        at, 1, ngx_http_sandbox_op_ignore,
+                                        NULL);
 }
 
 

@@ -236,34 +236,48 @@ void ngx_http_sandbox_op_release_address(const char *id);
 void ngx_http_sandbox_op_unschedule(const char *id);
 
 /*
- * Puts id on a node's agenda at a time (ms since the epoch); hasten: only if
- * it is there, at a later one.  As ngx_http_sandbox_redis_command().
+ * Puts id on a node's agenda, ms from now; hasten: only if it is there, at a
+ * later time.  As ngx_http_sandbox_redis_eval(); the reply is that of
+ * schedule.lua.
  */
-ngx_int_t ngx_http_sandbox_op_place(const ngx_str_t *node, const char *id,
-                                    int64_t at, ngx_uint_t hasten,
-                                    ngx_http_sandbox_redis_handler_pt handler,
-                                    void *data);
-
-/* The same; nobody waits for it. */
-void ngx_http_sandbox_op_schedule_at(const ngx_str_t *node, const char *id,
-                                     int64_t at);
-/* The same for this node. */
-void ngx_http_sandbox_op_schedule(const char *id, int64_t at);
+ngx_int_t
+ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
+                             ngx_uint_t hasten,
+                             ngx_http_sandbox_redis_handler_pt handler,
+                             void *data);
 
 /*
- * Schedules a look whose time was read from the record, which may have got an
+ * The same at a time (ms since the epoch) that has come from Redis: agendas are
+ * judged by its clock, so none that this host's has made.  As
+ * ngx_http_sandbox_redis_command(); the reply is that of ZADD.
+ */
+ngx_int_t
+ngx_http_sandbox_op_place_at(const ngx_str_t *node, const char *id, int64_t at,
+                             ngx_uint_t hasten,
+                             ngx_http_sandbox_redis_handler_pt handler,
+                             void *data);
+
+/* The same, and nobody waits for it: on a node's agenda, or on this one's. */
+void ngx_http_sandbox_op_schedule_on(const ngx_str_t *node, const char *id,
+                                     int64_t ms);
+void ngx_http_sandbox_op_schedule_in(const char *id, int64_t ms);
+void ngx_http_sandbox_op_schedule_at(const char *id, int64_t at);
+
+/*
+ * Schedules a look at a record that was read before, and may have got an
  * earlier deadline since: then that counts.
  */
-void ngx_http_sandbox_op_postpone(const char *id, int64_t at);
+void ngx_http_sandbox_op_postpone_in(const char *id, int64_t ms);
+void ngx_http_sandbox_op_postpone_at(const char *id, int64_t at);
 
 /* free.lua for a sandbox that taker was taking a checkpoint of. */
 void ngx_http_sandbox_op_free(const char *id, const char *taker);
 
-/* Moves id, if it is on a node's agenda, up to a time that is not later. */
-void ngx_http_sandbox_op_hasten_at(const ngx_str_t *node, const char *id,
-                                   int64_t at);
-/* The same for this node. */
-void ngx_http_sandbox_op_hasten(const char *id, int64_t at);
+/* Moves id, if it is on an agenda, up to a time that is not later. */
+void ngx_http_sandbox_op_hasten_on(const ngx_str_t *node, const char *id,
+                                   int64_t ms);
+void ngx_http_sandbox_op_hasten_in(const char *id, int64_t ms);
+void ngx_http_sandbox_op_hasten_at(const char *id, int64_t at);
 
 /* A handler for replies nobody waits for. */
 void ngx_http_sandbox_op_ignore(void *data, redisReply *reply);

@@ -24,13 +24,16 @@ ngx_http_sandbox_pool_lease_due(void *data, redisReply *reply)
     size_t i;
     char id[SANDBOX_ID_SIZE];
     const char *text;
+    redisReply *due;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || ngx_exiting) {
         return;
     }
 
-    for (i = 0; i + 1 < reply->elements; i += 2) {
-        text = ngx_http_sandbox_reply_string(reply, i);
+    due = reply->element[1];
+
+    for (i = 0; i + 1 < due->elements; i += 2) {
+        text = ngx_http_sandbox_reply_string(due, i);
 
         if (sandbox_id_parse(id, "twp", text, ngx_strlen(text)) == 0) {
             ngx_http_sandbox_pool_lease.over(id);
@@ -91,6 +94,25 @@ void
 ngx_http_sandbox_pool_lease_note(const char *id, int64_t until)
 {
     ngx_http_sandbox_pool_lease_set(id, until);
+}
+
+
+void
+ngx_http_sandbox_pool_lease_begin(const char *id, int64_t ms)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_leases(&key);
+    ngx_http_sandbox_arg_key(&a, &key);
+    ngx_http_sandbox_arg(&a, id);
+    ngx_http_sandbox_arg_int(&a, ms);
+    ngx_http_sandbox_arg(&a, "");
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        &ngx_http_sandbox_lua_schedule, 1, a.n, a.values);
 }
 
 

@@ -19,8 +19,11 @@
  */
 #define NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT 3500
 
-/* The lease of a pool ends then (ms since the epoch). */
+/* The lease of a pool ends then, as Redis has said (ms since the epoch). */
 void ngx_http_sandbox_pool_lease_note(const char *id, int64_t until);
+
+/* It ends so many ms from now: of a pool that is about to be made. */
+void ngx_http_sandbox_pool_lease_begin(const char *id, int64_t ms);
 
 /* The pool is deleted. */
 void ngx_http_sandbox_pool_lease_forget(const char *id);

@@ -2,7 +2,8 @@
  * When a survey is made, by whom, and how it is filled:
  *
  *   pulse    is this worker the one?                       lead.lua
- *   node     guests and agenda of the node                 HGETALL, ZRANGE
+ *   node     guests and agenda of the node, and the time   HGETALL, ZRANGE,
+ *            by which its times are judged                 TIME
  *   host     domains and overlays                          thread
  *   records  what Redis says of every id that came up      HMGET each
  *   judge    sandbox_survey_judge(), and the argument why
@@ -16,6 +17,7 @@
 
 #include "ngx_http_sandbox_reconcile.h"
 
+#include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_leader.h"
 #include "ngx_http_sandbox_operation.h"
@@ -54,6 +56,7 @@ typedef struct {
 
 static void ngx_http_sandbox_reconcile_look(ngx_event_t *ev);
 static void ngx_http_sandbox_reconcile_node(void *data, redisReply *reply);
+static void ngx_http_sandbox_reconcile_time(void *data, redisReply *reply);
 static void ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_reconcile_records(ngx_event_t *ev);
 static void ngx_http_sandbox_reconcile_record(void *data, redisReply *reply);
@@ -172,6 +175,7 @@ static void
 ngx_http_sandbox_reconcile_look(ngx_event_t *ev)
 {
     ngx_http_sandbox_reconcile_t *r;
+    static ngx_str_t time = ngx_string("TIME");
 
     r = &ngx_http_sandbox_reconciler;
 
@@ -193,7 +197,15 @@ ngx_http_sandbox_reconcile_look(ngx_event_t *ev)
         r->pending++;
     }
 
-    if (r->pending < 2) {
+    if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                       ngx_http_sandbox_reconcile_time, NULL, 1,
+                                       &time)
+        == NGX_OK)
+    {
+        r->pending++;
+    }
+
+    if (r->pending < 3) {
         ngx_http_sandbox_reconcile_void();
     }
 
@@ -279,17 +291,14 @@ ngx_http_sandbox_reconcile_pairs(redisReply *reply, ngx_uint_t agenda)
 }
 
 
+/* One of the replies about the node is there; the host is next. */
 static void
-ngx_http_sandbox_reconcile_node(void *data, redisReply *reply)
+ngx_http_sandbox_reconcile_asked(void)
 {
     ngx_thread_task_t *task;
     ngx_http_sandbox_reconcile_t *r;
 
     r = &ngx_http_sandbox_reconciler;
-
-    if (ngx_http_sandbox_reconcile_pairs(reply, data != NULL) != NGX_OK) {
-        ngx_http_sandbox_reconcile_void();
-    }
 
     if (--r->pending) {
         return;
@@ -308,6 +317,33 @@ ngx_http_sandbox_reconcile_node(void *data, redisReply *reply)
     {
         ngx_http_sandbox_reconcile_end(NGX_ERROR);
     }
+}
+
+
+static void
+ngx_http_sandbox_reconcile_node(void *data, redisReply *reply)
+{
+    if (ngx_http_sandbox_reconcile_pairs(reply, data != NULL) != NGX_OK) {
+        ngx_http_sandbox_reconcile_void();
+    }
+
+    ngx_http_sandbox_reconcile_asked();
+}
+
+
+static void
+ngx_http_sandbox_reconcile_time(void *data, redisReply *reply)
+{
+    if (reply && reply->type == REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_clock_hear(
+            ngx_http_sandbox_reply_integer(reply, 0) * 1000
+            + ngx_http_sandbox_reply_integer(reply, 1) / 1000);
+
+    } else {
+        ngx_http_sandbox_reconcile_void();
+    }
+
+    ngx_http_sandbox_reconcile_asked();
 }
 
 
@@ -580,7 +616,7 @@ ngx_http_sandbox_reconcile_judge(ngx_int_t rc)
     }
 
     mcf = ngx_http_sandbox_worker.conf;
-    now = sandbox_time_now_ms();
+    now = ngx_http_sandbox_clock_ms();
     monotonic = sandbox_time_monotonic_ms();
 
     for (i = 0; i < r->survey.n; i++) {

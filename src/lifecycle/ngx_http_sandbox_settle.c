@@ -18,6 +18,7 @@
 
 #include "ngx_http_sandbox_settle.h"
 
+#include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
@@ -165,7 +166,7 @@ ngx_http_sandbox_settle_lose(sandbox_survey_entry_t *e)
     ngx_http_sandbox_key_t record, events;
     ngx_http_sandbox_args_t a;
 
-    sandbox_time_format(at, sandbox_time_now_ms());
+    sandbox_time_format(at, ngx_http_sandbox_clock_ms());
     ngx_snprintf((u_char *) detail, sizeof(detail),
                  "{\"reason\":\"The machine has ended.\",\"at\":\"%s\"}%Z", at);
 
@@ -214,7 +215,8 @@ ngx_http_sandbox_settle_adopt(sandbox_survey_entry_t *e)
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_node_keys(&keys, &a);
     ngx_http_sandbox_arg(&a, e->id);
-    ngx_http_sandbox_arg_int(&a, sandbox_survey_due(e, sandbox_time_now_ms()));
+    ngx_http_sandbox_arg_int(
+        &a, sandbox_survey_due(e, ngx_http_sandbox_clock_ms()));
     ngx_http_sandbox_arg_int(&a, e->failed ? 0 : e->address);
 
     return ngx_http_sandbox_redis_eval(
@@ -228,9 +230,9 @@ static ngx_int_t
 ngx_http_sandbox_settle_move(sandbox_survey_entry_t *e, int64_t at)
 {
     /* a late one may have been looked at since, or be gone */
-    return ngx_http_sandbox_op_place(&ngx_http_sandbox_worker.conf->node, e->id,
-                                     at, e->verdict == SANDBOX_SURVEY_LATE,
-                                     ngx_http_sandbox_settle_written, e);
+    return ngx_http_sandbox_op_place_at(
+        &ngx_http_sandbox_worker.conf->node, e->id, at,
+        e->verdict == SANDBOX_SURVEY_LATE, ngx_http_sandbox_settle_written, e);
 }
 
 
@@ -246,13 +248,13 @@ ngx_http_sandbox_settle_visit(sandbox_survey_entry_t *e)
 
     case SANDBOX_SURVEY_LATE:
         return ngx_http_sandbox_settle_move(
-            e, sandbox_survey_due(e, sandbox_time_now_ms()));
+            e, sandbox_survey_due(e, ngx_http_sandbox_clock_ms()));
 
     case SANDBOX_SURVEY_ORPHAN:
         if (e->ripe) {
             ngx_http_sandbox_settle_log(e, NGX_LOG_NOTICE,
                                         "has no record and is destroyed");
-            return ngx_http_sandbox_settle_move(e, sandbox_time_now_ms());
+            return ngx_http_sandbox_settle_move(e, ngx_http_sandbox_clock_ms());
         }
         break;
 

@@ -80,9 +80,8 @@ ngx_http_sandbox_snapshot_abandoned(void *data, redisReply *reply)
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (s->take.left || (reply->integer == 0 && !s->lost)) {
             /* the agenda's, or somebody else's: a look at what is left, soon */
-            ngx_http_sandbox_op_schedule(s->op.id,
-                                         sandbox_time_now_ms()
-                                             + NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN);
+            ngx_http_sandbox_op_schedule_in(s->op.id,
+                                            NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN);
         } else {
             ngx_http_sandbox_op_unschedule(s->op.id);
         }

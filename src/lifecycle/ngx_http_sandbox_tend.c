@@ -159,7 +159,7 @@ ngx_http_sandbox_tend(const char *id)
 
     if (ngx_exiting) {
         /* its templates may be those of before */
-        ngx_http_sandbox_op_hasten(id, sandbox_time_now_ms());
+        ngx_http_sandbox_op_hasten_in(id, 0);
         return;
     }
 
@@ -506,17 +506,15 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
 {
     size_t i;
     char id[SANDBOX_ID_SIZE];
-    int64_t now;
     ngx_str_t node;
     const char *text;
     redisReply *destroy, *check;
 
-    now = sandbox_time_now_ms();
     destroy = reply->element[3];
     check = reply->element[4];
 
-    ngx_http_sandbox_op_schedule(
-        t->op.id, now + ngx_http_sandbox_reply_integer(reply, 2));
+    ngx_http_sandbox_op_schedule_in(t->op.id,
+                                    ngx_http_sandbox_reply_integer(reply, 2));
 
     for (i = 0; i + 1 < destroy->elements; i += 2) {
         text = ngx_http_sandbox_reply_string(destroy, i);
@@ -524,7 +522,7 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
         node.len = ngx_strlen(node.data);
 
         if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0) {
-            ngx_http_sandbox_op_hasten_at(&node, id, now);
+            ngx_http_sandbox_op_hasten_on(&node, id, 0);
         }
     }
 
@@ -586,7 +584,7 @@ ngx_http_sandbox_tend_told(void *data, redisReply *reply)
             ngx_http_sandbox_pool_lease_note(t->op.id, until);
         }
 
-        ngx_http_sandbox_op_schedule_at(&node, t->op.id, sandbox_time_now_ms());
+        ngx_http_sandbox_op_schedule_on(&node, t->op.id, 0);
         ngx_http_sandbox_tend_let_go(t);
 
     } else {

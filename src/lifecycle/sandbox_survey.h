@@ -43,7 +43,7 @@ typedef struct {
     unsigned sleeps : 1;  /* at its deadline it is hibernated */
     unsigned suspect : 1; /* somebody could not reach it */
 
-    int64_t agenda_at;  /* ms since the epoch, as the next two */
+    int64_t agenda_at;  /* ms by Redis' clock, as the next two */
     int64_t lease_at;   /* 0: none */
     int64_t timeout_at; /* 0: none */
     uint32_t address;   /* of the record; IPv4, host order */
@@ -77,14 +77,15 @@ sandbox_survey_entry_t *sandbox_survey_add(sandbox_survey_t *s, const char *id);
 void sandbox_survey_merge(sandbox_survey_t *s);
 
 /*
- * Sets the verdict of e at the time now (ms since the epoch).  What has no
+ * Sets the verdict of e at the time now (ms since the epoch, by the clock of
+ * the times of e, which is Redis').  What has no
  * record is left alone while the agenda comes to it within patience ms.
  */
 void
 sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience);
 
 /*
- * When somebody must look at the sandbox of a record, ms since the epoch: now,
+ * When somebody must look at the sandbox of a record, by the same clock: now,
  * if it is in the hands of nobody.
  */
 int64_t sandbox_survey_due(const sandbox_survey_entry_t *e, int64_t now);

@@ -3,7 +3,7 @@
 --
 -- KEYS  1 agenda
 -- ARGV  1 hold ms  2 most ids
--- Gives a flat list of ids and how late (ms) each is.
+-- Gives {time (ms), {id, how late (ms) it is...}}.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -15,4 +15,4 @@ for i = 1, #ids, 2 do
     ids[i + 1] = now - ids[i + 1]
 end
 
-return ids
+return { now, ids }

@@ -1,12 +1,17 @@
--- Puts an id on a node's agenda.
+-- Puts an id on an agenda, or on another list that due.lua looks at: so long
+-- from now by the clock that due.lua judges it by.
 --
 -- KEYS  1 agenda
--- ARGV  1 id  2 ms from now
--- Gives the time (ms).
+-- ARGV  1 id  2 ms from now  3 "hasten" if only one that is there, at a later
+--       time, is to be moved, else ""
+-- Gives {the time (ms), 1 if the id was not there}.
 
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2])
 
-redis.call('ZADD', KEYS[1], at, ARGV[1])
+if ARGV[3] == 'hasten' then
+    redis.call('ZADD', KEYS[1], 'XX', 'LT', at, ARGV[1])
+    return { at, 0 }
+end
 
-return at
+return { at, redis.call('ZADD', KEYS[1], at, ARGV[1]) }

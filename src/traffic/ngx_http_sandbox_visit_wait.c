@@ -2,10 +2,10 @@
 
 #include "ngx_http_sandbox_visit.h"
 
+#include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "sandbox_time.h"
 
 
 /* NGX_ERROR if memory is out. */
@@ -148,7 +148,7 @@ ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
     }
 
     left = route->wakes_since + (int64_t) mcf->wakes_interval
-           - sandbox_time_now_ms();
+           - ngx_http_sandbox_clock_ms();
     *seconds = (ngx_uint_t) (left / 1000) + 1;
 
     return left > 0;

@@ -6,20 +6,30 @@ package SandboxNginx;
 
 use strict;
 use warnings;
+use FindBin;
 use JSON::PP;
 use SandboxLeft;
 
 
 # SandboxNginx->new($test, $node, DIRECTIVE => VALUE...): started, with the
-# runtime of the sanitizers if the stack's own has it.
+# runtime of the sanitizers if the stack's own has it.  clock => SECONDS: the
+# host's clock is so wrong for it, ahead or behind.
 sub new {
     my ($class, $test, $node, %set) = @_;
     my $data = "$test->{dir}/data";
+    my $clock = delete $set{clock};
     my $self = bless { test => $test, node => $node, conf => "$data/$node.conf",
                        socket => "$data/$node.sock", set => \%set }, $class;
     my %preload = map { $_ => 1 }
                   SandboxLeft::slurp('/proc/' . ($test->workers)[0] . '/maps')
                   =~ m{(/\S*/lib(?:asan|ubsan|tirpc)\.so\S*)}g;
+    my @preload = sort keys %preload;
+
+    if ($clock) {
+        system('cc', '-shared', '-fPIC', '-o', "$data/wrong-clock.so",
+               "$FindBin::Bin/lib/wrong-clock.c") == 0 or die "cc: $?";
+        push @preload, '/run/stack/data/wrong-clock.so';
+    }
 
     open(my $fh, '>', $self->{conf}) or die "$self->{conf}: $!";
     print $fh $self->_configuration;
@@ -27,8 +37,8 @@ sub new {
     unlink $self->{socket};             # of one that was killed
 
     # by its whole path, for an upgrade starts it again by argv[0]
-    $test->inside('env', 'LD_PRELOAD=' . join(':', sort keys %preload),
-                  'ASAN_OPTIONS=detect_leaks=0',
+    $test->inside('env', 'LD_PRELOAD=' . join(':', @preload),
+                  'ASAN_OPTIONS=detect_leaks=0', 'WRONG_CLOCK=' . ($clock // 0),
                   '/usr/sbin/nginx', '-c', "/run/stack/data/$node.conf");
     return $self;
 }
@@ -133,7 +143,7 @@ sub stop {
     my ($self) = @_;
 
     $self->signal('QUIT');
-    unlink $self->{conf};
+    unlink $self->{conf}, "$self->{test}{dir}/data/wrong-clock.so";
 }
 
 1;

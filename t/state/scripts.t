@@ -81,6 +81,39 @@ sub is_in {
     cmp_ok(abs(($at // 0) - now() - $ms), '<', 5000, $name);
 }
 
+# --- agendas -----------------------------------------------------------------
+
+my $agenda = 'sbx:{here}:agenda';
+
+sub schedule { return run('schedule', [$agenda], @_) }
+sub at { return $r->command('ZSCORE', $agenda, $_[0]) }
+
+is(schedule($source, 1000, 'hasten')->[1], 0,
+          'one that is not there is not hastened');
+is(at($source), undef, 'nor put there');
+
+my $a = schedule($source, 10 * LEASE, '');
+is_in($a->[0], 10 * LEASE, 'a time from now');
+is($a->[1], 1, 'it was not there');
+is(at($source), $a->[0], 'and is');
+$a = schedule($source, LEASE, '');
+is($a->[1], 0, 'it was there');
+is(at($source), $a->[0], 'and is moved, as asked');
+
+$a = schedule($source, 2 * LEASE, 'hasten');
+is_in(at($source), LEASE, 'an earlier time stays');
+$a = schedule($source, -500, 'hasten');
+is(at($source), $a->[0], 'a later one does not');
+
+schedule($child, LEASE, '');
+$a = run('due', [$agenda], LEASE, 10);
+is_in($a->[0], 0, 'the time is told');
+is($a->[1][0], $source, 'what is due');
+cmp_ok($a->[1][1], '>=', 500, 'and since when');
+is(@{ $a->[1] }, 2, 'nothing else');
+is_in(at($source), LEASE, 'it is due again, should its taker die');
+$r->command('DEL', $agenda);
+
 # --- renew -------------------------------------------------------------------
 
 sub renew {
@@ -148,7 +181,7 @@ sub settle {
                $r->key('sandbox', ''), ' running ', 6);
 }
 
-my $a = settle(state => 'running', busy_by => $snap, busy_until => 7);
+$a = settle(state => 'running', busy_by => $snap, busy_until => 7);
 is_deeply($a, ['claimed', 2, 'taking', $source, 1], 'it is claimed');
 is_in(field($source, 'busy_until'), LEASE, 'and its source busy');
 
