@@ -115,6 +115,36 @@ is_replay(create($key, $text), $first, 'and a replay is still the same');
 $t->is_error(create($key), 422, 'idempotency_key_reused',
              'so is the refusal of another body');
 
+# --- a key that expires while its create runs --------------------------------
+
+{
+    my $key = $t->idem;
+    my $running = sub {
+        for my $name (split /\n/, $t->redis('KEYS', '*:idem:*')) {
+            return $name if $t->redis('HGET', $name, 'state') eq 'running';
+        }
+        return;
+    };
+    my $http = begin_create($key);
+    my $name = wait_for(10, $running);
+
+    ok($name, 'a create runs');
+    my $ms = $t->redis('PTTL', $name);
+    cmp_ok($ms, '>', 23 * 3600_000, 'its key outlives any create');
+    cmp_ok($ms, '<', 3 * 24 * 3600_000, 'but not its node for ever');
+
+    $t->redis('DEL', $name);
+    my $r = create($key);
+    is($r->{status}, 201, 'when it has expired, it makes another one')
+        or diag($r->{body});
+    my $sandbox = $t->sandbox($r);
+    $t->is_error($t->end($http), 409, 'transition_in_progress',
+                 'and the first one is undone');
+    is_replay(create($key), $r, 'the key is the second one\'s');
+    is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }],
+              [$sandbox->{id}], 'which is the only one');
+}
+
 # --- another tenant ----------------------------------------------------------
 
 {

@@ -7,6 +7,8 @@
 #include "sandbox_digest.h"
 #include "sandbox_time.h"
 
+#define NGX_HTTP_SANDBOX_IDEM_DAY (24 * 60 * 60 * 1000) /* ms */
+
 
 ngx_int_t
 ngx_http_sandbox_idem_init(ngx_http_sandbox_idem_t *idem, const ngx_str_t *key,
@@ -24,6 +26,23 @@ ngx_http_sandbox_idem_name(ngx_http_sandbox_idem_t *idem,
                            ngx_http_sandbox_key_t *name)
 {
     ngx_http_sandbox_key_idem(name, idem->tenant, idem->route, idem->key);
+}
+
+
+/*
+ * Beside all the time that the operation may take: as long as an answer, and
+ * no less than a day, for a node that is down comes back within that as a rule
+ * and frees the key itself.
+ */
+int64_t
+ngx_http_sandbox_idem_kept(void)
+{
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_sandbox_worker.conf;
+
+    return (int64_t) mcf->boot_timeout
+           + ngx_max((int64_t) mcf->retention, NGX_HTTP_SANDBOX_IDEM_DAY);
 }
 
 

@@ -32,6 +32,12 @@ void ngx_http_sandbox_idem_name(ngx_http_sandbox_idem_t *idem,
                                 ngx_http_sandbox_key_t *name);
 
 /*
+ * For how long (ms) a script that reserves keeps the key, should its operation
+ * never be ended: its node may be gone for good.
+ */
+int64_t ngx_http_sandbox_idem_kept(void);
+
+/*
  * Looks at the key, by a plain read.  If it is free, go is called; else op is
  * ended: with the stored answer (op->id is the id it was about), that of the
  * operation that is under way, or an error.  Never from inside the call.

@@ -326,6 +326,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
     ngx_http_sandbox_arg_int(&a, busy);
+    ngx_http_sandbox_arg_int(&a, ngx_http_sandbox_idem_kept());
     ngx_http_sandbox_create_record(c, &a, &keys.lives, execution);
 
     SANDBOX_CRASH_POINT("create.reserve.before");

@@ -163,6 +163,7 @@ ngx_http_sandbox_snapshot_reserve(ngx_http_sandbox_snapshot_op_t *s)
                              (int64_t) (mcf->boot_timeout + 2 * mcf->lease));
     ngx_http_sandbox_arg(&a, NGX_HTTP_SANDBOX_SNAPSHOT_REUSABLE);
     ngx_http_sandbox_arg(&a, s->spec.metadata);
+    ngx_http_sandbox_arg_int(&a, ngx_http_sandbox_idem_kept());
 
     SANDBOX_CRASH_POINT("snapshot.reserve.before");
     s->reserving = sandbox_time_monotonic_ms();

@@ -6,8 +6,11 @@
 -- ARGV  1 owner  2 fence  3 id  4 channel  5 retention ms  6 answer's status
 --       7 answer  8 states it is allowed in  9 state it leads to
 --       10... fields and values of the record
--- Gives 1, 0 if the operation was fenced off, or -1 if Redis has lost the
---       record (nothing is changed then).
+-- Gives 1, 0 if the operation was fenced off or has lost its key, or -1 if
+--       Redis has lost the record (nothing is changed then).
+--
+-- A key that has expired may be another create's: of two sandboxes that were
+-- made for one key only that one's stays.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
                           'resume_of', 'origin')
@@ -19,6 +22,7 @@ end
 
 if record[2] ~= ARGV[1] or record[3] ~= ARGV[2]
    or not string.find(ARGV[8], ' ' .. record[1] .. ' ', 1, true)
+   or not old and redis.call('HGET', KEYS[2], 'id') ~= ARGV[3]
 then
     return 0
 end

@@ -7,7 +7,8 @@
 -- ARGV  1 fingerprint of the request  2 id  3 owner  4 lease ms
 --       5 end of the admission (ms), after which it may have been taken back
 --       6 ms for which a fork may be at work on its sandbox, 0 of a snapshot
---       7... fields and values of the record
+--       7 ms for which the key is kept, should nobody end the create
+--       8... fields and values of the record
 -- Gives {"new", fence, created_at}, {"late"}, {"busy"} or {"conflict", state}
 --       (of what it comes from), or what HMGET gives of the key that is taken:
 --       {fingerprint, state, status, answer, id}.
@@ -46,9 +47,10 @@ end
 
 redis.call('HSET', KEYS[3], 'fingerprint', ARGV[1], 'state', 'running',
            'id', ARGV[2])
+redis.call('PEXPIRE', KEYS[3], ARGV[7])
 redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
            'lease_at', now + tonumber(ARGV[4]), 'fence', 1,
-           'created_at', now, 'idem', KEYS[3], unpack(ARGV, 7))
+           'created_at', now, 'idem', KEYS[3], unpack(ARGV, 8))
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 
 -- It lives on the snapshot that it is started from.

@@ -4,8 +4,9 @@
 -- KEYS  1 snapshot  2 idempotency key  3 source
 -- ARGV  1 owner  2 fence  3 id  4 channel  5 retention ms  6 answer's status
 --       7 answer  8 bytes it takes  9 id of the source
--- Gives 1, 0 if the operation was fenced off, or -1 if Redis has lost the
---       record (nothing is changed then).
+-- Gives 1, 0 if the operation was fenced off or has lost its key, see
+--       commit.lua, or -1 if Redis has lost the record (nothing is changed
+--       then).
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence')
 
@@ -13,7 +14,9 @@ if not record[1] then
     return -1
 end
 
-if record[1] ~= 'taking' or record[2] ~= ARGV[1] or record[3] ~= ARGV[2] then
+if record[1] ~= 'taking' or record[2] ~= ARGV[1] or record[3] ~= ARGV[2]
+   or redis.call('HGET', KEYS[2], 'id') ~= ARGV[3]
+then
     return 0
 end
 

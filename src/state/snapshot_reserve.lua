@@ -6,7 +6,7 @@
 --       5 end of its place on the agenda (ms), after which it may be off it
 --       6 tenant  7 id of the source  8 this node  9 states of the source it
 --       is allowed in  10 ms for which the source is busy  11 kind
---       12 metadata
+--       12 metadata  13 ms for which the key is kept, should nobody end it
 -- Gives {"new", fence, created_at}, {"late"}, {"none"}, {"conflict", state},
 --       {"busy", until ms, state}, {"next", id} (the source goes on as that
 --       one), {"elsewhere", node}, or what HMGET gives of the key that is
@@ -75,6 +75,7 @@ end
 
 redis.call('HSET', KEYS[3], 'fingerprint', ARGV[1], 'state', 'running',
            'id', ARGV[2])
+redis.call('PEXPIRE', KEYS[3], ARGV[13])
 redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 redis.call('HSET', KEYS[4], 'busy_until', now + tonumber(ARGV[10]),

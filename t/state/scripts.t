@@ -171,6 +171,70 @@ is(renew($snap), 0, 'who was fenced off renews nothing');
 is(field($snap, 'lease_at'), 1, 'not the lease');
 is(field($source, 'busy_until'), 7, 'nor how long the source is busy');
 
+# --- keys of requests ----------------------------------------------------------
+
+use constant KEPT => 100 * LEASE;
+
+my $idem = $r->key('idem', 'acme:create:1');
+
+# Reserves a sandbox, or a snapshot, and ends it well.
+my %keyed = (
+    'a sandbox' => [
+        sub {
+            $r->command('DEL', $key{$child});
+            return run('reserve', [$key{$child}, $r->key('tenant', 'acme'), $idem],
+                       'print', $child, 'me', LEASE, now() + LEASE, 0, KEPT,
+                       tenant => 'acme');
+        },
+        sub {
+            return run('commit', [$key{$child}, $idem], 'me', 1, $child,
+                       'events', LEASE, 201, '{}', ' creating ', 'running',
+                       started_at => 1);
+        }, $child, 'creating', 'running'],
+    'a snapshot' => [
+        sub {
+            $r->command('DEL', $key{$snap});
+            put($source, state => 'running', tenant => 'acme', node => 'here');
+            return run('snapshot_reserve',
+                       [$key{$snap}, $r->key('tenant', 'acme:snapshots'), $idem,
+                        $key{$source}], 'print', $snap, 'me', LEASE,
+                       now() + LEASE, 'acme', $source, 'here', ' running ',
+                       LEASE, 'reusable', '{}', KEPT);
+        },
+        sub {
+            return run('snapshot_commit', [$key{$snap}, $idem, $key{$source}],
+                       'me', 1, $snap, 'events', LEASE, 201, '{}', 1, $source);
+        }, $snap, 'taking', 'ready'],
+);
+
+sub kept_for {
+    my ($ms, $name) = @_;
+
+    is_in(now() + $r->command('PTTL', $idem), $ms, $name);
+}
+
+for my $what (sort keys %keyed) {
+    my ($reserve, $commit, $id, $during, $then) = @{ $keyed{$what} };
+
+    $r->command('DEL', $idem);
+    is($reserve->()->[0], 'new', "the key of $what is reserved");
+    kept_for(KEPT, 'should nobody end it, it expires');
+    is($commit->(), 1, 'it ends well');
+    is(field($id, 'state'), $then, 'and is there');
+    kept_for(LEASE, 'its answer is kept for as long as it says');
+
+    for my $whose ('nobody', $other) {
+        $r->command('DEL', $idem);
+        $reserve->();
+        $r->command('DEL', $idem);
+        $r->command('HSET', $idem, fingerprint => 'print', state => 'running',
+                    id => $other) if $whose eq $other;
+        is($commit->(), 0, "not one whose key has expired and is ${whose}'s");
+        is(field($id, 'state'), $during, 'which is to be undone');
+        is($r->command('HGET', $idem, 'answer'), undef, 'no answer is kept');
+    }
+}
+
 # --- the settling of a snapshot ----------------------------------------------
 
 sub settle {
