@@ -183,6 +183,36 @@ is($t->destroy($child->{id})->{status}, 200, 'the parent ends first');
 is(stdout($grandchild, 'cat /root/d/disk'), "child\n", 'which does not matter');
 is($t->destroy($grandchild->{id})->{status}, 200, 'the grandchild ends');
 
+# --- a fork that waits, while what it is to have is changed ------------------
+
+{
+    my $source = $t->create({ memory_mb => 128, network => {
+        mask_request_host => 'masked.test', allow_out => ['192.0.2.0/24'],
+        deny_out => ['192.0.2.1/32'] } });
+    my ($record) = $t->redis('KEYS', "*:sandbox:$source->{id}");
+    my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
+                 =~ /^\s*sandbox_node\s+(\S+);/m;
+    my $admitted = sub { $t->redis('GET', "sbx:{$node}:cursor") };
+    my $was = $admitted->();
+
+    $t->redis('HSET', $record, 'busy_by', 'another', 'busy_until', 4e12);
+    my $http = $t->begin('POST', "/v1/sandboxes/$source->{id}/fork",
+                         idem => $t->idem);
+    ok(wait_for(10, sub { $admitted->() != $was }), 'a fork has read its source');
+    is($t->request('PATCH', "/v1/sandboxes/$source->{id}/network", json => {
+           mask_request_host => '', allow_out => [], deny_out => [] })->{status},
+       200, 'which has no mask and no lists any more');
+    $t->redis('HDEL', $record, 'busy_by', 'busy_until');
+
+    $r = $t->end($http);
+    is($r->{status}, 201, 'then it is taken') or diag($r->{body});
+    my $late = $t->sandbox($r);
+    is_deeply($t->request('PATCH', "/v1/sandboxes/$late->{id}/network",
+                          json => {})->{json},
+              $t->request('PATCH', "/v1/sandboxes/$source->{id}/network",
+                          json => {})->{json}, 'and has none either');
+}
+
 # --- the end, by the first id ------------------------------------------------
 
 $r = $t->delete("/v1/sandboxes/$id");

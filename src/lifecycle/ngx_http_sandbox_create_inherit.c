@@ -5,25 +5,23 @@
 #include "ngx_http_sandbox_record.h"
 
 
-/* A string of the reply in memory of its own; absent ones leave *copy. */
+/*
+ * A string of the reply in memory of its own, NULL if there is none: the record
+ * may be read more than once, and what an earlier look found be gone.
+ */
 static ngx_int_t
 ngx_http_sandbox_source_copy(char **copy, redisReply *reply, size_t i)
 {
-    char *text;
+    free(*copy);
+    *copy = NULL;
 
     if (reply->element[i]->type != REDIS_REPLY_STRING) {
         return NGX_OK;
     }
 
-    text = strdup(reply->element[i]->str);
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
+    *copy = strdup(reply->element[i]->str);
 
-    free(*copy);
-    *copy = text;
-
-    return NGX_OK;
+    return *copy ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -34,26 +32,6 @@ ngx_http_sandbox_source_internet(redisReply *reply)
     return ngx_strcmp(ngx_http_sandbox_reply_string(reply, SOURCE_INTERNET),
                       "0")
            != 0;
-}
-
-
-/* A second look may find other lists than the first one, or none. */
-static ngx_int_t
-ngx_http_sandbox_source_egress(ngx_http_sandbox_create_op_t *c,
-                               redisReply *reply)
-{
-    free(c->spec.allow_out);
-    free(c->spec.deny_out);
-    c->spec.allow_out = c->spec.deny_out = NULL;
-
-    return ngx_http_sandbox_source_copy(&c->spec.allow_out, reply,
-                                        SOURCE_ALLOW_OUT)
-                       == NGX_OK
-                   && ngx_http_sandbox_source_copy(&c->spec.deny_out, reply,
-                                                   SOURCE_DENY_OUT)
-                          == NGX_OK
-               ? NGX_OK
-               : NGX_ERROR;
 }
 
 
@@ -75,7 +53,12 @@ ngx_http_sandbox_source_machine(ngx_http_sandbox_create_op_t *c,
 
     if (ngx_http_sandbox_source_copy(&c->template_name, reply, SOURCE_TEMPLATE)
             != NGX_OK
-        || ngx_http_sandbox_source_egress(c, reply) != NGX_OK
+        || ngx_http_sandbox_source_copy(&c->spec.allow_out, reply,
+                                        SOURCE_ALLOW_OUT)
+               != NGX_OK
+        || ngx_http_sandbox_source_copy(&c->spec.deny_out, reply,
+                                        SOURCE_DENY_OUT)
+               != NGX_OK
         || ngx_http_sandbox_source_copy(&c->spec.envs, reply, SOURCE_ENVS)
                != NGX_OK
         || c->template_name == NULL)
