@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # Idempotency-Key and time: how long a repeated request waits for the first
-# one, how long answers are kept; and first ones that fail.
+# one, how long answers are kept, and ids; and first ones that fail.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -67,5 +67,24 @@ is($r->{status}, 201, 'after the retention a key is free')
 ok(!exists $r->{headers}{'idempotent-replayed'}, 'it is no replay');
 $sandbox = $t->sandbox($r);
 isnt($sandbox->{id}, $first->{json}{id}, 'but another sandbox');
+
+# the id that a resume has given is no answer: it is good while the sandbox is
+my @ids = $sandbox->{id};
+for (1 .. 2) {
+    is($t->post("/v1/sandboxes/$ids[-1]/hibernate")->{status}, 200,
+       'hibernated');
+    $r = $t->post("/v1/sandboxes/$ids[-1]/resume");
+    is($r->{status}, 201, 'and resumed') or diag($r->{body});
+    push @ids, $r->{json}{id};
+}
+
+$done = time();
+sleep 0.1 while time() < $done + 3.5;
+is($t->get("/v1/sandboxes/$_")->{json}{id}, $ids[-1],
+   'after the retention its ids lead to it') for @ids;
+is($t->delete("/v1/sandboxes/$ids[1]")->{status}, 200,
+   'and one in between ends it');
+is($t->get("/v1/sandboxes/$_")->{status}, 404, 'none leads to it then')
+    for @ids;
 
 $t->finish;

@@ -82,8 +82,15 @@ if snapshot then
                       .. snapshot)
 end
 
--- The id it is known by ends with it.
+-- The ids it is known by end with it.
 if origin and redis.call('HGET', prefix .. origin, 'next') == ARGV[4] then
+    local aliases = prefix .. origin .. ':aliases'
+
+    for _, id in ipairs(redis.call('LRANGE', aliases, 0, -1)) do
+        redis.call('PEXPIRE', prefix .. id, ARGV[3])
+    end
+
+    redis.call('DEL', aliases)
     leave(origin)
     redis.call('HSET', prefix .. origin, 'state', 'destroyed',
                'destroyed_at', now)

@@ -32,9 +32,10 @@ redis.call('HDEL', KEYS[1], 'owner', 'lease_at', 'resume_of', 'fork_of')
 
 if old then
     local prefix = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
+    local known = redis.call('EXISTS', prefix .. origin) == 1
 
     -- An execution in the middle leads to the first one, which leads here.
-    if redis.call('EXISTS', prefix .. origin) == 1 then
+    if known then
         redis.call('HSET', prefix .. origin, 'next', ARGV[3])
     end
 
@@ -43,8 +44,26 @@ if old then
                'agent_token', 'traffic_token')
 
     if old ~= origin then
+        -- The latest hundred are kept until bury.lua, of one that is woken
+        -- again and again the others go.
+        local going = old
+
+        if known then
+            local aliases = prefix .. origin .. ':aliases'
+
+            redis.call('RPUSH', aliases, old)
+            going = redis.call('LLEN', aliases) > 100
+                    and redis.call('LPOP', aliases)
+        end
+
         redis.call('HSET', prefix .. old, 'next', origin)
-        redis.call('PEXPIRE', prefix .. old, ARGV[5])
+        redis.call('HDEL', prefix .. old, 'metadata', 'cwd', 'allow_out',
+                   'deny_out', 'mask_host')
+
+        if going then
+            redis.call('PEXPIRE', prefix .. going, ARGV[5])
+        end
+
         redis.call('PUBLISH', ARGV[4], origin .. ' resumed')
     end
 

@@ -4,6 +4,9 @@
  * cluster hash tags: a script touches keys of one tag only):
  *
  *   P{<shard>}:sandbox:<id>        hash, the record of a sandbox
+ *   P{<shard>}:sandbox:<first id>:aliases  list of the ids of its executions
+ *                                  between the first and the newest, oldest
+ *                                  first, that are kept while it lives
  *   P{<shard>}:snapshot:<id>, and others of snapshots:
  *                                  ngx_http_sandbox_snapshot.h
  *   P{<shard>}:pool:<id>, and others of warm pools: ngx_http_sandbox_pool.h

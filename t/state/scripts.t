@@ -378,6 +378,55 @@ executions($first => { state => 'resumed', next => $second, %of },
 is(bury($third), 1, 'nor does it with one that came after others');
 is_deeply([lives(), claimed()], [[$first], [$first]], 'it stays in its sets');
 
+# --- the ids between the first and the newest -----------------------------------
+
+# The nth execution, as an id.
+sub execution { return $r->id(10_000 + $_[0]) }
+
+# A paused sandbox with an id more is resumed: as resume.lua and commit.lua do.
+sub resumed {
+    my ($old, $new) = @_;
+    my $to = $r->key('sandbox', $new);
+
+    $r->command('HSET', $to, state => 'creating', owner => 'me', fence => 1,
+                tenant => 'acme', resume_of => $old, origin => execution(0),
+                metadata => '{}');
+    return run('commit', [$to, $r->key('tenant', 'acme'), $key{$snap}], 'me', 1,
+               $new, 'events', LEASE, 201, '', ' creating ', 'running',
+               started_at => 1);
+}
+
+sub of_execution {
+    my ($command, $n, @args) = @_;
+
+    return $r->command($command, $r->key('sandbox', execution($n)), @args);
+}
+
+my $aliases = $r->key('sandbox', execution(0) . ':aliases');
+
+of_execution('HSET', 0, state => 'resuming', tenant => 'acme');
+resumed(execution($_ - 1), execution($_)) for 1 .. 101;
+is(of_execution('HGET', 0, 'next'), execution(101), 'the first leads to the newest');
+is(of_execution('PTTL', 0), -1, 'and is kept');
+is(of_execution('HGET', $_, 'next'), execution(0), "number $_ leads to the first")
+    for 1, 100;
+is(of_execution('PTTL', $_), -1, "number $_ is kept") for 1, 100;
+is(of_execution('HGET', 100, 'metadata'), undef, 'less what is not needed');
+
+resumed(execution(101), execution(102));
+cmp_ok(of_execution('PTTL', 1), '>', LEASE - 5000, 'beyond a hundred the oldest');
+cmp_ok(of_execution('PTTL', 1), '<=', LEASE, 'goes, after a while');
+is(of_execution('PTTL', $_), -1, "number $_ is kept") for 2, 101;
+is($r->command('LLEN', $aliases), 100, 'they are a hundred');
+
+of_execution('HSET', 102, %ending);
+$key{ execution(102) } = $r->key('sandbox', execution(102));
+is(bury(execution(102)), 1, 'the newest ends');
+is(of_execution('HGET', 0, 'state'), 'destroyed', 'and the first');
+is(scalar(grep { of_execution('PTTL', $_) < 0 } 0 .. 102), 0,
+   'with all ids in between');
+is($r->command('EXISTS', $aliases), 0, 'and what knew them');
+
 # --- the deletion of a snapshot ------------------------------------------------
 
 sub delete_snapshot {
