@@ -52,7 +52,7 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/fork"), 1, 0,
       ngx_http_sandbox_api_fork },
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/exec"), 1, 0,
-      ngx_http_sandbox_api_agent },
+      ngx_http_sandbox_api_exec },
     { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes"), 0, 0,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_GET, ngx_string("sandboxes/{id}/processes/{pid}/logs"), 0, 1,

@@ -6,7 +6,9 @@
  * A JSON body has been read by now, so such a request can be sent again.  Any
  * other is not read before the request goes on: while the guest is looked for
  * or woken it waits in the kernel and at the client.  When the guest ends
- * before it has answered, the request comes back here (live.h).
+ * before it has answered, or says nothing, the request comes back here
+ * (live.h).  A command has a time of its own, and is answered soon after it
+ * whatever there is in place of an agent.
  */
 
 #include "ngx_http_sandbox_live.h"
@@ -15,6 +17,14 @@
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
 #include "sandbox_guest.h"
+#include "sandbox_json.h"
+
+/* The agent's own bounds of "timeout_secs". */
+#define NGX_HTTP_SANDBOX_EXEC_SECONDS 30
+#define NGX_HTTP_SANDBOX_EXEC_SECONDS_MAX 86400
+
+/* What an agent has for killing a command and saying so; ms. */
+#define NGX_HTTP_SANDBOX_EXEC_GRACE 10000
 
 /* In the pool of its request. */
 typedef struct {
@@ -204,14 +214,29 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
 }
 
 
-/* The guest has ended before it answered. */
+/* The guest has ended before it answered, or does not answer. */
 static void
 ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
     ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_call_t *call;
 
+    call = data;
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     ctx->passed = 0;
+
+    if (call->live.end == NGX_HTTP_SANDBOX_LIVE_LATE) {
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_timeout,
+                                  "The sandbox did not answer in time; the "
+                                  "command may go on.");
+        return;
+    }
+
+    if (call->live.end == NGX_HTTP_SANDBOX_LIVE_SILENT) {
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_sandbox_unreachable,
+                                  ngx_http_sandbox_live_silence);
+        return;
+    }
 
     if (spent) {
         ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_transition_in_progress,
@@ -220,7 +245,7 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
         return;
     }
 
-    ngx_http_sandbox_agent_find(data);
+    ngx_http_sandbox_agent_find(call);
 }
 
 
@@ -327,8 +352,9 @@ ngx_http_sandbox_agent_find(ngx_http_sandbox_call_t *call)
 }
 
 
-void
-ngx_http_sandbox_api_agent(ngx_http_request_t *r)
+/* NULL when r has been answered. */
+static ngx_http_sandbox_call_t *
+ngx_http_sandbox_agent_call(ngx_http_request_t *r)
 {
     ngx_http_cleanup_t *cln;
     ngx_http_sandbox_call_t *call;
@@ -336,7 +362,7 @@ ngx_http_sandbox_api_agent(ngx_http_request_t *r)
     cln = ngx_http_cleanup_add(r, sizeof(ngx_http_sandbox_call_t));
     if (cln == NULL) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
+        return NULL;
     }
 
     call = cln->data;
@@ -345,5 +371,76 @@ ngx_http_sandbox_api_agent(ngx_http_request_t *r)
     cln->handler = ngx_http_sandbox_agent_cleanup;
 
     ngx_http_sandbox_traffic_take_upgrade(r);
-    ngx_http_sandbox_agent_find(call);
+
+    return call;
+}
+
+
+void
+ngx_http_sandbox_api_agent(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_call_t *call;
+
+    call = ngx_http_sandbox_agent_call(r);
+
+    if (call) {
+        ngx_http_sandbox_agent_find(call);
+    }
+}
+
+
+/*
+ * For how long the command of a body may run, in seconds.  What is wrong with
+ * it is for the agent to say.
+ */
+static int64_t
+ngx_http_sandbox_agent_seconds(const ngx_str_t *body)
+{
+    int64_t seconds;
+    sandbox_json_t doc;
+    sandbox_json_error_t err;
+    const sandbox_json_node_t *root, *background, *timeout;
+
+    if (sandbox_json_parse(&doc, (char *) body->data, body->len, &err) != 0) {
+        return NGX_HTTP_SANDBOX_EXEC_SECONDS;
+    }
+
+    root = &doc.nodes[0];
+    background = sandbox_json_member(&doc, root, "background");
+    timeout = sandbox_json_member(&doc, root, "timeout_secs");
+
+    /* in the background, it is answered at once */
+    if ((background && background->type == SANDBOX_JSON_TRUE) || timeout == NULL
+        || sandbox_json_integer(&doc, timeout, &seconds) != 0 || seconds < 1
+        || seconds > NGX_HTTP_SANDBOX_EXEC_SECONDS_MAX)
+    {
+        seconds = NGX_HTTP_SANDBOX_EXEC_SECONDS;
+    }
+
+    sandbox_json_free(&doc);
+
+    return seconds;
+}
+
+
+void
+ngx_http_sandbox_api_exec(ngx_http_request_t *r)
+{
+    int64_t seconds;
+    ngx_str_t body;
+    ngx_http_sandbox_call_t *call;
+
+    if (ngx_http_sandbox_api_body(r, &body) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    call = ngx_http_sandbox_agent_call(r);
+
+    if (call) {
+        seconds = ngx_http_sandbox_agent_seconds(&body);
+        call->live.patience =
+            (ngx_msec_t) seconds * 1000 + NGX_HTTP_SANDBOX_EXEC_GRACE;
+        ngx_http_sandbox_agent_find(call);
+    }
 }

@@ -54,5 +54,6 @@ void ngx_http_sandbox_api_sandbox_limits(ngx_http_request_t *r,
 
 /* Everything the agent in the guest answers. */
 void ngx_http_sandbox_api_agent(ngx_http_request_t *r);
+void ngx_http_sandbox_api_exec(ngx_http_request_t *r);
 
 #endif

@@ -39,6 +39,7 @@ static const char *ngx_http_sandbox_route_fields[] = {
     "state",         "address",   "execution",   "public_traffic",
     "traffic_token", "mask_host", "auto_resume", "next",
     "tenant",        "wakes",     "wakes_since", "node",
+    "busy_until",
 };
 
 #define NGX_HTTP_SANDBOX_FIELD_METADATA 10
@@ -585,6 +586,7 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 
     route->wakes = ngx_http_sandbox_reply_int(v[9]);
     route->wakes_since = ngx_http_sandbox_reply_int(v[10]);
+    route->busy_until = ngx_http_sandbox_reply_int(v[12]);
     route->elsewhere = ngx_http_sandbox_reply_elsewhere(v[11]);
 
     next = ngx_http_sandbox_reply_text(v[7]);

@@ -196,6 +196,7 @@ typedef struct {
     unsigned elsewhere : 1; /* its address is another node's; not cached */
     int64_t wakes; /* since wakes_since, ms since the epoch; not cached */
     int64_t wakes_since;
+    int64_t busy_until; /* likewise: a snapshot of it is being taken, or was */
     /* only set when traffic is not public, when masked, and when RESUMED */
     char token[SANDBOX_TOKEN_SIZE];
     char mask_host[SANDBOX_MASK_HOST_MAX + 1];

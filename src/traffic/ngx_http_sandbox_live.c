@@ -13,6 +13,12 @@
  *                                   WebSocket is told (1001, going away)
  *   answer complete                 nothing
  *
+ * So is one that is too old, or whose guest says nothing.  The latter is the
+ * silence of a kernel, which acknowledges what it gets whatever its programs
+ * do: a stream may be quiet, and a window full, for as long as they like.  A
+ * guest of which a snapshot is being taken may stand still, though; its record
+ * says so, and is asked before anything is ended.
+ *
  * "hibernating" concerns only those that are not yet connected: a guest that
  * is being copied answers no SYN.  The others may be answered until the guest
  * stands still, and are taken back when it is gone.
@@ -24,6 +30,9 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_record.h"
 
+#include "sandbox_connect.h"
+#include "sandbox_time.h"
+
 #define NGX_HTTP_SANDBOX_LIVE_SLOTS 1024 /* a power of two */
 #define NGX_HTTP_SANDBOX_LIVE_SHIFT 54
 
@@ -34,14 +43,21 @@
 /* A look that did not help is repeated after so long; ms. */
 #define NGX_HTTP_SANDBOX_LIVE_AGAIN 1000
 
-/* How often old ones are looked for, at most and at least; ms. */
+/* How often those are looked for that are to end, at most and at least; ms. */
 #define NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN 500
-#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX 60000
+#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX 5000
+
+/* A guest that has acknowledged nothing for so long is not there; ms. */
+#define NGX_HTTP_SANDBOX_LIVE_SILENCE 30000
 
 
+static void ngx_http_sandbox_live_look(const char *id);
 static void ngx_http_sandbox_live_look_again(void);
 static void ngx_http_sandbox_live_sweep_later(ngx_event_t *ev);
 
+
+const char ngx_http_sandbox_live_silence[] =
+    "The sandbox does not answer any more.";
 
 static ngx_queue_t ngx_http_sandbox_living[NGX_HTTP_SANDBOX_LIVE_SLOTS];
 static ngx_event_t ngx_http_sandbox_live_timer;
@@ -83,6 +99,9 @@ ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
     live->began = ngx_current_msec;
     live->changing = 0;
     live->over = 0;
+    live->watched = 0;
+    live->silent = 0;
+    live->end = NGX_HTTP_SANDBOX_LIVE_ENDED;
     live->listed = 1;
     ngx_memcpy(live->id, id, sizeof(live->id));
     ngx_queue_insert_head(ngx_http_sandbox_live_slot(id), &live->queue);
@@ -170,11 +189,17 @@ ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r)
 
 
 static void
-ngx_http_sandbox_live_cut(ngx_http_request_t *r, ngx_uint_t aged)
+ngx_http_sandbox_live_cut(ngx_http_request_t *r,
+                          ngx_http_sandbox_live_end_e end)
 {
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  aged ? "the sandbox was talked to for too long"
-                       : "the sandbox has ended while it was talked to");
+    static const char *reasons[] = {
+        "the sandbox has ended while it was talked to",
+        "the sandbox was talked to for too long",
+        "the sandbox was late with its answer",
+        "the sandbox has gone silent while it was talked to",
+    };
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "%s", reasons[end]);
 
     ngx_http_sandbox_live_say_goodbye(r);
 
@@ -236,7 +261,7 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
     }
 
     if (u->header_sent) {
-        ngx_http_sandbox_live_cut(r, live->aged);
+        ngx_http_sandbox_live_cut(r, live->end);
 
     } else {
         spent =
@@ -321,17 +346,98 @@ ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
 }
 
 
-/* The requests that have lasted for too long. */
+static ngx_uint_t
+ngx_http_sandbox_live_is_aged(ngx_http_sandbox_live_t *live)
+{
+    ngx_msec_t age;
+
+    age = ngx_http_sandbox_worker.conf->max_age;
+
+    return age && live->aging
+           && (ngx_msec_int_t) (ngx_current_msec - live->began - age) >= 0;
+}
+
+
+static ngx_uint_t
+ngx_http_sandbox_live_is_late(ngx_http_sandbox_live_t *live)
+{
+    ngx_http_upstream_t *u;
+
+    u = live->request->upstream;
+
+    return live->patience && u && !u->header_sent
+           && (ngx_msec_int_t) (ngx_current_msec - live->began - live->patience)
+                  >= 0;
+}
+
+
+/* Has its guest asked from now on. */
+static ngx_uint_t
+ngx_http_sandbox_live_is_silent(ngx_http_sandbox_live_t *live)
+{
+    ngx_fd_t fd;
+    ngx_http_upstream_t *u;
+
+    u = live->request->upstream;
+
+    if (u == NULL || !u->request_sent || u->peer.connection == NULL) {
+        return 0;
+    }
+
+    fd = u->peer.connection->fd;
+
+    if (!live->watched) {
+        sandbox_connect_watch(fd);
+        live->watched = 1;
+    }
+
+    return sandbox_connect_silence(fd) >= NGX_HTTP_SANDBOX_LIVE_SILENCE;
+}
+
+
+/*
+ * 1 if a request is to be ended unless its guest stands still.  One that is
+ * silent is so at two looks: what has just been sent has had no time to be
+ * answered.
+ */
+static ngx_uint_t
+ngx_http_sandbox_live_is_mute(ngx_http_sandbox_live_t *live)
+{
+    ngx_uint_t before;
+
+    before = live->silent;
+    live->silent = ngx_http_sandbox_live_is_silent(live);
+
+    return (before && live->silent) || ngx_http_sandbox_live_is_late(live);
+}
+
+
+/* Moves an aged one to a list of those that end. */
+static void
+ngx_http_sandbox_live_age(ngx_http_sandbox_live_t *live, ngx_queue_t *meant)
+{
+    if (live->end != NGX_HTTP_SANDBOX_LIVE_AGED) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                    NGX_HTTP_SANDBOX_LIMIT_AGE, 1);
+    }
+
+    live->end = NGX_HTTP_SANDBOX_LIVE_AGED;
+    ngx_queue_remove(&live->queue);
+    ngx_queue_insert_tail(meant, &live->queue);
+}
+
+
+/* The requests that have lasted for too long, and those at silent guests. */
 static void
 ngx_http_sandbox_live_sweep(ngx_event_t *ev)
 {
+    char last[SANDBOX_ID_SIZE];
     ngx_uint_t i;
-    ngx_msec_t age;
     ngx_queue_t *q, *next, *slot, meant;
     ngx_http_sandbox_live_t *live;
 
-    age = ngx_http_sandbox_worker.conf->max_age;
     ngx_queue_init(&meant);
+    last[0] = '\0';
 
     for (i = 0; i < NGX_HTTP_SANDBOX_LIVE_SLOTS; i++) {
         slot = &ngx_http_sandbox_living[i];
@@ -345,20 +451,16 @@ ngx_http_sandbox_live_sweep(ngx_event_t *ev)
             next = ngx_queue_next(q);
             live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
 
-            if (!live->aging
-                || (ngx_msec_int_t) (ngx_current_msec - live->began - age) < 0)
+            if (ngx_http_sandbox_live_is_aged(live)) {
+                ngx_http_sandbox_live_age(live, &meant);
+
+            } else if (ngx_http_sandbox_live_is_mute(live)
+                       && ngx_strcmp(live->id, last) != 0)
             {
-                continue;
+                /* those of one guest mostly stand together */
+                ngx_memcpy(last, live->id, sizeof(last));
+                ngx_http_sandbox_live_look(last);
             }
-
-            if (!live->aged) {
-                ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
-                                            NGX_HTTP_SANDBOX_LIMIT_AGE, 1);
-            }
-
-            live->aged = 1;
-            ngx_queue_remove(q);
-            ngx_queue_insert_tail(&meant, q);
         }
     }
 
@@ -370,20 +472,62 @@ ngx_http_sandbox_live_sweep(ngx_event_t *ev)
 static void
 ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
 {
-    ngx_msec_t age;
+    ngx_msec_t age, wait;
 
     age = ngx_http_sandbox_worker.conf->max_age;
+    wait = NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX;
+
+    if (age) {
+        wait = ngx_min(wait, ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN));
+    }
 
     /* also in a worker that only waits for its connections to end */
-    if (age) {
-        ev->handler = ngx_http_sandbox_live_sweep;
-        ev->data = &ngx_http_sandbox_live_idle;
-        ev->log = ngx_cycle->log;
-        ev->cancelable = 1;
-        ngx_add_timer(ev,
-                      ngx_min(ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN),
-                              NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX));
+    ev->handler = ngx_http_sandbox_live_sweep;
+    ev->data = &ngx_http_sandbox_live_idle;
+    ev->log = ngx_cycle->log;
+    ev->cancelable = 1;
+    ngx_add_timer(ev, wait);
+}
+
+
+/*
+ * The sandbox runs by its record: what is late or silent there ends.  While it
+ * stands still for a snapshot, what it owes to its clients stands still, too.
+ */
+static void
+ngx_http_sandbox_live_end_mute(const char *id, ngx_uint_t busy)
+{
+    ngx_uint_t late, silent;
+    ngx_queue_t *q, *next, *slot, meant;
+    ngx_http_sandbox_live_t *live;
+
+    slot = ngx_http_sandbox_live_slot(id);
+    ngx_queue_init(&meant);
+
+    for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot); q = next) {
+        next = ngx_queue_next(q);
+        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+
+        if (ngx_strcmp(live->id, id) != 0) {
+            continue;
+        }
+
+        late = ngx_http_sandbox_live_is_late(live);
+        silent = live->silent && ngx_http_sandbox_live_is_silent(live);
+
+        if (busy) {
+            live->began = late ? ngx_current_msec : live->began;
+            live->silent = 0;
+
+        } else if (late || silent) {
+            live->end = late ? NGX_HTTP_SANDBOX_LIVE_LATE
+                             : NGX_HTTP_SANDBOX_LIVE_SILENT;
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&meant, q);
+        }
     }
+
+    ngx_http_sandbox_live_close_all(&meant);
 }
 
 
@@ -428,7 +572,7 @@ ngx_http_sandbox_live_message(const char *id, ngx_str_t *word,
 }
 
 
-/* Events were missed, perhaps that of this one. */
+/* Events were missed, perhaps that of this one; or it says nothing. */
 static void
 ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
                            ngx_http_sandbox_route_t *route)
@@ -446,6 +590,8 @@ ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
 
     } else if (route->state == NGX_HTTP_SANDBOX_RUNNING) {
         ngx_http_sandbox_live_goes_on(id);
+        ngx_http_sandbox_live_end_mute(id, route->busy_until
+                                               > sandbox_time_now_ms());
 
     } else {
         ngx_http_sandbox_live_end(id, 0);

@@ -202,7 +202,7 @@ ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
 }
 
 
-/* Its guest has ended before it answered. */
+/* Its guest has ended before it answered, or does not answer. */
 static void
 ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
@@ -213,10 +213,17 @@ ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
     visit->spent = spent;
 
-    if (visit->live.aged) {
+    if (visit->live.end == NGX_HTTP_SANDBOX_LIVE_AGED) {
         visit->state = NGX_HTTP_SANDBOX_VISIT_REFUSED;
         visit->rc = ngx_http_sandbox_error(r, &ngx_http_sandbox_timeout,
                                            "The request took too long.");
+    }
+
+    if (visit->live.end == NGX_HTTP_SANDBOX_LIVE_SILENT) {
+        visit->state = NGX_HTTP_SANDBOX_VISIT_REFUSED;
+        visit->rc =
+            ngx_http_sandbox_error(r, &ngx_http_sandbox_sandbox_unreachable,
+                                   ngx_http_sandbox_live_silence);
     }
 
     ngx_http_sandbox_visit_go_on(visit);

@@ -15,20 +15,38 @@
 /* The C library's TCP_CLOSE is beyond reach here; states are the kernel's. */
 #define SANDBOX_TCP_CLOSE 7
 
+/* Idle for so long, a connection is asked, and so often; seconds. */
+#define SANDBOX_CONNECT_ASK 10
+
+/* Unanswered questions after which the kernel gives up; the most it takes. */
+#define SANDBOX_CONNECT_QUESTIONS 127
+
+
+static int
+connect_info(int fd, struct tcp_info *info)
+{
+    socklen_t len;
+
+    memset(info, 0, sizeof(*info));
+    len = sizeof(*info);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) != 0
+        || len < offsetof(struct tcp_info, tcpi_segs_in)
+                     + sizeof(info->tcpi_segs_in))
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
 
 sandbox_connect_e
 sandbox_connect_result(int fd)
 {
-    socklen_t len;
     struct tcp_info info;
 
-    memset(&info, 0, sizeof(info));
-    len = sizeof(info);
-
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0
-        || len < offsetof(struct tcp_info, tcpi_segs_in)
-                     + sizeof(info.tcpi_segs_in))
-    {
+    if (connect_info(fd, &info) != 0) {
         return SANDBOX_CONNECT_FAILED;
     }
 
@@ -41,4 +59,35 @@ sandbox_connect_result(int fd)
     return info.tcpi_state == SANDBOX_TCP_CLOSE && info.tcpi_segs_in > 0
                ? SANDBOX_CONNECT_REFUSED
                : SANDBOX_CONNECT_FAILED;
+}
+
+
+void
+sandbox_connect_watch(int fd)
+{
+    int on, seconds, count;
+
+    on = 1;
+    seconds = SANDBOX_CONNECT_ASK;
+    count = SANDBOX_CONNECT_QUESTIONS;
+
+    /* without it, silence is noticed only where data waits */
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds,
+                      sizeof(seconds));
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    (void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+
+unsigned
+sandbox_connect_silence(int fd)
+{
+    struct tcp_info info;
+
+    if (connect_info(fd, &info) != 0) {
+        return 0;
+    }
+
+    return info.tcpi_unacked || info.tcpi_probes ? info.tcpi_last_ack_recv : 0;
 }

@@ -1,4 +1,4 @@
-/* What TCP_INFO tells of a connection attempt, on loopback. */
+/* What TCP_INFO tells of a connection and its attempt, on loopback. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -125,6 +125,47 @@ test_failed(void **state)
 }
 
 
+/* What is idle or unanswered, with a peer that is there; it never reads. */
+static void
+test_silence(void **state)
+{
+    int i, fd, accepted, listener, on;
+    char block[65536];
+    socklen_t len;
+    struct sockaddr_in addr;
+
+    (void) state;
+
+    listener = bound(&addr);
+    assert_int_equal(listen(listener, 1), 0);
+    fd = attempt(&addr);
+    accepted = accept(listener, NULL, NULL);
+    assert_true(accepted >= 0);
+
+    on = 0;
+    len = sizeof(on);
+    sandbox_connect_watch(fd);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len), 0);
+    assert_int_equal(on, 1);
+
+    usleep(50000);
+    assert_int_equal(sandbox_connect_silence(fd), 0);
+
+    memset(block, 'x', sizeof(block));
+    for (i = 0; i < 1000 && send(fd, block, sizeof(block), 0) > 0; i++) {
+        /* until its window is full */
+    }
+    assert_in_range(i, 1, 999);
+    assert_in_range(sandbox_connect_silence(fd), 0, 10000);
+
+    close(accepted);
+    close(fd);
+    close(listener);
+
+    assert_int_equal(sandbox_connect_silence(-1), 0);
+}
+
+
 int
 main(void)
 {
@@ -132,6 +173,7 @@ main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_done),
         cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_silence),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
