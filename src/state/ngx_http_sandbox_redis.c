@@ -19,6 +19,7 @@
 #include "ngx_http_sandbox_redis_text.h"
 
 #define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
+#define NGX_HTTP_SANDBOX_REDIS_MOMENT 1        /* ms */
 #define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024     /* a power of two */
 #define NGX_HTTP_SANDBOX_REDIS_READS 32        /* remembered at a time */
 #define NGX_HTTP_SANDBOX_REDIS_SHARED_MAX 2048 /* bytes of a command */
@@ -55,6 +56,7 @@ struct ngx_http_sandbox_redis_s {
     /* pending commands by a hash of their data: mostly there is none */
     uint32_t owners[NGX_HTTP_SANDBOX_REDIS_OWNERS];
     ngx_event_t deadline; /* set while something is pending */
+    ngx_uint_t overdue;   /* the first one pending was, a moment ago */
     ngx_uint_t others;    /* commands that may write, ever */
     ngx_http_sandbox_redis_read_t reads[NGX_HTTP_SANDBOX_REDIS_READS];
     ngx_queue_t listeners;
@@ -149,6 +151,7 @@ ngx_http_sandbox_redis_pop(ngx_http_sandbox_redis_t *redis)
     cmd = ngx_queue_data(q, ngx_http_sandbox_redis_cmd_t, queue);
     ngx_queue_remove(q);
     redis->npending--;
+    redis->overdue = 0;
     (*ngx_http_sandbox_redis_owner(redis, cmd->data))--;
 
     if (redis->npending == 0 && redis->deadline.timer_set) {
@@ -191,6 +194,16 @@ ngx_http_sandbox_redis_deadline(ngx_event_t *ev)
 
     if (left > 0) {
         ngx_add_timer(ev, (ngx_msec_t) left);
+        return;
+    }
+
+    /*
+     * A worker that stood still sees its timers before its sockets: the reply
+     * may be there.
+     */
+    if (!redis->overdue) {
+        redis->overdue = 1;
+        ngx_add_timer(ev, NGX_HTTP_SANDBOX_REDIS_MOMENT);
         return;
     }
 

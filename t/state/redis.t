@@ -367,6 +367,19 @@ subtest 'a client that goes away' => sub {
     is answer('/command?PING'), '200 PONG', 'is forgotten';
 };
 
+subtest 'the worker stands still' => sub {
+    my @workers = split ' ', `cat /proc/$pids{nginx}/task/$pids{nginx}/children`;
+    my $lost = seen('lost');
+    my @s = map { later('/command?BLPOP,nothing,0.3') } 1 .. 3;
+    sleep 0.1;
+    kill 'STOP', @workers;
+    sleep TIMEOUT_MS / 1000 + 0.5;
+    kill 'CONT', @workers;
+    is finish($_), '200 nil', 'its replies were there' for @s;
+    is seen('lost'), $lost, 'as was its subscription';
+    is logged('redis \S+ is away'), 0, 'no connection is dropped';
+};
+
 subtest 'Redis is killed' => sub {
     my $lost = seen('lost');
     is logged('redis \S+ is (?:away|back)'), 0, 'not away yet';
