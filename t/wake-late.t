@@ -69,6 +69,54 @@ cmp_ok($t->metric('sandbox_wake_waits_total{outcome="late"}')
        'as is a client that went away');
 }
 
+# --- one that has waited, and waits again -------------------------------------------
+
+# A server in place of the guest; the sandbox goes through its states by hand.
+{
+    my $address = '127.0.0.92';
+    my $server = "$t->{dir}/guest-server.py";
+    open(my $out, '>', $server) or die "$server: $!";
+    print $out SandboxLeft::slurp($SandboxTest::guest_server);
+    close $out;
+
+    my $pid = $t->inside('sh', '-c', "python3 $server 8000 $address "
+                         . '>/dev/null 2>&1 </dev/null & echo $!');
+    chomp $pid;
+    my $clean = guard(sub {
+        eval { $t->inside('kill', $pid) };
+        unlink $server;
+    });
+    my $id = record(state => 'resuming',
+                    address => unpack('N', pack('C4', split /\./, $address)),
+                    execution => sprintf('%016x', rand 2**48));
+    my $becomes = sub {
+        my ($state) = @_;
+        $records->command('HSET', $records->key('sandbox', $id),
+                          state => $state);
+        $records->command('PUBLISH', 'sbx:events', "$id $state");
+    };
+    my $waits = sub {
+        return $t->metric('sandbox_wake_waits_total{outcome="served"}');
+    };
+    my $served = $waits->();
+
+    my $http = SandboxHttp->new($t->{traffic});
+    $http->send($http->format_request('PUT', '/once',
+                                      [Host => $t->host($id, 8000)], 'abc'));
+    sleep 0.3;
+    $becomes->('running');
+    ok(wait_for(5, sub { $waits->() == $served + 1 }), 'a PUT wakes it');
+    sleep 1.5; # sandbox_wake_timeout and more, unanswered
+
+    $becomes->('resuming');
+    $records->command('PUBLISH', 'sbx:events', "$id paused");
+    sleep 0.3;
+    $becomes->('running');
+    $r = $http->read_response(timeout => 10);
+    is(($r // {})->{status}, 200, 'taken back, it is woken for again')
+        or diag(explain $r);
+}
+
 # --- without auto_resume ----------------------------------------------------------
 
 for my $state ('resuming', 'hibernating') {

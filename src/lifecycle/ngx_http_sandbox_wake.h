@@ -25,7 +25,7 @@ typedef struct {
     ngx_queue_t queue;
     ngx_event_t timer; /* keeps a worker that shuts down alive */
     int64_t began;     /* monotonic ms */
-    int64_t patience;  /* monotonic ms; 0 before the first wait */
+    int64_t patience;  /* monotonic ms; 0: the next wait is the first */
     ngx_http_sandbox_woken_pt handler;
     void *data;
     unsigned waiting : 1;
@@ -35,8 +35,9 @@ typedef struct {
  * Wakes id, the latest execution of a sandbox, or waits until somebody else
  * has.  handler is called once, never from inside the call, unless leave came
  * first.  All waits of one waker together end after sandbox_wake_timeout, with
- * sandbox_changing.  NGX_DECLINED if that is over already, NGX_ERROR if Redis
- * is away or memory is out: handler is not called then.
+ * sandbox_changing; its owner sets patience to 0 when they have led to a guest,
+ * which may end in its turn.  NGX_DECLINED if that is over already, NGX_ERROR
+ * if Redis is away or memory is out: handler is not called then.
  */
 ngx_int_t ngx_http_sandbox_wake(ngx_http_sandbox_waker_t *w, const char *id,
                                 ngx_http_sandbox_ctx_t *ctx);

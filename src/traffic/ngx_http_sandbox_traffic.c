@@ -213,6 +213,10 @@ ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
     visit->spent = spent;
 
+    if (visit->wait) {
+        visit->wait->waker.patience = 0; /* it was served */
+    }
+
     if (visit->live.end == NGX_HTTP_SANDBOX_LIVE_AGED) {
         visit->state = NGX_HTTP_SANDBOX_VISIT_REFUSED;
         visit->rc = ngx_http_sandbox_error(r, &ngx_http_sandbox_timeout,
