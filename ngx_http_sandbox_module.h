@@ -141,6 +141,7 @@ typedef struct {
     unsigned bounded : 1; /* its body is at most 1 MiB */
     unsigned passed : 1;  /* goes on to proxy_pass */
     unsigned traffic : 1; /* came in through sandbox_traffic */
+    unsigned edge : 1;    /* likewise, by the path form */
 } ngx_http_sandbox_ctx_t;
 
 /* One per worker, made in init_process. */

@@ -117,6 +117,24 @@ $t->is_error(edge("sandboxes/$s->{id}/ports/8000/"), 403,
              'traffic_token_required', 'without it');
 $t->is_error(edge("sandboxes/$open->{id}/ports/22/"), 403, 'port_not_allowed',
              'a port that is never reachable');
+# Its origin is shared, with the API as well: nobody speaks for all of it.
+{
+    my @whole = qw(service-worker-allowed clear-site-data alt-svc
+                   strict-transport-security nel report-to);
+    my $given = sub {
+        my ($r) = @_;
+        return join ' ', grep { exists $r->{headers}{$_} } @whole;
+    };
+    my $r = edge("sandboxes/$open->{id}/ports/8000/origin");
+
+    is($r->{status}, 200, 'a guest that speaks for its origin');
+    is($given->($r), '', 'is not heard');
+    is_deeply([@{ $r->{headers} }{qw(x-guest set-cookie)}], ['yes', 'a=b'],
+              'but for its own path');
+    is($given->($t->traffic($open, 8000, 'GET', '/origin')), "@whole",
+       'under a name of its own it is');
+}
+
 for ('sandboxes', "sandboxes/$open->{id}/", "sandboxes/$open->{id}/ports/0/",
      "sandboxes/sb_nobody/ports/8000/",
      "x/../sandboxes/$open->{id}/ports/8000/",

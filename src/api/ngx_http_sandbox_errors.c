@@ -58,6 +58,19 @@ static const char *ngx_http_sandbox_lures[] = {
     "Clear-Site-Data", "Alt-Svc",  NULL
 };
 
+/*
+ * What concerns all of an origin and not one path of it.  That of the path
+ * form is shared, by other guests and perhaps by the API: a service worker of
+ * one guest would see the requests of all, and NEL would have them reported.
+ */
+static const char *ngx_http_sandbox_origin[] = { "Service-Worker-Allowed",
+                                                 "Clear-Site-Data",
+                                                 "Strict-Transport-Security",
+                                                 "Alt-Svc",
+                                                 "NEL",
+                                                 "Report-To",
+                                                 NULL };
+
 /* Of one connection: an answer over HTTP/2 that has them is malformed. */
 static const char *ngx_http_sandbox_hops[] = { "Upgrade", "Proxy-Connection",
                                                "Keep-Alive", NULL };
@@ -598,6 +611,10 @@ ngx_http_sandbox_guard(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 
     if (agent) {
         ngx_http_sandbox_drop_lures(r);
+    }
+
+    if (ctx->edge && r->upstream && !r->err_status) {
+        ngx_http_sandbox_drop_headers(r, ngx_http_sandbox_origin);
     }
 
     if (r->upstream && r->http_version >= NGX_HTTP_VERSION_20) {

@@ -453,21 +453,29 @@ ngx_http_sandbox_traffic_edge(ngx_http_request_t *r, sandbox_host_t *host)
 }
 
 
-/* Which sandbox r is for, by its Host or else by its path. */
+/* Which sandbox it is for, by its Host or else by its path. */
 static ngx_int_t
-ngx_http_sandbox_traffic_target(ngx_http_request_t *r,
-                                ngx_http_sandbox_main_conf_t *mcf,
-                                sandbox_host_t *host)
+ngx_http_sandbox_visit_target(ngx_http_sandbox_visit_t *visit)
 {
-    if (sandbox_host_parse(host, (char *) mcf->domain.data, mcf->domain.len,
-                           (char *) r->headers_in.server.data,
+    ngx_http_request_t *r;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    r = visit->request;
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
+
+    if (sandbox_host_parse(&visit->host, (char *) mcf->domain.data,
+                           mcf->domain.len, (char *) r->headers_in.server.data,
                            r->headers_in.server.len)
         == 0)
     {
         return NGX_OK;
     }
 
-    return ngx_http_sandbox_traffic_edge(r, host);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+    ctx->edge = visit->edge = 1;
+
+    return ngx_http_sandbox_traffic_edge(r, &visit->host);
 }
 
 
@@ -489,9 +497,7 @@ ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
             "The server cannot reach into sandboxes; its log says more.");
     }
 
-    rc = ngx_http_sandbox_traffic_target(
-        r, ngx_http_get_module_main_conf(r, ngx_http_sandbox_module),
-        &visit->host);
+    rc = ngx_http_sandbox_visit_target(visit);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -540,6 +546,7 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
     }
 
     ctx->traffic = 1;
+    ctx->edge = visit->edge;
 
     switch (visit->state) {
     case NGX_HTTP_SANDBOX_VISIT_WAITS:

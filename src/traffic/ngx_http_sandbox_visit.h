@@ -34,6 +34,7 @@ typedef struct {
     sandbox_host_t host;
     ngx_http_sandbox_visit_state_e state;
     ngx_int_t rc;
+    unsigned edge : 1; /* it is named by its path */
     unsigned admitted : 1;
     unsigned spent : 1; /* must not be sent to a guest any more */
     ngx_http_sandbox_live_t live;

@@ -4,6 +4,7 @@
 #   /hello             "hello"
 #   /status?CODE       an answer with this status
 #   /hop               "hello", with headers of one connection
+#   /origin            "hello", with headers that concern all of an origin
 #   /big?BYTES         a download
 #   /events?SECONDS    server-sent events, one each 0.1 s or as said, for ever
 #   /lines             each byte of the body as it comes, in upper case
@@ -72,6 +73,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/hop":
             self.answer(200, b"hello\n", Upgrade="h2c", Keep_Alive="timeout=5",
                         Proxy_Connection="keep-alive", X_Guest="yes")
+        elif path == "/origin":
+            self.answer(200, b"hello\n", Service_Worker_Allowed="/",
+                        Clear_Site_Data='"*"', Alt_Svc='h2="elsewhere:443"',
+                        Strict_Transport_Security="max-age=1",
+                        NEL='{"report_to":"a","max_age":1}', Report_To="{}",
+                        Set_Cookie="a=b", X_Guest="yes")
         elif path == "/status":
             self.answer(int(query), b"from the guest", X_Guest="yes",
                         WWW_Authenticate="Guest")
