@@ -125,6 +125,15 @@ is(ctl('exec', 'sb_x')->{code}, 2, 'no command to run');
 is(ctl('create', '--timeout', 'soon')->{code}, 2, 'a time that is none');
 bad('no API', 2, qr/SANDBOX_API/, { SANDBOX_API => '' }, 'list');
 bad('no key', 2, qr/SANDBOX_API_KEY/, { SANDBOX_API_KEY => '' }, 'list');
+bad('a key with an end of line', 2, qr/has a character that no key has/,
+    { SANDBOX_API_KEY => "$t->{key}\r" }, 'list');
+for ('127.0.0.1', 'ftp://127.0.0.1', 'http://127.0.0.1:99999',
+     'http://127.0.0.1:abc', 'http://[::1') {
+    bad("the API at $_", 2, qr/"\Q$_\E" is no http or https URL/,
+        { SANDBOX_API => $_ }, 'list');
+    bad("traffic at $_", 2, qr/"\Q$_\E" is no http or https URL/,
+        { SANDBOX_TRAFFIC => $_ }, 'url', 'sb_x', 8000);
+}
 bad('no server', 3, qr/Cannot reach the server: 127\.0\.0\.1:1: .*refused/,
     '--api', 'http://127.0.0.1:1', '--retry', '0', 'list');
 bad('a wrong key', 1, qr/\(unauthorized, req_\w+\)/,
