@@ -91,6 +91,18 @@ ok(-e "$base/full/file", 'is left alone');
 run_command($stack, 'down', '--dir', "$base/full");
 ok(-e "$base/full/file", 'by down too');
 
+my $quickstart = "$SandboxTest::top/scripts/quickstart";
+for (['no way to run guests', 2, qr/--accel/, '--accel', 'fast'],
+     ['a directory that is not empty', 1, qr/in use/, '--dir', "$base/full"],
+     ['one that is none', 1, qr/in use/, '--dir', "$base/full/file"]) {
+    my ($name, $code, $pattern, @args) = @$_;
+
+    ($rc, $text) = run_command($quickstart, @args);
+    is($rc, $code, "quickstart: $name");
+    like($text, qr/^quickstart: .*$pattern/, 'is told');
+    unlike($text, qr{1/8}, 'before anything is built');
+}
+
 # --- services ----------------------------------------------------------------
 
 is((run_command($stack, 'kill', '--dir', $dir, 'redis'))[0], 0,
