@@ -247,6 +247,25 @@ is(stdout($s2, 'cat /etc/hostname; grep -c "$(hostname)" /etc/hosts'),
    "$host\n1\n", 'its name is in its files');
 is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
 
+# --- a disk that fails ---------------------------------------------------------
+
+# with something that is still to be written
+$s = $t->create({ memory_mb => 128 });
+is(stdout($s, <<'END'), "down\n", 'the disk of a guest fails');
+cd /var/tmp
+echo before >dirty
+disk=$(readlink -f /sys/block/vda/device)
+echo "${disk##*/}" >/sys/bus/virtio/drivers/virtio_blk/unbind
+echo after >>dirty
+echo down
+END
+$r = $t->post("/v1/sandboxes/$s->{id}/hibernate");
+$t->is_error($r, 409, 'transition_conflict', 'it is not hibernated');
+like($r->{json}{error}, qr/write to its disk/, 'and why');
+is(status($s->{id}), 'running', 'it goes on');
+is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
+$t->expect_log(qr/the guest refused/);
+
 # --- by its deadline ---------------------------------------------------------
 
 $s = $t->create({ memory_mb => 128, lifecycle => { on_timeout => 'pause' },

@@ -173,6 +173,8 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
         "The fork was given up while its source was taken.",
         "The guest did not answer, or was not taken in time.",
         "The sandbox was booted by an earlier version and cannot be forked.",
+        "The guest failed to prepare itself: it cannot write to its disk, or "
+        "stop its commands.",
         "The sandbox could not be forked; try again."
     };
 

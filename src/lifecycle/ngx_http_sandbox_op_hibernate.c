@@ -393,6 +393,8 @@ ngx_http_sandbox_hibernate_error(ngx_http_sandbox_hibernate_op_t *h)
         "The guest did not prepare itself in time.",
         "The sandbox was booted by an earlier version and cannot be "
         "hibernated.",
+        "The guest failed to prepare itself: it cannot write to its disk, or "
+        "stop its commands.",
         "The sandbox could not be hibernated; it goes on."
     };
 

@@ -162,6 +162,8 @@ ngx_http_sandbox_snapshot_error(ngx_http_sandbox_snapshot_op_t *s)
         "The guest did not answer, or the snapshot was not taken in time.",
         "The sandbox was booted by an earlier version: no snapshot can be "
         "taken of it.",
+        "The guest failed to prepare itself: it cannot write to its disk, or "
+        "stop its commands.",
         "The snapshot could not be taken; try again."
     };
 

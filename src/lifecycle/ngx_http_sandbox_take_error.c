@@ -6,6 +6,19 @@
 #include "ngx_http_sandbox_object.h"
 
 
+/* What the state of the sandbox stands against, though it runs. */
+static void
+ngx_http_sandbox_take_conflict(ngx_http_sandbox_op_t *op, const char *message)
+{
+    op->error = &ngx_http_sandbox_transition_conflict;
+    op->message = message;
+    ngx_cpystrn(
+        (u_char *) op->state,
+        (u_char *) ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING),
+        sizeof(op->state));
+}
+
+
 void
 ngx_http_sandbox_take_error(ngx_http_sandbox_op_t *op,
                             const sandbox_take_t *take,
@@ -23,15 +36,15 @@ ngx_http_sandbox_take_error(ngx_http_sandbox_op_t *op,
         return;
 
     case SANDBOX_HV_NO_CHECKPOINT:
-        op->error = &ngx_http_sandbox_transition_conflict;
-        op->message = words->old;
-        ngx_cpystrn(
-            (u_char *) op->state,
-            (u_char *) ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING),
-            sizeof(op->state));
+        ngx_http_sandbox_take_conflict(op, words->old);
         return;
 
     case SANDBOX_HV_GUEST:
+        if (take->refused) {
+            ngx_http_sandbox_take_conflict(op, words->refused);
+            return;
+        }
+
         if (take->keep) {
             break;
         }

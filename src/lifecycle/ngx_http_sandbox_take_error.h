@@ -12,10 +12,11 @@
 /* Sentences for a person, static. */
 typedef struct {
     const char *no_room;
-    const char *lost;   /* the lease, while it was taken */
-    const char *late;   /* the guest is mute, or the time was over */
-    const char *old;    /* booted by a version that noted nothing */
-    const char *failed; /* anything else */
+    const char *lost;    /* the lease, while it was taken */
+    const char *late;    /* the guest is mute, or the time was over */
+    const char *old;     /* booted by a version that noted nothing */
+    const char *refused; /* the guest said that it failed */
+    const char *failed;  /* anything else */
 } ngx_http_sandbox_take_words_t;
 
 /* Notes in op the error of take, which has failed. */

@@ -83,6 +83,9 @@ sandbox_take_answered(sandbox_take_t *take, sandbox_guest_status_t status)
     case SANDBOX_GUEST_TIMEOUT:
         take->result.status = SANDBOX_HV_TIMEOUT;
         return 0;
+    case SANDBOX_GUEST_REFUSED:
+        take->refused = 1;
+        /* fall through */
     default:
         take->result.status = SANDBOX_HV_GUEST;
         return 0;

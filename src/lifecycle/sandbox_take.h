@@ -33,8 +33,9 @@ typedef struct {
 
     /* out */
     sandbox_hv_error_t result;
-    int left; /* it failed, and is not undone: see sandbox_untake */
-    int lost; /* it failed: "holds" has passed, others may be at it */
+    int left;    /* it failed, and is not undone: see sandbox_untake */
+    int refused; /* it failed: the guest answered that it cannot */
+    int lost;    /* it failed: "holds" has passed, others may be at it */
     sandbox_checkpoint_way_t way;
     int64_t bytes;     /* blocks on disk */
     int64_t pause_ms;  /* the machine stood still */
