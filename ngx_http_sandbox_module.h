@@ -149,6 +149,11 @@ typedef struct {
     ngx_http_sandbox_main_conf_t *conf;
     ngx_http_sandbox_redis_t *redis;
     char owner[64]; /* "<pid>/<nonce>", holder of leases */
+    char host[64];  /* machine-id, or "" */
+
+    /* Who has the name of the node, see leader.h; neither: not known. */
+    unsigned ours : 1;    /* this host */
+    unsigned foreign : 1; /* another one */
 } ngx_http_sandbox_worker_t;
 
 extern ngx_module_t ngx_http_sandbox_module;

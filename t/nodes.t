@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # Two nodes on one Redis: an idempotency key is one for all of them, and a
-# DELETE reaches the node that has the sandbox.
+# DELETE reaches the node that has the sandbox.  And two hosts that are one node:
+# only that one which is it acts as it.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -65,6 +66,99 @@ my @deletes = map { $second->begin('DELETE', "/v1/sandboxes/$s1->{id}") } 1 .. 4
 is_deeply([map { $second->end($_)->{status} } @deletes], [(200) x 4],
           'four at once are all answered');
 is(scalar($t->domains), 0, 'and nothing is left');
+
+# --- a node that is another host ---------------------------------------------
+
+{
+    my $host = 'sbx:{stack}:host';
+    my $own = $t->redis('GET', $host);
+    my ($due, $doomed, $kept) =
+        map { $t->create({ memory_mb => 128, timeout_ms => 3600000 }) } 1 .. 3;
+    my $record = sub { 'sbx:{' . substr($_[0], 3, 2) . "}:sandbox:$_[0]" };
+    my $foreign = sub {
+        my $text = $t->get('/metrics', key => undef)->{body};
+        my $n = 0;
+
+        $n += $_ for $text =~ /^sandbox_node_foreign\{[^}]*\} (\d+)/mg;
+        return $n;
+    };
+    my $refused = sub {
+        my ($r, $name) = @_;
+
+        $t->is_error($r, 503, 'no_eligible_runtime_host', $name);
+        is($r->{json}{error_detail}{node}, 'stack', 'which names the node');
+    };
+
+    ok($t->serve($kept, 8000), 'a server in a sandbox');
+    is($t->traffic($kept, 8000, 'GET', '/')->{status}, 200, 'is reached');
+    is($foreign->(), 0, 'the node is this host');
+
+    my $mark = $t->log_mark;
+    $t->expect_log(qr/another host is the node "stack" in this Redis/);
+    # its heartbeat, for no host is of that name
+    $t->redis('SET', $host, 'f' x 32);
+    ok(wait_for(10, sub { $foreign->() == 2 }),
+       'then another host is it: all workers know');
+    my @lines = $t->log_text($mark) =~ /(another host is the node "stack")/g;
+    is(scalar(@lines), 2, 'and have logged it once');
+
+    # an end whose time has come, and is the other host's to bring about
+    my $past = int(time() * 1000) - 1000;
+    $t->redis('HSET', $record->($due->{id}), 'timeout_at', $past);
+    $t->redis('ZADD', 'sbx:{stack}:agenda', $past, $due->{id});
+
+    $refused->($t->post('/v1/sandboxes', json => { memory_mb => 128 }),
+               'a create is refused');
+    my $r = $second->end($second->begin_create(SandboxTest::idem(), $body));
+    is($r->{status}, 201, 'another node does it');
+    my $there = $t->sandbox($r);
+    is($t->get("/v1/sandboxes/$there->{id}")->{status}, 200,
+       'what needs no guest is answered as ever');
+    is($t->get("/v1/sandboxes/$kept->{id}")->{status}, 200,
+       'also of its own name');
+    $r = $t->traffic($kept, 8000, 'GET', '/');
+    is($r->{status}, 503, 'no guest is reached: its address may be another\'s');
+    is($r->{json}{code}, 'no_eligible_runtime_host', 'and that is said');
+    $refused->($t->post("/v1/sandboxes/$kept->{id}/$_->[0]", json => $_->[1],
+                        idem => SandboxTest::idem()), "so is $_->[0]")
+        for ['exec', { command => 'true' }], ['snapshots', {}], ['fork', {}];
+    $refused->($t->post("/v1/sandboxes/$kept->{id}/hibernate"),
+               'so is hibernate');
+    $refused->($t->request('PATCH', "/v1/sandboxes/$kept->{id}/network",
+                           json => { internet_access => JSON::PP::false }),
+               'so is a policy');
+    is($t->redis('HGET', $record->($kept->{id}), 'state'), 'running',
+       'nothing of that is left');
+
+    # by this host, which is not to do it
+    my $delete = $t->begin('DELETE', "/v1/sandboxes/$doomed->{id}");
+    ok(wait_for(10, sub {
+        $t->redis('HGET', $record->($doomed->{id}), 'state') eq 'destroying'
+    }), 'a DELETE is noted');
+    is($t->redis('HGET', $record->($doomed->{id}), 'owner'), '',
+       'for the other host');
+
+    # some looks at the agenda and at what is lost
+    sleep 4;
+    is_deeply([sort grep { /^sb_/ } $t->domains],
+              [sort map { $_->{id} } $due, $doomed, $kept, $there],
+              'nothing is ended');
+    is($t->redis('HGET', $record->($due->{id}), 'state'), 'running',
+       'not even begun to');
+    is($t->redis('ZSCORE', 'sbx:{stack}:agenda', $due->{id}), $past,
+       'what is due waits for the other host');
+
+    $t->redis('DEL', $host);
+    ok(wait_for(10, sub { $t->redis('GET', $host) eq $own }),
+       'it is heard of no more: the node is this host again');
+    is($t->end($delete)->{status}, 200, 'the DELETE is done');
+    ok(wait_for(10, sub { $t->get("/v1/sandboxes/$due->{id}")->{status} == 404 }),
+       'and what was due');
+    ok(wait_for(10, sub { $foreign->() == 0 }), 'all workers know again');
+    is($t->exec($kept, 'echo 1')->{stdout}, "1\n", 'the others run on');
+    is($t->traffic($kept, 8000, 'GET', '/')->{status}, 200, 'and are reached');
+    ok($t->create({ memory_mb => 128 }), 'and creates are admitted');
+}
 
 $second->stop;
 ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');

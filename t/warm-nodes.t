@@ -316,6 +316,26 @@ ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
    'and deleted');
 is($second->end($second->begin('DELETE', "/v1/sandboxes/$only->{json}{id}"))
        ->{status}, 200, 'the sandbox ends');
+
+# --- a node that is another host ---------------------------------------------
+
+$pool = pool('of-a-name', 1);
+($record) = $t->redis('KEYS', "*:pool:$pool");
+becomes('a pool is filled', \&status, ready => 1, warming => 0);
+is(holder(), 'node2', 'by the node that made it');
+my ($there) = members('ready');
+$t->redis('SET', 'sbx:{node2}:host', 'f' x 32);     # and its heartbeat
+becomes('that node is another host, of which nothing is heard: the pool goes',
+        \&status, draining => 1, ready => 1, warming => 0);
+is(holder(), 'stack', 'to the other node');
+is(nodes_of(members('ready')), 'stack', 'which fills it');
+is($t->post("$root/$pool/drain", json => {})->{status}, 200, 'it is drained');
+becomes('by that one', \&status, draining => 1, ready => 0, warming => 0);
+is(join(' ', $t->domains), $there, 'what the first one had waits for that host');
+$t->redis('DEL', 'sbx:{node2}:host');
+ok(wait_for(30, sub { !$t->domains }), 'or until the node is this one again');
+ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
+   'the pool is deleted');
 $second->stop;
 ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');
 $t->finish;

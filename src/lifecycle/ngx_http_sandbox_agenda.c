@@ -70,7 +70,7 @@ ngx_http_sandbox_agenda_look(ngx_event_t *ev)
 static void
 ngx_http_sandbox_agenda_ask(void)
 {
-    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_key_t key, host;
     ngx_http_sandbox_args_t args;
 
     ngx_http_sandbox_agenda.wanted =
@@ -78,14 +78,17 @@ ngx_http_sandbox_agenda_ask(void)
 
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_node(&key, "agenda");
+    ngx_http_sandbox_key_node(&host, "host");
     ngx_http_sandbox_arg_key(&args, &key);
+    ngx_http_sandbox_arg_key(&args, &host);
     ngx_http_sandbox_arg_int(&args,
                              (int64_t) ngx_http_sandbox_worker.conf->lease);
     ngx_http_sandbox_arg_int(&args, (int64_t) ngx_http_sandbox_agenda.wanted);
+    ngx_http_sandbox_arg(&args, ngx_http_sandbox_worker.host);
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_agenda_due, NULL,
-            &ngx_http_sandbox_lua_due, 1, args.n, args.values)
+            &ngx_http_sandbox_lua_due, 2, args.n, args.values)
         != NGX_OK)
     {
         ngx_http_sandbox_agenda.wanted = 0;
@@ -123,7 +126,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     ngx_http_sandbox_agenda.more = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        return;
+        return; /* also if it is another host's to look */
     }
 
     ngx_http_sandbox_clock_hear(ngx_http_sandbox_reply_integer(reply, 0));

@@ -166,7 +166,7 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_key(&a, &idem);
     ngx_http_sandbox_arg(&a, fingerprint);
     ngx_http_sandbox_arg(&a, c->pool);
-    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_int(&a, now);
     ngx_http_sandbox_checkout_shape(c, &a);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->retention);

@@ -2,16 +2,11 @@
 
 #include "ngx_http_sandbox_leader.h"
 
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 
 #define NGX_HTTP_SANDBOX_LEADER_HOST 60000 /* ms */
-
-
-static struct {
-    char host[64];        /* its machine-id, or "" */
-    unsigned foreign : 1; /* another host has its name; that was logged */
-} ngx_http_sandbox_leader;
 
 
 void
@@ -21,14 +16,14 @@ ngx_http_sandbox_leader_start(void)
     FILE *file;
     char *host;
 
-    host = ngx_http_sandbox_leader.host;
+    host = ngx_http_sandbox_worker.host;
     file = fopen("/etc/machine-id", "r");
 
     if (file == NULL) {
         return;
     }
 
-    len = fread(host, 1, sizeof(ngx_http_sandbox_leader.host) - 1, file);
+    len = fread(host, 1, sizeof(ngx_http_sandbox_worker.host) - 1, file);
     host[len] = '\0';
     host[strcspn(host, "\n")] = '\0';
 
@@ -50,7 +45,7 @@ ngx_http_sandbox_leader_pulse(ngx_http_sandbox_redis_handler_pt handler,
     ngx_http_sandbox_arg_key(&a, &host);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) ms);
-    ngx_http_sandbox_arg(&a, ngx_http_sandbox_leader.host);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.host);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_LEADER_HOST);
 
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
@@ -59,19 +54,28 @@ ngx_http_sandbox_leader_pulse(ngx_http_sandbox_redis_handler_pt handler,
 }
 
 
-/* Two hosts that take each other's sandboxes for their own lose them all. */
 static void
 ngx_http_sandbox_leader_foreign(ngx_uint_t foreign)
 {
-    if (foreign && !ngx_http_sandbox_leader.foreign) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "sandbox: another host is the node \"%V\" in this Redis; "
-                      "nothing is reconciled before \"sandbox_node\" or the "
-                      "\"prefix\" differ",
-                      &ngx_http_sandbox_worker.conf->node);
+    if (foreign == ngx_http_sandbox_worker.foreign) {
+        return;
     }
 
-    ngx_http_sandbox_leader.foreign = foreign;
+    ngx_http_sandbox_worker.foreign = foreign;
+    ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_FOREIGN, 0, foreign);
+
+    if (foreign) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "sandbox: another host is the node \"%V\" in this Redis; "
+                      "nothing is made, reached or ended here before "
+                      "\"sandbox_node\" or the \"prefix\" differ",
+                      &ngx_http_sandbox_worker.conf->node);
+
+    } else {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "sandbox: the node \"%V\" is this host now",
+                      &ngx_http_sandbox_worker.conf->node);
+    }
 }
 
 
@@ -79,10 +83,12 @@ ngx_uint_t
 ngx_http_sandbox_leader_is(redisReply *reply)
 {
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+        ngx_http_sandbox_worker.ours = 0;
         return 0;
     }
 
     ngx_http_sandbox_leader_foreign(reply->integer < 0);
+    ngx_http_sandbox_worker.ours = reply->integer >= 0;
 
     return reply->integer == 1;
 }

@@ -490,6 +490,7 @@ void
 ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c)
 {
     uint32_t hosts;
+    ngx_http_sandbox_key_t host;
     ngx_http_sandbox_node_keys_t keys;
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
@@ -507,16 +508,19 @@ ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c)
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_node_keys(&keys, &a);
+    ngx_http_sandbox_key_node(&host, "host");
+    ngx_http_sandbox_arg_key(&a, &host);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     /* less the network, the gateway and the broadcast address */
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->subnet + 2);
     ngx_http_sandbox_arg_int(&a, (int64_t) hosts - 3);
     ngx_http_sandbox_arg_int(&a, mcf->max_sandboxes);
+    ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.host);
 
     if (ngx_http_sandbox_redis_eval(
             ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_admitted, c,
-            &ngx_http_sandbox_lua_admit, 4, a.n, a.values)
+            &ngx_http_sandbox_lua_admit, 5, a.n, a.values)
         != NGX_OK)
     {
         ngx_http_sandbox_create_no_redis(c);
@@ -539,6 +543,15 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
     }
 
     address = ngx_http_sandbox_reply_integer(reply, 0);
+
+    if (address == -2) {
+        ngx_snprintf((u_char *) c->op.node, sizeof(c->op.node), "%V%Z",
+                     &ngx_http_sandbox_worker.conf->node);
+        ngx_http_sandbox_op_finish_error(
+            &c->op, &ngx_http_sandbox_no_eligible_runtime_host,
+            "Another host has the name of this node.");
+        return;
+    }
 
     if (address < 0
         && (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED

@@ -109,7 +109,7 @@ ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d)
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_key(&a, &index);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_DESTROY);
-    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_int(&a, (int64_t) (mcf->boot_timeout + mcf->lease));
     ngx_http_sandbox_arg_int(&a, d->placed);
 

@@ -99,7 +99,7 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_HIBERNATE);
-    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg(&a, h->snapshot);
 
     return ngx_http_sandbox_redis_eval(

@@ -243,9 +243,9 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
                                redisReply *reply)
 {
     const char *node;
-    ngx_http_sandbox_main_conf_t *mcf;
+    const ngx_str_t *self;
 
-    mcf = ngx_http_sandbox_worker.conf;
+    self = ngx_http_sandbox_self();
     node = ngx_http_sandbox_reply_string(reply, 3);
 
     if (ngx_http_sandbox_network_is_ours(
@@ -253,8 +253,8 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
     {
         ngx_http_sandbox_network_write(n);
 
-    } else if (ngx_strlen(node) != mcf->node.len
-               || ngx_strncmp(node, mcf->node.data, mcf->node.len) != 0)
+    } else if (ngx_strlen(node) != self->len
+               || ngx_strncmp(node, self->data, self->len) != 0)
     {
         ngx_http_sandbox_op_elsewhere(&n->op, node);
         ngx_http_sandbox_network_give_back(
@@ -265,7 +265,8 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
         ngx_http_sandbox_network_give_back(n, &ngx_http_sandbox_internal_error,
                                            "The record of the sandbox is odd.");
 
-    } else if (ngx_http_sandbox_op_task(&n->op, mcf->quick,
+    } else if (ngx_http_sandbox_op_task(&n->op,
+                                        ngx_http_sandbox_worker.conf->quick,
                                         ngx_http_sandbox_network_apply,
                                         ngx_http_sandbox_network_applied)
                != NGX_OK)

@@ -156,7 +156,7 @@ ngx_http_sandbox_snapshot_reserve(ngx_http_sandbox_snapshot_op_t *s)
     ngx_http_sandbox_arg_int(&a, s->placed_until);
     ngx_http_sandbox_arg(&a, s->tenant);
     ngx_http_sandbox_arg(&a, s->source);
-    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_TAKE);
     /* should the taker die, until the agenda has settled it */
     ngx_http_sandbox_arg_int(&a,

@@ -87,7 +87,7 @@ ngx_http_sandbox_unsnap_claim(ngx_http_sandbox_unsnap_op_t *u)
     ngx_http_sandbox_arg(&a, u->tenant);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
-    ngx_http_sandbox_arg_len(&a, mcf->node.data, mcf->node.len);
+    ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_key(&a, &sandboxes);
     ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_LIVE);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS);
@@ -218,8 +218,9 @@ ngx_http_sandbox_unsnap_wait(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply,
         node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
         node.len = ngx_strlen(node.data);
 
-        ngx_http_sandbox_op_schedule_on(&node, u->op.id, 0);
+        /* in this order: the node may be this one, and another host it */
         ngx_http_sandbox_op_unschedule(u->op.id);
+        ngx_http_sandbox_op_schedule_on(&node, u->op.id, 0);
 
     } else if (u->tenant[0] == '\0') {
         ngx_http_sandbox_op_schedule_at(

@@ -54,6 +54,10 @@ ngx_http_sandbox_pool_lease_look(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
 
+    if (!ngx_http_sandbox_worker.ours) {
+        return;
+    }
+
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_leases(&key);
     ngx_http_sandbox_arg_key(&a, &key);

@@ -248,8 +248,12 @@ ngx_http_sandbox_reconcile_pulse(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_PULSE);
 
-    (void) ngx_http_sandbox_leader_pulse(ngx_http_sandbox_reconcile_pulsed,
-                                         NGX_HTTP_SANDBOX_RECONCILE_LOCK);
+    if (ngx_http_sandbox_leader_pulse(ngx_http_sandbox_reconcile_pulsed,
+                                      NGX_HTTP_SANDBOX_RECONCILE_LOCK)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_reconcile_pulsed(NULL, NULL);
+    }
 }
 
 

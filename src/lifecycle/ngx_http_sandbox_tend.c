@@ -74,6 +74,7 @@ static const struct {
     const char *reason;
 } ngx_http_sandbox_tend_reasons[] = {
     { &ngx_http_sandbox_capacity_exceeded, "no_eligible_hosts" },
+    { &ngx_http_sandbox_no_eligible_runtime_host, "no_eligible_hosts" },
     { &ngx_http_sandbox_hypervisor_unavailable, "hypervisor_unavailable" },
     { &ngx_http_sandbox_incompatible_snapshot, "artifact_not_ready" },
     { NULL, "guest_failed" },
@@ -157,8 +158,8 @@ ngx_http_sandbox_tend(const char *id)
     ngx_queue_t *q;
     ngx_http_sandbox_tend_op_t *t;
 
-    if (ngx_exiting) {
-        /* its templates may be those of before */
+    if (ngx_exiting || !ngx_http_sandbox_worker.ours) {
+        /* its templates may be those of before; or the node another host */
         ngx_http_sandbox_op_hasten_in(id, 0);
         return;
     }

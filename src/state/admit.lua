@@ -3,9 +3,17 @@
 --
 -- KEYS  1 agenda (zset)  2 addresses (hash address -> id)
 --       3 guests (hash id -> address)  4 cursor (string)
+--       5 host that the node is
 -- ARGV  1 id  2 lease ms  3 first address (integer)  4 number of addresses
---       5 most sandboxes of the node
--- Gives {address, end of the admission ms}, or {-1} if the node is full.
+--       5 most sandboxes of the node  6 this host, "" if it has no name
+-- Gives {address, end of the admission ms}, {-1} if the node is full, or {-2}
+--       if another host has its name.
+
+local host = redis.call('GET', KEYS[5])
+
+if host and ARGV[6] ~= '' and host ~= ARGV[6] then
+    return { -2 }
+end
 
 local id, first, count = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')

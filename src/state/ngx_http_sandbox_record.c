@@ -193,6 +193,17 @@ ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind)
 }
 
 
+const ngx_str_t *
+ngx_http_sandbox_self(void)
+{
+    static const ngx_str_t nobody = ngx_string("");
+
+    return ngx_http_sandbox_worker.foreign
+               ? &nobody
+               : &ngx_http_sandbox_worker.conf->node;
+}
+
+
 void
 ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key)
 {
@@ -252,6 +263,16 @@ ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value)
     p = args->numbers[args->nnumbers++];
     last = ngx_snprintf(p, NGX_INT64_LEN + 1, "%L", value);
     ngx_http_sandbox_arg_len(args, p, last - p);
+}
+
+
+void
+ngx_http_sandbox_arg_self(ngx_http_sandbox_args_t *args)
+{
+    const ngx_str_t *self;
+
+    self = ngx_http_sandbox_self();
+    ngx_http_sandbox_arg_len(args, self->data, self->len);
 }
 
 
@@ -332,9 +353,9 @@ ngx_http_sandbox_reply_state(redisReply *reply)
 ngx_uint_t
 ngx_http_sandbox_reply_elsewhere(redisReply *reply)
 {
-    ngx_str_t *own;
+    const ngx_str_t *own;
 
-    own = &ngx_http_sandbox_worker.conf->node;
+    own = ngx_http_sandbox_self();
 
     return reply->type == REDIS_REPLY_STRING && reply->len
            && (reply->len != own->len

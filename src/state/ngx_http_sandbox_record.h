@@ -81,6 +81,12 @@ void ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key,
 void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
+/*
+ * The name by which this worker takes records for its own: the node's, or,
+ * while another host has that, "", which is in none.
+ */
+const ngx_str_t *ngx_http_sandbox_self(void);
+
 /* For keys of other kinds: appends to what key_shard() gave. */
 void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 
@@ -103,6 +109,7 @@ void ngx_http_sandbox_arg_len(ngx_http_sandbox_args_t *args, const void *value,
 void ngx_http_sandbox_arg_key(ngx_http_sandbox_args_t *args,
                               ngx_http_sandbox_key_t *key);
 void ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value);
+void ngx_http_sandbox_arg_self(ngx_http_sandbox_args_t *args);
 /* A field and its value; the first one only if value is not NULL. */
 void ngx_http_sandbox_arg_field(ngx_http_sandbox_args_t *args, const char *name,
                                 const char *value);

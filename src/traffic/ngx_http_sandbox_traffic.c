@@ -170,7 +170,7 @@ ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
 
     case NGX_HTTP_SANDBOX_RUNNING:
         /* here, somebody else may have its address */
-        if (route->elsewhere) {
+        if (route->elsewhere || ngx_http_sandbox_worker.foreign) {
             return ngx_http_sandbox_error(
                 r, &ngx_http_sandbox_no_eligible_runtime_host,
                 "The sandbox runs on another node.");

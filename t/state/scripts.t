@@ -2,8 +2,8 @@
 
 # Scripts of src/state on a real Redis, where a race is only seen in what they
 # answer, and what is left over only in the sets: who keeps a source busy, and
-# for how long; who is in the sets of a snapshot and of a warm pool.  Starts a
-# redis-server of its own.
+# for how long; who is in the sets of a snapshot and of a warm pool; whose a
+# node is.  Starts a redis-server of its own.
 
 use strict;
 use warnings;
@@ -487,5 +487,47 @@ $a = tend() for 1 .. 49;
 is($a->[8][2], 900, 'until all were');
 is_deeply([grep { !$r->command('EXISTS', $r->key('sandbox', $_)) } @{ claimed() }],
           [], 'and those without a record are gone');
+
+# --- whose a node is ---------------------------------------------------------
+
+{
+    my %node = map { $_ => "sbx:{node}:$_" }
+               qw(agenda addresses guests cursor reconcile host);
+    my $id = $r->id(1);
+    my $lead = sub {
+        return run('lead', [@node{qw(reconcile host)}], 'worker', LEASE, $_[0],
+                   LEASE);
+    };
+    my $admit = sub {
+        return run('admit', [@node{qw(agenda addresses guests cursor host)}],
+                   $id, LEASE, 2, 8, 8, $_[0])->[0];
+    };
+    my $due = sub {
+        return run('due', [@node{qw(agenda host)}], LEASE, 8, $_[0]);
+    };
+    my $free = sub { $r->command('DEL', values %node) };
+
+    is($admit->('this'), 3, 'a node that is nobody yet admits');
+    is($lead->('this'), 1, 'it becomes a host');
+    $free->();
+    is($lead->('that'), 1, 'one that is another host');
+    is($lead->('this'), -1, 'is led by none but that');
+    is($admit->('this'), -2, 'admits nothing for another');
+    is($r->command('EXISTS', @node{qw(agenda addresses guests cursor)}), 0,
+       'and nothing is left of that');
+    is($admit->('that'), 3, 'but for that one');
+    is($admit->(''), 3, 'and for one that has no name to tell them apart');
+
+    $r->command('ZADD', $node{agenda}, 7, $id);
+    is($due->('this'), -1, 'what is due is told to no other host');
+    is($r->command('ZSCORE', $node{agenda}, $id), 7, 'and waits');
+    is($due->('that')->[1][0], $id, 'for that one');
+    $r->command('ZADD', $node{agenda}, 7, $id);
+    is($due->('')->[1][0], $id, 'or one without a name');
+    $r->command('ZADD', $node{agenda}, 7, $id);
+    is(run('due', [$node{agenda}], LEASE, 8)->[1][0], $id,
+       'a list of no node is for all');
+    $free->();
+}
 
 done_testing;
