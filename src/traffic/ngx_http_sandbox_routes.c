@@ -6,21 +6,19 @@
  * own that names the other id: each entry is right by the events of its own id.
  *
  * A fixed table of buckets fills the zone.  A bucket is one cache line of
- * tags (half of the id's hash) and NGX_HTTP_SANDBOX_WAYS entries of four lines
- * each.  A lookup touches three lines, more only if the sandbox has a mask.
- * Two ids with equal tags in one bucket displace each other, so a
- * tag is unique there.  A full bucket drops by clock: an entry used since the
- * hand last passed stays one round longer.
+ * tags (half of the id's hash) and SANDBOX_WAYS entries of four lines each.  A
+ * lookup touches three lines, more only if the sandbox has a mask.  Two ids
+ * with equal tags in one bucket displace each other, so a tag is unique there.
+ * A full bucket drops by clock: an entry used since the hand last passed stays
+ * one round longer.
  *
- * Writers hold the slab mutex.  Readers hold nothing: they copy, and believe
- * the copy if the bucket's count of writes was even and is the same after it.
- * A writer killed half-way leaves an odd count, so that its bucket is not read
- * before the next write, and the master frees the mutex.
+ * Writers hold the slab mutex, which the master frees of one that was killed.
+ * Readers hold nothing: sandbox_ways.h.
  */
 
 #include "ngx_http_sandbox_traffic.h"
+#include "sandbox_ways.h"
 
-#define NGX_HTTP_SANDBOX_WAYS 8
 #define NGX_HTTP_SANDBOX_CACHE_LINE 64
 #define NGX_HTTP_SANDBOX_ENTRY_SIZE (4 * NGX_HTTP_SANDBOX_CACHE_LINE)
 
@@ -45,22 +43,14 @@ typedef struct {
 } ngx_http_sandbox_entry_t;
 
 typedef struct {
-    uint32_t tags[NGX_HTTP_SANDBOX_WAYS]; /* 0: the way is free */
-    ngx_uint_t generation;                /* grows with every forget */
-    ngx_atomic_t writes;                  /* odd while one is under way */
-    u_char used;                          /* a bit per way */
-    u_char hand;
-} ngx_http_sandbox_tags_t;
-
-typedef struct {
     union {
-        ngx_http_sandbox_tags_t tags;
+        sandbox_ways_t tags;
         u_char line[NGX_HTTP_SANDBOX_CACHE_LINE];
     } head;
     union {
         ngx_http_sandbox_entry_t entry;
         u_char lines[NGX_HTTP_SANDBOX_ENTRY_SIZE];
-    } ways[NGX_HTTP_SANDBOX_WAYS];
+    } ways[SANDBOX_WAYS];
 } ngx_http_sandbox_bucket_t;
 
 /* In shared memory, as the buckets. */
@@ -83,7 +73,7 @@ typedef struct {
 typedef char ngx_http_sandbox_bucket_size_check
     [sizeof(ngx_http_sandbox_bucket_t)
                  == NGX_HTTP_SANDBOX_CACHE_LINE
-                        + NGX_HTTP_SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE
+                        + SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE
              && SANDBOX_ID_LEN + 1 == 3 * sizeof(uint64_t)
              && offsetof(ngx_http_sandbox_entry_t, text)
                     <= NGX_HTTP_SANDBOX_CACHE_LINE
@@ -245,13 +235,13 @@ ngx_http_sandbox_routes_place(ngx_http_sandbox_routes_t *routes, const char *id,
 }
 
 
-/* The way of place, or NGX_HTTP_SANDBOX_WAYS.  Under the mutex. */
+/* The way of place, or SANDBOX_WAYS.  Under the mutex. */
 static ngx_uint_t
 ngx_http_sandbox_routes_find(ngx_http_sandbox_place_t *place)
 {
     ngx_uint_t i;
 
-    for (i = 0; i < NGX_HTTP_SANDBOX_WAYS; i++) {
+    for (i = 0; i < SANDBOX_WAYS; i++) {
         if (place->bucket->head.tags.tags[i] == place->tag) {
             break;
         }
@@ -285,7 +275,7 @@ ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
 
     way = ngx_http_sandbox_routes_find(place);
 
-    if (way == NGX_HTTP_SANDBOX_WAYS) {
+    if (way == SANDBOX_WAYS) {
         return NGX_DECLINED;
     }
 
@@ -339,7 +329,7 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
 {
     ngx_int_t rc;
     ngx_uint_t hops, writes;
-    ngx_http_sandbox_tags_t *tags;
+    sandbox_ways_t *tags;
     ngx_http_sandbox_place_t place;
     ngx_http_sandbox_routes_t *routes;
 
@@ -381,12 +371,12 @@ ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
                                ngx_uint_t epoch)
 {
     ngx_uint_t i;
-    ngx_http_sandbox_tags_t *tags;
+    sandbox_ways_t *tags;
     ngx_http_sandbox_entry_t *entry;
 
     tags = &bucket->head.tags;
 
-    for (i = 0; i < NGX_HTTP_SANDBOX_WAYS; i++) {
+    for (i = 0; i < SANDBOX_WAYS; i++) {
         entry = &bucket->ways[i].entry;
 
         if (tags->tags[i] == 0 || entry->epoch != epoch
@@ -398,7 +388,7 @@ ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
 
     for (;;) {
         i = tags->hand;
-        tags->hand = (u_char) ((i + 1) % NGX_HTTP_SANDBOX_WAYS);
+        tags->hand = (u_char) ((i + 1) % SANDBOX_WAYS);
 
         if (!(tags->used & (1 << i))) {
             return i;
@@ -409,45 +399,22 @@ ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
 }
 
 
-/* Around changes of what readers read; under the mutex. */
-static void
-ngx_http_sandbox_routes_open(ngx_http_sandbox_tags_t *tags)
-{
-    tags->writes |= 1;
-    ngx_memory_barrier();
-}
-
-
-static void
-ngx_http_sandbox_routes_close(ngx_http_sandbox_tags_t *tags)
-{
-    ngx_memory_barrier();
-    tags->writes++;
-}
-
-
 /* Under the mutex. */
 static void
 ngx_http_sandbox_routes_put(ngx_http_sandbox_place_t *place,
                             const ngx_http_sandbox_entry_t *entry)
 {
     ngx_uint_t way;
-    ngx_http_sandbox_tags_t *tags;
 
-    tags = &place->bucket->head.tags;
     way = ngx_http_sandbox_routes_find(place);
 
-    if (way == NGX_HTTP_SANDBOX_WAYS) {
+    if (way == SANDBOX_WAYS) {
         way = ngx_http_sandbox_routes_victim(place->bucket, entry->epoch);
     }
 
-    ngx_http_sandbox_routes_open(tags);
-
-    place->bucket->ways[way].entry = *entry;
-    tags->tags[way] = place->tag;
-    tags->used |= (u_char) (1 << way);
-
-    ngx_http_sandbox_routes_close(tags);
+    sandbox_ways_put(&place->bucket->head.tags, way, place->tag,
+                     &place->bucket->ways[way].entry, entry,
+                     sizeof(ngx_http_sandbox_entry_t));
 }
 
 
@@ -525,15 +492,7 @@ ngx_http_sandbox_routes_forget(ngx_http_sandbox_main_conf_t *mcf,
 
     way = ngx_http_sandbox_routes_find(&place);
 
-    ngx_http_sandbox_routes_open(&place.bucket->head.tags);
-
-    if (way != NGX_HTTP_SANDBOX_WAYS) {
-        place.bucket->head.tags.tags[way] = 0;
-    }
-
-    place.bucket->head.tags.generation++;
-
-    ngx_http_sandbox_routes_close(&place.bucket->head.tags);
+    sandbox_ways_forget(&place.bucket->head.tags, way);
 
     ngx_shmtx_unlock(&routes->shpool->mutex);
 }
