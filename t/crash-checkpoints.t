@@ -32,7 +32,7 @@ my @delete = points_of(qr/^unsnap\./);
 
 is_deeply([grep { !/^(?:create|boot|destroy|undo|hibernate|resume|fork|take
                       |snapshot|unsnap|untake|checkout|member|tend
-                      |network|memory|flatten|flip)\./x }
+                      |network|memory|flatten|flip|agent)\./x }
                sort keys %$points], [],
           'every point is of a known kind');
 

@@ -9,6 +9,11 @@
  * before it has answered, or says nothing, the request comes back here
  * (live.h).  A command has a time of its own, and is answered soon after it
  * whatever there is in place of an agent.
+ *
+ * A record may be older than an event that this worker has handled, for the two
+ * come on connections of their own: a request that went by it would hear of the
+ * end of its guest no more.  So it is read again, as routes are (flights.c), if
+ * anything about the sandbox has changed since it was asked for.
  */
 
 #include "ngx_http_sandbox_live.h"
@@ -16,6 +21,7 @@
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
+#include "sandbox_crash.h"
 #include "sandbox_guest.h"
 #include "sandbox_json.h"
 
@@ -26,16 +32,21 @@
 /* What an agent has for killing a command and saying so; ms. */
 #define NGX_HTTP_SANDBOX_EXEC_GRACE 10000
 
+#define NGX_HTTP_SANDBOX_AGENT_READS 4
+
 /* In the pool of its request. */
 typedef struct {
     ngx_http_request_t *request;
     ngx_http_sandbox_record_get_t get;
+    ngx_uint_t epoch; /* of the id whose record is read */
+    ngx_uint_t reads;
     ngx_http_sandbox_waker_t waker;
     ngx_http_sandbox_live_t live;
 } ngx_http_sandbox_call_t;
 
 
 static void ngx_http_sandbox_agent_find(ngx_http_sandbox_call_t *call);
+static void ngx_http_sandbox_agent_read(ngx_http_sandbox_call_t *call);
 
 
 /*
@@ -250,6 +261,21 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 }
 
 
+/* It changed after its record was read. */
+static void
+ngx_http_sandbox_agent_again(ngx_http_sandbox_call_t *call)
+{
+    if (call->reads < NGX_HTTP_SANDBOX_AGENT_READS) {
+        ngx_http_sandbox_agent_read(call);
+        return;
+    }
+
+    ngx_http_sandbox_api_fail(call->request,
+                              &ngx_http_sandbox_transition_in_progress,
+                              "The sandbox is changing; try again.");
+}
+
+
 static void
 ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
                             ngx_http_sandbox_record_t *record)
@@ -274,6 +300,14 @@ ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
     }
 
     if (ngx_http_sandbox_agent_state(call, record) != NGX_OK) {
+        return;
+    }
+
+    if (call->epoch
+        != ngx_http_sandbox_routes_epoch(ngx_http_sandbox_worker.conf,
+                                         record->id))
+    {
+        ngx_http_sandbox_agent_again(call);
         return;
     }
 
@@ -306,6 +340,8 @@ ngx_http_sandbox_agent_found(void *data, ngx_int_t rc,
 
     ngx_connection_t *c;
 
+    SANDBOX_CRASH_POINT("agent.read.after");
+
     c = call->request->connection;
     ngx_http_sandbox_agent_pass(call, rc, record);
     ngx_http_run_posted_requests(c);
@@ -327,15 +363,35 @@ ngx_http_sandbox_agent_cleanup(void *data)
 }
 
 
+static void
+ngx_http_sandbox_agent_reading(void *data, const char *id)
+{
+    ngx_http_sandbox_call_t *call = data;
+
+    call->epoch =
+        ngx_http_sandbox_routes_epoch(ngx_http_sandbox_worker.conf, id);
+}
+
+
 /* Reads the record that the client's id leads to now. */
 static void
 ngx_http_sandbox_agent_find(ngx_http_sandbox_call_t *call)
+{
+    call->reads = 0;
+    ngx_http_sandbox_agent_read(call);
+}
+
+
+static void
+ngx_http_sandbox_agent_read(ngx_http_sandbox_call_t *call)
 {
     ngx_http_sandbox_ctx_t *ctx;
 
     ctx = ngx_http_get_module_ctx(call->request, ngx_http_sandbox_module);
 
+    call->reads++;
     call->get.handler = ngx_http_sandbox_agent_found;
+    call->get.reading = ngx_http_sandbox_agent_reading;
     call->get.data = call;
     call->get.hops = 0;
 

@@ -492,6 +492,10 @@ ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get)
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
 
+    if (get->reading) {
+        get->reading(get->data, get->id);
+    }
+
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_record(&key, get->id);
 

@@ -172,6 +172,8 @@ typedef void (*ngx_http_sandbox_record_pt)(void *data, ngx_int_t rc,
 typedef struct {
     ngx_http_sandbox_record_pt handler;
     void *data;
+    /* told of each id on the way before its record is read; or NULL */
+    void (*reading)(void *data, const char *id);
     char id[SANDBOX_ID_SIZE];
     ngx_uint_t hops; /* 0 */
 } ngx_http_sandbox_record_get_t;
