@@ -33,6 +33,39 @@ sub only_one_left {
            && $t->redis('HLEN', "$node:addresses") == 1;
 }
 
+# How often Redis was asked for something.
+sub calls {
+    my ($command) = @_;
+
+    return $t->redis('INFO', 'commandstats')
+        =~ /cmdstat_$command:calls=(\d+)/ ? $1 : 0;
+}
+
+# Goes on telling that a sandbox of a node cannot be reached, as workers do
+# whose clients go on asking for it, until what it gives goes away.
+sub suspect {
+    my ($id, $name) = @_;
+    my $pid = fork() // die "fork: $!";
+
+    ($name) = $node =~ /\{(.*)\}/ if !defined $name;
+    exec("$SandboxTest::top/scripts/stack", 'run', '--dir', $t->dir, '--',
+         'sh', '-c', "while :; do echo PUBLISH sbx:events '\"$id suspect $name\"';"
+         . ' sleep 0.02; done | redis-cli -s /run/redis/redis-server.sock'
+         . ' >/dev/null') if $pid == 0;
+
+    return guard(sub {
+        $t->inside('pkill', '-f', "PUBLISH sbx:events '\"$id suspect");
+        waitpid $pid, 0;
+    });
+}
+
+# Somebody goes on telling.
+sub goes_on {
+    my $before = calls('publish');
+
+    return wait_for(10, sub { calls('publish') > $before + 50 });
+}
+
 sub works {
     my ($name) = @_;
 
@@ -88,29 +121,50 @@ sub works {
 {
     my $doomed = $t->create({ memory_mb => 128, timeout_ms => 3600000 });
     my $lost = $doomed->{id};
-    my $shout = fork() // die "fork: $!";
-
-    # as workers do whose clients go on asking for it
-    exec("$SandboxTest::top/scripts/stack", 'run', '--dir', $t->dir, '--',
-         'sh', '-c', "while :; do echo PUBLISH sbx:events '\"$lost suspect\"';"
-         . ' sleep 0.02; done | redis-cli -s /run/redis/redis-server.sock'
-         . ' >/dev/null') if $shout == 0;
-    my $calls = sub {
-        $t->redis('INFO', 'commandstats') =~ /cmdstat_publish:calls=(\d+)/;
-        return $1 // 0;
-    };
-    my $before = $calls->();
-    ok(wait_for(10, sub { $calls->() > $before + 50 }),
-       'a sandbox is suspected all the time');
+    my $shout = suspect($lost);
+    ok(goes_on(), 'a sandbox is suspected all the time');
     $t->stack('kill', "qemu:$lost");
     ok(wait_for(10 * INTERVAL, sub {
         $t->get("/v1/sandboxes/$lost")->{json}{status} eq 'error'
     }), 'it is looked at all the same');
-    $before = $calls->();
-    ok(wait_for(10, sub { $calls->() > $before + 50 }), 'and still suspected');
-    $t->inside('pkill', '-f', 'PUBLISH sbx:event[s]');
-    waitpid $shout, 0;
+    ok(goes_on(), 'and still suspected');
+    undef $shout;
     $t->delete("/v1/sandboxes/$lost");
+}
+
+# Guests that answer nothing do not make their node compare all it has.
+{
+    my $doomed = $t->create({ memory_mb => 128, timeout_ms => 3600000 });
+    my $lost = $doomed->{id};
+    my $before = calls('hgetall');
+
+    reloaded(sub { s/(sandbox_reconcile [^;]*?interval=)\w+/${1}600s/ });
+    ok(wait_for(20, sub { calls('hgetall') > $before }),
+       'a node compares what it has when it starts');
+    sleep 3;    # also the workers that are new
+    $before = calls('hgetall');
+
+    {
+        my $shout = suspect($id);
+        ok(goes_on(), 'a sandbox is suspected whose machine runs');
+        sleep 3;
+    }
+    {
+        my $shout = suspect($lost, 'another');
+        $t->stack('kill', "qemu:$lost");
+        ok(goes_on(), 'and one by its machine on another node');
+        sleep 3;
+    }
+
+    is(calls('hgetall'), $before, 'it compares nothing for that');
+
+    my $shout = suspect($lost);
+    ok(wait_for(10, sub {
+        $t->get("/v1/sandboxes/$lost")->{json}{status} eq 'error'
+    }), 'but for one whose machine is gone');
+    undef $shout;
+    reloaded(sub { s/(sandbox_reconcile [^;]*?interval=)\w+/$1${\INTERVAL}s/ });
+    works('and the other one is not touched');
 }
 
 # --- things that nobody knows of ---------------------------------------------
@@ -204,13 +258,21 @@ sub works {
 
 sub orphans {
     my ($what) = @_;
+
+    reloaded(sub {
+        s/(sandbox_reconcile [^;]*?)( orphans=\w+)?;/$1 orphans=$what;/
+    });
+}
+
+# Workers with another configuration, changed in $_.
+sub reloaded {
+    my ($change) = @_;
     my $file = "$t->{dir}/etc/nginx.conf";
     my @old = $t->workers;
-    my $text = read_file($file);
 
-    $text =~ s/(sandbox_reconcile [^;]*?)( orphans=\w+)?;/$1 orphans=$what;/
-        or die 'no sandbox_reconcile';
-    write_file($file, $text);
+    local $_ = read_file($file);
+    $change->() or die 'no such directive';
+    write_file($file, $_);
     $t->stack('reload', 'nginx');
     wait_for(20, sub {
         my %now = map { $_ => 1 } $t->workers;

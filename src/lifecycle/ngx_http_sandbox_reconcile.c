@@ -18,6 +18,7 @@
 #include "ngx_http_sandbox_reconcile.h"
 
 #include "ngx_http_sandbox_clock.h"
+#include "ngx_http_sandbox_doubt.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_leader.h"
 #include "ngx_http_sandbox_operation.h"
@@ -44,7 +45,7 @@ typedef struct {
     ngx_uint_t pending;        /* replies with the node's keys */
     int64_t next;              /* ms until another look is worth it, or -1 */
     ngx_msec_t ended;          /* when the last look was over */
-    ngx_uint_t nsuspects;      /* ever; the last ones are kept */
+    ngx_uint_t nsuspects;      /* without a domain, ever; the last are kept */
     char suspects[NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS][SANDBOX_ID_SIZE];
     unsigned leading : 1;
     unsigned busy : 1;
@@ -83,8 +84,7 @@ ngx_http_sandbox_reconcile_in(ngx_msec_t ms)
 
 /*
  * Not later than it is set to anyway, and not at once after a look: who goes on
- * asking, as a guest that nobody can connect to makes the proxy do, must
- * neither put it off nor keep the node looking.
+ * asking must neither put it off nor keep the node looking.
  */
 static void
 ngx_http_sandbox_reconcile_soon(void)
@@ -649,17 +649,13 @@ ngx_http_sandbox_reconcile_judge(ngx_int_t rc)
 }
 
 
+/* A suspect has no domain any more. */
 static void
-ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
-                                   ngx_str_t *detail)
+ngx_http_sandbox_reconcile_gone(const char *id)
 {
     ngx_http_sandbox_reconcile_t *r;
 
     r = &ngx_http_sandbox_reconciler;
-
-    if (!r->leading || !ngx_http_sandbox_events_is(word, "suspect")) {
-        return;
-    }
 
     ngx_cpystrn(
         (u_char *)
@@ -671,6 +667,24 @@ ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
 
     } else if (!ngx_exiting) {
         ngx_http_sandbox_reconcile_soon();
+    }
+}
+
+
+static void
+ngx_http_sandbox_reconcile_message(const char *id, ngx_str_t *word,
+                                   ngx_str_t *detail)
+{
+    ngx_str_t *own;
+
+    own = &ngx_http_sandbox_worker.conf->node;
+
+    if (ngx_http_sandbox_reconciler.leading
+        && ngx_http_sandbox_events_is(word, "suspect")
+        && detail->len == own->len
+        && ngx_memcmp(detail->data, own->data, own->len) == 0)
+    {
+        ngx_http_sandbox_doubt(id);
     }
 }
 
@@ -713,6 +727,7 @@ ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
     ngx_event_t *ev;
 
     ngx_http_sandbox_leader_start();
+    ngx_http_sandbox_doubt_start(cycle, ngx_http_sandbox_reconcile_gone);
 
     ev = &ngx_http_sandbox_reconciler.timer;
     ev->handler = ngx_http_sandbox_reconcile_look;

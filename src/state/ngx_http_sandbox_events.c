@@ -94,15 +94,17 @@ ngx_http_sandbox_events_published(void *data, redisReply *reply)
 
 
 void
-ngx_http_sandbox_events_publish(const char *id, const char *word)
+ngx_http_sandbox_events_publish(const char *id, const char *word,
+                                const ngx_str_t *detail)
 {
-    u_char text[SANDBOX_ID_SIZE + 32];
+    u_char text[SANDBOX_ID_SIZE + 32 + NGX_HTTP_SANDBOX_PREFIX_MAX];
     ngx_str_t argv[3];
 
     ngx_str_set(&argv[0], "PUBLISH");
     argv[1] = ngx_http_sandbox_events_channel.name;
     argv[2].data = text;
-    argv[2].len = ngx_snprintf(text, sizeof(text), "%s %s", id, word) - text;
+    argv[2].len =
+        ngx_snprintf(text, sizeof(text), "%s %s %V", id, word, detail) - text;
 
     (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                           ngx_http_sandbox_events_published,

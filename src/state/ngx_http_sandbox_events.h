@@ -14,7 +14,7 @@
  *   destroyed    it has ended
  *   network      its network settings have changed
  *   error        its machine has ended by itself
- *   suspect      it could not be reached: is its machine still there?
+ *   suspect node it could not be reached: does its machine still run there?
  *   ready        a snapshot was taken; of the snapshot's id, as the next ones:
  *   failed code  its taking has failed
  *   deleted      it is gone
@@ -41,7 +41,8 @@ struct ngx_http_sandbox_subscriber_s {
 };
 
 /* Tells all workers; lost if Redis is away. */
-void ngx_http_sandbox_events_publish(const char *id, const char *word);
+void ngx_http_sandbox_events_publish(const char *id, const char *word,
+                                     const ngx_str_t *detail);
 
 /* 1 if a message's word is this one. */
 ngx_uint_t ngx_http_sandbox_events_is(const ngx_str_t *word, const char *name);

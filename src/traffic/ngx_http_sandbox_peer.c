@@ -18,6 +18,7 @@
 #include "ngx_http_sandbox_traffic.h"
 
 #include "sandbox_connect.h"
+#include "sandbox_suspects.h"
 
 
 typedef char ngx_http_sandbox_sin_zero_check
@@ -178,6 +179,19 @@ ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data)
 }
 
 
+/* Its node looks if its machine is still there. */
+static void
+ngx_http_sandbox_peer_suspect(const char *id)
+{
+    static sandbox_suspects_t suspects;
+
+    if (sandbox_suspects_new(&suspects, id, (int64_t) ngx_current_msec)) {
+        ngx_http_sandbox_events_publish(id, "suspect",
+                                        &ngx_http_sandbox_worker.conf->node);
+    }
+}
+
+
 /*
  * Tells the two failures to connect apart.  nginx has read SO_ERROR by now,
  * and where connect() failed at once the socket is gone: the kernel does that
@@ -207,7 +221,7 @@ ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,
             break;
         }
 
-        ngx_http_sandbox_events_publish(live->id, "suspect");
+        ngx_http_sandbox_peer_suspect(live->id);
         (void) ngx_http_sandbox_error(live->request,
                                       &ngx_http_sandbox_sandbox_unreachable,
                                       "The sandbox cannot be reached.");
