@@ -26,12 +26,13 @@
 
 #include "ngx_http_sandbox_live.h"
 
+#include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_record.h"
 
 #include "sandbox_connect.h"
-#include "sandbox_time.h"
+
 
 #define NGX_HTTP_SANDBOX_LIVE_SLOTS 1024 /* a power of two */
 #define NGX_HTTP_SANDBOX_LIVE_SHIFT 54
@@ -591,7 +592,7 @@ ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
     } else if (route->state == NGX_HTTP_SANDBOX_RUNNING) {
         ngx_http_sandbox_live_goes_on(id);
         ngx_http_sandbox_live_end_mute(id, route->busy_until
-                                               > sandbox_time_now_ms());
+                                               > ngx_http_sandbox_clock_ms());
 
     } else {
         ngx_http_sandbox_live_end(id, 0);
