@@ -125,6 +125,9 @@ $t->is_error(create($key), 422, 'idempotency_key_reused',
         }
         return;
     };
+
+    # it makes no machine before the key has gone
+    $t->stack('kill', 'libvirtd', 'STOP');
     my $http = begin_create($key);
     my $name = wait_for(10, $running);
 
@@ -134,6 +137,7 @@ $t->is_error(create($key), 422, 'idempotency_key_reused',
     cmp_ok($ms, '<', 3 * 24 * 3600_000, 'but not its node for ever');
 
     $t->redis('DEL', $name);
+    $t->stack('kill', 'libvirtd', 'CONT');
     my $r = create($key);
     is($r->{status}, 201, 'when it has expired, it makes another one')
         or diag($r->{body});

@@ -86,6 +86,13 @@ cmp_ok($t->metric('sandbox_wake_waits_total{outcome="late"}')
         eval { $t->inside('kill', $pid) };
         unlink $server;
     });
+    my $listens = sprintf '%08X:1F40 .* 0A ',
+                          unpack 'V', pack('C4', split /\./, $address);
+    ok(wait_for(60, sub {
+        ($t->try_stack('run', '--', 'grep', '-q', $listens,
+                       '/proc/net/tcp'))[0] == 0
+    }), 'it listens');
+
     my $id = record(state => 'resuming',
                     address => unpack('N', pack('C4', split /\./, $address)),
                     execution => sprintf('%016x', rand 2**48));
