@@ -132,8 +132,20 @@ for my $state ('resuming', 'hibernating') {
     $r = visit($id);
     $t->is_error($r, 503, 'sandbox_changing', "traffic, $state, by others");
     cmp_ok($r->{seconds}, '<', 0.9, 'at once');
-    $t->is_error(command($id), 409, 'transition_in_progress',
-                 'and a command');
+    for (['a command', command($id)],
+         ['a deadline', $t->post("/v1/sandboxes/$id/timeout", key => $key,
+                                 json => { timeout_ms => 60_000 })],
+         ['a policy', $t->request('PATCH', "/v1/sandboxes/$id/network",
+                                  key => $key,
+                                  json => { internet_access => \0 })]) {
+        my ($what, $r) = @$_;
+        my ($status, $done) = @{ { hibernating => ['running', 'hibernated'],
+                                   resuming => ['paused', 'resumed'] }->{$state} };
+
+        $t->is_error($r, 409, 'transition_in_progress', "and $what");
+        is($r->{json}{error_detail}{state}, $status, 'the status it has');
+        like($r->{json}{error}, qr/is being $done/, 'and what is being done');
+    }
     next if $state eq 'resuming';
 
     for my $verb ('hibernate', 'resume', 'fork') {

@@ -17,6 +17,7 @@
  */
 
 #include "ngx_http_sandbox_live.h"
+#include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_traffic.h"
@@ -218,7 +219,8 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
         call->request, error,
         record->state == NGX_HTTP_SANDBOX_PAUSED
             ? "The sandbox is paused and does not resume by itself."
-            : "The sandbox is not running.",
+            : ngx_http_sandbox_refusal(record->state,
+                                       "The sandbox is not running."),
         ngx_http_sandbox_state_name(record->state));
 
     return NGX_DONE;

@@ -101,6 +101,20 @@ ngx_http_sandbox_status(ngx_http_sandbox_state_e state)
 }
 
 
+const char *
+ngx_http_sandbox_refusal(ngx_http_sandbox_state_e state, const char *otherwise)
+{
+    switch (state) {
+    case NGX_HTTP_SANDBOX_HIBERNATING:
+        return "The sandbox is being hibernated; try again.";
+    case NGX_HTTP_SANDBOX_RESUMING:
+        return "The sandbox is being resumed; try again.";
+    default:
+        return otherwise;
+    }
+}
+
+
 static void
 ngx_http_sandbox_object_name(sandbox_text_t *t,
                              const ngx_http_sandbox_object_name_t *name)

@@ -14,6 +14,13 @@
 const char *ngx_http_sandbox_status(ngx_http_sandbox_state_e state);
 
 /*
+ * Why a request is refused in this state: what is being done, which the status
+ * does not tell, or else `otherwise`.
+ */
+const char *
+ngx_http_sandbox_refusal(ngx_http_sandbox_state_e state, const char *otherwise);
+
+/*
  * token, the traffic access token, and checkout, JSON text of what a warm pool
  * had to do with it: in the create answer only; or NULL.
  */

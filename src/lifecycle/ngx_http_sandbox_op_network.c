@@ -15,6 +15,7 @@
  */
 
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
@@ -321,7 +322,10 @@ ngx_http_sandbox_network_conflict(ngx_http_sandbox_op_t *op, const char *state)
     }
 
     ngx_http_sandbox_op_finish_error(
-        op, error, "The sandbox is neither running nor paused.");
+        op, error,
+        ngx_http_sandbox_refusal(ngx_http_sandbox_state_of(state),
+                                 "The sandbox is neither running nor "
+                                 "paused."));
 }
 
 

@@ -247,9 +247,10 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
         ngx_cpystrn((u_char *) op->state,
                     (u_char *) ngx_http_sandbox_reply_string(reply, 1),
                     sizeof(op->state));
-        ngx_http_sandbox_op_finish_error(op,
-                                         ngx_http_sandbox_timeout_refusal(op),
-                                         "The sandbox is not running.");
+        ngx_http_sandbox_op_finish_error(
+            op, ngx_http_sandbox_timeout_refusal(op),
+            ngx_http_sandbox_refusal(ngx_http_sandbox_state_of(op->state),
+                                     "The sandbox is not running."));
 
     } else {
         ngx_http_sandbox_op_finish_error(op,
