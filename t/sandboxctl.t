@@ -120,7 +120,17 @@ sub between {
 is((run_command('env', "PYTHONPYCACHEPREFIX=$tmp", 'python3', '-m',
                 'py_compile', $tool))[0], 0, 'it compiles');
 like(good('--help', '--help'), qr/Exit codes: 0, 1 refused/, 'its help');
+is(good('help', 'help'), good('--help', '--help'), 'as a command');
+is(good('help url', 'help', 'url'), good('url --help', 'url', '--help'),
+   'and of a command');
 is(ctl('nothing')->{code}, 2, 'an unknown command');
+for (0, 65536, 99999, 'abc', '08', '1e3', '') {
+    $r = ctl('url', 'sb_' . 'a' x 20, $_);
+    like("$r->{code} $r->{err}", qr/^2 .*"$_" is no port$/s,
+         qq(url: port "$_"));
+}
+$r = ctl('url', 'sb_x', 8000);
+like("$r->{code} $r->{err}", qr/^2 .*"sb_x" is no id/s, 'url: no id');
 is(ctl('exec', 'sb_x')->{code}, 2, 'no command to run');
 is(ctl('create', '--timeout', 'soon')->{code}, 2, 'a time that is none');
 bad('no API', 2, qr/SANDBOX_API/, { SANDBOX_API => '' }, 'list');
