@@ -125,6 +125,26 @@ is((run_command($stack, 'restart', '--dir', $dir, 'nginx'))[0], 0,
    'nginx is restarted');
 is($t->request('GET', '/healthz', to => $api)->{status}, 200,
    'and answers on the same port');
+
+{
+    my $conf = "$dir/etc/nginx.conf";
+    my $was = SandboxLeft::slurp($conf);
+    # in place: the file is mounted as it is
+    my $write = sub {
+        open(my $fh, '>', $conf) or die "$conf: $!";
+        print $fh shift;
+        close $fh;
+    };
+    my $restore = guard(sub { $write->($was) });
+
+    $write->("no_such_directive;\n$was");
+    ($rc, $text) = run_command($stack, 'reload', '--dir', $dir, 'nginx');
+    is($rc, 1, 'a configuration that nginx does not take is not reloaded');
+    like($text, qr/unknown directive "no_such_directive" in \S+:1$/m,
+         'its reason is told');
+}
+is((run_command($stack, 'reload', '--dir', $dir, 'nginx'))[0], 0,
+   'one that it does is');
 is((run_command($stack, 'restart', '--dir', $dir, 'nothing'))[0], 1,
    'no such service');
 
