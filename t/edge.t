@@ -161,6 +161,9 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     is($r->{status}, 405, 'refused by nginx');
     like($r->{body}, qr/"method_not_allowed"/, 'in JSON as well');
 
+    $r = curl($public, '/events', $option, '--max-time', 3);
+    like($r->{body}, qr/^data: 0\n\ndata: 1\n\n/,
+         'server-sent events as they come, of a stream without an end');
     $r = curl($public, '/big?5000000', $option);
     is(length $r->{body}, 5_000_000, 'a download');
     $r = curl($public, '/hop', $option, '-i');

@@ -106,6 +106,36 @@ $t->is_error($t->traffic($s, 8000, 'GET', '/hang-up'), 502,
 $r = $t->traffic($s, 8000, 'GET', '/cut');
 is($r->{complete}, 0, 'an answer that is cut off is not made complete');
 
+# --- large headers -------------------------------------------------------------
+
+for (['by name', $t->{traffic}, '', $host],
+     ['by path', $t->{api}, "/__ns-edge/sandboxes/$s->{id}/ports/8000",
+      undef]) {
+    my ($how, $to, $prefix, $name) = @$_;
+    my $ask = sub {
+        my ($path, @headers) = @_;
+        return $t->request('GET', "$prefix$path", key => undef, to => $to,
+                           headers => [$name ? (Host => $name) : (), @headers]);
+    };
+
+    for my $n (9_000, 30_000) {
+        my $sent = 'x' x $n;
+
+        is(($ask->('/echo', Cookie => $sent)->{json} // {})->{headers}{cookie},
+           $sent, "a cookie of $n bytes $how");
+        is(($ask->("/echo?$sent")->{json} // {})->{path}, "/echo?$sent",
+           "a URI of $n bytes $how");
+        $r = $ask->("/cookie?$n");
+        is("$r->{status} " . length($r->{headers}{'set-cookie'} // ''),
+           '200 ' . ($n + 2), "an application's cookie of $n bytes $how");
+    }
+
+    $t->is_error($ask->('/echo?' . 'x' x 33_000), 414, 'invalid_request',
+                 "a URI that is too long $how");
+    $t->is_error($ask->('/cookie?33000'), 502, 'sandbox_unreachable',
+                 "an answer whose header is too large $how");
+}
+
 # --- connections -------------------------------------------------------------
 
 {

@@ -6,6 +6,7 @@
 #   /hop               "hello", with headers of one connection
 #   /origin            "hello", with headers that concern all of an origin
 #   /big?BYTES         a download
+#   /cookie?BYTES      "hello", with a cookie of so many
 #   /events?SECONDS    server-sent events, one each 0.1 s or as said, for ever
 #   /lines             each byte of the body as it comes, in upper case
 #   /sleep?SECONDS     is answered as any other path after that
@@ -79,6 +80,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         Strict_Transport_Security="max-age=1",
                         NEL='{"report_to":"a","max_age":1}', Report_To="{}",
                         Set_Cookie="a=b", X_Guest="yes")
+        elif path == "/cookie":
+            self.answer(200, b"hello\n", Set_Cookie="c=" + "x" * int(query))
         elif path == "/status":
             self.answer(int(query), b"from the guest", X_Guest="yes",
                         WWW_Authenticate="Guest")
