@@ -266,6 +266,52 @@ is(status($s->{id}), 'running', 'it goes on');
 is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
 $t->expect_log(qr/the guest refused/);
 
+# --- where the directory of disks cannot be read --------------------------------
+
+{
+    my $disks = "$t->{dir}/data/disks";
+    my $mode = (stat $disks)[2] & 07777;
+    my $readable = guard(sub { chmod $mode, $disks });
+
+    $s = $t->create({ memory_mb => 128 });
+    stdout($s, 'echo kept > /dev/shm/word');
+    chmod 0, $disks or BAIL_OUT("$disks: $!");
+
+    for my $verb ('hibernate', 'snapshots', 'fork') {
+        $r = $t->post("/v1/sandboxes/$s->{id}/$verb", idem => $t->idem);
+        $t->is_error($r, 503, 'hypervisor_unavailable', "$verb fails");
+        is(stdout($s, 'cat /dev/shm/word'), "kept\n", 'and it goes on');
+    }
+
+    undef $readable;
+    is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200,
+       'once it can, the sandbox is hibernated');
+    $r = $t->post("/v1/sandboxes/$s->{id}/resume");
+    is($r->{status}, 201, 'resume') or diag($r->{body});
+    $s2 = $t->sandbox($r);
+
+    # One that was begun, and whose taker has died, is not known to run.
+    my ($record) = $t->redis('KEYS', "*:sandbox:$s2->{id}");
+    my ($shard) = $s2->{id} =~ /^sb_(..)/;
+
+    $readable = guard(sub { chmod $mode, $disks });
+    chmod 0, $disks or BAIL_OUT("$disks: $!");
+    $t->redis('HSET', $record, 'state', 'hibernating', 'lease_at', 1,
+              'snapshot_id', "snap_$shard" . 'a' x 18);
+    $r = $t->post("/v1/sandboxes/$s2->{id}/hibernate");
+    $t->is_error($r, 503, 'hypervisor_unavailable', 'one that was begun');
+    like($r->{json}{error}, qr/tried again/, 'is not given up');
+    cmp_ok($t->redis('HGET', $record, 'lease_at')
+           - 1000 * (split /\n/, $t->redis('TIME'))[0], '<=', 1000,
+           'and nobody has to wait for the lease of who has failed');
+    is($t->delete("/v1/sandboxes/$s2->{id}")->{status}, 200, 'as a DELETE');
+    ok(!grep({ $_ eq $s2->{id} } $t->domains), 'whose machine is gone');
+
+    undef $readable;
+    ok(wait_for(60, sub { $t->redis('HGET', $record, 'state') eq 'destroyed' }),
+       'and once it can, all of it');
+}
+
 # --- by its deadline ---------------------------------------------------------
 
 $s = $t->create({ memory_mb => 128, lifecycle => { on_timeout => 'pause' },

@@ -131,6 +131,8 @@ $t->stack('kill', 'libvirtd');
 $r = $t->post('/v1/sandboxes', json => { memory_mb => 128 });
 $t->is_error($r, 503, 'hypervisor_unavailable', 'libvirtd is killed: create');
 cmp_ok($r->{seconds}, '<', 10, 'soon');
+$t->is_error($t->post("/v1/sandboxes/$id/hibernate"), 503,
+             'hypervisor_unavailable', 'hibernate');
 works('what runs goes on');
 is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }], [$id],
           'nothing is listed that is not there');

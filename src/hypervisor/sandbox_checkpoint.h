@@ -98,12 +98,14 @@ typedef struct {
     int (*ours)(void *data);
     void *data;
 
-    sandbox_checkpoint_way_t way; /* out */
-    int64_t pause_ms;             /* the sandbox stood still (keep 1) */
-    int64_t bytes;                /* blocks that it takes, disk and memory */
-    int64_t prepare_ms;           /* until it was to stand still */
-    int64_t move_ms;              /* copying, pause included */
-    int64_t keep_ms;              /* until all of it was where it is to be */
+    /* out */
+    int untouched; /* it failed before anything was done: the sandbox runs */
+    sandbox_checkpoint_way_t way;
+    int64_t pause_ms;   /* the sandbox stood still (keep 1) */
+    int64_t bytes;      /* blocks that it takes, disk and memory */
+    int64_t prepare_ms; /* until it was to stand still */
+    int64_t move_ms;    /* copying, pause included */
+    int64_t keep_ms;    /* until all of it was where it is to be */
 } sandbox_checkpoint_take_t;
 
 /*

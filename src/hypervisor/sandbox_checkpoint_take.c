@@ -511,6 +511,7 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    t->begun = 1;
     t->direct = 1;
 
     /* the other way has no more time, and no more room on disk */
@@ -637,6 +638,7 @@ take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
         == SANDBOX_HV_OK)
     {
         sandbox_checkpoint_free(&c);
+        t->begun = 1;
         return take_finish(t, uuid, err);
     }
 
@@ -654,6 +656,18 @@ take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     return err->status;
+}
+
+
+/* What was undone before was an earlier taker's. */
+static int
+take_untouched(const sandbox_take_t *t)
+{
+    int state;
+
+    return !t->begun && t->source
+           && virDomainGetState(t->source, &state, NULL, 0) == 0
+           && state == VIR_DOMAIN_RUNNING;
 }
 
 
@@ -708,7 +722,8 @@ sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
     }
 
     sandbox_domain_enter(&turn, take->sandbox);
-    (void) take_sandbox(&t, err);
+    take->untouched =
+        take_sandbox(&t, err) != SANDBOX_HV_OK && take_untouched(&t);
     sandbox_domain_leave(&turn);
     take_free(&t);
 

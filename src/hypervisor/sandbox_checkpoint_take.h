@@ -28,6 +28,7 @@ typedef struct {
     sandbox_disk_chain_t chain; /* the sandbox's disk when it was looked at */
     int64_t disk_mb;
     virDomainPtr source;
+    int begun;      /* 1: something of it may be there, or is to end */
     int held_chain; /* what the source's disk stands on, or -1 */
     char *ram;      /* the file that the source's memory is of, or NULL */
     int origin;     /* the device state it was started with, or -1 */

@@ -420,10 +420,9 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
         ngx_http_sandbox_hibernate_error(h);
     }
 
-    if (!h->gone
-        && (h->take.result.status == SANDBOX_HV_UNAVAILABLE || h->take.left))
-    {
+    if (!h->gone && h->take.left) {
         /* it may stand still, or have ended: the agenda repeats it */
+        ngx_http_sandbox_op_give_up_lease(&h->op);
         ngx_http_sandbox_op_finish(&h->op);
         return;
     }

@@ -130,21 +130,12 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
 }
 
 
-static void
-ngx_http_sandbox_op_renew(ngx_event_t *ev)
+static ngx_int_t
+ngx_http_sandbox_op_lease(ngx_http_sandbox_op_t *op, ngx_msec_t lease,
+                          ngx_http_sandbox_redis_handler_pt handler, void *data)
 {
-    ngx_http_sandbox_op_t *op = ev->data;
-
-    ngx_msec_t lease;
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
-
-    lease = ngx_http_sandbox_worker.conf->lease;
-    ngx_add_timer(ev, lease / 3);
-
-    if (op->fenced || op->renewing) {
-        return;
-    }
 
     args.n = args.nnumbers = 0;
     ngx_http_sandbox_key_of(&key, op->id);
@@ -154,9 +145,27 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
     ngx_http_sandbox_arg_int(&args, (int64_t) lease);
     ngx_http_sandbox_arg(&args, op->id);
 
-    if (ngx_http_sandbox_redis_eval(
-            ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_renewed, op,
-            &ngx_http_sandbox_lua_renew, 1, args.n, args.values)
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
+                                       data, &ngx_http_sandbox_lua_renew, 1,
+                                       args.n, args.values);
+}
+
+
+static void
+ngx_http_sandbox_op_renew(ngx_event_t *ev)
+{
+    ngx_http_sandbox_op_t *op = ev->data;
+
+    ngx_msec_t lease;
+
+    lease = ngx_http_sandbox_worker.conf->lease;
+    ngx_add_timer(ev, lease / 3);
+
+    if (op->fenced || op->renewing) {
+        return;
+    }
+
+    if (ngx_http_sandbox_op_lease(op, lease, ngx_http_sandbox_op_renewed, op)
         == NGX_OK)
     {
         op->renewing = sandbox_time_monotonic_ms();
@@ -174,6 +183,16 @@ ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken)
     op->lease.log = ngx_cycle->log;
 
     ngx_add_timer(&op->lease, ngx_http_sandbox_worker.conf->lease / 3);
+}
+
+
+void
+ngx_http_sandbox_op_give_up_lease(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_op_drop_lease(op);
+    op->holds = 0;
+
+    (void) ngx_http_sandbox_op_lease(op, 0, ngx_http_sandbox_op_ignore, NULL);
 }
 
 

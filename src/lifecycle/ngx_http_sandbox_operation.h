@@ -215,6 +215,12 @@ void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
  */
 void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken);
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
+
+/*
+ * Nobody is at it any more, and it is not done: whoever comes may go on, or do
+ * something else, before the lease has run out.
+ */
+void ngx_http_sandbox_op_give_up_lease(ngx_http_sandbox_op_t *op);
 /*
  * For one that waits for a thread and has no lease: a worker that is to exit
  * waits for it, for so long at most.

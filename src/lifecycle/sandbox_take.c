@@ -207,9 +207,10 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
 
     if (take->result.status != SANDBOX_HV_OK
         && (!sandbox_take_ours(take)
-            || sandbox_checkpoint_cancel(take->id, take->sandbox, take->keep,
-                                         &undone)
-                   != SANDBOX_HV_OK))
+            || (!t.untouched
+                && sandbox_checkpoint_cancel(take->id, take->sandbox,
+                                             take->keep, &undone)
+                       != SANDBOX_HV_OK)))
     {
         take->left = 1;
     }

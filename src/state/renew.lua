@@ -2,7 +2,7 @@
 -- checkpoint of stays busy: nothing bounds how long a disk takes to be synced.
 --
 -- KEYS  1 record, of a sandbox or a snapshot
--- ARGV  1 owner  2 fence  3 lease ms  4 id
+-- ARGV  1 owner  2 fence  3 lease ms (0: it is given up)  4 id
 -- Gives 1, or 0 if the operation was fenced off, or its source is another's.
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'sandbox_id',
