@@ -142,7 +142,7 @@ for ('127.0.0.1', 'ftp://127.0.0.1', 'http://127.0.0.1:99999',
     bad("the API at $_", 2, qr/"\Q$_\E" is no http or https URL/,
         { SANDBOX_API => $_ }, 'list');
     bad("traffic at $_", 2, qr/"\Q$_\E" is no http or https URL/,
-        { SANDBOX_TRAFFIC => $_ }, 'url', 'sb_x', 8000);
+        { SANDBOX_TRAFFIC => $_ }, 'url', 'sb_' . 'a' x 20, 8000);
 }
 bad('no server', 3, qr/Cannot reach the server: 127\.0\.0\.1:1: .*refused/,
     '--api', 'http://127.0.0.1:1', '--retry', '0', 'list');
