@@ -1,8 +1,9 @@
 /*
- * The node's agenda: every sandbox has one time at which somebody must look
- * at it, the end of its operation's lease or its deadline.  Each worker asks
- * Redis a few times a second for what is due; a script hands each id to one
- * of them.  Event loop only.
+ * The node's agenda: every sandbox has one time at which a worker must look at
+ * it, the end of its operation's lease or its deadline; snapshots that are
+ * taken or deleted and warm pools have entries, too.  Each worker asks Redis
+ * twice a second for the ids that are due; due.lua hands each id to one worker.
+ * Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_AGENDA_H
@@ -10,7 +11,7 @@
 
 #include "ngx_http_sandbox_module.h"
 
-/* From init_process, when Redis and the hypervisor are started. */
+/* Called from init_process, when Redis and the hypervisor are started. */
 ngx_int_t ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * Waiting for news of a sandbox that another operation is at work on, of this
- * worker or any other: by the events that scripts publish, and by looking
- * again now and then, because an event may be lost or have come before the
- * wait began.  Event loop only.
+ * Waiting for another operation, of this or any other worker, that works on a
+ * sandbox, a snapshot or a pool.  The waiter is woken by the events that
+ * scripts publish and by a timer, because an event may be lost or have come
+ * before the wait began.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_AWAIT_H
@@ -12,14 +12,14 @@
 
 typedef struct ngx_http_sandbox_await_s ngx_http_sandbox_await_t;
 
-/* word is NULL when it is merely time to look again; see events.h. */
+/* word and detail are of the event (events.h), or NULL when the timer fired. */
 typedef void (*ngx_http_sandbox_wake_pt)(void *data, ngx_str_t *word,
                                          ngx_str_t *detail);
 
-/* A member of who waits, zeroed at first. */
+/* A member of the struct that waits; zeroed before the first use. */
 struct ngx_http_sandbox_await_s {
     ngx_queue_t queue;
-    ngx_event_t timer; /* keeps a worker that shuts down alive */
+    ngx_event_t timer; /* keeps a worker that is shutting down alive */
     ngx_msec_t interval;
     ngx_http_sandbox_wake_pt wake;
     void *data;
@@ -28,14 +28,15 @@ struct ngx_http_sandbox_await_s {
 };
 
 /*
- * Calls wake for each event of id, and from time to time, until end.  wake may
- * call end and free who waits.  Starting again only sets the id.
+ * Calls wake for each event of id, and by the timer, until await_end().  wake
+ * may call await_end() and free the struct that w is a member of.  A call for a
+ * w that waits already only changes the id.
  */
 void ngx_http_sandbox_await(ngx_http_sandbox_await_t *w, const char *id,
                             ngx_http_sandbox_wake_pt wake, void *data);
 void ngx_http_sandbox_await_end(ngx_http_sandbox_await_t *w);
 
-/* From init_process, before events_listen. */
+/* Called from init_process, before events_listen. */
 void ngx_http_sandbox_await_init(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The machine codes of the API with their HTTP statuses: the one place where
- * an inner outcome meets HTTP.  Constants; how they are sent is errors.h's.
+ * The machine codes of the API with their HTTP statuses: the one place that
+ * maps an inner outcome to HTTP.  Constants only; errors.h sends them.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CODES_H
@@ -58,7 +58,7 @@ NGX_HTTP_SANDBOX_CODES(NGX_HTTP_SANDBOX_CODE_EXTERN)
 
 #undef NGX_HTTP_SANDBOX_CODE_EXTERN
 
-/* The error of a code, or NULL. */
+/* The error with this code, or NULL if there is none. */
 const ngx_http_sandbox_error_t *
 ngx_http_sandbox_code_find(const u_char *code, size_t len);
 

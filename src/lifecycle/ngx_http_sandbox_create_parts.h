@@ -1,8 +1,9 @@
 /*
- * What the parts of a create share: the reservation (op_create.c, op_resume.c),
- * where the sandbox comes from (create_source.c) and the making of what was
- * reserved (create_run.c).  Not for others.  Event loop only; while a thread
- * is at work, take and boot are the thread's.
+ * What the files of a create share: the reservation (op_create.c, op_resume.c),
+ * the warm pool (create_checkout.c, create_member.c), the record that the
+ * sandbox comes from (create_source.c) and the run after the reservation
+ * (create_run.c).  Not for other files.  Event loop only; while a pool thread
+ * works, take and boot belong to the thread.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_PARTS_H
@@ -23,26 +24,26 @@ typedef enum {
     NGX_HTTP_SANDBOX_FROM_TEMPLATE = 0,
     NGX_HTTP_SANDBOX_FROM_SNAPSHOT,
     NGX_HTTP_SANDBOX_FROM_FORK,   /* of a running sandbox */
-    NGX_HTTP_SANDBOX_FROM_PAUSED, /* a resume, which has no idempotency key */
-    NGX_HTTP_SANDBOX_FOR_POOL     /* from a template, nor has it one */
+    NGX_HTTP_SANDBOX_FROM_PAUSED, /* a resume; no idempotency key */
+    NGX_HTTP_SANDBOX_FOR_POOL     /* from a template; no idempotency key */
 } ngx_http_sandbox_source_e;
 
 typedef struct {
     ngx_http_sandbox_op_t op;
     ngx_http_sandbox_idem_t idem;
 
-    char tenant[128]; /* empty: of a wake, until it is known */
+    char tenant[128]; /* empty: a wake that has not read its record yet */
     ngx_http_sandbox_source_e source;
     char parent[SANDBOX_ID_SIZE]; /* the snapshot or sandbox it comes from */
     char origin[SANDBOX_ID_SIZE]; /* of a resume: the first execution */
 
-    /* a checkpoint that ends with the sandbox, or a reusable snapshot's */
+    /* the sandbox's own checkpoint, or that of a reusable snapshot */
     char checkpoint[SANDBOX_ID_SIZE];
 
-    char pool[SANDBOX_ID_SIZE]; /* that it is looked for in, or made for */
-    int64_t pool_fence;         /* of the lease under which it is made */
-    ngx_event_t patience;       /* the end of the wait for a member */
-    int64_t waiting;            /* monotonic ms of the same; 0: not yet */
+    char pool[SANDBOX_ID_SIZE]; /* to take a member from, or to make one for */
+    int64_t pool_fence;         /* of the pool's lease, for a new member */
+    ngx_event_t patience;       /* fires when the wait for a member ends */
+    int64_t waiting; /* monotonic ms when that wait ends; 0: not begun */
 
     sandbox_create_t spec; /* template may be NULL, template_name is not */
     char *template_name;   /* heap */
@@ -61,13 +62,13 @@ typedef struct {
     int64_t committing; /* monotonic ms */
     int64_t changing;   /* monotonic ms: the end of the wait for parent, or 0 */
     ngx_uint_t hops;    /* aliases that were followed */
-    unsigned peeking : 1; /* at parent or the pool */
-    unsigned wake : 1;    /* of a resume */
-    unsigned taken : 1;   /* of a fork: its checkpoint is there */
-    unsigned lost : 1;    /* Redis has no record of it any more */
-    unsigned left : 1;    /* could not be undone: the agenda's */
-    unsigned missed : 1;  /* the pool has nothing for it */
-    unsigned news : 1;    /* of the pool, while it was being asked */
+    unsigned peeking : 1; /* a read of parent or of the pool is under way */
+    unsigned wake : 1;    /* a resume that a request waits for */
+    unsigned taken : 1;   /* of a fork: its checkpoint was taken */
+    unsigned lost : 1;    /* Redis has no record of the sandbox any more */
+    unsigned left : 1;    /* could not be undone: left to the agenda */
+    unsigned missed : 1;  /* the pool has no member for this request */
+    unsigned news : 1;    /* an event of the pool came while peeking */
 } ngx_http_sandbox_create_op_t;
 
 typedef struct {
@@ -78,25 +79,25 @@ typedef struct {
     ngx_http_sandbox_key_t lives;
 } ngx_http_sandbox_create_keys_t;
 
-/* A create of nothing yet; NULL if memory is out. */
+/* A create without a source yet, ctx may be NULL; NULL if memory is out. */
 ngx_http_sandbox_create_op_t *
 ngx_http_sandbox_create_new(ngx_http_sandbox_ctx_t *ctx,
                             ngx_http_sandbox_op_done_pt done, void *data);
 
-/* The three keys of reserve.lua and abandon.lua. */
+/* Appends the three keys of reserve.lua and abandon.lua; k is their memory. */
 void ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
                                   ngx_http_sandbox_create_keys_t *k,
                                   ngx_http_sandbox_args_t *a);
 
-/* See ngx_http_sandbox_idem_name() and _taken(). */
+/* As ngx_http_sandbox_idem_name() and ngx_http_sandbox_idem_taken(). */
 void ngx_http_sandbox_create_idem_key(ngx_http_sandbox_create_op_t *c,
                                       ngx_http_sandbox_key_t *key);
 void ngx_http_sandbox_create_key_taken(ngx_http_sandbox_create_op_t *c,
                                        redisReply *held);
 
 /*
- * The key is free: what is to be done next is a look into the pool, at what it
- * comes from, or a place on the node.
+ * Goes on with a create whose key is free: asks the pool for a member, reads
+ * the record of the source, or asks for a place on the node.
  */
 void ngx_http_sandbox_create_next(ngx_http_sandbox_create_op_t *c);
 
@@ -104,63 +105,63 @@ void ngx_http_sandbox_create_next(ngx_http_sandbox_create_op_t *c);
 ngx_int_t ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c);
 
 /*
- * What the answer says of the pool, as JSON; source is where the machine is
- * from.  NGX_DECLINED: nothing, none was considered.
+ * Writes what the answer says of the pool as JSON; source is where the machine
+ * comes from.  NGX_DECLINED: the request named no pool, nothing is written.
  */
 ngx_int_t
 ngx_http_sandbox_create_outcome(ngx_http_sandbox_create_op_t *c,
                                 const char *source, sandbox_text_t *t);
 
-/* pool_reserve.lua and pool_ready.lua, in place of reserve and commit. */
+/* Send pool_reserve.lua and pool_ready.lua, in place of reserve and commit. */
 ngx_int_t ngx_http_sandbox_member_reserve(ngx_http_sandbox_create_op_t *c,
                                           const char *execution);
 ngx_int_t ngx_http_sandbox_member_commit(ngx_http_sandbox_create_op_t *c);
 
-/* Goes back after the boot: teardown, abandon.lua; ends c. */
+/* Undoes c after its take or boot by teardown and abandon.lua, and ends c. */
 void ngx_http_sandbox_create_undo(ngx_http_sandbox_create_op_t *c);
 
-/* Why c ends: somebody else has taken its record. */
+/* Sets the error of c: another owner has taken its record. */
 void ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c);
 
-/* Notes the times of c, and that it is there, in the log. */
+/* Sets the times of c and logs that the sandbox was made. */
 void ngx_http_sandbox_create_log(ngx_http_sandbox_create_op_t *c);
 
 /*
- * Reads what the sandbox comes from into spec, and goes on with admit, or
- * ends c.
+ * Reads the record of parent into spec, and goes on with admit, waits, or ends
+ * c.
  */
 void ngx_http_sandbox_create_source(ngx_http_sandbox_create_op_t *c);
 
-/* Waits for news of parent, and reads it again. */
+/* Waits for an event of parent, then reads its record again. */
 void ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c);
 
-/* Makes all ids, and asks for a place on the node. */
+/* Makes all ids and tokens, and asks for a place on the node (admit.lua). */
 void ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c);
 
-/* resume.lua in place of reserve.lua. */
+/* Sends resume.lua in place of reserve.lua. */
 ngx_int_t
 ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c);
 
 /*
- * Appends the fields and values of the record; lives is memory for a key, used
- * when it comes from a snapshot.
+ * Appends the fields and values of the record.  lives is memory for a key that
+ * is used when the sandbox comes from a snapshot.
  */
 void ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
                                     ngx_http_sandbox_args_t *a,
                                     ngx_http_sandbox_key_t *lives,
                                     const char *execution);
 
-/* What is done at its deadline. */
+/* What is done at the sandbox's deadline, as the record names it. */
 const char *
 ngx_http_sandbox_create_action(const ngx_http_sandbox_create_op_t *c);
 
-/* The common part of what reserve.lua and resume.lua answer. */
+/* Handles the replies of reserve.lua, resume.lua and pool_reserve.lua. */
 void ngx_http_sandbox_create_reserved(void *data, redisReply *reply);
 
 /* Redis does not answer: ends c, and undoes nothing. */
 void ngx_http_sandbox_create_no_redis(ngx_http_sandbox_create_op_t *c);
 
-/* The sandbox is reserved and its lease held: makes it, and ends c. */
+/* Makes a sandbox that is reserved and whose lease is held, and ends c. */
 void ngx_http_sandbox_create_run(ngx_http_sandbox_create_op_t *c);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The record a create comes from: how it is read (create_source.c), and what
- * the new sandbox has of it (create_inherit.c).  Not for others.  Event loop
- * only.
+ * The record of the snapshot or sandbox that a create comes from: how it is
+ * read (create_source.c), and what the new sandbox inherits from it
+ * (create_inherit.c).  Not for other files.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_SOURCE_H
@@ -42,15 +42,18 @@ typedef enum {
 /* Reads the record of c->parent; NGX_ERROR if Redis is away. */
 ngx_int_t ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c);
 
-/* What depends on the machine and not on the request; NGX_ERROR: no memory. */
+/*
+ * Copies to c what the machine determines: sizes, template, egress policy,
+ * environment.  NGX_ERROR: memory is out.
+ */
 ngx_int_t ngx_http_sandbox_source_machine(ngx_http_sandbox_create_op_t *c,
                                           redisReply *reply);
 
-/* The rest that a fork or a later execution has of it; as above. */
+/* Copies the rest, which a fork or a later execution inherits; as above. */
 ngx_int_t ngx_http_sandbox_source_rest(ngx_http_sandbox_create_op_t *c,
                                        redisReply *reply);
 
-/* The member of the request that contradicts the snapshot, or NULL. */
+/* The name of the body's member that contradicts the snapshot, or NULL. */
 const char *
 ngx_http_sandbox_source_contradiction(const ngx_http_sandbox_create_op_t *c,
                                       redisReply *reply);

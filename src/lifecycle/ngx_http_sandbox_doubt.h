@@ -1,7 +1,8 @@
 /*
- * Sandboxes that somebody could not reach: has their machine ended?  One list
- * of libvirt's names answers that for all that came up in a second, so that a
- * guest that answers nothing costs its node no comparison of all there is.
+ * Checks whether the machines of sandboxes that could not be reached have
+ * ended.  Once a second at most, libvirt's list of domain names decides for all
+ * that were reported, so that a silent guest does not cost its node a whole
+ * reconcile.
  * Event loop only.
  */
 
@@ -10,11 +11,17 @@
 
 #include "ngx_http_sandbox_module.h"
 
-/* gone is called with the id of each that has no domain. */
+/*
+ * Called once, from init_process.  gone is called with the id of each reported
+ * sandbox that has no domain.
+ */
 void
 ngx_http_sandbox_doubt_start(ngx_cycle_t *cycle, void (*gone)(const char *id));
 
-/* Looks for the machine of id, soon.  What is too much at once is not. */
+/*
+ * Reports id: its domain is looked for soon.  A report beyond the limit of one
+ * look is dropped.
+ */
 void ngx_http_sandbox_doubt(const char *id);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * Which worker reconciles the node: a lock in Redis that ends soon after its
- * holder's last pulse, and that only workers of one host can have.
+ * Decides which worker reconciles the node: the holder of a lock in Redis that
+ * ends soon after the holder's last pulse.  Only workers of one host can hold
+ * it.
  *
- * So each worker learns whose the name of the node is, for all of them pulse.
- * While it is another host's, nothing here may act as that node: to this host
- * the sandboxes of that one look like lost ones, whose addresses are free.
- * admit.lua and due.lua look at the name themselves; the rest goes by
- * worker.foreign, and what is in no hurry waits for worker.ours.  Event loop
- * only.
+ * All workers pulse, so each learns which host has the name of the node.  While
+ * another host has it, no worker here may act as that node: the sandboxes of
+ * the other host would look lost and their addresses free.  admit.lua and
+ * due.lua check the host themselves; the rest checks worker.foreign, and work
+ * that is not urgent waits for worker.ours.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_LEADER_H
@@ -15,17 +15,21 @@
 
 #include "ngx_http_sandbox_module.h"
 
-/* Reads which host this is. */
+/* Reads the machine id of this host. */
 void ngx_http_sandbox_leader_start(void);
 
-/* Takes or keeps the lock for ms, or gives it up (0). */
+/*
+ * Takes or keeps the lock for ms, or gives it up (0).  Result and handler are
+ * as for ngx_http_sandbox_redis_eval().
+ */
 ngx_int_t
 ngx_http_sandbox_leader_pulse(ngx_http_sandbox_redis_handler_pt handler,
                               ngx_msec_t ms);
 
 /*
- * Of a reply to a pulse: 1 if this worker has the lock.  Sets worker.ours and
- * worker.foreign; a pulse that is not answered says nothing of another host.
+ * Evaluates the reply to a pulse: 1 if this worker has the lock.  Sets
+ * worker.ours and worker.foreign; without a reply worker.foreign stays as it
+ * was.
  */
 ngx_uint_t ngx_http_sandbox_leader_is(redisReply *reply);
 

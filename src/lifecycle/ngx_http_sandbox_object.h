@@ -1,6 +1,6 @@
 /*
- * The objects of the API, made from records: what GET and list give, and what
- * POST answers and stores for replays.  One table has the members of a
+ * Writes the JSON objects of the API from records: what GET and list return,
+ * and what POST answers and stores for replays.  One table has the members of a
  * sandbox, for writing and for masks.  Any thread.
  */
 
@@ -10,19 +10,20 @@
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_text.h"
 
-/* What clients are told of a state. */
+/* The status that clients see for a state. */
 const char *ngx_http_sandbox_status(ngx_http_sandbox_state_e state);
 
 /*
- * Why a request is refused in this state: what is being done, which the status
- * does not tell, or else `otherwise`.
+ * The message for a request that is refused in this state: which operation is
+ * under way, as the status does not tell that, or else `otherwise`.
  */
 const char *
 ngx_http_sandbox_refusal(ngx_http_sandbox_state_e state, const char *otherwise);
 
 /*
- * token, the traffic access token, and checkout, JSON text of what a warm pool
- * had to do with it: in the create answer only; or NULL.
+ * Appends the object of record with the members of mask.  token is the traffic
+ * access token, checkout the JSON text of create_outcome(); both are for the
+ * answer to a create only, else NULL.
  */
 void
 ngx_http_sandbox_object(sandbox_text_t *t,
@@ -30,23 +31,23 @@ ngx_http_sandbox_object(sandbox_text_t *t,
                         const char *token, const char *checkout);
 
 /*
- * The members with which an object begins, id first, that are the same for all
- * of one template and size but for the id.
+ * The mask of the first members of an object, id first.  Their values are equal
+ * for all sandboxes of one template and size, except for the id.
  */
 uint32_t ngx_http_sandbox_object_head(void);
 
-/* The members of a mask, as far as the record has them. */
+/* Appends an object with the members of mask that the record has. */
 void ngx_http_sandbox_object_masked(sandbox_text_t *t,
                                     const ngx_http_sandbox_record_t *record,
                                     uint32_t mask);
 
-/* The bit of a mask a member has; -1 if none may be asked for. */
+/* The number of a member's bit in masks; -1 if there is no such member. */
 int ngx_http_sandbox_object_member(const char *name, size_t len);
 
-/* 1 if mask has the member metadata, which is the one that may be long. */
+/* 1 if mask has metadata, the one member that may be long. */
 ngx_uint_t ngx_http_sandbox_object_has_metadata(uint32_t mask);
 
-/* A snapshot; metadata must have been read. */
+/* Appends the object of a snapshot; metadata that is NULL is written as {}. */
 void
 ngx_http_sandbox_snapshot_object(sandbox_text_t *t,
                                  const ngx_http_sandbox_snapshot_t *snapshot);

@@ -1,13 +1,15 @@
 /*
- * Operations: what changes a sandbox, detached from any request.
+ * Operations: create, destroy and all else that changes a sandbox or a
+ * snapshot, detached from the request that asked.
  *
  * An operation lives on the heap of one worker and walks its steps from
  * callback to callback: scripts in Redis on the event loop, blocking steps as
- * tasks of a thread pool.  While it holds the lease of a sandbox it renews it
- * by a timer that also keeps a worker that is shutting down alive.  The
- * request that asked for it only waits; it may go away at any time.
+ * tasks of a thread pool.  While an operation holds the lease of a record, a
+ * timer renews the lease and keeps a worker that is shutting down alive.  The
+ * request that asked only waits for it, and may go away at any time.
  *
- * What a worker's death leaves is found on the node's agenda (agenda.h).
+ * What a dead worker has left unfinished is found by the node's agenda
+ * (agenda.h).
  * Event loop only.
  */
 
@@ -22,7 +24,10 @@
 
 typedef struct ngx_http_sandbox_op_s ngx_http_sandbox_op_t;
 
-/* Called once, at the end; op and all in it are freed after it returns. */
+/*
+ * Called once, when op ends; op and all that it points to are freed after this
+ * returns.
+ */
 typedef void (*ngx_http_sandbox_op_done_pt)(void *data,
                                             ngx_http_sandbox_op_t *op);
 
@@ -43,25 +48,26 @@ struct ngx_http_sandbox_op_s {
 
     ngx_http_sandbox_op_done_pt done; /* NULL: nobody waits */
     void *data;
-    void (*destroy)(ngx_http_sandbox_op_t *op); /* frees the whole */
+    void (*destroy)(ngx_http_sandbox_op_t *op); /* frees the operation */
 
     ngx_event_t lease;
     int64_t renewing;      /* monotonic ms of a renewal under way, or 0 */
-    _Atomic int64_t holds; /* the lease at least until then; for threads too */
+    _Atomic int64_t holds; /* monotonic ms until which the lease holds at
+                              least; threads read it, too */
     ngx_thread_task_t task;
-    void (*work)(void *op, ngx_log_t *log); /* of the task */
+    void (*work)(void *op, ngx_log_t *log); /* of the task, in its thread */
     ngx_http_sandbox_await_t await;
-    unsigned fenced : 1;   /* another owner has taken over */
+    unsigned fenced : 1;   /* another owner has taken the record over */
     unsigned replayed : 1; /* the answer is that of an earlier request */
 
     /* The outcome: an error, or a status and an answer. */
     const ngx_http_sandbox_error_t *error;
     const char *message;
-    char state[16]; /* that forbids it, of a transition_conflict */
-    /* that could do it, of a no_eligible_runtime_host */
+    char state[16]; /* of a transition_conflict: the state that forbids it */
+    /* of a no_eligible_runtime_host: the node that could do it */
     char node[NGX_HTTP_SANDBOX_PREFIX_MAX + 1];
-    const char *field;  /* of the body that is to blame, static, or NULL */
-    const char *reason; /* and why, static */
+    const char *field;  /* the member of the body to blame, static, or NULL */
+    const char *reason; /* what is wrong with it, static */
     ngx_uint_t status;
     char *answer; /* heap */
     size_t answer_len;
@@ -69,10 +75,10 @@ struct ngx_http_sandbox_op_s {
 };
 
 /*
- * POST /v1/sandboxes.  create is taken over (emptied); of ctx the tenant and
- * the request id are copied.  idem_key is the client's Idempotency-Key.  done
- * is never called from inside the call.  NULL if memory is out or Redis is
- * away.
+ * Starts the operation of POST /v1/sandboxes.  The operation takes the contents
+ * of create over (emptied) and copies tenant and request id from ctx.  idem_key
+ * is the client's Idempotency-Key.  done is never called from inside the call.
+ * NULL if memory is out or Redis is away.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_create(sandbox_create_t *create,
@@ -80,8 +86,9 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
- * The same for a body that this node refuses: as a repeated request is
- * answered, or, if there was none, with no error and not replayed.
+ * The same for a body that this node refuses: a repeated request gets the
+ * outcome of the first one; if the key is free, the operation ends without an
+ * error and is not marked as replayed.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_recall(const uint8_t *fingerprint,
@@ -89,9 +96,9 @@ ngx_http_sandbox_op_recall(const uint8_t *fingerprint,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
- * POST …/fork: one live child of the running sandbox id.  The metadata of
- * body, if given, is taken over; else the child has that of its source.  As
- * above.
+ * POST …/fork: makes one live child of the running sandbox id.  The metadata
+ * of body, if given, is moved to the operation; else the child gets the
+ * metadata of its source.  ctx, idem_key, done and NULL are as above.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
@@ -99,13 +106,15 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
                          ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
- * A new execution of a paused sandbox: by its id, that of a later execution,
- * or that of its snapshot.  op->id is then the new one's.
+ * Starts a new execution of a paused sandbox.  id names any execution of the
+ * sandbox, or the snapshot of its hibernation.  op->id becomes the id of the
+ * new execution.
  *
- * wake: somebody wants to use it.  Then it is no error if it runs already or
- * is started by somebody else, who is waited for (status 200, op->id is the
- * one that runs, there is no answer), and only a sandbox with auto_resume is
- * started.  ctx->tenant may be empty then: whoever's it is.  As above.
+ * wake: a request wants to use the sandbox.  Then a sandbox that runs already,
+ * or that another operation is starting (this one waits for it), is no error:
+ * the status is 200, op->id is the execution that runs, there is no answer.
+ * Only a sandbox with auto_resume is started.  With an empty ctx->tenant the
+ * sandbox may belong to any tenant.  The rest is as above.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
@@ -113,25 +122,26 @@ ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
                            void *data);
 
 /*
- * Hibernates a running sandbox, of the tenant of ctx, or of whomever if ctx
- * is NULL and its time has come.  The answer is the snapshot.  As above.
+ * Hibernates a running sandbox of ctx's tenant; with ctx NULL, one of any
+ * tenant whose deadline has passed.  The answer is the snapshot.  The rest is
+ * as above.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
                               ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
- * Destroys a sandbox: of the tenant of ctx, as asked by its request, or of
- * whomever if ctx is NULL and its time on the agenda has come.  As above.
+ * Destroys a sandbox of ctx's tenant, as its request asks; with ctx NULL, one
+ * of any tenant that is due on the agenda.  The rest is as above.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
- * Moves the deadline of a sandbox of ctx's tenant to timeout_ms from now;
- * action (static) may be NULL, to leave it as it is.  As above; the answer is
- * the object.
+ * Moves the deadline of a sandbox of ctx's tenant to timeout_ms from now.
+ * action (static) is what the deadline does, NULL leaves it as it is.  The
+ * answer is the sandbox object.  The rest is as above.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
@@ -140,8 +150,8 @@ ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
 
 /*
  * PATCH /v1/sandboxes/{id}/network of a sandbox of ctx's tenant, running or
- * paused; patch is taken over (emptied).  As above; the answer is the policy
- * that is in force then.
+ * paused.  The operation takes the contents of patch over (emptied).  The
+ * answer is the resulting policy.  The rest is as above.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_network(const char *id, ngx_http_sandbox_ctx_t *ctx,
@@ -149,60 +159,61 @@ ngx_http_sandbox_op_network(const char *id, ngx_http_sandbox_ctx_t *ctx,
                             ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
- * POST /v1/sandboxes/{id}/snapshots: a reusable snapshot of a sandbox of ctx's
- * tenant, which goes on.  As create; snapshot is taken over (emptied).  The
- * operation's id is the snapshot's.
+ * POST /v1/sandboxes/{id}/snapshots: takes a reusable snapshot of a sandbox of
+ * ctx's tenant; the sandbox goes on.  The operation takes the contents of
+ * snapshot over (emptied); op->id is the snapshot's id.  The rest is as for
+ * create.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_snapshot(sandbox_snapshot_t *snapshot, const char *sandbox,
                              ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
                              ngx_http_sandbox_op_done_pt done, void *data);
 
-/* Deletes a reusable snapshot of ctx's tenant.  As destroy. */
+/* Deletes a reusable snapshot of ctx's tenant.  The rest is as for destroy. */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_snapshot_delete(const char *id, ngx_http_sandbox_ctx_t *ctx,
                                     ngx_http_sandbox_op_done_pt done,
                                     void *data);
 
 /*
- * The time of a snapshot on the agenda has come: what a taker or a deletion
- * that died has left is settled.
+ * For a snapshot that is due on the agenda: undoes or finishes what an
+ * operation has left half taken or half deleted.  The rest is as for destroy.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_snapshot_settle(const char *id,
                                     ngx_http_sandbox_op_done_pt done,
                                     void *data);
 
-/* The waiter goes away; the operation goes on. */
+/* The request no longer waits: done is not called; the operation goes on. */
 void ngx_http_sandbox_op_detach(ngx_http_sandbox_op_t *op);
 
 /*
- * Lets a thread find out how guests will run, so that the first create need
- * not wait for the probe.  Once, from init_process.
+ * Lets a thread find out which accelerator guests will use, so that the first
+ * create need not wait for the probe.  Called once, from init_process.
  */
 void ngx_http_sandbox_op_probe(void);
 
 
 /* For the operations themselves. */
 
-/* Ends op: tells the waiter, frees it.  op is gone afterwards. */
+/* Ends op: calls done and frees op, which must not be used afterwards. */
 void ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op);
 void ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
                                       const ngx_http_sandbox_error_t *error,
                                       const char *message);
 
-/* Notes the node of a no_eligible_runtime_host, as it stands in a record. */
+/* Notes in op the node, as named in a record, of a no_eligible_runtime_host. */
 void ngx_http_sandbox_op_elsewhere(ngx_http_sandbox_op_t *op, const char *node);
 
-/* Redis does not answer: ends op, and undoes nothing. */
+/* Redis does not answer: ends op with a 503 and undoes nothing. */
 void ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op);
 
-/* Fills what every operation has; ctx may be NULL. */
+/* Initializes the common members of a zeroed op; ctx may be NULL. */
 void
 ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
                          ngx_http_sandbox_op_done_pt done, void *data);
 
-/* Frees an op that was initialized and has not begun; nobody is told. */
+/* Frees an op that was initialized but not begun; done is not called. */
 void ngx_http_sandbox_op_discard(ngx_http_sandbox_op_t *op);
 
 /* A line in the error log with the ids of the sandbox and of the request. */
@@ -210,41 +221,47 @@ void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
                              const char *fmt, ...);
 
 /*
- * Starts and stops renewing the lease of op->id, which was taken by a script
- * sent at a monotonic time in ms.
+ * Starts and stops the renewal of the lease of op->id.  taken is when the
+ * script that took the lease was sent, in monotonic ms.
  */
 void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken);
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
 
 /*
- * Nobody is at it any more, and it is not done: whoever comes may go on, or do
- * something else, before the lease has run out.
+ * Ends the lease of an operation that stops before its work is done, so that
+ * another operation need not wait until the lease has run out.
  */
 void ngx_http_sandbox_op_give_up_lease(ngx_http_sandbox_op_t *op);
 /*
- * For one that waits for a thread and has no lease: a worker that is to exit
- * waits for it, for so long at most.
+ * For an operation that waits for a thread and has no lease: keeps a worker
+ * that is shutting down alive until op ends, for at most ms.
  */
 void ngx_http_sandbox_op_linger(ngx_http_sandbox_op_t *op, ngx_msec_t ms);
 
-/* Runs work in a thread of pool, then then(op) on the event loop. */
+/*
+ * Runs work in a thread of pool, then calls then on the event loop, with op as
+ * the event's data.  NGX_ERROR if the pool's queue is full.
+ */
 ngx_int_t
 ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
                          void (*work)(void *op, ngx_log_t *log),
                          void (*then)(ngx_event_t *ev));
 
-/* release.lua for id; nobody waits for it. */
+/*
+ * Sends release.lua, which gives the address and the agenda entry of id back.
+ * Neither the reply nor a failure is reported.
+ */
 void ngx_http_sandbox_op_release(const char *id);
-/* The same, but its place on the agenda stays. */
+/* The same for the address alone: the agenda entry stays. */
 void ngx_http_sandbox_op_release_address(const char *id);
 
-/* Takes id off the agenda of this node; its address stays held. */
+/* Takes id off the agenda of this node; the address of id stays held. */
 void ngx_http_sandbox_op_unschedule(const char *id);
 
 /*
- * Puts id on a node's agenda, ms from now; hasten: only if it is there, at a
- * later time.  As ngx_http_sandbox_redis_eval(); the reply is that of
- * schedule.lua.
+ * Puts id on a node's agenda, ms from now; with hasten, only moves an entry
+ * that is there at a later time.  Result and handler are as for
+ * ngx_http_sandbox_redis_eval(); the reply is that of schedule.lua.
  */
 ngx_int_t
 ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
@@ -253,9 +270,9 @@ ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
                              void *data);
 
 /*
- * The same at a time (ms since the epoch) that has come from Redis: agendas are
- * judged by its clock, so none that this host's has made.  As
- * ngx_http_sandbox_redis_command(); the reply is that of ZADD.
+ * The same at a time (ms since the epoch) by the clock of Redis, which decides
+ * when an entry is due; never a time of this host's clock.  Result and handler
+ * are as for ngx_http_sandbox_redis_command(); the reply is that of ZADD.
  */
 ngx_int_t
 ngx_http_sandbox_op_place_at(const ngx_str_t *node, const char *id, int64_t at,
@@ -263,29 +280,36 @@ ngx_http_sandbox_op_place_at(const ngx_str_t *node, const char *id, int64_t at,
                              ngx_http_sandbox_redis_handler_pt handler,
                              void *data);
 
-/* The same, and nobody waits for it: on a node's agenda, or on this one's. */
+/*
+ * The same without a handler: _on() for the agenda of a node, _in() and _at()
+ * for that of this node.
+ */
 void ngx_http_sandbox_op_schedule_on(const ngx_str_t *node, const char *id,
                                      int64_t ms);
 void ngx_http_sandbox_op_schedule_in(const char *id, int64_t ms);
 void ngx_http_sandbox_op_schedule_at(const char *id, int64_t at);
 
 /*
- * Schedules a look at a record that was read before, and may have got an
- * earlier deadline since: then that counts.
+ * Puts the agenda entry of id off to a time that was read from its record.  The
+ * record may have got an earlier deadline since: it is read again afterwards,
+ * and the entry is moved up to that deadline.
  */
 void ngx_http_sandbox_op_postpone_in(const char *id, int64_t ms);
 void ngx_http_sandbox_op_postpone_at(const char *id, int64_t at);
 
-/* free.lua for a sandbox that taker was taking a checkpoint of. */
+/*
+ * Sends free.lua: the sandbox id is no longer busy with the checkpoint that
+ * taker (the id of a snapshot or of a fork) was taking of it.
+ */
 void ngx_http_sandbox_op_free(const char *id, const char *taker);
 
-/* Moves id, if it is on an agenda, up to a time that is not later. */
+/* Moves the agenda entry of id, if there is one at a later time, up. */
 void ngx_http_sandbox_op_hasten_on(const ngx_str_t *node, const char *id,
                                    int64_t ms);
 void ngx_http_sandbox_op_hasten_in(const char *id, int64_t ms);
 void ngx_http_sandbox_op_hasten_at(const char *id, int64_t at);
 
-/* A handler for replies nobody waits for. */
+/* A handler for replies that are not needed. */
 void ngx_http_sandbox_op_ignore(void *data, redisReply *reply);
 
 /* The nth element of an array reply as text ("" if none) or integer. */

@@ -1,10 +1,11 @@
 /*
- * Warm pools whose node is gone.
+ * Finds warm pools whose node is gone.
  *
  * A pool belongs to one node at a time, by a lease in its record that
- * pool_tend.lua gives and prolongs.  All nodes share a list of the pools by the
- * end of their leases, and look what is due on it; the record decides, so the
- * list may be late or wrong.  Event loop only.
+ * pool_tend.lua gives and prolongs.  All nodes share a list of the pools,
+ * sorted by the end of their leases, and tend the pools that are due on it.
+ * The pool's record decides, so the list may be late or wrong.  Event loop
+ * only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_POOL_LEASE_H
@@ -13,22 +14,25 @@
 #include "ngx_http_sandbox_module.h"
 
 /*
- * A lease that is over is doubted for so long before another node takes it: its
- * holder may have been kept from Redis as everybody else, and need as long as a
- * connection waits between two tries, and as the agenda is looked at.  In ms.
+ * Ms for which another node waits with a lease that is over before it takes the
+ * lease.  If Redis was away for all nodes, the holder needs that time to
+ * connect again (the delay between two tries) and to look at its agenda.
  */
 #define NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT 3500
 
-/* The lease of a pool ends then, as Redis has said (ms since the epoch). */
+/* Lists a pool with the end of its lease, in ms since the epoch by Redis. */
 void ngx_http_sandbox_pool_lease_note(const char *id, int64_t until);
 
-/* It ends so many ms from now: of a pool that is about to be made. */
+/* Lists a pool that is about to be made; its lease ends ms from now. */
 void ngx_http_sandbox_pool_lease_begin(const char *id, int64_t ms);
 
-/* The pool is deleted. */
+/* Takes a deleted pool off the list. */
 void ngx_http_sandbox_pool_lease_forget(const char *id);
 
-/* From init_process; over is called for each pool whose lease may be over. */
+/*
+ * Called from init_process.  over is called with the id of each pool whose
+ * lease may be over.
+ */
 void ngx_http_sandbox_pool_lease_start(ngx_cycle_t *cycle,
                                        void (*over)(const char *id));
 

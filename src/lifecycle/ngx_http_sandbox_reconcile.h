@@ -1,9 +1,10 @@
 /*
- * Reconcile: Redis, libvirt and the disk directory of this node are made to
- * agree, whatever was lost where.  Event loop only.
+ * Reconcile: makes Redis, libvirt and the disk directory of this node agree,
+ * whichever of them has lost something.  Event loop only.
  *
- * One worker of a node does it at a time, by a lock in Redis: when it starts,
- * when Redis is found again, soon after libvirtd is back, and every interval.
+ * One worker of a node reconciles at a time, by a lock in Redis: when it gets
+ * the lock, when Redis is connected again, soon after libvirtd is back, and
+ * every interval.
  */
 
 #ifndef NGX_HTTP_SANDBOX_RECONCILE_H
@@ -11,11 +12,17 @@
 
 #include "ngx_http_sandbox_module.h"
 
-/* From init_process: before events_listen, and when all is started. */
+/*
+ * Called from init_process: _subscribe() before events_listen, _start() when
+ * all else is started.
+ */
 void ngx_http_sandbox_reconcile_subscribe(void);
 void ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle);
 
-/* From exit_process, while Redis is still there: another worker may go on. */
+/*
+ * Called from exit_process, while Redis is still connected: gives the lock up
+ * for another worker.
+ */
 void ngx_http_sandbox_reconcile_stop(void);
 
 #endif

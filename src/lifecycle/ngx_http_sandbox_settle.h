@@ -1,5 +1,5 @@
 /*
- * Acting on what a survey found.  Event loop only; blocking steps run in the
+ * Acts on the verdicts of a survey.  Event loop only; blocking steps run in the
  * quick thread pool.
  */
 
@@ -10,14 +10,15 @@
 #include "sandbox_survey.h"
 
 /*
- * Settles each entry by its verdict.  One survey at a time, which stays until
- * done is called, once, maybe from inside: NGX_ERROR if Redis or libvirt went
- * away; what was not done is found again.
+ * Settles each entry by its verdict.  One survey at a time; the caller keeps it
+ * until done is called, which happens once, maybe from inside the call.
+ * NGX_ERROR if a step failed or was stopped; the next survey finds what was not
+ * done.
  */
 void
 ngx_http_sandbox_settle(sandbox_survey_t *survey, void (*done)(ngx_int_t rc));
 
-/* What has not begun is left; done is called all the same. */
+/* Leaves the steps that have not begun; done is called nevertheless. */
 void ngx_http_sandbox_settle_stop(void);
 
 #endif

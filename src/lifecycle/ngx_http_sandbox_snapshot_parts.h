@@ -1,8 +1,8 @@
 /*
- * What the files of snapshots share: the reservation (op_snapshot.c), the
- * taking of what was reserved (snapshot_run.c) and the end of one
- * (op_snapshot_delete.c).  Not for others.  Event loop only; while a thread is
- * at work, take is the thread's.
+ * What the files of snapshots share: the reservation (op_snapshot.c), the run
+ * after the reservation (snapshot_run.c) and the end of a snapshot
+ * (op_snapshot_delete.c).  Not for other files.  Event loop only; while a pool
+ * thread works, take belongs to the thread.
  */
 
 #ifndef NGX_HTTP_SANDBOX_SNAPSHOT_PARTS_H
@@ -23,23 +23,24 @@ typedef struct {
     char source[SANDBOX_ID_SIZE];
     sandbox_snapshot_t spec;
     int64_t created_at;
-    int64_t placed_until; /* ms since the epoch: its place on the agenda */
+    int64_t placed_until; /* ms since the epoch: time of the agenda entry */
 
     sandbox_take_t take;
     int64_t reserving;   /* monotonic ms */
     int64_t committing;  /* monotonic ms */
-    int64_t patience;    /* monotonic ms at which the wait for others ends */
-    ngx_uint_t hops;     /* from an alias to its newest execution */
+    int64_t patience;    /* monotonic ms when the wait for the source ends */
+    ngx_uint_t hops;     /* aliases that were followed */
     unsigned asking : 1; /* schedule.lua or snapshot_reserve.lua is under way */
-    unsigned lost : 1;   /* Redis has no record of it any more */
+    unsigned lost : 1;   /* Redis has no record of the snapshot any more */
 } ngx_http_sandbox_snapshot_op_t;
 
-/* The snapshot is reserved and its lease held: takes it, and ends s. */
+/* Takes a snapshot that is reserved and whose lease is held, and ends s. */
 void ngx_http_sandbox_snapshot_run(ngx_http_sandbox_snapshot_op_t *s);
 
 /*
- * snapshot_end.lua for op->id: how is "gone", "left" or "kept", error what
- * those who wait are told (NULL: nothing).  As ngx_http_sandbox_redis_eval().
+ * Sends snapshot_end.lua for op->id.  how is "gone", "left" or "kept"; error is
+ * published to the operations that wait for op->id, NULL for none.  Result and
+ * handler are as for ngx_http_sandbox_redis_eval().
  */
 ngx_int_t
 ngx_http_sandbox_snapshot_end(ngx_http_sandbox_op_t *op, const char *how,

@@ -1,11 +1,11 @@
 /*
- * Looking after warm pools: their members are made, checked, and taken away.
+ * Tends warm pools: makes, checks and destroys their members.
  *
- * A pool has a place on the agenda of the node that has its lease, see
- * pool_lease.h.  Whoever finds it due there, has just claimed a member, or has
- * just made one, tends it: pool_tend.lua says what is to be done.  Several may
- * do so at once: pool_reserve.lua lets no one make more than are wanted.  Event
- * loop only.
+ * A pool has an entry on the agenda of the node that holds its lease, see
+ * pool_lease.h.  A worker tends the pool when it is due there, after a create
+ * has asked for a member, and after a member was made; pool_tend.lua decides
+ * what is to be done.  Several workers may do so at once: pool_reserve.lua
+ * refuses members beyond those that are wanted.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_TEND_H
@@ -16,7 +16,7 @@
 /* What the members of a pool are made of. */
 typedef struct {
     char pool[SANDBOX_ID_SIZE];
-    int64_t fence; /* of its lease */
+    int64_t fence; /* of the pool's lease */
     char tenant[128];
     char name[256]; /* of the template, as the client wrote it */
     const sandbox_template_t *template;
@@ -26,26 +26,27 @@ typedef struct {
 } ngx_http_sandbox_shape_t;
 
 /*
- * Tends a pool, soon; again, if it is being tended.  If its lease is over, this
- * node may get it; if it is another node's, that one is told.
+ * Tends a pool; if this worker is tending it already, once more afterwards.  If
+ * the pool's lease is over, this node may take it; if another node has the
+ * pool, it is put on that node's agenda.
  */
 void ngx_http_sandbox_tend(const char *id);
 
-/* The same as an operation, for the agenda. */
+/* The same for the agenda; NULL if memory is out or Redis is away. */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_tend(const char *id, ngx_http_sandbox_op_done_pt done,
                          void *data);
 
 /*
- * Makes one member, if the pool wants one: the error is conflict if not.  done
- * may be called from inside the call.  NGX_ERROR: memory is out, and it is not
+ * Makes one member; if the pool does not want one, op->error is conflict.  done
+ * may be called from inside the call.  NGX_ERROR: memory is out, done is not
  * called.
  */
 ngx_int_t
 ngx_http_sandbox_op_member(const ngx_http_sandbox_shape_t *shape,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
-/* From init_process, before anything is tended. */
+/* Called from init_process, before a pool is tended. */
 void ngx_http_sandbox_tend_init(ngx_cycle_t *cycle);
 
 #endif

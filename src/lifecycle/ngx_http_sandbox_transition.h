@@ -1,9 +1,10 @@
 /*
- * The states of a sandbox and what leads from one to another: the one table.
+ * The one table of the states in which each verb is allowed, and of the state
+ * that it leads to.
  *
  * The scripts that change a state get "from" and "to" of their verb as
- * arguments, so what is allowed is decided where the record is, by what stands
- * here.  A script that finds another state changes nothing.  Event loop only.
+ * arguments: Redis decides, next to the record, by this table.  A script that
+ * finds another state changes nothing.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_TRANSITION_H
@@ -18,16 +19,16 @@ typedef enum {
     NGX_HTTP_SANDBOX_TIMEOUT,   /* POST …/timeout moves the deadline */
     NGX_HTTP_SANDBOX_HIBERNATE, /* by POST …/hibernate or a deadline */
     NGX_HTTP_SANDBOX_PAUSE,     /* the hibernation has ended well */
-    NGX_HTTP_SANDBOX_GO_ON,     /* or has failed */
+    NGX_HTTP_SANDBOX_GO_ON,     /* the hibernation has failed */
     NGX_HTTP_SANDBOX_RESUME,    /* a new execution is started; when that is
                                    committed, this one becomes its alias */
     NGX_HTTP_SANDBOX_LOSE,      /* its machine is gone */
     NGX_HTTP_SANDBOX_TAKE,      /* a snapshot is taken of it; it goes on */
     NGX_HTTP_SANDBOX_NETWORK,   /* PATCH …/network begins */
-    NGX_HTTP_SANDBOX_NETWORKED, /* or ends: it may have been hibernated */
+    NGX_HTTP_SANDBOX_NETWORKED, /* it ends; a hibernation may have begun */
     NGX_HTTP_SANDBOX_POOL,      /* a member of a warm pool is ready */
-    NGX_HTTP_SANDBOX_CHECKOUT,  /* and is handed to a create */
-    NGX_HTTP_SANDBOX_LIVE       /* no verb: a snapshot it stands on is in use */
+    NGX_HTTP_SANDBOX_CHECKOUT,  /* a member is handed to a create */
+    NGX_HTTP_SANDBOX_LIVE       /* no verb: keeps its snapshot in use */
 } ngx_http_sandbox_verb_e;
 
 /*
@@ -37,7 +38,7 @@ typedef enum {
 void ngx_http_sandbox_arg_transition(ngx_http_sandbox_args_t *args,
                                      ngx_http_sandbox_verb_e verb);
 
-/* The first of these alone. */
+/* Appends the first of these arguments alone. */
 void ngx_http_sandbox_arg_states(ngx_http_sandbox_args_t *args,
                                  ngx_http_sandbox_verb_e verb);
 

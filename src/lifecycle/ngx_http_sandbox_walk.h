@@ -1,7 +1,7 @@
 /*
- * Going through a survey with one command to Redis for an entry, so many at a
- * time that neither Redis nor the event loop has to do with all at once.
- * Event loop only.
+ * Walks through a survey with at most one command to Redis for each entry.  The
+ * number of commands under way is bounded, so that neither Redis nor the event
+ * loop has to handle all entries at once.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_WALK_H
@@ -11,9 +11,9 @@
 #include "sandbox_survey.h"
 
 /*
- * visit: NGX_OK if it sent a command, whose handler calls walk_back once;
- * NGX_DONE if there was nothing to send; NGX_ERROR ends the walk.  end is
- * called once, when nothing is under way any more.
+ * visit returns NGX_OK if it sent a command, whose handler calls walk_back()
+ * once; NGX_DONE if there was nothing to send; NGX_ERROR to end the walk.  end
+ * is called once, when no command is under way any more.
  */
 typedef struct {
     sandbox_survey_t *survey;
@@ -25,7 +25,10 @@ typedef struct {
     unsigned broken : 1;
 } ngx_http_sandbox_walk_t;
 
-/* The first three members are set; end may be called from inside. */
+/*
+ * Starts a walk whose first three members the caller has set.  Both functions
+ * may call end.
+ */
 void ngx_http_sandbox_walk_start(ngx_http_sandbox_walk_t *w);
 void ngx_http_sandbox_walk_back(ngx_http_sandbox_walk_t *w, ngx_int_t rc);
 

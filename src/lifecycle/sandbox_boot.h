@@ -1,7 +1,7 @@
 /*
- * Starting one sandbox, from nothing to a guest that has confirmed: what a
- * pool thread does for a create.  From the boot checkpoint of its shape, which
- * is made first if there is none; by a cold boot where that does not work.
+ * Starts one sandbox, up to a guest that has confirmed: what a pool thread does
+ * for a create.  The sandbox starts from the boot checkpoint of its shape,
+ * which is made first if there is none; by a cold boot if that fails.
  *
  * Knows the hypervisor and the guest, nothing of nginx.  Blocking; pool
  * threads only.
@@ -14,7 +14,7 @@
 #include "sandbox_hypervisor.h"
 
 typedef enum {
-    SANDBOX_BOOT_COLD = 0, /* as the directive says */
+    SANDBOX_BOOT_COLD = 0, /* checkpoints are switched off */
     SANDBOX_BOOT_CHECKPOINT,
     SANDBOX_BOOT_FALLBACK /* cold, because checkpoints fail */
 } sandbox_boot_way_t;
@@ -25,8 +25,8 @@ typedef struct {
     const char *tenant;
     const char *operation;
     const sandbox_template_t *template; /* may be NULL with a checkpoint */
-    const char *checkpoint; /* to start from in place of the template's, of
-                               which the next are then not read; or NULL */
+    const char *checkpoint; /* to start from, in place of a boot checkpoint:
+                               "checkpoints" is not read then; or NULL */
     int checkpoints;        /* 0: boot cold */
     int vcpus;
     int64_t memory_mb;
@@ -44,23 +44,25 @@ typedef struct {
     const char *cwd;  /* NULL: the template's */
     int64_t queued;   /* monotonic ms at which the call was asked for */
     int64_t deadline; /* monotonic ms */
-    const _Atomic int64_t *holds; /* monotonic ms: the sandbox is ours till */
+    const _Atomic int64_t *holds; /* monotonic ms when the lease ends */
 
     /* out */
     sandbox_hv_error_t result;
     sandbox_hv_times_t times;
     sandbox_boot_way_t way;
-    char shape[SANDBOX_ID_SIZE]; /* of the checkpoint */
-    int discarded;    /* the old checkpoint, which failed several times */
-    int made;         /* the checkpoint was made for this sandbox */
-    char reason[256]; /* why its checkpoint is not trusted; empty: known */
+    char shape[SANDBOX_ID_SIZE]; /* the id of the boot checkpoint */
+    int discarded;    /* 1: the old checkpoint failed too often, is removed */
+    int made;         /* 1: the checkpoint was made for this sandbox */
+    char reason[256]; /* why the checkpoint failed; empty if it did not, or if
+                         it is avoided after an earlier failure */
     int64_t queue_ms; /* waiting for a thread */
     int64_t guest_ms; /* from the running domain to the confirmed guest */
 } sandbox_boot_t;
 
 /*
- * Outcome in result.  On failure parts may be left: the caller destroys by
- * id.  Nothing is started when the deadline has passed in the queue.
+ * Boots the sandbox; the outcome is in result.  After a failure parts may be
+ * left: the caller destroys them by id.  Nothing is started if the deadline or
+ * the lease has passed while the call waited for a thread.
  */
 void sandbox_boot(sandbox_boot_t *boot);
 

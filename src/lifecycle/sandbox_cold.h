@@ -1,6 +1,7 @@
 /*
- * Which shapes boot cold for a while because what was started from their
- * checkpoint failed.  Of this process, and forgotten with it; any thread.
+ * The shapes that boot cold for a while because a start from their boot
+ * checkpoint failed.  The list belongs to this process and ends with it.  Any
+ * thread.
  */
 
 #ifndef SANDBOX_COLD_H
@@ -10,13 +11,19 @@
 
 #define SANDBOX_COLD_MS 60000
 
-/* -1: boot cold now; else how often in a row its checkpoint has failed. */
+/*
+ * -1 if the shape has to boot cold at now (monotonic ms); else how often in a
+ * row its checkpoint has failed.
+ */
 int sandbox_cold_failures(const char *shape, int64_t now);
 
-/* It has failed: cold from now on (monotonic ms).  Those at once count once. */
+/*
+ * The checkpoint has failed at now (monotonic ms): the shape boots cold for
+ * SANDBOX_COLD_MS.  More failures within that time are not counted.
+ */
 void sandbox_cold_failed(const char *shape, int64_t now);
 
-/* Its guest answered, or it is another checkpoint. */
+/* Forgets the failures: a guest answered, or the checkpoint was discarded. */
 void sandbox_cold_forget(const char *shape);
 
 #endif

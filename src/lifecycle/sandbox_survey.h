@@ -1,10 +1,11 @@
 /*
- * What a node has, side by side: for each id what Redis, libvirt and the disk
- * directory know of it, and what is to be done about it.  Pure C, no I/O, any
+ * A survey of a node: for each id what Redis, libvirt and the disk directory
+ * know of it, and the verdict on what is to be done.  Pure C, no I/O, any
  * thread; one survey belongs to one thread at a time.
  *
- * The caller looks in this order: node keys, then domains and disks, then
- * records.  What that order proves stands at sandbox_survey_judge().
+ * The caller reads in this order: node keys, then domains and disks, then
+ * records.  The definition of sandbox_survey_judge() explains what follows from
+ * that order.
  */
 
 #ifndef SANDBOX_SURVEY_H
@@ -17,31 +18,31 @@
 
 typedef enum {
     SANDBOX_SURVEY_FINE = 0,
-    SANDBOX_SURVEY_ORPHAN,  /* something, and no record */
+    SANDBOX_SURVEY_ORPHAN,  /* node keys, domain or overlay without a record */
     SANDBOX_SURVEY_STRAY,   /* a domain of ours, a record of another node */
-    SANDBOX_SURVEY_LOST,    /* runs by its record, and has no domain */
-    SANDBOX_SURVEY_REMAINS, /* error or paused, and something is still there */
+    SANDBOX_SURVEY_LOST,    /* the record says running, there is no domain */
+    SANDBOX_SURVEY_REMAINS, /* error or paused, with domain, disk or address */
     SANDBOX_SURVEY_ADOPT,   /* not on the agenda, or its address is not held */
-    SANDBOX_SURVEY_LATE     /* the agenda would look too late */
+    SANDBOX_SURVEY_LATE     /* the agenda entry is too late */
 } sandbox_verdict_t;
 
 typedef struct {
     char id[SANDBOX_ID_SIZE];
 
-    unsigned guest : 1;   /* holds an address */
-    unsigned agenda : 1;  /* and when: agenda_at */
-    unsigned domain : 1;  /* of whatever node */
-    unsigned ours : 1;    /* of this one, by its metadata */
-    unsigned overlay : 1; /* without a domain */
+    unsigned guest : 1;   /* the id holds an address of the node */
+    unsigned agenda : 1;  /* the id is on the agenda, at agenda_at */
+    unsigned domain : 1;  /* there is a domain, of any node */
+    unsigned ours : 1;    /* the domain's metadata names this node */
+    unsigned overlay : 1; /* there is an overlay, without a domain */
 
-    unsigned recorded : 1;  /* and is no tombstone */
-    unsigned elsewhere : 1; /* of another node */
+    unsigned recorded : 1;  /* there is a record, not a tombstone */
+    unsigned elsewhere : 1; /* the record names another node */
     unsigned running : 1;
     unsigned failed : 1;  /* state error */
-    unsigned paused : 1;  /* has no machine and no place, or is an alias */
-    unsigned leased : 1;  /* creating, destroying or hibernating */
-    unsigned sleeps : 1;  /* at its deadline it is hibernated */
-    unsigned suspect : 1; /* somebody could not reach it */
+    unsigned paused : 1;  /* paused, resuming, or resumed (an alias) */
+    unsigned leased : 1;  /* creating, warming, destroying or hibernating */
+    unsigned sleeps : 1;  /* its deadline hibernates it */
+    unsigned suspect : 1; /* libvirt was asked, and has no domain of it */
 
     int64_t agenda_at;  /* ms by Redis' clock, as the next two */
     int64_t lease_at;   /* 0: none */
@@ -50,10 +51,10 @@ typedef struct {
     char execution[17];
 
     sandbox_verdict_t verdict;
-    sandbox_verdict_t found; /* what this survey alone says */
+    sandbox_verdict_t found; /* the verdict of this survey alone */
     int64_t since;           /* monotonic ms: an orphan or a stray since then */
     unsigned ripe : 1;       /* its grace is over */
-    unsigned done : 1;       /* the caller's */
+    unsigned done : 1;       /* for the caller's use */
 } sandbox_survey_entry_t;
 
 typedef struct {
@@ -64,38 +65,42 @@ typedef struct {
 
 void sandbox_survey_free(sandbox_survey_t *s);
 
-/* A new entry; the same id may be added again.  NULL if memory is out. */
+/*
+ * Adds an entry; the same id may be added again.  NULL if memory is out.  The
+ * next call may move the entries.
+ */
 sandbox_survey_entry_t *sandbox_survey_add(sandbox_survey_t *s, const char *id);
 
 /*
- * A hibernation that has failed at its deadline is tried again so much later
- * at most, in ms.
+ * The longest time until a hibernation that failed at its deadline is tried
+ * again, in ms.
  */
 #define SANDBOX_SURVEY_RETRY 600000
 
-/* Sorts by id and makes one entry of those that have the same. */
+/* Sorts the entries by id and merges those with the same id. */
 void sandbox_survey_merge(sandbox_survey_t *s);
 
 /*
- * Sets the verdict of e at the time now (ms since the epoch, by the clock of
- * the times of e, which is Redis').  What has no
- * record is left alone while the agenda comes to it within patience ms.
+ * Sets the verdict of e at the time now (ms since the epoch, by Redis' clock,
+ * as the times of e).  An id without a record is left alone if its agenda entry
+ * is due within patience ms.
  */
 void
 sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience);
 
 /*
- * When somebody must look at the sandbox of a record, by the same clock: now,
- * if it is in the hands of nobody.
+ * The time, by the same clock, at which the agenda must look at a sandbox: the
+ * end of its lease, now if it should have a lease and has none, else its
+ * deadline (0: none).
  */
 int64_t sandbox_survey_due(const sandbox_survey_entry_t *e, int64_t now);
 
 /*
- * What one survey says is not believed at once; before is the one before
- * (sorted).  Finds out since when orphans and strays are known and which are
- * ripe.  What is lost (and not suspect) or to be adopted is fine until the
- * second survey in a row that says so.  ms until the next look is worth it,
- * or -1.
+ * Compares s with the survey before it (sorted), as one survey alone is not
+ * trusted.  Sets since when orphans and strays are known, and which are ripe
+ * after grace ms.  LOST (unless suspect) and ADOPT become FINE unless the
+ * survey before says the same.  Returns the ms until the next survey is
+ * worthwhile, or -1.
  */
 int64_t sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
                            int64_t monotonic, int64_t grace);
