@@ -1,4 +1,4 @@
-/* Looking at what is due; see the header. */
+/* Starts an operation for each id that is due; see the header. */
 
 #include "ngx_http_sandbox_agenda.h"
 
@@ -21,14 +21,14 @@ static struct {
     ngx_event_t event;
     ngx_uint_t busy;   /* operations under way */
     ngx_uint_t wanted; /* ids asked for */
-    unsigned more : 1; /* as many came: others may be waiting */
+    unsigned more : 1; /* as many came as asked for: more may be due */
 } ngx_http_sandbox_agenda;
 
 
 ngx_int_t
 ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle)
 {
-    /* debug logs tell the descriptor of what an event belongs to */
+    /* debug logs print the descriptor of the event's connection */
     static ngx_connection_t idle = { .fd = -1 };
 
     ngx_event_t *ev;
@@ -50,7 +50,7 @@ static void
 ngx_http_sandbox_agenda_look(ngx_event_t *ev)
 {
     if (ngx_exiting) {
-        /* its last request may go on for a day */
+        /* the last request of an exiting worker may go on for a day */
         sandbox_hypervisor_leave();
         return;
     }
@@ -126,7 +126,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     ngx_http_sandbox_agenda.more = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        return; /* also if it is another host's to look */
+        return; /* Redis is away, or another host has the node's name */
     }
 
     ngx_http_sandbox_clock_hear(ngx_http_sandbox_reply_integer(reply, 0));

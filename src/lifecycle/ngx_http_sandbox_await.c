@@ -1,4 +1,4 @@
-/* Those who wait, and waking them; see the header. */
+/* The list of waiters, and waking them; see the header. */
 
 #include "ngx_http_sandbox_await.h"
 
@@ -64,8 +64,8 @@ ngx_http_sandbox_await_end(ngx_http_sandbox_await_t *w)
 
 
 /*
- * wake may end any wait, so the ones meant are first moved to a list of their
- * own, from which an ended one takes itself.
+ * wake may end any wait, so the waiters for id are first moved to a list of
+ * their own, from which await_end() removes a waiter as from the other.
  */
 static void
 ngx_http_sandbox_await_message(const char *id, ngx_str_t *word,

@@ -28,7 +28,7 @@ ngx_http_sandbox_count_times(const ngx_http_sandbox_op_times_t *times)
 }
 
 
-/* How an operation with a key has ended; -1: it is not counted here. */
+/* The outcome of an operation with a key; -1 if it is not counted here. */
 static ngx_int_t
 ngx_http_sandbox_count_outcome(const ngx_http_sandbox_op_t *op,
                                ngx_uint_t joined)
@@ -44,7 +44,7 @@ ngx_http_sandbox_count_outcome(const ngx_http_sandbox_op_t *op,
     }
 
     if (op->status == 0) {
-        /* a joiner whose client has left */
+        /* the client left while the operation waited for the first one */
         return -1;
     }
 
@@ -57,7 +57,7 @@ ngx_http_sandbox_count_outcome(const ngx_http_sandbox_op_t *op,
 }
 
 
-/* Counts it in a metric of outcomes; 1 if it has made something. */
+/* Counts op in a metric of outcomes; 1 if op has made something. */
 static ngx_uint_t
 ngx_http_sandbox_count_keyed(const ngx_http_sandbox_op_t *op, ngx_uint_t joined,
                              ngx_http_sandbox_metric_e metric)

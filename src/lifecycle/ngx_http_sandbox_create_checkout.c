@@ -1,10 +1,10 @@
 /*
- * The part of a create that looks into a warm pool: one script that hands out
- * a member together with all that makes it the client's (checkout.lua), the
- * wait for one, and what follows when there is none.
+ * The part of a create that asks a warm pool for a member: checkout.lua, which
+ * hands a member out and writes the client's fields into its record in one
+ * step; the wait for a member; and what follows when there is none.
  *
- * The guest is not touched: the new traffic token, metadata and deadline live
- * in Redis.
+ * The guest is not touched: the new traffic token, metadata and deadline are
+ * in Redis only.
  */
 
 #include "ngx_http_sandbox_create_parts.h"
@@ -23,7 +23,7 @@
 #include "sandbox_time.h"
 
 
-/* What a member of the body may be to blame for, and what a pool may be. */
+/* The reason in the error for each "why" of checkout.lua; NULL: any other. */
 static const struct {
     const char *why; /* of checkout.lua */
     const char *reason;
@@ -59,7 +59,7 @@ ngx_http_sandbox_create_outcome(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* The answer without what the script has: its head. */
+/* The answer without its head, which checkout.lua adds. */
 static ngx_int_t
 ngx_http_sandbox_checkout_answer(ngx_http_sandbox_create_op_t *c, int64_t now,
                                  sandbox_text_t *t)
@@ -90,7 +90,10 @@ ngx_http_sandbox_checkout_answer(ngx_http_sandbox_create_op_t *c, int64_t now,
 }
 
 
-/* What forbids a pooled one, and what its shape has to be. */
+/*
+ * Appends the member of the body that rules a pooled sandbox out, and the shape
+ * that the member must have.
+ */
 static void
 ngx_http_sandbox_checkout_shape(ngx_http_sandbox_create_op_t *c,
                                 ngx_http_sandbox_args_t *a)
@@ -111,7 +114,7 @@ ngx_http_sandbox_checkout_shape(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* Fields and values of the record that become the client's. */
+/* Appends the fields of the record that checkout.lua writes for the client. */
 static void
 ngx_http_sandbox_checkout_record(ngx_http_sandbox_create_op_t *c, int64_t now,
                                  ngx_http_sandbox_args_t *a)
@@ -199,7 +202,7 @@ ngx_http_sandbox_checkout_ask(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* There is news of the pool, or it is time to look. */
+/* An event of the pool, or the timer. */
 static void
 ngx_http_sandbox_checkout_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -221,7 +224,7 @@ ngx_http_sandbox_checkout_patience(ngx_event_t *ev)
 }
 
 
-/* 1 if the create waits for a member that is ready. */
+/* 1 if c waits for a member; 0 if its time for that is over. */
 static ngx_uint_t
 ngx_http_sandbox_checkout_wait(ngx_http_sandbox_create_op_t *c)
 {
@@ -248,7 +251,7 @@ ngx_http_sandbox_checkout_wait(ngx_http_sandbox_create_op_t *c)
                            ngx_http_sandbox_checkout_wake, c);
 
     if (c->news) {
-        /* it came too late for the look that has just ended */
+        /* that event came after checkout.lua had run */
         ngx_http_sandbox_checkout_ask(c);
     }
 
@@ -256,7 +259,7 @@ ngx_http_sandbox_checkout_wait(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* The static name of a member of the body. */
+/* The static copy of the name of a member of the body. */
 static const char *
 ngx_http_sandbox_checkout_member(ngx_http_sandbox_create_op_t *c,
                                  const char *name)
@@ -309,8 +312,9 @@ ngx_http_sandbox_checkout_refuse(ngx_http_sandbox_create_op_t *c,
 
 
 /*
- * What the body leaves out is as in the pool.  NGX_DECLINED: it cannot be, of
- * what the body says; NGX_DONE: this node has no such template.
+ * Takes from the pool what the body leaves out.  NGX_DECLINED: a size in the
+ * body is too small for the pool's template; NGX_DONE: this node has no such
+ * template.
  */
 static ngx_int_t
 ngx_http_sandbox_checkout_adopt(ngx_http_sandbox_create_op_t *c,
@@ -363,7 +367,7 @@ ngx_http_sandbox_checkout_adopt(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* The pool has nothing for it. */
+/* The pool has no member for c. */
 static void
 ngx_http_sandbox_checkout_miss(ngx_http_sandbox_create_op_t *c,
                                redisReply *reply)
@@ -424,7 +428,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
     answer = reply->element[2];
     c->op.answer = ngx_alloc(answer->len, ngx_cycle->log);
     if (c->op.answer == NULL) {
-        /* a repeated request gets it */
+        /* a repeated request gets the stored answer */
         ngx_http_sandbox_op_finish_error(
             &c->op, &ngx_http_sandbox_internal_error, "Out of memory.");
         return;
@@ -444,7 +448,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* The clock is wrong by more than the script bears: with the right one. */
+/* checkout.lua found our clock too wrong: sets it to now and asks again. */
 static void
 ngx_http_sandbox_checkout_adjust(ngx_http_sandbox_create_op_t *c, int64_t now)
 {
@@ -512,7 +516,7 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
         if (c->op.done) {
             ngx_http_sandbox_checkout_miss(c, reply);
         } else {
-            /* nobody waits for it any more, and nothing has begun */
+            /* the request is gone, and nothing has begun */
             ngx_http_sandbox_op_finish(&c->op);
         }
 

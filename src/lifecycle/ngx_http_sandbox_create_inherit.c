@@ -1,4 +1,4 @@
-/* What a new sandbox has of the record it comes from; see the header. */
+/* What a new sandbox inherits from its source's record; see the header. */
 
 #include "ngx_http_sandbox_create_source.h"
 
@@ -6,8 +6,9 @@
 
 
 /*
- * A string of the reply in memory of its own, NULL if there is none: the record
- * may be read more than once, and what an earlier look found be gone.
+ * Copies a string of the reply to the heap; NULL if the record does not have
+ * it.  The record may be read more than once: an earlier copy is freed, as the
+ * field may be gone.
  */
 static ngx_int_t
 ngx_http_sandbox_source_copy(char **copy, redisReply *reply, size_t i)
@@ -25,7 +26,7 @@ ngx_http_sandbox_source_copy(char **copy, redisReply *reply, size_t i)
 }
 
 
-/* 1 unless it says otherwise: earlier ones say nothing. */
+/* 1 unless the record says 0: records of earlier versions lack the field. */
 static int
 ngx_http_sandbox_source_internet(redisReply *reply)
 {
@@ -66,7 +67,7 @@ ngx_http_sandbox_source_machine(ngx_http_sandbox_create_op_t *c,
         return NGX_ERROR;
     }
 
-    /* it need not be configured any more */
+    /* the template may not be configured any more */
     for (t = ngx_http_sandbox_worker.conf->templates;
          *t && ngx_strcmp((*t)->name, c->template_name) != 0; t++)
     { /* void */

@@ -1,7 +1,7 @@
 /*
- * A create for a warm pool: as any other from a template, but for its
- * reservation and its commit.  Nobody waits for its answer, and no tenant
- * knows of it before it is claimed.
+ * A create for a warm pool: as any other from a template, except for its
+ * reservation and its commit.  No request waits for it, and no tenant sees the
+ * sandbox before a create claims it.
  */
 
 #include "ngx_http_sandbox_create_parts.h"
@@ -97,7 +97,7 @@ ngx_http_sandbox_member_committed(void *data, redisReply *reply)
     SANDBOX_CRASH_POINT("member.commit.after");
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        /* it may have been committed: the agenda will tell */
+        /* pool_ready.lua may have run: the agenda finds out */
         ngx_http_sandbox_create_no_redis(c);
         return;
     }

@@ -1,6 +1,6 @@
 /*
- * A create from its reservation to its end: boot, commit, answer, or all the
- * way back.  The head of ngx_http_sandbox_op_create.c has the whole.
+ * A create from its reservation to its end: boot, commit and answer, or undo.
+ * The head comment of ngx_http_sandbox_op_create.c lists all steps.
  */
 
 #include "ngx_http_sandbox_create_parts.h"
@@ -34,7 +34,10 @@ static void ngx_http_sandbox_create_undone(ngx_event_t *ev);
 static void ngx_http_sandbox_create_abandon(ngx_http_sandbox_create_op_t *c);
 
 
-/* Whatever went wrong, this is why: the guest died under the creator. */
+/*
+ * Replaces an earlier error of c: the destruction of the sandbox may have
+ * caused that one.
+ */
 void
 ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c)
 {
@@ -45,7 +48,7 @@ ngx_http_sandbox_create_fenced(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* What the boot thread needs to know. */
+/* Fills the input of the pool thread: boot and take. */
 static void
 ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
                              ngx_http_sandbox_main_conf_t *mcf)
@@ -86,7 +89,7 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* Somebody destroys what is being made: the thread need not go on. */
+/* Another operation destroys the sandbox in the making: stops the thread. */
 static void
 ngx_http_sandbox_create_news(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -190,7 +193,7 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
     c->taken = 1;
     c->boot.queued = sandbox_time_monotonic_ms();
 
-    /* the next fork may begin, this one's child is on its own */
+    /* the checkpoint is taken: the source need not be busy any longer */
     ngx_http_sandbox_op_free(c->parent, c->op.id);
     ngx_http_sandbox_create_queue(c, ngx_http_sandbox_create_boot,
                                   ngx_http_sandbox_create_booted);
@@ -255,7 +258,7 @@ ngx_http_sandbox_create_boot_error(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* The record as commit.lua will have made it, for the answer. */
+/* Makes the answer from the record as commit.lua will write it. */
 static ngx_int_t
 ngx_http_sandbox_create_answer(ngx_http_sandbox_create_op_t *c,
                                int64_t started_at)
@@ -312,7 +315,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_main_conf_t *mcf;
 
     mcf = ngx_http_sandbox_worker.conf;
-    /* by Redis' clock, which judges deadlines */
+    /* by Redis' clock, by which deadlines are judged */
     started_at = c->created_at + sandbox_time_monotonic_ms() - c->reserving;
 
     if (ngx_http_sandbox_create_answer(c, started_at) != NGX_OK) {
@@ -446,7 +449,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     SANDBOX_CRASH_POINT("create.commit.after");
 
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
-        /* it may have been committed: the agenda will tell */
+        /* commit.lua may have run: the agenda finds out */
         ngx_http_sandbox_create_no_redis(c);
         return;
     }
@@ -504,7 +507,7 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
     SANDBOX_CRASH_POINT("undo.teardown.before");
     (void) sandbox_hypervisor_destroy(c->op.id, &c->boot.result);
 
-    /* a take that failed has left nothing, but for "left" */
+    /* a take that failed has left nothing, unless "left" is set */
     if (c->boot.result.status == SANDBOX_HV_OK
         && c->source == NGX_HTTP_SANDBOX_FROM_FORK
         && (c->taken || c->take.left))
@@ -517,7 +520,7 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
             c->boot.result = c->take.result;
 
         } else {
-            /* somebody else may be at its source by now */
+            /* another operation may be working on the source by now */
             c->boot.result.status = SANDBOX_HV_FAILED;
             (void) snprintf(c->boot.result.message,
                             sizeof(c->boot.result.message),
@@ -553,7 +556,7 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
 
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (reply->integer == 0 && !c->lost) {
-            /* somebody else's: let the agenda see what is left, now */
+            /* another owner has the record: the agenda looks at once */
             ngx_http_sandbox_create_fenced(c);
             ngx_http_sandbox_op_schedule_in(c->op.id, 0);
 

@@ -1,10 +1,10 @@
 /*
- * What a create comes from, when that is not a template: a reusable snapshot,
- * a running sandbox (fork) or a paused one (resume).
+ * The source of a create that is not from a template: a reusable snapshot, a
+ * running sandbox (fork) or a paused one (resume).
  *
- * Its record is read, and judged by its state; what the new sandbox has of it
- * is in ngx_http_sandbox_create_inherit.c.  While somebody else is at work on
- * it, this waits for the news and reads again.
+ * The record of the source is read and its state checked; what the new sandbox
+ * inherits is in ngx_http_sandbox_create_inherit.c.  While another operation
+ * changes the source, the create waits for the event and reads again.
  */
 
 #include "ngx_http_sandbox_create_source.h"
@@ -46,8 +46,8 @@ static void ngx_http_sandbox_source_read(void *data, redisReply *reply);
 
 
 /*
- * What was admitted is given back: the agenda may come to it while this waits.
- * A later try is admitted under another id.
+ * Gives address and agenda entry back, as the entry may become due while c
+ * waits.  A later try is admitted under another id.
  */
 static void
 ngx_http_sandbox_source_unadmit(ngx_http_sandbox_create_op_t *c)
@@ -61,7 +61,7 @@ ngx_http_sandbox_source_unadmit(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* Ends c; what was admitted is given back. */
+/* Ends c with an error, and gives address and agenda entry back. */
 static void
 ngx_http_sandbox_source_fail(ngx_http_sandbox_create_op_t *c,
                              const ngx_http_sandbox_error_t *error,
@@ -160,7 +160,7 @@ ngx_http_sandbox_create_source(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* There is news of what is waited for, or it is time to look. */
+/* An event of the source, or the timer. */
 static void
 ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -171,7 +171,7 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
     }
 
     if (c->op.done == NULL) {
-        /* nobody waits for it any more, and nothing has begun */
+        /* the request is gone, and nothing has begun */
         ngx_http_sandbox_op_finish(&c->op);
         return;
     }
@@ -261,7 +261,7 @@ ngx_http_sandbox_source_fork(ngx_http_sandbox_create_op_t *c, redisReply *reply,
 }
 
 
-/* It runs: what a wake wants, and a resume does not. */
+/* The sandbox runs already: a success for a wake, an error for a resume. */
 static void
 ngx_http_sandbox_source_awake(ngx_http_sandbox_create_op_t *c)
 {
@@ -322,7 +322,7 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
         sizeof(c->checkpoint));
 
     if (c->wake) {
-        /* nobody is told a new one: who has the old one comes again */
+        /* a wake answers no client with a new token: the old one stays valid */
         ngx_cpystrn(
             (u_char *) c->traffic_token,
             (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_TOKEN),
@@ -333,7 +333,7 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* NGX_DONE: c has ended, or waits. */
+/* Judges the source by its state; NGX_DONE: c has ended, or waits. */
 static ngx_int_t
 ngx_http_sandbox_source_judge(ngx_http_sandbox_create_op_t *c,
                               redisReply *reply, ngx_http_sandbox_state_e state)
@@ -352,8 +352,9 @@ ngx_http_sandbox_source_judge(ngx_http_sandbox_create_op_t *c,
 
 
 /*
- * Goes to another record: of a later execution, or from the snapshot of a
- * hibernation to its sandbox.  1 if that ends this look.
+ * Follows an alias to a later execution, or the snapshot of a hibernation to
+ * its sandbox.  1 if reply is not the record of the source: another read has
+ * begun, or c has ended.
  */
 static ngx_uint_t
 ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,

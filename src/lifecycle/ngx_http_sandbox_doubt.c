@@ -1,12 +1,12 @@
-/* Looking for the machines of those that were not reached; see the header. */
+/* Looks for the domains of sandboxes that were not reached; see the header. */
 
 #include "ngx_http_sandbox_doubt.h"
 
 #include "sandbox_hypervisor.h"
 
-#define NGX_HTTP_SANDBOX_DOUBT_MOST 16
+#define NGX_HTTP_SANDBOX_DOUBT_MOST 16    /* sandboxes in one look */
 #define NGX_HTTP_SANDBOX_DOUBT_SOON 100   /* ms until a look */
-#define NGX_HTTP_SANDBOX_DOUBT_AGAIN 1000 /* ms between two of them */
+#define NGX_HTTP_SANDBOX_DOUBT_AGAIN 1000 /* ms between two looks */
 
 
 typedef struct {
@@ -19,7 +19,7 @@ static struct {
     ngx_thread_task_t task;
     void (*gone)(const char *id);
     ngx_http_sandbox_doubt_list_t next;
-    ngx_http_sandbox_doubt_list_t asked; /* the thread's, while busy */
+    ngx_http_sandbox_doubt_list_t asked; /* belongs to the thread while busy */
     u_char is_gone[NGX_HTTP_SANDBOX_DOUBT_MOST];
     sandbox_hv_error_t result;
     ngx_msec_t ended; /* when the last look was over */
@@ -90,7 +90,7 @@ ngx_http_sandbox_doubt_looked(ngx_event_t *ev)
     ngx_http_sandbox_doubts.busy = 0;
     ngx_http_sandbox_doubts.ended = ngx_current_msec;
 
-    /* a libvirtd that is away is another matter, and is waited for elsewhere */
+    /* if libvirtd is away, nothing is concluded; reconcile waits for it */
     if (ngx_http_sandbox_doubts.result.status == SANDBOX_HV_OK) {
         for (i = 0; i < ngx_http_sandbox_doubts.asked.n; i++) {
             if (ngx_http_sandbox_doubts.is_gone[i]) {
@@ -133,7 +133,7 @@ ngx_http_sandbox_doubt_ask(ngx_event_t *ev)
 void
 ngx_http_sandbox_doubt_start(ngx_cycle_t *cycle, void (*gone)(const char *id))
 {
-    /* debug logs tell the descriptor of what an event belongs to */
+    /* debug logs print the descriptor of the event's connection */
     static ngx_connection_t idle = { .fd = -1 };
 
     ngx_event_t *ev;

@@ -1,4 +1,4 @@
-/* Long chains of disks; see the header. */
+/* Flattens long backing chains; see the header. */
 
 #include "ngx_http_sandbox_flatten.h"
 
@@ -6,7 +6,7 @@
 #include "sandbox_checkpoint.h"
 #include "sandbox_time.h"
 
-/* A take fails at 32; a start gets slower with each one. */
+/* A take fails at 32 layers; a start gets slower with each layer. */
 #define NGX_HTTP_SANDBOX_FLATTEN_LAYERS 8
 
 #define NGX_HTTP_SANDBOX_FLATTEN_MS 60000

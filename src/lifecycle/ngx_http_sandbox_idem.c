@@ -30,9 +30,9 @@ ngx_http_sandbox_idem_name(ngx_http_sandbox_idem_t *idem,
 
 
 /*
- * Beside all the time that the operation may take: as long as an answer, and
- * no less than a day, for a node that is down comes back within that as a rule
- * and frees the key itself.
+ * In addition to the time that the operation may take, the key is kept as long
+ * as an answer, and at least a day: a node that is down usually comes back
+ * within a day and frees the key itself.
  */
 int64_t
 ngx_http_sandbox_idem_kept(void)
@@ -74,7 +74,7 @@ ngx_http_sandbox_idem_peeked(void *data, redisReply *reply)
         return;
     }
 
-    /* not joined, or the first one left nothing: this one does it */
+    /* the key was free, or became free as the first operation failed */
     ngx_http_sandbox_await_end(&idem->op->await);
     idem->go(idem->op);
 }
@@ -107,7 +107,7 @@ ngx_http_sandbox_idem_peek(ngx_http_sandbox_idem_t *idem)
 }
 
 
-/* op ends while a look may be under way. */
+/* Forgets a read of the key that may be under way, before op ends. */
 static void
 ngx_http_sandbox_idem_leave(ngx_http_sandbox_idem_t *idem)
 {
@@ -117,7 +117,7 @@ ngx_http_sandbox_idem_leave(ngx_http_sandbox_idem_t *idem)
 }
 
 
-/* There is news of the one that this one has joined, or it is time to look. */
+/* An event of the operation that has the key, or the timer. */
 static void
 ngx_http_sandbox_idem_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -164,7 +164,7 @@ ngx_http_sandbox_idem_again(ngx_http_sandbox_idem_t *idem, ngx_msec_t wait)
 }
 
 
-/* Waits for the operation that has the key, and is about the id first. */
+/* Waits for the operation that has the key; first is that operation's id. */
 static void
 ngx_http_sandbox_idem_join(ngx_http_sandbox_idem_t *idem, const char *first)
 {

@@ -1,4 +1,4 @@
-/* Whose turn it is to reconcile; see the header. */
+/* Which worker reconciles the node; see the header. */
 
 #include "ngx_http_sandbox_leader.h"
 
@@ -6,7 +6,7 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 
-#define NGX_HTTP_SANDBOX_LEADER_HOST 60000 /* ms */
+#define NGX_HTTP_SANDBOX_LEADER_HOST 60000 /* ms the host keeps the name */
 
 
 void

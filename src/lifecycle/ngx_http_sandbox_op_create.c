@@ -1,12 +1,12 @@
 /*
- * Creating a sandbox: from a template, a snapshot, a running sandbox (fork) or
- * a paused one (resume).  Here up to the reservation; where it comes from is
- * read in ngx_http_sandbox_create_source.c, what follows is in
- * ngx_http_sandbox_create_run.c.
+ * Creates a sandbox from a template, a snapshot, a running sandbox (fork) or a
+ * paused one (resume).  This file has the steps up to the reservation; the
+ * record of the source is read in ngx_http_sandbox_create_source.c, the steps
+ * after the reservation are in ngx_http_sandbox_create_run.c.
  *
- *   checkout  a member of a warm pool, and that is it  checkout.lua
+ *   checkout  a member of a warm pool; the end if hit  checkout.lua
  *   peek      is the idempotency key taken?            HMGET
- *   source    what it comes from, if not a template    HMGET
+ *   source    the record of snapshot or source         HMGET
  *   admit     an address, a place on the agenda        admit.lua
  *   reserve   key, record, index; all ids fixed        reserve.lua
  *             (of a resume: resume.lua; for a pool: pool_reserve.lua)
@@ -15,12 +15,13 @@
  *   commit    running, answer stored, routes told      commit.lua
  *             (for a pool: pool_ready.lua)
  *
- * A key that is taken, by a create that has ended or is still running, is the
- * matter of ngx_http_sandbox_idem.c.
+ * ngx_http_sandbox_idem.c handles a key that is taken, by a create that has
+ * ended or is still running.
  *
- * A failure walks back: teardown (thread), abandon.lua, release.lua, and only
- * then the client is told.  When Redis does not answer, it is unknown whether
- * a script ran; then nothing is undone here and the agenda settles it.
+ * A failure undoes the steps: teardown (thread), abandon.lua, release.lua; only
+ * then the client is answered.  When Redis does not answer, it is unknown
+ * whether a script ran: then nothing is undone here, and the agenda settles
+ * what is left.
  */
 
 #include "ngx_http_sandbox_create_parts.h"
@@ -34,7 +35,10 @@
 #include "sandbox_digest.h"
 #include "sandbox_time.h"
 
-/* For the look that tells if a full node is so by the same request; ms. */
+/*
+ * Ms for the second read of the key when the node is full: an earlier request
+ * with the same key may have taken the last place.
+ */
 #define NGX_HTTP_SANDBOX_FULL_WAIT 5000
 
 
@@ -57,7 +61,7 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
         ngx_http_sandbox_count_create(op, c->idem.joining != 0);
 
     } else if (op->fence) {
-        /* what was refused, or was somebody else's, is no resume */
+        /* only a resume that has reserved its sandbox is counted */
         ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_RESUMES,
                                     op->error ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
                                               : NGX_HTTP_SANDBOX_OUTCOME_DONE,
@@ -70,7 +74,7 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
 }
 
 
-/* The key is nobody's. */
+/* The idempotency key is free. */
 static void
 ngx_http_sandbox_create_go(ngx_http_sandbox_op_t *op)
 {
@@ -171,7 +175,7 @@ ngx_http_sandbox_create_action(const ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* All that tells the sandbox from others, once it is to be made. */
+/* Makes id, tokens and execution of the sandbox, unless it has them. */
 static ngx_int_t
 ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
 {
@@ -204,7 +208,7 @@ ngx_http_sandbox_create_identify(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* What of the record the client, or what it comes from, may leave out. */
+/* Appends the fields of the record that are written only if they are set. */
 static void
 ngx_http_sandbox_create_optional(const sandbox_create_t *spec,
                                  ngx_http_sandbox_args_t *a)
@@ -219,7 +223,7 @@ ngx_http_sandbox_create_optional(const sandbox_create_t *spec,
 
     ngx_http_sandbox_arg_field(a, "mask_host", spec->mask_host);
     ngx_http_sandbox_arg_field(a, "cwd", spec->cwd);
-    /* a later execution is configured with them again */
+    /* the guest of a later execution is configured with envs again */
     ngx_http_sandbox_arg_field(a, "envs", spec->envs);
 }
 
@@ -338,7 +342,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
 }
 
 
-/* A new one that a client asks for, with its Idempotency-Key. */
+/* A new create that a client asks for, with its Idempotency-Key. */
 static ngx_http_sandbox_create_op_t *
 ngx_http_sandbox_create_keyed(ngx_http_sandbox_ctx_t *ctx, ngx_str_t *idem_key,
                               const uint8_t *fingerprint,
@@ -394,7 +398,7 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
 
     SANDBOX_CRASH_POINT("create.peek.before");
 
-    /* a pool is asked for the key as well */
+    /* checkout.lua looks at the key, too */
     if ((c->pool[0] ? ngx_http_sandbox_create_checkout(c)
                     : ngx_http_sandbox_idem_peek(&c->idem))
         != NGX_OK)
@@ -564,7 +568,7 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
     }
 
     if (address < 0) {
-        /* one with the same key may have taken the last place just now */
+        /* a request with the same key may have just taken the last place */
         ngx_http_sandbox_idem_again(&c->idem, NGX_HTTP_SANDBOX_FULL_WAIT);
         return;
     }
@@ -578,7 +582,7 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 }
 
 
-/* 1 if that ends or delays the create: what it comes from has changed. */
+/* 1 if outcome says that the source has changed: c waits or reads it again. */
 static ngx_uint_t
 ngx_http_sandbox_create_unsourced(ngx_http_sandbox_create_op_t *c,
                                   const char *outcome)
@@ -609,7 +613,7 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
     }
 
     if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "late") == 0) {
-        /* what was admitted is on its way back, by the agenda */
+        /* the admission has run out: the agenda may have taken it back */
         ngx_http_sandbox_op_release(c->op.id);
         ngx_http_sandbox_op_finish_error(
             &c->op, &ngx_http_sandbox_state_store_unavailable,
@@ -632,7 +636,7 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
 
     if (ngx_strcmp(ngx_http_sandbox_reply_string(reply, 0), "new") != 0) {
         ngx_http_sandbox_op_release(c->op.id);
-        c->op.id[0] = '\0'; /* never used again */
+        c->op.id[0] = '\0'; /* that id is never used again */
         ngx_http_sandbox_idem_taken(&c->idem, reply);
         return;
     }

@@ -1,6 +1,7 @@
 /*
- * Resuming a paused sandbox: a create that comes from its hibernation, and has
- * no idempotency key.  The head of ngx_http_sandbox_op_create.c has the whole.
+ * Resumes a paused sandbox: a create from the checkpoint of its hibernation,
+ * without an idempotency key.  The head comment of ngx_http_sandbox_op_create.c
+ * lists all steps.
  */
 
 #include "ngx_http_sandbox_create_source.h"

@@ -1,4 +1,4 @@
-/* What all operations share; see the header. */
+/* The functions that all operations share; see the header. */
 
 #include "ngx_http_sandbox_operation.h"
 

@@ -1,4 +1,4 @@
-/* Looking for leases of warm pools that are over; see the header. */
+/* Looks for warm pools whose lease is over; see the header. */
 
 #include "ngx_http_sandbox_pool_lease.h"
 
@@ -6,7 +6,7 @@
 #include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_scripts.h"
 
-/* Between two looks of a worker, and until a pool is due again; ms. */
+/* Ms between two looks of a worker, and until a pool is due again. */
 #define NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL 2000
 
 #define NGX_HTTP_SANDBOX_POOL_LEASE_MOST 32 /* pools in one look */
@@ -70,7 +70,7 @@ ngx_http_sandbox_pool_lease_look(ngx_event_t *ev)
 }
 
 
-/* until: 0 if there is no such pool any more. */
+/* Sets the time of a pool on the list; until 0 takes it off the list. */
 static void
 ngx_http_sandbox_pool_lease_set(const char *id, int64_t until)
 {
@@ -131,7 +131,7 @@ void
 ngx_http_sandbox_pool_lease_start(ngx_cycle_t *cycle,
                                   void (*over)(const char *id))
 {
-    /* debug logs tell the descriptor of what an event belongs to */
+    /* debug logs print the descriptor of the event's connection */
     static ngx_connection_t idle = { .fd = -1 };
 
     ngx_event_t *ev;

@@ -1,4 +1,4 @@
-/* Shapes that boot cold; see the header. */
+/* The list of shapes that boot cold; see the header. */
 
 #include "sandbox_cold.h"
 
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* More than are kept; beyond it the one longest ago is forgotten. */
+/* Entries that are kept; when all are used, the oldest is replaced. */
 #define COLD_SHAPES 64
 
 typedef struct {
@@ -22,7 +22,7 @@ static cold_t cold_shapes[COLD_SHAPES];
 static pthread_mutex_t cold_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 
-/* NULL if it is not known.  With the mutex. */
+/* The entry of shape, or NULL.  The caller holds the mutex. */
 static cold_t *
 cold_find(const char *shape)
 {
@@ -39,7 +39,7 @@ cold_find(const char *shape)
 }
 
 
-/* A free entry, or the oldest.  With the mutex. */
+/* Takes a free entry, or the oldest.  The caller holds the mutex. */
 static cold_t *
 cold_add(const char *shape)
 {
