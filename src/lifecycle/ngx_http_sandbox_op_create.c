@@ -6,7 +6,7 @@
  *
  *   checkout  a member of a warm pool; the end if hit  checkout.lua
  *   peek      is the idempotency key taken?            HMGET
- *   source    the record of snapshot or source         HMGET
+ *   source    its record is read, unless a template    HMGET
  *   admit     an address, a place on the agenda        admit.lua
  *   reserve   key, record, index; all ids fixed        reserve.lua
  *             (of a resume: resume.lua; for a pool: pool_reserve.lua)

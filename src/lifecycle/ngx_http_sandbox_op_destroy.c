@@ -1,18 +1,19 @@
 /*
- * Destroying a sandbox, because a client asks or its time has come.
+ * Destroys a sandbox, because a client asks or because the sandbox is due on
+ * the agenda.
  *
- *   place     of a paused one, on its node's agenda    schedule.lua
+ *   place     a paused one: on its node's agenda       schedule.lua
  *   claim     state destroying, routes told            claim.lua
  *   teardown  domain, tap and overlay gone             thread
  *   bury      a tombstone in place of the record       bury.lua
  *   release   address and place on the agenda free     release.lua
  *
- * After the claim the outcome is certain: what cannot be done now stays on
- * the agenda and is tried again when the lease has run out.
+ * After the claim the outcome is certain: a step that fails now leaves the
+ * sandbox on the agenda and is tried again when the lease has run out.
  *
- * A client's DELETE is answered when the sandbox is gone, whoever does it:
- * while another operation is at it, or another node has it on its agenda,
- * this one waits for the news.
+ * A client's DELETE is answered when the sandbox is gone: while another
+ * operation destroys or changes it, or another node has it on its agenda, this
+ * operation waits for the event.
  */
 
 #include "ngx_http_sandbox_codes.h"
@@ -30,21 +31,21 @@ typedef struct {
     ngx_http_sandbox_op_t op;
 
     char tenant[128];
-    char snapshot[SANDBOX_ID_SIZE];   /* that it is paused in, or was to be */
-    char checkpoint[SANDBOX_ID_SIZE]; /* its own, that it ran from */
-    char fork_of[SANDBOX_ID_SIZE];    /* whose fork was under way */
+    char snapshot[SANDBOX_ID_SIZE];   /* of its hibernation, if one began */
+    char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
+    char fork_of[SANDBOX_ID_SIZE];    /* the source, if its fork was not done */
     ngx_uint_t hops;
     int64_t claiming;          /* monotonic ms */
     int64_t patience;          /* monotonic ms at which the wait ends */
-    unsigned asking : 1;       /* claim.lua is under way, or its place */
-    unsigned placed : 1;       /* one that is paused, on its node's agenda */
-    unsigned certain : 1;      /* somebody destroys it */
+    unsigned asking : 1;       /* claim.lua or schedule.lua is under way */
+    unsigned placed : 1;       /* a paused one is on its node's agenda now */
+    unsigned certain : 1;      /* the record says destroying */
     unsigned recorded : 1;     /* there is a record to bury */
-    unsigned was_creating : 1; /* its creator may still be at it */
+    unsigned was_creating : 1; /* its creator may still be at work */
     unsigned counted : 1;      /* cause is set */
-    unsigned keep : 1;         /* without a record; orphans=keep */
-    unsigned stands : 1;       /* and it has a domain */
-    unsigned used : 1;         /* its own checkpoint, by another one */
+    unsigned keep : 1;         /* no record, and orphans=keep */
+    unsigned stands : 1;       /* with keep: it has a domain */
+    unsigned used : 1;         /* another sandbox runs from its checkpoint */
     ngx_uint_t cause;          /* for the metric */
     sandbox_hv_error_t result;
 } ngx_http_sandbox_destroy_op_t;
@@ -73,7 +74,7 @@ ngx_http_sandbox_destroy_cause(ngx_http_sandbox_destroy_op_t *d,
 }
 
 
-/* It is gone; what is not counted was counted when its record went. */
+/* Counts a sandbox that is gone, unless it was counted with its record. */
 static void
 ngx_http_sandbox_destroy_count(ngx_http_sandbox_destroy_op_t *d)
 {
@@ -143,7 +144,7 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
 
         SANDBOX_CRASH_POINT("destroy.hasten.before");
 
-        /* before the claim: should this worker die, somebody goes on */
+        /* before the claim: if this worker dies, the agenda goes on */
         ngx_http_sandbox_op_hasten_in(id, (int64_t) mcf->lease);
         SANDBOX_CRASH_POINT("destroy.hasten.after");
     }
@@ -157,7 +158,7 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-/* It is certain that the sandbox goes, and done or left to the agenda. */
+/* Ends d with success: the sandbox is gone, or left to the agenda. */
 static void
 ngx_http_sandbox_destroy_end(ngx_http_sandbox_destroy_op_t *d)
 {
@@ -166,7 +167,7 @@ ngx_http_sandbox_destroy_end(ngx_http_sandbox_destroy_op_t *d)
 }
 
 
-/* It cannot be waited for any longer. */
+/* Ends a wait: with success if the destruction is certain, else with a 409. */
 static void
 ngx_http_sandbox_destroy_give_up(ngx_http_sandbox_destroy_op_t *d)
 {
@@ -181,7 +182,7 @@ ngx_http_sandbox_destroy_give_up(ngx_http_sandbox_destroy_op_t *d)
 }
 
 
-/* There is news of the sandbox another operation is at work on. */
+/* An event of the sandbox that another operation works on, or the timer. */
 static void
 ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -200,7 +201,7 @@ ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 }
 
 
-/* An alias: of the execution that there is now. */
+/* The id is an alias: goes on with the execution that it leads to. */
 static void
 ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
                                 const char *next)
@@ -237,8 +238,8 @@ ngx_http_sandbox_destroy_placed(void *data, redisReply *reply)
 
 
 /*
- * A paused one is on no agenda.  Before it is claimed it has to be: should this
- * worker die, somebody goes on.
+ * A paused sandbox is on no agenda.  It is put on its node's before the claim,
+ * so that the agenda goes on if this worker dies.
  */
 static void
 ngx_http_sandbox_destroy_place(ngx_http_sandbox_destroy_op_t *d,
@@ -260,7 +261,7 @@ ngx_http_sandbox_destroy_place(ngx_http_sandbox_destroy_op_t *d,
 }
 
 
-/* Its time has come, but not to be destroyed. */
+/* The deadline of the sandbox hibernates it: starts that operation. */
 static void
 ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d)
 {
@@ -269,7 +270,7 @@ ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d)
     op = ngx_http_sandbox_op_hibernate(d->op.id, NULL, d->op.done, d->op.data);
 
     if (op) {
-        /* who waits for this one waits for that one now */
+        /* op calls done instead of d */
         ngx_http_sandbox_op_detach(&d->op);
     }
 
@@ -277,7 +278,7 @@ ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d)
 }
 
 
-/* Another node has the sandbox: it finds that on its agenda. */
+/* Another node has the sandbox: puts the sandbox on that node's agenda. */
 static void
 ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
                                  redisReply *reply)
@@ -294,7 +295,7 @@ ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
 }
 
 
-/* claim.lua said "wait". */
+/* claim.lua said "wait": a client's DELETE waits, the agenda looks later. */
 static void
 ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until,
                               const char *state)
@@ -330,7 +331,7 @@ ngx_http_sandbox_destroy_start(ngx_http_sandbox_destroy_op_t *d)
 }
 
 
-/* The record is ours to end. */
+/* claim.lua has given the record to d. */
 static void
 ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
                               redisReply *reply)
@@ -357,12 +358,12 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
                                           : NGX_HTTP_SANDBOX_CAUSE_LEASE);
 
     if (d->was_creating) {
-        /* its boot may yet begin: nothing is given back before that */
+        /* the creator's boot may yet begin: address and entry stay till then */
         ngx_http_sandbox_op_schedule_in(
             d->op.id, (int64_t) (mcf->boot_timeout + mcf->lease));
 
     } else {
-        /* who looked while it was paused may have taken it off */
+        /* a look while it was paused may have taken it off the agenda */
         ngx_http_sandbox_op_schedule_in(d->op.id, (int64_t) mcf->lease);
     }
 
@@ -425,7 +426,7 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
             "The sandbox cannot be destroyed in its state.");
 
     } else if (d->tenant[0] == '\0') {
-        /* "none" or "destroyed": what is left on the node belongs to nobody */
+        /* "none" or "destroyed": what is left on the node is removed */
         if (ngx_strcmp(outcome, "none") == 0) {
             ngx_http_sandbox_destroy_cause(d, NGX_HTTP_SANDBOX_CAUSE_ORPHAN);
             d->keep = ngx_http_sandbox_worker.conf->reconcile_orphans
@@ -446,8 +447,9 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 
 
 /*
- * What it was kept in, was to be kept in, or ran from ends with it; a fork
- * that was under way is undone, and its source goes on.  In a thread.
+ * Removes the checkpoint that the sandbox ran from and that of a hibernation
+ * that was not done; undoes a fork that was under way, so that its source goes
+ * on.  In a thread.
  */
 static void
 ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
@@ -467,7 +469,7 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
                && sandbox_checkpoint_discard(d->checkpoint, &d->result)
                       == SANDBOX_HV_IN_USE)
     {
-        /* by one on its way out at most; the sandbox ends all the same */
+        /* another sandbox runs from it; this one ends nevertheless */
         d->used = 1;
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "sandbox %s: checkpoint %s is not removed yet: %s",
@@ -476,7 +478,7 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
     }
 
     if (d->result.status == SANDBOX_HV_OK && d->snapshot[0]) {
-        /* the machine is gone, so there is nothing that could go on */
+        /* the domain is gone: no guest is to be thawed */
         take.id = d->snapshot;
         take.sandbox = d->op.id;
         sandbox_untake(&take, 0);
@@ -540,7 +542,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     }
 
     if (d->used) {
-        /* before the record that names it goes */
+        /* before the record, which names the checkpoint, is buried */
         ngx_http_sandbox_op_schedule_in(
             d->checkpoint, (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
@@ -591,8 +593,8 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
 
         /*
          * A creator that was fenced off may still start the domain before it
-         * notices; it undoes that and sends the agenda to release, which
-         * looks by itself when the creator has died.
+         * notices.  It then undoes that and makes the agenda look at once,
+         * which releases; if the creator has died, the agenda looks later.
          */
         if (!d->was_creating) {
             SANDBOX_CRASH_POINT("destroy.release.before");

@@ -1,15 +1,15 @@
 /*
- * Hibernating a sandbox, because a client asks or its time has come.
+ * Hibernates a sandbox, because a client asks or its deadline has come.
  *
  *   claim     state hibernating, the snapshot's id fixed   hibernate.lua
  *   take      memory, devices and disk kept, machine gone  thread
  *   pause     state paused, the snapshot's record          paused.lua
  *   release   address free                                 release.lua
  *
- * Taking a checkpoint can be repeated, so who dies in the middle leaves a
- * record that the agenda comes to when the lease has run out: the hibernation
- * is then done again, under the same snapshot's id.  If the guest refuses, the
- * sandbox goes on.
+ * Taking a checkpoint can be repeated.  A worker that dies in the middle leaves
+ * a record that is due on the agenda when the lease has run out: the
+ * hibernation is then done again, under the same snapshot's id.  If the guest
+ * refuses, the sandbox goes on.
  */
 
 #include "ngx_http_sandbox_codes.h"
@@ -27,7 +27,7 @@
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
-/* A deadline that could not be met is tried again after so long; ms. */
+/* Ms until a failed hibernation is tried again; RARELY: if it never can be. */
 #define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN 30000
 #define NGX_HTTP_SANDBOX_HIBERNATE_RARELY SANDBOX_SURVEY_RETRY
 
@@ -37,13 +37,13 @@ typedef struct {
 
     char tenant[128]; /* empty: due on the agenda */
     char snapshot[SANDBOX_ID_SIZE];
-    char checkpoint[SANDBOX_ID_SIZE]; /* its own, that it ran from */
+    char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
     int64_t claiming;                 /* monotonic ms */
     int64_t patience;                 /* monotonic ms at which the wait ends */
     ngx_uint_t hops;
     unsigned asking : 1; /* hibernate.lua is under way */
-    unsigned gone : 1;   /* the checkpoint is there, the machine is not */
-    unsigned kept : 1;   /* its own could not be removed */
+    unsigned gone : 1;   /* the snapshot is whole, the machine has ended */
+    unsigned kept : 1;   /* its own checkpoint could not be removed */
     sandbox_take_t take;
     sandbox_hv_error_t discarded;
 } ngx_http_sandbox_hibernate_op_t;
@@ -60,7 +60,7 @@ ngx_http_sandbox_hibernate_free(ngx_http_sandbox_op_t *op)
 {
     ngx_uint_t outcome;
 
-    /* what was refused, or was somebody else's, is no hibernation */
+    /* only a hibernation that has claimed its sandbox is counted */
     if (((ngx_http_sandbox_hibernate_op_t *) op)->op.fence) {
         outcome = op->error ? NGX_HTTP_SANDBOX_OUTCOME_FAILED
                             : NGX_HTTP_SANDBOX_OUTCOME_DONE;
@@ -84,7 +84,7 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
     h->claiming = sandbox_time_monotonic_ms();
     h->asking = 1;
 
-    /* before the claim: should this worker die, somebody goes on */
+    /* before the claim: if this worker dies, the agenda goes on */
     ngx_http_sandbox_op_hasten_in(h->op.id, (int64_t) mcf->lease);
 
     a.n = a.nnumbers = 0;
@@ -141,7 +141,7 @@ ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-/* There is news of the sandbox that another operation is at. */
+/* An event of the sandbox that another operation works on, or the timer. */
 static void
 ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -164,7 +164,7 @@ ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 }
 
 
-/* The snapshot, as paused.lua has written it. */
+/* Ends h with the snapshot's object, as paused.lua has written it. */
 static void
 ngx_http_sandbox_hibernate_answer(ngx_http_sandbox_hibernate_op_t *h,
                                   int64_t created_at, int64_t bytes)
@@ -228,7 +228,7 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
                                  ngx_http_sandbox_hibernate_taken)
         != NGX_OK)
     {
-        /* nothing has begun, unless somebody else has */
+        /* nothing has begun, except by an earlier taker */
         h->take.left = h->take.again;
         h->op.error = &ngx_http_sandbox_capacity_exceeded;
         h->op.message = "Too many sandboxes are being started or kept at once.";
@@ -237,7 +237,7 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
 }
 
 
-/* An alias: of the execution that runs now. */
+/* The id is an alias: goes on with the execution that it leads to. */
 static void
 ngx_http_sandbox_hibernate_follow(ngx_http_sandbox_hibernate_op_t *h,
                                   const char *next)
@@ -334,10 +334,10 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
 
 
 /*
- * Its memory came from there; what is left of it on disk stays a layer.  The
- * record that names it forgets it when the sandbox is paused: so not before
- * libvirt, which comes back, has been asked.  Nothing else may keep the sandbox
- * from its pause: what is not removed then is left to the agenda.
+ * Removes the checkpoint that the sandbox ran from; its disk may stay as a
+ * layer.  paused.lua removes its id from the record: so if libvirt
+ * is away, the sandbox stays hibernating and the agenda tries again.  After any
+ * other failure the sandbox is paused, and the checkpoint left to the agenda.
  */
 static void
 ngx_http_sandbox_hibernate_discard(ngx_http_sandbox_hibernate_op_t *h,
@@ -421,14 +421,14 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
     }
 
     if (!h->gone && h->take.left) {
-        /* it may stand still, or have ended: the agenda repeats it */
+        /* the guest may stand still, or have ended: the agenda tries again */
         ngx_http_sandbox_op_give_up_lease(&h->op);
         ngx_http_sandbox_op_finish(&h->op);
         return;
     }
 
     if (h->kept) {
-        /* before the record forgets it */
+        /* before paused.lua removes its id from the record */
         ngx_http_sandbox_op_schedule_in(
             h->checkpoint, (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
@@ -460,8 +460,9 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
 
 
 /*
- * It goes on, and is looked at again: at its deadline, or a while after that,
- * which is long for a machine that can never be taken.
+ * The sandbox goes on.  Sets when the agenda looks at it again: after a while,
+ * which is longer if no checkpoint of it can ever be taken; for a client's
+ * hibernation at its deadline if that is earlier.
  */
 static void
 ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
@@ -489,7 +490,7 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     SANDBOX_CRASH_POINT("hibernate.pause.after");
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        /* the agenda comes to it when the lease has run out */
+        /* the agenda finds the record when the lease has run out */
         if (h->op.error == NULL) {
             h->op.error = &ngx_http_sandbox_state_store_unavailable;
             h->op.message = "The state store does not answer; try again.";
@@ -515,7 +516,7 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
         return;
     }
 
-    /* its place on the agenda may be a DELETE's by now; else a look frees it */
+    /* a DELETE may need the agenda entry by now; else the next look frees it */
     ngx_http_sandbox_op_release_address(h->op.id);
 
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, h->take.way, 1);

@@ -6,7 +6,7 @@
 #include "ngx_http_sandbox_object.h"
 
 
-/* What the state of the sandbox stands against, though it runs. */
+/* A transition_conflict of a running sandbox: no checkpoint can be taken. */
 static void
 ngx_http_sandbox_take_conflict(ngx_http_sandbox_op_t *op, const char *message)
 {
@@ -49,7 +49,7 @@ ngx_http_sandbox_take_error(ngx_http_sandbox_op_t *op,
             break;
         }
 
-        /* it did not prepare itself for its end */
+        /* the guest did not prepare itself for the end of its machine */
         /* fall through */
 
     case SANDBOX_HV_TIMEOUT:

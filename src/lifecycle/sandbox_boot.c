@@ -13,12 +13,13 @@
 
 
 /*
- * A memory file for each: tenants choose the sizes, so there is a bound.
- * Beyond it one that nothing uses makes room, or creates boot cold.
+ * Boot checkpoints that are kept, each with a memory file: tenants choose the
+ * sizes, so there is a bound.  Beyond it an unused checkpoint is removed; if
+ * all are used, creates boot cold.
  */
 #define SANDBOX_BOOT_SHAPES 16
 
-/* After so many failures in a row a checkpoint is thrown away. */
+/* Failures in a row after which a checkpoint is discarded. */
 #define SANDBOX_BOOT_FAILURES 3
 
 
@@ -36,7 +37,7 @@ sandbox_boot_guest_status(sandbox_guest_status_t status)
 }
 
 
-/* The template of a checkpoint is up when its agent answers. */
+/* The guest of which a boot checkpoint is made is up when its agent answers. */
 static sandbox_hv_status_t
 sandbox_boot_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
                    sandbox_hv_error_t *err)
@@ -54,8 +55,8 @@ sandbox_boot_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
 
 
 /*
- * The sandbox is still ours and its time not over.  Otherwise the address may
- * have been given back: nothing may be started with it.
+ * 1 if the lease holds and the deadline has not passed.  Else the address may
+ * have been given back: no domain may be started with it.
  */
 static int
 sandbox_boot_may_start(sandbox_boot_t *boot)
@@ -76,8 +77,8 @@ sandbox_boot_may_start(sandbox_boot_t *boot)
 
 
 /*
- * Makes the shape's checkpoint, or waits for who does.  Half of the time is
- * left for a cold boot, should that not come to an end.
+ * Makes the shape's checkpoint, or waits for another boot that makes it.  Half
+ * of the time is left for a cold boot if that takes too long.
  */
 static sandbox_hv_status_t
 sandbox_boot_make(sandbox_boot_t *boot)
@@ -104,7 +105,10 @@ sandbox_boot_make(sandbox_boot_t *boot)
 }
 
 
-/* A checkpoint that failed is left alone for a while, and then thrown away. */
+/*
+ * A checkpoint that failed is not used for a while; after several failures in a
+ * row it is discarded.
+ */
 static sandbox_hv_status_t
 sandbox_boot_trust(sandbox_boot_t *boot)
 {
@@ -171,7 +175,7 @@ sandbox_boot_falls_back(const sandbox_boot_t *boot)
 
     now = sandbox_time_monotonic_ms();
 
-    /* who took the sandbox from us has made the checkpoint's start fail */
+    /* without the lease: the new owner may have made the start fail */
     return now < boot->deadline && now < *boot->holds;
 }
 
@@ -253,8 +257,8 @@ sandbox_boot_domain(sandbox_boot_t *boot, const sandbox_network_t *network)
 
 
 /*
- * Has the guest of a checkpoint come up?  Not the checkpoint's fault is what
- * the guest refuses, and the end of one that was taken from us.
+ * Notes whether the guest of a boot checkpoint came up.  A refusal by the guest
+ * is no failure of the checkpoint, nor is a guest that ended after the lease.
  */
 static void
 sandbox_boot_judge(sandbox_boot_t *boot, sandbox_guest_status_t status)
@@ -291,7 +295,7 @@ sandbox_boot_guest(sandbox_boot_t *boot, const sandbox_network_t *network,
     sandbox_net_ipv4(gateway, boot->gateway);
     (void) snprintf(address, sizeof(address), "%s/%u", ip, boot->prefix);
 
-    /* "_" is no character of host names */
+    /* host names must not contain "_" */
     (void) snprintf(hostname, sizeof(hostname), "%s", boot->id);
     p = strchr(hostname, '_');
     if (p) {
@@ -321,7 +325,7 @@ sandbox_boot_guest(sandbox_boot_t *boot, const sandbox_network_t *network,
     boot->result.status = sandbox_boot_guest_status(status);
 
     if (boot->checkpoint) {
-        /* the network is the last: it spoke with another address before */
+        /* the network comes last: the guest had another address before */
         if (boot->result.status == SANDBOX_HV_OK) {
             (void) sandbox_hypervisor_connect(boot->id, network, &boot->result);
         }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SANDBOX_SURVEY_AGAIN 1000 /* ms until the second look */
+#define SANDBOX_SURVEY_AGAIN 1000 /* ms until a survey that confirms LOST */
 
 
 void
@@ -102,17 +102,17 @@ sandbox_survey_due(const sandbox_survey_entry_t *e, int64_t now)
 }
 
 
-/* A record of this node whose sandbox is as it should be, or in the making. */
+/* The verdict on a record of this node that needs its agenda entry. */
 static sandbox_verdict_t
 sandbox_survey_kept(const sandbox_survey_entry_t *e, int64_t now)
 {
-    /* what has ended once holds no address any more */
+    /* a sandbox in state error has given its address back */
     if (!e->agenda || (!e->guest && e->address && !e->failed)) {
         return SANDBOX_SURVEY_ADOPT;
     }
 
     if (e->leased) {
-        /* a second, so that what has just run out is left to the agenda */
+        /* a lease that ran out within the last second is left to the agenda */
         return e->lease_at + 1000 < now && e->agenda_at > now + 1000
                    ? SANDBOX_SURVEY_LATE
                    : SANDBOX_SURVEY_FINE;
@@ -132,15 +132,16 @@ sandbox_survey_kept(const sandbox_survey_entry_t *e, int64_t now)
 /*
  * Records were read after domains and disks, and node keys before both.  So:
  *
- * - A domain or overlay without a record is nobody's.  A create writes its
- *   record before it makes either, and an id, once without a record, never
- *   gets one again.
- * - A place among the guests without a record may be a create between
- *   admit.lua and reserve.lua: that one is on the agenda, soon.
+ * - A domain or overlay without a record has no owner.  A create writes its
+ *   record before it makes either, and an id whose record is gone never gets
+ *   one again.
+ * - An address that is held without a record may belong to a create between
+ *   admit.lua and reserve.lua: that create has an agenda entry that is due
+ *   soon.
  * - A running record without a domain may have been committed after the
  *   domains were listed.  The caller looks for the domain again: the record
- *   says that it was there before, and none is ever started again under the
- *   same execution.
+ *   says that it was there before, and no domain is ever started again under
+ *   the same execution.
  */
 void
 sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
@@ -171,7 +172,7 @@ sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
 }
 
 
-/* Since when an orphan or a stray is known; ms until it is ripe. */
+/* Sets since and ripe of an orphan or a stray; ms until it is ripe, or -1. */
 static int64_t
 sandbox_survey_ripen(sandbox_survey_entry_t *e,
                      const sandbox_survey_entry_t *old, int64_t monotonic,
@@ -188,9 +189,9 @@ sandbox_survey_ripen(sandbox_survey_entry_t *e,
 
 
 /*
- * A list may be taken of a libvirtd that has just begun to know its machines,
- * and node keys are older than records: what is in flight looks as if it had
- * lost its place.
+ * LOST and ADOPT must be confirmed by two surveys: a libvirtd that has just
+ * started may not list all its domains yet, and node keys were read before the
+ * records, so an operation under way may look as if its keys were lost.
  */
 static int64_t
 sandbox_survey_confirm(sandbox_survey_entry_t *e,

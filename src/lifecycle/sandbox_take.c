@@ -11,19 +11,19 @@
 
 
 /*
- * A guest's answer to a line takes milliseconds, or seconds where the host is
- * busy; what it writes to its disk before that may take longer.
+ * An agent answers a command in milliseconds, or in seconds if the host is
+ * busy; if it has to write to its disk first, that may take longer.
  */
 #define SANDBOX_TAKE_ANSWER_MS 10000
 
 /*
- * Each take makes the disk of its source one layer deeper, and the engine
- * takes none that is too deep: it is made flatter at this depth, before
- * anything stands still.
+ * Each take makes the backing chain of its source one layer longer, and the
+ * engine refuses a chain that is too long: it is flattened from this depth on,
+ * before the source stands still.
  */
 #define SANDBOX_TAKE_LAYERS 16
 
-/* Not given up at once: commands would stand still. */
+/* Tries to thaw a guest, whose commands would else stand still. */
 #define SANDBOX_TAKE_THAWS 3
 
 
@@ -42,8 +42,8 @@ sandbox_take_soon(const sandbox_take_t *take)
 
 
 /*
- * Whoever has taken the source over settles all of it: nothing of it may be
- * touched then.
+ * 1 if the lease holds.  Else another operation may have taken the source over
+ * and settles the take: source and checkpoint must not be touched any more.
  */
 static int
 sandbox_take_ours(sandbox_take_t *take)
@@ -57,7 +57,7 @@ sandbox_take_ours(sandbox_take_t *take)
 }
 
 
-/* The source is still ours, and there is time. */
+/* 1 if the lease holds and the deadline has not passed; else sets result. */
 static int
 sandbox_take_may(sandbox_take_t *take)
 {
@@ -126,7 +126,7 @@ typedef struct {
 } sandbox_take_guest_t;
 
 
-/* The source is about to be stopped: its commands first. */
+/* Called when the engine is about to stop the source: freezes its commands. */
 static sandbox_hv_status_t
 sandbox_take_stopping(void *data, sandbox_hv_error_t *err)
 {
@@ -155,7 +155,7 @@ sandbox_take_stopping(void *data, sandbox_hv_error_t *err)
 }
 
 
-/* The source goes on: so do its commands, whatever is still copied. */
+/* Called when the source runs again, maybe while memory is still copied. */
 static void
 sandbox_take_resumed(void *data)
 {
@@ -217,7 +217,7 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
 }
 
 
-/* A sandbox whose commands stand still has not gone on: it is a failure. */
+/* The source was not thawed: the take has failed and must be settled. */
 static void
 sandbox_take_stuck(sandbox_take_t *take)
 {
@@ -240,7 +240,7 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
 
     now = sandbox_time_monotonic_ms();
 
-    /* a mute one is known soon, a slow disk is waited for */
+    /* a silent agent is noticed soon, a slow disk is waited for */
     if (!sandbox_take_answered(
             take, sandbox_guest_sync(ch, sandbox_take_soon(take), message,
                                      sizeof(take->result.message)))
@@ -274,9 +274,9 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
 
 
 /*
- * 1 if the checkpoint of a sandbox that ends is whole: who took it has died
- * since.  There may be no guest any more that could be asked, and only what
- * is left of the machine is to be ended.
+ * 1 if the take is over: an earlier taker, which died since, has left a whole
+ * checkpoint of a sandbox that ends.  The guest may be gone, so it is not
+ * asked; only what is left of the machine is ended.
  */
 static int
 sandbox_take_finished(sandbox_take_t *take)
@@ -307,7 +307,7 @@ sandbox_take_finished(sandbox_take_t *take)
 }
 
 
-/* What an earlier taker has left may stand still: it has to go on first. */
+/* Settles an earlier taker, whose source may stand still; 1 if that is done. */
 static int
 sandbox_take_settled(sandbox_take_t *take)
 {
@@ -322,7 +322,7 @@ sandbox_take_settled(sandbox_take_t *take)
 }
 
 
-/* Half of the time is left for the take; what is not done then is no harm. */
+/* Half of the time is left for the take, which does not need the result. */
 static void
 sandbox_take_flatten(sandbox_take_t *take)
 {
@@ -345,7 +345,7 @@ sandbox_take(sandbox_take_t *take)
     take->queue_ms = sandbox_time_monotonic_ms() - take->queued;
 
     if (!sandbox_take_may(take)) {
-        /* what somebody else has begun stands as it was */
+        /* what an earlier taker has begun is still to be settled */
         take->left = take->again;
         return;
     }
@@ -366,7 +366,7 @@ sandbox_take(sandbox_take_t *take)
 }
 
 
-/* The source is gone: there is nobody to be thawed. */
+/* 1 if the source has no domain: there is no guest to be thawed. */
 static int
 sandbox_take_orphaned(sandbox_take_t *take)
 {
@@ -382,7 +382,7 @@ sandbox_take_orphaned(sandbox_take_t *take)
 }
 
 
-/* whole: as of sandbox_checkpoint_cancel(). */
+/* Cancels the checkpoint, thaws the source; whole is as for the cancel. */
 static void
 sandbox_take_settle(sandbox_take_t *take, int whole, int thaw)
 {
