@@ -21,7 +21,7 @@ typedef enum {
     { NAME(name), NGX_HTTP_SANDBOX_OBJECT_##kind,                              \
       offsetof(ngx_http_sandbox_record_t, field) }
 
-/* What stands before a value, too: most of an object is names. */
+/* text: what is written before a value, as most of an object is names. */
 typedef struct {
     const char *name;
     size_t len;

@@ -1,17 +1,17 @@
 /*
- * Changing the network settings of a sandbox.
+ * Changes the network settings of a sandbox.
  *
- *   claim    nobody else changes them meanwhile       network_claim.lua
- *   apply    a running guest has the new policy       thread
- *   commit   the record has it, routes are told       network_commit.lua
+ *   claim    no other request changes them meanwhile  network_claim.lua
+ *   apply    a running guest gets the new policy      thread
+ *   commit   the record gets it, routes are told      network_commit.lua
  *
- * The hypervisor comes first: should this worker die in between, the guest is
- * under the policy that was asked for last, and the record under an older one
- * until the client repeats the request.  The other way round the record would
- * promise what nobody has put in force.
+ * The hypervisor comes first: if this worker dies in between, the guest is
+ * under the policy that was asked for last, and the record has an older one
+ * until the client repeats the request.  In the other order the record would
+ * promise a policy that is not in force.
  *
- * When the policy cannot be put in force the old one is asked for again, and
- * the record stays as it is.  A claim that is not given back runs out.
+ * If the policy cannot be put in force, the old one is asked for again, and the
+ * record stays as it is.  A claim that is not given back runs out.
  */
 
 #include "ngx_http_sandbox_codes.h"
@@ -23,7 +23,7 @@
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
-/* All in ms; a claim outlives both tries, or neither is begun. */
+/* In ms; apply and revert are begun only if the claim outlives both. */
 #define NGX_HTTP_SANDBOX_NETWORK_CLAIM 20000
 #define NGX_HTTP_SANDBOX_NETWORK_APPLY 4000
 #define NGX_HTTP_SANDBOX_NETWORK_REVERT 1000
@@ -35,7 +35,7 @@ typedef struct {
     char claim[SANDBOX_TOKEN_SIZE];
     int64_t claiming; /* monotonic ms */
     ngx_uint_t hops;
-    unsigned late : 1; /* there was no time left in the thread */
+    unsigned late : 1; /* a thread came too late to begin */
     sandbox_network_patch_t patch;
 
     sandbox_network_t wanted;
@@ -122,7 +122,7 @@ ngx_http_sandbox_network_flag(int flag)
 }
 
 
-/* Writes the record; give_back: leaves it as it is. */
+/* Gives the claim back; writes the record first, unless give_back is set. */
 static ngx_int_t
 ngx_http_sandbox_network_commit(ngx_http_sandbox_network_op_t *n,
                                 ngx_uint_t give_back,
@@ -161,7 +161,7 @@ ngx_http_sandbox_network_commit(ngx_http_sandbox_network_op_t *n,
 }
 
 
-/* Ends n with the error it has. */
+/* The claim was given back: ends the operation with the error it has. */
 static void
 ngx_http_sandbox_network_given_back(void *data, redisReply *reply)
 {
@@ -198,7 +198,7 @@ ngx_http_sandbox_network_write(ngx_http_sandbox_network_op_t *n)
 }
 
 
-/* The policy there was, and with it the one there is to be. */
+/* Sets the old policy from the record, and the wanted one from the patch. */
 static ngx_int_t
 ngx_http_sandbox_network_plan(ngx_http_sandbox_network_op_t *n,
                               redisReply *reply)
@@ -228,7 +228,7 @@ ngx_http_sandbox_network_plan(ngx_http_sandbox_network_op_t *n,
 }
 
 
-/* 1 if the hypervisor need not know of it. */
+/* 1 if the hypervisor need not be told of the change. */
 static ngx_uint_t
 ngx_http_sandbox_network_is_ours(ngx_http_sandbox_network_op_t *n,
                                  const char *state)
@@ -282,7 +282,7 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
 }
 
 
-/* An alias: of the execution that there is now. */
+/* The id is an alias: goes on with the execution that it leads to. */
 static void
 ngx_http_sandbox_network_follow(ngx_http_sandbox_network_op_t *n,
                                 const char *next)
@@ -330,8 +330,8 @@ ngx_http_sandbox_network_conflict(ngx_http_sandbox_op_t *op, const char *state)
 
 
 /*
- * What a script says; NULL when n was ended: Redis is away, or the state of
- * the sandbox does not allow it.
+ * The outcome that a script replies; NULL if n was ended, as Redis is away or
+ * the state of the sandbox does not allow the change.
  */
 static const char *
 ngx_http_sandbox_network_outcome(ngx_http_sandbox_network_op_t *n,
@@ -399,7 +399,7 @@ ngx_http_sandbox_network_apply(void *data, ngx_log_t *log)
     SANDBOX_CRASH_POINT("network.apply.before");
     now = sandbox_time_monotonic_ms();
 
-    /* it may have waited for a thread until somebody else has the claim */
+    /* after a long wait for a thread, another request may get the claim */
     if (now + NGX_HTTP_SANDBOX_NETWORK_APPLY + NGX_HTTP_SANDBOX_NETWORK_REVERT
         > n->claiming + NGX_HTTP_SANDBOX_NETWORK_CLAIM)
     {
@@ -432,7 +432,7 @@ ngx_http_sandbox_network_applied(ngx_event_t *ev)
     ngx_http_sandbox_op_log(&n->op, NGX_LOG_ERR, "network policy: %s",
                             n->result.message);
 
-    /* the watcher may come to it later: it is to find the old one then */
+    /* a watcher that was away must find the old policy when it is back */
     n->wanted.generation++;
     n->wanted.policy = n->old;
 

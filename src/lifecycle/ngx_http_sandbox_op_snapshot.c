@@ -1,6 +1,6 @@
 /*
- * Taking a reusable snapshot of a sandbox that goes on.  Here up to the
- * reservation, what follows it is in ngx_http_sandbox_snapshot_run.c.
+ * Takes a reusable snapshot of a sandbox that goes on.  This file has the steps
+ * up to the reservation; the others are in ngx_http_sandbox_snapshot_run.c.
  *
  *   peek      is the idempotency key taken?            HMGET
  *   place     a place on the agenda                    schedule.lua
@@ -8,12 +8,12 @@
  *   take      flush, freeze, checkpoint, thaw          thread
  *   commit    ready, answer stored, source free        snapshot_commit.lua
  *
- * A source of which another snapshot is being taken, or that is on its way
- * from one state to another, is waited for, not for long.
+ * If another snapshot of the source is being taken, or the source is changing
+ * its state, the operation waits for a short time.
  *
- * A failure has been undone by the thread; snapshot_end.lua then frees the
- * key and the source.  When Redis does not answer, it is unknown whether a
- * script ran; then nothing is undone here and the agenda settles it.
+ * The thread undoes a take that fails; snapshot_end.lua then frees the key and
+ * the source.  When Redis does not answer, it is unknown whether a script ran:
+ * then nothing is undone here, and the agenda settles what is left.
  */
 
 #include "ngx_http_sandbox_snapshot_parts.h"
@@ -25,7 +25,7 @@
 #include "sandbox_crash.h"
 #include "sandbox_time.h"
 
-/* For a source that is busy; ms. */
+/* Ms for which a busy source is waited for. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_PATIENCE 5000
 
 
@@ -59,7 +59,7 @@ ngx_http_sandbox_snapshot_place(ngx_http_sandbox_snapshot_op_t *s)
 }
 
 
-/* The key is nobody's. */
+/* The idempotency key is free. */
 static void
 ngx_http_sandbox_snapshot_go(ngx_http_sandbox_op_t *op)
 {
@@ -158,7 +158,7 @@ ngx_http_sandbox_snapshot_reserve(ngx_http_sandbox_snapshot_op_t *s)
     ngx_http_sandbox_arg(&a, s->source);
     ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_TAKE);
-    /* should the taker die, until the agenda has settled it */
+    /* ms the source stays busy if the taker dies; the agenda settles it */
     ngx_http_sandbox_arg_int(&a,
                              (int64_t) (mcf->boot_timeout + 2 * mcf->lease));
     ngx_http_sandbox_arg(&a, NGX_HTTP_SANDBOX_SNAPSHOT_REUSABLE);
@@ -205,7 +205,7 @@ ngx_http_sandbox_snapshot_refuse(ngx_http_sandbox_snapshot_op_t *s,
 }
 
 
-/* There is news of the source, or it is time to ask again. */
+/* An event of the source, or the timer. */
 static void
 ngx_http_sandbox_snapshot_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -228,7 +228,7 @@ ngx_http_sandbox_snapshot_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 }
 
 
-/* The id of the path is an alias. */
+/* The source is an alias: goes on with the execution that it leads to. */
 static void
 ngx_http_sandbox_snapshot_follow(ngx_http_sandbox_snapshot_op_t *s,
                                  const char *next)
@@ -321,7 +321,7 @@ ngx_http_sandbox_snapshot_reserved(void *data, redisReply *reply)
     } else {
         ngx_http_sandbox_await_end(&s->op.await);
         ngx_http_sandbox_op_unschedule(s->op.id);
-        s->op.id[0] = '\0'; /* never used again */
+        s->op.id[0] = '\0'; /* that id is never used again */
         ngx_http_sandbox_idem_taken(&s->idem, reply);
     }
 }

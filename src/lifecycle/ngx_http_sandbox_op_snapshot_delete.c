@@ -1,20 +1,20 @@
 /*
- * The end of a snapshot: because a client asks, or because its time on the
- * agenda has come, where an operation has left it half taken or half deleted.
+ * Ends a snapshot: because a client asks, or because the snapshot is due on the
+ * agenda, as an operation has left it half taken or half deleted.
  *
  *   claim    deleting, or still taking; fences others off  snapshot_claim.lua
- *   discard  its files are gone (deleting)                 thread
- *   untake   so they are, and its source goes on (taking)  thread
- *   end      so is its record; or, whole and in use after
- *            all, it is ready again                        snapshot_end.lua
+ *   discard  its files are removed (deleting)              thread
+ *   untake   files removed, the source goes on (taking)    thread
+ *   end      the record is removed; or ready again, if
+ *            the snapshot is whole and in use              snapshot_end.lua
  *
- * A disk that others stand on stays as an anonymous layer of theirs, so a
- * source that goes on is no reason to keep a snapshot of it.  Lives are: those
- * sandboxes that were started from it, running or not.
+ * A disk that backs other disks stays as an anonymous layer of theirs, so a
+ * source that goes on does not keep its snapshots in use.  The sandboxes that
+ * were started from a snapshot, its "lives", do, running or not.
  *
- * What cannot be done now stays on the agenda and is tried again.  As a
- * client's DELETE of a sandbox does, this one waits for another operation, or
- * another node, that is at it.
+ * A step that fails leaves the snapshot on the agenda and is tried again.  A
+ * client's DELETE waits for another operation, or another node, that works on
+ * the snapshot.
  */
 
 #include "ngx_http_sandbox_snapshot_parts.h"
@@ -27,10 +27,10 @@
 #include "sandbox_crash.h"
 #include "sandbox_time.h"
 
-/* So often a source that does not answer is asked to thaw. */
+/* Claims after which a source that does not thaw is not asked any more. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS 6
 
-/* One that has no record and is in use is looked at again after so long; ms. */
+/* Ms until a checkpoint without a record that is in use is looked at again. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_USED 600000
 
 
@@ -39,16 +39,16 @@ typedef struct {
 
     char tenant[128]; /* "": due on the agenda */
     char source[SANDBOX_ID_SIZE];
-    sandbox_take_t take; /* of one that is settled */
+    sandbox_take_t take; /* for the untake of one that is still taking */
     sandbox_hv_error_t result;
     int64_t claiming;      /* monotonic ms */
     int64_t patience;      /* monotonic ms at which the wait ends */
     unsigned asking : 1;   /* snapshot_claim.lua is under way */
-    unsigned placed : 1;   /* on the agenda, where it was not before */
-    unsigned seen : 1;     /* there was one to be deleted */
+    unsigned placed : 1;   /* this operation has put it on the agenda */
+    unsigned seen : 1;     /* an earlier claim has found the snapshot */
     unsigned recorded : 1; /* there is a record to end */
     unsigned taking : 1;   /* its taker has died or failed */
-    unsigned held : 1;     /* and its source is to be thawed */
+    unsigned held : 1;     /* taking, and its source is to be thawed */
     unsigned whole : 1;    /* in use, and can still be started from */
 } ngx_http_sandbox_unsnap_op_t;
 
@@ -129,7 +129,7 @@ ngx_http_sandbox_unsnap(const char *id, ngx_http_sandbox_ctx_t *ctx,
     if (ctx) {
         ngx_cpystrn((u_char *) u->tenant, ctx->tenant.data, sizeof(u->tenant));
 
-        /* before the claim: should this worker die, somebody goes on */
+        /* before the claim: if this worker dies, the agenda goes on */
         (void) ngx_http_sandbox_op_place_in(&mcf->node, id,
                                             (int64_t) mcf->lease, 0,
                                             ngx_http_sandbox_unsnap_placed, u);
@@ -171,7 +171,10 @@ ngx_http_sandbox_unsnap_gone(ngx_http_sandbox_unsnap_op_t *u)
 }
 
 
-/* An answer may be on its way when this one ends. */
+/*
+ * An event of the snapshot, or the timer.  A claim may be under way if u ends
+ * here: its reply is forgotten.
+ */
 static void
 ngx_http_sandbox_unsnap_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
@@ -205,7 +208,10 @@ ngx_http_sandbox_unsnap_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 }
 
 
-/* Another operation is at it, or, if node is set, another node has to be. */
+/*
+ * Another operation works on the snapshot; or, with elsewhere set, another node
+ * has to, and gets it on its agenda.
+ */
 static void
 ngx_http_sandbox_unsnap_wait(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply,
                              ngx_uint_t elsewhere)
@@ -218,7 +224,7 @@ ngx_http_sandbox_unsnap_wait(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply,
         node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 1);
         node.len = ngx_strlen(node.data);
 
-        /* in this order: the node may be this one, and another host it */
+        /* in this order: if another host has our name, both agendas are one */
         ngx_http_sandbox_op_unschedule(u->op.id);
         ngx_http_sandbox_op_schedule_on(&node, u->op.id, 0);
 
@@ -258,7 +264,7 @@ ngx_http_sandbox_unsnap_start(ngx_http_sandbox_unsnap_op_t *u)
 }
 
 
-/* The record is ours to end. */
+/* snapshot_claim.lua has given the record to u. */
 static void
 ngx_http_sandbox_unsnap_take(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply)
 {
@@ -275,12 +281,12 @@ ngx_http_sandbox_unsnap_take(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply)
 }
 
 
-/* There is no record, or none of the tenant's that could be deleted. */
+/* There is no record, or none that the tenant may delete. */
 static void
 ngx_http_sandbox_unsnap_none(ngx_http_sandbox_unsnap_op_t *u)
 {
     if (u->tenant[0] == '\0') {
-        /* what is left on the node belongs to nobody */
+        /* files that are left on the node have no owner and are removed */
         ngx_http_sandbox_unsnap_start(u);
         return;
     }
@@ -291,7 +297,7 @@ ngx_http_sandbox_unsnap_none(ngx_http_sandbox_unsnap_op_t *u)
     }
 
     if (u->placed) {
-        /* or whoever makes ids up keeps the node busy with them */
+        /* else requests with invented ids would fill the agenda */
         ngx_http_sandbox_op_unschedule(u->op.id);
     }
 
@@ -346,8 +352,9 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
 
 
 /*
- * One that can still be started from is ready again.  Who has begun to start
- * from it just then may be there without that: its end is waited for.
+ * Discards the snapshot.  If it is in use and can still be started from, it
+ * becomes ready again (whole).  If it is in use by a start that had begun
+ * before, but cannot be started from any more, the agenda tries again later.
  */
 static void
 ngx_http_sandbox_unsnap_discard(ngx_http_sandbox_unsnap_op_t *u)
@@ -384,7 +391,7 @@ ngx_http_sandbox_unsnap_work(void *data, ngx_log_t *log)
 }
 
 
-/* It is in use after all: it is ready again, and the client is told. */
+/* The snapshot is in use: makes it ready again and ends u with that error. */
 static void
 ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
 {
@@ -400,7 +407,7 @@ ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
 }
 
 
-/* Some of it may be gone: the agenda comes again. */
+/* The snapshot may be removed in part: leaves the rest to the agenda. */
 static void
 ngx_http_sandbox_unsnap_later(ngx_http_sandbox_unsnap_op_t *u)
 {
@@ -431,7 +438,7 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
             ngx_http_sandbox_op_unschedule(u->op.id);
 
         } else if (u->result.status == SANDBOX_HV_IN_USE) {
-            /* of a later execution, with which it ends, or nobody's any more */
+            /* a later execution owns it and ends it, or it has no owner */
             ngx_http_sandbox_op_schedule_in(u->op.id,
                                             NGX_HTTP_SANDBOX_SNAPSHOT_USED);
         }

@@ -1,14 +1,14 @@
 /*
- * Moving a deadline.
+ * Moves the deadline of a sandbox.
  *
- *   move    the record has the new deadline             timeout.lua
- *   hasten  the agenda of its node looks in time        ZADD LT
+ *   move    the record gets the new deadline            timeout.lua
+ *   hasten  the node's agenda entry is moved up         ZADD LT
  *
  * The record decides, the agenda only says when to look at it: a look that
- * comes too early is put off to the record's deadline (claim.lua).  So a
- * deadline that becomes later needs nothing, and one that becomes earlier must
- * never find its entry put off by somebody who read the record before: who
- * puts off looks at the record again afterwards.
+ * comes too early is put off to the record's deadline (claim.lua).  So a later
+ * deadline needs no change of the agenda.  An earlier one must not be lost to a
+ * worker that read the record before and puts the entry off: that worker reads
+ * the record again afterwards.
  */
 
 #include "ngx_http_sandbox_codes.h"
@@ -29,7 +29,7 @@ typedef struct {
 
 typedef struct {
     char id[SANDBOX_ID_SIZE];
-    int64_t at; /* by Redis' clock; 0: not known yet */
+    int64_t at; /* ms by Redis' clock; 0: not known yet */
 } ngx_http_sandbox_postponed_t;
 
 
@@ -49,7 +49,7 @@ ngx_http_sandbox_timeout_move(ngx_http_sandbox_timeout_op_t *t)
     ngx_http_sandbox_key_t record;
     ngx_http_sandbox_args_t a;
 
-    /* before the record: should this worker die, the look is not too late */
+    /* before the record: if this worker dies, the entry is not too late */
     ngx_http_sandbox_op_hasten_in(t->op.id, t->timeout_ms);
 
     a.n = a.nnumbers = 0;
@@ -96,7 +96,7 @@ ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
 }
 
 
-/* An alias: of the execution that there is now. */
+/* The id is an alias: goes on with the execution that it leads to. */
 static void
 ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
                                 const char *next)
@@ -116,7 +116,7 @@ ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
 }
 
 
-/* The agenda has it. */
+/* The agenda entry was moved up: ends the operation. */
 static void
 ngx_http_sandbox_timeout_done(void *data, redisReply *reply)
 {
@@ -132,7 +132,7 @@ ngx_http_sandbox_timeout_done(void *data, redisReply *reply)
 }
 
 
-/* ZADD LT: id is looked at by then at the latest. */
+/* Sends ZADD LT: the agenda looks at id at that time at the latest. */
 static ngx_int_t
 ngx_http_sandbox_timeout_hasten(const char *id, const ngx_str_t *node,
                                 int64_t at,
@@ -260,7 +260,7 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
 }
 
 
-/* The record as it was after the entry was put off. */
+/* The record, read after its entry was put off: moves the entry up again. */
 static void
 ngx_http_sandbox_postpone_checked(void *data, redisReply *reply)
 {
@@ -278,7 +278,7 @@ ngx_http_sandbox_postpone_checked(void *data, redisReply *reply)
                || ngx_http_sandbox_state_of(state)
                       == NGX_HTTP_SANDBOX_HIBERNATING)
     {
-        /* a DELETE or a hibernation came between: its owner may die */
+        /* a DELETE or a hibernation has begun meanwhile: its lease counts */
         at = ngx_http_sandbox_reply_integer(reply, 2);
 
     } else {

@@ -1,18 +1,18 @@
 /*
- * When a survey is made, by whom, and how it is filled:
+ * Decides when a survey is made and by which worker, and fills it:
  *
- *   pulse    is this worker the one?                       lead.lua
+ *   pulse    does this worker hold the lock?               lead.lua
  *   node     guests and agenda of the node, and the time   HGETALL, ZRANGE,
- *            by which its times are judged                 TIME
+ *            by which the agenda is judged                 TIME
  *   host     domains and overlays                          thread
- *   records  what Redis says of every id that came up      HMGET each
- *   judge    sandbox_survey_judge(), and the argument why
+ *   records  the record of every id that was found         HMGET each
+ *   judge    sandbox_survey_judge(), with the reasoning
  *   settle   settle.c
  *
  * Redis may be a wrong or an empty one.  So nothing is concluded from a survey
- * in which any command failed or whose connection was interrupted, and what
- * has no record is only destroyed when it had none in every survey for the
- * length of the grace, which begins anew with each interruption.
+ * in which a command failed or the connection was interrupted.  A domain or
+ * overlay without a record is only destroyed if every survey during the grace
+ * found none; the grace begins anew with each interruption.
  */
 
 #include "ngx_http_sandbox_reconcile.h"
@@ -42,16 +42,16 @@ typedef struct {
     ngx_event_t timer;
     ngx_event_t pulse;
     sandbox_hv_error_t result; /* of the thread */
-    ngx_uint_t pending;        /* replies with the node's keys */
-    int64_t next;              /* ms until another look is worth it, or -1 */
-    ngx_msec_t ended;          /* when the last look was over */
-    ngx_uint_t nsuspects;      /* without a domain, ever; the last are kept */
+    ngx_uint_t pending;        /* replies about the node under way */
+    int64_t next;              /* ms until the next survey is due, or -1 */
+    ngx_msec_t ended;          /* when the last survey was over */
+    ngx_uint_t nsuspects;      /* suspects noted so far; the last are kept */
     char suspects[NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS][SANDBOX_ID_SIZE];
     unsigned leading : 1;
     unsigned busy : 1;
-    unsigned again : 1;  /* something came up while it was */
-    unsigned broken : 1; /* what was read may not belong together */
-    unsigned away : 1;   /* libvirt, and that was logged */
+    unsigned again : 1;  /* a suspect was noted while busy */
+    unsigned broken : 1; /* void: the replies may not belong together */
+    unsigned away : 1;   /* libvirt is away, and that was logged */
 } ngx_http_sandbox_reconcile_t;
 
 
@@ -83,8 +83,8 @@ ngx_http_sandbox_reconcile_in(ngx_msec_t ms)
 
 
 /*
- * Not later than it is set to anyway, and not at once after a look: who goes on
- * asking must neither put it off nor keep the node looking.
+ * Moves the timer up, but not to less than a second after the last survey:
+ * repeated calls must neither put the survey off nor start one after another.
  */
 static void
 ngx_http_sandbox_reconcile_soon(void)
@@ -135,7 +135,7 @@ ngx_http_sandbox_reconcile_end(ngx_int_t rc)
 }
 
 
-/* What was read says nothing any more: another Redis may answer next. */
+/* Voids what was read, and the survey before: another Redis may answer next. */
 static void
 ngx_http_sandbox_reconcile_void(void)
 {
@@ -164,7 +164,7 @@ ngx_http_sandbox_reconcile_ask(const char *command, const char *kind)
         ngx_http_sandbox_arg(&a, "WITHSCORES");
     }
 
-    /* data: the agenda's reply, not the guests' */
+    /* data tells the reply of the agenda from that of the guests (NULL) */
     return ngx_http_sandbox_redis_command(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_reconcile_node,
         a.n > 2 ? &ngx_http_sandbox_reconciler : NULL, a.n, a.values);
@@ -215,7 +215,7 @@ ngx_http_sandbox_reconcile_look(ngx_event_t *ev)
 }
 
 
-/* The lock is this worker's, or another's, or nobody can tell. */
+/* The reply to a pulse; NULL if Redis is away. */
 static void
 ngx_http_sandbox_reconcile_pulsed(void *data, redisReply *reply)
 {
@@ -257,7 +257,7 @@ ngx_http_sandbox_reconcile_pulse(ngx_event_t *ev)
 }
 
 
-/* Pairs of an id and its address, or its time on the agenda. */
+/* Adds an entry for each pair of an id and its address, or agenda time. */
 static ngx_int_t
 ngx_http_sandbox_reconcile_pairs(redisReply *reply, ngx_uint_t agenda)
 {
@@ -295,7 +295,7 @@ ngx_http_sandbox_reconcile_pairs(redisReply *reply, ngx_uint_t agenda)
 }
 
 
-/* One of the replies about the node is there; the host is next. */
+/* Counts a reply about the node; after the last one the host is read. */
 static void
 ngx_http_sandbox_reconcile_asked(void)
 {
@@ -412,7 +412,7 @@ ngx_http_sandbox_reconcile_disks(ngx_http_sandbox_reconcile_t *r)
 }
 
 
-/* In a thread, which has the survey to itself meanwhile. */
+/* In a thread, to which the survey belongs meanwhile. */
 static void
 ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log)
 {
@@ -553,7 +553,7 @@ ngx_http_sandbox_reconcile_suspected(const char *id)
 }
 
 
-/* Orphans and strays that were not known before. */
+/* Logs the number of orphans and strays that were not known before. */
 static void
 ngx_http_sandbox_reconcile_warn(ngx_uint_t fresh)
 {
@@ -649,7 +649,7 @@ ngx_http_sandbox_reconcile_judge(ngx_int_t rc)
 }
 
 
-/* A suspect has no domain any more. */
+/* Notes a sandbox that has no domain any more, and asks for a survey. */
 static void
 ngx_http_sandbox_reconcile_gone(const char *id)
 {
@@ -721,7 +721,7 @@ ngx_http_sandbox_reconcile_subscribe(void)
 void
 ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
 {
-    /* debug logs tell the descriptor of what an event belongs to */
+    /* debug logs print the descriptor of the event's connection */
     static ngx_connection_t idle = { .fd = -1 };
 
     ngx_event_t *ev;

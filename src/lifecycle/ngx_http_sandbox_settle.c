@@ -1,19 +1,19 @@
 /*
  * What a verdict leads to:
  *
- *   orphan   on the agenda for now: whoever takes it finds no record (or,
- *            should the survey have been wrong, one whose time has not come),
- *            ends the domain, removes the overlay, gives the address back
- *   stray    the domain ends here; the record is another node's
+ *   orphan   put on the agenda for now: the destroy operation finds no record,
+ *            ends the domain, removes the overlay and gives the address back;
+ *            if the survey was wrong, claim.lua finds a record that is not due
+ *   stray    the domain is destroyed here; the record belongs to another node
  *   lost     the domain is looked for once more; then lose.lua, which compares
  *            state and execution
- *   remains  what is left of a sandbox in state error is removed, and its
- *            address given back; it stays on the agenda until its deadline
+ *   remains  the domain or overlay that is left of a sandbox in state error or
+ *            paused is removed, its address given back; its agenda entry stays
  *   adopt    adopt.lua
- *   late     an earlier place on the agenda, where claim.lua decides
+ *   late     the agenda entry is moved up; claim.lua decides
  *
- * So each act is checked where it is done, and each may be repeated.  The
- * record is changed first and the host cleared afterwards.
+ * So each action is checked where it is done, and may be repeated.  The record
+ * is changed first, the host is cleared afterwards.
  */
 
 #include "ngx_http_sandbox_settle.h"
@@ -26,7 +26,7 @@
 #include "sandbox_time.h"
 
 
-/* Threads that clear the host: each of them mostly waits for libvirt. */
+/* Tasks that clear the host at once: each of them mostly waits for libvirt. */
 #define NGX_HTTP_SANDBOX_SETTLE_THREADS 8
 
 typedef struct {
@@ -38,8 +38,8 @@ typedef struct {
     ngx_http_sandbox_walk_t walk;
     ngx_http_sandbox_settle_part_t parts[NGX_HTTP_SANDBOX_SETTLE_THREADS];
     ngx_uint_t working;        /* parts in a thread */
-    ngx_atomic_t next;         /* entry to be cleared, for the threads */
-    sandbox_hv_error_t result; /* of what was done in threads */
+    ngx_atomic_t next;         /* the next entry that a thread takes */
+    sandbox_hv_error_t result; /* the last failure of a part, or OK */
     void (*done)(ngx_int_t rc);
     unsigned stopped : 1;
 } ngx_http_sandbox_settle_t;
@@ -81,7 +81,7 @@ ngx_http_sandbox_settle_any(sandbox_verdict_t a, sandbox_verdict_t b)
 }
 
 
-/* Does work in up to so many threads, each with a part of its own. */
+/* Posts work to up to that many pool threads, each with a part of its own. */
 static ngx_int_t
 ngx_http_sandbox_settle_task(ngx_uint_t threads,
                              void (*work)(void *data, ngx_log_t *log),
@@ -225,11 +225,11 @@ ngx_http_sandbox_settle_adopt(sandbox_survey_entry_t *e)
 }
 
 
-/* On the agenda for then, wherever it was. */
+/* Puts e on the agenda at that time, whether or not e is there. */
 static ngx_int_t
 ngx_http_sandbox_settle_move(sandbox_survey_entry_t *e, int64_t at)
 {
-    /* a late one may have been looked at since, or be gone */
+    /* the entry of a late one may have been moved up or removed since */
     return ngx_http_sandbox_op_place_at(
         &ngx_http_sandbox_worker.conf->node, e->id, at,
         e->verdict == SANDBOX_SURVEY_LATE, ngx_http_sandbox_settle_written, e);
@@ -266,7 +266,7 @@ ngx_http_sandbox_settle_visit(sandbox_survey_entry_t *e)
 }
 
 
-/* In threads, each of which takes the next entry. */
+/* In several threads, each of which takes the next entry in turn. */
 static void
 ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
 {
@@ -316,7 +316,7 @@ ngx_http_sandbox_settle_clear(void *data, ngx_log_t *log)
 }
 
 
-/* What is off the host gives its places back. */
+/* Gives the address of a cleared entry back, a stray's agenda entry as well. */
 static ngx_int_t
 ngx_http_sandbox_settle_release(sandbox_survey_entry_t *e)
 {
@@ -399,7 +399,7 @@ ngx_http_sandbox_settle_walked(ngx_int_t rc)
 }
 
 
-/* In a thread: those that are lost, have they really no domain? */
+/* In a thread: looks for the domains of LOST entries; done: there is none. */
 static void
 ngx_http_sandbox_settle_confirm(void *data, ngx_log_t *log)
 {

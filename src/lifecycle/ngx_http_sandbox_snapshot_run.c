@@ -1,6 +1,6 @@
 /*
- * A snapshot from its reservation to its end: take, commit, answer, or back.
- * The head of ngx_http_sandbox_op_snapshot.c has the whole.
+ * A snapshot from its reservation to its end: take, commit and answer, or undo.
+ * The head comment of ngx_http_sandbox_op_snapshot.c lists all steps.
  */
 
 #include "ngx_http_sandbox_snapshot_parts.h"
@@ -14,7 +14,7 @@
 #include "sandbox_crash.h"
 #include "sandbox_time.h"
 
-/* What could not be undone is tried again after; ms. */
+/* Ms until the agenda looks at a snapshot that could not be undone. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN 1000
 
 
@@ -24,7 +24,7 @@ static void ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply);
 static void ngx_http_sandbox_snapshot_untake(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_snapshot_untaken(ngx_event_t *ev);
 
-/* as sandbox_checkpoint_way_t */
+/* indexed by sandbox_checkpoint_way_t */
 static const char *const ngx_http_sandbox_snapshot_ways[] = { "standing still",
                                                               "live", "moved" };
 
@@ -79,7 +79,7 @@ ngx_http_sandbox_snapshot_abandoned(void *data, redisReply *reply)
 
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (s->take.left || (reply->integer == 0 && !s->lost)) {
-            /* the agenda's, or somebody else's: a look at what is left, soon */
+            /* not undone, or another owner has it: the agenda looks soon */
             ngx_http_sandbox_op_schedule_in(s->op.id,
                                             NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN);
         } else {
@@ -241,7 +241,7 @@ ngx_http_sandbox_snapshot_commit(ngx_http_sandbox_snapshot_op_t *s)
 }
 
 
-/* What was taken well has no record: it goes, and its source has gone on. */
+/* Removes a checkpoint that was taken but cannot be committed. */
 static void
 ngx_http_sandbox_snapshot_undo(ngx_http_sandbox_snapshot_op_t *s,
                                const ngx_http_sandbox_error_t *error,
@@ -292,7 +292,7 @@ ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply)
     SANDBOX_CRASH_POINT("snapshot.commit.after");
 
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
-        /* it may have been committed: the agenda will tell */
+        /* snapshot_commit.lua may have run: the agenda finds out */
         ngx_http_sandbox_idem_no_redis(&s->idem);
         return;
     }
@@ -339,7 +339,7 @@ ngx_http_sandbox_snapshot_untake(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_snapshot_op_t *s = data;
 
-    /* it is whole; of its source something else may be taken by now */
+    /* only discarded: something else may be taken of the source by now */
     SANDBOX_CRASH_POINT("untake.discard.before");
     (void) sandbox_checkpoint_discard(s->op.id, &s->take.result);
     SANDBOX_CRASH_POINT("untake.discard.after");

@@ -1,4 +1,4 @@
-/* Boot checkpoints that nobody needs any more; see the header. */
+/* Removes boot checkpoints that are not needed; see the header. */
 
 #include "ngx_http_sandbox_sweep.h"
 

@@ -1,4 +1,4 @@
-/* Looking after warm pools; see the header. */
+/* Tends warm pools; see the header. */
 
 #include "ngx_http_sandbox_tend.h"
 
@@ -13,23 +13,23 @@
 #include "sandbox_pool.h"
 #include "sandbox_time.h"
 
-/* Of a member that cannot be made: until the next one is tried; ms. */
+/* Ms after a member could not be made until the next one is tried. */
 #define NGX_HTTP_SANDBOX_TEND_BACKOFF 1000
 #define NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX 60000
 
-/* Members that are checked in one look, and the longest time each has; ms. */
+/* Members that are checked in one look; ms that each has to answer, at most. */
 #define NGX_HTTP_SANDBOX_TEND_CHECKS 8
 #define NGX_HTTP_SANDBOX_TEND_PATIENCE 10000
 
-/* A lease is prolonged so many times before it would be over. */
+/* Times that a lease can be prolonged before it is over. */
 #define NGX_HTTP_SANDBOX_TEND_PROLONGS 3
 
 
 typedef struct {
     ngx_http_sandbox_op_t op;
-    ngx_queue_t queue; /* of those under way */
+    ngx_queue_t queue; /* the tends under way in this worker */
     ngx_http_sandbox_shape_t shape;
-    unsigned again : 1; /* something happened meanwhile */
+    unsigned again : 1; /* to be tended once more afterwards */
 } ngx_http_sandbox_tend_op_t;
 
 /* A pool that wants a member while this worker makes as many as it may. */
@@ -68,7 +68,7 @@ static const char *ngx_http_sandbox_tend_fields[] = {
     "tenant", "template", "track_tag", "vcpus", "memory_mb", "disk_mb",
 };
 
-/* What the status of a pool says of a failure. */
+/* The reason in a pool's status for the error of a member; NULL: any other. */
 static const struct {
     const ngx_http_sandbox_error_t *error;
     const char *reason;
@@ -86,7 +86,7 @@ static void ngx_http_sandbox_tend_told(void *data, redisReply *reply);
 
 
 static ngx_queue_t ngx_http_sandbox_tending;
-static ngx_queue_t ngx_http_sandbox_hungry;    /* the first is served first */
+static ngx_queue_t ngx_http_sandbox_hungry;    /* first in, first served */
 static ngx_int_t ngx_http_sandbox_tend_making; /* members, in this worker */
 
 
@@ -159,7 +159,7 @@ ngx_http_sandbox_tend(const char *id)
     ngx_http_sandbox_tend_op_t *t;
 
     if (ngx_exiting || !ngx_http_sandbox_worker.ours) {
-        /* its templates may be those of before; or the node another host */
+        /* its templates may be outdated, or another host has the node's name */
         ngx_http_sandbox_op_hasten_in(id, 0);
         return;
     }
@@ -180,7 +180,7 @@ ngx_http_sandbox_tend(const char *id)
 }
 
 
-/* Its fields were read: asks what is to be done. */
+/* The pool's fields were read: asks pool_tend.lua what is to be done. */
 static void
 ngx_http_sandbox_tend_read(void *data, redisReply *reply)
 {
@@ -272,7 +272,7 @@ ngx_http_sandbox_tend_failed(const ngx_http_sandbox_making_t *making,
 }
 
 
-/* The pool has its turn when one of the members that are made is there. */
+/* Queues the pool: it is tended when this worker has room for a member. */
 static void
 ngx_http_sandbox_tend_defer(const char *id)
 {
@@ -299,7 +299,7 @@ ngx_http_sandbox_tend_defer(const char *id)
 }
 
 
-/* There is room for one more. */
+/* This worker may make one more member: tends the first pool in the queue. */
 static void
 ngx_http_sandbox_tend_next(void)
 {
@@ -335,7 +335,7 @@ ngx_http_sandbox_tend_made(void *data, ngx_http_sandbox_op_t *op)
 
     ngx_http_sandbox_tend_next();
 
-    /* who was one too many does not ask for another */
+    /* after a conflict the pool wants no more members */
     if (op->error != &ngx_http_sandbox_conflict) {
         ngx_http_sandbox_tend(making->pool);
     }
@@ -390,7 +390,7 @@ ngx_http_sandbox_tend_ping(void *data, ngx_log_t *log)
 }
 
 
-/* A member that is not fit any more goes by the agenda. */
+/* The reply of pool_unfit.lua for a member that did not answer. */
 static void
 ngx_http_sandbox_tend_unfit(void *data, redisReply *reply)
 {
@@ -472,7 +472,7 @@ ngx_http_sandbox_tend_check(ngx_http_sandbox_tend_op_t *t, const char *id,
 }
 
 
-/* The lease is this node's: told to those who look for ones that are over. */
+/* This node has the pool: sets its metrics and lists the end of its lease. */
 static void
 ngx_http_sandbox_tend_hold(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
 {
@@ -540,7 +540,7 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
 }
 
 
-/* The pool is not, or no more, this node's. */
+/* The pool is gone or another node's: off the agenda and the metrics. */
 static void
 ngx_http_sandbox_tend_let_go(ngx_http_sandbox_tend_op_t *t)
 {

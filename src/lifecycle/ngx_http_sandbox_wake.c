@@ -1,4 +1,4 @@
-/* One operation for all who wait for a sandbox; see the header. */
+/* One operation for all requests that wait for a sandbox; see the header. */
 
 #include "ngx_http_sandbox_wake.h"
 
@@ -8,7 +8,10 @@
 #include "sandbox_time.h"
 
 
-/* The wait of all for one sandbox, on the heap: outlives the requests. */
+/*
+ * A wake: one sandbox and the requests that wait for it.  On the heap, as it
+ * outlives the requests.
+ */
 typedef struct {
     ngx_queue_t queue;
     ngx_queue_t wakers;
@@ -25,7 +28,7 @@ const char ngx_http_sandbox_wake_late[] =
 static ngx_queue_t ngx_http_sandbox_wakes;
 
 
-/* The wait of w has ended: how long it was, and how it went. */
+/* Counts a wait of w that has ended, with its outcome and its length. */
 static void
 ngx_http_sandbox_wake_count(ngx_http_sandbox_waker_t *w, ngx_uint_t outcome)
 {
@@ -69,7 +72,10 @@ ngx_http_sandbox_wake_over(ngx_event_t *ev)
 }
 
 
-/* Who waits was let in: the operation need not know the tenant. */
+/*
+ * Starts the resume for wake, without a tenant: each waiting request was
+ * authorized for the sandbox already.
+ */
 static ngx_int_t
 ngx_http_sandbox_wake_begin(ngx_http_sandbox_wake_t *wake,
                             const ngx_str_t *request_id)
@@ -103,7 +109,7 @@ ngx_http_sandbox_wake_done(void *data, ngx_http_sandbox_op_t *op)
         && !ngx_queue_empty(&wake->wakers)
         && ngx_http_sandbox_wake_begin(wake, &request_id) == NGX_OK)
     {
-        /* it has waited long enough, but those who came later have not */
+        /* op timed out, but requests that came later may still wait */
         return;
     }
 
@@ -111,7 +117,7 @@ ngx_http_sandbox_wake_done(void *data, ngx_http_sandbox_op_t *op)
                         : NGX_HTTP_SANDBOX_OUTCOME_DONE;
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_WAKES, outcome, 1);
 
-    /* out of the list first: who goes on may want it woken again */
+    /* removed first: a handler may call ngx_http_sandbox_wake() for it again */
     ngx_queue_remove(&wake->queue);
 
     while (!ngx_queue_empty(&wake->wakers)) {
@@ -129,7 +135,7 @@ ngx_http_sandbox_wake_done(void *data, ngx_http_sandbox_op_t *op)
 }
 
 
-/* The wait for id: that of others, or a new one; NULL if none can begin. */
+/* The wake of id, found or started; NULL if none can be started. */
 static ngx_http_sandbox_wake_t *
 ngx_http_sandbox_wake_find(const char *id, ngx_http_sandbox_ctx_t *ctx)
 {

@@ -2,7 +2,7 @@
 
 #include "ngx_http_sandbox_walk.h"
 
-#define NGX_HTTP_SANDBOX_WALK_BATCH 64
+#define NGX_HTTP_SANDBOX_WALK_BATCH 64 /* commands under way at most */
 
 
 static void
