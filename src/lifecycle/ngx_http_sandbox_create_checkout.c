@@ -448,7 +448,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
 }
 
 
-/* checkout.lua found our clock too wrong: sets it to now and asks again. */
+/* checkout.lua found this worker's clock wrong: sets it, and asks again. */
 static void
 ngx_http_sandbox_checkout_adjust(ngx_http_sandbox_create_op_t *c, int64_t now)
 {

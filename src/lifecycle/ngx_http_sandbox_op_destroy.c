@@ -261,7 +261,7 @@ ngx_http_sandbox_destroy_place(ngx_http_sandbox_destroy_op_t *d,
 }
 
 
-/* The deadline of the sandbox hibernates it: starts that operation. */
+/* The sandbox is due for a hibernation, not its end: starts that operation. */
 static void
 ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d)
 {

@@ -9,8 +9,8 @@
  *            the snapshot is whole and in use              snapshot_end.lua
  *
  * A disk that backs other disks stays as an anonymous layer of theirs, so a
- * source that goes on does not keep its snapshots in use.  The sandboxes that
- * were started from a snapshot, its "lives", do, running or not.
+ * source that goes on does not keep its snapshots in use.  A snapshot is in use
+ * by its "lives": the sandboxes that were started from it, running or not.
  *
  * A step that fails leaves the snapshot on the agenda and is tried again.  A
  * client's DELETE waits for another operation, or another node, that works on

@@ -24,10 +24,7 @@
 
 typedef struct ngx_http_sandbox_op_s ngx_http_sandbox_op_t;
 
-/*
- * Called once, when op ends; op and all that it points to are freed after this
- * returns.
- */
+/* Called once, when op ends; op and its answer are freed after this returns. */
 typedef void (*ngx_http_sandbox_op_done_pt)(void *data,
                                             ngx_http_sandbox_op_t *op);
 
@@ -290,9 +287,9 @@ void ngx_http_sandbox_op_schedule_in(const char *id, int64_t ms);
 void ngx_http_sandbox_op_schedule_at(const char *id, int64_t at);
 
 /*
- * Puts the agenda entry of id off to a time that was read from its record.  The
- * record may have got an earlier deadline since: it is read again afterwards,
- * and the entry is moved up to that deadline.
+ * Puts the agenda entry of id off after a look at its record.  The record may
+ * have got an earlier deadline or lease since: it is read again afterwards, and
+ * the entry is moved up to that time.
  */
 void ngx_http_sandbox_op_postpone_in(const char *id, int64_t ms);
 void ngx_http_sandbox_op_postpone_at(const char *id, int64_t at);
