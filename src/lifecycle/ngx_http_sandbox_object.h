@@ -47,7 +47,7 @@ int ngx_http_sandbox_object_member(const char *name, size_t len);
 /* 1 if mask has metadata, the one member that may be long. */
 ngx_uint_t ngx_http_sandbox_object_has_metadata(uint32_t mask);
 
-/* Appends the object of a snapshot; metadata that is NULL is written as {}. */
+/* Appends a snapshot's object; metadata that was not read is written as {}. */
 void
 ngx_http_sandbox_snapshot_object(sandbox_text_t *t,
                                  const ngx_http_sandbox_snapshot_t *snapshot);
