@@ -285,7 +285,7 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_sandbox_main_conf_t *mcf;
 
-    /* a content handler is not inherited, so this is not */
+    /* not inherited, as the content handler that it sets is not */
     ngx_conf_init_value(conf->metrics, 0);
 
     if (conf->metrics) {
@@ -298,7 +298,7 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->traffic = 0;
     }
 
-    /* what stands in a location ends the other one of the server around it */
+    /* the one that is set here turns off the other one of the level above */
     if (conf->api == 1 && conf->traffic == NGX_CONF_UNSET) {
         conf->traffic = 0;
     }
@@ -323,7 +323,7 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
-/* nginx's own handler; a request keeps ours when a redirect drops its ctx. */
+/* nginx's own handler.  A request keeps ours when a redirect drops its ctx. */
 static ngx_http_log_handler_pt ngx_http_sandbox_next_log_handler;
 
 
@@ -409,7 +409,7 @@ ngx_http_sandbox_request_id_variable(ngx_http_request_t *r,
 }
 
 
-/* The Host for the guest: the client's, or what masks it. */
+/* $sandbox_host: the Host for the guest, the client's or the masked one. */
 static ngx_int_t
 ngx_http_sandbox_host_variable(ngx_http_request_t *r,
                                ngx_http_variable_value_t *v, uintptr_t data)
@@ -438,8 +438,8 @@ ngx_http_sandbox_host_variable(ngx_http_request_t *r,
 
 
 /*
- * The Connection for the guest: "upgrade" if the client wants one, else
- * nothing, which keeps the connection.
+ * $sandbox_connection, for the guest: "upgrade" if the client wants an upgrade,
+ * else empty, which lets "keepalive" keep the connection.
  */
 static ngx_int_t
 ngx_http_sandbox_connection_variable(ngx_http_request_t *r,
@@ -493,7 +493,7 @@ ngx_http_sandbox_preconfiguration(ngx_conf_t *cf)
 }
 
 
-/* One for traffic and API, which exclude each other: each costs a request. */
+/* One handler for traffic and API: each registered one costs every request. */
 static ngx_int_t
 ngx_http_sandbox_precontent_handler(ngx_http_request_t *r)
 {
@@ -565,8 +565,8 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
     }
 
     /*
-     * Before the content phase, so that access rules of the location hold and
-     * proxy_pass stays its content handler.
+     * Both run before the content phase, so that access rules of the location
+     * hold and proxy_pass stays its content handler.
      */
 
     if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,

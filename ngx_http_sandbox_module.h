@@ -1,5 +1,6 @@
 /*
- * What the rooms of the module share: configuration and the request context.
+ * What all folders of the module share: its configuration, the context of a
+ * request and the state of the worker.
  */
 
 #ifndef NGX_HTTP_SANDBOX_MODULE_H
@@ -27,13 +28,13 @@ typedef enum {
 
 typedef struct ngx_http_sandbox_routes_s ngx_http_sandbox_routes_t;
 
-/* Requests of a tenant. */
+/* How many requests of one tenant are let in. */
 typedef struct {
-    uint64_t interval; /* us between two; 0: no limit */
-    uint64_t burst;    /* how many may come at once on top */
+    uint64_t interval; /* us between two requests; 0: no limit */
+    uint64_t burst;    /* requests that may come at once on top */
 } ngx_http_sandbox_rate_t;
 
-/* http {} level: one node. */
+/* The http {} level: the settings of one node. */
 typedef struct {
     ngx_str_t node;   /* this host's name in Redis keys */
     ngx_str_t domain; /* sandboxes are {port}-{id}.{domain} */
@@ -61,10 +62,10 @@ typedef struct {
     ngx_int_t max_sandboxes; /* on this node */
     ngx_msec_t max_timeout;
     ngx_msec_t boot_timeout;
-    ngx_msec_t wake_timeout; /* of what waits for a paused sandbox */
-    ngx_flag_t checkpoints;  /* creates start from a booted one */
+    ngx_msec_t wake_timeout; /* of requests that wait for a paused sandbox */
+    ngx_flag_t checkpoints;  /* creates start from a booted guest */
     ngx_msec_t lease;
-    ngx_msec_t idem_wait; /* of a repeated request for the first one */
+    ngx_msec_t idem_wait; /* of a repeated request, for the first one */
     ngx_msec_t retention; /* of idempotent answers and of tombstones */
 
     ngx_msec_t reconcile_interval;
@@ -73,20 +74,20 @@ typedef struct {
 
     ngx_int_t refill_parallel; /* members of a warm pool in the making */
     ngx_msec_t refill_interval;
-    ngx_msec_t refill_check; /* of a member that waits */
+    ngx_msec_t refill_check; /* how often a ready member is asked */
 
     ngx_shm_zone_t *zone; /* the route cache */
     ngx_http_sandbox_routes_t *routes;
     ngx_msec_t route_ttl;
-    ngx_msec_t route_stale; /* after that, while Redis is away */
+    ngx_msec_t route_stale; /* past route_ttl, while Redis is away */
 
-    ngx_uint_t max_connections;       /* of a sandbox at once; 0: no limit */
-    ngx_msec_t max_age;               /* of one of them; 0: no limit */
+    ngx_uint_t max_connections;       /* to one sandbox at once; 0: no limit */
+    ngx_msec_t max_age;               /* of one connection; 0: no limit */
     ngx_http_sandbox_rate_t rates[2]; /* ngx_http_sandbox_rate_e */
     ngx_uint_t max_wakes;             /* of a sandbox by traffic; 0: no limit */
     ngx_msec_t wakes_interval;
 
-    /* directives of parameters that were given */
+    /* set once the directive was read, to refuse a second one */
     ngx_flag_t limited;
     ngx_flag_t reconciled;
     ngx_flag_t pooled;
@@ -105,7 +106,7 @@ typedef struct {
     ngx_flag_t metrics;
 } ngx_http_sandbox_loc_conf_t;
 
-/* An error of the API; ngx_http_sandbox_codes.h lists them. */
+/* An error of the API; ngx_http_sandbox_codes.h lists all of them. */
 typedef struct {
     ngx_uint_t status;
     ngx_str_t code;
@@ -117,14 +118,14 @@ typedef struct {
     char request[SANDBOX_ID_SIZE];
     ngx_str_t tenant;  /* NUL-terminated */
     ngx_str_t sandbox; /* the id in the path, as the client spelled it */
-    const void *route; /* of the API, once it is known */
+    const void *route; /* row of the API's route table, once known */
 
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
     ngx_str_t peer_name; /* the same as text, in peer_text */
     char peer_text[SANDBOX_NET_IPV4_SIZE + SANDBOX_NET_PORT_SIZE];
-    struct ngx_http_sandbox_live_s *live; /* the sandbox behind it */
-    ngx_str_t host; /* what the guest sees as its Host, if masked */
+    struct ngx_http_sandbox_live_s *live; /* the request at that guest */
+    ngx_str_t host; /* the Host that the guest sees, if masked */
 
     /* the error to be answered, for the envelope; NULL if none */
     const ngx_http_sandbox_error_t *error;
@@ -135,23 +136,23 @@ typedef struct {
     char *detail;           /* error_detail, when not NULL */
     ngx_uint_t retry_after; /* seconds, in place of the error's; or 0 */
 
-    /* The body the error filter sends in place of nginx's page. */
+    /* the body that the error filter sends in place of nginx's page */
     ngx_str_t envelope;
-    off_t received;       /* bytes of the body, where that is bounded */
-    unsigned bounded : 1; /* its body is at most 1 MiB */
-    unsigned passed : 1;  /* goes on to proxy_pass */
-    unsigned traffic : 1; /* came in through sandbox_traffic */
-    unsigned edge : 1;    /* likewise, by the path form */
+    off_t received;       /* bytes of the body so far, if bounded */
+    unsigned bounded : 1; /* the body may have at most 1 MiB */
+    unsigned passed : 1;  /* the request goes on to proxy_pass */
+    unsigned traffic : 1; /* the location has sandbox_traffic */
+    unsigned edge : 1;    /* the path, not the Host, names the sandbox */
 } ngx_http_sandbox_ctx_t;
 
-/* One per worker, made in init_process. */
+/* The state of this worker, filled in by init_process. */
 typedef struct {
     ngx_http_sandbox_main_conf_t *conf;
     ngx_http_sandbox_redis_t *redis;
     char owner[64]; /* "<pid>/<nonce>", holder of leases */
     char host[64];  /* machine-id, or "" */
 
-    /* Who has the name of the node, see leader.h; neither: not known. */
+    /* which host owns the name of the node, see leader.h; both 0: unknown */
     unsigned ours : 1;    /* this host */
     unsigned foreign : 1; /* another one */
 } ngx_http_sandbox_worker_t;
@@ -162,7 +163,10 @@ extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
 /* The context of r, made at first use; NULL if memory is out. */
 ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
 
-/* For who has memory for it, zeroed, which then is the context of r. */
+/*
+ * Makes ctx, zeroed memory of the caller's that lives as long as r, the
+ * context of r.  NGX_ERROR if no request id can be made.
+ */
 ngx_int_t
 ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx);
 

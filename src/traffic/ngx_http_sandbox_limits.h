@@ -18,14 +18,14 @@ typedef enum {
 ngx_int_t ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag);
 
 /*
- * From init_process, with what metrics_start() gave: forgets what the last
- * owner of the slot had.
+ * From init_process, with the slot that metrics_start() returned: clears the
+ * connections that the slot's last owner had counted.
  */
 void ngx_http_sandbox_limits_start(ngx_uint_t slot);
 
 /*
- * A connection to the sandbox, of which max are allowed: what leave() takes
- * back, or NULL if it is one too many.
+ * Counts one more connection to the sandbox.  The counter, which the caller
+ * gives to leave(), or NULL if max connections are counted already.
  */
 typedef uint16_t ngx_http_sandbox_count_t;
 
@@ -34,8 +34,8 @@ ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max);
 void ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t *count);
 
 /*
- * A request of a tenant, by ngx_http_sandbox_tenant_hash(): 0, or after how
- * many seconds it is to come again.
+ * Counts a request of a tenant, given by ngx_http_sandbox_tenant_hash().  0 if
+ * it may go on, else the seconds after which the client may repeat it.
  */
 ngx_uint_t
 ngx_http_sandbox_limits_rate(ngx_http_sandbox_rate_e which, uint64_t tenant);

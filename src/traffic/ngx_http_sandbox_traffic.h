@@ -23,21 +23,23 @@ char *ngx_http_sandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_sandbox_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
- * Route cache in shared memory.  lookup copies out, without a lock, and
- * follows aliases: NGX_OK, or NGX_DECLINED if absent, expired or of an older
- * epoch; route->id is then what is missing, id or what it is an alias of.
- * stale: ms after its end in which an expired entry still counts.  id has
- * SANDBOX_ID_SIZE bytes.  Only what traffic.h's users read is set: token and
- * mask_host as record.h says.
+ * Route cache in shared memory.  lookup copies an entry into *route, without a
+ * lock, and follows aliases.  NGX_OK; or NGX_DECLINED if an entry is absent,
+ * expired, of an older epoch or being written: route->id is then the id that
+ * has no entry, id itself or an id that it leads to.  stale: ms for which an
+ * entry counts after it has expired.  id has SANDBOX_ID_SIZE bytes.  Only the
+ * members that users of traffic.h read are set: token and mask_host as record.h
+ * says.
  */
 ngx_int_t ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
                                          const char *id, ngx_msec_t stale,
                                          ngx_http_sandbox_route_t *route);
-/* NGX_DECLINED if route is outdated: what was read is not the latest state. */
+/* NGX_DECLINED if the route may have changed since epoch was taken. */
 ngx_int_t ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
                                         const ngx_http_sandbox_route_t *route,
                                         ngx_uint_t epoch);
-/* Also voids reads of Redis that are under way; see epoch(). */
+/* Drops id's entry, and bars reads of it under way from store(); see epoch().
+ */
 void ngx_http_sandbox_routes_forget(ngx_http_sandbox_main_conf_t *mcf,
                                     const char *id);
 /*
@@ -46,13 +48,13 @@ void ngx_http_sandbox_routes_forget(ngx_http_sandbox_main_conf_t *mcf,
  */
 ngx_uint_t ngx_http_sandbox_routes_epoch(ngx_http_sandbox_main_conf_t *mcf,
                                          const char *id);
-/* Everything cached is void from here on. */
+/* Makes every entry void. */
 void ngx_http_sandbox_routes_bump(ngx_http_sandbox_main_conf_t *mcf);
 
 /*
  * Invalidation by events of Redis (see invalidation.c); subscribe from
- * init_process.  current tells if this worker hears them, so that a cached
- * route is right.
+ * init_process.  current: 1 while this worker hears the events, so that a
+ * cached route is right.
  */
 void ngx_http_sandbox_routes_subscribe(void);
 ngx_uint_t ngx_http_sandbox_routes_current(void);
@@ -63,7 +65,7 @@ ngx_uint_t ngx_http_sandbox_routes_current(void);
  * from inside the call, unless leave came first: NGX_OK with the route of the
  * sandbox, or of its latest execution; NGX_DECLINED: there is none; NGX_ERROR:
  * Redis is away, and nothing is cached.  board gives NGX_OK, NGX_BUSY if too
- * much is being read, or NGX_ERROR.
+ * many routes are being read, or NGX_ERROR.
  */
 typedef struct {
     ngx_queue_t queue;
@@ -77,27 +79,29 @@ ngx_http_sandbox_flight_board(ngx_http_sandbox_passenger_t *p, const char *id);
 void ngx_http_sandbox_flight_leave(ngx_http_sandbox_passenger_t *p);
 
 /*
- * Takes the access tokens that the client sent off the request; the last one
- * is in *token.  How many there were.
+ * Hides the client's traffic access tokens from the guest and sets *token to
+ * the last one.  Returns how many the client sent.
  */
 ngx_uint_t
 ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token);
 
 /*
- * A key of the API is not for guests: clients send it to all of a host that
- * the path form shares with the API, and by mistake to the others.
+ * Hides a key of the API ("Bearer ns_…") from the guest: clients send it to
+ * every path of a host that the path form shares with the API, and by mistake
+ * to other hosts.
  */
 void ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r);
 
 /*
- * HTTP/2 knows no Upgrade.  nginx would ask the guest for it all the same, and
- * make the client's whole connection, all its requests, the tunnel.
+ * Hides the header Upgrade of HTTP/2 requests, which means nothing there. nginx
+ * would pass it on all the same, and make the client's whole connection, with
+ * all its requests, the tunnel.
  */
 void ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r);
 
 /*
- * NGX_OK if the client may reach a sandbox whose traffic is not public, or the
- * error that it was answered.
+ * NGX_OK if the traffic of the sandbox is public, or if its token is the one
+ * that the client sent; else the status of the error that was noted.
  */
 ngx_int_t
 ngx_http_sandbox_traffic_admit(ngx_http_request_t *r,

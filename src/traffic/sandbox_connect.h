@@ -1,7 +1,7 @@
 /*
- * What became of a TCP connection attempt, also after somebody else has read
- * and thereby cleared SO_ERROR, and whether the other end of a connection is
- * still there.  Any thread; no nginx.
+ * What became of a TCP connection attempt, also when nginx has read and thereby
+ * cleared SO_ERROR, and whether the other end of a connection is still there.
+ * Any thread; no nginx.
  */
 
 #ifndef SANDBOX_CONNECT_H
@@ -16,16 +16,16 @@ typedef enum {
 sandbox_connect_e sandbox_connect_result(int fd);
 
 /*
- * Has the kernel ask the other end, whenever a connection is idle, if it is
- * still there.  It gives up only after many minutes: whoever asks for the
- * silence has a shorter patience, and reasons for it.
+ * Turns on TCP keepalive: the kernel probes the other end whenever the
+ * connection is idle.  The kernel drops the connection only after many minutes,
+ * so that the callers of sandbox_connect_silence() decide, earlier.
  */
 void sandbox_connect_watch(int fd);
 
 /*
- * For how many ms the other end has acknowledged nothing, if something waits
- * for that: data, or a question as above; else 0.  It is the kernel of a guest
- * that answers, whatever its programs do; also one whose window is full.
+ * For how many ms the other end has acknowledged nothing, while data or a
+ * keepalive probe waits for an acknowledgement; else 0.  The guest's kernel
+ * acknowledges whatever its programs do, also when its window is full.
  */
 unsigned sandbox_connect_silence(int fd);
 

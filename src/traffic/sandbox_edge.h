@@ -9,8 +9,8 @@
 #include "sandbox_host.h"
 
 /*
- * Reads the beginning of a request target as the client wrote it: nothing in
- * the part that names the sandbox may be escaped.  0 with the length of that
+ * Reads the beginning of a request target as the client wrote it: the part that
+ * names the sandbox may have no escapes.  0 with *prefix, the length of that
  * part, after which "/", "?" or nothing follows; or -1, nothing is set then.
  */
 int sandbox_edge_parse(sandbox_host_t *host, size_t *prefix, const char *target,

@@ -25,8 +25,8 @@ int sandbox_host_parse(sandbox_host_t *host, const char *domain,
                        size_t domain_len, const char *text, size_t len);
 
 /*
- * Reads a port of 1 to 65535 without leading zeros; the number of characters,
- * or 0 if none is there.
+ * Reads a port of 1 to 65535 without leading zeros.  Returns its length, or 0
+ * if text does not begin with one.
  */
 size_t sandbox_host_port_parse(unsigned *port, const char *text, size_t len);
 

@@ -4,9 +4,9 @@
  * anywhere.  Knows nothing of what the ways hold; no nginx.
  *
  * A reader copies a way, and believes the copy if the count of writes was even
- * and is the same after it.  A writer who is killed leaves the count odd, and
- * the next one makes it even, whatever way it writes: so a way has no tag while
- * it is copied into.
+ * and is the same after it.  A writer that is killed leaves the count odd, and
+ * the next writer makes it even, whatever way that writes: so a way has no tag
+ * while an entry is copied into it.
  */
 
 #ifndef SANDBOX_WAYS_H
@@ -21,8 +21,8 @@
 typedef struct {
     uint32_t tags[SANDBOX_WAYS]; /* 0: the way is free */
     uintptr_t generation;        /* grows with every forget */
-    volatile uintptr_t writes;   /* odd while one is under way */
-    unsigned char used;          /* a bit per way */
+    volatile uintptr_t writes;   /* odd while a write is under way */
+    unsigned char used;          /* a bit per way, set by lookups */
     unsigned char hand;
 } sandbox_ways_t;
 
@@ -34,7 +34,7 @@ sandbox_ways_barrier(void)
 }
 
 
-/* Around changes of what readers read. */
+/* open and close stand around each change of what readers read. */
 static inline void
 sandbox_ways_open(sandbox_ways_t *ways)
 {
@@ -51,7 +51,7 @@ sandbox_ways_close(sandbox_ways_t *ways)
 }
 
 
-/* Copies len bytes into a way, which has the tag then. */
+/* Copies len bytes into a way, and gives it the tag. */
 static inline void
 sandbox_ways_put(sandbox_ways_t *ways, size_t way, uint32_t tag, void *to,
                  const void *from, size_t len)
@@ -69,7 +69,7 @@ sandbox_ways_put(sandbox_ways_t *ways, size_t way, uint32_t tag, void *to,
 }
 
 
-/* way: SANDBOX_WAYS if it has none. */
+/* Frees way, unless that is SANDBOX_WAYS, and begins a new generation. */
 static inline void
 sandbox_ways_forget(sandbox_ways_t *ways, size_t way)
 {
