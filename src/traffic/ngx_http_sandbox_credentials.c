@@ -1,6 +1,6 @@
 /*
- * What clients show to get to guests, and what else guests do not get to see;
- * see traffic.h.
+ * The traffic tokens that clients show to reach guests, and the headers that
+ * guests do not get to see; see traffic.h.
  */
 
 #include "ngx_http_sandbox_api.h"
@@ -13,9 +13,10 @@
 
 
 /*
- * Hides a header from the guest: elements before the last of a part cannot be
- * taken out (other fields point into it, and readers of the list do not bear
- * empty parts), so it becomes one that proxy modules never pass on.
+ * Hides a header from the guest.  An element before the last of its part cannot
+ * be taken out (other fields point into the part, and readers of the list do
+ * not bear empty parts), so the header becomes one that proxy modules never
+ * pass on.
  */
 static void
 ngx_http_sandbox_traffic_hide(ngx_table_elt_t *h)

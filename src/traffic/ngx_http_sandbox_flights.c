@@ -2,11 +2,11 @@
  * Reading of routes for requests that find none in the cache.  Knows Redis'
  * records and the cache, not requests.
  *
- * A flight is one read of Redis for all who ask for the same id in this
- * worker.  A request joins it only if nothing about the sandbox has changed
- * since it took off, and a flight that was overtaken by a change reads again:
- * what it brings was right when the request came in.  An alias is followed by
- * the same flight, each record on the way being cached under its own id.
+ * A flight is one read of Redis for all requests that ask for the same id in
+ * this worker.  A request joins a flight only if nothing about the sandbox has
+ * changed since the flight took off, and a flight that was overtaken by a
+ * change reads again: no route is older than the requests it answers.  The same
+ * flight follows aliases; each record on the way is cached under its own id.
  *
  * A flight has memory of its own and outlives requests whose clients went
  * away.
@@ -22,10 +22,10 @@
 typedef struct {
     ngx_queue_t queue; /* of its slot */
     ngx_queue_t passengers;
-    ngx_uint_t epoch; /* of id when it took off */
+    ngx_uint_t epoch; /* of id when the flight took off */
     char id[SANDBOX_ID_SIZE];
 
-    /* the record that is being read: of id, or of what it is an alias of */
+    /* the record that is being read: of id, or of an id that it leads to */
     char at[SANDBOX_ID_SIZE];
     ngx_uint_t at_epoch;
     ngx_uint_t reads;
@@ -152,7 +152,7 @@ ngx_http_sandbox_flight_leave(ngx_http_sandbox_passenger_t *p)
 }
 
 
-/* The outcome for all who are on board. */
+/* Tells the outcome to all passengers, and frees the flight. */
 static void
 ngx_http_sandbox_flight_end(ngx_http_sandbox_flight_t *flight, ngx_int_t rc,
                             ngx_http_sandbox_route_t *route)
@@ -176,7 +176,7 @@ ngx_http_sandbox_flight_end(ngx_http_sandbox_flight_t *flight, ngx_int_t rc,
 }
 
 
-/* What was read is an alias: 1 if that is followed. */
+/* route may be an alias: 1 if the record that it leads to is being read. */
 static ngx_uint_t
 ngx_http_sandbox_flight_hop(ngx_http_sandbox_flight_t *flight,
                             const ngx_http_sandbox_route_t *route)
@@ -192,12 +192,12 @@ ngx_http_sandbox_flight_hop(ngx_http_sandbox_flight_t *flight,
 }
 
 
-/* A route was read: stored if it lasts; 1 if another read is under way. */
+/* Stores a route that was read, if it lasts; 1 if another read is under way. */
 static ngx_uint_t
 ngx_http_sandbox_flight_found(ngx_http_sandbox_flight_t *flight,
                               ngx_http_sandbox_route_t *route)
 {
-    /* states that soon change are not worth a place, nor are refusals */
+    /* states that soon change are not worth an entry, nor are refusals */
 
     if ((route->state != NGX_HTTP_SANDBOX_RUNNING || route->elsewhere)
         && route->state != NGX_HTTP_SANDBOX_RESUMED)
@@ -213,7 +213,7 @@ ngx_http_sandbox_flight_found(ngx_http_sandbox_flight_t *flight,
                && ngx_http_sandbox_flight_hop(flight, route);
     }
 
-    /* it changed after it was read */
+    /* the sandbox changed after its route was read */
 
     if (flight->reads++ < NGX_HTTP_SANDBOX_FLIGHT_READS
         && ngx_http_sandbox_flight_read(flight) == NGX_OK)
@@ -246,7 +246,7 @@ ngx_http_sandbox_flight_landed(void *data, ngx_int_t rc,
         }
 
         if (last.state == NGX_HTTP_SANDBOX_RESUMED) {
-            /* Redis went away on the way, or there is none */
+            /* the alias leads nowhere, or Redis went away meanwhile */
             rc = flight->hops > NGX_HTTP_SANDBOX_HOPS_MAX || !last.next[0]
                      ? NGX_DECLINED
                      : NGX_ERROR;
@@ -262,7 +262,7 @@ ngx_http_sandbox_flight_landed(void *data, ngx_int_t rc,
                                               &last)
                == NGX_OK)
     {
-        /* its event was missed: it must not be fallen back on */
+        /* the event of the sandbox's end was missed: no stale route of it */
         ngx_http_sandbox_routes_forget(mcf, flight->at);
     }
 

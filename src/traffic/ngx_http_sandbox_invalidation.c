@@ -1,19 +1,21 @@
 /*
  * Invalidation of cached routes.  Knows the channel, not what changes states.
  *
- * Every commit publishes the id after it was written; each worker listens and
- * forgets it in the shared cache.  forget() also voids reads of Redis under
- * way, so a route read before a commit cannot be stored after its event.
+ * Every commit publishes the id after it has written the record; each worker
+ * listens and forgets the id's entry in the shared cache.  forget() also voids
+ * reads of Redis under way, so a route read before a commit cannot be stored
+ * after its event.
  * Hence a worker that listens may serve what is cached: everything in it was
  * read after the worker's bump() at READY, or was forgotten by an event.
  *
  * A worker whose subscription is lost may miss events.  It then believes
- * Redis, not the cache: each request asks, and only if Redis does not answer
- * is a cached route served, for sandbox_route_ttl from its read and
+ * Redis, not the cache: each request asks Redis, and only if that does not
+ * answer is a cached route served, for sandbox_route_ttl from its read and
  * sandbox_route_stale on top.  Mostly nothing can be committed then; where
- * somebody else still reaches Redis, these bound the error.  bump() at the
- * loss would turn every failover into 503s for running guests, so it waits for
- * READY.  A link that died silently is lost when a PING was not answered.
+ * another node still reaches Redis, these two times bound the error.  bump() at
+ * the loss would turn every failover into 503s for running guests, so the
+ * worker calls it at READY.  A link that died silently is lost when a PING was
+ * not answered.
  */
 
 #include "ngx_http_sandbox_events.h"

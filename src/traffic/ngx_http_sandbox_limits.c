@@ -2,17 +2,17 @@
  * Counters in shared memory for limits; see the header.  Knows neither
  * requests nor records.
  *
- * Connections: each worker counts in a row of its own, a place for each hash
- * of an id, and the sum of a column is what a sandbox has.  Nobody else writes
- * into a row, so there is no lock and no atomic operation; the row of a worker
- * that was killed is cleared by the one that takes its place, and does not
- * count until there is one.  A worker for which there is no row counts for
- * itself alone.  A connection is counted before it is compared, so that there
- * are never too many.  Sandboxes whose ids have the same hash share their
- * limit: one in 16,384.
+ * Connections: each worker counts in a row of its own, with a place for each
+ * hash of an id, and the sum of a column is how many a sandbox has.  No other
+ * worker writes into a row, so there is no lock and no atomic operation.  The
+ * row of a worker that was killed is left out of sums, and cleared by the next
+ * worker that gets it.  A worker for which there is no row counts in memory of
+ * its own, which other workers do not see.  A worker counts a connection before
+ * it compares the sum with the limit, so that there are never too many.
+ * Sandboxes whose ids have the same hash share their limit: one in 16,384.
  *
- * Rates: a leaky bucket by the time at which it will be empty, one number for
- * a tenant.  Time empties it, whoever is killed.
+ * Rates: a leaky bucket is one number for a tenant, the time at which the
+ * bucket will be empty.  So it needs no repair when a worker is killed.
  */
 
 #include "ngx_http_sandbox_limits.h"
@@ -25,7 +25,7 @@
 #define NGX_HTTP_SANDBOX_LIMIT_TENANTS 4096 /* a power of two */
 
 typedef struct {
-    ngx_atomic_t nrows; /* that were ever used */
+    ngx_atomic_t nrows; /* rows that were ever used */
     ngx_atomic_t rates[NGX_HTTP_SANDBOX_RATES][NGX_HTTP_SANDBOX_LIMIT_TENANTS];
     ngx_http_sandbox_count_t rows[NGX_HTTP_SANDBOX_METRIC_SLOTS]
                                  [NGX_HTTP_SANDBOX_LIMIT_PLACES];
@@ -79,7 +79,7 @@ ngx_http_sandbox_limits_start(ngx_uint_t slot)
 }
 
 
-/* What a place has; but for all, only in the rows of workers that live. */
+/* The sum of a place: over all rows, or over those of workers that live. */
 static ngx_uint_t
 ngx_http_sandbox_limits_sum(uint64_t place, ngx_uint_t all)
 {
@@ -118,7 +118,7 @@ ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max)
     (*count)++;
     ngx_memory_barrier();
 
-    /* the kernel is asked who lives only when it matters */
+    /* asks the kernel which workers live only when it matters */
     if (ngx_http_sandbox_limits_sum(place, 1) > max
         && ngx_http_sandbox_limits_sum(place, 0) > max)
     {

@@ -1,11 +1,11 @@
 /*
  * The requests at guests; see the header.
  *
- * A request enters when its guest is chosen and leaves when it ends, so there
- * is no moment in which a guest could end unnoticed.  What is done with it
- * depends on how far it has got:
+ * A request enters when its guest is chosen and leaves when the request ends,
+ * so there is no moment in which a guest could end unnoticed.  What is done
+ * with the request then depends on how far it has got:
  *
- *   body being read, nothing sent   looks for the sandbox again when it has it
+ *   body being read, nothing sent   looks for the sandbox again once it is read
  *   no answer yet                   taken back from the upstream, as nginx'
  *                                   own ngx_http_upstream_create() does, and
  *                                   let look for the sandbox again
@@ -13,15 +13,16 @@
  *                                   WebSocket is told (1001, going away)
  *   answer complete                 nothing
  *
- * So is one that is too old, or whose guest says nothing.  The latter is the
- * silence of a kernel, which acknowledges what it gets whatever its programs
- * do: a stream may be quiet, and a window full, for as long as they like.  A
- * guest of which a snapshot is being taken may stand still, though; its record
- * says so, and is asked before anything is ended.
+ * A request that is too old, or whose guest is silent, is ended likewise, but
+ * does not look for the sandbox again.  Silence is that of the guest's kernel,
+ * which acknowledges what it gets whatever its programs do: a stream may be
+ * quiet, and a window full, for any time.  A guest of which a snapshot is being
+ * taken may stand still, though; the sandbox's record says so, and is read
+ * before a request is ended for silence.
  *
- * "hibernating" concerns only those that are not yet connected: a guest that
- * is being copied answers no SYN.  The others may be answered until the guest
- * stands still, and are taken back when it is gone.
+ * The event "hibernating" concerns only requests that are not yet connected: a
+ * guest that is being copied answers no SYN.  The other requests may be
+ * answered until the guest stands still, and are taken back when it is gone.
  */
 
 #include "ngx_http_sandbox_live.h"
@@ -41,10 +42,10 @@
 #define NGX_HTTP_SANDBOX_LIVE_ONCE                                             \
     (NGX_HTTP_POST | NGX_HTTP_LOCK | NGX_HTTP_PATCH)
 
-/* A look that did not help is repeated after so long; ms. */
+/* A failed read of a record is repeated after so long; ms. */
 #define NGX_HTTP_SANDBOX_LIVE_AGAIN 1000
 
-/* How often those are looked for that are to end, at most and at least; ms. */
+/* The bounds of the interval between two sweeps; ms. */
 #define NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN 500
 #define NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX 5000
 
@@ -64,7 +65,7 @@ static ngx_queue_t ngx_http_sandbox_living[NGX_HTTP_SANDBOX_LIVE_SLOTS];
 static ngx_event_t ngx_http_sandbox_live_timer;
 static ngx_event_t ngx_http_sandbox_live_sweeper;
 
-/* Debug logs tell the descriptor of what an event belongs to. */
+/* Debug logs print the descriptor of the connection that an event is of. */
 static ngx_connection_t ngx_http_sandbox_live_idle = { .fd = -1 };
 
 
@@ -130,7 +131,7 @@ ngx_http_sandbox_live_back(ngx_http_sandbox_live_t *live, ngx_uint_t spent)
     r = live->request;
     r->phase_handler = live->phase;
 
-    /* those of the upstream would finalize r once more */
+    /* the handlers of the upstream would finalize r once more */
     r->read_event_handler = ngx_http_block_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
@@ -138,7 +139,7 @@ ngx_http_sandbox_live_back(ngx_http_sandbox_live_t *live, ngx_uint_t spent)
 }
 
 
-/* In place of ngx_http_upstream_init: the body is there, its guest is not. */
+/* In place of ngx_http_upstream_init: r has its body, and no guest any more. */
 static void
 ngx_http_sandbox_live_body_read(ngx_http_request_t *r)
 {
@@ -149,7 +150,7 @@ ngx_http_sandbox_live_body_read(ngx_http_request_t *r)
 }
 
 
-/* Ends what the upstream is at; r is left as it was before, less a count. */
+/* Ends the upstream of r; r stays as it was before, less one count. */
 static void
 ngx_http_sandbox_live_end_upstream(ngx_http_request_t *r)
 {
@@ -160,7 +161,7 @@ ngx_http_sandbox_live_end_upstream(ngx_http_request_t *r)
 }
 
 
-/* "Going away", if the stream is at the beginning of a frame for all we see. */
+/* Sends "going away", if no frame to the client seems to be under way. */
 static void
 ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r)
 {
@@ -210,7 +211,7 @@ ngx_http_sandbox_live_cut(ngx_http_request_t *r,
 }
 
 
-/* A thread is at it: it is looked at once more, a little later. */
+/* A thread works for r: lists it again, and has the records read again soon. */
 static void
 ngx_http_sandbox_live_again(ngx_http_sandbox_live_t *live)
 {
@@ -220,7 +221,7 @@ ngx_http_sandbox_live_again(ngx_http_sandbox_live_t *live)
 }
 
 
-/* The guest of a request has ended, or is not connected and will not be. */
+/* Takes a request back from its guest, or cuts it off; live->end says why. */
 static void
 ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
 {
@@ -237,11 +238,11 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
 
     if (ctx == NULL || ctx->live != live) {
-        return; /* redirected: another location answers it */
+        return; /* redirected: another location answers r */
     }
 
     if (u == NULL) {
-        return; /* the peer will notice, peer.c */
+        return; /* peer.c looks at live->over */
     }
 
     if (r->blocked || r->aio) {
@@ -270,7 +271,7 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
             || (u->request_sent && (r->method & NGX_HTTP_SANDBOX_LIVE_ONCE));
 
         if (r->reading_body) {
-            r->keepalive = 0; /* nobody will read the rest of its body */
+            r->keepalive = 0; /* nothing will read the rest of the body */
         }
 
         r->main->count++;
@@ -282,7 +283,7 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
 }
 
 
-/* 1 if news that a hibernation begins concerns a request. */
+/* 1 if the begin of a hibernation concerns the request. */
 static ngx_uint_t
 ngx_http_sandbox_live_unconnected(ngx_http_sandbox_live_t *live)
 {
@@ -294,7 +295,7 @@ ngx_http_sandbox_live_unconnected(ngx_http_sandbox_live_t *live)
 }
 
 
-/* The requests of a list of their own, from which an ended one takes itself. */
+/* Ends the requests of a list; those that end meanwhile leave it themselves. */
 static void
 ngx_http_sandbox_live_close_all(ngx_queue_t *meant)
 {
@@ -311,8 +312,8 @@ ngx_http_sandbox_live_close_all(ngx_queue_t *meant)
 
 
 /*
- * The end of a request may end others of its connection, so the ones meant are
- * first moved to a list of their own.
+ * Ends the requests at a guest.  The end of one may end others of its
+ * connection, so the requests that are meant are first moved to their own list.
  */
 static void
 ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
@@ -372,7 +373,7 @@ ngx_http_sandbox_live_is_late(ngx_http_sandbox_live_t *live)
 }
 
 
-/* Has its guest asked from now on. */
+/* Also turns keepalive on, at the first look. */
 static ngx_uint_t
 ngx_http_sandbox_live_is_silent(ngx_http_sandbox_live_t *live)
 {
@@ -397,9 +398,9 @@ ngx_http_sandbox_live_is_silent(ngx_http_sandbox_live_t *live)
 
 
 /*
- * 1 if a request is to be ended unless its guest stands still.  One that is
- * silent is so at two looks: what has just been sent has had no time to be
- * answered.
+ * 1 if a request is to be ended unless its guest stands still.  A guest counts
+ * as silent only at the second sweep in a row: it has had no time to
+ * acknowledge what has just been sent.
  */
 static ngx_uint_t
 ngx_http_sandbox_live_is_mute(ngx_http_sandbox_live_t *live)
@@ -413,7 +414,7 @@ ngx_http_sandbox_live_is_mute(ngx_http_sandbox_live_t *live)
 }
 
 
-/* Moves an aged one to a list of those that end. */
+/* Moves a request that is too old to the list of those that end. */
 static void
 ngx_http_sandbox_live_age(ngx_http_sandbox_live_t *live, ngx_queue_t *meant)
 {
@@ -428,7 +429,7 @@ ngx_http_sandbox_live_age(ngx_http_sandbox_live_t *live, ngx_queue_t *meant)
 }
 
 
-/* The requests that have lasted for too long, and those at silent guests. */
+/* Looks for requests that are too old or late, and for silent guests. */
 static void
 ngx_http_sandbox_live_sweep(ngx_event_t *ev)
 {
@@ -458,7 +459,7 @@ ngx_http_sandbox_live_sweep(ngx_event_t *ev)
             } else if (ngx_http_sandbox_live_is_mute(live)
                        && ngx_strcmp(live->id, last) != 0)
             {
-                /* those of one guest mostly stand together */
+                /* requests of one guest mostly stand together */
                 ngx_memcpy(last, live->id, sizeof(last));
                 ngx_http_sandbox_live_look(last);
             }
@@ -482,7 +483,7 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
         wait = ngx_min(wait, ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN));
     }
 
-    /* also in a worker that only waits for its connections to end */
+    /* cancelable: sweeps go on in a worker that shuts down, if it lives */
     ev->handler = ngx_http_sandbox_live_sweep;
     ev->data = &ngx_http_sandbox_live_idle;
     ev->log = ngx_cycle->log;
@@ -492,8 +493,8 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
 
 
 /*
- * The sandbox runs by its record: what is late or silent there ends.  While it
- * stands still for a snapshot, what it owes to its clients stands still, too.
+ * The record says that the sandbox runs: its late or silent requests end. While
+ * the sandbox is busy, a snapshot may hold it still, so their time begins anew.
  */
 static void
 ngx_http_sandbox_live_end_mute(const char *id, ngx_uint_t busy)
@@ -532,7 +533,7 @@ ngx_http_sandbox_live_end_mute(const char *id, ngx_uint_t busy)
 }
 
 
-/* A hibernation has failed: all is as before. */
+/* The sandbox runs (a hibernation may have failed): no request is changing. */
 static void
 ngx_http_sandbox_live_goes_on(const char *id)
 {
@@ -573,7 +574,7 @@ ngx_http_sandbox_live_message(const char *id, ngx_str_t *word,
 }
 
 
-/* Events were missed, perhaps that of this one; or it says nothing. */
+/* Acts on a record that was read: for missed events, or for mute requests. */
 static void
 ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
                            ngx_http_sandbox_route_t *route)
@@ -623,7 +624,7 @@ ngx_http_sandbox_live_look(const char *id)
 }
 
 
-/* Listening again: all guests are looked for. */
+/* The worker hears events again: reads the records of all guests. */
 static void
 ngx_http_sandbox_live_ready(void)
 {
@@ -639,7 +640,7 @@ ngx_http_sandbox_live_ready(void)
             continue;
         }
 
-        /* those of one guest mostly stand together, and are asked for once */
+        /* requests of one guest mostly stand together: one read serves them */
         last[0] = '\0';
 
         for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot);

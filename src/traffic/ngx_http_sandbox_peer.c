@@ -8,7 +8,7 @@
  * bytes of the socket address, and the kernel ignores the eight bytes of
  * sin_zero: the execution number there keys its connections by execution.
  *
- * There is one peer, hence one try; "keepalive" makes it another one when a
+ * There is one peer, hence one try; "keepalive" grants another try when a
  * connection it had kept turns out to be closed.
  */
 
@@ -80,7 +80,7 @@ ngx_http_sandbox_peer_init_upstream(ngx_conf_t *cf,
     useless = us->servers->nelts > 1 ? "server" : NULL;
 
 #if (NGX_HTTP_UPSTREAM_ZONE)
-    /* it would copy a list of peers that is not there */
+    /* "zone" would copy a list of peers that is not there */
     useless = us->shm_zone ? "zone" : useless;
 #endif
 
@@ -116,7 +116,7 @@ ngx_http_sandbox_peer_save_session(ngx_peer_connection_t *pc, void *data)
 #endif
 
 
-/* In place of whatever error nginx will think of. */
+/* Notes an error that replaces the one nginx will raise. */
 static void
 ngx_http_sandbox_peer_changing(ngx_http_request_t *r)
 {
@@ -143,7 +143,7 @@ ngx_http_sandbox_peer_init(ngx_http_request_t *r,
     }
 
     if (ctx->live->over) {
-        /* while something else than us kept the request waiting */
+        /* the guest ended while another module kept the request waiting */
         ngx_http_sandbox_peer_changing(r);
         return NGX_ERROR;
     }
@@ -171,7 +171,7 @@ ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data)
     pc->socklen = sizeof(struct sockaddr_in);
     pc->name = &ctx->peer_name;
 
-    /* left over when a kept connection failed */
+    /* these are left over when a kept connection failed */
     pc->cached = 0;
     pc->connection = NULL;
 
@@ -179,7 +179,7 @@ ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data)
 }
 
 
-/* Its node looks if its machine is still there. */
+/* Has the node of this worker look if the machine of id is still there. */
 static void
 ngx_http_sandbox_peer_suspect(const char *id)
 {
@@ -193,9 +193,9 @@ ngx_http_sandbox_peer_suspect(const char *id)
 
 
 /*
- * Tells the two failures to connect apart.  nginx has read SO_ERROR by now,
- * and where connect() failed at once the socket is gone: the kernel does that
- * for lack of a route or memory, never for a refusal.
+ * Notes the error of a connect that failed: refused, or not answered.  nginx
+ * has read SO_ERROR by now.  Where connect() failed at once the socket is gone:
+ * the kernel fails so for lack of a route or memory, never for a refusal.
  */
 static void
 ngx_http_sandbox_peer_note(ngx_peer_connection_t *pc,

@@ -3,7 +3,7 @@
  * memory.  Knows nothing of Redis or of requests.
  *
  * An alias, a sandbox that was resumed under another id, has an entry of its
- * own that names the other id: each entry is right by the events of its own id.
+ * own that names the other id: the events of an id keep its own entry right.
  *
  * A fixed table of buckets fills the zone.  A bucket is one cache line of
  * tags (half of the id's hash) and SANDBOX_WAYS entries of four lines each.  A
@@ -12,7 +12,7 @@
  * A full bucket drops by clock: an entry used since the hand last passed stays
  * one round longer.
  *
- * Writers hold the slab mutex, which the master frees of one that was killed.
+ * Writers hold the slab mutex, which the master frees if its holder is killed.
  * Readers hold nothing: sandbox_ways.h.
  */
 
@@ -53,7 +53,7 @@ typedef struct {
     } ways[SANDBOX_WAYS];
 } ngx_http_sandbox_bucket_t;
 
-/* In shared memory, as the buckets. */
+/* In shared memory, as are the buckets. */
 typedef struct {
     ngx_uint_t epoch;
     ngx_uint_t nbuckets;
@@ -207,9 +207,9 @@ ngx_http_sandbox_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
 
 /*
- * Where id, of SANDBOX_ID_SIZE bytes, would be.  Only ids of sandboxes that run
- * are stored, and those are random: nobody can aim at one bucket, so the hash
- * needs no key.
+ * The place of id, which has SANDBOX_ID_SIZE bytes.  Only ids that Redis has
+ * are stored, and those are random: no client can aim at one bucket, so the
+ * hash needs no key.
  */
 static ngx_inline ngx_int_t
 ngx_http_sandbox_routes_place(ngx_http_sandbox_routes_t *routes, const char *id,
@@ -235,7 +235,7 @@ ngx_http_sandbox_routes_place(ngx_http_sandbox_routes_t *routes, const char *id,
 }
 
 
-/* The way of place, or SANDBOX_WAYS.  Under the mutex. */
+/* The way that has the tag of place, or SANDBOX_WAYS. */
 static ngx_uint_t
 ngx_http_sandbox_routes_find(ngx_http_sandbox_place_t *place)
 {
@@ -264,7 +264,7 @@ ngx_http_sandbox_routes_same(const char *a, const char *b)
 }
 
 
-/* What the cache has of route->id, or had, since it expired for stale. */
+/* Copies the entry of route->id, unless it expired more than stale ms ago. */
 static ngx_int_t
 ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
                              ngx_http_sandbox_place_t *place, ngx_msec_t stale,
@@ -289,7 +289,7 @@ ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
     }
 
     if (!(place->bucket->head.tags.used & (1 << way))) {
-        /* a change by another worker that is lost does no harm */
+        /* not atomic: a lost change of another worker's does no harm */
         place->bucket->head.tags.used |= (u_char) (1 << way);
     }
 
@@ -301,8 +301,8 @@ ngx_http_sandbox_routes_copy(ngx_http_sandbox_routes_t *routes,
     ngx_memcpy(route->text, entry->text, sizeof(route->text));
     route->public_traffic = entry->public_traffic;
     route->masked = entry->masked;
-    route->auto_resume = 0; /* nobody asks of those that run */
-    route->elsewhere = 0;   /* those are not stored */
+    route->auto_resume = 0; /* not used of a sandbox that runs */
+    route->elsewhere = 0;   /* such routes are not stored */
 
     if (entry->state == NGX_HTTP_SANDBOX_RESUMED) {
         ngx_memcpy(route->next, entry->more.next, sizeof(route->next));
@@ -365,7 +365,7 @@ ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
 }
 
 
-/* A way to overwrite: a free or dead one, else the clock's.  Under mutex. */
+/* The way to overwrite: a free or dead one, else by clock.  Under the mutex. */
 static ngx_uint_t
 ngx_http_sandbox_routes_victim(ngx_http_sandbox_bucket_t *bucket,
                                ngx_uint_t epoch)
@@ -447,7 +447,7 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     entry.masked = route->masked;
 
     if (route->state == NGX_HTTP_SANDBOX_RESUMED) {
-        entry.public_traffic = 0; /* a lookup reads more than the first line */
+        entry.public_traffic = 0; /* not used of an alias */
         ngx_memcpy(entry.more.next, route->next, sizeof(entry.more.next));
 
     } else {
@@ -513,7 +513,7 @@ ngx_http_sandbox_routes_epoch(ngx_http_sandbox_main_conf_t *mcf, const char *id)
 
     ngx_shmtx_lock(&routes->shpool->mutex);
 
-    /* neither ever shrinks: the sum changes with each of them */
+    /* both only grow: the sum changes with each of them */
     epoch = routes->table->epoch + place.bucket->head.tags.generation;
 
     ngx_shmtx_unlock(&routes->shpool->mutex);

@@ -2,12 +2,12 @@
  * Public traffic in the precontent phase: from the Host header to ctx->peer, or
  * to an error.  Knows neither Redis nor how the cache is laid out.
  *
- * A request is a visit.  It asks for the route of its sandbox, the cache or a
- * flight; shows its token; waits, if the sandbox is paused and resumes by
- * itself, until it is woken; and asks again.  Whatever the request waits for
- * (visit_wait.c), it returns NGX_AGAIN from every pass through the phase.  A
- * visit whose guest ends before it has answered comes back here (live.h) and
- * asks again.
+ * A request is a visit.  The visit asks the cache or a flight for the route of
+ * its sandbox; shows its token; waits, if the sandbox is paused and resumes by
+ * itself, until the sandbox is woken; and asks again.  While it waits, for
+ * whatever (visit_wait.c), the handler returns NGX_AGAIN from every pass
+ * through the phase.  A visit whose guest ends before it has answered comes
+ * back here (live.h) and asks again.
  *
  * The body of a request that waits is not read: nginx reads it when the
  * request goes on to proxy_pass.
@@ -64,7 +64,8 @@ ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
 }
 
 
-/* It is not at its guest any more. */
+/* The visit is not at its guest any more: takes its connection off the count.
+ */
 static void
 ngx_http_sandbox_visit_leave(ngx_http_sandbox_visit_t *visit)
 {
@@ -106,7 +107,7 @@ ngx_http_sandbox_visit_find(ngx_http_request_t *r)
 }
 
 
-/* The context of r is the visit's, unless it has one. */
+/* Makes the visit of r, whose context is in it unless r has one already. */
 static ngx_http_sandbox_visit_t *
 ngx_http_sandbox_visit_make(ngx_http_request_t *r)
 {
@@ -141,7 +142,7 @@ ngx_http_sandbox_visit_make(ngx_http_request_t *r)
 }
 
 
-/* NGX_OK if there is a guest to go to, NGX_AGAIN if there soon is one. */
+/* NGX_OK if the visit can go to a guest, NGX_AGAIN if it waits for one. */
 static ngx_int_t
 ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
                              const ngx_http_sandbox_route_t *route)
@@ -169,7 +170,7 @@ ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
         break;
 
     case NGX_HTTP_SANDBOX_RUNNING:
-        /* here, somebody else may have its address */
+        /* on this node, another guest may have its address */
         if (route->elsewhere || ngx_http_sandbox_worker.foreign) {
             return ngx_http_sandbox_error(
                 r, &ngx_http_sandbox_no_eligible_runtime_host,
@@ -202,7 +203,7 @@ ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
 }
 
 
-/* Its guest has ended before it answered, or does not answer. */
+/* The guest ended before it answered, or is silent; or the visit is too old. */
 static void
 ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
@@ -214,7 +215,7 @@ ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     visit->spent = spent;
 
     if (visit->wait) {
-        visit->wait->waker.patience = 0; /* it was served */
+        visit->wait->waker.patience = 0; /* the waits led to a guest */
     }
 
     if (visit->live.end == NGX_HTTP_SANDBOX_LIVE_AGED) {
@@ -300,7 +301,7 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
     if (!visit->admitted) {
         ntokens = ngx_http_sandbox_traffic_take_token(r, &token);
 
-        /* first: who may not come in learns nothing and wakes nothing */
+        /* first: a client without the token learns nothing and wakes nothing */
         rc = ngx_http_sandbox_traffic_admit(r, route, ntokens, &token);
 
         if (rc != NGX_OK) {
@@ -393,7 +394,7 @@ ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
         return ngx_http_sandbox_visit_go(visit, &route);
     }
 
-    /* a cached alias is believed only while it is heard of */
+    /* a cached alias is believed only while its events are heard */
     rc =
         ngx_http_sandbox_visit_read(visit, current ? route.id : visit->host.id);
 
@@ -413,9 +414,9 @@ ngx_http_sandbox_visit_ask(ngx_http_sandbox_visit_t *visit)
 
 
 /*
- * Takes the part that names the sandbox off the path, as the client wrote it
- * and as nginx normalised it: both must begin with it, so that what rules of
- * locations saw is what is asked for.
+ * Takes the part that names the sandbox off the path that goes to the guest.
+ * Both the client's spelling of the path and the one that nginx normalised must
+ * begin with it, so that rules of locations saw the sandbox that is asked for.
  */
 static ngx_int_t
 ngx_http_sandbox_traffic_edge(ngx_http_request_t *r, sandbox_host_t *host)
@@ -453,7 +454,7 @@ ngx_http_sandbox_traffic_edge(ngx_http_request_t *r, sandbox_host_t *host)
 }
 
 
-/* Which sandbox it is for, by its Host or else by its path. */
+/* Finds which sandbox the request names, by its Host or else by its path. */
 static ngx_int_t
 ngx_http_sandbox_visit_target(ngx_http_sandbox_visit_t *visit)
 {
@@ -479,7 +480,7 @@ ngx_http_sandbox_visit_target(ngx_http_sandbox_visit_t *visit)
 }
 
 
-/* The first time here. */
+/* The first pass through the phase. */
 static ngx_int_t
 ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
 {
@@ -539,7 +540,7 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
                      : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* a redirect takes the context away */
+    /* an internal redirect takes the context away */
     ctx = ngx_http_sandbox_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -580,7 +581,7 @@ ngx_http_sandbox_traffic_count(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    /* its client went away before there was an outcome */
+    /* the client went away before there was an outcome */
     if (ctx->error == NULL && r->upstream == NULL) {
         return NGX_OK;
     }

@@ -52,7 +52,7 @@ ngx_http_sandbox_visit_wait(ngx_http_sandbox_visit_t *visit)
 
     visit->state = NGX_HTTP_SANDBOX_VISIT_WAITS;
 
-    /* notices a client that goes away */
+    /* ends the request if its client goes away */
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
@@ -95,7 +95,7 @@ ngx_http_sandbox_visit_read(ngx_http_sandbox_visit_t *visit, const char *id)
 }
 
 
-/* A sandbox that could not be woken is merely changing for those outside. */
+/* Most errors of a wake are "changing" to the clients of public traffic. */
 static const ngx_http_sandbox_error_t *
 ngx_http_sandbox_visit_error(const ngx_http_sandbox_error_t *error)
 {
@@ -111,7 +111,7 @@ ngx_http_sandbox_visit_error(const ngx_http_sandbox_error_t *error)
 }
 
 
-/* Visitors are not told the node. */
+/* The wake has ended.  Clients of public traffic are not told the node. */
 static void
 ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
                              const char *message, const char *node)
@@ -130,7 +130,7 @@ ngx_http_sandbox_visit_woken(void *data, const ngx_http_sandbox_error_t *error,
 }
 
 
-/* 1 if one that is paused, or about to be, was woken so often that it stays. */
+/* 1 if a paused or hibernating sandbox is at its limit of wakes. */
 static ngx_uint_t
 ngx_http_sandbox_visit_tired(const ngx_http_sandbox_route_t *route,
                              ngx_uint_t *seconds)
@@ -166,7 +166,7 @@ ngx_http_sandbox_visit_wake(ngx_http_sandbox_visit_t *visit,
 
     if (ngx_http_sandbox_visit_tired(route, &seconds)) {
         if (route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
-            /* or it goes on, if that fails */
+            /* it may also run on, if the hibernation fails */
             return ngx_http_sandbox_error(
                 r, &ngx_http_sandbox_sandbox_changing,
                 "The sandbox is about to be paused, and was woken too often.");

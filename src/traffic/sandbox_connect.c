@@ -15,10 +15,10 @@
 /* The C library's TCP_CLOSE is beyond reach here; states are the kernel's. */
 #define SANDBOX_TCP_CLOSE 7
 
-/* Idle for so long, a connection is asked, and so often; seconds. */
+/* Idle time before the first keepalive probe, and between two; seconds. */
 #define SANDBOX_CONNECT_ASK 10
 
-/* Unanswered questions after which the kernel gives up; the most it takes. */
+/* Unanswered probes after which the kernel gives up; the most it takes. */
 #define SANDBOX_CONNECT_QUESTIONS 127
 
 
@@ -71,7 +71,7 @@ sandbox_connect_watch(int fd)
     seconds = SANDBOX_CONNECT_ASK;
     count = SANDBOX_CONNECT_QUESTIONS;
 
-    /* without it, silence is noticed only where data waits */
+    /* without keepalive, silence shows only where data waits */
     (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
     (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds,
                       sizeof(seconds));

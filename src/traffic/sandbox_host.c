@@ -54,7 +54,7 @@ sandbox_host_label(const char *domain, size_t domain_len, const char *text,
         return 0;
     }
 
-    /* both mostly are in lower case */
+    /* the text and the domain mostly are in lower case */
 
     if (memcmp(text + label + 1, domain, domain_len) == 0) {
         return label;

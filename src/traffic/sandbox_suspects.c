@@ -1,4 +1,4 @@
-/* Told once in a while; see the header. */
+/* Which sandbox is reported, and when; see the header. */
 
 #include "sandbox_suspects.h"
 
