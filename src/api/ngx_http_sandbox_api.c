@@ -14,7 +14,7 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_resources.h"
 
-/* Of a resource whose methods the contract does not tell. */
+/* For resources of which the contract does not list the methods. */
 #define NGX_HTTP_SANDBOX_API_ANY                                               \
     (NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_POST | NGX_HTTP_PUT               \
      | NGX_HTTP_DELETE | NGX_HTTP_PATCH)
@@ -24,7 +24,7 @@ typedef struct {
     ngx_uint_t methods;
     ngx_str_t path;     /* below /v1/; "{…}" stands for one segment */
     unsigned json : 1;  /* has a JSON body */
-    unsigned query : 1; /* may have one, which is the handler's */
+    unsigned query : 1; /* may have a query, which the handler reads */
     void (*handler)(ngx_http_request_t *r);
 } ngx_http_sandbox_api_route_t;
 
@@ -155,7 +155,7 @@ typedef char ngx_http_sandbox_api_routes_check
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);
 
 
-/* What the contract has and we have not yet. */
+/* Answers the routes of the contract that are not built yet. */
 static void
 ngx_http_sandbox_api_unbuilt(ngx_http_request_t *r)
 {
@@ -209,7 +209,7 @@ ngx_http_sandbox_api_match(const ngx_str_t *pattern, const ngx_str_t *path,
 }
 
 
-/* Adds the methods of a resource to its 405. */
+/* Answers 405, with the methods of the resource in Allow. */
 static void
 ngx_http_sandbox_api_bad_method(ngx_http_request_t *r, ngx_uint_t methods)
 {
@@ -289,7 +289,7 @@ ngx_http_sandbox_api_route(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 }
 
 
-/* 1 if r is one too many of its tenant, and was answered. */
+/* 1 if r exceeds the rate of its tenant, and was answered. */
 static ngx_uint_t
 ngx_http_sandbox_api_limited(ngx_http_request_t *r)
 {
@@ -340,7 +340,7 @@ ngx_http_sandbox_api_authenticated(ngx_http_request_t *r, ngx_int_t rc)
 }
 
 
-/* The look-up of a key came back: we are in no phase of r. */
+/* The look-up of the key has ended; called outside of any phase of r. */
 static void
 ngx_http_sandbox_api_key_found(ngx_http_request_t *r, ngx_int_t rc)
 {
@@ -425,7 +425,7 @@ ngx_http_sandbox_api_no_query(ngx_http_request_t *r)
 }
 
 
-/* r is authenticated. */
+/* Goes on with r, which is authenticated. */
 static void
 ngx_http_sandbox_api_proceed(ngx_http_request_t *r)
 {

@@ -82,7 +82,7 @@ void ngx_http_sandbox_api_fail_query(ngx_http_request_t *r,
                                      sandbox_query_status_t status,
                                      const sandbox_query_error_t *err);
 
-/* Those that nearly every resource has. */
+/* The errors that nearly every resource has. */
 void ngx_http_sandbox_api_no_store(ngx_http_request_t *r);
 void ngx_http_sandbox_api_no_sandbox(ngx_http_request_t *r);
 void ngx_http_sandbox_api_no_snapshot(ngx_http_request_t *r);

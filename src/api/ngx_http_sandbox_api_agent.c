@@ -3,17 +3,17 @@
  * is paused and resumes by itself, and lets proxy_pass carry the request there
  * unchanged but for its credentials and the spelling of its path.
  *
- * A JSON body has been read by now, so such a request can be sent again.  Any
- * other is not read before the request goes on: while the guest is looked for
- * or woken it waits in the kernel and at the client.  When the guest ends
- * before it has answered, or says nothing, the request comes back here
- * (live.h).  A command has a time of its own, and is answered soon after it
- * whatever there is in place of an agent.
+ * A JSON body has been read by now, so such a request can be sent again.  Other
+ * bodies are not read before the request goes on: while the guest is looked for
+ * or woken, they wait in the kernel and at the client.  When the guest ends
+ * before it has answered, or is silent, the request comes back here (live.h).
+ * An exec has a time limit of its own, and is answered soon after it, whatever
+ * runs in the guest in place of the agent.
  *
- * A record may be older than an event that this worker has handled, for the two
- * come on connections of their own: a request that went by it would hear of the
- * end of its guest no more.  So it is read again, as routes are (flights.c), if
- * anything about the sandbox has changed since it was asked for.
+ * A record may be older than an event that this worker has handled, because the
+ * two come on different connections: a request that went by such a record would
+ * not hear of the end of its guest.  So the record is read again, as routes are
+ * (flights.c), if anything about the sandbox has changed since the read began.
  */
 
 #include "ngx_http_sandbox_live.h"
@@ -30,7 +30,7 @@
 #define NGX_HTTP_SANDBOX_EXEC_SECONDS 30
 #define NGX_HTTP_SANDBOX_EXEC_SECONDS_MAX 86400
 
-/* What an agent has for killing a command and saying so; ms. */
+/* The time that an agent has to kill a command and to answer so; ms. */
 #define NGX_HTTP_SANDBOX_EXEC_GRACE 10000
 
 #define NGX_HTTP_SANDBOX_AGENT_READS 4
@@ -114,7 +114,7 @@ ngx_http_sandbox_agent_request_id(ngx_http_request_t *r,
 }
 
 
-/* It runs, or does not and was not said to. */
+/* The wake has ended: the sandbox runs, or error says why not. */
 static void
 ngx_http_sandbox_agent_woken(void *data, const ngx_http_sandbox_error_t *error,
                              const char *message, const char *node)
@@ -155,7 +155,7 @@ ngx_http_sandbox_agent_wake(ngx_http_sandbox_call_t *call, const char *id)
 
     switch (ngx_http_sandbox_wake(&call->waker, id, ngx_http_sandbox_ctx(r))) {
     case NGX_OK:
-        /* notices a client that goes away */
+        /* ends the request if its client goes away */
         r->read_event_handler = ngx_http_test_reading;
 
         if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
@@ -188,7 +188,7 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
             return NGX_OK;
         }
 
-        /* here, somebody else may have its address */
+        /* on this node, another guest may have its address */
         ngx_http_sandbox_api_elsewhere(call->request,
                                        "The sandbox runs on another node.",
                                        record->elsewhere);
@@ -227,7 +227,7 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
 }
 
 
-/* The guest has ended before it answered, or does not answer. */
+/* The guest has ended before it answered, or is late or silent. */
 static void
 ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
@@ -235,7 +235,7 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     ngx_http_sandbox_call_t *call;
 
     call = data;
-    call->waker.patience = 0; /* it was served */
+    call->waker.patience = 0; /* the waits led to a guest */
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     ctx->passed = 0;
 
@@ -263,7 +263,7 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 }
 
 
-/* It changed after its record was read. */
+/* The sandbox changed after its record was read. */
 static void
 ngx_http_sandbox_agent_again(ngx_http_sandbox_call_t *call)
 {
@@ -323,7 +323,7 @@ ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
     ngx_http_sandbox_record_to_route(&route, record);
     ngx_http_sandbox_peer_set(ctx, &route, SANDBOX_AGENT_PORT);
 
-    /* what was routed goes on, not how the client spelled it */
+    /* the agent gets the path that was routed, not the client's spelling */
     r->valid_unparsed_uri = 0;
 
     call->live.back = ngx_http_sandbox_agent_back;
@@ -449,8 +449,8 @@ ngx_http_sandbox_api_agent(ngx_http_request_t *r)
 
 
 /*
- * For how long the command of a body may run, in seconds.  What is wrong with
- * it is for the agent to say.
+ * For how long the command of a body may run, in seconds.  An invalid body has
+ * the default: the agent refuses it.
  */
 static int64_t
 ngx_http_sandbox_agent_seconds(const ngx_str_t *body)
@@ -468,7 +468,7 @@ ngx_http_sandbox_agent_seconds(const ngx_str_t *body)
     background = sandbox_json_member(&doc, root, "background");
     timeout = sandbox_json_member(&doc, root, "timeout_secs");
 
-    /* in the background, it is answered at once */
+    /* a command in the background is answered at once */
     if ((background && background->type == SANDBOX_JSON_TRUE) || timeout == NULL
         || sandbox_json_integer(&doc, timeout, &seconds) != 0 || seconds < 1
         || seconds > NGX_HTTP_SANDBOX_EXEC_SECONDS_MAX)

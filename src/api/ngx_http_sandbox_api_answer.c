@@ -1,4 +1,4 @@
-/* Answers of the API, and its errors as such; see api.h. */
+/* Answers of the API, also those that are errors; see api.h. */
 
 #include "ngx_http_sandbox_api.h"
 
@@ -45,7 +45,7 @@ ngx_http_sandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
     r->headers_out.status = status;
 
     if (status == NGX_HTTP_SANDBOX_UNPROCESSABLE) {
-        /* nginx 1.22 has no text for it */
+        /* nginx 1.22 has no text for 422 */
         ngx_str_set(&r->headers_out.status_line, "422 Unprocessable Entity");
     }
 
@@ -139,7 +139,7 @@ ngx_http_sandbox_api_fail_state(ngx_http_request_t *r,
 {
     ngx_http_sandbox_state_e known;
 
-    /* internal ones have another name outside */
+    /* internal states have another name in the API */
     known = state ? ngx_http_sandbox_state_of(state) : 0;
 
     (void) ngx_http_sandbox_error_detail(r, error, message, "state",

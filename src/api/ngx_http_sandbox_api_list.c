@@ -17,23 +17,23 @@
 #include "sandbox_list_query.h"
 
 /*
- * Of one round: records looked at, and bytes of those that were read.  The
- * latter are fewer when metadata is compared, which takes up to a millisecond
- * for 10 KiB.
+ * The bounds of one round: records looked at, and bytes of records read.  Fewer
+ * bytes are read when metadata is compared, which takes up to a millisecond for
+ * 10 KiB.
  */
 #define NGX_HTTP_SANDBOX_LIST_LOOKS_FIRST 64
 #define NGX_HTTP_SANDBOX_LIST_LOOKS 256
 #define NGX_HTTP_SANDBOX_LIST_BYTES (128 * 1024)
 #define NGX_HTTP_SANDBOX_LIST_BYTES_COMPARED (32 * 1024)
 
-/* Of a page; one that is full of the largest metadata must fit in. */
+/* The bounds of a page; one full of the largest metadata must fit in. */
 #define NGX_HTTP_SANDBOX_LIST_ROUNDS 64
 #define NGX_HTTP_SANDBOX_LIST_LOOKS_ALL 4096
 
 
 typedef struct {
     ngx_http_request_t *request;
-    sandbox_list_query_t query; /* after: how far we are */
+    sandbox_list_query_t query; /* after: the position reached */
     sandbox_text_t text;
     ngx_uint_t count;
     ngx_uint_t rounds;
@@ -102,7 +102,7 @@ ngx_http_sandbox_list_plain(sandbox_list_query_t *q)
 }
 
 
-/* The states that are wanted, and what else a record must have. */
+/* Appends the wanted states, and the other field that a record must have. */
 static void
 ngx_http_sandbox_list_filter(sandbox_list_query_t *q,
                              ngx_http_sandbox_args_t *a, char *states,
@@ -242,7 +242,7 @@ ngx_http_sandbox_list_ask(ngx_http_sandbox_list_t *list)
 }
 
 
-/* What a row is, of whichever kind. */
+/* A row of list.lua, of either kind. */
 typedef struct {
     const char *id;
     int64_t created_at;

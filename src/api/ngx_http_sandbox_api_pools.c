@@ -1,6 +1,6 @@
 /*
- * /v1/template-warm-pools: the resource, and what may be said to it.  Each
- * change is one script; then the pool is read for the answer, and tended.
+ * /v1/template-warm-pools: the resource and its actions.  Each change is one
+ * script; then the pool is tended, and read for the answer.
  */
 
 #include "ngx_http_sandbox_object.h"
@@ -14,7 +14,7 @@
 
 #define NGX_HTTP_SANDBOX_POOLS_MAX 100 /* of a tenant: a list is one page */
 
-/* Until a new pool is looked after, should its maker die; ms. */
+/* When the agenda looks at a new pool, should its creator die; ms. */
 #define NGX_HTTP_SANDBOX_POOLS_SOON 1000
 
 
@@ -26,11 +26,11 @@ typedef enum {
 
 typedef struct ngx_http_sandbox_pools_s ngx_http_sandbox_pools_t;
 
-/* Answers with what a script says, an array. */
+/* Answers by the reply of a script, an array. */
 typedef void (*ngx_http_sandbox_pools_pt)(ngx_http_sandbox_pools_t *p,
                                           redisReply *reply);
 
-/* A request, in its pool. */
+/* The state of a request, in the request's memory pool. */
 struct ngx_http_sandbox_pools_s {
     ngx_http_request_t *request;
     const char *tenant;
@@ -92,7 +92,7 @@ ngx_http_sandbox_pools_none(ngx_http_sandbox_pools_t *p)
 }
 
 
-/* The same with the id of the path; NULL when r was answered. */
+/* As ngx_http_sandbox_pools(), for the pool that the path names. */
 static ngx_http_sandbox_pools_t *
 ngx_http_sandbox_pools_one(ngx_http_request_t *r)
 {
@@ -227,7 +227,7 @@ ngx_http_sandbox_pools_start(ngx_http_sandbox_pools_t *p)
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_pool_keys(&keys, p->tenant, &a);
-    a.n = 1; /* the first of them */
+    a.n = 1; /* only the first key */
 
     sandbox_id_shard(shard, p->tenant, ngx_strlen(p->tenant));
     ngx_http_sandbox_key_shard(&pools, shard, "pool");
@@ -241,7 +241,7 @@ ngx_http_sandbox_pools_start(ngx_http_sandbox_pools_t *p)
 }
 
 
-/* The keys, and the id that comes first behind them. */
+/* Appends the keys, and the id, which is the first argument. */
 static void
 ngx_http_sandbox_pools_call(ngx_http_sandbox_pools_call_t *call,
                             const ngx_http_sandbox_pools_t *p)
@@ -254,7 +254,7 @@ ngx_http_sandbox_pools_call(ngx_http_sandbox_pools_call_t *call,
 }
 
 
-/* The status, and members of nothing but the machine, as all will have them. */
+/* The JSON that all members will have in common: status and machine. */
 static ngx_int_t
 ngx_http_sandbox_pools_head(const sandbox_pool_spec_t *spec, sandbox_text_t *t)
 {
@@ -295,7 +295,7 @@ ngx_http_sandbox_pools_arg_int(ngx_http_sandbox_args_t *a, const char *name,
 }
 
 
-/* Fields and values of what a body says, and may be changed. */
+/* Appends fields and values of the members that a PATCH may change. */
 static void
 ngx_http_sandbox_pools_args(ngx_http_sandbox_args_t *a,
                             const sandbox_pool_spec_t *spec)
@@ -387,7 +387,7 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_arg(a, "head");
     ngx_http_sandbox_arg_len(a, head->data + 1, head->len - 2);
 
-    /* before it is there, so that it cannot be forgotten */
+    /* before the pool exists, so that the agenda cannot miss it */
     ngx_http_sandbox_op_schedule_in(p->id, NGX_HTTP_SANDBOX_POOLS_SOON);
     ngx_http_sandbox_pool_lease_begin(p->id, (int64_t) mcf->lease);
 
@@ -464,7 +464,7 @@ ngx_http_sandbox_api_pool_status(ngx_http_request_t *r)
 }
 
 
-/* What pool_change.lua says. */
+/* Answers by the outcome of pool_change.lua. */
 static void
 ngx_http_sandbox_pools_changed(ngx_http_sandbox_pools_t *p, redisReply *reply)
 {
@@ -499,7 +499,7 @@ ngx_http_sandbox_pools_changed(ngx_http_sandbox_pools_t *p, redisReply *reply)
 }
 
 
-/* state: that it leads to, or ""; spec may be NULL. */
+/* state: the new one of the pool, or "" for none; spec may be NULL. */
 static void
 ngx_http_sandbox_pools_change(ngx_http_sandbox_pools_t *p, const char *state,
                               const sandbox_pool_spec_t *spec)
@@ -570,7 +570,7 @@ ngx_http_sandbox_api_drain_pool(ngx_http_request_t *r)
 }
 
 
-/* It is looked after at once, whatever has failed before. */
+/* Has the pool tended at once, whatever has failed before. */
 void
 ngx_http_sandbox_api_reconcile_pool(ngx_http_request_t *r)
 {
@@ -599,7 +599,7 @@ ngx_http_sandbox_pools_deleted(ngx_http_sandbox_pools_t *p, redisReply *reply)
         return;
     }
 
-    /* finds that it is gone, and takes it off the agenda */
+    /* tending finds that the pool is gone, and takes it off the agenda */
     ngx_http_sandbox_tend(p->id);
 
     end = ngx_slprintf(buf, buf + sizeof(buf),

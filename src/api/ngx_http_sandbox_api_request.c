@@ -43,7 +43,7 @@ ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
 }
 
 
-/* 1 if the body, if any, says that it is plain JSON. */
+/* 1 if there is no body, or its Content-Type is JSON. */
 static ngx_uint_t
 ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
 {
@@ -69,8 +69,8 @@ ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
 
 
 /*
- * Before a body is kept: those of JSON routes are bounded whatever nginx was
- * told of bodies, for others of the same location have any size.
+ * Bounds the bodies of JSON routes, whatever client_max_body_size says: bodies
+ * of other routes in the same location may have any size.
  */
 static ngx_int_t
 ngx_http_sandbox_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
@@ -161,7 +161,7 @@ ngx_http_sandbox_api_body(ngx_http_request_t *r, ngx_str_t *body)
         b = cl->buf;
 
         if (ngx_buf_size(b) == 0) {
-            continue; /* it may point nowhere */
+            continue; /* an empty buffer may point nowhere */
         }
 
         if (b->in_file) {

@@ -79,7 +79,10 @@ ngx_http_sandbox_create_recalled(ngx_http_request_t *r,
 }
 
 
-/* What this node cannot do, another one may have done, or this one before. */
+/*
+ * Refuses a body for what this node cannot do, unless the key has an answer: of
+ * another node, or of this one with other limits.
+ */
 static void
 ngx_http_sandbox_create_recall(ngx_http_request_t *r,
                                const sandbox_create_t *create, ngx_str_t *key,
@@ -161,7 +164,7 @@ ngx_http_sandbox_delete_answer(ngx_http_request_t *r, ngx_http_sandbox_op_t *op)
     u_char buf[128], *p;
     ngx_http_sandbox_ctx_t *ctx;
 
-    /* as it was asked for: op->id is what an alias led to */
+    /* the id in the path: op->id is the one that an alias led to */
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     (void) sandbox_id_parse(id, "sb", (char *) ctx->sandbox.data,
                             ctx->sandbox.len);

@@ -98,7 +98,7 @@ ngx_http_sandbox_auth_reply(void *data, redisReply *reply)
         return;
     }
 
-    /* a colon parts the names of keys */
+    /* a tenant has no colon, which separates the parts of Redis keys */
     if (reply->type != REDIS_REPLY_STRING || reply->len < 1
         || reply->len > NGX_HTTP_SANDBOX_TENANT_MAX
         || ngx_strchr(reply->str, ':'))

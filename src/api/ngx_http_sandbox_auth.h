@@ -30,7 +30,7 @@ typedef void (*ngx_http_sandbox_auth_pt)(ngx_http_request_t *r, ngx_int_t rc);
 /*
  * Authenticates r.  NGX_OK or NGX_DECLINED at once where no look-up is
  * needed (handler is not called); NGX_AGAIN if handler will be called;
- * NGX_ERROR if Redis is away.
+ * NGX_ERROR if Redis is away, memory is out or OpenSSL fails.
  */
 ngx_int_t ngx_http_sandbox_authenticate(ngx_http_request_t *r,
                                         ngx_http_sandbox_auth_pt handler);

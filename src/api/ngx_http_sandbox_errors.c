@@ -12,7 +12,7 @@
 #include "sandbox_accept.h"
 #include "sandbox_text.h"
 
-/* What a status means when nginx raised it and no handler said more. */
+/* What a status means that nginx raised when no handler had noted an error. */
 static const struct {
     const ngx_http_sandbox_error_t *error;
     const char *message;
@@ -50,8 +50,8 @@ static const struct {
 };
 
 /*
- * What a guest in place of its agent would say to clients of the API in our
- * name; an agent of ours says none of it.
+ * Headers by which a guest in place of its agent could mislead clients of the
+ * API; the real agent sends none of them.
  */
 static const char *ngx_http_sandbox_lures[] = {
     "Set-Cookie",      "Location", "Refresh", "WWW-Authenticate",
@@ -59,9 +59,9 @@ static const char *ngx_http_sandbox_lures[] = {
 };
 
 /*
- * What concerns all of an origin and not one path of it.  That of the path
- * form is shared, by other guests and perhaps by the API: a service worker of
- * one guest would see the requests of all, and NEL would have them reported.
+ * Headers that concern all of an origin and not one path of it.  Guests share
+ * the origin of the path form, perhaps with the API: a service worker of one
+ * guest would see the requests to all of them, and NEL would report them.
  */
 static const char *ngx_http_sandbox_origin[] = { "Service-Worker-Allowed",
                                                  "Clear-Site-Data",
@@ -71,7 +71,7 @@ static const char *ngx_http_sandbox_origin[] = { "Service-Worker-Allowed",
                                                  "Report-To",
                                                  NULL };
 
-/* Of one connection: an answer over HTTP/2 that has them is malformed. */
+/* Headers of one connection, with which an HTTP/2 answer is malformed. */
 static const char *ngx_http_sandbox_hops[] = { "Upgrade", "Proxy-Connection",
                                                "Keep-Alive", NULL };
 
@@ -152,7 +152,7 @@ ngx_http_sandbox_error_detail(ngx_http_request_t *r,
         ctx->detail_name = name;
         ctx->detail = ngx_pnalloc(r->pool, size);
 
-        /* else it is sent without */
+        /* if memory is out, the error goes without it */
         if (ctx->detail) {
             ngx_memcpy(ctx->detail, value, size);
         }
@@ -393,7 +393,7 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
     ngx_str_t vary = ngx_string("Accept");
     ngx_uint_t page, peer, named;
 
-    /* a connect that timed out is a 504 to nginx; the peer knows better */
+    /* nginx raises other statuses for the errors that peer.c has noted */
     peer = (ctx->error == &ngx_http_sandbox_sandbox_unreachable
             && r->err_status == NGX_HTTP_GATEWAY_TIME_OUT)
            || (ctx->error == &ngx_http_sandbox_sandbox_changing
@@ -418,7 +418,7 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
                                       "again.");
     }
 
-    /* what nginx answers of its own, such as 410, need not have a code */
+    /* a status that nginx raised, such as 410, need not have a code */
     r->headers_out.status = named ? ctx->error->status : r->err_status;
 
     page = ngx_http_sandbox_wants_page(r, ctx);
@@ -450,9 +450,9 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
 
 
 /*
- * Every answer has our X-Request-Id.  The agent echoes it, so what came from
- * upstream gives way, except that a guest's own server may have ids of its
- * own to tell.
+ * Every answer has an X-Request-Id.  Ours replaces the one of an agent, which
+ * echoes it, but not the one of a guest's own server, which may have ids of its
+ * own.
  */
 static ngx_int_t
 ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
@@ -492,9 +492,9 @@ ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
 
 
 /*
- * 1 if what a guest has said is no answer: nginx takes one without a status
- * line for HTTP/0.9 and would pass it on bare, over a connection that stays;
- * and an interim one for the last.
+ * 1 if the guest's answer is none.  nginx takes an answer without a status line
+ * for HTTP/0.9 and would pass it on without a header, over a connection that
+ * stays open; and it takes an interim answer (1xx) for the final one.
  */
 static ngx_uint_t
 ngx_http_sandbox_no_answer(ngx_http_request_t *r)
@@ -524,7 +524,7 @@ ngx_http_sandbox_no_answer(ngx_http_request_t *r)
 }
 
 
-/* 1 if the answer is what an agent has said. */
+/* 1 if the answer came from an agent. */
 static ngx_uint_t
 ngx_http_sandbox_by_agent(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 {
@@ -533,8 +533,8 @@ ngx_http_sandbox_by_agent(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 
 
 /*
- * 1 if no agent of ours says so to us.  Clients follow a redirect with their
- * key, and take a 401 for the end of it.
+ * 1 if the status is one that no real agent sends here.  Clients would follow a
+ * redirect with their key, and take a 401 for the end of the key.
  */
 static ngx_uint_t
 ngx_http_sandbox_odd_status(ngx_http_request_t *r)
@@ -596,7 +596,7 @@ ngx_http_sandbox_drop_lures(ngx_http_request_t *r)
 }
 
 
-/* Takes out what a guest may not say; NGX_DECLINED if that is all of it. */
+/* Drops headers that a guest may not send; NGX_DECLINED for a whole answer. */
 static ngx_int_t
 ngx_http_sandbox_guard(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 {
@@ -668,8 +668,8 @@ ngx_http_sandbox_header_filter(ngx_http_request_t *r)
 
 
 /*
- * The envelope in place of the page that in is.  A function of its own, so that
- * answers that pass do not pay for the guard of its stack.
+ * Sends the envelope in place of nginx's page, in.  A function of its own, so
+ * that answers that pass through do not pay for its stack guard.
  */
 static __attribute__((noinline)) ngx_int_t
 ngx_http_sandbox_send_envelope(ngx_http_request_t *r,

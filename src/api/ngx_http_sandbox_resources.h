@@ -41,18 +41,19 @@ void ngx_http_sandbox_api_reconcile_pool(ngx_http_request_t *r);
 void ngx_http_sandbox_api_delete_pool(ngx_http_request_t *r);
 
 /*
- * A body that may have metadata, of something made from the sandbox id, as
- * sandbox_snapshot_parse() has it; NGX_ERROR when r has been answered.
+ * Reads the body of a snapshot or a fork of the sandbox id, which may have
+ * metadata.  On NGX_OK the caller frees snapshot with sandbox_snapshot_free();
+ * NGX_ERROR when r has been answered.
  */
 ngx_int_t
 ngx_http_sandbox_api_snapshot_body(ngx_http_request_t *r, const char *id,
                                    sandbox_snapshot_t *snapshot);
 
-/* What bodies are checked against. */
+/* Sets what bodies are checked against, from the configuration of r. */
 void ngx_http_sandbox_api_sandbox_limits(ngx_http_request_t *r,
                                          sandbox_create_limits_t *limits);
 
-/* Everything the agent in the guest answers. */
+/* The routes that the agent in the guest answers. */
 void ngx_http_sandbox_api_agent(ngx_http_request_t *r);
 void ngx_http_sandbox_api_exec(ngx_http_request_t *r);
 

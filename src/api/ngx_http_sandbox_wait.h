@@ -14,12 +14,12 @@
 typedef struct {
     ngx_http_request_t *request;
     ngx_http_sandbox_op_t *op;
-    /* NULL: what the operation has */
+    /* answers r by what op made; NULL: op->answer is sent */
     void (*answer)(ngx_http_request_t *r, ngx_http_sandbox_op_t *op);
     ngx_http_sandbox_record_get_t get;
     ngx_http_sandbox_snapshot_get_t snapshot;
     uint32_t fields; /* of the object, for get */
-    /* what to refuse the body with, if nothing is to be replayed */
+    /* the refusal of the body, unless an earlier answer is replayed */
     sandbox_create_status_t refused;
     const sandbox_create_error_t *refusal;
 } ngx_http_sandbox_wait_t;
@@ -32,12 +32,12 @@ typedef struct {
 ngx_http_sandbox_wait_t *ngx_http_sandbox_wait(ngx_http_request_t *r);
 
 /*
- * For operations, with wait as their data: the operation has ended, its error
- * is answered, or what wait->answer makes of it.
+ * The handler of an operation, with wait as its data: the operation has ended.
+ * Answers its error, or calls wait->answer.
  */
 void ngx_http_sandbox_wait_done(void *data, ngx_http_sandbox_op_t *op);
 
-/* op was begun for wait; NULL: it could not be, and the request is answered. */
+/* Has wait wait for op; if op is NULL, it could not begin: answers 503. */
 void ngx_http_sandbox_wait_for(ngx_http_sandbox_wait_t *wait,
                                ngx_http_sandbox_op_t *op);
 
@@ -60,7 +60,7 @@ ngx_int_t ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key);
 ngx_int_t ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
                                      sandbox_create_error_t **err);
 
-/* The body may be {} or missing; NGX_ERROR when r was answered otherwise. */
+/* Checks that the body is {} or missing; NGX_ERROR when r was refused. */
 ngx_int_t ngx_http_sandbox_wait_nothing(ngx_http_request_t *r);
 
 /* Refuses a body; err must live as long as r. */
@@ -69,14 +69,14 @@ void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
                                   const sandbox_create_error_t *err);
 
 /*
- * The headers that tell where a collection ("/v1/…") has what op has made, and
- * if that was for an earlier request.
+ * Adds Location, which is under a collection ("/v1/…"), and Idempotent-Replayed
+ * if op replayed an earlier answer.  NGX_ERROR if memory is out.
  */
 ngx_int_t
 ngx_http_sandbox_wait_made(ngx_http_request_t *r, ngx_http_sandbox_op_t *op,
                            const char *collection);
 
-/* Answers with t, which stays the caller's, or that memory is out. */
+/* Answers with t, which stays the caller's, or with 500 if t has failed. */
 void ngx_http_sandbox_wait_text(ngx_http_request_t *r, ngx_uint_t status,
                                 const sandbox_text_t *t);
 

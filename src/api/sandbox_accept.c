@@ -100,7 +100,7 @@ sandbox_accept_html(const char *text, size_t len)
         weight = sandbox_accept_weight(params, end);
 
         if (sandbox_accept_is(p, (size_t) (params - p), "text/html")) {
-            /* named first, it wins a tie */
+            /* text/html wins a tie if it is named first */
             html = json ? weight : weight + (weight > 0);
 
         } else if (sandbox_accept_is(p, (size_t) (params - p),

@@ -1,7 +1,7 @@
 /*
- * What the parsers of bodies share: a document opened and closed, and what was
- * found in between as the status and the error of a request.  Pure C: no
- * nginx, no I/O, any thread.
+ * What the parsers of bodies share: opening and closing a document, and the
+ * result of the checks in between, as the status and the error of a request.
+ * Pure C: no nginx, no I/O, any thread.
  */
 
 #ifndef SANDBOX_BODY_H
@@ -11,8 +11,8 @@
 #include "sandbox_schema.h"
 
 /*
- * Opens body; limits and data are those of sandbox_schema_t.  Whatever comes
- * of it, the caller ends with sandbox_body_close().
+ * Opens body; limits and data are those of sandbox_schema_t.  Whatever the
+ * result, the caller calls sandbox_body_close() at the end.
  */
 sandbox_create_status_t
 sandbox_body_open(sandbox_schema_t *s, const char *body, size_t len,
@@ -28,13 +28,13 @@ sandbox_create_status_t sandbox_body_status(sandbox_schema_status_t rc,
                                             sandbox_create_status_t refused);
 
 /*
- * The digest of what is asked for: of the scope, unless it is NULL, and of the
- * body in its canonical form.  -1 if memory is out or OpenSSL fails.
+ * The digest of a request: of the scope, unless that is NULL, and of the body
+ * in its canonical form.  -1 if memory is out or OpenSSL fails.
  */
 int sandbox_body_fingerprint(uint8_t fingerprint[SANDBOX_SHA256_LEN],
                              const char *scope, const sandbox_schema_t *s);
 
-/* Of a request that takes no members; err is set unless it is OK. */
+/* Checks the body of a request that takes no members; err is set unless OK. */
 sandbox_create_status_t
 sandbox_body_nothing(const char *body, size_t len, sandbox_create_error_t *err);
 

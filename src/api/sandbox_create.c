@@ -96,7 +96,7 @@ create_find_template(sandbox_schema_t *s)
 }
 
 
-/* Values and their defaults, against the template. */
+/* Sets the size, with defaults, and checks it against the template. */
 static sandbox_schema_status_t
 create_size(sandbox_schema_t *s)
 {
@@ -128,8 +128,8 @@ create_size(sandbox_schema_t *s)
 
 
 /*
- * What a warm pool can serve: a machine that is there already takes no
- * environment, no other disk and no other policy.
+ * Reads warm_pool, and finds a member that no warm pool can serve: a machine
+ * that runs already takes no environment, no other disk and no other policy.
  */
 static sandbox_schema_status_t
 create_pool(sandbox_schema_t *s)
@@ -184,7 +184,7 @@ create_pool(sandbox_schema_t *s)
 }
 
 
-/* What does not depend on where the sandbox comes from. */
+/* Sets the members that do not depend on what the sandbox is made from. */
 static sandbox_schema_status_t
 create_rest(sandbox_schema_t *s)
 {
@@ -233,14 +233,14 @@ create_check(sandbox_schema_t *s)
     {
         found = create_find_template(s);
         if (found != SANDBOX_CREATE_OK) {
-            /* another node may have it */
+            /* another node may have the template */
             s->limited = found == SANDBOX_CREATE_UNKNOWN_TEMPLATE;
             return found;
         }
     }
 
     if (rc == SANDBOX_SCHEMA_OK && s->node[M_SNAPSHOT_ID]) {
-        /* a snapshot brings the rest along */
+        /* the snapshot determines the rest of the size */
         data->create->vcpus = sandbox_schema_value(s, M_VCPUS, 0);
         data->create->memory_mb = sandbox_schema_value(s, M_MEMORY, 0);
 
@@ -283,8 +283,9 @@ create_close(sandbox_create_data_t *data)
 
 
 /*
- * Of a body that is refused for its limits: as a node without any has it, which
- * has looked at all of it.  -1: it is not valid there either.
+ * The fingerprint of a body that is refused for this node's limits, as a node
+ * without limits would make it, which reads all of the body.  -1 if the body is
+ * not valid there either, or memory is out.
  */
 static int
 create_fingerprint(uint8_t *fingerprint, const char *body, size_t len)

@@ -25,7 +25,7 @@ typedef struct {
     sandbox_template_t *const *templates; /* NULL-terminated */
 } sandbox_create_limits_t;
 
-/* Members that were in the body; what was not may come from a warm pool. */
+/* Members that were in the body; a warm pool may determine the others. */
 enum {
     SANDBOX_CREATE_TEMPLATE = 1,
     SANDBOX_CREATE_VCPUS = 2,
@@ -34,9 +34,8 @@ enum {
 };
 
 /*
- * With snapshot_id, what was left out is the snapshot's: template is NULL,
- * sizes are 0, internet is -1, envs and the lists are NULL unless they were
- * given.
+ * With snapshot_id, the snapshot determines members that were left out: then
+ * template is NULL, sizes are 0, internet is -1, envs and the lists are NULL.
  */
 typedef struct {
     char *snapshot_id; /* or NULL */
@@ -45,7 +44,7 @@ typedef struct {
     int64_t memory_mb;
     int64_t disk_mb;
     int64_t timeout_ms;
-    int hibernate; /* what is done at the deadline, instead of destroy */
+    int hibernate; /* at the deadline, instead of destroy */
     int auto_resume;
     char *metadata; /* verbatim text of the object, "{}" if left out */
     char *envs;     /* verbatim text of the object, or NULL */
@@ -55,11 +54,11 @@ typedef struct {
     int internet;    /* internet_access */
     char *allow_out; /* as sandbox_cidrs_format() has it, or NULL */
     char *deny_out;
-    char *pool_id;          /* of the warm pool to be looked into, or NULL */
-    int pool_required;      /* nothing else will do */
-    int64_t pool_wait_ms;   /* for a member that is ready */
+    char *pool_id;          /* of the warm pool to take from, or NULL */
+    int pool_required;      /* no sandbox unless from the pool */
+    int64_t pool_wait_ms;   /* to wait for a ready member */
     const char *unpoolable; /* member that no pool can serve; static, or NULL */
-    unsigned given;         /* set of the above */
+    unsigned given;         /* bits of the enum above */
     int limited;            /* 1: refused, but fingerprint is set */
     uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of the canonical body */
 } sandbox_create_t;
@@ -80,9 +79,9 @@ typedef struct {
 
 /*
  * Reads body (an empty one means "{}").  On OK the caller frees create with
- * sandbox_create_free(); otherwise err is set and create is empty, but for the
- * fingerprint of a body that is refused (limited) for what this node lacks or
- * does not allow: another one may have done what it asks for.
+ * sandbox_create_free(); otherwise err is set and create is empty.  Only a body
+ * that is refused for what this node lacks or does not allow has limited and
+ * fingerprint set: another node may have created its sandbox.
  */
 sandbox_create_status_t
 sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,

@@ -102,7 +102,7 @@ create_metadata(sandbox_schema_t *s, const sandbox_json_node_t *node,
 }
 
 
-/* text normalised in new memory at *path. */
+/* Sets *path to text, normalised, in new memory. */
 static sandbox_schema_status_t
 create_path(sandbox_schema_t *s, const char *text, char **path)
 {

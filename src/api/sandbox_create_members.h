@@ -50,7 +50,7 @@ enum {
 
 _Static_assert(M_COUNT <= SANDBOX_SCHEMA_SLOTS, "too few slots");
 
-/* What schema->data is. */
+/* What data of sandbox_schema_t points to. */
 typedef struct {
     const sandbox_create_limits_t *lim;
     sandbox_create_t *create;
@@ -58,7 +58,7 @@ typedef struct {
     size_t nmounts;
 } sandbox_create_data_t;
 
-/* All there are, each with its own checks, which fill data->create. */
+/* The table of all members; their checks fill data->create. */
 extern const sandbox_schema_member_t sandbox_create_members[];
 
 #endif

@@ -15,7 +15,7 @@
 #define LIST_TENANT_MAX 128
 
 
-/* Those that all lists have come first. */
+/* The parameters that all lists have come first. */
 enum {
     P_LIMIT,
     P_NEXT_TOKEN,
@@ -173,7 +173,7 @@ list_metadata(sandbox_list_query_t *q, const char *value,
 }
 
 
-/* What all lists have. */
+/* Checks the parameters that all lists have. */
 static sandbox_query_status_t
 list_check(sandbox_list_query_t *q, sandbox_query_param_t *params,
            const char *tenant, sandbox_query_error_t *err)

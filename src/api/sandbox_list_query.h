@@ -4,9 +4,9 @@
  * nginx, no I/O, any thread.
  *
  * A token is a position in the order of the list (newest first): creation
- * time and id of the last item of a page, whether or not that one still
- * exists, with a digest that ties them to a tenant and a kind of list.  It is
- * no secret: it names nothing but a place in its own tenant's list.
+ * time and id of the last item of a page, whether or not that item still
+ * exists, with a digest that ties them to a tenant and a kind of list.  The
+ * token is no secret: it names nothing but a place in its own tenant's list.
  */
 
 #ifndef SANDBOX_LIST_QUERY_H
@@ -40,8 +40,8 @@ typedef struct {
 
 typedef struct {
     sandbox_list_t kind;
-    unsigned asked : 1; /* a page is, not the bare array */
-    uint32_t states;    /* set of the above; of sandboxes */
+    unsigned asked : 1; /* for a page, not for the bare array */
+    uint32_t states;    /* bits of the enum above; of sandboxes */
     uint32_t fields;    /* set of the numbers find gave */
     size_t limit;
     sandbox_list_position_t after;
@@ -51,11 +51,11 @@ typedef struct {
 } sandbox_list_query_t;
 
 /*
- * Reads what stands behind "?" of a request of tenant; find knows the members
- * of a sandbox object (snapshots are always whole).  Of sandboxes a page is
- * asked for by any query, of snapshots by limit or next_token.  On OK the
- * caller frees q with sandbox_list_query_free(); otherwise it is empty and err
- * is set.
+ * Reads the query string (behind "?") of a request of tenant; find gives the
+ * number of a member of a sandbox object (snapshots are always whole).  Any
+ * query asks for a page of sandboxes, limit or next_token ask for one of
+ * snapshots.  On OK the caller frees q with sandbox_list_query_free();
+ * otherwise q is empty and err is set.
  */
 sandbox_query_status_t
 sandbox_list_query_parse(sandbox_list_query_t *q, sandbox_list_t kind,
@@ -70,7 +70,7 @@ int sandbox_list_token_make(char token[SANDBOX_LIST_TOKEN_SIZE],
                             const sandbox_list_position_t *position,
                             const char *tenant);
 
-/* 0, or -1 if it is no token of tenant's list of that kind. */
+/* 0, or -1 if token is not one of tenant's list of that kind. */
 int
 sandbox_list_token_read(sandbox_list_position_t *position, sandbox_list_t kind,
                         const char *token, const char *tenant);

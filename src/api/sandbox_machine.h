@@ -1,7 +1,7 @@
 /*
- * What bodies say of a machine, whoever asks for it: the name of its template,
- * and its size against what the template needs.  Pure C: no nginx, no I/O, any
- * thread.
+ * The members of a body that describe a machine, in creates and warm pools: the
+ * name of its template, and its size, checked against what the template needs.
+ * Pure C: no nginx, no I/O, any thread.
  */
 
 #ifndef SANDBOX_MACHINE_H
@@ -11,7 +11,7 @@
 #include "sandbox_schema.h"
 #include "sandbox_template.h"
 
-/* Where a body has the size: slots, and names for a refusal. */
+/* The slots of the size in a schema, and the paths that a refusal names. */
 typedef struct {
     int vcpus;
     int memory;
@@ -45,23 +45,24 @@ typedef struct {
 
 /* clang-format on */
 
-/* The check of a member that names a template. */
+/* For the column check: a member that names a template. */
 sandbox_schema_status_t
 sandbox_machine_reference(sandbox_schema_t *s, const sandbox_json_node_t *node,
                           const char *text);
 
 /*
  * Refuses the member at path, a reference to no template: a plain name is
- * UNKNOWN_TEMPLATE; name:tag and an image are NOT_IMPLEMENTED, for nothing
- * builds them yet.
+ * UNKNOWN_TEMPLATE; name:tag and an image are NOT_IMPLEMENTED, because nothing
+ * builds templates from them yet.
  */
 sandbox_create_status_t
 sandbox_machine_no_template(sandbox_schema_t *s, const char *path,
                             const char *reference);
 
 /*
- * The size with its defaults.  A default bends to the template's minimum and
- * to max_memory_mb, the configured maximum; what a client wrote never does.
+ * Sets *size, with defaults.  The default of the memory is raised to the
+ * template's minimum and lowered to max_memory_mb, the configured maximum; a
+ * client's value is refused if it is less than the template needs.
  */
 sandbox_schema_status_t
 sandbox_machine_size(sandbox_schema_t *s,

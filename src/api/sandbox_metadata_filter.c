@@ -108,7 +108,7 @@ sandbox_metadata_filter_free(sandbox_metadata_filter_t *filter)
 }
 
 
-/* 1 if the member node is one of the pairs, 0, or -1. */
+/* 1 if the member node is one of the pairs, 0 if not, -1: no memory. */
 static int
 filter_has(const sandbox_metadata_filter_t *filter, const sandbox_json_t *doc,
            const sandbox_json_node_t *node)

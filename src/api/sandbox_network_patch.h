@@ -10,8 +10,9 @@
 #include "sandbox_schema.h"
 
 /*
- * For checks of a schema: an array of CIDR blocks as the text of
- * sandbox_cidrs_format(), and network.mask_request_host; in new memory.
+ * For the column check of a schema: read an array of CIDR blocks, and a
+ * network.mask_request_host.  *text is malloc'd; blocks have the form of
+ * sandbox_cidrs_format().
  */
 sandbox_schema_status_t
 sandbox_network_list(sandbox_schema_t *s, const sandbox_json_node_t *array,
@@ -25,7 +26,7 @@ typedef struct {
     int public_traffic;
     char *allow_out;
     char *deny_out;
-    char *mask_host; /* empty: none any more */
+    char *mask_host; /* empty: to be removed */
 } sandbox_network_patch_t;
 
 /*

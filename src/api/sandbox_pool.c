@@ -83,7 +83,7 @@ pool_labels(sandbox_schema_t *s, const sandbox_json_node_t *object,
 }
 
 
-/* What sets other tags, builds of templates, is not there yet. */
+/* Other tags are not built: builds of templates would set them. */
 static int
 pool_plain_tag(const sandbox_schema_t *s, const sandbox_schema_member_t *m)
 {
@@ -103,7 +103,7 @@ static const char *const pool_versions[] = { "pinned_build", "track_tag",
 #define RANGE(min_, max_) .min = min_, .max = max_
 #define END { .name = NULL }
 
-/* What may be changed later. */
+/* The members that a PATCH may change. */
 #define POOL_MEMBERS(required_)                                                \
     { NAME("name", M_NAME, STRING), RANGE(1, SANDBOX_POOL_NAME_MAX),           \
       .required = required_, .check = pool_name },                             \
@@ -188,7 +188,7 @@ pool_ms(const sandbox_schema_t *s, int slot, int64_t otherwise)
 }
 
 
-/* A copy of a string, or of the text of an object, into *copy. */
+/* Copies a string, or the text of an object, into *copy. */
 static int
 pool_copy(const sandbox_schema_t *s, int slot, const char *otherwise,
           char **copy)

@@ -12,11 +12,11 @@
 #define SANDBOX_POOL_READY_MAX 1000
 #define SANDBOX_POOL_SECONDS_MAX (7 * 86400)
 
-/* What a PATCH leaves as it is has NULL, or -1 if it is a number. */
+/* Members that a PATCH does not change are NULL, or -1 if numbers. */
 typedef struct {
     char *name;
-    char *template_ref;                 /* NULL in a PATCH, as the next four */
-    const sandbox_template_t *template; /* that it stands for now */
+    char *template_ref; /* NULL or 0 in a PATCH, as the next four */
+    const sandbox_template_t *template; /* what template_ref stands for */
     int64_t vcpus;
     int64_t memory_mb;
     int64_t disk_mb;
@@ -26,13 +26,13 @@ typedef struct {
     int64_t stale_after_ms;
     const char *checkout_policy; /* static, as the next */
     const char *version_policy;
-    char *track_tag; /* "" to be taken away */
+    char *track_tag; /* "": none */
     char *labels;    /* verbatim text of an object, as the next */
     char *metadata;
 } sandbox_pool_spec_t;
 
 /*
- * patch: of a pool that exists.  On OK the caller frees pool with
+ * patch: the body is that of a PATCH.  On OK the caller frees pool with
  * sandbox_pool_free(); otherwise it is empty and err is set.
  */
 sandbox_create_status_t
@@ -42,9 +42,9 @@ sandbox_pool_parse(sandbox_pool_spec_t *pool, int patch, const char *body,
 void sandbox_pool_free(sandbox_pool_spec_t *pool);
 
 /*
- * The template that a reference stands for, with tag in place of the one it
- * names, or "" for that.  No template has a tag yet: without one it is
- * "latest".  NULL if there is none.
+ * The template that a reference stands for, or NULL.  Unless tag is "", it
+ * takes the place of the tag in the reference.  Templates have no tags yet:
+ * each of them counts as "latest".
  */
 const sandbox_template_t *
 sandbox_pool_template(sandbox_template_t *const *templates,

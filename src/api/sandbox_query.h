@@ -13,7 +13,7 @@
 typedef enum {
     SANDBOX_QUERY_OK = 0,
     SANDBOX_QUERY_INVALID,
-    SANDBOX_QUERY_INVALID_FIELDS, /* a mask */
+    SANDBOX_QUERY_INVALID_FIELDS, /* the mask of members */
     SANDBOX_QUERY_NO_MEMORY
 } sandbox_query_status_t;
 
@@ -28,7 +28,7 @@ typedef struct {
 } sandbox_query_param_t;
 
 /*
- * Fills the values of params from text, what stands behind "?".  Values are
+ * Fills the values of params from text, the part behind "?".  Values are
  * freed with sandbox_query_free(), also after a failure.
  */
 sandbox_query_status_t
@@ -48,7 +48,7 @@ sandbox_query_words(uint32_t *set, const sandbox_query_param_t *param,
                     sandbox_query_find_pt find, const char *kind,
                     sandbox_query_error_t *err);
 
-/* A mask of members; INVALID_FIELDS if refused, all bits if not given. */
+/* Reads a mask of members: INVALID_FIELDS if refused, all bits if not given. */
 sandbox_query_status_t
 sandbox_query_fields(uint32_t *set, const sandbox_query_param_t *param,
                      sandbox_query_find_pt find, sandbox_query_error_t *err);

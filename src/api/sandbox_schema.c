@@ -285,7 +285,7 @@ schema_string(sandbox_schema_t *s, const sandbox_schema_member_t *m,
 }
 
 
-/* Items that are objects share one set of slots: check sees the last one's. */
+/* All items share one set of slots: check sees those of the last item. */
 static sandbox_schema_status_t
 schema_items(sandbox_schema_t *s, const sandbox_schema_member_t *m,
              const sandbox_json_node_t *array)
@@ -379,7 +379,7 @@ schema_member(sandbox_schema_t *s, const sandbox_schema_member_t *m,
 }
 
 
-/* The row of the member node, table's end if there is none. */
+/* The row of a member's name, or the end of the table. */
 static const sandbox_schema_member_t *
 schema_find(const sandbox_schema_member_t *table, const char *name, size_t len)
 {
@@ -417,7 +417,7 @@ sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
         m = name ? schema_find(table, name, len) : NULL;
 
         if (m == NULL || m->name == NULL) {
-            /* escaped, or unknown */
+            /* the name has escapes, or is unknown */
             key = sandbox_json_key(&s->doc, node, &len);
             if (key == NULL) {
                 return SANDBOX_SCHEMA_NO_MEMORY;

@@ -43,11 +43,11 @@ typedef struct {
     const void *limits; /* struct of int64_t, for SANDBOX_SCHEMA_LIMIT() */
     void *data;         /* the caller's */
 
-    /* members that are there and not null; values of integers */
+    /* of members that are given and not null; values of integers */
     const sandbox_json_node_t *node[SANDBOX_SCHEMA_SLOTS];
     int64_t number[SANDBOX_SCHEMA_SLOTS];
 
-    char path[SANDBOX_JSON_PATH_SIZE]; /* where we are; of a refusal: field */
+    char path[SANDBOX_JSON_PATH_SIZE]; /* of the member walked, or refused */
     char reason[256];                  /* of a refusal */
     int limited; /* 1: refused for a bound of *limits, or of the caller's */
 } sandbox_schema_t;
@@ -63,24 +63,27 @@ struct sandbox_schema_member_s {
     const sandbox_schema_member_t *members; /* of an object or of items */
     int required;
 
-    /* What the columns above cannot say; text if it is a string. */
+    /*
+     * Checks strings and containers further than the columns above; text is
+     * NULL unless the member is a string.
+     */
     sandbox_schema_status_t (*check)(sandbox_schema_t *s,
                                      const sandbox_json_node_t *node,
                                      const char *text);
 
     /*
-     * NULL if the feature is built.  Otherwise 1 if the member's value asks
-     * nothing of it, and so is accepted.
+     * NULL if the feature is built.  Otherwise gives 1 if the member's value
+     * does not need the feature, and so is accepted.
      */
     int (*plain)(const sandbox_schema_t *s, const sandbox_schema_member_t *m);
 };
 
-/* max is also bounded by this member of *limits. */
+/* For the column limit: a member of *limits that also bounds the value. */
 #define SANDBOX_SCHEMA_LIMIT(type, member) (offsetof(type, member) + 1)
 
 /*
- * Reads a body into s->doc, which the caller frees; nothing stands for {}.
- * REFUSED if it is no JSON object: then there is no document.
+ * Reads a body into s->doc, which the caller frees; an empty body stands for
+ * {}. REFUSED if the body is no JSON object: then there is no document.
  */
 sandbox_schema_status_t
 sandbox_schema_read(sandbox_schema_t *s, const char *body, size_t len);
@@ -89,12 +92,12 @@ sandbox_schema_status_t
 sandbox_schema_walk(sandbox_schema_t *s, const sandbox_schema_member_t *table,
                     const sandbox_json_node_t *object);
 
-/* OK if nothing is asked for that is not built. */
+/* REFUSED if a member asks for a feature that is not built. */
 sandbox_schema_status_t
 sandbox_schema_features(sandbox_schema_t *s,
                         const sandbox_schema_member_t *table);
 
-/* Refuses the member at path, or what is being walked if path is NULL. */
+/* Refuses the member at path, or the one being walked if path is NULL. */
 sandbox_schema_status_t
 sandbox_schema_refuse(sandbox_schema_t *s, const char *path, const char *fmt,
                       ...) __attribute__((format(printf, 3, 4)));
@@ -107,11 +110,11 @@ size_t sandbox_schema_enter(sandbox_schema_t *s, const char *name);
 size_t sandbox_schema_enter_item(sandbox_schema_t *s, size_t index);
 void sandbox_schema_leave(sandbox_schema_t *s, size_t mark);
 
-/* 1 if the member is there and this word, or true. */
+/* 1 if the member is given and is this word, or is true. */
 int sandbox_schema_is(const sandbox_schema_t *s, int slot, const char *word);
 int sandbox_schema_true(const sandbox_schema_t *s, int slot);
 
-/* The value of an integer, or otherwise if it is not there. */
+/* The value of an integer, or otherwise if the member was not given. */
 int64_t
 sandbox_schema_value(const sandbox_schema_t *s, int slot, int64_t otherwise);
 
@@ -119,12 +122,12 @@ sandbox_schema_value(const sandbox_schema_t *s, int slot, int64_t otherwise);
 char *sandbox_schema_verbatim(const sandbox_schema_t *s,
                               const sandbox_json_node_t *node);
 
-/* For the column check: an id or a name of something of ours. */
+/* For the column check: what sandbox_syntax_id() takes. */
 sandbox_schema_status_t
 sandbox_schema_id(sandbox_schema_t *s, const sandbox_json_node_t *node,
                   const char *text);
 
-/* For the column plain: no value is; none but an array without items. */
+/* For the column plain: accept no value; only an array without items. */
 int sandbox_schema_plain_never(const sandbox_schema_t *s,
                                const sandbox_schema_member_t *m);
 int sandbox_schema_plain_empty(const sandbox_schema_t *s,

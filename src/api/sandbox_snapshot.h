@@ -10,7 +10,7 @@
 
 typedef struct {
     char *metadata; /* verbatim text of the object, "{}" if left out */
-    int given;      /* it was not left out */
+    int given;      /* metadata was not left out */
     uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of sandbox and canonical body */
 } sandbox_snapshot_t;
 

@@ -1,6 +1,6 @@
 /*
- * Is this text what it has to be?  Names, references and hosts of the API.
- * Pure functions over NUL-terminated text; any thread.
+ * Checks of the syntax of names, references and hosts in the API: 1 if text is
+ * valid.  Pure functions over NUL-terminated text; any thread.
  */
 
 #ifndef SANDBOX_SYNTAX_H
@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-/* An id or a name of something of ours: letters, digits, "_", "." and "-". */
+/* An id or a name that this API gives: letters, digits, "_", "." and "-". */
 int sandbox_syntax_id(const char *text);
 
 /* [A-Za-z_][A-Za-z0-9_]* */
