@@ -3,7 +3,7 @@
  *
  * Each question carries a nonce of its own, and only a line that answers
  * with the same op and nonce counts: a guest that was started from a
- * checkpoint may still be uttering what its parent was asked.  Everything
+ * checkpoint may still answer a question that its parent was asked.  Everything
  * else on the channel is noise and bounded.  Must not know libvirt, nor any
  * other channel.
  */
@@ -281,10 +281,11 @@ guest_say(guest_talk_t *t, const sandbox_text_t *line, const char *op)
 
 
 /*
- * A question that is little more than its name; members begins with a comma
- * or is empty.  What was written before the agent opened its port may be lost:
- * what costs the guest little is asked `again` and again.  The nonce stays, so
- * that a late answer counts.
+ * Asks a question that is little more than its op; members begins with a comma
+ * or is empty.  A question that was written before the agent opened its port
+ * may be lost: with again, for questions that cost the guest little, it is
+ * repeated until it is answered.  The nonce stays, so that a late answer
+ * counts.
  */
 static sandbox_guest_status_t
 guest_ask(guest_talk_t *t, const char *op, const char *members, int again)
@@ -299,7 +300,7 @@ guest_ask(guest_talk_t *t, const char *op, const char *members, int again)
                           "the host has no randomness");
     }
 
-    /* The first line end finishes what a host left half-written. */
+    /* The first line end finishes a line that a host left half-written. */
     sandbox_text_fmt(&line, "\n{\"op\":\"%s\",\"nonce\":\"%s\"%s}\n", op, nonce,
                      members);
 
@@ -389,7 +390,7 @@ guest_config_line(sandbox_text_t *t, const sandbox_guest_config_t *conf,
     sandbox_text_fmt(t, ",\"grow_disk\":%s",
                      conf->grow_disk ? "true" : "false");
 
-    /* Last, so that the clock lags by as little as can be. */
+    /* The time comes last, so that the guest's clock lags but little. */
     sandbox_text_str(t, ",\"time_ms\":");
     sandbox_text_int(t, sandbox_time_now_ms());
     sandbox_text_str(t, "}\n");
@@ -460,7 +461,7 @@ guest_begin(guest_talk_t *t, const sandbox_guest_channel_t *ch,
 }
 
 
-/* A first question in vain may have left its sentence. */
+/* On OK, clears the message: an attempt that timed out may have left one. */
 static sandbox_guest_status_t
 guest_end(guest_talk_t *t, sandbox_guest_status_t status)
 {
@@ -502,7 +503,7 @@ sandbox_guest_flush(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
 }
 
 
-/* Without a sync of its own where each millisecond counts. */
+/* Without sync, no question "sync" goes first: each millisecond counts. */
 sandbox_guest_status_t
 sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int sync,
                      int64_t deadline_ms, char *message, size_t size)

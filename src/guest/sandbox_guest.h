@@ -17,6 +17,10 @@
 #define SANDBOX_GUEST_LINE_MAX 4096
 #define SANDBOX_GUEST_NOISE_MAX 65536
 
+/*
+ * A byte channel.  write gives 0 or -1; read gives bytes, 0 at the deadline, or
+ * -1 if the channel has ended.  Deadlines are monotonic, here and below.
+ */
 typedef struct {
     void *channel;
     int (*write)(void *channel, const char *data, size_t len,
@@ -41,8 +45,8 @@ typedef enum {
     SANDBOX_GUEST_OK = 0,
     SANDBOX_GUEST_TIMEOUT,
     SANDBOX_GUEST_CLOSED,
-    SANDBOX_GUEST_PROTOCOL, /* it spoke nonsense */
-    SANDBOX_GUEST_REFUSED   /* it answered that a step failed */
+    SANDBOX_GUEST_PROTOCOL, /* the guest broke the protocol */
+    SANDBOX_GUEST_REFUSED   /* the guest answered that a step failed */
 } sandbox_guest_status_t;
 
 /*
@@ -63,23 +67,24 @@ sandbox_guest_sync(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
 
 /*
  * Writes the guest's file systems to its disk while its commands go on, so
- * that a freeze has little left to write.  May take as long as the disk does.
+ * that a freeze has little left to write.  May take as long as the disk needs.
  */
 sandbox_guest_status_t
 sandbox_guest_flush(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
                     char *message, size_t size);
 
 /*
- * Stops the guest's commands and, with sync, writes its file systems to its
- * disk after that; without, it takes one exchange of lines.  Before a
- * checkpoint is taken; bootstrap lets the commands go on in what is started
- * from it.  When it is not OK, nothing is known: thaw.
+ * Stops the guest's commands, before a checkpoint is taken.  With sync, then
+ * also writes the guest's file systems to its disk; without, takes only one
+ * exchange of lines.  In a guest that is started from the checkpoint, bootstrap
+ * lets the commands go on.  Unless OK, they may stand still or not: the caller
+ * thaws.
  */
 sandbox_guest_status_t
 sandbox_guest_freeze(const sandbox_guest_channel_t *ch, int sync,
                      int64_t deadline_ms, char *message, size_t size);
 
-/* Lets the commands go on; does nothing where they do. */
+/* Lets the guest's commands go on; does nothing if they run. */
 sandbox_guest_status_t
 sandbox_guest_thaw(const sandbox_guest_channel_t *ch, int64_t deadline_ms,
                    char *message, size_t size);

@@ -37,7 +37,7 @@ ping_wait(int fd, short events, int64_t deadline_ms)
 }
 
 
-/* The first bytes of the answer are those of HTTP. */
+/* 0 if the answer begins as one of HTTP. */
 static int
 ping_answer(int fd, int64_t deadline_ms)
 {
