@@ -1,4 +1,4 @@
-/* What needs the whole of the configuration; see the header. */
+/* The checks that need all directives; see the header. */
 
 #include "ngx_http_sandbox_conf.h"
 
@@ -108,7 +108,7 @@ ngx_http_sandbox_conf_domain(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
 }
 
 
-/* Whether a renewal was heard is known before the lease is over. */
+/* A worker must know if its renewal was heard before the lease is over. */
 static ngx_int_t
 ngx_http_sandbox_conf_lease(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)
 {
@@ -145,7 +145,7 @@ ngx_http_sandbox_conf_data_dir(ngx_conf_t *cf,
 }
 
 
-/* Each template can be asked for, and by a create without sizes. */
+/* Creates must be able to name each template, also without sizes. */
 static ngx_int_t
 ngx_http_sandbox_check_templates(ngx_conf_t *cf,
                                  ngx_http_sandbox_main_conf_t *mcf)
@@ -224,8 +224,8 @@ ngx_http_sandbox_load_templates(ngx_conf_t *cf,
 
 
 /*
- * Whose a domain is: its node, and the prefix, because two installations may
- * have a node of the same name.
+ * Makes the name of the owner in each domain's metadata: of the node, and of
+ * the prefix, because two installations may have a node of the same name.
  */
 static ngx_int_t
 ngx_http_sandbox_conf_owner(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf)

@@ -4,7 +4,7 @@
 
 #include "ngx_http_sandbox_limits.h"
 
-#define NGX_HTTP_SANDBOX_CONNECTIONS_MAX 65535 /* what its counter holds */
+#define NGX_HTTP_SANDBOX_CONNECTIONS_MAX 65535 /* what a counter holds */
 #define NGX_HTTP_SANDBOX_RATE_MAX 1000000
 
 
@@ -45,7 +45,7 @@ ngx_http_sandbox_rate(ngx_http_sandbox_rate_t *rate, ngx_str_t *value)
 }
 
 
-/* NGX_DECLINED if arg is neither of the two. */
+/* Reads "rate=" or "burst="; NGX_DECLINED if arg is neither. */
 static ngx_int_t
 ngx_http_sandbox_rate_param(ngx_http_sandbox_rate_t *rate, ngx_str_t *arg)
 {
