@@ -1,15 +1,17 @@
 /*
- * How late the event loop of this worker is, and whose fault that is.
+ * How late the event loop of this worker is, and what the worker caused of
+ * that.
  *
- * A timer of 10 ms looks how late it is: the lag, whatever its cause.  On a
+ * A timer of 10 ms measures how late it is: the lag, whatever its cause.  On a
  * host whose cores are busy with guests, or that is a guest itself, most of
- * it means that the worker was not run.  What the worker has caused is the
+ * the lag means that the worker was not run.  What the worker has caused is the
  * stall: the time from the return of epoll_wait() to the next call of it, in
  * which handlers compute or block.  The time the thread stood in the run
  * queue meanwhile, from /proc/thread-self/schedstat, is taken off.
  *
- * The begin of a turn is nginx's own time, which it reads when epoll_wait()
- * returns; the end is seen by standing before process_events().
+ * A turn begins at nginx's own time, which nginx reads when epoll_wait()
+ * returns, and ends at the next call of process_events(), which this file
+ * wraps.
  */
 
 #include "ngx_http_sandbox_metrics.h"
@@ -17,11 +19,11 @@
 #include <ngx_event.h>
 
 #define NGX_HTTP_SANDBOX_LOOP_INTERVAL 10       /* ms */
-#define NGX_HTTP_SANDBOX_LOOP_STALL (20 * 1000) /* us, worth a line */
+#define NGX_HTTP_SANDBOX_LOOP_STALL (20 * 1000) /* us, worth a log line */
 #define NGX_HTTP_SANDBOX_LOOP_LONG (2 * 1000)   /* us, worth a system call */
 
 
-/* Of the thread since it began, in us. */
+/* Times of the thread since it began, in us. */
 typedef struct {
     int64_t ran;
     int64_t waited; /* ready to run, but not let */
@@ -77,7 +79,7 @@ ngx_http_sandbox_loop_sched_since(void)
 }
 
 
-/* A turn of the loop has taken so long. */
+/* Counts a turn of the loop that took so many us. */
 static void
 ngx_http_sandbox_loop_turn(int64_t took)
 {
@@ -115,7 +117,7 @@ ngx_http_sandbox_loop_process(ngx_cycle_t *cycle, ngx_msec_t timer,
                                    - (int64_t) ngx_current_msec * 1000);
     }
 
-    /* what came before the first one was the start of the worker */
+    /* what came before the first turn was the start of the worker */
     ngx_http_sandbox_loop_turning = 1;
 
     return ngx_http_sandbox_loop_next(cycle, timer, flags);
@@ -142,7 +144,7 @@ ngx_http_sandbox_loop_tick(ngx_event_t *ev)
     stall = ngx_http_sandbox_loop_longest;
     ngx_http_sandbox_loop_longest = 0;
 
-    /* what it has waited until now belongs to this turn and no later one */
+    /* the wait for a CPU until now belongs to this turn and no later one */
     ngx_http_sandbox_loop_carry = ngx_http_sandbox_loop_sched_since();
 
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_LAG, lag);
@@ -159,7 +161,7 @@ ngx_http_sandbox_loop_tick(ngx_event_t *ev)
 void
 ngx_http_sandbox_loop_start(ngx_cycle_t *cycle)
 {
-    /* debug logs tell the descriptor of what an event belongs to */
+    /* debug logs print the descriptor of the connection that an event is of */
     static ngx_connection_t idle = { .fd = -1 };
 
     ngx_event_t *ev;

@@ -2,12 +2,12 @@
  * The table of metrics, the slots of the workers, and their sum as text; see
  * the header.  Owns the shared memory zone.
  *
- * A slot belongs to the process whose id it holds, or to nobody once that
- * process is gone.  A new worker takes that of one that was killed, so that all
- * it left is cleared soon, else one that is free.  Should there be none, it
- * counts into the last slot together with its owner.
- * Hence all changes are atomic, though nearly always only one process makes
- * them.
+ * A slot belongs to the process whose id it holds, and is free once that
+ * process is gone.  A new worker first looks for the slot of a killed worker,
+ * so that what that worker left is cleared soon, then for one that was given
+ * back.  If there is none, the new worker counts into the last slot together
+ * with its owner. Hence counters change atomically, though nearly always only
+ * one process changes them.
  */
 
 #include "ngx_http_sandbox_metrics.h"
@@ -20,10 +20,10 @@
 
 
 typedef enum {
-    NGX_HTTP_SANDBOX_COUNTER = 0, /* the sum of all workers there ever were */
+    NGX_HTTP_SANDBOX_COUNTER = 0, /* the sum over all workers since the start */
     NGX_HTTP_SANDBOX_HISTOGRAM,   /* likewise */
     NGX_HTTP_SANDBOX_GAUGE,       /* of each worker that lives */
-    NGX_HTTP_SANDBOX_PEAK         /* of each slot, whoever had it */
+    NGX_HTTP_SANDBOX_PEAK         /* of each slot, over all its workers */
 } ngx_http_sandbox_metric_kind_e;
 
 typedef struct {
@@ -35,7 +35,7 @@ typedef struct {
 typedef struct {
     const char *name;
     ngx_http_sandbox_metric_kind_e kind;
-    int64_t unit; /* of what is counted in one of what is told: 1000 for ms */
+    int64_t unit; /* what is counted per printed unit: 1000 for ms */
     const ngx_http_sandbox_labels_t *first;
     const ngx_http_sandbox_labels_t *second;
     const int64_t *bounds; /* of a histogram: ends with 0 */
@@ -98,7 +98,7 @@ static const char *const ngx_http_sandbox_limits[] = {
 };
 static const char *const ngx_http_sandbox_links[] = { "commands", "events" };
 
-/* Rows that have no name yet are not told. */
+/* Rows that have no name are not printed. */
 static const char *ngx_http_sandbox_routes[NGX_HTTP_SANDBOX_METRIC_ROUTES];
 
 NGX_HTTP_SANDBOX_LABELS(outcomes, "outcome");
@@ -255,7 +255,7 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
 
 static ngx_uint_t ngx_http_sandbox_metric_base[NGX_HTTP_SANDBOX_METRIC_N];
 
-/* Where whatever has no slot of its own counts. */
+/* What a process without a slot counts into. */
 static ngx_http_sandbox_slot_t ngx_http_sandbox_slot_nowhere;
 static ngx_http_sandbox_slot_t *ngx_http_sandbox_slot =
     &ngx_http_sandbox_slot_nowhere;
@@ -358,7 +358,7 @@ ngx_http_sandbox_metrics_alive(ngx_uint_t number)
 }
 
 
-/* A gauge tells of the worker that has the slot now. */
+/* Zeroes the gauges: they are of the worker that has the slot now. */
 static void
 ngx_http_sandbox_slot_reset(ngx_http_sandbox_slot_t *slot)
 {
@@ -380,7 +380,7 @@ ngx_http_sandbox_slot_reset(ngx_http_sandbox_slot_t *slot)
 }
 
 
-/* A slot that nobody has; killed: of a process that had no time to free it. */
+/* Takes a free slot; killed: one whose process died without giving it back. */
 static ngx_http_sandbox_slot_t *
 ngx_http_sandbox_slot_take(ngx_uint_t killed)
 {

@@ -3,12 +3,12 @@
  *
  * Knows neither HTTP nor sandboxes; what each metric is stands in the table
  * of ngx_http_sandbox_metrics.c.  Each worker counts into a slot of its own,
- * so that workers neither wait for each other nor share cache lines, and no
- * lock is left behind by one that is killed.  What a worker has counted
+ * so that workers neither wait for each other nor share cache lines, and a
+ * killed worker leaves no lock behind.  What a worker has counted
  * outlives it and a reload; only a restart of nginx begins at 0.
  *
- * Event loop only.  Before a worker has its slot (and in the master) all of
- * this may be called and goes nowhere.
+ * Event loop only.  Before a worker has its slot, and in the master, all these
+ * functions may be called, but count nowhere.
  */
 
 #ifndef NGX_HTTP_SANDBOX_METRICS_H
@@ -74,8 +74,8 @@ enum {
 
 enum {
     NGX_HTTP_SANDBOX_MEMBER_READY = 0,
-    NGX_HTTP_SANDBOX_MEMBER_FAILED, /* it could not be made */
-    NGX_HTTP_SANDBOX_MEMBER_UNFIT   /* it answered no more */
+    NGX_HTTP_SANDBOX_MEMBER_FAILED, /* the member could not be made */
+    NGX_HTTP_SANDBOX_MEMBER_UNFIT   /* the member answered no more */
 };
 
 enum {
@@ -92,14 +92,14 @@ enum {
     NGX_HTTP_SANDBOX_WAKE_SERVED = 0,
     NGX_HTTP_SANDBOX_WAKE_FAILED,
     NGX_HTTP_SANDBOX_WAKE_LATE,
-    NGX_HTTP_SANDBOX_WAKE_LEFT /* the client */
+    NGX_HTTP_SANDBOX_WAKE_LEFT /* the client went away */
 };
 
 enum {
     NGX_HTTP_SANDBOX_CAUSE_API = 0,
     NGX_HTTP_SANDBOX_CAUSE_DEADLINE,
     NGX_HTTP_SANDBOX_CAUSE_LEASE, /* its operation was cut short */
-    NGX_HTTP_SANDBOX_CAUSE_ORPHAN /* without a record */
+    NGX_HTTP_SANDBOX_CAUSE_ORPHAN /* the sandbox had no record */
 };
 
 enum {
@@ -146,15 +146,15 @@ ngx_int_t ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag);
 void ngx_http_sandbox_metrics_route(ngx_uint_t row, const char *name);
 
 /*
- * From init_process and exit_process: takes a slot, of which the number is
- * returned, or NGX_HTTP_SANDBOX_METRIC_SLOTS if none was left for this worker
- * alone; and gives it back.
+ * From init_process and exit_process.  start takes a slot and gives its number,
+ * or NGX_HTTP_SANDBOX_METRIC_SLOTS if the worker has to share the last slot;
+ * stop gives the slot back.
  */
 #define NGX_HTTP_SANDBOX_METRIC_SLOTS 128
 
 ngx_uint_t ngx_http_sandbox_metrics_start(void);
 void ngx_http_sandbox_metrics_stop(void);
-/* 1 while the worker lives that has the slot of this number. */
+/* 1 while the worker that has the slot of this number lives. */
 ngx_uint_t ngx_http_sandbox_metrics_alive(ngx_uint_t number);
 
 /*
@@ -183,12 +183,12 @@ void ngx_http_sandbox_metric_observe(ngx_http_sandbox_metric_e metric,
 
 ngx_int_t ngx_http_sandbox_metric_pools_init(ngx_conf_t *cf, void *tag);
 
-/* They are good for so many ms; 0: this node has that pool no more. */
+/* Sets the gauges of a pool, for ms; 0: this node no longer has the pool. */
 void
 ngx_http_sandbox_metric_pool(const char *id, const int64_t *values, int64_t ms);
 void ngx_http_sandbox_metric_pools_text(sandbox_text_t *t);
 
-/* All of them in Prometheus' text format 0.0.4. */
+/* Appends all metrics in Prometheus' text format 0.0.4. */
 void ngx_http_sandbox_metrics_text(sandbox_text_t *t);
 
 /* The location's directive "sandbox_metrics on". */

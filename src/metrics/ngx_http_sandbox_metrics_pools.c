@@ -1,6 +1,6 @@
 /*
- * Gauges of warm pools: one row a pool, written by whichever worker has looked
- * after it last, in a shared memory zone of its own.
+ * Gauges of warm pools: one row a pool, written by the worker that tended the
+ * pool last, in a shared memory zone of its own.
  */
 
 #include "ngx_http_sandbox_metrics.h"
@@ -11,7 +11,7 @@
 
 typedef struct {
     char id[NGX_HTTP_SANDBOX_METRIC_POOL_ID];
-    int64_t until; /* monotonic ms; then it is out of date, and free */
+    int64_t until; /* monotonic ms; then the row is out of date, and free */
     int64_t values[NGX_HTTP_SANDBOX_METRIC_POOL_N];
 } ngx_http_sandbox_pool_row_t;
 
@@ -98,7 +98,7 @@ ngx_http_sandbox_metric_pool(const char *id, const int64_t *values, int64_t ms)
 }
 
 
-/* Those that are not out of date, and how many these are. */
+/* Copies the rows that are not out of date; gives how many there are. */
 static ngx_uint_t
 ngx_http_sandbox_metric_pools_read(ngx_http_sandbox_pool_row_t *rows)
 {

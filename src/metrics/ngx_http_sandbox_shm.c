@@ -28,7 +28,7 @@ ngx_http_sandbox_shm_add(ngx_conf_t *cf, ngx_http_sandbox_shm_t *shm, void *tag)
     size_t size;
     ngx_shm_zone_t *zone;
 
-    /* and what the slab's own pages take */
+    /* and room for the slab allocator's own pages */
     size = shm->size + shm->size / 64 + 8 * ngx_pagesize;
 
     zone = ngx_shared_memory_add(cf, &shm->name, ngx_align(size, ngx_pagesize),

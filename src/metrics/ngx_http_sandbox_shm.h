@@ -18,7 +18,7 @@
 typedef struct {
     ngx_str_t name; /* of the zone */
     size_t size;
-    /* where it is, before workers are forked */
+    /* is told where the block is, before workers are forked */
     void (*mapped)(ngx_slab_pool_t *pool);
 } ngx_http_sandbox_shm_t;
 
