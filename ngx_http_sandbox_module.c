@@ -298,7 +298,7 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->traffic = 0;
     }
 
-    /* the one that is set here turns off the other one of the level above */
+    /* "sandbox_api on" ends an inherited "sandbox_traffic", and vice versa */
     if (conf->api == 1 && conf->traffic == NGX_CONF_UNSET) {
         conf->traffic = 0;
     }

@@ -1,6 +1,6 @@
 /*
  * How errors are sent: the JSON envelope, and the filter that gives it to
- * every error of an API or traffic location, whoever raised it (our handlers,
+ * every error of an API or traffic location, raised by any code (our handlers,
  * nginx itself, a failed upstream).  Event loop only.
  */
 
