@@ -92,7 +92,7 @@ ngx_http_sandbox_pools_none(ngx_http_sandbox_pools_t *p)
 }
 
 
-/* As ngx_http_sandbox_pools(), for the pool that the path names. */
+/* The same, for the pool that the path names; NULL when r was answered. */
 static ngx_http_sandbox_pools_t *
 ngx_http_sandbox_pools_one(ngx_http_request_t *r)
 {

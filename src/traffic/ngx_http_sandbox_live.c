@@ -18,7 +18,7 @@
  * which acknowledges what it gets whatever its programs do: a stream may be
  * quiet, and a window full, for any time.  A guest of which a snapshot is being
  * taken may stand still, though; the sandbox's record says so, and is read
- * before a request is ended for silence.
+ * before a request is ended because its guest is silent or late.
  *
  * The event "hibernating" concerns only requests that are not yet connected: a
  * guest that is being copied answers no SYN.  The other requests may be
@@ -373,7 +373,7 @@ ngx_http_sandbox_live_is_late(ngx_http_sandbox_live_t *live)
 }
 
 
-/* Also turns keepalive on, at the first look. */
+/* 1 if the guest is silent.  Turns keepalive on at the first look. */
 static ngx_uint_t
 ngx_http_sandbox_live_is_silent(ngx_http_sandbox_live_t *live)
 {

@@ -4,10 +4,10 @@
  *
  * A request is a visit.  The visit asks the cache or a flight for the route of
  * its sandbox; shows its token; waits, if the sandbox is paused and resumes by
- * itself, until the sandbox is woken; and asks again.  While it waits, for
- * whatever (visit_wait.c), the handler returns NGX_AGAIN from every pass
- * through the phase.  A visit whose guest ends before it has answered comes
- * back here (live.h) and asks again.
+ * itself, until the sandbox is woken; and asks again.  While the visit waits
+ * (visit_wait.c), the handler returns NGX_AGAIN from every pass through the
+ * phase.  A visit whose guest ends before it has answered comes back here
+ * (live.h) and asks again.
  *
  * The body of a request that waits is not read: nginx reads it when the
  * request goes on to proxy_pass.
@@ -64,8 +64,7 @@ ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
 }
 
 
-/* The visit is not at its guest any more: takes its connection off the count.
- */
+/* The visit has left its guest: takes its connection off the count. */
 static void
 ngx_http_sandbox_visit_leave(ngx_http_sandbox_visit_t *visit)
 {

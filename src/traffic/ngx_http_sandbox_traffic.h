@@ -38,8 +38,7 @@ ngx_int_t ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,
 ngx_int_t ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
                                         const ngx_http_sandbox_route_t *route,
                                         ngx_uint_t epoch);
-/* Drops id's entry, and bars reads of it under way from store(); see epoch().
- */
+/* Drops id's entry, and voids reads of id that are under way; see epoch(). */
 void ngx_http_sandbox_routes_forget(ngx_http_sandbox_main_conf_t *mcf,
                                     const char *id);
 /*
