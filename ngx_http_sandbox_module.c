@@ -8,6 +8,7 @@
 #include "ngx_http_sandbox_agenda.h"
 #include "ngx_http_sandbox_api.h"
 #include "ngx_http_sandbox_await.h"
+#include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
@@ -633,6 +634,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_sandbox_clock_start(worker->redis);
     ngx_http_sandbox_live_subscribe();
     ngx_http_sandbox_routes_subscribe();
     ngx_http_sandbox_await_init();

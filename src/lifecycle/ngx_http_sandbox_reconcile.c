@@ -338,12 +338,7 @@ ngx_http_sandbox_reconcile_node(void *data, redisReply *reply)
 static void
 ngx_http_sandbox_reconcile_time(void *data, redisReply *reply)
 {
-    if (reply && reply->type == REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_clock_hear(
-            ngx_http_sandbox_reply_integer(reply, 0) * 1000
-            + ngx_http_sandbox_reply_integer(reply, 1) / 1000);
-
-    } else {
+    if (ngx_http_sandbox_clock_hear_time(reply) != NGX_OK) {
         ngx_http_sandbox_reconcile_void();
     }
 

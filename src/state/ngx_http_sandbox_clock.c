@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_clock.h"
 
+#include "ngx_http_sandbox_record.h"
 #include "sandbox_time.h"
 
 
@@ -16,6 +17,39 @@ ngx_http_sandbox_clock_hear(int64_t ms)
 {
     ngx_http_sandbox_clock.ahead = ms - sandbox_time_monotonic_ms();
     ngx_http_sandbox_clock.heard = 1;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_clock_hear_time(redisReply *reply)
+{
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != 2) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_sandbox_clock_hear(
+        ngx_http_sandbox_reply_int(reply->element[0]) * 1000
+        + ngx_http_sandbox_reply_int(reply->element[1]) / 1000);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sandbox_clock_told(void *data, redisReply *reply)
+{
+    (void) ngx_http_sandbox_clock_hear_time(reply);
+}
+
+
+void
+ngx_http_sandbox_clock_start(ngx_http_sandbox_redis_t *redis)
+{
+    static ngx_str_t time = ngx_string("TIME");
+
+    (void) ngx_http_sandbox_redis_command(redis, ngx_http_sandbox_clock_told,
+                                          NULL, 1, &time);
 }
 
 

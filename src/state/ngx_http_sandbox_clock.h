@@ -8,10 +8,19 @@
 #ifndef NGX_HTTP_SANDBOX_CLOCK_H
 #define NGX_HTTP_SANDBOX_CLOCK_H
 
-#include <stdint.h>
+#include "ngx_http_sandbox_redis.h"
+
+/*
+ * From init_process, the first command of the connection: every later reply
+ * finds the clock known.
+ */
+void ngx_http_sandbox_clock_start(ngx_http_sandbox_redis_t *redis);
 
 /* A reply that has just come says that it is then, in ms since the epoch. */
 void ngx_http_sandbox_clock_hear(int64_t ms);
+
+/* The same of a reply to TIME.  NGX_ERROR if it is none. */
+ngx_int_t ngx_http_sandbox_clock_hear_time(redisReply *reply);
 
 /*
  * What Redis' clock says, as this worker last heard it (a few ms ago at least,
