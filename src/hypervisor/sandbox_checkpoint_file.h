@@ -1,12 +1,12 @@
 /*
- * What is written of a checkpoint beside its memory and its disk: one file,
+ * The format of "<id>.state", a checkpoint's file beside its memory and disk:
  *
  *   sandbox-checkpoint 1 <SHA-256 of the rest in hex> <length of the JSON>\n
  *   {"id": …, "template": …, …}\n
  *   <device state as QEMU gave it>
  *
- * It is written last, so there is no checkpoint without it; and since its
- * digest covers all of it, a torn one is recognised whatever tore it.
+ * The file is written last, so there is no checkpoint without it; and since the
+ * digest covers all of it, a torn file is recognised whatever tore it.
  *
  * Pure functions; any thread.
  */
@@ -19,25 +19,25 @@
 
 #define SANDBOX_CHECKPOINT_LAYERS 32
 
-/* Strings are malloc'd and its own. */
+/* Strings are malloc'd and the struct's own. */
 typedef struct {
     char *id;
     char *template; /* name and version, for people */
     char *version;
-    char *kernel; /* of the domain it was taken of, as are the next */
+    char *kernel; /* of the domain it was taken of, down to machine */
     char *initrd;
     char *cmdline;
     char *machine;
     char *accel; /* "kvm" or "tcg" */
     char *cpu;   /* of the host under KVM, else "" */
-    char *ram;   /* name of the memory's file, beside this one */
+    char *ram;   /* name of the memory's file, in the same directory */
     int64_t qemu;
     int64_t vcpus;
     int64_t memory_mb;
     int64_t disk_mb; /* virtual size of layers[0] */
     int64_t lived;   /* 1: its guest was configured once, 0: never */
 
-    /* of the disk, nearest first; the last one is the template's */
+    /* paths of the disk's layers, nearest first, the template's disk last */
     char *layers[SANDBOX_CHECKPOINT_LAYERS + 1];
 } sandbox_checkpoint_t;
 
@@ -57,9 +57,9 @@ int sandbox_checkpoint_read(sandbox_checkpoint_t *c, const unsigned char *data,
                             size_t *len, const char **reason);
 
 /*
- * What it says, from its begin alone and unchecked: for who asks what files
- * are named in it, and starts nothing.  0, or -1: it cannot be read, or not
- * all of its JSON is in these size bytes; *c is empty then.
+ * Reads the JSON from the first size bytes of the file, without checking the
+ * digest: for callers that need the names of files and start nothing.  0, or
+ * -1: the JSON cannot be read, or is longer than that; *c is empty then.
  */
 int sandbox_checkpoint_read_head(sandbox_checkpoint_t *c,
                                  const unsigned char *data, size_t size);

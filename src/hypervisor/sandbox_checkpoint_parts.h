@@ -14,19 +14,20 @@
 #define SANDBOX_CHECKPOINT_FD "sandbox-state"
 #define SANDBOX_CHECKPOINT_URI "fd:" SANDBOX_CHECKPOINT_FD
 
-/* File names: "<id>.<8 random characters>.qcow2" and alike. */
+/* File names: "<id>.<8 random characters>.qcow2" or ".ram". */
 #define SANDBOX_CHECKPOINT_NAME_SIZE (SANDBOX_HV_STEM_SIZE + 8)
 
-/* A device state is some 400 KB; this is its bound. */
+/* Bound of a device state, which usually has some 400 KB. */
 #define SANDBOX_CHECKPOINT_STATE_MAX (64 * 1024 * 1024)
 
-/* QEMU takes milliseconds for a device state. */
+/* Time limit for saving or loading a device state, which takes milliseconds. */
 #define SANDBOX_CHECKPOINT_STATE_MS 10000
 
 /*
  * Reads the checkpoint and checks that it is whole and may be started here.
- * state, unless NULL, receives the descriptor of a copy of the device state.
- * NO_CHECKPOINT with *torn set: there is a file, and it is no good.
+ * state, unless NULL, receives the descriptor of a copy of the device state,
+ * which the caller closes.  NO_CHECKPOINT with *torn set: the checkpoint is
+ * damaged; with *torn 0: there is none, or it cannot be started here.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
@@ -34,9 +35,9 @@ sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
                         int *state, int *torn, sandbox_hv_error_t *err);
 
 /*
- * What a checkpoint of a domain says that was started from none, by its live
- * XML: all but its id, memory and disk.  NO_CHECKPOINT: it does not tell, or
- * cannot be started here again.
+ * Describes, from its live XML, a domain that was booted and not started from a
+ * checkpoint: all members of *c but id, memory and disk.  NO_CHECKPOINT: the
+ * XML does not say enough, or this host could not start such a machine.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
@@ -57,7 +58,10 @@ typedef struct {
 
 int sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id);
 
-/* A domain named id that is what the checkpoint is of; NULL with *err. */
+/*
+ * Starts a domain named id, of the machine that the checkpoint describes; the
+ * caller frees it.  NULL with *err.
+ */
 virDomainPtr
 sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
                           const sandbox_checkpoint_t *c, const char *id,
@@ -65,10 +69,10 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
                           sandbox_hv_error_t *err);
 
 /*
- * Writes the checkpoint's file with the device state that is in state, a
- * descriptor that stays the caller's.  durable: all of it is synced.  may,
- * unless NULL, is asked right before that file is made, which is not after
- * anything but an OK.
+ * Writes "<id>.state" with the device state from the descriptor state, which
+ * stays the caller's.  durable: memory and disk are synced before, the file
+ * after.  may, unless NULL, is called right before the file is made, and
+ * prevents that by any status but OK.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
@@ -77,29 +81,28 @@ sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
                                                    sandbox_hv_error_t *err),
                         void *data, sandbox_hv_error_t *err);
 
-/* What the data directory is on reaches the disk. */
+/* Syncs the file system that the data directory is on. */
 void sandbox_checkpoint_sync(void);
 
 /* sandbox_checkpoint_state.c */
 
-/* A descriptor of a copy in memory, to be read from its begin; -1. */
+/* A memfd with a copy of data, which the caller closes; -1: no memory. */
 int sandbox_checkpoint_memory(const unsigned char *data, size_t len);
 
 /*
- * Such a descriptor's content, for munmap(): what QEMU has written so far, and
- * nothing more is coming; NULL.
+ * Maps the content of such a memfd, once QEMU writes no more to it; the caller
+ * unmaps it.  NULL: the memfd is empty or too long, or cannot be mapped.
  */
 const unsigned char *sandbox_checkpoint_map(int fd, size_t *len);
 
 /*
- * The device state of a suspended domain, whose memory is the shared file of
- * the checkpoint id: a descriptor like that, which the caller closes, or -1
- * with *err.
+ * Saves the device state of a suspended domain, whose memory is the shared file
+ * of the checkpoint id: such a memfd, which the caller closes, or -1 with *err.
  */
 int sandbox_checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain,
                             const char *id, sandbox_hv_error_t *err);
 
-/* Gives it to a domain that waits for it; the descriptor stays the caller's. */
+/* Loads a device state into a domain that waits for one; state stays open. */
 sandbox_hv_status_t
 sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const sandbox_checkpoint_t *c, sandbox_accel_t accel,
@@ -108,21 +111,21 @@ sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
 /* sandbox_checkpoint_sent.c */
 
 /*
- * Reads away what is sent to the pipe, without waiting for it: 1 when nobody
- * writes to it any more, 0 at the deadline or when *stop is set.
+ * Reads and discards what is sent to the pipe, which is O_NONBLOCK: 1 when it
+ * has no writer any more, 0 at the deadline or when *stop is set.
  */
 int sandbox_checkpoint_read_away(int pipe, int64_t deadline, const int *stop);
 
 /*
- * The same of the pipe that the last take of a sandbox has left, if it has:
- * until then its QEMU may not answer, and should not be ended.
+ * The same for the pipe that the last take of a sandbox has left, if there is
+ * one: until it is drained QEMU may not answer, and should not be ended.
  */
 int sandbox_checkpoint_drain(const char *sandbox, int64_t deadline);
 
 /*
- * Whatever the domain of a sandbox is sending ends: a state is cancelled, what
- * the last take of it has left to be sent is waited for, as is that of the take
- * `id` (or NULL).
+ * Ends whatever the domain of a sandbox is sending: a device state is
+ * cancelled; a memory that the last take, or the take `id` (or NULL), has left
+ * to be sent is read away to its end.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
@@ -132,24 +135,25 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
 /* sandbox_checkpoint_discard.c */
 
 /*
- * The file that vouches for it, its memory, its disk unless something stands
- * on that, and what else nothing needs any more.  IN_USE if a domain runs from
- * it, which stays as it is, or is left with memory and disk: whole 0, or the
- * domain was started meanwhile.  The caller knows that nobody makes it.
+ * Removes "<id>.state", the memory, the disk unless something stands on it, and
+ * what else nothing needs any more.  IN_USE if a domain runs from the
+ * checkpoint: with whole 1 nothing is removed; with whole 0, or if the domain
+ * was started meanwhile, "<id>.state" is, and memory and disk stay.  The caller
+ * sees to it that nobody is making the checkpoint.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id, int whole,
                           sandbox_hv_error_t *err);
 
-/* IN_USE if a domain runs from its memory. */
+/* IN_USE if a domain runs from the checkpoint's memory. */
 sandbox_hv_status_t
 sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
                           sandbox_hv_error_t *err);
 
 /*
- * Removes disks and memories that nothing needs: all that have not changed
- * within the grace, and those of checkpoints whose id begins with `only` (or
- * NULL), of which the caller knows that nobody makes one.
+ * Removes disks and memories that nothing needs: those that have not changed
+ * within the grace, and, whatever their age, those of checkpoints whose id
+ * begins with `only` (or NULL); the caller knows that nobody makes these.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
@@ -158,43 +162,44 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
 /* sandbox_checkpoint_flatten.c */
 
 /*
- * Holds what the disk of a running sandbox stands on, in all processes of this
- * host, until *fd is closed or the process ends: who begins to make it flatter
- * alone, who takes a checkpoint of it, or settles that, with others like him
- * (alone 0).  TIMEOUT after the deadline.  *fd is -1 on failure, and of a
- * libvirt of another host, where nothing is taken.
+ * Locks the chain of a running sandbox's disk, for all processes of this host,
+ * until *fd is closed or the process ends.  alone 1: exclusively, to begin a
+ * flattening; 0: shared, to take a checkpoint of the sandbox or to settle a
+ * take.  TIMEOUT after the deadline.  *fd is -1 on failure, and with OK for a
+ * libvirt on another host, where no takes are possible.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
                               int *fd, sandbox_hv_error_t *err);
 
 /*
- * Breaks off the flattening of a running domain's disk, if there is one: for
- * whoever is about to change the disk, or to suspend and keep it.  He holds the
- * chain, or another one may begin.
+ * Breaks off the flattening of a running domain's disk, if there is one: before
+ * the disk is changed, or the domain suspended and kept.  The caller holds the
+ * chain, otherwise another flattening may begin.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
                              sandbox_hv_error_t *err);
 
-/* The id in the name of a checkpoint's file; 0, or -1 if it is none. */
+/* The id in a file's name; 0, or -1: the file is not a checkpoint's. */
 int sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name);
 int sandbox_checkpoint_ends(const char *name, const char *suffix);
-/* 1 if it is the id of a boot checkpoint. */
+/* 1 if id is that of a boot checkpoint. */
 int sandbox_checkpoint_is_shape(const char *id);
 
 /* sandbox_checkpoint_sweep.c */
 
 /*
- * Who makes or removes boot checkpoints on this host, one at a time: a
- * descriptor to be closed, or -1 with *err (TIMEOUT after the deadline).  It
- * is the kernel's, so it ends with the process that holds it.
+ * The lock for making or removing boot checkpoints on this host: a descriptor,
+ * whose closing unlocks, or -1 with *err (TIMEOUT after the deadline).  The
+ * kernel holds the lock (flock), so it ends with the process.
  */
 int sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err);
 
 /*
- * With the lock: sees to it that fewer than max others are kept (0: any
- * number), by removing some that nothing uses; else NO_CHECKPOINT.
+ * With the lock held: makes room for the boot checkpoint id, so that fewer than
+ * max are kept (0: any number), by removing others that nothing uses.
+ * NO_CHECKPOINT: all are in use.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_room(sandbox_hv_conn_t *conn, const char *id, size_t max,

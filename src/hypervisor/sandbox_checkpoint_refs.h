@@ -1,6 +1,7 @@
 /*
- * Who needs which file of the directory of disks.  The truth about a domain
- * is its live XML, about a checkpoint its "<id>.state".  Not for other rooms.
+ * Which domains and checkpoints need which file of the directory of disks.  For
+ * a domain its live XML is the truth, for a checkpoint its "<id>.state".  Not
+ * for other rooms.
  */
 
 #ifndef SANDBOX_CHECKPOINT_REFS_H
@@ -9,22 +10,23 @@
 #include "sandbox_checkpoint_parts.h"
 
 typedef struct {
-    char file[SANDBOX_CHECKPOINT_NAME_SIZE]; /* first: they are sorted by it */
+    char file[SANDBOX_CHECKPOINT_NAME_SIZE]; /* first: the key for sorting */
     char by[SANDBOX_ID_SIZE];                /* the domain or the checkpoint */
     unsigned domain : 1;                     /* by is a domain */
-    unsigned memory : 1;                     /* else a disk */
-    unsigned forgotten : 1;                  /* by the caller: it counts not */
+    unsigned memory : 1;                     /* file is a memory, else a disk */
+    unsigned forgotten : 1; /* set by the caller: not to be counted */
 } sandbox_checkpoint_ref_t;
 
 /* A domain or a checkpoint that was looked at. */
 typedef struct {
-    char id[SANDBOX_ID_SIZE]; /* first: they are sorted by it */
-    int number; /* libvirt's of a domain; -1: it is starting; 0: no domain */
+    char id[SANDBOX_ID_SIZE]; /* first: the key for sorting */
+    int number; /* libvirt's id of a domain; -1: starting; 0: a checkpoint */
 } sandbox_checkpoint_seen_t;
 
 /*
- * Empty (all zeroes) before the first look, and freed after the last one, also
- * if that failed.  What was seen once is there to the end.
+ * The references found by one or more looks.  All zeroes before the first look;
+ * the caller frees it after the last one, also if that failed.  A reference
+ * that was found once stays.
  */
 typedef struct {
     sandbox_checkpoint_ref_t *list;
@@ -35,45 +37,45 @@ typedef struct {
     size_t nseen;
     size_t seen_size;
 
-    /* set by the caller before the first: memories of domains, no disks */
+    /* set before the first look: only memories of domains, no disks */
     unsigned memories : 1;
 
     /*
-     * A domain's disk has a file that is not there: it is being renamed, so
-     * that nobody can tell which disks are needed.  Or states come and go too
-     * fast.
+     * It cannot be told which disks are needed: a file of a domain's disk is
+     * missing (a take is renaming it), the chain cannot be asked for, or states
+     * come and go too fast.
      */
     unsigned unsettled : 1;
 } sandbox_checkpoint_refs_t;
 
 /*
- * A look at those domains that it has not seen: one that runs may come to need
- * files that are made or renamed after the first look at it, and no others.  So
- * the names that are judged by it must be from before its first look.
+ * Looks at the domains that refs has not seen yet.  A domain that was seen may
+ * later need files that are made or renamed after that look, but no others.  So
+ * the caller must have listed the names that it judges before the first look.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
                                 sandbox_checkpoint_refs_t *refs,
                                 sandbox_hv_error_t *err);
 /*
- * Such a look, one at the checkpoints, one at the domains again, and a last one
- * whether there are new checkpoints: who starts from one that goes, or becomes
- * one as he ends, is seen by one of them.
+ * Looks at the domains, at the checkpoints, at the domains again, and at last
+ * for new checkpoints.  So it sees a sandbox that starts from a checkpoint
+ * while that is discarded, and one that becomes a checkpoint as it ends.
  */
 sandbox_hv_status_t sandbox_checkpoint_refs(sandbox_hv_conn_t *conn,
                                             sandbox_checkpoint_refs_t *refs,
                                             sandbox_hv_error_t *err);
 void sandbox_checkpoint_refs_free(sandbox_checkpoint_refs_t *refs);
 
-/* One that needs the file, or NULL. */
+/* A reference to the file, or NULL. */
 const sandbox_checkpoint_ref_t *
 sandbox_checkpoint_refs_file(const sandbox_checkpoint_refs_t *refs,
                              const char *file);
-/* One other than id that needs a file of the checkpoint id, or NULL. */
+/* A reference to a file of the checkpoint id, by anything but id; or NULL. */
 const sandbox_checkpoint_ref_t *
 sandbox_checkpoint_refs_id(const sandbox_checkpoint_refs_t *refs,
                            const char *id, int memory_only);
-/* 1 if a domain has the name. */
+/* 1 if a domain of that name was seen. */
 int sandbox_checkpoint_refs_domain(const sandbox_checkpoint_refs_t *refs,
                                    const char *name);
 /* 1 if the state of the checkpoint was there and could be read. */
@@ -86,15 +88,15 @@ typedef enum {
     SANDBOX_CHECKPOINT_MAKING, /* of a checkpoint that is being made */
 
     /*
-     * Of one whose state is there and cannot be read: it is being written, or
-     * for somebody to look at.
+     * Of a checkpoint whose "<id>.state" exists and cannot be read: the state
+     * is being written, or an operator should look at it.
      */
     SANDBOX_CHECKPOINT_UNREAD
 } sandbox_checkpoint_need_t;
 
 /*
- * Of a memory or disk of the checkpoint id; names: all in the directory,
- * sorted, from before the look.
+ * Whether file, a memory or disk of the checkpoint id, is needed.  names: all
+ * in the directory, sorted, listed before the look.
  */
 sandbox_checkpoint_need_t
 sandbox_checkpoint_refs_needed(const sandbox_checkpoint_refs_t *refs,
@@ -102,9 +104,9 @@ sandbox_checkpoint_refs_needed(const sandbox_checkpoint_refs_t *refs,
                                const char *file);
 
 /*
- * The names in "<id>.state": its memory, its disk, and what that stands on,
+ * The file names in "<id>.state": the memory, the disk, and the layers below,
  * nearest first; each with its NUL, an empty one at the end; malloc'd.  NULL
- * with OK: there is none (*there 0), or one of which nothing can be told.
+ * with OK: there is no state (*there 0), or it cannot be read.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_files(sandbox_hv_conn_t *conn, const char *id, char **files,

@@ -1,11 +1,11 @@
 /*
- * Memory files in data_dir/memory, a tmpfs that may be there: what runs from
- * one of them can be copied while it runs, for the kernel protects pages of
- * tmpfs against writing, and no others.
+ * Memory files in data_dir/memory, an optional tmpfs.  A machine that runs from
+ * such a file can be copied while it runs, because the kernel can write-protect
+ * private mappings of tmpfs, but not those of a disk's file system.
  *
- * They are the worker's own, of QEMU's group: the directory has the setgid
- * bit.  Whoever works with a file holds it, by a lock that ends with its
- * process; what nobody holds and no domain runs from is tidied away.
+ * The files are the worker's, of QEMU's group: the directory has the setgid
+ * bit.  A process that uses a file holds it by a lock that ends with the
+ * process; files that nobody holds and no domain runs from are tidied away.
  *
  * Not for other rooms.
  */
@@ -20,50 +20,50 @@
 
 #define SANDBOX_MEMORY_PAGE 4096
 
-/* 1 if there is such a directory; else why is logged, once. */
+/* 1 if the directory can be used; else the reason is logged, once. */
 int sandbox_memory_usable(sandbox_hv_conn_t *conn);
 
-/* All of them: a descriptor that holds the file, to be closed, or -1. */
+/* make and hold: a descriptor that holds the file, to be closed, or -1. */
 
 /*
- * A new one, all of it a hole, whose room nobody else of this directory takes;
- * NO_CAPACITY: there is none.
+ * A new file, all of it a hole, with room for all of its pages beside those of
+ * all other files here; NO_CAPACITY: there is no room.
  */
 int sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                         char *path, sandbox_hv_error_t *err);
-/* One that is there and whole. */
+/* An existing file that is whole, of mb MiB. */
 int sandbox_memory_hold(const char *name, int64_t mb, char *path);
 /*
- * Of one that is run from and is to be copied: makes the pages of its holes,
- * which whoever touches them would make, and would end if there were no room;
- * in huge pages, where the kernel can.
+ * Allocates the pages of the holes of a file whose machine is to be copied, in
+ * huge pages where the kernel can: QEMU, which reads them all, would otherwise
+ * allocate them, and be killed if there were no room.
  */
 sandbox_hv_status_t sandbox_memory_reserve(sandbox_hv_conn_t *conn, int fd,
                                            int64_t mb, sandbox_hv_error_t *err);
 
 /*
- * A named pipe "<id>.fifo", made (create) or there: 0 or -1.  ends: to write
- * to, and to read from without waiting, twice; not create: the last one alone,
- * -1 the others.  The second one has a lock (shared): a pipe without is read
- * away by the broker.
+ * The named pipe "<id>.fifo", made (create) or existing: 0 or -1.  ends: one to
+ * write, two to read (O_NONBLOCK); without create only ends[2], the others are
+ * -1.  ends[1] has a shared lock: the broker reads away a pipe without a lock.
  */
 int sandbox_memory_fifo(const char *id, int create, int ends[3]);
 int sandbox_memory_fifo_exists(const char *id);
-/* It is called after another id, in the place of what was: 0 or -1. */
+/* Renames the pipe to that of another id, replacing one there: 0 or -1. */
 int sandbox_memory_fifo_rename(const char *id, const char *to);
 void sandbox_memory_fifo_remove(const char *id);
 
-/* -1 if there is none. */
+/* The file's length in bytes; -1 if there is none. */
 int64_t sandbox_memory_length(const char *name);
-/* The name of a path that is in the directory, or NULL. */
+/* The file's name in a path that is in the directory, else NULL. */
 const char *sandbox_memory_name(const char *path);
-/* All that are called "<id>.*". */
+/* Removes all files called "<id>.*". */
 void sandbox_memory_remove(const char *id);
 
 /*
- * sandbox_memory_tidy.c: removes those of no checkpoint, those that are on
- * disk as well and were not used for a while (room: at all), and gives back
- * the room of zeroes.
+ * sandbox_memory_tidy.c: of the files that nobody holds and no domain runs
+ * from, removes those of no checkpoint, and those that are on disk as well and
+ * were not used for a while (room: however recently); gives back the room of
+ * pages of zeroes.
  */
 sandbox_hv_status_t
 sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err);
@@ -73,9 +73,9 @@ sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err);
 /* The memory of a machine that is started, which a thread may be copying. */
 typedef struct {
     char path[SANDBOX_HV_PATH_SIZE];
-    int fd;      /* holds it, or -1: there is none, it runs from the disk */
-    int from;    /* the rest is for the copying */
-    int turn;    /* its lock: one at a time on a host */
+    int fd;      /* holds the file; -1: none, the machine runs from the disk */
+    int from;    /* the file on disk; this and the rest are for the copying */
+    int turn;    /* the lock for copying: one at a time on a host */
     int copying; /* 1: thread is to be joined */
     int failed;
     int error;
@@ -83,17 +83,17 @@ typedef struct {
 } sandbox_memory_start_t;
 
 /*
- * It is there, or, with copy, begins to be copied from the directory of disks:
- * QEMU may map it, and may not look into it.  *start stays where it is until
- * sandbox_memory_started().
+ * Finds the memory file, or, with copy, begins to copy it from the directory of
+ * disks.  QEMU may map the file at once, and may read it only after
+ * sandbox_memory_whole().  *start must not move until sandbox_memory_started().
  */
 void
 sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
                      const char *name, int64_t mb, int copy);
-/* Waits until QEMU may look into it. */
+/* Waits for the copying; after OK QEMU may read the file. */
 sandbox_hv_status_t
 sandbox_memory_whole(sandbox_memory_start_t *start, sandbox_hv_error_t *err);
-/* Lets go of it; always, when its domain is there or is not to be. */
+/* Lets go of the file: always, once the domain runs or is given up. */
 void sandbox_memory_started(sandbox_memory_start_t *start);
 
 /* Copies the file to the one of that name in the directory of disks. */
@@ -103,25 +103,25 @@ int sandbox_memory_is_zero(const unsigned char *page);
 /* All of it: 0, or -1 with errno. */
 int
 sandbox_memory_write(int fd, const unsigned char *data, size_t len, off_t at);
-/* Of a file that is held: gives back the room of pages that are all zeroes. */
+/* Gives back the room of pages that are all zeroes, of a file that is held. */
 int sandbox_memory_punch(int fd);
 
-/* For these three files. */
+/* For sandbox_memory.c, _copy.c and _tidy.c. */
 
-/* The mode of one that is being filled, or whose copier has died. */
+/* Mode bit of a file that is being filled, or whose copier has died. */
 #define SANDBOX_MEMORY_DRAFT S_ISVTX
 
 /* Paths of SANDBOX_HV_PATH_SIZE: 0 or -1. */
 int sandbox_memory_directory(char *path);
-/* flock(): 0, or -1 if others have it for that long. */
+/* flock(): 0, or -1 if others hold the lock for ms. */
 int sandbox_memory_lock(int fd, int how, int64_t ms);
-/* A new one in the place of another, with holes only, held; -1 with *err. */
+/* A new file, all holes, held; one at path is replaced.  -1 with *err. */
 int sandbox_memory_create(const char *path, int64_t mb, int whole,
                           sandbox_hv_error_t *err);
 /*
- * 1 if every file there can get all of its pages.  A machine that runs from
- * one is killed when it touches a page there is no room for, so room is never
- * given away twice.
+ * 1 if there is room for all pages of every file in the directory.  A machine
+ * is killed when it touches a page of its file that there is no room for, so
+ * room is never promised twice.
  */
 int sandbox_memory_fits(void);
 
