@@ -1,7 +1,7 @@
 /*
- * The memory broker of a hypervisor (src/tools/sandbox_memory_broker.c), which
- * opens for a worker what only QEMU's own user may open: what it is asked, and
- * how.
+ * The client of the memory broker of a hypervisor
+ * (src/tools/sandbox_memory_broker.c), which opens for a worker files that only
+ * QEMU's own user may open; and the protocol between the two.
  *
  * A connection is one request and one answer, a message each (SOCK_SEQPACKET):
  *
@@ -19,8 +19,8 @@
 #include "sandbox_hypervisor.h"
 
 /*
- * In a directory of the broker's own: what root's services keep is beside it,
- * and is not to be QEMU's user's.
+ * In a directory of the broker's own, because the directory above holds files
+ * of services of root, and must not belong to QEMU's user.
  */
 #ifndef SANDBOX_BROKER_SOCKET
 #define SANDBOX_BROKER_SOCKET "/run/nginx-sandbox/memory/socket"
@@ -33,20 +33,20 @@
 #define SANDBOX_BROKER_FILES 3
 
 /*
- * /proc/PID/{maps,pagemap,mem} of a sandbox's QEMU, to be read, and closed by
- * the caller; all -1 on failure.  UNAVAILABLE: there is no broker, or none that
- * answers; FAILED: it has refused.
+ * /proc/PID/{maps,pagemap,mem} of a sandbox's QEMU, open for reading; the
+ * caller closes them.  All -1 on failure.  UNAVAILABLE: the broker is not there
+ * or does not answer; FAILED: it has refused.
  */
 sandbox_hv_status_t
 sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
                     sandbox_hv_error_t *err);
 
 /*
- * From here on the broker reads away what is in the pipe, until nobody can
- * write to it.  fd, which must be O_NONBLOCK, stays the caller's to close; a
- * lock (flock) on it goes on until the broker is done.  Where the pipe has a
- * name, that has to stay so long: another broker finds it by that when this one
- * has ended.  The same statuses.
+ * Has the broker read and discard what comes through the pipe, until it has no
+ * writer any more.  fd, which must be O_NONBLOCK, stays the caller's to close;
+ * a lock (flock) on it stays until the broker is done.  A named pipe must keep
+ * its name for so long: a restarted broker finds the pipe by that.  Statuses as
+ * above.
  */
 sandbox_hv_status_t sandbox_broker_drain(int fd, sandbox_hv_error_t *err);
 

@@ -14,16 +14,16 @@
 
 #include "sandbox_hypervisor.h"
 
-/* The name of the memory in a device state: never to be changed. */
+/* The name of the memory block in device states: must never change. */
 #define SANDBOX_DOMAIN_RAM "sandbox.ram"
 #define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
 #define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
 
 /* The memory of a domain. */
 typedef struct {
-    const char *path; /* a file, for checkpoints; NULL: the machine's alone */
-    int shared;       /* the guest's writes go to the file */
-    int incoming;     /* starts with a device state, which comes later */
+    const char *path; /* its file, for checkpoints; NULL: anonymous memory */
+    int shared;       /* 1: the guest's writes go to the file */
+    int incoming;     /* 1: the domain waits for a device state */
 } sandbox_domain_ram_t;
 
 /* What a domain needs beyond its spec. */
@@ -31,12 +31,12 @@ typedef struct {
     const char *uuid;
     const char *disk; /* the overlay */
 
-    /* what it stands on, nearest first, up to NULL; NULL: template's disk */
+    /* layers below it, nearest first, up to NULL; NULL: the template's disk */
     const char *const *layers;
     const sandbox_domain_ram_t *ram; /* NULL: the probe's, never moved */
-    const char *checkpoint; /* the one it starts from, for metadata, or NULL */
+    const char *checkpoint; /* that it starts from, for metadata, or NULL */
     const char *bridge;
-    const char *node; /* whose it is; NULL: nobody's */
+    const char *node; /* the node that owns it, or NULL */
     const char *machine;
     const char *label; /* DAC "+uid:+gid" of QEMU, NULL to let libvirt decide */
     sandbox_accel_t accel; /* KVM or TCG */
@@ -51,7 +51,7 @@ sandbox_domain_xml_probe(const char *name, const sandbox_domain_xml_t *host);
 
 char *sandbox_domain_xml_pool(const char *name, const char *path);
 
-/* A snapshot of the disk alone, onto a qcow2 overlay that is there. */
+/* A snapshot of the disk alone, onto an existing qcow2 overlay at path. */
 char *sandbox_domain_xml_flip(const char *disk, const char *path);
 
 /* backing is NULL for a raw volume; owner and group below 0 are left out. */

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* So much is merged however little there is beside it. */
+/* Bytes of a layer that is merged however small the others are. */
 #ifndef SANDBOX_FLATTEN_SMALL
 #define SANDBOX_FLATTEN_SMALL 67108864
 #endif
@@ -19,16 +19,16 @@ typedef struct {
 } sandbox_flatten_layer_t;
 
 /*
- * The index of the layer that the overlay, layers[0], is to stand on, all in
- * between merged into it; 0: none is worth it.  layers[n - 1] is the template's
- * disk.
+ * The base: the index of the layer that the overlay, layers[0], is to stand on
+ * when the layers in between are merged into it; 0: no merge is worth it.
+ * layers[n - 1] is the template's disk.
  *
- * It is the lowest one above which no layer is larger than all others together,
- * of those whose merging fits the budget: so whatever is copied becomes part of
- * a layer of about twice its size, or of a small one, and is not copied often;
- * what is left gets larger with each layer down, so that there are few.
+ * The base is the lowest layer whose merge fits the budget (bytes to copy) and
+ * above which no layer is larger than all others together.  So copied data
+ * becomes part of a layer of about twice its size, or of a small one, and is
+ * not copied often; the remaining layers get larger downwards, so they are few.
  *
- * must: where there is none it is the nearest, if that fits the budget.
+ * must: if there is no such layer, the nearest one whose merge fits the budget.
  */
 size_t sandbox_flatten_base(const sandbox_flatten_layer_t *layers, size_t n,
                             int64_t budget, int must);

@@ -24,23 +24,23 @@
 typedef struct {
     char machine[SANDBOX_HV_MACHINE_SIZE];
     char label[SANDBOX_HV_LABEL_SIZE]; /* "+64055:+108"; empty: no DAC */
-    char cpu[SANDBOX_HV_MACHINE_SIZE]; /* model of the host's, may be empty */
-    long owner;                        /* of the QEMU processes, -1 unknown */
-    long group;
+    char cpu[SANDBOX_HV_MACHINE_SIZE]; /* the host's model, may be empty */
+    long owner;                        /* uid of QEMU processes, -1 unknown */
+    long group;                        /* gid of QEMU processes, -1 unknown */
     unsigned long qemu; /* version: major * 1000000 + minor * 1000 + micro */
 } sandbox_hv_facts_t;
 
 typedef struct sandbox_hv_conn_s sandbox_hv_conn_t;
 
 struct sandbox_hv_conn_s {
-    sandbox_hv_conn_t *next; /* of those that no thread has */
+    sandbox_hv_conn_t *next; /* in the list of connections without a thread */
     virConnectPtr virt;
     sandbox_hv_facts_t facts;
 };
 
 const sandbox_hypervisor_conf_t *sandbox_hv_conf(void);
 /*
- * 1 if libvirt is on this machine: its boot and files are ours, and it takes
+ * 1 if libvirt is on this machine: it shares our boot and our files, and takes
  * descriptors.
  */
 int sandbox_hv_is_local(void);
@@ -59,8 +59,9 @@ sandbox_hv_set(sandbox_hv_error_t *err, sandbox_hv_status_t status,
 
 /*
  * Sets *err from libvirt's last error of this thread; the one place that maps
- * virError to our status.  What failed comes first in the message.  Any call
- * into libvirt since then, and be it for a name in the message, forgets it.
+ * virError to our status.  The message begins with what failed.  No other call
+ * into libvirt, not even for a name in the message, may come in between: it
+ * would clear the error.
  */
 sandbox_hv_status_t
 sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *conn,
@@ -82,8 +83,8 @@ sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 
 /*
  * Makes the overlay "<stem>.qcow2" of mb MiB over backing.  *replaced is set
- * if one stood there and was removed.  path (SANDBOX_HV_PATH_SIZE) receives
- * where.  The stem is a sandbox's id, or one of a checkpoint and more.
+ * if an old one was removed for it.  path (SANDBOX_HV_PATH_SIZE) receives its
+ * path.  The stem is a sandbox's id, or "<id>.<random>".
  */
 #define SANDBOX_HV_PATH_SIZE 1024
 #define SANDBOX_HV_STEM_SIZE 48
@@ -91,7 +92,7 @@ sandbox_hv_status_t
 sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
                     const char *backing, int64_t mb, char *path, int *replaced,
                     sandbox_hv_error_t *err);
-/* OK as well if there is none. */
+/* Removes all overlays of the sandbox id; OK as well if there is none. */
 sandbox_hv_status_t sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                                         sandbox_hv_error_t *err);
 
@@ -111,14 +112,17 @@ sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 /* 0, or -1 if it does not fit into SANDBOX_HV_PATH_SIZE. */
 int sandbox_disk_path(char *path, const char *name);
 /*
- * A look by the worker's own rights: 1 and *st, 0: there is no such file, -1:
- * only libvirt can tell.
+ * stat() of a file in the directory of disks by the worker's own rights: 1 and
+ * *st, 0: there is no such file, -1: only libvirt can tell.
  */
 int sandbox_disk_stat(const char *name, struct stat *st);
-/* NULL with libvirt's error; refresh: also a file libvirtd has not seen. */
+/*
+ * The volume, which the caller frees; NULL with libvirt's error.  refresh:
+ * finds also a file that libvirtd has not seen yet.
+ */
 virStorageVolPtr
 sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh);
-/* One that stands there is replaced. */
+/* Makes the volume of xml; *replaced: an old one was removed for it. */
 sandbox_hv_status_t
 sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
                   const char *name, const char *xml, int *replaced,
@@ -127,63 +131,64 @@ sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 /* sandbox_disk_file.c: raw volumes by name. */
 
 /*
- * One of capacity bytes that begins with the size bytes of data.  Its making
- * is atomic: *exists says that it failed because there is one.  On another
- * failure none is left, as far as libvirt can be reached.
+ * Makes a file of capacity bytes that begins with the size bytes of data.  Only
+ * one caller can make it: *exists is set if this failed because the file
+ * exists.  After another failure no file is left, if libvirt can be reached.
  */
 sandbox_hv_status_t
 sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
                  const unsigned char *data, size_t size, long long capacity,
                  char *path, int *exists, sandbox_hv_error_t *err);
 /*
- * The content, malloc'd, also of an empty one; *data NULL with OK: there is
- * none.  One longer than max is not read.
+ * The content of a file, malloc'd, even if it is empty; *data NULL with OK:
+ * there is no file.  A file longer than max is an error (FAILED).
  */
 sandbox_hv_status_t
 sandbox_disk_get(sandbox_hv_conn_t *conn, const char *name, size_t max,
                  unsigned char **data, size_t *size, sandbox_hv_error_t *err);
-/* The same of its first max bytes at most. */
+/* The same, but reads only the first max bytes of a longer file. */
 sandbox_hv_status_t
 sandbox_disk_head(sandbox_hv_conn_t *conn, const char *name, size_t max,
                   unsigned char **data, size_t *size, sandbox_hv_error_t *err);
-/* An empty, sparse one that QEMU may write; as sandbox_disk_create(). */
+/* Makes a sparse file that QEMU may write; else as sandbox_disk_create(). */
 sandbox_hv_status_t
 sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                  char *path, int *replaced, sandbox_hv_error_t *err);
 /*
- * The names of the files that begin with prefix, sorted: read by ourselves
- * where we may, for libvirt looks into each of them.
+ * The names of the files that begin with prefix, sorted; the worker reads the
+ * directory itself where it may, because libvirt would look into each file.
  */
 sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err);
 void sandbox_disk_names_free(char **names, size_t n);
-/* 1 if name is one of them. */
+/* 1 if name is among the n names, which are sorted. */
 int sandbox_disk_names_have(char **names, size_t n, const char *name);
-/* In bytes: the file's length, -1 if there is none, and what it takes. */
+/* In bytes: the file's length, or -1 if there is none, and its blocks. */
 sandbox_hv_status_t
 sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
                   int64_t *blocks, sandbox_hv_error_t *err);
-/* Ms since it was made, renamed or written; 0 if that cannot be told. */
+/* Ms since the file was made, renamed or written; 0 if that is unknown. */
 int64_t sandbox_disk_age(const char *name);
+/* OK as well if there is no such file. */
 sandbox_hv_status_t
 sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
                     sandbox_hv_error_t *err);
 /*
- * libvirtd remembers what was renamed or removed by others until it looks into
- * the directory, and so into each file: for whoever comes by once in a while.
- * 0, or -1: not now.
+ * Has libvirtd forget files that others have renamed or removed.  libvirtd
+ * looks into each file of the directory for that, so call it rarely.  0, or -1:
+ * not possible now.
  */
 int sandbox_disk_refresh(sandbox_hv_conn_t *conn);
 
-/* sandbox_monitor.c: QEMU's monitor; who waits says so. */
+/* sandbox_monitor.c: QEMU's monitor; functions that wait say so. */
 
-/* A capability: to send the memory of a machine that goes on. */
+/* The capability to send the memory of a machine that goes on. */
 #define SANDBOX_MONITOR_LIVE "background-snapshot"
 
 /*
- * Passes a descriptor under a name; it stays open here.  Only to a libvirt that
- * is local.
+ * Passes a descriptor to QEMU under a name; fd stays the caller's.  Only for a
+ * local libvirt.
  */
 sandbox_hv_status_t
 sandbox_monitor_fd(sandbox_hv_conn_t *conn, virDomainPtr domain,
@@ -195,8 +200,8 @@ sandbox_hv_status_t
 sandbox_monitor_capability(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const char *name, int on, sandbox_hv_error_t *err);
 /*
- * Passes a descriptor that is named by /dev/fdset/SET, and takes it back; SET:
- * any number that is not in use.
+ * Passes a descriptor to QEMU as /dev/fdset/SET (SET: a number that is not in
+ * use), and removes it there; fd stays the caller's.
  */
 sandbox_hv_status_t
 sandbox_monitor_fdset(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
@@ -204,15 +209,15 @@ sandbox_monitor_fdset(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
 sandbox_hv_status_t
 sandbox_monitor_fdset_close(sandbox_hv_conn_t *conn, virDomainPtr domain,
                             int set, sandbox_hv_error_t *err);
-/* Of a machine that stands still: the state of its devices, to such a set. */
+/* Saves the devices of a machine that stands still to /dev/fdset/SET. */
 sandbox_hv_status_t
 sandbox_monitor_devices(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
                         sandbox_hv_error_t *err);
-/* QEMU 10 and later: what was loaded and does not run yet has its disks. */
+/* QEMU 10 and later: activates the disks of a machine that was loaded. */
 sandbox_hv_status_t
 sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          sandbox_hv_error_t *err);
-/* As fast as it goes: before a migration that is to be sent. */
+/* Lifts the limit of bandwidth, before a migration that sends. */
 sandbox_hv_status_t
 sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           sandbox_hv_error_t *err);
@@ -223,34 +228,34 @@ sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_migrate(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         int incoming, const char *uri, sandbox_hv_error_t *err);
-/* Waits for its end. */
+/* Waits until the migration has completed. */
 sandbox_hv_status_t
 sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
                          int64_t deadline_ms, sandbox_hv_error_t *err);
 /*
- * Gives one up that may be going on, and waits until it has ended.  wait: one
- * that may not be cancelled.
+ * Cancels a migration that may be in progress, and waits until it has ended.
+ * wait: it must not be cancelled, so only waits.
  */
 sandbox_hv_status_t
 sandbox_monitor_cancel(sandbox_hv_conn_t *conn, virDomainPtr domain, int wait,
                        int64_t deadline_ms, sandbox_hv_error_t *err);
-/* The name of what a disk stands on, in its file; node: that of the disk. */
+/* Writes path as the backing file into the header of the disk `node`. */
 sandbox_hv_status_t
 sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
                         const char *node, const char *path,
                         sandbox_hv_error_t *err);
-/* 1 if it was told to send, and has not begun with what it is sent for. */
+/* *begins: 1 if a migration was started and is still in its setup. */
 sandbox_hv_status_t
 sandbox_monitor_begins(sandbox_hv_conn_t *conn, virDomainPtr domain,
                        int *begins, sandbox_hv_error_t *err);
-/* Maps all of the guest's memory into QEMU, by reading it. */
+/* Has QEMU read all of the guest's memory, so that it is mapped; waits. */
 void sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            int64_t memory_mb);
 /* The whole of QEMU's answer to a command without arguments, malloc'd. */
 sandbox_hv_status_t
 sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
                       const char *what, char **answer, sandbox_hv_error_t *err);
-/* Ends it, without waiting. */
+/* Has QEMU end, without waiting for that. */
 sandbox_hv_status_t
 sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
                      sandbox_hv_error_t *err);
@@ -260,21 +265,21 @@ sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
 #define SANDBOX_DISK_LAYERS 64
 
 typedef struct {
-    /* paths, nearest first, the sandbox's own and the template's too */
+    /* paths, the sandbox's overlay first, the template's disk last */
     char *layers[SANDBOX_DISK_LAYERS + 1];
     size_t n;
-    char *node; /* QEMU's name of the first one */
+    char *node; /* QEMU's node name of the overlay */
 } sandbox_disk_chain_t;
 
 /*
- * As the files themselves have it: libvirt's XML is right about the first
- * one only, for those below may have been renamed.
+ * The chain as the headers of the files have it: libvirt's XML is right about
+ * the overlay only, because layers below may have been renamed.
  */
 sandbox_hv_status_t
 sandbox_disk_chain(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    sandbox_disk_chain_t *chain, sandbox_hv_error_t *err);
 void sandbox_disk_chain_free(sandbox_disk_chain_t *chain);
-/* The domain, suspended or not, goes on with the overlay at path. */
+/* Puts the overlay at path on the disk of the domain, suspended or not. */
 sandbox_hv_status_t
 sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
                   const char *path, sandbox_hv_error_t *err);
@@ -282,9 +287,9 @@ sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
 /* sandbox_disk_local.c */
 
 /*
- * The directory of disks by the worker's own rights, which local libvirts
- * alone know: names that begin with prefix (freed as sandbox_disk_names()
- * are), removal (OK as well if there is none), blocks taken in bytes.
+ * The directory of disks by the worker's own rights, for a local libvirt only:
+ * names that begin with prefix (unsorted; for sandbox_disk_names_free()),
+ * removal (OK as well if there is none), blocks taken in bytes.
  */
 sandbox_hv_status_t sandbox_disk_local(const char *prefix, char ***names,
                                        size_t *n, sandbox_hv_error_t *err);
@@ -294,12 +299,12 @@ int64_t sandbox_disk_blocks(const char *name);
 
 /* sandbox_domain.c */
 
-/* 1 for one that libvirtd shows for ever, without a process. */
+/* 1 for a domain that libvirtd lists for ever, although it has no process. */
 int sandbox_domain_is_lost(const char *uuid);
 
 /*
- * Verbs on the same id wait for each other in this process; the turn is the
- * caller's memory until it leaves.
+ * Verbs on the same id wait for each other in this process.  The caller keeps
+ * turn and id valid until it leaves.
  */
 typedef struct sandbox_domain_turn_s sandbox_domain_turn_t;
 
@@ -312,43 +317,44 @@ void sandbox_domain_enter(sandbox_domain_turn_t *turn, const char *id);
 void sandbox_domain_leave(sandbox_domain_turn_t *turn);
 
 /*
- * The domain of the spec, which the caller frees; NULL with *err.  One with a
- * network starts paused, for sandbox_domain_run().
+ * Starts the domain of the spec, which the caller frees; NULL with *err.  A
+ * domain with a network starts paused, for sandbox_domain_run().
  */
 virDomainPtr
 sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
                      const sandbox_domain_xml_t *host, unsigned flags,
                      sandbox_hv_error_t *err);
 /*
- * 1: it runs; 0: there is none any more; -1 with *err.  One that is being
- * started by another process is waited for, one that has ended is removed.
+ * 1: the domain runs; 0: there is none (any more); -1 with *err.  Waits for a
+ * domain that another process is starting, and removes one that has ended.
  */
 int sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
                           sandbox_hv_error_t *err);
 /*
- * Starting it has failed: OK if another process has started it meanwhile,
- * else *err as it was, and the overlay is removed.
+ * After starting the domain has failed: OK if another process has started it
+ * meanwhile, else *err as it was, and the overlay is removed.
  */
 sandbox_hv_status_t
 sandbox_domain_refused(sandbox_hv_conn_t *conn,
                        const sandbox_domain_spec_t *spec, const char *uuid,
                        int replaced, sandbox_hv_error_t *err);
-/* Ends one whose start has failed, and removes its overlay. */
+/* Ends a domain whose start has failed, and removes its overlay. */
 void sandbox_domain_undo(sandbox_hv_conn_t *conn,
                          const sandbox_domain_spec_t *spec, const char *uuid);
-/* The parts of host that do not depend on the sandbox; the rest is empty. */
+/* Sets the members of host that do not depend on the sandbox, zeroes others. */
 void sandbox_domain_host(sandbox_domain_xml_t *host, sandbox_hv_conn_t *conn,
                          sandbox_accel_t accel);
 
 /*
- * sandbox_domain_network.c: lets a paused domain run, as soon as the watcher
- * has let it into its network.  NETWORK: it did not within 5 s, or could not.
+ * sandbox_domain_network.c: resumes a paused domain as soon as the watcher has
+ * admitted it to its network.  NETWORK: the watcher did not within 5 s, or
+ * could not.
  */
 sandbox_hv_status_t
 sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err);
 
-/* NULL with err OK: there is none; NULL with another status: it failed. */
+/* NULL with OK: there is no such domain; NULL with another status: failure. */
 virDomainPtr sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
                                    sandbox_hv_error_t *err);
 /*

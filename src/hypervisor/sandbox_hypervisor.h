@@ -28,7 +28,7 @@ typedef struct {
     const char *uri;      /* libvirt, e.g. "qemu:///system" */
     const char *data_dir; /* on the hypervisor; overlays live in disks/ */
     const char *bridge;
-    const char *node; /* whose the domains are: metadata on each */
+    const char *node; /* the node that owns the domains: in their metadata */
     sandbox_accel_t accel;
 } sandbox_hypervisor_conf_t;
 
@@ -40,7 +40,7 @@ typedef enum {
     SANDBOX_HV_GUEST,         /* the guest answered that it failed */
     SANDBOX_HV_FAILED,        /* anything else; see the message */
     SANDBOX_HV_NO_CHECKPOINT, /* none, or torn, or of another host */
-    SANDBOX_HV_IN_USE,        /* something stands on it */
+    SANDBOX_HV_IN_USE,        /* a domain runs from it, or it is needed */
     SANDBOX_HV_NETWORK        /* libvirt's hook has not admitted the guest */
 } sandbox_hv_status_t;
 
@@ -55,8 +55,8 @@ typedef struct {
     const char *operation;
     const char *mac;
     const char *tap; /* host interface name, at most 15 characters */
-    const sandbox_network_t *network; /* NULL: a machine that is admitted to
-                                         no network */
+    const sandbox_network_t *network; /* NULL: the machine is admitted to no
+                                         network */
     int vcpus;
     int64_t memory_mb;
     int64_t disk_mb; /* virtual size of the overlay, >= the template's */
@@ -66,7 +66,7 @@ typedef struct {
 typedef struct {
     int64_t disk_ms;    /* overlay made */
     int64_t domain_ms;  /* virDomainCreateXML returned */
-    int64_t channel_ms; /* for who opens the channel; boot leaves 0 */
+    int64_t channel_ms; /* set by the opener of the channel; boot leaves 0 */
 } sandbox_hv_times_t;
 
 /*
@@ -102,7 +102,7 @@ void sandbox_hypervisor_stop(void);
 sandbox_hv_status_t
 sandbox_hypervisor_accel(sandbox_accel_t *accel, sandbox_hv_error_t *err);
 
-/* Makes the overlay and starts the domain; running when it returns OK. */
+/* Makes the overlay and starts the domain, which runs when it returns OK. */
 sandbox_hv_status_t
 sandbox_hypervisor_boot(const sandbox_domain_spec_t *spec,
                         sandbox_hv_times_t *times, sandbox_hv_error_t *err);
@@ -115,20 +115,21 @@ sandbox_hv_status_t
 sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err);
 
 /*
- * Another policy for a running sandbox: tells it to the watcher of its
- * hypervisor and waits until that has put it in force.  TIMEOUT: it did not
- * answer by the deadline (monotonic ms), and may do so later; FAILED: it could
- * not, the sandbox does not run, or has a policy of a later generation.
+ * Sets another policy for a running sandbox: tells it to the watcher of its
+ * hypervisor and waits until the watcher has put it in force.  TIMEOUT: the
+ * watcher did not answer by the deadline (monotonic ms), and may do so later;
+ * FAILED: the watcher could not, the sandbox does not run, or it has a policy
+ * of a later generation.
  */
 sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
                            int64_t deadline, sandbox_hv_error_t *err);
 
 /*
- * Lets a sandbox speak that was started from a checkpoint of a guest that had
- * lived: until it is configured it has the addresses and connections of its
- * earlier life, and is silent.  Changes nothing for others.  NETWORK: the
- * watcher did not do it within 5 s, or could not.
+ * Ends the silence of a sandbox that was started from a checkpoint of a guest
+ * configured earlier: until it is configured anew it has its former addresses
+ * and connections, and may not send.  Changes nothing for other sandboxes.
+ * NETWORK: the watcher did not do it within 5 s, or could not.
  */
 sandbox_hv_status_t
 sandbox_hypervisor_connect(const char *id, const sandbox_network_t *network,
@@ -141,11 +142,11 @@ typedef struct {
     unsigned ours : 1; /* the node in its metadata is that of conf */
 } sandbox_domain_info_t;
 
-/* *list is malloc'd, the caller frees it.  All of them, or an error. */
+/* *list is malloc'd, the caller frees it.  All sandboxes, or an error. */
 sandbox_hv_status_t sandbox_hypervisor_list(sandbox_domain_info_t **list,
                                             size_t *n, sandbox_hv_error_t *err);
 
-/* Sets gone[i] for each id without a domain; the others are cleared. */
+/* Sets gone[i] to 1 for each id without a domain, else to 0. */
 sandbox_hv_status_t
 sandbox_hypervisor_gone(const char (*ids)[SANDBOX_ID_SIZE], unsigned char *gone,
                         size_t n, sandbox_hv_error_t *err);
@@ -155,7 +156,7 @@ sandbox_hv_status_t
 sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
                               sandbox_hv_error_t *err);
 
-/* The blocks that a sandbox's own disk takes; 0: it has none. */
+/* The blocks of a sandbox's own disk in bytes; 0: it has none. */
 sandbox_hv_status_t
 sandbox_disk_usage(const char *id, int64_t *bytes, sandbox_hv_error_t *err);
 

@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /*
- * The first of n entries, of size bytes each, whose name is not less than this
- * one, by strcmp(); n if there is none.
+ * The index of the first of n entries, of size bytes each, whose name is not
+ * less than `name` by strcmp(); n if there is none.
  */
 size_t
 sandbox_sorted_place(const void *list, size_t n, size_t size, const char *name);

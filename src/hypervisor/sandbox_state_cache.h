@@ -1,8 +1,8 @@
 /*
- * What was read of each "<id>.state", for the life of the process: such a file
- * is made once and never changed.  One is known again by its inode, its length
- * and its time of change, so whoever stats a file that was made anew, reads it
- * anew.  Any thread.
+ * The file names that were read from each "<id>.state", for the life of the
+ * process: such a file is made once and never changed.  A file is recognised by
+ * its device, inode, length and time of change, so one that was made anew is
+ * read anew.  Any thread.
  */
 
 #ifndef SANDBOX_STATE_CACHE_H
@@ -10,23 +10,24 @@
 
 #include "sandbox_checkpoint_parts.h"
 
-/* More are not kept: a few hundred bytes each. */
+/* The maximum number of entries, of a few hundred bytes each. */
 #define SANDBOX_STATE_CACHE_MAX 16384
 
 /*
- * Names of files: one after the other with their NULs, an empty one at the
- * end; malloc'd.  NULL: nothing is known of that file.
+ * The names in the state: one after the other with their NULs, an empty one at
+ * the end; malloc'd.  NULL: the cache does not know that file, or no memory.
  */
 char *sandbox_state_cache_get(const char *id, const struct stat *st);
 
 /*
- * st: from before it was read, and changed so long before that another change
- * cannot have the same time.  No matter if there is no memory for it.
+ * Keeps a copy of files.  st: from a stat() before the state was read, with a
+ * time of change so old that another change would have another time.  Without
+ * memory nothing is kept.
  */
 void sandbox_state_cache_put(const char *id, const struct stat *st,
                              const char *files);
 
-/* Forgets those that are not among the names, all of the directory, sorted. */
+/* Forgets states that are not among names: all of the directory, sorted. */
 void sandbox_state_cache_trim(char **names, size_t n);
 
 #endif

@@ -1,15 +1,16 @@
 /*
- * The begin of what QEMU (7.2 to 10) writes when it migrates: a header, what
- * the stream was made with, and the memory, up to where the first section of
- * a device begins.  Of a running machine that is its memory; of a saved device
- * state it is what all device states of that machine begin with.
+ * A parser for the begin of QEMU's migration stream (7.2 to 10): the header,
+ * the configuration, and the memory, up to the first section of a device.  In
+ * the stream of a running machine that is its memory; in a saved device state
+ * it is the begin that all device states of that machine share.
  *
- * QEMU is not trusted here: its guest may have taken it over.  What is not
- * known to belong to such a stream is an error, and nothing is allocated.
+ * QEMU is not trusted here: its guest may have taken it over.  Anything that is
+ * not known to belong to such a stream is an error, and nothing is allocated.
  *
  * A snapshot of a running machine (background-snapshot) has no last section of
- * its memory: the devices follow when all has been sent.  So that the memory
- * is over says not that every page was in it; who needs them all counts them.
+ * its memory: the devices follow when all has been sent.  So the end of the
+ * memory does not mean that every page was in it; a caller that needs all pages
+ * counts them.
  *
  * Pure functions; any thread.
  */
@@ -25,7 +26,7 @@
 #define SANDBOX_STREAM_BLOCKS 32
 #define SANDBOX_STREAM_NAME 255
 
-/* A page with the name of its block: feed() goes on with so much of it. */
+/* The largest record, a page with its block's name: feed() needs no more. */
 #define SANDBOX_STREAM_RECORD_MAX                                              \
     (8 + 1 + SANDBOX_STREAM_NAME + SANDBOX_STREAM_PAGE)
 
@@ -36,14 +37,14 @@ typedef struct {
 
 typedef struct {
     /*
-     * A block is listed, before any page.  Nonzero ends the parse as an error,
-     * here and below.  NULL: of no interest.
+     * Called for each block in the list, before any page.  Nonzero ends the
+     * parse as an error, here and below.  NULL: not called.
      */
     int (*block)(void *data, const char *name, uint64_t length);
 
     /*
-     * A page of a block that was listed; content is valid during the call,
-     * NULL: zeroes.  A page may come more than once, the last one holds.
+     * Called for each page of a listed block; content is valid during the call,
+     * NULL: zeroes.  A page may come more than once; the last content holds.
      */
     int (*page)(void *data, const char *block, uint64_t offset,
                 const unsigned char *content);
@@ -55,26 +56,27 @@ typedef struct {
 
     /* private */
     int state;
-    int ram;    /* how far: see the source */
+    int ram;    /* state within the memory section: see the source */
     int type;   /* of the section */
-    int listed; /* the blocks are, or are being */
+    int listed; /* 1: the blocks are listed, or are being */
     int ignore_shared;
     uint32_t ram_id;
-    uint32_t capabilities; /* still to come */
-    size_t skip;           /* of a command */
+    uint32_t capabilities; /* number still to come */
+    size_t skip;           /* bytes of a command still to be skipped */
     uint64_t unlisted;     /* bytes of blocks still to be listed */
     int nblocks;
-    int current; /* block of the page before; -1: none */
+    int current; /* index of the last page's block; -1: none */
     sandbox_stream_block_t blocks[SANDBOX_STREAM_BLOCKS];
 } sandbox_stream_t;
 
-/* The callbacks are set afterwards. */
+/* Zeroes all; the caller sets the callbacks afterwards. */
 void sandbox_stream_init(sandbox_stream_t *s);
 
 /*
- * Consumes whole records of data: how many bytes, which may be fewer than len.
- * The rest is to be given again with more behind it.  -1: error, and for ever
- * after; callbacks of what was before it have been called.  After done: 0.
+ * Consumes whole records of data and returns their bytes, which may be fewer
+ * than len: the caller gives the rest again, with more behind it.  -1: error,
+ * in all later calls too; callbacks for the records before it have been called.
+ * After done: 0.
  */
 ssize_t
 sandbox_stream_feed(sandbox_stream_t *s, const unsigned char *data, size_t len);

@@ -1,7 +1,7 @@
 /*
- * Writing an XML document by libxml2's writer.  Every value is escaped; one
+ * Writing an XML document by libxml2's writer.  Every value is escaped; a value
  * that XML cannot carry fails the whole document, as does missing memory.
- * Errors are sticky: who writes looks once, at the end.  Any thread.
+ * Errors are sticky: the caller checks once, at the end.  Any thread.
  */
 
 #ifndef SANDBOX_XML_H
@@ -32,7 +32,7 @@ void sandbox_xml_element(sandbox_xml_t *x, const char *name, const char *text);
 void sandbox_xml_number(sandbox_xml_t *x, const char *name, const char *unit,
                         long long value);
 
-/* What is XML already: nothing is escaped. */
+/* Writes text that is XML already: nothing is escaped. */
 void sandbox_xml_raw(sandbox_xml_t *x, const char *text);
 
 #endif
