@@ -1,8 +1,8 @@
 /*
  * Copying a sandbox that goes on: with the capability "background-snapshot"
  * QEMU write-protects the memory of a machine that stands still, lets it run
- * again and sends the memory as it was; who writes to a page waits until that
- * page is sent.
+ * again and sends the memory as it was; a vCPU that writes to a page waits
+ * until that page is sent.
  */
 
 #define _GNU_SOURCE
@@ -20,31 +20,31 @@
 #define LIVE_PIPE 1048576
 
 /*
- * A source that has written less than this stands still for the copying: 10 ms,
- * about as long as the protecting takes, which is not needed then.
+ * A source with fewer own pages than this stands still for the copying: 10 ms,
+ * about as long as write-protecting its memory would take.
  */
 #ifndef SANDBOX_LIVE_PAGES
 #define SANDBOX_LIVE_PAGES 4096
 #endif
 
 /*
- * Versions of QEMU that prepare a copying without their big lock; with it the
- * source could not be suspended while it waits.
+ * Versions of QEMU before this prepare a copying without the big lock, so that
+ * the source can be suspended while QEMU waits.
  */
 #define LIVE_BEGIN_BEFORE 8000000
 
-/* Those that leave a machine that stood still before a copying as it was. */
+/* From this version QEMU does not resume a machine that stood still before. */
 #define LIVE_WAKE_SINCE 9000000
 
-/* For each MiB, where it usually takes an eighth. */
+/* How long QEMU may take to read a MiB; it usually takes an eighth. */
 #define LIVE_READ_MS 1
 
-/* It reads what is mapped already as well, which takes half of that. */
+/* At least this is waited for each MiB: QEMU reads mapped pages as well. */
 #define LIVE_READ_MAPPED_US 80
 
 /*
- * How often one looks whether the source runs, and after how many such turns
- * whether it never will.
+ * The interval of looking whether the source runs, and the number of such turns
+ * between looks whether it never will.
  */
 #define LIVE_TURN_MS 2
 #define LIVE_LOOK 32
@@ -72,10 +72,10 @@ live_close(sandbox_take_t *t)
 
 
 /*
- * What is sent while the source runs has a name, and the source itself keeps
- * it open to read from: an error of writing would leave its memory protected,
- * and nobody to serve those who write to it.  So whoever of the others dies,
- * the source waits until the rest is read away.
+ * The pipe has a name, and the source's QEMU itself keeps an end open to read
+ * from: an error of writing would leave the memory protected, and nobody would
+ * serve the vCPUs that write to it.  So, whichever other process dies, QEMU
+ * waits until the rest is read away.
  */
 static sandbox_hv_status_t
 live_open(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -88,7 +88,7 @@ live_open(sandbox_take_t *t, sandbox_hv_error_t *err)
         return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
     }
 
-    /* fewer turns for the two; less is no harm */
+    /* fewer switches between writer and reader; a smaller pipe does no harm */
     (void) fcntl(ends[0], F_SETPIPE_SZ, LIVE_PIPE);
 
     if (sandbox_monitor_fd(t->conn, t->source, SANDBOX_TAKE_READER, ends[2],
@@ -130,7 +130,7 @@ live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* It stands still, with another disk: now it may go on sending. */
+/* The source stands still and is flipped: empties the pipe, so QEMU goes on. */
 static sandbox_hv_status_t
 live_release(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -146,7 +146,7 @@ live_release(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    /* or the memory might be of an instant before the disk's */
+    /* else the memory might be of an instant before the disk's */
     if (!begins) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "QEMU did not wait with stopping the machine");
@@ -165,7 +165,7 @@ live_release(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* Once for each process; what would change it ends the process as well. */
+/* Logs once in a process: what would change it also restarts the process. */
 static void
 live_not_live(const char *why)
 {
@@ -179,8 +179,9 @@ live_not_live(const char *why)
 
 
 /*
- * Holds the file on tmpfs that the source's memory is a mapping of, with all of
- * its room: reading a hole makes a page, and QEMU will read all of it.
+ * Holds the file on tmpfs that the source's memory maps, and reserves all of
+ * its pages: QEMU will read the whole file, and reading a hole allocates a
+ * page.
  */
 static sandbox_hv_status_t
 live_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -211,16 +212,16 @@ live_let_go(sandbox_take_t *t)
 
 
 /*
- * 1 if it can be copied while it runs; its memory is held then.  QEMU tells by
- * refusing the capability: it asks the kernel, and looks at what the memory is
- * made of.
+ * 1 if the source can be copied while it runs; its memory is held then.  QEMU
+ * refuses the capability if not: it asks the kernel, and checks what the memory
+ * is made of.
  */
 static int
 live_hold(sandbox_take_t *t)
 {
     sandbox_hv_error_t err;
 
-    /* resumed, most likely: it is not to be helped */
+    /* most likely woken from a hibernation: it runs from disk */
     if (sandbox_memory_name(t->ram) == NULL) {
         return 0;
     }
@@ -289,7 +290,7 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* What is not read by then is read while the source stands still. */
+/* Pages that QEMU has not read by then it reads in the pause. */
 void
 sandbox_take_live_ready(sandbox_take_t *t)
 {
@@ -324,8 +325,8 @@ sandbox_take_live_close(sandbox_take_t *t)
 
 
 /*
- * 1 with *err if there is no use in waiting any longer.  It is not looked for
- * in each turn: the source waits for the same processors.
+ * 1 with *err if there is no use in waiting any longer.  This is not checked in
+ * each turn, because the source needs the same processors.
  */
 static int
 live_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
@@ -369,9 +370,9 @@ sandbox_take_woken(sandbox_take_t *t)
 
 
 /*
- * The memory is protected when the first page of it has been sent, and not
- * before that the source may run.  A thread resumes it, for it may have to
- * wait as QEMU itself does: see below.
+ * Resumes the source when all of its memory is protected, which is so when the
+ * first page has been sent.  A thread does it, because the call may have to
+ * wait until a page is sent, as QEMU does: see below.
  */
 static sandbox_hv_status_t
 live_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -407,9 +408,9 @@ live_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 /*
- * The source runs again, by itself or by a thread of ours.  Its monitor may not
- * be asked: what it waits for may be a page that is not sent, and the sender
- * for whoever reads the pipe.  libvirt knows by an event.
+ * Waits until the source runs again, by itself or by a thread of ours.  QEMU's
+ * monitor must not be asked: it may wait for a page that is not sent yet, and
+ * the sender for the reader of the pipe.  libvirt learns the state by an event.
  */
 static sandbox_hv_status_t
 live_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -433,7 +434,7 @@ live_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* It stands still; from now on it sends, and there is who reads. */
+/* Has the suspended source send its memory, and starts the reading thread. */
 static sandbox_hv_status_t
 live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -447,7 +448,7 @@ live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    /* when QEMU has ended its own, nobody writes */
+    /* when QEMU closes its end, the pipe has no writer */
     live_close_end(t, 0);
     live_close_end(t, 2);
 

@@ -2,8 +2,8 @@
  * The instant of a checkpoint: the source stands still, its disk is flipped,
  * and its memory and devices go where they are to be.
  *
- * They are copied out of its process, or moved to another machine by "migrate",
- * which takes longer and needs nothing but QEMU.
+ * Memory and devices are copied out of its process, or moved to the receiver by
+ * "migrate", which takes longer and needs nothing but QEMU.
  */
 
 #define _GNU_SOURCE
@@ -22,7 +22,7 @@
 sandbox_hv_status_t
 sandbox_take_source(sandbox_take_t *t, int fd, sandbox_hv_error_t *err)
 {
-    /* all of it, also what is a file that is shared */
+    /* sends all of the memory, also if it is a shared file */
     if (sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
                                    err)
             != SANDBOX_HV_OK
@@ -52,7 +52,7 @@ move_ends(sandbox_take_t *t, const int ends[2], sandbox_hv_error_t *err)
 }
 
 
-/* The pipe is theirs alone afterwards: when one dies, the other notices. */
+/* Afterwards the pipe is the two QEMUs': if one dies, the other notices. */
 static sandbox_hv_status_t
 move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -62,7 +62,7 @@ move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
         return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no pipe");
     }
 
-    /* fewer turns for the two; less is no harm */
+    /* fewer switches between writer and reader; a smaller pipe does no harm */
     (void) fcntl(ends[1], F_SETPIPE_SZ, MOVE_PIPE);
     (void) move_ends(t, ends, err);
     (void) close(ends[0]);
@@ -84,7 +84,7 @@ move_suspend(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* The source, if it is to go on, does so with another overlay. */
+/* Flips the disk of a source that is to go on to its new overlay. */
 static sandbox_hv_status_t
 move_flip(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -99,7 +99,7 @@ move_flip(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* The source runs again. */
+/* Called once the source runs again. */
 static void
 move_resumed(sandbox_take_t *t, int64_t start)
 {
@@ -111,7 +111,7 @@ move_resumed(sandbox_take_t *t, int64_t start)
 }
 
 
-/* It is copied while it goes on. */
+/* The source goes on while it is copied. */
 static sandbox_hv_status_t
 move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 {
@@ -126,7 +126,7 @@ move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 }
 
 
-/* It stands still until all of it is there. */
+/* The source stands still until all of its memory is copied or moved. */
 static sandbox_hv_status_t
 move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 {
@@ -152,8 +152,8 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 
 
 /*
- * 1 if this taker slept between its last look and the stop, so that it stopped
- * a machine that is somebody else's to take: it goes on.
+ * 1 if this taker lost the sandbox to another process between its last check
+ * and the suspending: then it resumes the sandbox that it has just suspended.
  */
 static int
 move_is_lost(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -176,14 +176,14 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int64_t start;
 
-    /* QEMU flushes the disk as it stops: less of that is left then */
+    /* QEMU flushes the disk when it suspends: leave it little to flush */
     if (t->take->keep) {
         sandbox_checkpoint_sync();
     }
 
     if (t->take->stopping
         && t->take->stopping(t->take->data, err) != SANDBOX_HV_OK) {
-        /* nor would it be with another way of copying */
+        /* another way of copying would fail here too */
         t->direct = 0;
         return err->status;
     }
@@ -204,7 +204,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* One that had written little, and may have written much since. */
+/* Asks again for a source that had written little: it may have written more. */
 static sandbox_hv_status_t
 move_ready(sandbox_take_t *t, sandbox_hv_error_t *err)
 {

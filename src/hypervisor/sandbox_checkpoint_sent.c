@@ -1,8 +1,9 @@
 /*
- * The end of what a sandbox sends that is copied as it runs.  It may not be
- * cancelled, nor fail: QEMU 7.2 leaves the memory protected for ever then, and
- * who writes to it waits for ever.  So the rest is read away, by the name of
- * the pipe, whoever else is at that.
+ * The end of the sending by a sandbox that is copied while it runs.  That
+ * migration must not be cancelled, nor fail: QEMU 7.2 would leave the memory
+ * protected for ever, and a vCPU that writes to it would wait for ever.  So the
+ * rest is read away, from the pipe found by its name, even if other processes
+ * read it as well.
  */
 
 #include "sandbox_checkpoint_parts.h"
@@ -30,12 +31,12 @@ sandbox_checkpoint_read_away(int pipe, int64_t deadline, const int *stop)
     {
         n = read(pipe, piece, sizeof(piece));
 
-        /* QEMU closes its end when it has sent all, or ends */
+        /* QEMU closes its end when it has sent all, or when it ends */
         if (n == 0 || (n == -1 && errno != EAGAIN)) {
             return 1;
         }
 
-        /* not before: poll() says nothing of a writer that has gone */
+        /* read() first: poll() does not report a writer that has gone */
         if (n == -1) {
             (void) poll(&p, 1, SENT_POLL_MS);
         }
@@ -79,7 +80,7 @@ typedef struct {
 } sent_drain_t;
 
 
-/* In a thread of its own: who asks the source may have to wait for this. */
+/* In a thread of its own: QEMU may answer the monitor only after this. */
 static void *
 sent_drain(void *data)
 {

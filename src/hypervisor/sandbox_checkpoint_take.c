@@ -1,15 +1,15 @@
 /*
  * Taking a checkpoint of a sandbox.
  *
- * Its memory is its own, so it cannot stay where it is: it is copied out of its
- * QEMU process into a file of the new checkpoint.  Where that cannot be done a
- * second machine, the receiver, is started with its memory in that file, and
- * the sandbox is moved to it; it never runs, and is kept as a booted template
- * is, by its device state alone.  So every checkpoint is of one kind and starts
- * in the same time.
+ * The sandbox's memory is private to its QEMU process, so it is copied out of
+ * that into a file of the new checkpoint.  Where that cannot be done a second
+ * machine, the receiver, is started with its memory in that file, and the
+ * sandbox is migrated to it.  The receiver never runs, and is kept as a booted
+ * template is, by its device state alone.  So every checkpoint is of one kind
+ * and starts in the same time.
  *
  * The disk of the sandbox is renamed to be the checkpoint's; a sandbox that
- * goes on has got a new overlay on it by then.
+ * goes on has got a new overlay above it by then.
  */
 
 #include "sandbox_checkpoint_take.h"
@@ -27,11 +27,11 @@
 #include <unistd.h>
 
 #define TAKE_DISK "vda"
-/* Who settles a take waits so long for what is left of it, and for others. */
+/* How long cancel waits for the pipe to be drained, and for the chain. */
 #define TAKE_DRAIN_MS 20000
 
 
-/* The file that the source's memory is of, if it is in one. */
+/* Finds the file that the source's memory maps, if there is one. */
 static void
 take_ram(sandbox_take_t *t, const char *xml)
 {
@@ -45,7 +45,7 @@ take_ram(sandbox_take_t *t, const char *xml)
 }
 
 
-/* What kind of machine it is: by what it was started from, if there is that. */
+/* Describes the machine by the checkpoint it was started from, or its XML. */
 static sandbox_hv_status_t
 take_kind(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -80,7 +80,7 @@ take_kind(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* The machine, and its disk. */
+/* Reads what the source is, and its disk chain. */
 static sandbox_hv_status_t
 take_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -125,8 +125,8 @@ take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 /*
- * Where the memory goes: to tmpfs if it may, for what runs from there can be
- * copied as it runs.
+ * Makes the file of the new memory: on tmpfs if possible, because a child that
+ * runs from there can be copied while it runs.
  */
 static sandbox_hv_status_t
 take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -147,7 +147,7 @@ take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* On disk as well, if it was not made there. */
+/* Copies the new memory to disk, if it was made on tmpfs and is durable. */
 static sandbox_hv_status_t
 take_store(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -188,7 +188,7 @@ take_scratch(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* A machine like the source, waiting for its state. */
+/* Starts a machine like the source, which waits for the source's state. */
 static sandbox_hv_status_t
 take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -211,7 +211,7 @@ take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* The overlay that a sandbox which goes on will write to. */
+/* Makes the overlay that a sandbox which goes on will write to. */
 static sandbox_hv_status_t
 take_next(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -249,15 +249,15 @@ take_not_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 /*
- * Its memory on disk, which nothing refers to yet, is as young as it has to be
- * for others to leave it alone: syncing may take longer than that.
+ * Renews the change time of the memory on disk, which nothing refers to yet:
+ * the syncing may have taken longer than the grace of a collect.
  */
 static int
 take_renew(const sandbox_take_t *t)
 {
     char path[SANDBOX_HV_PATH_SIZE];
 
-    /* on tmpfs alone: it is held */
+    /* on tmpfs alone: its lock protects it */
     if (t->memory != -1 && !t->take->durable) {
         return 1;
     }
@@ -267,7 +267,10 @@ take_renew(const sandbox_take_t *t)
 }
 
 
-/* Whoever is at it by now must not find a checkpoint that he did not make. */
+/*
+ * Asked before "<id>.state" is made: if another process has taken over, it must
+ * not find a checkpoint that it did not make.
+ */
 static sandbox_hv_status_t
 take_may_seal(void *data, sandbox_hv_error_t *err)
 {
@@ -321,7 +324,7 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     c.layers[i + 1] = NULL;
 
-    /* nobody writes to it: flipped, or of a source that stands still */
+    /* nobody writes to it: the disk is flipped, or the source is suspended */
     if (sandbox_take_freeze(t, t->chain.layers[0], err) != SANDBOX_HV_OK
         || take_store(t, err) != SANDBOX_HV_OK)
     {
@@ -374,7 +377,7 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     if (take_source(t, err) != SANDBOX_HV_OK
         || take_names(t, err) != SANDBOX_HV_OK) {
-        /* nor would it be by another way */
+        /* the other way of copying would fail here too */
         t->direct = 0;
         return err->status;
     }
@@ -424,7 +427,7 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* What a try has got, but for the source. */
+/* Frees what a try has opened, except the source. */
 static void
 take_reset(sandbox_take_t *t)
 {
@@ -452,7 +455,10 @@ take_reset(sandbox_take_t *t)
 }
 
 
-/* All of it is there, or nothing is and the source goes on. */
+/*
+ * One try: afterwards the checkpoint is whole, or undone and the source goes
+ * on, unless the undoing failed or another process has taken over.
+ */
 static sandbox_hv_status_t
 take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -495,14 +501,14 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
         return take_not_ours(t, err);
     }
 
-    /* the last take may have left it sending */
+    /* QEMU may still be sending the memory for the last take */
     if (!sandbox_checkpoint_drain(t->take->sandbox, t->take->deadline)) {
         return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                               "\"%s\" still sends what was copied of it",
                               t->take->sandbox);
     }
 
-    /* from here to its end nobody makes the disk flatter */
+    /* from here to the end of the take nobody flattens the disk */
     if (sandbox_checkpoint_hold_chain(t->take->sandbox, 0, t->take->deadline,
                                       &t->held_chain, err)
             != SANDBOX_HV_OK
@@ -514,7 +520,7 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
     t->begun = 1;
     t->direct = 1;
 
-    /* the other way has no more time, and no more room on disk */
+    /* the other way would have no more time, and no more room on disk */
     if (take_try(t, err) == SANDBOX_HV_OK || !t->direct
         || err->status == SANDBOX_HV_TIMEOUT
         || (err->status == SANDBOX_HV_NO_CAPACITY && !t->tmpfs))
@@ -532,9 +538,9 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 /*
- * The receiver has just answered, so it can be told to quit.  Who waits for a
- * source that goes on is not kept waiting for libvirt, which looks for the end
- * of a process every 200 ms: discard, too, ends what is left of it.
+ * Tells the receiver, which has just answered, to quit.  If the source goes on,
+ * the caller then need not wait for libvirt, which looks for the end of a
+ * process every 200 ms: discard, too, ends a receiver that is left.
  */
 static int
 take_quits(sandbox_take_t *t)
@@ -547,13 +553,13 @@ take_quits(sandbox_take_t *t)
 }
 
 
-/* The source goes on, or ends; so does the receiver. */
+/* Resumes or ends the source, and ends the receiver. */
 static sandbox_hv_status_t
 take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
 {
     int quits;
 
-    /* whole, and the source stands still: who is at it now ends it */
+    /* the checkpoint is whole: the process that took over ends the source */
     if (!t->take->keep && !take_is_ours(t)) {
         return take_not_ours(t, err);
     }
@@ -579,8 +585,8 @@ take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
 
 
 /*
- * The checkpoint is whole: what is only there for the taking of it goes, also
- * what an earlier try, which died then, has left.
+ * The checkpoint is whole: removes what only the take needed, also if an
+ * earlier taker left it when it died.
  */
 static sandbox_hv_status_t
 take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
@@ -613,7 +619,7 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
 }
 
 
-/* With the source's turn. */
+/* Called with the source's turn held. */
 static sandbox_hv_status_t
 take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -659,7 +665,7 @@ take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* What was undone before was an earlier taker's. */
+/* 1 if this take has begun nothing; the undoing before was an earlier one's. */
 static int
 take_untouched(const sandbox_take_t *t)
 {
@@ -732,8 +738,8 @@ sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
 
 
 /*
- * OK if there is none that is whole.  Within the turn, for an earlier taker may
- * have finished while his turn was waited for.
+ * OK if the checkpoint is not whole.  Called with the turn held, because an
+ * earlier taker may have finished while this thread waited for the turn.
  */
 static sandbox_hv_status_t
 take_unsealed(const char *id, sandbox_hv_error_t *err)
@@ -770,7 +776,7 @@ take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
 
     t->source = sandbox_domain_lookup(t->conn, uuid, err);
 
-    /* what it still sends might keep it from answering */
+    /* QEMU might not answer while it still sends the memory */
     if (err->status == SANDBOX_HV_OK && t->source) {
         (void) sandbox_checkpoint_drain(
             t->take->sandbox, sandbox_time_monotonic_ms() + TAKE_DRAIN_MS);
@@ -780,8 +786,8 @@ take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
     }
 
     /*
-     * With its pipe there it is no checkpoint yet, and the source, which would
-     * be asked what it stands on, may not be able to answer.
+     * While its pipe exists the checkpoint is not whole, so nothing runs from
+     * it; and the source might not answer.
      */
     if (err->status == SANDBOX_HV_OK
         && (sandbox_memory_fifo_exists(t->take->id)

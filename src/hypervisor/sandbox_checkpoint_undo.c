@@ -1,11 +1,11 @@
 /*
- * Undoing a take that failed or whose taker died, at whatever step: what is
- * to be done is found from the files and the domains alone.
+ * Undoing a take that failed or whose taker died, at whatever step: the files
+ * and the domains alone tell what is to be done.
  *
  * "<sandbox>.*" always belongs to the sandbox, "<checkpoint>.*" never.  Once
  * the sandbox's disk was flipped to a new overlay it cannot be flipped back:
- * the layer below keeps the name that it would have had as the checkpoint's,
- * and goes when nothing stands on it.
+ * the layer below gets or keeps its name as the checkpoint's disk, and is
+ * removed when nothing stands on it any more.
  */
 
 #include "sandbox_checkpoint_take.h"
@@ -120,13 +120,13 @@ sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* The source, which sends no more, is ready for whoever takes it again. */
+/* Prepares the source, which does not send any more, for another take. */
 static void
 undo_quiet(sandbox_take_t *t)
 {
     sandbox_hv_error_t ignored;
 
-    /* refused if it holds none, and by a QEMU that has no such capability */
+    /* QEMU refuses if it has no such descriptor, or no such capability */
     (void) sandbox_monitor_fd_close(t->conn, t->source, SANDBOX_TAKE_READER,
                                     &ignored);
     (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_MONITOR_LIVE,
@@ -135,7 +135,7 @@ undo_quiet(sandbox_take_t *t)
 }
 
 
-/* Whatever is being sent ends. */
+/* Ends whatever the source is sending. */
 static sandbox_hv_status_t
 undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -151,7 +151,7 @@ undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* The disk that was to be the checkpoint's; NULL if there is none. */
+/* The disk that was renamed to be the checkpoint's; NULL if there is none. */
 static const char *
 undo_frozen(const sandbox_disk_chain_t *chain, char **names, size_t n)
 {
@@ -168,8 +168,9 @@ undo_frozen(const sandbox_disk_chain_t *chain, char **names, size_t n)
 
 
 /*
- * The layer below the source's disk is called path from now on.  A source that
- * had sent all of its state has let go of its disk until it runs.
+ * Writes path as the backing file into the header of the source's disk.  The
+ * source is resumed before, because QEMU has let go of the disk of a source
+ * that had sent all of its state, until that runs.
  */
 static sandbox_hv_status_t
 undo_backing(sandbox_take_t *t, sandbox_disk_chain_t *chain, const char *path,
@@ -183,7 +184,7 @@ undo_backing(sandbox_take_t *t, sandbox_disk_chain_t *chain, const char *path,
 }
 
 
-/* The source's disk and those below have the names they are known by. */
+/* Makes the names of the source's disk and of the layer below right again. */
 static sandbox_hv_status_t
 undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
           size_t n, sandbox_hv_error_t *err)
@@ -196,7 +197,7 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
         frozen = NULL;
     }
 
-    /* it was renamed, and the source was to end */
+    /* the disk was renamed, and the source was to end: rename it back */
     if (access(chain->layers[0], F_OK) == -1) {
         return frozen ? undo_rename(t, path, chain->layers[0], err)
                       : sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -213,9 +214,9 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
     }
 
     /*
-     * It was flipped, and the layer below renamed or not.  A QEMU that has
-     * sent all of the machine ends rather than write a header before it runs
-     * again.
+     * The disk was flipped, and the layer below renamed or not.  A QEMU that
+     * has sent all of the machine would end if it had to write a header before
+     * it runs again.
      */
     if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
         return err->status;
@@ -273,7 +274,7 @@ undo_files(const sandbox_disk_chain_t *chain, const char *id,
 }
 
 
-/* The source has a domain: its disk is put right, and it goes on. */
+/* The source has a domain: repairs its disk chain, and resumes it. */
 static sandbox_hv_status_t
 undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -284,7 +285,7 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", t->take->id);
 
-    /* QEMU refuses to write the header of a disk that is made flatter */
+    /* QEMU refuses to write the header of a disk that is being flattened */
     if (undo_move(t, err) != SANDBOX_HV_OK
         || sandbox_checkpoint_unflatten(t->conn, t->source, err)
                != SANDBOX_HV_OK
@@ -317,8 +318,9 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 /*
- * There is no source.  It may have been paused since its disk was flipped, and
- * stand on that: so who needs the disk is looked for, and the rest goes.
+ * The source has no domain.  It may have been paused since its disk was
+ * flipped, and its checkpoint may stand on this disk.  So the disk goes only if
+ * nothing needs it; the other files go.
  */
 static sandbox_hv_status_t
 undo_orphan(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -355,7 +357,7 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
     (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX,
                     t->take->id);
 
-    /* what vouches for it first; the receiver, for it may hold the source */
+    /* the state goes first; then the receiver, which may block the source */
     if (sandbox_disk_remove(t->conn, name, err) != SANDBOX_HV_OK
         || sandbox_domain_end(t->conn, t->uuid, err) != SANDBOX_HV_OK)
     {
@@ -366,7 +368,7 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    /* not before: the name of the pipe is there too */
+    /* not before: this also removes the pipe, which undoing finds by name */
     sandbox_memory_remove(t->take->id);
 
     return t->source ? err->status : undo_orphan(t, err);
