@@ -2,12 +2,12 @@
  * Boot checkpoints: a template booted once in a shape, held where its guest
  * waits to be configured, and kept.
  *
- * Makers take turns by a lock that ends with its process, so whoever holds it
- * knows that a maker's domain he finds is a dead one's.  What two makers do
- * that did not see each other (another host's, by a libvirt they share) is
- * bounded by names: each has files of its own, the UUID of the domain is
- * computed from the checkpoint's id, and what is written last, "<id>.state",
- * is made only once.
+ * Makers take turns by a lock that ends with its process, so a maker that holds
+ * the lock and finds a maker's domain knows that its maker has died.  Two
+ * makers on different hosts that share a libvirt do not see each other's lock;
+ * names keep them apart: each has files of its own, the UUID of the domain is
+ * computed from the checkpoint's id, and "<id>.state", written last, is made
+ * only once.
  */
 
 #define _GNU_SOURCE
@@ -31,8 +31,8 @@
 
 /*
  * libvirt's numbers are 1000000 * major + 1000 * minor + micro.  Within a
- * series QEMU loads states of its versioned machine types, older and newer
- * ones; another series may as well, but nothing here has tried that.
+ * series QEMU loads states of its versioned machine types, from older and newer
+ * releases; another series may as well, but that was not tried.
  */
 #define CHECKPOINT_SERIES(version) ((version) / 1000)
 
@@ -249,7 +249,7 @@ sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
 }
 
 
-/* What a checkpoint of a booted domain says, malloc'd; some of it NULL. */
+/* Fills the strings of *c from the XML, malloc'd; missing ones are NULL. */
 static void
 checkpoint_booted(sandbox_checkpoint_t *c, sandbox_hv_conn_t *conn,
                   sandbox_accel_t accel, const char *xml)
@@ -320,8 +320,8 @@ sandbox_checkpoint_map(int fd, size_t *len)
 
 
 /*
- * Memory and disk reach the disk before the file that vouches for them does.
- * They are QEMU's: a worker may not open them, but may sync what they are on.
+ * Memory and disk must be synced before "<id>.state", which vouches for them.
+ * The disk is QEMU's: a worker may not open it, but may sync its file system.
  */
 void
 sandbox_checkpoint_sync(void)
@@ -340,7 +340,7 @@ sandbox_checkpoint_sync(void)
 }
 
 
-/* What the file is to hold, malloc'd; NULL with *err. */
+/* The content of "<id>.state", malloc'd; NULL with *err. */
 static unsigned char *
 checkpoint_content(const sandbox_checkpoint_t *c, int fd, size_t *size,
                    sandbox_hv_error_t *err)
@@ -378,7 +378,7 @@ checkpoint_put(sandbox_hv_conn_t *conn, const char *id,
 
     (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
-    /* whoever is told of it may rely on it after a power cut */
+    /* a caller that is told OK may rely on the checkpoint after a power cut */
     if (sandbox_disk_put(conn, name, data, size, (long long) size, path,
                          &exists, err)
             == SANDBOX_HV_OK
@@ -451,7 +451,7 @@ checkpoint_ready(const sandbox_checkpoint_boot_t *boot, sandbox_hv_error_t *err)
 }
 
 
-/* All of it borrowed, so it is not freed. */
+/* All members of *c are borrowed, so *c is not freed. */
 static void
 checkpoint_describe(sandbox_checkpoint_t *c, sandbox_hv_conn_t *conn,
                     sandbox_accel_t accel,
@@ -493,8 +493,8 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
     sandbox_domain_spec_t spec;
 
     /*
-     * The card must be what it will be in the children, down to what the
-     * host's side of it offers; its address is never seen.
+     * The network card must be what it will be in the children, down to the
+     * offloads of the host's side; its MAC address is never seen.
      */
     (void) snprintf(tap, sizeof(tap), "sbc%.8s", host->uuid);
 
@@ -517,7 +517,7 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
 }
 
 
-/* NULL with *err; the files are made by then, or not. */
+/* Starts the domain that boots; NULL with *err, and files may be left then. */
 static virDomainPtr
 checkpoint_maker(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                  const char *uuid, const sandbox_checkpoint_t *c,
@@ -631,7 +631,7 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 }
 
 
-/* With the lock: nobody else makes or removes any. */
+/* With the lock held: nobody else makes or removes boot checkpoints. */
 static sandbox_hv_status_t
 checkpoint_boot(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                 const char *uuid, sandbox_checkpoint_boot_t *boot,
@@ -650,7 +650,7 @@ checkpoint_boot(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         return err->status;
     }
 
-    /* a maker that died, before its file was there or after */
+    /* the domain of a maker that died, before or after it wrote the state */
     if (sandbox_domain_end(conn, uuid, &ended) != SANDBOX_HV_OK
         && err->status != SANDBOX_HV_OK)
     {
@@ -666,7 +666,7 @@ checkpoint_boot(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         sandbox_hv_log(SANDBOX_HV_LOG_WARN, "%s: it is made anew",
                        err->message);
 
-        /* IN_USE: the files of its children stay, and are not ours */
+        /* IN_USE: memory and disk stay for the children; ours have new names */
         if (sandbox_checkpoint_remove(conn, boot->id, 0, err) != SANDBOX_HV_OK
             && err->status != SANDBOX_HV_IN_USE)
         {

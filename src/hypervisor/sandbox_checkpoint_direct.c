@@ -2,9 +2,9 @@
  * Taking a checkpoint without a receiver: the memory is copied out of the
  * source's process, and its devices are saved beside that.
  *
- * Of a source that goes on, QEMU still sends its memory into a pipe, one page
- * after the other, changed or not; that takes longer than the copying.  What is
- * left of it is read away by the broker.
+ * For a source that goes on, QEMU also sends the memory into a pipe, one page
+ * after the other, changed or not; that takes longer than the copying.  The
+ * broker reads away what is left to be sent then.
  */
 
 #define _GNU_SOURCE
@@ -22,11 +22,11 @@
 
 #define DIRECT_SAY_MS 60000
 
-/* A look at more takes longer than the flip of the disk beside it. */
+/* A look at more MiB takes longer than the flip of the disk beside it. */
 #define DIRECT_LOOK_MB 512
 
 
-/* Once a minute: brokers come and go. */
+/* Logs once a minute at most: brokers come and go. */
 static void
 direct_not(const char *why)
 {
@@ -134,8 +134,8 @@ sandbox_take_direct_looked(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 /*
- * The pipe is called after the sandbox when it belongs to no take any more: who
- * takes or ends that one next waits for its end.
+ * Once all is copied the pipe belongs to no take any more, and is renamed after
+ * the sandbox: the next verb that takes or ends the sandbox drains it first.
  */
 static void *
 direct_copy(void *data)
@@ -156,7 +156,7 @@ direct_copy(void *data)
     __atomic_store_n(&t->broken, t->copied.status != SANDBOX_HV_OK,
                      __ATOMIC_RELAXED);
 
-    /* who has no more time leaves it to the broker */
+    /* at the deadline, unlock the pipe, so that the broker reads it away */
     if (!sandbox_checkpoint_read_away(pipe, t->take->deadline, &t->stop)) {
         (void) flock(pipe, LOCK_UN);
     }
@@ -220,7 +220,7 @@ sandbox_take_direct_close(sandbox_take_t *t)
     sandbox_copy_close(t->copy);
     t->copy = NULL;
 
-    /* a source that has failed might not answer before it is settled */
+    /* after a failure QEMU might not answer before the take is settled */
     sandbox_devices_close(&t->devices, t->conn, NULL);
 
     t->stop = 0;

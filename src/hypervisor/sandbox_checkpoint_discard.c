@@ -1,14 +1,14 @@
 /*
  * The end of checkpoints, and of layers.
  *
- * A checkpoint is discarded by itself: "<id>.state" goes first, so that nothing
- * begins to start from it, then its memory.  Its disk stays as a layer as long
- * as a domain's disk or another checkpoint's stands on it.  A layer has no
- * record of its own: it is a disk whose checkpoint is gone, and goes when
- * nobody needs it (sandbox_checkpoint_refs.h).
+ * A discard removes "<id>.state" first, so that nothing begins to start from
+ * the checkpoint, then its memory.  Its disk stays as a layer as long as the
+ * disk of a domain or of another checkpoint stands on it.  A layer has no
+ * record of its own: it is a disk whose checkpoint is gone, and is removed when
+ * nothing needs it (sandbox_checkpoint_refs.h).
  *
- * What is made, is young: a file whose time of change is within the grace
- * stays, because its domain or its "<id>.state" may be still to come.
+ * A file whose time of change is within the grace stays, because its domain or
+ * its "<id>.state" may be still to come.
  */
 
 #include "sandbox_checkpoint_refs.h"
@@ -22,11 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How long a discard waits for who makes one. */
+/* How long a discard waits for the lock of a maker. */
 #define CHECKPOINT_LOCK_MS 10000
 
 
-/* IN_USE if a domain runs from its memory. */
+/* IN_USE if a domain runs from the checkpoint's memory. */
 static sandbox_hv_status_t
 checkpoint_unused(const sandbox_checkpoint_refs_t *refs, const char *id,
                   sandbox_hv_error_t *err)
@@ -74,7 +74,7 @@ sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err)
 
     memset(&refs, 0, sizeof(refs));
 
-    /* while nobody can tell it is */
+    /* as long as that cannot be told, the checkpoint counts as used */
     if (sandbox_checkpoint_refs(conn, &refs, err) == SANDBOX_HV_OK) {
         *used = refs.unsettled || sandbox_checkpoint_refs_id(&refs, id, 0);
     }
@@ -87,13 +87,13 @@ sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err)
 typedef struct {
     sandbox_hv_conn_t *conn;
     sandbox_checkpoint_refs_t refs;
-    const char *only; /* whatever their age; NULL: there are none such */
+    const char *only; /* prefix of names whose age is no matter, or NULL */
     char **names;     /* sorted, from before the first look */
     size_t n;
 } checkpoint_clean_t;
 
 
-/* What it was called to remove. */
+/* 1 if the caller has asked for this file, whatever its age. */
 static int
 checkpoint_is_asked_for(const checkpoint_clean_t *clean, const char *name)
 {
@@ -121,8 +121,8 @@ checkpoint_is_spare(const checkpoint_clean_t *clean, const char *name)
 
 
 /*
- * 1 if there is such a state no more: who discards it may not be done, and who
- * starts from it not seen yet, nor what that stands on.
+ * 1 if a listed state was not read and does not exist any more: its discard may
+ * still be in progress, and a start from it, with all that needs, not seen yet.
  */
 static int
 checkpoint_is_going(const checkpoint_clean_t *clean)
@@ -146,8 +146,9 @@ checkpoint_is_going(const checkpoint_clean_t *clean)
 
 
 /*
- * Those that end in suffix; *removed counts them.  What cannot be removed of
- * others stays till the next time.
+ * Removes spare files that end in suffix; *removed counts them.  A file that
+ * the caller has not asked for and that cannot be removed stays till the next
+ * time.
  */
 static sandbox_hv_status_t
 checkpoint_clean_names(const checkpoint_clean_t *clean, const char *suffix,
@@ -202,7 +203,10 @@ checkpoint_group_spares(const checkpoint_group_t *group)
 }
 
 
-/* names are sorted: those of a checkpoint come one after the other. */
+/*
+ * 1 if a checkpoint may have a spare file.  names are sorted: those of one
+ * checkpoint come one after the other.
+ */
 static int
 checkpoint_names_spare(char **names, size_t n)
 {
@@ -238,7 +242,7 @@ checkpoint_names_spare(char **names, size_t n)
 }
 
 
-/* First the names: what comes later is not looked at. */
+/* Lists the names first: files that are made later are not judged. */
 static sandbox_hv_status_t
 checkpoint_clean_begin(checkpoint_clean_t *clean, sandbox_hv_conn_t *conn,
                        const char *only, sandbox_hv_error_t *err)
@@ -251,18 +255,18 @@ checkpoint_clean_begin(checkpoint_clean_t *clean, sandbox_hv_conn_t *conn,
 }
 
 
-/* Goes on with what was seen so far. */
+/* Looks further, beyond what clean->refs has seen, and removes. */
 static sandbox_hv_status_t
 checkpoint_clean(checkpoint_clean_t *clean, sandbox_hv_error_t *err)
 {
     size_t memories, disks;
 
-    /* a look at the names may tell that there is nothing to be removed */
+    /* the names alone may tell that there is nothing to be removed */
     if (!checkpoint_names_spare(clean->names, clean->n)) {
         return err->status;
     }
 
-    /* who cannot tell removes nothing */
+    /* nothing is removed as long as it cannot be told what is needed */
     if (sandbox_checkpoint_refs(clean->conn, &clean->refs, err) != SANDBOX_HV_OK
         || clean->refs.unsettled
         || checkpoint_clean_names(clean, SANDBOX_CHECKPOINT_RAM, &memories, err)
@@ -271,7 +275,10 @@ checkpoint_clean(checkpoint_clean_t *clean, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    /* who has begun from one whose discarder died fails now, or shows */
+    /*
+     * after a discard whose process died, a start from that checkpoint fails
+     * without the memory from now on, or its domain is seen here
+     */
     if (memories
         && (sandbox_checkpoint_refs_domains(clean->conn, &clean->refs, err)
                 != SANDBOX_HV_OK
@@ -307,7 +314,7 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
 }
 
 
-/* The file that vouches for it goes, and is none of the names any more. */
+/* Removes "<id>.state", also from the list of names. */
 static sandbox_hv_status_t
 checkpoint_remove_state(checkpoint_clean_t *clean, const char *id,
                         sandbox_hv_error_t *err)
@@ -368,7 +375,7 @@ checkpoint_remove_memory(checkpoint_clean_t *clean, const char *id,
 }
 
 
-/* After a look at the domains. */
+/* Called after a first look at the domains. */
 static sandbox_hv_status_t
 checkpoint_remove(checkpoint_clean_t *clean, const char *id,
                   sandbox_hv_error_t *err)
@@ -377,7 +384,7 @@ checkpoint_remove(checkpoint_clean_t *clean, const char *id,
         return err->status;
     }
 
-    /* nothing can be started from it any more: who has begun shows here */
+    /* no start can begin any more: one that has begun is seen here */
     if (sandbox_checkpoint_refs_domains(clean->conn, &clean->refs, err)
             != SANDBOX_HV_OK
         || checkpoint_unused(&clean->refs, id, err) != SANDBOX_HV_OK
@@ -386,7 +393,7 @@ checkpoint_remove(checkpoint_clean_t *clean, const char *id,
         return err->status;
     }
 
-    /* who has begun since then has failed without its memory, or shows now */
+    /* a start that has not mapped the memory has failed; others are seen now */
     return checkpoint_clean(clean, err);
 }
 
@@ -410,7 +417,7 @@ sandbox_checkpoint_remove(sandbox_hv_conn_t *conn, const char *id, int whole,
 }
 
 
-/* The domain of one that was being made or taken when its maker died. */
+/* Ends the domain of a checkpoint whose maker or taker has died. */
 static sandbox_hv_status_t
 checkpoint_end_maker(checkpoint_clean_t *clean, const char *id,
                      const char *uuid, sandbox_hv_error_t *err)
@@ -421,7 +428,7 @@ checkpoint_end_maker(checkpoint_clean_t *clean, const char *id,
         return err->status;
     }
 
-    /* it needs nothing any more */
+    /* the domain needs nothing any more: look anew */
     sandbox_checkpoint_refs_free(&clean->refs);
 
     return sandbox_checkpoint_refs_domains(clean->conn, &clean->refs, err);

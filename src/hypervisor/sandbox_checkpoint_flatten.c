@@ -2,20 +2,21 @@
  * Chains of disks that have become too deep.  QEMU copies, while the guest
  * runs, what the layers between the overlay and a base hold into the overlay (a
  * block job, "stream"), and lets go of them at the end.  At any moment before
- * that the chain is as it was, with some of it copied: so it may be broken off,
- * or its caller die, and be begun anew.
+ * that the chain is as it was, with some of it copied: so the job may be broken
+ * off, or its caller die, and a new job be begun.
  *
  * The job is QEMU's and goes on without us.  Nobody has the sandbox's turn for
- * as long as it takes, so destroy and take need not wait for it.
+ * as long as the job takes, so destroy and take need not wait for it.
  *
- * A take breaks it off, and none may begin before that take is done, in
- * whatever process: the disk could not be flipped, or would not stand on what
- * the checkpoint says.  So takers hold the sandbox's chain together, and who
- * begins holds it alone, while he looks at the disk and begins.
+ * A take breaks the job off, and no job may begin before that take is done, in
+ * whatever process: the disk could not be flipped, or would not stand on the
+ * layers that the checkpoint names.  So takers hold a shared lock on the
+ * sandbox's chain, and a flattening holds it exclusively while it looks at the
+ * disk and begins the job.
  *
  * At the end libvirt has the name of the base written into the overlay's
- * header, and knows one that was renamed under the domain by its old name only:
- * so a layer is a base only if libvirt calls it what it is called.
+ * header, and knows a layer that was renamed under the domain by its old name
+ * only: so a layer can be the base only if libvirt has its present name.
  */
 
 #define _GNU_SOURCE
@@ -36,7 +37,7 @@
 #define FLATTEN_DISK "vda"
 #define FLATTEN_POLL_MS 100
 
-/* Each sandbox has a byte of it, which is never written: locks alone. */
+/* A file for locks alone: each sandbox locks one byte, nothing is written. */
 #define FLATTEN_CHAINS ".chains"
 #define FLATTEN_CHAIN_POLL_MS 5
 
@@ -45,7 +46,7 @@
 #define FLATTEN_BANDWIDTH 33554432
 #endif
 
-/* What may be hoped for of one that is not limited. */
+/* The expected rate of a job without a limit. */
 #define FLATTEN_URGENT_BANDWIDTH (4LL * FLATTEN_BANDWIDTH)
 
 /* How often the budget is doubled at most. */
@@ -61,7 +62,7 @@ typedef struct {
 } sandbox_flatten_t;
 
 
-/* 1: it is held; 0: by others, so far; -1. */
+/* 1: the lock is ours; 0: others hold it; -1 with errno. */
 static int
 flatten_lock(int fd, off_t place, int alone)
 {
@@ -73,7 +74,7 @@ flatten_lock(int fd, off_t place, int alone)
     lock.l_start = place;
     lock.l_len = 1;
 
-    /* of the description: threads exclude each other as well */
+    /* the open file description owns the lock, so threads exclude each other */
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
         return 1;
     }
@@ -104,7 +105,7 @@ sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
                               sandbox);
     }
 
-    /* two that share a place only wait for each other */
+    /* two sandboxes with the same place only wait for each other */
     place = (off_t) strtoul(uuid, NULL, 16);
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
@@ -138,7 +139,7 @@ sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
 }
 
 
-/* Its disk as libvirt has it: what it stands on, and how deep it is. */
+/* The chain of the domain's disk as libvirt's XML has it. */
 static sandbox_hv_status_t
 flatten_files(const sandbox_flatten_t *f, sandbox_domain_files_t *files,
               sandbox_hv_error_t *err)
@@ -162,7 +163,7 @@ flatten_files(const sandbox_flatten_t *f, sandbox_domain_files_t *files,
 }
 
 
-/* 1: a job goes on; 0: none; -1 with *err. */
+/* 1: a job is in progress; 0: none; -1 with *err. */
 static int
 flatten_goes_on(sandbox_hv_conn_t *conn, virDomainPtr domain,
                 sandbox_hv_error_t *err)
@@ -200,7 +201,7 @@ sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
     (void) sandbox_hv_fail(err, conn, "cannot stop flattening \"%s\"", name);
 
-    /* it may have ended by itself */
+    /* the job may have ended by itself */
     if (virDomainGetBlockJobInfo(domain, FLATTEN_DISK,
                                  &(virDomainBlockJobInfo){ 0 }, 0)
         == 0)
@@ -213,8 +214,8 @@ sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 
 /*
- * What can be copied in the time there is.  A job that nobody waits for has
- * more of it than that, and the deeper the disk, the more it is worth.
+ * The bytes that can be copied till the deadline.  A job that is not urgent may
+ * go on after that, so its budget is larger, the more so the deeper the disk.
  */
 static int64_t
 flatten_budget(const sandbox_flatten_t *f, size_t n)
@@ -228,7 +229,7 @@ flatten_budget(const sandbox_flatten_t *f, size_t n)
         return ms * FLATTEN_URGENT_BANDWIDTH / 1000;
     }
 
-    /* the overlay alone, above the template's disk, is one */
+    /* layers beyond max, without the template's disk, after the first one */
     doublings = n - 2 - f->max;
 
     if (doublings > FLATTEN_DOUBLINGS) {
@@ -239,7 +240,7 @@ flatten_budget(const sandbox_flatten_t *f, size_t n)
 }
 
 
-/* The path that is to be the base; NULL with OK: nothing is to be merged. */
+/* Chooses the base's path; NULL with OK: nothing is to be merged. */
 static sandbox_hv_status_t
 flatten_base(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
              const char **base, sandbox_hv_error_t *err)
@@ -278,7 +279,7 @@ flatten_base(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
 }
 
 
-/* 1: a job goes on; 0: there is nothing to be done; -1 with *err. */
+/* 1: a job is in progress; 0: there is nothing to be done; -1 with *err. */
 static int
 flatten_begin(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
               sandbox_hv_error_t *err)
@@ -288,7 +289,7 @@ flatten_begin(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
 
     rc = flatten_goes_on(f->conn, f->domain, err);
 
-    /* it is joined: who began it may have died */
+    /* join the job: the process that began it may have died */
     if (rc == 1 && f->urgent) {
         (void) virDomainBlockJobSetSpeed(f->domain, FLATTEN_DISK, 0, 0);
     }
@@ -315,7 +316,7 @@ flatten_begin(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
     (void) sandbox_hv_fail(err, f->conn, "cannot flatten the disk of \"%s\"",
                            f->id);
 
-    /* another was faster */
+    /* another process has begun a job meanwhile */
     if (virDomainGetBlockJobInfo(f->domain, FLATTEN_DISK,
                                  &(virDomainBlockJobInfo){ 0 }, 0)
         == 1)
@@ -328,7 +329,7 @@ flatten_begin(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
 }
 
 
-/* One that is not limited should not go on when nobody waits for it. */
+/* Waits till the deadline; a job without a limit is broken off then. */
 static sandbox_hv_status_t
 flatten_wait(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
 {
@@ -353,7 +354,7 @@ flatten_wait(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
 }
 
 
-/* 1: a job goes on, of a disk with that depth; 0: none is needed; -1. */
+/* 1: a job is in progress, on a disk of *depth layers; 0: none needed; -1. */
 static int
 flatten_look(const sandbox_flatten_t *f, size_t *depth, sandbox_hv_error_t *err)
 {
@@ -372,14 +373,14 @@ flatten_look(const sandbox_flatten_t *f, size_t *depth, sandbox_hv_error_t *err)
 }
 
 
-/* The same, when nobody takes the sandbox, nor begins to. */
+/* As flatten_look(), with the chain held: no take is in progress or begins. */
 static int
 flatten_begun(const sandbox_flatten_t *f, size_t *depth,
               sandbox_hv_error_t *err)
 {
     int rc, chain;
 
-    /* what the last take has left to be sent might keep it from answering */
+    /* QEMU might not answer while it still sends for the last take */
     if (!sandbox_checkpoint_drain(f->id, f->deadline)) {
         (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                               "\"%s\" still sends what was copied of it",

@@ -1,6 +1,6 @@
 /*
- * What checkpoints there are, and what they take.  A checkpoint is "<id>.state"
- * in the directory of disks and the files that it names; others that are called
+ * Which checkpoints there are, and their sizes.  A checkpoint is "<id>.state"
+ * in the directory of disks and the files that it names; other files called
  * "<id>.*" are layers that something stands on, or parts.
  */
 
@@ -57,7 +57,7 @@ sandbox_checkpoint_is_shape(const char *id)
 }
 
 
-/* The entry of id, made at its end if there is none; list has room. */
+/* The entry of id, appended to the list, which has room, if there is none. */
 static sandbox_checkpoint_info_t *
 checkpoint_entry(sandbox_checkpoint_info_t *list, size_t *n, const char *id)
 {
@@ -76,7 +76,7 @@ checkpoint_entry(sandbox_checkpoint_info_t *list, size_t *n, const char *id)
 }
 
 
-/* 1 if the name is one of the checkpoint's: its memory, its disk, its state. */
+/* 1 if the file is the checkpoint's own memory, disk or state. */
 static int
 checkpoint_owns(const char *files, const char *name)
 {
@@ -138,7 +138,7 @@ checkpoint_inform(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         info->whole = 1;
 
     } else if (err->status == SANDBOX_HV_NO_CHECKPOINT) {
-        /* one that another host could start is whole too */
+        /* a checkpoint that only another host could start is whole too */
         info->whole = info->bytes > 0 && !torn;
         (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }

@@ -1,4 +1,4 @@
-/* Who needs which file; see the header. */
+/* Which domains and checkpoints need which file; see the header. */
 
 #include "sandbox_checkpoint_refs.h"
 #include "sandbox_domain_files.h"
@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #define REFS_DRAIN_MS 5000
-#define REFS_ROOM 64          /* how many are added at once */
-#define REFS_HEAD (64 * 1024) /* of a state: its JSON is shorter, as a rule */
+#define REFS_ROOM 64          /* entries that a list grows by */
+#define REFS_HEAD (64 * 1024) /* bytes read of a state: enough, as a rule */
 #define REFS_LOOKS 4          /* at the states, if they change meanwhile */
 
-/* What has changed since has another time: of any file system's clock. */
+/* A later change has another time than this age, by any file system's clock. */
 #define REFS_SETTLED_MS 2000
 
 
@@ -30,7 +30,7 @@ refs_compare(const void *a, const void *b)
 }
 
 
-/* Of one file, a domain before checkpoints: who runs from it is said first. */
+/* By file; for one file, domains before checkpoints, to be reported first. */
 static int
 refs_compare_files(const void *a, const void *b)
 {
@@ -49,7 +49,7 @@ refs_compare_files(const void *a, const void *b)
 }
 
 
-/* What was seen in more than one look is there once. */
+/* Sorts both lists, and drops references that more than one look has found. */
 static void
 refs_sort(sandbox_checkpoint_refs_t *refs)
 {
@@ -76,7 +76,7 @@ refs_sort(sandbox_checkpoint_refs_t *refs)
 }
 
 
-/* Room for one more in a list that is full; NULL with *err. */
+/* Enlarges a list that is full; NULL with *err. */
 static void *
 refs_grow(void *list, size_t *size, size_t entry, sandbox_hv_error_t *err)
 {
@@ -121,7 +121,7 @@ refs_add(sandbox_checkpoint_refs_t *refs, const char *file, const char *by,
 {
     sandbox_checkpoint_ref_t *ref;
 
-    /* none of ours is as long */
+    /* no file name of ours is as long */
     if (strlen(file) >= SANDBOX_CHECKPOINT_NAME_SIZE) {
         return err->status;
     }
@@ -156,7 +156,7 @@ refs_last(const char *path)
 }
 
 
-/* By its last part alone, whatever the directory was called when it began. */
+/* Adds a path by its last part alone: the directory may have been renamed. */
 static sandbox_hv_status_t
 refs_path(sandbox_checkpoint_refs_t *refs, const char *path, const char *by,
           int memory, sandbox_hv_error_t *err)
@@ -165,7 +165,7 @@ refs_path(sandbox_checkpoint_refs_t *refs, const char *path, const char *by,
 }
 
 
-/* 1 if it should be in our directory and is not. */
+/* 1 if path is in the directory of disks, and no such file exists. */
 static int
 refs_is_missing(const char *path)
 {
@@ -184,9 +184,9 @@ refs_is_missing(const char *path)
 
 
 /*
- * 1 if libvirt does not know what the disk stands on: a layer was renamed when
- * it became a checkpoint's.  What is called after a sandbox is one's own disk
- * only.
+ * 1 if libvirt's names of the layers are out of date: a layer was renamed when
+ * it became a checkpoint's.  Only the overlay of a domain is named after a
+ * sandbox, so a layer below with such a name was renamed.
  */
 static int
 refs_is_stale(const sandbox_domain_files_t *files)
@@ -208,7 +208,7 @@ refs_is_stale(const sandbox_domain_files_t *files)
 }
 
 
-/* As the headers of the files have it. */
+/* Adds the chain as the headers of the files have it, by asking QEMU. */
 static sandbox_hv_status_t
 refs_chain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
            sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
@@ -217,12 +217,12 @@ refs_chain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
     sandbox_hv_error_t failed;
     sandbox_disk_chain_t chain;
 
-    /* what it still sends might keep it from answering */
+    /* QEMU might not answer while it still sends for the last take */
     if (!sandbox_checkpoint_drain(virDomainGetName(domain),
                                   sandbox_time_monotonic_ms() + REFS_DRAIN_MS)
         || sandbox_disk_chain(conn, domain, &chain, &failed) != SANDBOX_HV_OK)
     {
-        /* one that has ended needs nothing, but who can tell */
+        /* the domain may have ended, and need nothing, but that is not sure */
         refs->unsettled = 1;
         return err->status;
     }
@@ -255,7 +255,7 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
     xml = virDomainGetXMLDesc(domain, 0);
 
     if (xml == NULL) {
-        /* one that has ended meanwhile needs nothing */
+        /* a domain that has ended meanwhile needs nothing */
         return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN
                    ? err->status
                    : sandbox_hv_fail(err, conn, "cannot look at \"%s\"", name);
@@ -269,7 +269,7 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
                               "the files of \"%s\" cannot be read", name);
     }
 
-    /* one that is being started may not say yet what its disk stands on */
+    /* the XML of a domain that is being started may lack the layers */
     (void) refs_see(refs, name, refs->memories || files.n > 1 ? number : -1,
                     err);
 
@@ -291,8 +291,9 @@ refs_of_domain(sandbox_checkpoint_refs_t *refs, virDomainPtr domain,
 
 
 /*
- * 1 if it is among the first n, which are sorted, as it is now: one that was
- * started again has another number.  -1: it is to be looked at again.
+ * 1 if the domain is among the first n, which are sorted, with this number (one
+ * that was started again has another number).  A domain without a number, or
+ * seen as starting (-1), is looked at again.
  */
 static int
 refs_has_seen(const sandbox_checkpoint_refs_t *refs, size_t n, const char *id,
@@ -353,7 +354,7 @@ sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
 }
 
 
-/* *there: a state was there; *found: and *c is what it says. */
+/* *there: the state exists; *found: it could be read into *c. */
 static sandbox_hv_status_t
 refs_read(sandbox_hv_conn_t *conn, const char *name, sandbox_checkpoint_t *c,
           int *there, int *found, sandbox_hv_error_t *err)
@@ -398,7 +399,7 @@ refs_read(sandbox_hv_conn_t *conn, const char *name, sandbox_checkpoint_t *c,
 }
 
 
-/* The names of its files, as sandbox_checkpoint_files() gives them; NULL. */
+/* The names as sandbox_checkpoint_files() returns them; NULL: no memory. */
 static char *
 refs_names(const sandbox_checkpoint_t *c)
 {
@@ -447,7 +448,7 @@ sandbox_checkpoint_files(sandbox_hv_conn_t *conn, const char *id, char **files,
         return err->status;
     }
 
-    /* asked before it is read: what changes from now on is seen to change */
+    /* asked before reading: a later change gives the file another time */
     settled = known == 1 && sandbox_disk_age(name) >= REFS_SETTLED_MS;
 
     if (refs_read(conn, name, &c, there, &found, err) != SANDBOX_HV_OK
@@ -470,7 +471,7 @@ sandbox_checkpoint_files(sandbox_hv_conn_t *conn, const char *id, char **files,
 }
 
 
-/* *gone is set if there is no such state any more. */
+/* Adds a checkpoint's files; *gone is set if its state does not exist now. */
 static sandbox_hv_status_t
 refs_of_checkpoint(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
                    const char *id, int *gone, sandbox_hv_error_t *err)
@@ -543,9 +544,9 @@ refs_is_news(char **names, size_t n, char **before, size_t nbefore)
 
 
 /*
- * A state that was not listed may be the successor of what has gone since: of
- * one that was listed, or of a domain that had not been seen.  It stands on the
- * same disks.  So they are listed until there is no new one.
+ * A state that was not listed may be the successor of a listed state or of an
+ * unseen domain that has gone since, and stand on the same disks.  So the
+ * states are listed again until there is no new one.
  */
 static sandbox_hv_status_t
 refs_all_checkpoints(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
@@ -657,7 +658,7 @@ sandbox_checkpoint_refs_id(const sandbox_checkpoint_refs_t *refs,
 }
 
 
-/* 1 if such a domain, or a checkpoint, was seen. */
+/* 1 if a domain (domain 1) or a checkpoint (0) of that id was seen. */
 static int
 refs_saw(const sandbox_checkpoint_refs_t *refs, const char *id, int domain)
 {
@@ -692,7 +693,7 @@ sandbox_checkpoint_refs_read(const sandbox_checkpoint_refs_t *refs,
 }
 
 
-/* 1 if there is a state that the look has read nothing in. */
+/* 1 if the checkpoint's state is listed, but could not be read. */
 static int
 refs_is_unread(const sandbox_checkpoint_refs_t *refs, char **names, size_t n,
                const char *id)

@@ -1,8 +1,7 @@
 /*
  * Starting a sandbox from a checkpoint.  Its memory is a private mapping of
- * the checkpoint's, so that nothing is read before it is used; its disk is an
- * overlay.  QEMU starts without a state and receives the devices' over a
- * descriptor.
+ * the checkpoint's, so that a page is read only when it is used; its disk is an
+ * overlay.  QEMU starts without a state and then loads the device state.
  */
 
 #include "sandbox_checkpoint_parts.h"
@@ -16,13 +15,13 @@
 
 #define CHECKPOINT_DISK "vda"
 
-/* QEMU that lets go of the disks of a machine it loads until that runs. */
+/* From this version a machine that was loaded has no disks until it runs. */
 #define CHECKPOINT_INACTIVE_SINCE 10000000
 
 
 /*
- * The overlay is made as large as the disk the guest knows and grows here:
- * the guest is told only of a change.
+ * The overlay was made as large as the disk that the guest knows, and grows
+ * only here: QEMU tells the guest of a change of size, and of nothing else.
  */
 static sandbox_hv_status_t
 checkpoint_grow(sandbox_hv_conn_t *conn, virDomainPtr domain,
@@ -68,7 +67,7 @@ checkpoint_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/* The overlay is made; the domain starts and runs, or all is removed. */
+/* With the overlay made: starts the domain and runs it, or removes both. */
 static sandbox_hv_status_t
 checkpoint_launch(sandbox_hv_conn_t *conn, const sandbox_checkpoint_t *c,
                   const sandbox_domain_spec_t *spec,
@@ -202,9 +201,9 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
     }
 
     /*
-     * On tmpfs if it is there: what runs from there can be copied as it goes
-     * on. It is worth a copy where many share it; else it is read as it is
-     * needed.
+     * The memory is mapped from tmpfs if it is there: such a sandbox can be
+     * copied while it runs. It is copied there only if many share it (a shape);
+     * else the sandbox runs from disk, whose pages are read as needed.
      */
     sandbox_memory_start(&memory, conn, c.ram, c.memory_mb,
                          sandbox_checkpoint_is_shape(id));

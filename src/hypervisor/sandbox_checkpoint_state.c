@@ -1,9 +1,10 @@
 /*
  * How the state of a machine's devices gets out of QEMU and into it.
  *
- * Over a descriptor of a copy in memory, so that what QEMU loads is what the
- * digest was of, and the worker needs no right to any file.  A connection to
- * another host passes none; a QEMU that knows "file:" is given a name there.
+ * Over a descriptor of a copy in memory, so that QEMU loads exactly the bytes
+ * whose digest was checked, and the worker needs no right to any file.  A
+ * connection to another host passes no descriptors; there a QEMU that knows
+ * "file:" is given a name.
  */
 
 #define _GNU_SOURCE
@@ -32,7 +33,7 @@ sandbox_checkpoint_memory(const unsigned char *data, size_t len)
 
     fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    /* QEMU may have it open while it is read here as a mapping */
+    /* QEMU may have the memfd open while it is mapped and read here */
     if (fd != -1 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == -1) {
         (void) close(fd);
         return -1;
@@ -66,7 +67,7 @@ state_move(sandbox_hv_conn_t *conn, virDomainPtr domain, int incoming,
 }
 
 
-/* The same with a file of the directory of disks, from an offset on. */
+/* As state_move(), with a file of the directory of disks, from an offset on. */
 static sandbox_hv_status_t
 state_move_file(sandbox_hv_conn_t *conn, virDomainPtr domain, int incoming,
                 const char *path, int64_t offset, sandbox_hv_error_t *err)
@@ -89,8 +90,8 @@ state_move_file(sandbox_hv_conn_t *conn, virDomainPtr domain, int incoming,
 
 
 /*
- * QEMU's own file: named as a memory is, so that one that is left behind is
- * swept as one.
+ * Saves through a file of QEMU's user, which is named as a memory is, so that
+ * the sweep removes one that is left behind.
  */
 static int
 state_save_file(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
@@ -176,9 +177,9 @@ sandbox_checkpoint_save(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 
 /*
- * The state lies at the end of the checkpoint's file.  That was read before;
- * one that was made anew since has a memory of another name, and may be of
- * another state.
+ * Loads from the checkpoint's own file, at whose end the state lies.  That file
+ * was read and checked before.  If the checkpoint was made anew since, its
+ * memory has another name, and the loaded state may be another one.
  */
 static sandbox_hv_status_t
 state_receive_file(sandbox_hv_conn_t *conn, virDomainPtr domain,

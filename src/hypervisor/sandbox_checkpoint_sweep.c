@@ -1,7 +1,7 @@
 /*
- * How many boot checkpoints are kept, and for how long: who makes or removes
- * them takes turns, there is a bound on the number of shapes, and what no
- * present template has, or a dead maker left, goes.
+ * How many boot checkpoints are kept, and for how long: makers and removers
+ * take turns by a lock, the number of shapes is bounded, and shapes that no
+ * present template has are removed, as is what dead makers left.
  */
 
 #include "sandbox_checkpoint_parts.h"
@@ -27,7 +27,7 @@ sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err)
 
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
-    /* each a description of its own, so threads exclude each other as well */
+    /* each call opens its own description, so threads exclude each other too */
     fd = open(sandbox_hv_conf()->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd == -1) {
@@ -60,7 +60,7 @@ sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err)
 }
 
 
-/* Removes it if nothing uses it, and says why. */
+/* Removes a checkpoint if nothing uses it, and logs why. */
 static sandbox_hv_status_t
 sweep_remove(sandbox_hv_conn_t *conn, const char *id, const char *why,
              sandbox_hv_error_t *err)
@@ -117,7 +117,7 @@ sandbox_checkpoint_room(sandbox_hv_conn_t *conn, const char *id, size_t max,
 }
 
 
-/* 1 if the checkpoint is what a template would be kept as here, now. */
+/* 1 if a template would now, on this host, get the same checkpoint id. */
 static int
 sweep_present(const sandbox_checkpoint_t *c,
               sandbox_template_t *const *templates)
@@ -131,7 +131,7 @@ sweep_present(const sandbox_checkpoint_t *c,
             continue;
         }
 
-        /* who cannot tell removes nothing */
+        /* if that cannot be told, the checkpoint stays */
         if (sandbox_checkpoint_shape(id, templates[i], (int) c->vcpus,
                                      c->memory_mb, &err)
                 != SANDBOX_HV_OK
@@ -145,7 +145,7 @@ sweep_present(const sandbox_checkpoint_t *c,
 }
 
 
-/* With the lock, so that a domain of that id is a dead maker's. */
+/* Ends a domain of that id: the lock is held, so its maker has died. */
 static void
 sweep_domain(sandbox_hv_conn_t *conn, const char *id, sandbox_hv_error_t *err)
 {
@@ -200,7 +200,7 @@ sweep_one(sandbox_hv_conn_t *conn, const char *id,
         break;
 
     case SANDBOX_HV_NO_CHECKPOINT:
-        /* parts, or one of another QEMU: nothing can be started from it */
+        /* parts, or a checkpoint of another QEMU: it cannot be started */
         (void) sweep_remove(
             conn, id, torn ? "it is torn" : "it cannot be started here", err);
         break;
@@ -237,7 +237,7 @@ sweep(sandbox_hv_conn_t *conn, sandbox_template_t *const *templates,
 
     sandbox_disk_names_free(names, n);
 
-    /* what others who made one too have left, whatever their age */
+    /* what other makers of the same shapes have left, whatever its age */
     return err->status == SANDBOX_HV_UNAVAILABLE
                ? err->status
                : sandbox_checkpoint_clean(conn, SANDBOX_CHECKPOINT_SHAPE_PREFIX,
@@ -279,7 +279,7 @@ sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
         (void) close(lock);
 
     } else if (err->status == SANDBOX_HV_TIMEOUT) {
-        /* one is being made */
+        /* a boot checkpoint is being made */
         (void) sandbox_checkpoint_clean(conn, NULL, err);
     }
 
