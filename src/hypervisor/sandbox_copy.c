@@ -21,40 +21,40 @@
 #define COPY_PAGE SANDBOX_MEMORY_PAGE
 _Static_assert(COPY_PAGE == SANDBOX_STREAM_PAGE, "pages are of one size");
 
-/* Read at once: the pieces stay in the processor's cache. */
+/* Pages that are read at once: such pieces stay in the processor's cache. */
 #define COPY_RUN 32
 
-/* Whose state is looked at in one go. */
+/* Pages whose pagemap entries are read at once. */
 #define COPY_LOOK 512
 
 #define COPY_PIPE (2 * SANDBOX_STREAM_RECORD_MAX + 131072)
 #define COPY_POLL_MS 5
 #define COPY_MAP_MS 1
 
-/* Of /proc/PID/pagemap: Documentation/admin-guide/mm/pagemap.rst */
+/* Bits of /proc/PID/pagemap: Documentation/admin-guide/mm/pagemap.rst */
 #define COPY_PRESENT (1ULL << 63)
 #define COPY_SWAPPED (1ULL << 62)
 #define COPY_OF_FILE (1ULL << 61)
 
 /* What is known of a page. */
 #define COPY_IS_BASE 1 /* the machine has not changed it, and it is copied */
-#define COPY_WRITTEN 2 /* it is no hole */
-#define COPY_SENT 4    /* it has what came through the pipe */
+#define COPY_WRITTEN 2 /* the new file has data there, not a hole */
+#define COPY_SENT 4    /* the new file has what came through the pipe */
 
 struct sandbox_copy_s {
     int maps;
     int pagemap;
     int mem;
     int base;
-    int index; /* its holes are the base's, or it is the base */
+    int index; /* a file whose holes are the base's, or the base itself */
     int to;
     int room;       /* of the pipe, in bytes */
-    int begun;      /* 1: QEMU sends pages */
-    int looked;     /* 1: it is known whose the pages were in the pause */
-    int ended;      /* 1: and nothing any more */
-    uint64_t start; /* where QEMU has it */
-    size_t n;       /* pages */
-    size_t mapped;  /* so many of the first ones */
+    int begun;      /* 1: QEMU has sent a page */
+    int looked;     /* 1: sandbox_copy_look() was done in the pause */
+    int ended;      /* 1: the pipe has no writer any more */
+    uint64_t start; /* address of the memory in QEMU's process */
+    size_t n;       /* pages of the memory */
+    size_t mapped;  /* so many of the first pages are known to be mapped */
     int64_t deadline;
     unsigned char *known;
     unsigned char *piece;
@@ -82,8 +82,8 @@ copy_failed(const char *what, sandbox_hv_error_t *err)
 
 
 /*
- * One mapping of the base: 1, 0: it is of something else, -1: not as it should
- * be.  They are in the order of their addresses.
+ * Parses a line of maps: 1: it is a mapping of the base; 0: of something else;
+ * -1: of the base, but not as expected.  Lines are in the order of addresses.
  */
 static int
 copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
@@ -117,7 +117,7 @@ copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
         c->start = from;
     }
 
-    /* what is shared would be changed by the machine */
+    /* the machine would change the base through a shared mapping */
     if (strcmp(mode, "rw-p") != 0 || offset != *have || from != c->start + *have
         || to <= from)
     {
@@ -147,7 +147,7 @@ copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
 
     c->maps = -1;
 
-    /* the kernel shows it without links */
+    /* maps has the path without symbolic links */
     real = realpath(path, NULL);
 
     if (real == NULL || fstat(c->base, &st) == -1) {
@@ -182,8 +182,9 @@ copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
 
 
 /*
- * The base on tmpfs has been filled with zeroes where it is to be protected;
- * the same memory in the directory of disks, if it is there, has its holes.
+ * Opens the index.  A base on tmpfs may have had its holes filled with zeroes,
+ * for write-protecting; the same memory in the directory of disks, if it is
+ * there, still has the holes.
  */
 static void
 copy_index(sandbox_copy_t *c, const char *path)
@@ -210,7 +211,7 @@ copy_page(void *data, const char *block, uint64_t offset,
     sandbox_copy_t *c = data;
     static const unsigned char zeroes[COPY_PAGE];
 
-    /* the others are QEMU's own, and are not the guest's to change */
+    /* other blocks are QEMU's own, and the guest cannot change them */
     if (strcmp(block, SANDBOX_DOMAIN_RAM) != 0) {
         return 0;
     }
@@ -314,7 +315,7 @@ sandbox_copy_close(sandbox_copy_t *c)
 }
 
 
-/* A page that is to be written, unless it came through the pipe. */
+/* 1 if a page is to be written: not all zeroes, and not sent by the pipe. */
 static int
 copy_wants(const sandbox_copy_t *c, size_t i, const unsigned char *page)
 {
@@ -323,7 +324,7 @@ copy_wants(const sandbox_copy_t *c, size_t i, const unsigned char *page)
 }
 
 
-/* c->piece has count pages from first on. */
+/* Writes the count pages from first on, which c->piece has. */
 static int
 copy_put(sandbox_copy_t *c, size_t first, size_t count)
 {
@@ -422,7 +423,7 @@ copy_of_process(sandbox_copy_t *c, size_t first, size_t count)
 }
 
 
-/* A look at whose count pages from first on are. */
+/* Reads the pagemap entries of count pages from first on. */
 static int
 copy_look(sandbox_copy_t *c, size_t first, size_t count)
 {
@@ -437,7 +438,7 @@ copy_look(sandbox_copy_t *c, size_t first, size_t count)
 }
 
 
-/* 1 if it may differ from the base. */
+/* 1 if the page may differ from the base, by its pagemap entry. */
 static int
 copy_is_own(uint64_t look)
 {
@@ -515,8 +516,8 @@ sandbox_copy_base(sandbox_copy_t *c, int to, sandbox_hv_error_t *err)
 
 
 /*
- * What is in the pipe by now, and not all that comes meanwhile, which might
- * never end.
+ * Takes what is in the pipe by now, up to its size: reading all that comes
+ * meanwhile might never end.
  */
 static int
 copy_sent(sandbox_copy_t *c, int pipe)
@@ -536,7 +537,7 @@ copy_sent(sandbox_copy_t *c, int pipe)
             return 0;
         }
 
-        /* behind the memory there are devices, which are had otherwise */
+        /* after the memory come devices, which are saved separately */
         if (c->stream.done) {
             continue;
         }
@@ -612,9 +613,9 @@ sandbox_copy_look(sandbox_copy_t *c, sandbox_hv_error_t *err)
 
 
 /*
- * 1 if it is to be copied out of the process.  A page that is protected and not
- * mapped looks as one that is swapped out: what it was is known if it was
- * looked at before, else it is read.
+ * 1 if the page is to be copied out of the process.  A page that is protected
+ * and not mapped looks like one that is swapped out: sandbox_copy_look() has
+ * told them apart if it was done, else such a page is read.
  */
 static int
 copy_is_wanted(const sandbox_copy_t *c, size_t i, uint64_t look, int protected)
@@ -626,8 +627,9 @@ copy_is_wanted(const sandbox_copy_t *c, size_t i, uint64_t look, int protected)
 
 
 /*
- * The machine's own pages; and any that was before and is not any more, as if
- * it had been given back: what the process reads there is right in any case.
+ * Copies the machine's own pages; also a page that was its own when the base
+ * was copied and is not any more: what is read from the process is always
+ * right.
  */
 static int
 copy_own(sandbox_copy_t *c, size_t first, size_t count, int pipe)
@@ -667,7 +669,7 @@ copy_rest(sandbox_copy_t *c, int pipe, const int *stop, sandbox_hv_error_t *err)
         if (__atomic_load_n(stop, __ATOMIC_RELAXED)) {
             errno = ECANCELED;
 
-            /* what was changed while its page was read is in the pipe by now */
+            /* a page that changed while it was read is in the pipe by now */
         } else if (copy_own(c, i, copy_count(c, i), pipe) == 0
                    && (pipe == -1 || copy_sent(c, pipe) == 0))
         {

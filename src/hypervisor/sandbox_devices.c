@@ -19,15 +19,15 @@
 #define DEVICES_SET_FIRST 100000
 #define DEVICES_SETS 1000000000
 
-/* Of what QEMU saves: a magic number, a version, and then the devices. */
+/* Bytes before the devices in what QEMU saves: a magic number, a version. */
 #define DEVICES_HEAD 8
 
-/* Behind the devices: a description of them, which may be empty. */
+/* After the devices: a description of them, which may be empty. */
 static const unsigned char devices_tail[] = { 6, 0, 0, 0, 2, '{', '}' };
 
 /*
- * Memory that no machine of ours can change: ROMs, and what the firmware read
- * when it booted, which it does once (on_reboot is destroy).
+ * Memory blocks that no machine of ours can change: ROMs, and tables that the
+ * firmware reads when it boots, which happens once (on_reboot is destroy).
  */
 static const char *const devices_constant[] = { "pc.bios", "pc.rom", NULL };
 #define DEVICES_CONSTANT_PREFIX "/rom@"
@@ -77,7 +77,7 @@ devices_block(void *data, const char *name, uint64_t length)
 }
 
 
-/* The guest's memory is copied otherwise, and would be overwritten. */
+/* Refuses pages of the guest's memory: loading would overwrite the copy. */
 static int
 devices_page(void *data, const char *name, uint64_t offset,
              const unsigned char *content)
@@ -90,7 +90,7 @@ devices_page(void *data, const char *name, uint64_t offset,
 }
 
 
-/* The length of what comes before the devices; 0: not as it should be. */
+/* Bytes before the devices in the origin; 0: the origin is not as expected. */
 static size_t
 devices_prefix(const unsigned char *state, size_t len, int64_t memory_mb)
 {
@@ -142,7 +142,7 @@ sandbox_devices_init(sandbox_devices_t *d)
 }
 
 
-/* QEMU takes only one that can be written to and not read. */
+/* A second descriptor of fd for QEMU, which takes only a write-only one. */
 static int
 devices_writer(int fd)
 {
@@ -236,7 +236,7 @@ sandbox_devices_join(const sandbox_devices_t *d, sandbox_hv_error_t *err)
     origin = sandbox_checkpoint_map(d->origin, &size);
     saved = sandbox_checkpoint_map(d->saved, &len);
 
-    /* the same magic number and version, then the first section */
+    /* both must begin with the same magic number and version */
     if (origin && saved && size >= d->prefix && d->prefix > DEVICES_HEAD
         && len > DEVICES_HEAD && memcmp(origin, saved, DEVICES_HEAD) == 0)
     {

@@ -20,14 +20,14 @@
 #include <unistd.h>
 
 #define MEMORY_FIFO ".fifo"
-#define MEMORY_PIPE ".pipe" /* one that is being made */
+#define MEMORY_PIPE ".pipe" /* of a pipe that is being made */
 
 #define MEMORY_HUGE (2 * 1048576LL)
 
-/* How long one waits for who tidies. */
+/* How long a hold waits for a tidying that has the file locked. */
 #define MEMORY_HOLD_MS 100
 
-/* Stays free: other files of the directory, and pages of the kernel. */
+/* Bytes that stay free, for other files here and for the kernel's pages. */
 #define MEMORY_MARGIN (16 * 1048576LL)
 #define MEMORY_POLL_MS 5
 
@@ -57,7 +57,7 @@ memory_path(char *path, const char *name, const char *suffix)
 }
 
 
-/* Once for each process: it does not change while a node serves. */
+/* Logs once in a process: the directory does not change while a node serves. */
 static void
 memory_missing(const char *why)
 {
@@ -121,7 +121,7 @@ sandbox_memory_lock(int fd, int how, int64_t ms)
 }
 
 
-/* Holds what is open, unless it was removed meanwhile: fd or -1. */
+/* Locks the open file, unless it was removed meanwhile: fd or -1. */
 static int
 memory_held(int fd)
 {
@@ -159,7 +159,7 @@ sandbox_memory_hold(const char *name, int64_t mb, char *path)
         fd = -1;
     }
 
-    /* when it was used last */
+    /* the tidying looks at the time of the last use */
     if (fd != -1) {
         (void) futimens(fd, NULL);
     }
@@ -200,7 +200,7 @@ sandbox_memory_create(const char *path, int64_t mb, int whole,
 }
 
 
-/* What the files there may still grow to, their holes; -1: it is not known. */
+/* Bytes of all holes in the files of the directory; -1: unknown. */
 static int64_t
 memory_promised(const char *path)
 {
@@ -234,9 +234,9 @@ memory_promised(const char *path)
 
 
 /*
- * Holes are filled and given back meanwhile: what is filled between the two
- * looks at the holes and that at the room counts as a hole, and so does what
- * is given back.
+ * Holes may be filled or made meanwhile.  The holes are counted before and
+ * after the free room is read, and the larger count is used, so that both
+ * changes err on the safe side.
  */
 int
 sandbox_memory_fits(void)
@@ -263,7 +263,7 @@ sandbox_memory_fits(void)
 }
 
 
-/* Holes, from and to a multiple of a huge page, become such pages. */
+/* Fills holes from at to end, multiples of a huge page, with huge pages. */
 static int
 memory_collapse(int fd, char *map, off_t at, off_t end)
 {
@@ -312,10 +312,10 @@ memory_collapse_holes(int fd, char *map, off_t length)
 
 
 /*
- * What was never written gets huge pages.  It is read, mapped and protected
- * like the rest when a machine is copied, and that takes time for each page.
- * Only for speed: a kernel that does not do it on demand (before 6.1) makes
- * small pages, as it does for holes that are smaller.
+ * Gives holes huge pages.  When a machine is copied, holes are read, mapped and
+ * protected like the rest, and that takes time for each page.  Only for speed:
+ * a kernel that cannot do it on demand (before 6.1) makes small pages, as it
+ * does for smaller holes.
  */
 static void
 memory_widen(int fd, off_t length)
@@ -330,7 +330,7 @@ memory_widen(int fd, off_t length)
         return;
     }
 
-    /* it must begin where a huge page may */
+    /* the mapping must begin at the boundary of a huge page */
     map = room + MEMORY_HUGE - (uintptr_t) room % MEMORY_HUGE;
 
     if (mmap(map, (size_t) length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -343,7 +343,7 @@ memory_widen(int fd, off_t length)
 }
 
 
-/* 1 if there is room for all holes there are, which tidying may make. */
+/* 1 if there is room for all holes, if need be after a tidying. */
 static int
 memory_room(sandbox_hv_conn_t *conn)
 {
@@ -369,13 +369,13 @@ memory_no_room(int64_t mb, int error, sandbox_hv_error_t *err)
 }
 
 
-/* Makes the pages of holes, which whoever touches them would make. */
+/* Allocates the pages of holes. */
 static sandbox_hv_status_t
 memory_fill(int fd, int64_t mb, sandbox_hv_error_t *err)
 {
     struct stat st;
 
-    /* going through all of it to find nothing takes a quarter of filling it */
+    /* fallocate() of a full file takes a quarter of the time of filling it */
     if ((fstat(fd, &st) == -1 || st.st_blocks * 512LL < mb * 1048576)
         && fallocate(fd, 0, 0, mb * 1048576) == -1)
     {
@@ -436,8 +436,8 @@ memory_close(int *fd)
 
 
 /*
- * It gets its name when it is locked: one that is not is taken for that of a
- * taker who has died.
+ * The pipe gets its final name after it is locked: the broker takes a pipe
+ * without a lock for that of a taker that has died.
  */
 static int
 memory_fifo_make(const char *path, const char *name, int ends[3])
@@ -449,7 +449,7 @@ memory_fifo_make(const char *path, const char *name, int ends[3])
         return -1;
     }
 
-    /* with a reader there is one to write to, and with that one to read */
+    /* a writer can be opened only with a reader: so in this order */
     ends[2] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     ends[0] = ends[2] == -1 ? -1 : open(name, O_WRONLY | O_CLOEXEC);
     ends[1] =

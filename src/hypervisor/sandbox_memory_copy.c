@@ -1,13 +1,13 @@
 /*
- * What is in a memory file: copied from and to the directory of disks, without
- * its zeroes, and given back where it is zero.
+ * The content of a memory file: copied from and to the directory of disks
+ * without its zeroes, and its pages of zeroes given back.
  *
  * A start does not wait for its copy: QEMU maps the file while a thread fills
  * it.  That is right because a machine that waits for its state (-incoming
  * defer) neither reads nor writes its memory: there is no firmware in it, and
- * what QEMU would load at reset is skipped in that state.  Whoever starts one
- * waits for the thread before the state is received; a test looks at what QEMU
- * has of it by then.
+ * what QEMU would load at reset is skipped in that state.  The start waits for
+ * the thread before the state is received; a test checks that QEMU has mapped
+ * no page by then.
  */
 
 #define _GNU_SOURCE
@@ -26,13 +26,13 @@
 #define MEMORY_PIECE 131072 /* stays in the processor's cache */
 
 /*
- * What a start may copy, in blocks: at some 2 GB/s, and it takes room.  A
- * machine with more runs from the disk, and stands still when a checkpoint of
- * it is taken.
+ * The largest memory that a start copies, in bytes of blocks: at some 2 GB/s,
+ * and the copy takes room.  A machine with a larger one runs from the disk, and
+ * stands still while a checkpoint of it is taken.
  */
 #define MEMORY_COPY_MAX (192 * 1048576LL)
 
-/* How long one waits for another's copy. */
+/* How long a start waits for another start's copying. */
 #define MEMORY_WAIT_MS 5000
 
 
@@ -68,7 +68,7 @@ sandbox_memory_write(int fd, const unsigned char *data, size_t len, off_t at)
 }
 
 
-/* One run of pages that are zero, or are not. */
+/* Handles one run of pages that are all zero, or all not. */
 static int
 memory_run(const sandbox_memory_walk_t *walk, const unsigned char *data,
            size_t len, off_t at, int zero)
@@ -115,8 +115,8 @@ memory_piece(const sandbox_memory_walk_t *walk, const unsigned char *data,
 
 
 /*
- * By reading, not by mapping, which would fill the holes of a tmpfs.  A hole
- * counts as zeroes: on tmpfs it may have its room all the same.
+ * Reads the file and does not map it, which would fill the holes of a tmpfs.  A
+ * hole counts as zeroes when punching: on tmpfs it may have allocated pages.
  */
 int
 sandbox_memory_walk(const sandbox_memory_walk_t *walk)
@@ -130,7 +130,7 @@ sandbox_memory_walk(const sandbox_memory_walk_t *walk)
     data = malloc(MEMORY_PIECE);
 
     for (at = 0; data; at += n) {
-        /* of no use for room, so only where nothing is given back */
+        /* skip holes, unless pages are to be given back: see above */
         if (!walk->punch) {
             at = lseek(walk->from, at, SEEK_DATA);
 
@@ -207,9 +207,9 @@ sandbox_memory_store(int fd, const char *name, int64_t mb,
 
 
 /*
- * Under its name from the beginning, for that is what QEMU opens, but a draft,
- * which nobody else uses.  What has the name already is not replaced, be it
- * the draft of one who died: a machine may have it mapped.
+ * Makes the file under its final name, because QEMU opens it by that, but as a
+ * draft, which no other process uses.  An existing file is not replaced, even
+ * the draft of a process that died: a machine may have it mapped.
  */
 static int
 copy_open(sandbox_memory_start_t *start, const char *name, int64_t mb)
@@ -243,7 +243,7 @@ copy_open(sandbox_memory_start_t *start, const char *name, int64_t mb)
 }
 
 
-/* What only who copies has; others may go on. */
+/* Closes what only the copying needs; the next copying may begin. */
 static void
 copy_close(sandbox_memory_start_t *start)
 {
@@ -259,7 +259,7 @@ copy_close(sandbox_memory_start_t *start)
 }
 
 
-/* The file loses its name if it does not become whole. */
+/* Fills the file; unlinks it if that fails. */
 static void *
 copy_fill(void *data)
 {
@@ -281,7 +281,7 @@ copy_fill(void *data)
 }
 
 
-/* Who copies, one at a time: others wait, and find the copy. */
+/* The lock for copying, one at a time: others wait, and find the copy then. */
 static int
 copy_turn(void)
 {

@@ -1,6 +1,6 @@
 /*
- * Keeping the directory of memories small.  What is here was copied from the
- * directory of disks and can be copied again, or is the only one of a
+ * Keeping the directory of memories small.  A file here is also in the
+ * directory of disks and can be copied again, or is the only memory of a
  * checkpoint that need not outlive the host.
  */
 
@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #define TIDY_SANDBOX "sb_" /* what ids of sandboxes begin with */
-#define TIDY_FILES 256     /* held at a time */
+#define TIDY_FILES 256     /* files locked at a time */
 #define TIDY_PIPE_S 60
-#define TIDY_UNUSED_S 1800 /* how long one stays that nothing runs from */
+#define TIDY_UNUSED_S 1800 /* how long a file stays that nothing runs from */
 
 typedef struct {
     int fd;
@@ -30,8 +30,8 @@ typedef struct {
 
 
 /*
- * The next that nobody holds: nobody can begin to while they are locked.  0:
- * there are no more.
+ * Locks the next files that nobody holds: no process can begin to use a file
+ * while it is locked.  Returns how many; 0: there are no more.
  */
 static size_t
 tidy_lock(DIR *directory, tidy_file_t *files)
@@ -66,7 +66,7 @@ tidy_lock(DIR *directory, tidy_file_t *files)
 }
 
 
-/* 1 if it is in the directory of disks; who cannot tell says so. */
+/* 1 if the file is in the directory of disks, or that cannot be told. */
 static int
 tidy_is_on_disk(const char *name)
 {
@@ -94,7 +94,7 @@ tidy_is_spare(const tidy_file_t *file, int room)
         return 0;
     }
 
-    /* nothing vouches for it, or it is the draft of one who died */
+    /* it has no "<id>.state", or is the draft of a process that died */
     if (!tidy_is_on_disk(state) || !sandbox_checkpoint_ends(file->name, ".ram")
         || (st.st_mode & SANDBOX_MEMORY_DRAFT))
     {
@@ -106,7 +106,7 @@ tidy_is_spare(const tidy_file_t *file, int room)
 }
 
 
-/* 1 if all of its room is taken: it was reserved for a copying. */
+/* 1 if the file has no holes: they were filled for copying a machine. */
 static int
 tidy_is_full(const tidy_file_t *file)
 {
@@ -144,7 +144,7 @@ tidy_files(tidy_file_t *files, size_t n, const sandbox_checkpoint_refs_t *refs,
             tidy_unlink(&files[i]);
         }
 
-        /* who waits for it goes on */
+        /* unlocks: a process that waits for the file goes on */
         if (!tidy_is_full(&files[i])) {
             (void) close(files[i].fd);
             files[i].fd = -1;
@@ -162,8 +162,8 @@ tidy_files(tidy_file_t *files, size_t n, const sandbox_checkpoint_refs_t *refs,
 
 
 /*
- * Pipes of sandboxes that have gone: one that is handed over as its sandbox
- * ends may be called after that when it was looked for already.
+ * Removes pipes of sandboxes that have ended: a take may rename its pipe after
+ * the sandbox when the ending of that has already looked for one.
  */
 static void
 tidy_pipes(const sandbox_checkpoint_refs_t *refs)
@@ -188,7 +188,7 @@ tidy_pipes(const sandbox_checkpoint_refs_t *refs)
         memcpy(id, entry->d_name, len);
         id[len] = '\0';
 
-        /* or it is of a sandbox that was started since they were looked at */
+        /* a young pipe may be of a sandbox started after the look at domains */
         if (!sandbox_checkpoint_refs_domain(refs, id)
             && fstatat(dirfd(directory), entry->d_name, &st, 0) == 0
             && time(NULL) - st.st_ctime > TIDY_PIPE_S)
@@ -203,7 +203,7 @@ tidy_pipes(const sandbox_checkpoint_refs_t *refs)
 }
 
 
-/* refs: of the memories of domains, which grows. */
+/* refs: the memories of domains; grows with each look. */
 static sandbox_hv_status_t
 tidy_all(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
          DIR *directory, int room, sandbox_hv_error_t *err)
@@ -218,7 +218,7 @@ tidy_all(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
 
     while (err->status == SANDBOX_HV_OK
            && (n = tidy_lock(directory, files)) > 0) {
-        /* who began to start from one before it was locked has a domain now */
+        /* a start that held a file before it was locked has a domain now */
         if (sandbox_checkpoint_refs_domains(conn, refs, err) == SANDBOX_HV_OK) {
             tidy_files(files, n, refs, room);
         }

@@ -3,8 +3,8 @@
  * has no call for.  Knows QMP's envelope and the migration commands; nothing
  * of files, ids and checkpoints.
  *
- * Descriptors travel only over a local socket.  Over another one the first
- * that is passed ends the connection, so who passes one asks before.
+ * Descriptors travel only over a local socket.  Over another one libvirt closes
+ * the connection when one is passed, so callers check sandbox_hv_is_local().
  */
 
 #include "sandbox_hv.h"
@@ -23,14 +23,14 @@
 #define SANDBOX_MONITOR_POLL_MS 2
 
 /*
- * A look at a move that goes on: after an eighth of the time it has taken, for
- * each takes some half a millisecond of two processors that the move needs.
+ * A migration is polled after an eighth of the time it has taken so far: each
+ * query takes some half a millisecond of two processors, which it needs too.
  */
 #define SANDBOX_MONITOR_SHARE 8
 #define SANDBOX_MONITOR_POLL_MAX_MS 20
 #define SANDBOX_MONITOR_COMMAND 64
 
-/* QEMU does nothing else meanwhile, for some milliseconds. */
+/* Read by one pmemsave: QEMU does nothing else for some milliseconds. */
 #define SANDBOX_MONITOR_TOUCH_MB 8
 
 /* q35: from this size on, memory beyond the first 2 GiB is above 4 GiB. */
@@ -55,8 +55,9 @@ sandbox_monitor_string(const sandbox_json_t *doc,
 
 
 /*
- * libvirt succeeds when QEMU has answered, also when it has refused.  *value,
- * if asked for, is the string member `name` of what it returned, or NULL.
+ * Checks QEMU's answer, since libvirt's call succeeds also when QEMU has
+ * refused the command.  *value, if asked for, is the string member `name` of
+ * what QEMU returned, or NULL.
  */
 static sandbox_hv_status_t
 sandbox_monitor_answer(const char *what, const char *text, const char *name,
@@ -211,7 +212,7 @@ sandbox_monitor_devices(sandbox_hv_conn_t *conn, virDomainPtr domain, int set,
 {
     sandbox_text_t command = SANDBOX_TEXT_INIT;
 
-    /* not live: the machine keeps its disks */
+    /* live false: the machine keeps its disks */
     sandbox_text_fmt(&command,
                      "{\"execute\":\"xen-save-devices-state\",\"arguments\":"
                      "{\"filename\":\"/dev/fdset/%d\",\"live\":false}}",
@@ -304,7 +305,7 @@ sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/* 1 if QEMU had gone before libvirt could read from it. */
+/* 1 if the error says that QEMU ended before libvirt could read its answer. */
 static int
 monitor_has_ended(const virError *e)
 {
@@ -332,7 +333,7 @@ sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
-    /* it ends at once, and may do so before its answer is read */
+    /* QEMU ends at once, maybe before libvirt has read its answer */
     ended = monitor_has_ended(virGetLastError());
 
     return sandbox_hv_fail(err, conn, "cannot ask QEMU for \"quit\"")
@@ -364,7 +365,7 @@ sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-/* What a migration is at; one that never was, or only just began, is idle. */
+/* The status of a migration; one that never was, or just began, is idle. */
 static sandbox_hv_status_t
 sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
                       int *over, int *idle, sandbox_hv_error_t *err)
@@ -392,8 +393,8 @@ sandbox_monitor_stage(sandbox_hv_conn_t *conn, virDomainPtr domain, int *done,
 
 
 /*
- * 1 if what goes on may not be cancelled: QEMU 7.2 leaves the memory of a
- * machine that goes on protected for ever then.
+ * 1 if the migration must not be cancelled, because the machine runs: QEMU 7.2
+ * would leave its memory write-protected for ever.
  */
 static int
 monitor_is_live(sandbox_hv_conn_t *conn, virDomainPtr domain)
@@ -527,7 +528,7 @@ sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
     sandbox_hv_error_t ignored;
     sandbox_text_t command;
 
-    /* where q35 goes on above the devices */
+    /* where the memory of q35 goes on above 4 GiB */
     high = memory_mb >= SANDBOX_MONITOR_SPLIT_MB ? SANDBOX_MONITOR_LOW_MB
                                                  : memory_mb;
 
@@ -540,7 +541,7 @@ sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
             (long long) (mb < high ? mb : mb - high + 4096) * 1048576,
             (long long) SANDBOX_MONITOR_TOUCH_MB * 1048576);
 
-        /* it is only for speed */
+        /* on an error just stop: touching is only for speed */
         if (sandbox_monitor_send(conn, domain, "pmemsave", &command, NULL,
                                  &ignored)
             != SANDBOX_HV_OK)
