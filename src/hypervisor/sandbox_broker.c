@@ -40,7 +40,7 @@ broker_connect(sandbox_hv_error_t *err)
 
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-    /* the time of sending is that of connecting as well */
+    /* the timeout of sending limits connect() as well */
     if (fd == -1
         || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == -1
         || connect(fd, (struct sockaddr *) &address, sizeof(address)) == -1)
@@ -88,7 +88,7 @@ broker_receive(int server, sandbox_rights_t *answer, int64_t deadline)
 }
 
 
-/* OK: *answer is "ok" and n descriptors, which are to be closed. */
+/* OK: *answer is "ok" and n descriptors, which the caller closes. */
 static sandbox_hv_status_t
 broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
             sandbox_hv_error_t *err)
@@ -137,7 +137,7 @@ broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
 }
 
 
-/* 1 if reading them cannot be held up by whoever has made them. */
+/* 1 if all are files of /proc, so that no other process can block a read. */
 static int
 broker_of_proc(const int *fds, size_t n)
 {

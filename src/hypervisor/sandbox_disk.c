@@ -1,11 +1,11 @@
 /*
  * Disks: one qcow2 overlay for each sandbox, made and removed by libvirtd, so
  * that an unprivileged worker may do it and remote hosts work.  Knows nothing
- * of domains; that nobody uses an overlay is the caller's affair.
+ * of domains; the caller sees to it that nobody uses an overlay.
  *
  * data_dir/disks is a transient directory pool: nothing is written to
- * libvirt's configuration, a reboot of the host forgets it, and whoever comes
- * first makes it anew.
+ * libvirt's configuration, a reboot of the host forgets the pool, and the first
+ * verb that needs it makes it anew.
  */
 
 #include "sandbox_crash.h"
@@ -75,7 +75,7 @@ sandbox_disk_pool_find(sandbox_hv_conn_t *conn, const char *dir)
     if (pool && virStoragePoolIsActive(pool) != 1
         && virStoragePoolCreate(pool, VIR_STORAGE_POOL_CREATE_NORMAL) < 0)
     {
-        /* defined by somebody and stopped: theirs to repair */
+        /* an operator has defined the pool and stopped it: theirs to repair */
         (void) virStoragePoolFree(pool);
         pool = NULL;
     }
@@ -185,12 +185,12 @@ sandbox_disk_stat(const char *name, struct stat *st)
 
 
 /*
- * The volume by name, also if libvirtd does not know the file yet: one that
+ * The volume by name, also if libvirtd does not know the file yet: a file that
  * was renamed, or that a killed libvirtd left, is found by a look into the
  * directory (refresh).  libvirtd then reads the head of every image there, so
- * that is not asked for a file that is not there.  It is refused while any
- * volume is being made, some ten milliseconds; who cannot look for longer has
- * not found that there is none: the error is another one then.
+ * no refresh is asked for if the file does not exist.  libvirtd refuses a
+ * refresh while any volume is being made, some ten milliseconds; if it refuses
+ * till the deadline, the error is not "no such volume" but another one.
  */
 virStorageVolPtr
 sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
@@ -215,7 +215,7 @@ sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
             return virStorageVolLookupByName(pool, name);
         }
 
-        /* libvirt's code for that is the one it has for all else */
+        /* a refused refresh has libvirt's code for all other errors */
         if (virGetLastErrorCode() != VIR_ERR_INTERNAL_ERROR
             || sandbox_time_monotonic_ms() >= deadline)
         {
@@ -226,9 +226,9 @@ sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 
 
 /*
- * 1 if there is no file that libvirtd does not know, any more: such a one was
- * renamed, so it is none that libvirtd is making, and is removed by our own
- * rights.  libvirtd would first have to look into all of the directory.
+ * Removes, by the worker's own rights, a file that libvirtd does not know; 1 if
+ * there is none afterwards.  Such a file was renamed, so libvirtd is not making
+ * it.  libvirtd itself would first have to look into all of the directory.
  */
 static int
 sandbox_disk_drop_unknown(const char *name, int *existed)
@@ -295,7 +295,7 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
                                name);
         (void) virStorageVolFree(volume);
 
-        /* in use or being made answer OPERATION_INVALID: try again */
+        /* OPERATION_INVALID: the volume is in use or being made: try again */
         if (err->status == SANDBOX_HV_UNAVAILABLE
             || (code != VIR_ERR_OPERATION_INVALID
                 && code != VIR_ERR_NO_STORAGE_VOL)
@@ -308,9 +308,9 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 
 
 /*
- * The last of the room is for guests that run: one that cannot write has a
- * file system that is broken.  Of a directory that is not here nothing is
- * known.
+ * Keeps the last of the room for guests that run: a guest that cannot write
+ * gets a broken file system.  If the directory is on another host, its room is
+ * not known, and nothing is refused.
  */
 static sandbox_hv_status_t
 sandbox_disk_room(const char *name, sandbox_hv_error_t *err)
@@ -359,7 +359,7 @@ sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
         code = virGetLastErrorCode();
         (void) sandbox_hv_fail(err, conn, "cannot make the disk \"%s\"", name);
 
-        /* the latter: a file libvirtd has not seen yet */
+        /* OPERATION_INVALID: there is a file that libvirtd has not seen yet */
         if (code != VIR_ERR_STORAGE_VOL_EXIST
             && code != VIR_ERR_OPERATION_INVALID) {
             return err->status;
@@ -443,7 +443,7 @@ sandbox_disk_end(sandbox_hv_conn_t *conn, const char *name, int refresh,
 }
 
 
-/* The overlays it got when checkpoints were taken of it: "<id>.<more>". */
+/* Removes overlays that the sandbox got in takes: "<id>.<random>.qcow2". */
 static sandbox_hv_status_t
 sandbox_disk_delete_later(const char *id, sandbox_hv_error_t *err)
 {
@@ -453,7 +453,7 @@ sandbox_disk_delete_later(const char *id, sandbox_hv_error_t *err)
 
     (void) snprintf(prefix, sizeof(prefix), "%s.", id);
 
-    /* where the worker may not look there are none */
+    /* takes need a readable directory: without it there are no such files */
     if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
         return sandbox_disk_is_seen()
                    ? err->status
@@ -510,7 +510,7 @@ sandbox_disk_refresh(sandbox_hv_conn_t *conn)
 }
 
 
-/* The id in an overlay's name; 0, or -1 if it is none of ours. */
+/* The id in an overlay's name; 0, or -1 if the file is no overlay of ours. */
 static int
 sandbox_disk_id(char id[SANDBOX_ID_SIZE], const char *name)
 {
@@ -524,7 +524,7 @@ sandbox_disk_id(char id[SANDBOX_ID_SIZE], const char *name)
         return -1;
     }
 
-    /* the second overlay has one more part in its name */
+    /* an overlay made by a take has one more part in its name */
     return sandbox_id_parse(id, "sb", name, strcspn(name, "."));
 }
 
@@ -550,7 +550,7 @@ sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
         return err->status;
     }
 
-    /* after the files: one whose domain has come since is not listed */
+    /* after the files: an overlay whose domain was started since is left out */
     found = NULL;
 
     if (sandbox_inventory_names(conn, &list, &domains, err) == SANDBOX_HV_OK) {

@@ -3,8 +3,8 @@
  *
  * A layer is renamed when it becomes a checkpoint's, while QEMU has it open:
  * neither QEMU nor libvirt learn the new name.  But the name in the header of
- * the overlay above it is changed with it, so the headers are what is true,
- * and QEMU says what is in them.
+ * the overlay above it is changed too, so the headers are right, and QEMU
+ * reports what they contain.
  */
 
 #include "sandbox_hv.h"
@@ -56,7 +56,7 @@ chain_member(const sandbox_json_t *doc, const sandbox_json_node_t *object,
 }
 
 
-/* Of QEMU's answer to query-block: the first device is the only one. */
+/* Reads the chain from the answer to query-block: it has one device only. */
 static int
 chain_walk(sandbox_disk_chain_t *chain, const sandbox_json_t *doc)
 {

@@ -1,6 +1,6 @@
 /*
- * Files of known content beside the overlays, made through libvirt as these
- * are: raw volumes that are written at once, read at once, or left to QEMU.
+ * Raw volumes beside the overlays, made through libvirt as these are: files
+ * that are written or read in one piece, or left to QEMU.
  */
 
 #include "sandbox_hv.h"
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What one call takes or gives at most. */
+/* Bytes that one call of a stream sends or receives at most. */
 #define SANDBOX_DISK_PIECE 65536
 
 
@@ -99,7 +99,7 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
         return err->status;
     }
 
-    /* the worker reads it; libvirt would take some turns for that */
+    /* the worker's group: it reads the file itself, without round trips */
     xml = sandbox_domain_xml_volume(
         name, NULL, capacity, "0640", conn->facts.owner,
         sandbox_hv_is_local() ? (long) getegid() : conn->facts.group);
@@ -153,7 +153,7 @@ sandbox_disk_receive(virStreamPtr stream, unsigned char *data, size_t size)
 }
 
 
-/* NULL with *err; never of no bytes. */
+/* Allocates size bytes, at least one; NULL with *err. */
 static unsigned char *
 sandbox_disk_room(size_t size, sandbox_hv_error_t *err)
 {
@@ -168,7 +168,7 @@ sandbox_disk_room(size_t size, sandbox_hv_error_t *err)
 }
 
 
-/* NULL with OK: there is none any more. */
+/* Reads a volume; NULL with OK: the file does not exist any more. */
 static unsigned char *
 sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
                   const char *name, size_t size, sandbox_hv_error_t *err)
@@ -182,7 +182,7 @@ sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
         return NULL;
     }
 
-    /* an empty one was being made when its maker died */
+    /* an empty file was being made when its maker died */
     if (size == 0) {
         return data;
     }
@@ -195,7 +195,7 @@ sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
     }
 
     if (rc != 0) {
-        /* it may have been removed since it was looked at */
+        /* the file may have been removed since it was looked up */
         if (virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL) {
             (void) sandbox_hv_fail(err, conn, "cannot read \"%s\"", name);
         }
@@ -212,7 +212,7 @@ sandbox_disk_read(sandbox_hv_conn_t *conn, virStorageVolPtr volume,
 }
 
 
-/* *volume NULL with OK: there is none; else the caller frees it. */
+/* Looks a volume up, which the caller frees; NULL with OK: there is none. */
 static sandbox_hv_status_t
 sandbox_disk_look(sandbox_hv_conn_t *conn, const char *name,
                   virStorageVolPtr *volume, virStorageVolInfo *info,
@@ -235,7 +235,7 @@ sandbox_disk_look(sandbox_hv_conn_t *conn, const char *name,
         *volume = found;
 
     } else {
-        /* libvirt may remember one whose file somebody else has removed */
+        /* libvirt may still list a file that another process has removed */
         if (virGetLastErrorCode() != VIR_ERR_NO_STORAGE_VOL) {
             (void) sandbox_hv_fail(err, conn, "cannot look at \"%s\"", name);
         }
@@ -284,8 +284,8 @@ sandbox_disk_pread(int fd, const char *name, size_t size,
 
 
 /*
- * How much of one of that length is read; whole: of one longer than max
- * nothing, which is an error.
+ * Sets *size, the bytes to be read of a file of that length: at most max.
+ * whole: a file longer than max is an error.
  */
 static sandbox_hv_status_t
 sandbox_disk_measure(const char *name, unsigned long long length, size_t max,
@@ -302,7 +302,7 @@ sandbox_disk_measure(const char *name, unsigned long long length, size_t max,
 }
 
 
-/* By ourselves; 0: libvirt is to be asked. */
+/* Reads a file by the worker's own rights; 0: libvirt has to be asked. */
 static int
 sandbox_disk_load_local(const char *name, size_t max, int whole,
                         unsigned char **data, size_t *size,
@@ -326,7 +326,7 @@ sandbox_disk_load_local(const char *name, size_t max, int whole,
     fd = sandbox_disk_path(path, name) == 0 ? open(path, O_RDONLY | O_CLOEXEC)
                                             : -1;
 
-    /* made by a version that kept them for QEMU's user */
+    /* an earlier version made such files readable for QEMU's user only */
     if (fd == -1) {
         return errno == ENOENT;
     }
@@ -347,7 +347,7 @@ sandbox_disk_load_local(const char *name, size_t max, int whole,
 }
 
 
-/* whole: one longer than max is not read, else only so much of it. */
+/* whole: a file longer than max is an error; else only max bytes are read. */
 static sandbox_hv_status_t
 sandbox_disk_load(sandbox_hv_conn_t *conn, const char *name, size_t max,
                   int whole, unsigned char **data, size_t *size,
@@ -413,7 +413,7 @@ sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
         return err->status;
     }
 
-    /* QEMU owns it; the worker copies it to where it is run from, and back */
+    /* QEMU owns the file; the worker's group copies it to and from tmpfs */
     xml = sandbox_domain_xml_volume(name, NULL, mb * 1048576, "0660",
                                     conn->facts.owner, (long) getegid());
     if (xml == NULL) {
@@ -439,7 +439,7 @@ sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
     *length = -1;
     *blocks = 0;
 
-    /* libvirtd would have to read the directory for one that was renamed */
+    /* for a renamed file libvirtd would have to read the whole directory */
     switch (sandbox_disk_stat(name, &st)) {
     case 1:
         *length = (int64_t) st.st_size;
@@ -486,7 +486,7 @@ sandbox_disk_age(const char *name)
 }
 
 
-/* What is called "<id>.*" is the sandbox's: one file, as a rule. */
+/* Sums up the files called "<id>.*", as a rule one: all are the sandbox's. */
 sandbox_hv_status_t
 sandbox_disk_usage(const char *id, int64_t *bytes, sandbox_hv_error_t *err)
 {
@@ -554,7 +554,7 @@ sandbox_disk_collect(virStorageVolPtr *volumes, int count, const char *prefix,
 }
 
 
-/* By libvirt, which looks into each file of the directory. */
+/* Lists names by libvirt, which looks into each file of the directory. */
 static sandbox_hv_status_t
 sandbox_disk_volumes(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                      size_t *n, sandbox_hv_error_t *err)
@@ -602,7 +602,7 @@ sandbox_disk_volumes(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
 }
 
 
-/* "." and "..", which libvirt does not list, nor other hidden ones. */
+/* Drops ".", ".." and other hidden names, as libvirt does not list them. */
 static void
 sandbox_disk_drop_hidden(char **names, size_t *n)
 {

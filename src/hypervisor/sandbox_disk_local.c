@@ -1,6 +1,6 @@
 /*
  * The directory of disks by the worker's own rights, without libvirt: only
- * where that is on the same host.
+ * if libvirt is on the same host.
  */
 
 #include "sandbox_hv.h"
@@ -69,7 +69,7 @@ sandbox_disk_local(const char *prefix, char ***names, size_t *n,
         (*n)++;
     }
 
-    /* some of them are none: what is not listed is not needed */
+    /* an incomplete list is an error: files not listed would seem not needed */
     if (entry == NULL && errno != 0) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "the directory of disks cannot be read: %s",

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATE_CACHE_ROOM 64 /* how many are added at once */
+#define STATE_CACHE_ROOM 64 /* entries that the list grows by */
 
 typedef struct {
-    char id[SANDBOX_ID_SIZE]; /* first: they are sorted by it */
+    char id[SANDBOX_ID_SIZE]; /* first: the key for sorting */
     dev_t device;
     ino_t inode;
     off_t size;
@@ -24,7 +24,7 @@ static state_cache_entry_t *state_cache;
 static size_t state_cache_n, state_cache_size;
 
 
-/* The length of such names, the empty one too. */
+/* The length in bytes of such a list of names, its empty one included. */
 static size_t
 state_cache_length(const char *files)
 {
@@ -50,7 +50,7 @@ state_cache_copy(const char *files)
 }
 
 
-/* Where the id is, or would be. */
+/* The index where the id's entry is, or would be inserted. */
 static size_t
 state_cache_place(const char *id)
 {
@@ -94,7 +94,7 @@ sandbox_state_cache_get(const char *id, const struct stat *st)
 }
 
 
-/* An empty entry at i; NULL: there is no room for more. */
+/* Inserts an empty entry at i; NULL: the list is full, or no memory. */
 static state_cache_entry_t *
 state_cache_insert(size_t i)
 {

@@ -140,7 +140,7 @@ storage_judge_part(const storage_t *s, sandbox_storage_file_t *file)
 }
 
 
-/* 1 for a checkpoint that nobody can ask for any more. */
+/* 1 for a checkpoint without a record that no domain runs from, past grace. */
 static int
 storage_is_forgotten(const storage_t *s, const char *id)
 {
@@ -156,7 +156,7 @@ storage_is_forgotten(const storage_t *s, const char *id)
 }
 
 
-/* What it alone refers to is as spare as it is itself. */
+/* Has references by such checkpoints not counted: their files are spare too. */
 static void
 storage_forget(storage_t *s)
 {
