@@ -16,12 +16,12 @@
 #include <string.h>
 #include <time.h>
 
-/* More is cut into pieces: what one message to libvirtd carries. */
+/* Bytes that one message to libvirtd carries; more is cut into pieces. */
 #define SANDBOX_CHANNEL_PIECE 65536
 
 /*
- * A guest's end is told by the stream, but not always: seen was a QEMU that
- * was killed while its domain ended for libvirt and the stream stayed silent.
+ * The stream reports the end of a guest, but not always: after a QEMU was
+ * killed libvirt showed its domain as ended while the stream stayed silent.
  */
 #define SANDBOX_CHANNEL_LOOK_MS 1000
 
@@ -200,7 +200,7 @@ sandbox_channel_attach(sandbox_channel_t **ch, sandbox_hv_conn_t *conn,
                                id);
     }
 
-    /* by force: the owner before us may have died with it open */
+    /* by force: the previous owner may have died with the channel open */
     if (virDomainOpenChannel(domain, SANDBOX_HV_CHANNEL, stream,
                              VIR_DOMAIN_CHANNEL_FORCE)
         < 0)

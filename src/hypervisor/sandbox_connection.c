@@ -6,8 +6,8 @@
  * virConnectOpen has no time limit and keepalive starts only after it, so a
  * stopped libvirtd would hold every thread that asks for a connection.  All
  * opening is therefore done by one thread, the opener; others wait for it
- * with a limit, and while it is stuck they fail at once.  It also closes those
- * that nobody will use any more.
+ * with a limit, and while it is stuck they fail at once.  The opener also
+ * closes connections that no thread will use any more.
  */
 
 #include "sandbox_hv.h"
@@ -31,7 +31,7 @@
 #define SANDBOX_HV_KEEPALIVE_INTERVAL 5
 #define SANDBOX_HV_KEEPALIVE_COUNT 3
 
-/* A wish for a connection; two hold it: who waits, and the opener. */
+/* A request for a connection, held by the waiting thread and the opener. */
 typedef struct sandbox_hv_wish_s sandbox_hv_wish_t;
 
 struct sandbox_hv_wish_s {
@@ -56,9 +56,9 @@ static struct {
     pthread_cond_t granted;
     sandbox_hv_wish_t *first;
     sandbox_hv_wish_t **last;
-    sandbox_hv_conn_t *idle; /* that no thread has, the last one given first */
-    int64_t opening; /* since when the opener is in libvirt, 0: it is not */
-    int leaving;     /* 1: idle ones are closed */
+    sandbox_hv_conn_t *idle; /* without a thread, the last one given first */
+    int64_t opening; /* monotonic ms: the opener entered libvirt; 0: not in */
+    int leaving;     /* 1: idle connections are closed */
     int running;
 } sandbox_hv = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
@@ -312,7 +312,7 @@ sandbox_hv_pop(void)
 }
 
 
-/* In the opener, with the mutex held: closes one that nobody will use. */
+/* In the opener, with the mutex held: closes an idle connection. */
 static void
 sandbox_hv_drop(void)
 {
@@ -436,7 +436,7 @@ sandbox_hv_wish(sandbox_hv_error_t *err)
 }
 
 
-/* One that another thread has given back and that is alive, or NULL. */
+/* A connection that a thread has given back and that is alive, or NULL. */
 static sandbox_hv_conn_t *
 sandbox_hv_take(void)
 {
@@ -456,7 +456,7 @@ sandbox_hv_take(void)
 }
 
 
-/* A new one, with the facts of the host; NULL with *err set. */
+/* A new connection, with the facts of the host; NULL with *err set. */
 static sandbox_hv_conn_t *
 sandbox_hv_make(sandbox_hv_error_t *err)
 {

@@ -5,7 +5,7 @@
  * other.
  *
  * The overlay is made before the domain.  Two processes that boot one id at
- * once (a lease that ran out) can only meet there: whoever removed the
+ * once (a lease that ran out) can only meet there: the process that removed the
  * other's overlay and then finds a domain of that id ends the domain, because
  * it may stand on the removed file, and fails.
  */
@@ -29,15 +29,15 @@
 #define SANDBOX_DOMAIN_END_MS 30000
 #define SANDBOX_DOMAIN_STARTING_MS 15000
 
-/* How long one waits for the rest of what a machine sends. */
+/* How long destroy waits for the pipe that the last take has left. */
 #define SANDBOX_DOMAIN_SENT_MS 20000
 
 /*
- * A libvirtd that is killed while it starts a domain comes back with one that
- * has no process and whose start never ends (9.0: status with pid='0'); no
- * call can remove it, and each try to end it takes 30 s.  There is nothing to
- * end, so it counts as gone; scripts/libvirt-purge removes it before libvirtd
- * starts.  The last few are remembered, to spare the tries.
+ * A libvirtd that is killed while it starts a domain comes back with a domain
+ * that has no process and whose start never ends (9.0: status with pid='0'); no
+ * call can remove that, and each try to end it takes 30 s.  There is nothing to
+ * end, so such a domain counts as gone; scripts/libvirt-purge removes it before
+ * libvirtd starts.  The last few are remembered, to spare the tries.
  */
 #define SANDBOX_DOMAIN_LOST 32
 
@@ -69,7 +69,7 @@ sandbox_domain_taken(const char *id)
 }
 
 
-/* Every verb is bounded, so waiting for one is too. */
+/* The time of every verb is bounded, so the waiting for a turn is too. */
 void
 sandbox_domain_enter(sandbox_domain_turn_t *turn, const char *id)
 {
@@ -199,8 +199,8 @@ sandbox_domain_of(sandbox_hv_conn_t **conn, const char *id,
 
 
 /*
- * virDomainDestroy has failed: is it one that never ends starting?  A start
- * that is going on lets itself be ended at once, so it is no such time-out.
+ * 1 if virDomainDestroy has failed because the domain's start never ends.  A
+ * start in progress can be ended at once, so it gives no such time-out.
  */
 static int
 sandbox_domain_stuck(virDomainPtr domain, int code)
@@ -223,7 +223,7 @@ sandbox_domain_kill(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
     lost = 0;
 
-    /* fails if it is ending by itself or QEMU resists: look again */
+    /* fails if the domain is ending by itself or QEMU resists: look again */
     if (virDomainDestroy(domain) < 0) {
         code = virGetLastErrorCode();
         (void) sandbox_hv_fail(err, conn, "cannot end the domain %s", uuid);
@@ -278,7 +278,7 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
                        : err->status;
         }
 
-        /* what has ended is mostly gone when that is said */
+        /* after an OK the domain is mostly gone: look without a pause */
         if (err->status != SANDBOX_HV_OK) {
             sandbox_hv_sleep_ms(50);
         }
@@ -328,7 +328,7 @@ sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
 }
 
 
-/* virDomainCreateXML has failed: what is there now, and is it to be kept? */
+/* virDomainCreateXML has failed: keeps or ends the domain that is there now. */
 sandbox_hv_status_t
 sandbox_domain_refused(sandbox_hv_conn_t *conn,
                        const sandbox_domain_spec_t *spec, const char *uuid,
@@ -537,8 +537,8 @@ sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err)
     sandbox_domain_enter(&turn, id);
 
     /*
-     * QEMU cannot end while a processor of the guest waits for a page to be
-     * sent: it would be killed after libvirt's 15 s.
+     * QEMU cannot end while a vCPU waits for a page to be sent: libvirt would
+     * kill it after 15 s.
      */
     if (sandbox_hv_is_local()) {
         (void) sandbox_checkpoint_drain(id, sandbox_time_monotonic_ms()

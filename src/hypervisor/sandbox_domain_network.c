@@ -1,8 +1,8 @@
 /*
  * Letting a sandbox into the network, and another policy for one that runs.
- * The engine has no rights over the rules of the hypervisor: what it wants
- * stands in the metadata of the domain, and there it reads what the watcher
- * (src/tools/) has made of it.
+ * The engine has no rights over the rules of the hypervisor: it writes the
+ * network it wants into the metadata of the domain, and reads there what the
+ * watcher (src/tools/) has put in force.
  */
 
 #include "sandbox_hv.h"
@@ -14,7 +14,7 @@
 
 #define NETWORK_POLL_MS 5
 
-/* The watcher is told at once; longer than that it is away. */
+/* The watcher is told at once; if it takes longer than this it is away. */
 #define NETWORK_ADMIT_MS 5000
 
 
@@ -117,7 +117,7 @@ network_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
 }
 
 
-/* Who is not let in cannot start; that libvirt is away is said as it is. */
+/* Sets NETWORK for a sandbox that was not admitted; keeps UNAVAILABLE. */
 static sandbox_hv_status_t
 network_not_admitted(sandbox_hv_error_t *err)
 {

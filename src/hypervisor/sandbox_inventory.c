@@ -13,7 +13,7 @@
 #include <string.h>
 
 
-/* The id a domain's name and UUID are of; 0, or -1 if it is none of ours. */
+/* The id by a domain's name and UUID; 0, or -1: it is no sandbox, or lost. */
 static int
 sandbox_inventory_id(char id[SANDBOX_ID_SIZE], virDomainPtr domain)
 {
