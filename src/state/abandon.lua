@@ -1,12 +1,12 @@
--- Ends a create that failed: the idempotency key is free again, and the
--- record is gone if the create was undone, or left to the agenda if not.
+-- Ends a create that failed: the idempotency key is freed, and the record is
+-- removed if the create was undone, or else left to the agenda.
 --
 -- KEYS  1 record  2 tenant index  3 idempotency key (a resume, or a member of
 --       a warm pool, has none: the record again)
 -- ARGV  1 owner  2 fence  3 id  4 "undone" or "left"  5 channel
 --       6 code of the error  7 states it is allowed in  8 state if left
--- Gives 1, or 0 if the operation was fenced off (only the hold that claim.lua
---       gave its address is ended then).
+-- Gives 1, or 0 if the operation was fenced off (then only the hold by which
+--       claim.lua keeps the address is ended).
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state',
                           'resume_of', 'fork_of', 'member')
@@ -14,7 +14,7 @@ local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state',
 if record[1] ~= ARGV[1] or record[2] ~= ARGV[2]
    or not string.find(ARGV[7], ' ' .. record[3] .. ' ', 1, true)
 then
-    -- its creator is at work no longer: nothing holds its address
+    -- the creator has given up, so its address need not be held any longer
     redis.call('HDEL', KEYS[1], 'hold_at')
     return 0
 end
@@ -25,7 +25,7 @@ end
 
 redis.call('ZREM', KEYS[2], ARGV[3])
 
--- As in claim.lua: what it was to come from is as it was before.
+-- As in claim.lua: the paused sandbox that was to be resumed is paused again.
 local prefix = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
 
 if record[4] and redis.call('HGET', prefix .. record[4], 'next') == ARGV[3] then
@@ -34,7 +34,7 @@ if record[4] and redis.call('HGET', prefix .. record[4], 'next') == ARGV[3] then
     redis.call('PUBLISH', ARGV[5], record[4] .. ' paused')
 end
 
--- what is left to the agenda keeps its source busy
+-- a fork that is left to the agenda keeps its source busy
 if record[5] and ARGV[4] == 'undone'
    and redis.call('HGET', prefix .. record[5], 'busy_by') == ARGV[3]
 then
@@ -43,7 +43,7 @@ then
 end
 
 if record[6] then
-    -- or it is on its way out already, for its pool has gone to another node
+    -- not in warming: another node has the pool, and drains this member
     if redis.call('ZREM', record[6] .. ':warming', ARGV[3]) == 1
        and ARGV[4] ~= 'undone'
     then

@@ -1,13 +1,13 @@
--- Admits a sandbox to a node: an address and a place on the agenda.
--- Repeating it for the same id gives the same address.
+-- Admits a sandbox to a node: gives it an address and a place on the agenda.
+-- A repeated call for the same id gives the same address.
 --
 -- KEYS  1 agenda (zset)  2 addresses (hash address -> id)
 --       3 guests (hash id -> address)  4 cursor (string)
---       5 host that the node is
+--       5 host that has the node's name
 -- ARGV  1 id  2 lease ms  3 first address (integer)  4 number of addresses
---       5 most sandboxes of the node  6 this host, "" if it has no name
+--       5 most sandboxes of the node  6 this host's machine-id, or ""
 -- Gives {address, end of the admission ms}, {-1} if the node is full, or {-2}
---       if another host has its name.
+--       if another host has the node's name.
 
 local host = redis.call('GET', KEYS[5])
 
@@ -28,8 +28,8 @@ if not address then
     end
 
     -- Round robin: an address rests as long as possible before it is reused.
-    -- A long run of taken ones must not keep Redis busy: who comes next goes
-    -- on where this one gave up.
+    -- A long run of taken addresses must not keep Redis busy: the next call
+    -- goes on where this one gave up.
     local tries = 0
 
     repeat

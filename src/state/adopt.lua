@@ -1,10 +1,9 @@
--- Gives a sandbox that has a record its place on the node back: on the
--- agenda, and its address, if somebody lost them.
+-- Puts a sandbox that has a record back on the node's agenda, and gives it its
+-- address back, if Redis has lost them.
 --
 -- KEYS  as admit.lua
 -- ARGV  1 id  2 time for the agenda (ms)  3 address (integer), 0 if none
--- Gives 1, 2 if nothing was missing, or 0 if the address is another
---       sandbox's.
+-- Gives 1, 2 if nothing was missing, or 0 if another sandbox has the address.
 
 local added = redis.call('ZADD', KEYS[1], 'NX', ARGV[2], ARGV[1])
 

@@ -1,7 +1,7 @@
 -- Ends a destruction: a tombstone is left, so that a repeated DELETE is
--- answered as the first one and the sandbox can be listed for a while.  It
--- has what clients may see, and no token, address or variable.  A member of a
--- warm pool that nobody has claimed leaves none.
+-- answered as the first one and the sandbox can be listed for a while.  The
+-- tombstone has the fields that clients may see, and no token, address or
+-- environment.  A member of a warm pool that nobody has claimed leaves none.
 --
 -- KEYS  1 record
 -- ARGV  1 owner  2 fence  3 retention ms  4 id  5 channel
@@ -32,8 +32,8 @@ if member then
     return 1
 end
 
--- The sets that an id has been in from its first execution on: of the lives of
--- a snapshot, and of what was claimed from a warm pool.
+-- Takes an id out of the sets that it joined at its first execution: the lives
+-- of a snapshot, and the members claimed from a warm pool.
 local function leave(id)
     local sets = redis.call('HMGET', prefix .. id, 'lives', 'claimed_from')
 
@@ -69,7 +69,7 @@ local destroyed, graves = index .. ':destroyed', index .. ':graves'
 redis.call('ZADD', destroyed, record[8] or 0, ARGV[4])
 redis.call('ZADD', graves, now + tonumber(ARGV[3]), ARGV[4])
 
--- One comes, at most some go: the index forgets faster than it learns.
+-- Each burial adds one id and trims up to 100, so the index does not grow.
 local old = redis.call('ZRANGEBYSCORE', graves, '-inf', now, 'LIMIT', 0, 100)
 
 if #old > 0 then
@@ -82,7 +82,7 @@ if snapshot then
                       .. snapshot)
 end
 
--- The ids it is known by end with it.
+-- The ids of its earlier executions, which are aliases of it, end with it.
 if origin and redis.call('HGET', prefix .. origin, 'next') == ARGV[4] then
     local aliases = prefix .. origin .. ':aliases'
 

@@ -1,16 +1,16 @@
 -- Hands a member of a warm pool to a create, in one step: the member leaves
--- the pool, gets its owner, record, deadline and place in the tenant's index,
--- and the answer is kept for replays.  It never goes back.
+-- the pool for good, gets its owner, record, deadline and place in the tenant's
+-- index, and the answer is kept for replays.
 --
 -- KEYS  1 pool  2 tenant index  3 idempotency key
 -- ARGV  1 fingerprint of the request  2 id of the pool  3 this node
---       4 time (ms) the caller believes it is  5 member of the request that
---       forbids a pooled one, or ""  6, 7, 8, 9 template, vcpus, memory_mb and
+--       4 time (ms) by the caller's clock  5 member of the request that rules
+--       out a pooled sandbox, or ""  6, 7, 8, 9 template, vcpus, memory_mb and
 --       disk_mb that are asked for, "" and 0 if none are  10 retention ms
 --       11 channel  12 states it is allowed in  13 state it leads to
 --       14 the answer from created_at on  15... fields and values of the record
 -- Gives {"hit", id, answer}, {"miss", why, template, vcpus, memory_mb, disk_mb,
---       what keeps an empty pool so or "", tag that it tracks or ""}, {"none"}
+--       why the pool is short of members or "", its track_tag or ""}, {"none"}
 --       (no such pool of the tenant), {"skew", time (ms)} (the caller's clock
 --       is wrong), or what HMGET gives of the key that is taken: {fingerprint,
 --       state, status, answer, id}.
@@ -26,7 +26,7 @@ local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'template', 'vcpus',
                         'memory_mb', 'disk_mb', 'head', 'checkout_policy',
                         'tenant', 'reason', 'lease_at', 'track_tag')
 
--- whose index it is stands behind its hash tag
+-- the tenant's name stands in the index key, behind the hash tag
 if not pool[1] or pool[1] == 'deleted'
    or string.match(KEYS[2], '^[^{]*{[^}]*}:tenant:(.*)$') ~= pool[9]
 then
@@ -61,8 +61,8 @@ if pool[1] ~= 'enabled' then
     return miss(pool[1])
 end
 
--- Members are handed out by the node that has the pool.  When its lease is
--- over, whoever asks may get it, and wait for the members he makes.
+-- Only the node that has the pool hands out members.  When its lease is over,
+-- the asking node may take the pool, and then makes members of its own.
 if pool[2] ~= ARGV[3] then
     return miss(tonumber(pool[11] or 0) > now and 'no_eligible_hosts'
                 or 'empty')

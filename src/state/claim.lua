@@ -7,19 +7,19 @@
 --       10 ms for which a creator that is fenced off may still be at work
 --       11 1 if its node's agenda is sure to have it, else 0
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms,
---       state} (another owner is at it, or its time has not come), {"elsewhere",
---       node} (that node's agenda is to do it), {"moved", id} (an alias of
---       that one), {"hibernate"} (its time has come for that), {"idle"} (it
---       has no business on an agenda), {"unplaced", node} (so it has to be put
---       on that node's first) or {"claimed", fence, 1 if its creator
---       may still be at work, 1 if no operation was at work, its snapshot or
---       "", its own checkpoint or "", the sandbox that a fork was being taken
---       of or ""}.
+--       state} (another operation has it, or its deadline has not come),
+--       {"elsewhere", node} (that node's agenda is to do it), {"moved", id}
+--       (it is an alias of id), {"hibernate"} (at its deadline it hibernates),
+--       {"idle"} (it has no business on an agenda), {"unplaced", node} (it is
+--       paused and must be put on that node's agenda first) or {"claimed",
+--       fence, 1 if its creator may still be at work, 1 if no operation was at
+--       work, its snapshot or "", its own checkpoint or "", the sandbox that a
+--       fork was being taken of or ""}.
 --
--- A creating sandbox is fenced off from its creator, whose commit then fails.
--- A DELETE may come while that creator waits for a thread: hold_at of the
--- record, and then of the tombstone, keeps address and agenda entry until it
--- has given up, see abandon.lua.
+-- The claim of a creating sandbox fences its creator off, whose commit then
+-- fails.  A DELETE may come while that creator waits for a thread: hold_at of
+-- the record, and then of the tombstone, keeps address and agenda entry until
+-- the creator has given up, see abandon.lua.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
                           'timeout_at', 'idem', 'hold_at', 'node',
@@ -56,7 +56,7 @@ if state == 'resumed' then
 end
 
 if state == 'resuming' then
-    -- until its new execution runs, or has failed to
+    -- wait until its new execution runs or has failed
     return { 'wait', now + tonumber(ARGV[4]), state }
 end
 
@@ -90,7 +90,7 @@ if state == 'running' then
     at = math.max(at, tonumber(record[11] or 0))
 end
 
--- The fork that it is to be is being taken, maybe by another process.
+-- It is to be a fork, and the checkpoint of its source may be in the making.
 local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
 local source = record[15] and redis.call('HMGET', prefix .. record[15],
                                          'busy_by', 'state', 'lease_at')
@@ -101,7 +101,7 @@ if taking and state == 'creating' then
 end
 
 if taking and source[2] == 'hibernating' then
-    -- it was busy for too long, and is being taken for something else
+    -- the source was busy beyond its bound, and is being hibernated now
     at = math.max(at, tonumber(source[3] or 0))
 end
 
@@ -121,7 +121,7 @@ redis.call('HSET', KEYS[1], 'state', ARGV[8], 'owner', ours and ARGV[3] or '',
            'lease_at', ours and now + tonumber(ARGV[4]) or 0)
 
 if member then
-    -- the tenant never knew of it; its pool knows what became of it
+    -- it is in no index of the tenant: only its pool's sets change
     if redis.call('ZREM', member .. ':warming', ARGV[1]) == 1 then
         redis.call('ZADD', member .. ':failed', now, ARGV[1])
 
@@ -143,7 +143,7 @@ then
     redis.call('DEL', record[5])
 end
 
--- As in abandon.lua: what it was to come from is as it was before.
+-- As in abandon.lua: the paused sandbox that was to be resumed is paused again.
 if record[14] and redis.call('HGET', prefix .. record[14], 'next') == ARGV[1]
 then
     redis.call('HSET', prefix .. record[14], 'state', 'paused')
@@ -152,7 +152,7 @@ then
 end
 
 if record[14] then
-    -- the checkpoint it was to start from is still that one's
+    -- the checkpoint it was to start from still belongs to the paused sandbox
     redis.call('HDEL', KEYS[1], 'checkpoint', 'resume_of')
     record[13] = false
 end

@@ -1,5 +1,5 @@
 -- Ends a create well: the sandbox runs and its answer is kept for replays.
--- What it was resumed from becomes an alias of it.
+-- Of a resume, the paused sandbox becomes an alias of the new execution.
 --
 -- KEYS  1 record  2 idempotency key, or of a resume the tenant index
 --       3 of a resume the record of the snapshot it was started from
@@ -9,8 +9,8 @@
 -- Gives 1, 0 if the operation was fenced off or has lost its key, or -1 if
 --       Redis has lost the record (nothing is changed then).
 --
--- A key that has expired may be another create's: of two sandboxes that were
--- made for one key only that one's stays.
+-- A key that has expired may be reserved by another create by now: of two
+-- sandboxes that were made for one key only that create's stays.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
                           'resume_of', 'origin')
@@ -34,7 +34,7 @@ if old then
     local prefix = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
     local known = redis.call('EXISTS', prefix .. origin) == 1
 
-    -- An execution in the middle leads to the first one, which leads here.
+    -- A middle execution's alias leads to the first one, whose leads here.
     if known then
         redis.call('HSET', prefix .. origin, 'next', ARGV[3])
     end
@@ -44,8 +44,8 @@ if old then
                'agent_token', 'traffic_token')
 
     if old ~= origin then
-        -- The latest hundred are kept until bury.lua, of one that is woken
-        -- again and again the others go.
+        -- The latest 100 aliases stay until bury.lua; older ones, of a sandbox
+        -- that was resumed more often, expire.
         local going = old
 
         if known then

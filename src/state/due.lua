@@ -1,10 +1,10 @@
--- Takes ids that are due off the top of a node's agenda, or of another list of
--- that kind, and puts them back at a later time, in case the taker dies.
+-- Hands out ids that are due on a node's agenda, or on another list of that
+-- kind, and moves them to a later time, in case the worker that got them dies.
 --
--- KEYS  1 agenda  2 host that the node is; not of another list
--- ARGV  1 hold ms  2 most ids  3 this host, "" if it has no name
--- Gives {time (ms), {id, how late (ms) it is...}}; or -1 if another host has the
--- node's name.
+-- KEYS  1 agenda  2 host that has the node's name; not of another list
+-- ARGV  1 hold ms  2 most ids  3 this host's machine-id, or ""
+-- Gives {time (ms), {id, ms since it was due...}}; or -1 if another host has
+-- the node's name.
 
 local host = KEYS[2] and redis.call('GET', KEYS[2])
 

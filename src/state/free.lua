@@ -1,9 +1,9 @@
--- A checkpoint of a running sandbox was taken: others may do with it what they
--- want, and the end of its fork is no affair of its any more.
+-- Frees a running sandbox after a checkpoint of it was taken for a fork: other
+-- operations may use the sandbox, and the fork's record names it no longer.
 --
 -- KEYS  1 record of the sandbox
--- ARGV  1 who took it  2 id  3 channel
--- Gives 1, or 0 if it was busy for somebody else.
+-- ARGV  1 id of the fork  2 id of the sandbox  3 channel
+-- Gives 1, or 0 if the sandbox was busy for another operation.
 
 if redis.call('HGET', KEYS[1], 'busy_by') ~= ARGV[1] then
     return 0

@@ -1,14 +1,14 @@
 -- Claims a running sandbox for its hibernation, or one whose hibernation was
--- begun by somebody who died.
+-- begun by a worker that has died.
 --
--- KEYS  1 record  2 record of the snapshot that is to be
+-- KEYS  1 record  2 record of the snapshot that is to be taken
 -- ARGV  1 id  2 tenant (asked by a client) or "" (due on the agenda)
 --       3 owner  4 lease ms  5 channel  6 states it is allowed in
 --       7 state it leads to  8 this node  9 id of the snapshot
--- Gives {"none"}, {"moved", id} (an alias), {"conflict", state}, {"wait",
---       until ms}, {"elsewhere", node}, {"paused", snapshot, created_at,
---       bytes} (it is so already) or {"claimed", fence, snapshot, checkpoint
---       that is its own or "", 1 if somebody else has begun}.
+-- Gives {"none"}, {"moved", id} (it is an alias of id), {"conflict", state},
+--       {"wait", until ms}, {"elsewhere", node}, {"paused", snapshot,
+--       created_at, bytes} (it is paused already) or {"claimed", fence,
+--       snapshot, its own checkpoint or "", 1 if another worker has begun it}.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node',
                           'lease_at', 'busy_until', 'snapshot_id',

@@ -1,10 +1,10 @@
--- Makes a worker the one that reconciles its node, or keeps it that.
+-- Takes or prolongs the lock of the worker that reconciles its node.
 --
--- KEYS  1 lock  2 host that the node is
--- ARGV  1 owner  2 ms it lasts, 0 to give it up  3 this host, "" if it has no
---       name  4 ms for which a host that is heard no more stays the node
--- Gives 1 if the lock is the owner's (or was, and is given up), else 0; or -1
---       if another host has the node's name.
+-- KEYS  1 lock  2 host that has the node's name
+-- ARGV  1 owner  2 ms the lock lasts, 0 to release it  3 this host's
+--       machine-id, or ""  4 ms for which a silent host keeps the node's name
+-- Gives 1 if the owner has the lock, or has released it, else 0; or -1 if
+--       another host has the node's name.
 
 local host = redis.call('GET', KEYS[2])
 

@@ -1,25 +1,25 @@
--- A part of a tenant's list of sandboxes or snapshots, newest first: what
--- stands behind a position in the order of creation time and id.
+-- Reads a page of a tenant's list of sandboxes or snapshots, newest first: the
+-- rows after a position in the order of creation time and id.
 --
 -- KEYS  the indexes to read, which are merged
 -- ARGV  1 prefix of record keys  2 creation time of the position, "" for the
 --       begin  3 its id  4 most rows  5 most ids looked at  6 most bytes of
---       rows (the last one may pass it)  7 states wanted, each between spaces
---       8 value wanted, or ""  9, 10 fields of which one must have it
+--       rows (the last row may exceed it)  7 states wanted, each between spaces
+--       8 value wanted, or ""  9, 10 fields, one of which must have that value
 --       11... fields
--- Gives {1 if more may follow or 0, creation time and id of the last one
---       looked at, how many were, {{id, value...}...}}.
+-- Gives {1 if more may follow or 0, creation time and id of the last record
+--       looked at, how many were looked at, {{id, value...}...}}.
 --
--- The id of the position may be gone.  It is found in the logarithm of the
--- index, so a page in the middle costs what the first one does.  Ids whose
--- record is gone are passed over.
+-- The id of the position may be gone.  The position is found in logarithmic
+-- time, so a page in the middle costs what the first one does.  Ids whose
+-- record is gone are skipped.
 
 local at, after = ARGV[2], ARGV[3]
 local most_rows, most_looks = tonumber(ARGV[4]), tonumber(ARGV[5])
 local most_bytes = tonumber(ARGV[6])
 local fields = { unpack(ARGV, 11) }
 
--- How many of an index stand before or at the position.
+-- The number of ids in an index that stand before or at the position.
 local function passed(index)
     if at == '' then
         return 0
@@ -31,7 +31,7 @@ local function passed(index)
         return rank + 1
     end
 
-    -- newer ones; then those of the same time, whose order is that of ids
+    -- ids that are newer; then those of the same time, which are in id order
     local low = redis.call('ZCOUNT', index, '(' .. at, '+inf')
     local high = redis.call('ZCOUNT', index, at, '+inf')
 

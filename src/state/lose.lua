@@ -3,8 +3,8 @@
 -- KEYS  1 record
 -- ARGV  1 id  2 execution that has ended  3 channel
 --       4 states it is allowed in  5 state it leads to  6 error detail (JSON)
--- Gives 1, or 0 if the record says something else by now (nothing is changed
--- then).
+-- Gives 1, or 0 if the record has another state or execution by now (nothing
+-- is changed then).
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'execution', 'member')
 
@@ -18,7 +18,7 @@ redis.call('HSET', KEYS[1], 'state', ARGV[5], 'error_detail', ARGV[6])
 redis.call('HDEL', KEYS[1], 'address')
 
 if record[3] then
-    -- its pool gets another one, and has this one destroyed
+    -- its pool makes another member, and has this one destroyed
     if redis.call('ZREM', record[3] .. ':ready', ARGV[1])
        + redis.call('ZREM', record[3] .. ':old', ARGV[1]) > 0
     then

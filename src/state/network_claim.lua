@@ -1,15 +1,15 @@
 -- Claims the network policy of a sandbox, which is about to be changed.
 --
 -- KEYS  1 record
--- ARGV  1 tenant  2 claim (a token of the claimer's)  3 ms it lasts
+-- ARGV  1 tenant  2 claim (a token of the claimer)  3 ms the claim lasts
 --       4 states it is allowed in
--- Gives {"none"}, {"alias", id} (of that one), {"conflict", state}, {"busy"}
+-- Gives {"none"}, {"alias", id} (one of id), {"conflict", state}, {"busy"}
 --       (another change is under way), or {"claimed", generation, state, node,
 --       address, internet access, allow_out, deny_out}, the last three "" if
 --       the record has none.
 --
--- A generation is used once; the one after it is the claimer's too, should
--- the change have to be taken back.
+-- A generation is used once.  The generation after it belongs to the claimer,
+-- too, in case the change has to be undone.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'next',
                           'network_until', 'node', 'address',

@@ -33,7 +33,7 @@ for i = 5, #ARGV, 2 do
     end
 end
 
--- Who has read the record in the meantime reads it again.
+-- Operations that have read the record meanwhile see that it has changed.
 redis.call('HINCRBY', KEYS[1], 'network_generation', 1)
 redis.call('PUBLISH', ARGV[3], ARGV[1] .. ' network')
 

@@ -7,7 +7,7 @@
 
 
 static struct {
-    int64_t ahead; /* of the monotonic clock, ms */
+    int64_t ahead; /* Redis' clock less the monotonic one, ms */
     int heard;
 } ngx_http_sandbox_clock;
 

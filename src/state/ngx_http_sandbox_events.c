@@ -1,4 +1,4 @@
-/* Takes messages apart and hands them round; see the header. */
+/* Parses messages and passes them to the subscribers; see the header. */
 
 #include "ngx_http_sandbox_events.h"
 

@@ -1,28 +1,34 @@
 /*
- * What changed in Redis, as told to every worker: one subscription a worker
- * to the channel Pevents, with several subscribers.  A message is
- * "<id> <word>" or "<id> <word> <detail>":
+ * Changes in Redis, as told to every worker: one subscription a worker to the
+ * channel Pevents, with several subscribers.  A message is "<id> <word>" or
+ * "<id> <word> <detail>".  Of a sandbox:
  *
- *   running      a create was committed
- *   failed code  a create was undone; the code of its error
- *   hibernating  a hibernation has begun
- *   paused       it has ended well, or a resume has failed
+ *   running      its create was committed
+ *   failed code  its create has failed; the code of the error
+ *   hibernating  its hibernation has begun
+ *   paused       its hibernation has ended well, or a resume of it has failed
  *   resuming     a new execution of it is being started
- *   resumed      that runs, and this id is its alias
- *   free         a checkpoint of it was taken, it can be had again
- *   destroying   a destruction has begun
- *   destroyed    it has ended
+ *   resumed      the new execution runs, and this id is its alias
+ *   free         the checkpoint of it is done: other operations may use it
+ *   destroying   its destruction has begun
+ *   destroyed    its destruction has ended
  *   network      its network settings have changed
  *   error        its machine has ended by itself
- *   suspect node it could not be reached: does its machine still run there?
- *   ready        a snapshot was taken; of the snapshot's id, as the next ones:
+ *   suspect node its guest could not be reached: does its machine still run?
+ *
+ * Of a snapshot:
+ *
+ *   ready        it was taken
  *   failed code  its taking has failed
  *   deleted      it is gone
  *   kept code    it could not be deleted
- *   ready        a warm pool, whose id it is, has one more member
  *
- * Published by the scripts after they wrote, suspect by a worker.  Messages
- * may be lost: lost() and ready() tell when.  Event loop only.
+ * Of a warm pool:
+ *
+ *   ready        it has one more member
+ *
+ * The scripts publish after they wrote; "suspect" is published by a worker.
+ * Messages may be lost: lost() and ready() tell when.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_EVENTS_H
@@ -32,7 +38,7 @@
 
 typedef struct ngx_http_sandbox_subscriber_s ngx_http_sandbox_subscriber_t;
 
-/* Static storage of the subscriber's; lost and ready may be NULL. */
+/* In static memory of the subscriber; lost and ready may be NULL. */
 struct ngx_http_sandbox_subscriber_s {
     void (*message)(const char *id, ngx_str_t *word, ngx_str_t *detail);
     void (*lost)(void);
@@ -40,14 +46,14 @@ struct ngx_http_sandbox_subscriber_s {
     ngx_http_sandbox_subscriber_t *next;
 };
 
-/* Tells all workers; lost if Redis is away. */
+/* Publishes a message to all workers; it is lost if Redis is away. */
 void ngx_http_sandbox_events_publish(const char *id, const char *word,
                                      const ngx_str_t *detail);
 
 /* 1 if a message's word is this one. */
 ngx_uint_t ngx_http_sandbox_events_is(const ngx_str_t *word, const char *name);
 
-/* Before listen. */
+/* To be called before ngx_http_sandbox_events_listen(). */
 void ngx_http_sandbox_events_subscribe(ngx_http_sandbox_subscriber_t *s);
 
 /* From init_process, when Redis is started. */

@@ -146,7 +146,7 @@ ngx_http_sandbox_pool_row(ngx_http_sandbox_pool_t *pool, redisReply *row)
         }
     }
 
-    /* written by pool_create.lua in one go */
+    /* pool_create.lua writes all of these fields at once */
     return pool->id && pool->name && pool->state && pool->template && pool->node
                    && pool->checkout_policy && pool->version_policy
                    && pool->labels && pool->metadata

@@ -8,17 +8,17 @@
  *   P{<shard>}:pool:<id>:<set>      zset of ids of members by the time (ms) at
  *                                   which they came into the set: warming,
  *                                   ready, old, draining, expired, failed and
- *                                   claimed (there: at which somebody looked
- *                                   at them last), see pool_tend.lua
+ *                                   claimed (there: by the time of the last
+ *                                   look at the member), see pool_tend.lua
  *   P{<shard>}:tenant:<tenant>:pools       zset of ids by creation time (ms)
  *   P{<shard>}:tenant:<tenant>:pool-names  hash name -> id
  *   Pleases                         zset of ids of pools of all tenants by the
- *                                   time (ms) at which somebody looks whether
+ *                                   time (ms) at which a worker looks whether
  *                                   the lease of their node is over
  *
- * The record of a member that nobody has claimed has the key of its pool in
- * "member", the one that was claimed in "claimed_from".  A pool is its node's
- * until "lease_at" (ms), under the number "fence"; see pool_tend.lua.
+ * The record of a member that nobody has claimed names its pool's key in
+ * "member"; that of a claimed member names it in "claimed_from".  A node has a
+ * pool until "lease_at" (ms), under the number "fence"; see pool_tend.lua.
  */
 
 #ifndef NGX_HTTP_SANDBOX_POOL_H
@@ -31,18 +31,18 @@
 void ngx_http_sandbox_key_pool(ngx_http_sandbox_key_t *key, const char *id);
 void ngx_http_sandbox_key_leases(ngx_http_sandbox_key_t *key);
 
-/* Reads an id as a client wrote it.  1, or 0 if tenant has no such pool. */
+/* Reads an id as a client wrote it.  1, or 0 if it can be none of tenant's. */
 ngx_uint_t
 ngx_http_sandbox_pool_id(char id[SANDBOX_ID_SIZE], const char *tenant,
                          const char *text, size_t len);
 
-/* The keys of what a tenant has: pools and their names. */
+/* The keys of a tenant's indexes: its pools, and the names of its pools. */
 typedef struct {
     ngx_http_sandbox_key_t pools;
     ngx_http_sandbox_key_t names;
 } ngx_http_sandbox_pool_keys_t;
 
-/* Makes and appends them. */
+/* Makes the keys of tenant and appends both to args. */
 void
 ngx_http_sandbox_pool_keys(ngx_http_sandbox_pool_keys_t *keys,
                            const char *tenant, ngx_http_sandbox_args_t *args);
@@ -54,7 +54,7 @@ typedef struct {
     const char *state; /* "enabled", "disabled" or "draining" */
     const char *node;
     const char *template; /* as the client named it */
-    const char *version;  /* that its members are of */
+    const char *version;  /* of the template, for its members */
     int64_t vcpus;
     int64_t memory_mb;
     int64_t disk_mb;
@@ -65,15 +65,15 @@ typedef struct {
     const char *checkout_policy;
     const char *version_policy;
     const char *track_tag; /* NULL if none */
-    const char *labels;    /* JSON text, as the next */
-    const char *metadata;
-    int64_t created_at; /* ms since the epoch, as the next */
-    int64_t updated_at;
-    int64_t target;
-    const char *reason; /* why it has fewer than that; NULL: none is known */
-    int64_t reason_at;
+    const char *labels;    /* JSON text */
+    const char *metadata;  /* JSON text */
+    int64_t created_at;    /* ms since the epoch */
+    int64_t updated_at;    /* ms since the epoch */
+    int64_t target;        /* wanted number of ready members */
+    const char *reason;    /* why there are fewer; NULL: none is known */
+    int64_t reason_at;     /* ms since the epoch */
 
-    /* Members in its sets: ready has the old ones too. */
+    /* Numbers of members; ready counts those of the set "old", too. */
     int64_t ready;
     int64_t warming;
     int64_t claimed;
@@ -82,7 +82,10 @@ typedef struct {
     int64_t expired;
 } ngx_http_sandbox_pool_t;
 
-/* The fields a script is to give, and reading a row of pool_read.lua. */
+/*
+ * fields() appends the names of the fields that pool_read.lua is to give;
+ * row() reads a row of its reply.  NGX_ERROR: the row is no record.
+ */
 void ngx_http_sandbox_pool_fields(ngx_http_sandbox_args_t *args);
 ngx_int_t
 ngx_http_sandbox_pool_row(ngx_http_sandbox_pool_t *pool, redisReply *row);

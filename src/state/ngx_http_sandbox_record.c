@@ -90,7 +90,7 @@ ngx_http_sandbox_id_shard(const char *id)
 }
 
 
-/* What does not fit is cut off: no prefix, tenant or id is that long. */
+/* Text that does not fit is cut off: no prefix, tenant or id is that long. */
 static void
 ngx_http_sandbox_key_add(ngx_http_sandbox_key_t *key, const void *text,
                          size_t len)
@@ -303,7 +303,7 @@ ngx_http_sandbox_reply_text(redisReply *reply)
 }
 
 
-/* 0 for what is no number; none of ours is negative. */
+/* 0 if the value is no number; no number in our records is negative. */
 int64_t
 ngx_http_sandbox_reply_int(redisReply *reply)
 {
@@ -408,7 +408,7 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
         return NGX_DECLINED;
     }
 
-    /* written by reserve.lua in one go: absent only if somebody else did */
+    /* reserve.lua writes these at once: else the record is not ours */
     if (record->template == NULL
         || (record->agent_token == NULL
             && record->state != NGX_HTTP_SANDBOX_RESUMED
@@ -421,7 +421,7 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
 }
 
 
-/* The record is an alias: its handler gets what it leads to. */
+/* The record is an alias: reads the record of next for the handler instead. */
 static void
 ngx_http_sandbox_record_follow(ngx_http_sandbox_record_get_t *get,
                                const char *next)

@@ -11,18 +11,21 @@
  *                                  ngx_http_sandbox_snapshot.h
  *   P{<shard>}:pool:<id>, and others of warm pools: ngx_http_sandbox_pool.h
  *   P{<shard>}:tenant:<tenant>     zset of live ids by creation time (ms)
- *   P{<shard>}:tenant:<tenant>:destroyed   the same of those whose end has
- *                                  begun; ids may stand longer than tombstones
+ *   P{<shard>}:tenant:<tenant>:destroyed   the same for sandboxes whose
+ *                                  destruction has begun; an id may stay here
+ *                                  longer than its tombstone
  *   P{<shard>}:tenant:<tenant>:graves      zset of ids by the end of their
- *                                  tombstone, for trimming the former
+ *                                  tombstone, for trimming ":destroyed"
  *   P{<shard>}:idem:<tenant>:<route>:<sha256 of key>   hash
  *   P{<node>}:agenda               zset of ids by the time (ms) at which
- *                                  somebody must look at the sandbox: the end
+ *                                  a worker must look at the sandbox: the end
  *                                  of its operation's lease, or its deadline
  *   P{<node>}:addresses, :guests   hashes address -> id and id -> address
- *   P{<node>}:cursor               where the next address is looked for
- *   P{<node>}:reconcile            the worker that compares Redis and libvirt
- *   P{<node>}:host                 the machine-id of the host that the node is
+ *   P{<node>}:cursor               where the search for a free address goes on
+ *   P{<node>}:reconcile            lock: the worker that compares Redis and
+ *                                  libvirt
+ *   P{<node>}:host                 the machine-id of the host that has the
+ *                                  node's name
  *   Pkey:<sha256 of API key>       hash, tenant
  *   Pevents                        channel, see ngx_http_sandbox_events.h
  */
@@ -47,13 +50,16 @@ typedef enum {
     NGX_HTTP_SANDBOX_FAILED
 } ngx_http_sandbox_state_e;
 
-/* As it stands in Redis; "error" for FAILED. */
+/* The name of a state as it stands in Redis; "error" for FAILED. */
 const char *ngx_http_sandbox_state_name(ngx_http_sandbox_state_e state);
 
-/* The state of a name, or 0. */
+/* The state with that name, or 0. */
 ngx_http_sandbox_state_e ngx_http_sandbox_state_of(const char *name);
 
-/* 1 if nobody is to be told of a sandbox in that state: gone, or not had yet */
+/*
+ * 1 if clients must not see a sandbox in that state: it is gone or going, or
+ * is a member of a warm pool that nobody has claimed.
+ */
 ngx_uint_t ngx_http_sandbox_state_hidden(ngx_http_sandbox_state_e state);
 
 #define NGX_HTTP_SANDBOX_ACTION_DESTROY "destroy"
@@ -66,7 +72,7 @@ typedef struct {
 } ngx_http_sandbox_key_t;
 
 void ngx_http_sandbox_key_record(ngx_http_sandbox_key_t *key, const char *id);
-/* The record key less the id, or the index key less the tenant. */
+/* "P{<shard>}:<kind>:": a record key less its id, or an index less tenant. */
 void ngx_http_sandbox_key_shard(ngx_http_sandbox_key_t *key, const char *shard,
                                 const char *kind);
 void
@@ -75,22 +81,22 @@ void ngx_http_sandbox_key_tenant_destroyed(ngx_http_sandbox_key_t *key,
                                            const char *tenant);
 void ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
                                const char *route, const uint8_t *digest);
-/* "agenda", "guests" or another key of a node, and of this one. */
+/* kind is "agenda", "guests" …; key_node() makes the key of this node. */
 void ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key,
                                   const ngx_str_t *node, const char *kind);
 void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
 /*
- * The name by which this worker takes records for its own: the node's, or,
- * while another host has that, "", which is in none.
+ * The node name that this worker looks for in records to find its own: that of
+ * its node, or "", which is in no record, while another host has that name.
  */
 const ngx_str_t *ngx_http_sandbox_self(void);
 
-/* For keys of other kinds: appends to what key_shard() gave. */
+/* Appends text to a key; makes other kinds of keys from key_shard()'s. */
 void ngx_http_sandbox_key_append(ngx_http_sandbox_key_t *key, const char *text);
 
-/* The shard inside an id; not NUL-terminated. */
+/* Points at the shard inside an id; not NUL-terminated. */
 const char *ngx_http_sandbox_id_shard(const char *id);
 
 /* Arguments of a command; numbers are spelled into the struct itself. */
@@ -110,7 +116,7 @@ void ngx_http_sandbox_arg_key(ngx_http_sandbox_args_t *args,
                               ngx_http_sandbox_key_t *key);
 void ngx_http_sandbox_arg_int(ngx_http_sandbox_args_t *args, int64_t value);
 void ngx_http_sandbox_arg_self(ngx_http_sandbox_args_t *args);
-/* A field and its value; the first one only if value is not NULL. */
+/* Append a field and its value; arg_field() appends nothing for NULL. */
 void ngx_http_sandbox_arg_field(ngx_http_sandbox_args_t *args, const char *name,
                                 const char *value);
 void ngx_http_sandbox_arg_field_int(ngx_http_sandbox_args_t *args,
@@ -127,7 +133,7 @@ typedef struct {
 void ngx_http_sandbox_node_keys(ngx_http_sandbox_node_keys_t *keys,
                                 ngx_http_sandbox_args_t *args);
 
-/* One value of a reply: NULL, or 0, if it is not there. */
+/* One value of a reply; NULL, or 0, if the reply has no such value. */
 const char *ngx_http_sandbox_reply_text(redisReply *reply);
 int64_t ngx_http_sandbox_reply_int(redisReply *reply);
 
@@ -144,7 +150,7 @@ typedef struct {
     int64_t started_at; /* 0 while creating */
     int64_t timeout_ms;
     int64_t timeout_at;
-    const char *timeout_action; /* what is then done */
+    const char *timeout_action; /* done at timeout_at */
     const char *metadata;       /* JSON text; NULL if it was not read */
     const char *cwd;            /* NULL if not set */
     uint32_t address;           /* IPv4, host order */
@@ -152,38 +158,43 @@ typedef struct {
     const char *agent_token; /* NULL unless there is or was a guest */
     int64_t auto_resume;
     const char *snapshot_id;  /* NULL unless PAUSED */
-    const char *next;         /* of RESUMED: the later execution */
+    const char *next;         /* of RESUMED: id of the later execution */
     const char *error_detail; /* JSON text; NULL unless FAILED */
-    const char *elsewhere; /* the node of its address, if it is another one */
+    const char *elsewhere; /* its node, if that is another than this worker's */
 } ngx_http_sandbox_record_t;
 
-/* 1 if a record's node is another one; of a record that has none, 0. */
+/* 1 if the value, a record's node, names another node; 0 if it has none. */
 ngx_uint_t ngx_http_sandbox_reply_elsewhere(redisReply *reply);
 
 /*
- * handler gets NGX_OK with the record, NGX_DECLINED if there is none (never
- * was, or is gone), NGX_ERROR if Redis is away.  An id that is an alias gives
- * the record, and the id, of the execution it leads to.  Called once, never
- * from inside the call, unless ngx_http_sandbox_redis_forget() detached data.
- * NGX_OK, or NGX_ERROR if Redis is away (handler is not called).
+ * handler gets NGX_OK with the record, NGX_DECLINED if there is none that
+ * clients may see, NGX_ERROR if Redis is away.  For an id that is an alias it
+ * gets the record, and the id, of the execution that the alias leads to.  It is
+ * called once, never from inside record_get(), and not at all after
+ * ngx_http_sandbox_redis_forget() detached data.
  */
 typedef void (*ngx_http_sandbox_record_pt)(void *data, ngx_int_t rc,
                                            ngx_http_sandbox_record_t *record);
 typedef struct {
     ngx_http_sandbox_record_pt handler;
     void *data;
-    /* told of each id on the way before its record is read; or NULL */
+    /* called with each id on the way before its record is read; or NULL */
     void (*reading)(void *data, const char *id);
     char id[SANDBOX_ID_SIZE];
     ngx_uint_t hops; /* 0 */
 } ngx_http_sandbox_record_get_t;
 
-/* get is the caller's, filled by it, and what forget() takes. */
+/*
+ * The caller owns and fills get, which must live until handler is called, and
+ * passes it to ngx_http_sandbox_redis_forget().  NGX_OK, or NGX_ERROR if Redis
+ * is away (handler is not called then).
+ */
 ngx_int_t ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get);
 
 /*
- * The fields a script is to give, and reading such a row, which begins with
- * the id; destroyed ones are read like others.  NGX_ERROR: it is no record.
+ * fields() appends the names of the fields that a script is to give; row()
+ * reads such a row, which begins with the id, also of a sandbox that was
+ * destroyed.  NGX_ERROR: the row is no record.
  */
 void ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args,
                                     ngx_uint_t metadata);
@@ -202,26 +213,27 @@ typedef struct {
     unsigned public_traffic : 1;
     unsigned masked : 1;
     unsigned auto_resume : 1;
-    unsigned elsewhere : 1; /* its address is another node's; not cached */
+    unsigned elsewhere : 1; /* another node has its guest; not cached */
     int64_t wakes; /* since wakes_since, ms since the epoch; not cached */
     int64_t wakes_since;
-    int64_t busy_until; /* likewise: a snapshot of it is being taken, or was */
+    int64_t busy_until; /* ms: a snapshot is taken until then; not cached */
     /* only set when traffic is not public, when masked, and when RESUMED */
     char token[SANDBOX_TOKEN_SIZE];
     char mask_host[SANDBOX_MASK_HOST_MAX + 1];
     char next[SANDBOX_ID_SIZE];
 } ngx_http_sandbox_route_t;
 
-/* What tells tenants apart where names would take too much room. */
+/* Tells tenants apart where their names would take too much room. */
 uint64_t ngx_http_sandbox_tenant_hash(const char *name);
 
-/* From an execution in the middle to the first one, and to the last. */
+/* Most aliases followed: from a middle execution to the first, to the last. */
 #define NGX_HTTP_SANDBOX_HOPS_MAX 3
 
 /*
- * Reads the route of id, an alias as it stands.  handler gets NGX_OK with
- * route, NGX_DECLINED if no such sandbox (never existed or is destroyed),
- * NGX_ERROR if Redis is away.  Called once, never from inside the call.
+ * Reads the route of id; an alias is not followed.  handler gets NGX_OK with
+ * route, NGX_DECLINED if there is no such sandbox (it never existed or is
+ * destroyed), NGX_ERROR if Redis is away.  handler is called once, never from
+ * inside the call.
  */
 typedef void (*ngx_http_sandbox_route_pt)(void *data, ngx_int_t rc,
                                           ngx_http_sandbox_route_t *route);

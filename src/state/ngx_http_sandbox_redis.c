@@ -30,7 +30,7 @@ typedef struct {
     ngx_http_sandbox_redis_handler_pt handler; /* NULL: forgotten */
     void *data;
     ngx_msec_t deadline;
-    ngx_uint_t shares; /* takes the reply of the one before it */
+    ngx_uint_t shares; /* gets the same reply as the command before it */
 
     /* for EVAL, should the server not know the script */
     ngx_http_sandbox_script_t *script; /* NULL: no retry */
@@ -40,10 +40,10 @@ typedef struct {
 } ngx_http_sandbox_redis_cmd_t;
 
 
-/* A read that others may share. */
+/* A read whose reply later equal reads may share. */
 typedef struct {
-    ngx_uint_t turn;                    /* as long as this is the turn */
-    ngx_http_sandbox_redis_cmd_t *last; /* of those with its reply */
+    ngx_uint_t turn;                    /* valid in this turn only */
+    ngx_http_sandbox_redis_cmd_t *last; /* of the commands that share it */
     size_t len;
     u_char text[NGX_HTTP_SANDBOX_REDIS_SHARED_MAX];
 } ngx_http_sandbox_redis_read_t;
@@ -53,11 +53,11 @@ struct ngx_http_sandbox_redis_s {
     ngx_http_sandbox_redis_link_t link;
     ngx_queue_t pending; /* cmd_t, as sent; so deadlines are in order */
     ngx_uint_t npending;
-    /* pending commands by a hash of their data: mostly there is none */
+    /* numbers of pending commands by a hash of their data, for forget() */
     uint32_t owners[NGX_HTTP_SANDBOX_REDIS_OWNERS];
     ngx_event_t deadline; /* set while something is pending */
-    ngx_uint_t overdue;   /* the first one pending was, a moment ago */
-    ngx_uint_t others;    /* commands that may write, ever */
+    ngx_uint_t overdue;   /* the first pending command was, a moment ago */
+    ngx_uint_t others;    /* commands sent so far that may write */
     ngx_http_sandbox_redis_read_t reads[NGX_HTTP_SANDBOX_REDIS_READS];
     ngx_queue_t listeners;
 };
@@ -112,7 +112,7 @@ ngx_http_sandbox_redis_new(ngx_http_sandbox_redis_t *redis,
 }
 
 
-/* Behind the command before, or at the end if that is NULL. */
+/* Inserts cmd behind the command before, or at the end if that is NULL. */
 static void
 ngx_http_sandbox_redis_push(ngx_http_sandbox_redis_t *redis,
                             ngx_http_sandbox_redis_cmd_t *cmd,
@@ -138,8 +138,9 @@ ngx_http_sandbox_redis_push(ngx_http_sandbox_redis_t *redis,
 
 
 /*
- * The timer is not moved at each reply, its handler looks at the head.  It is
- * deleted when nothing is pending, since it keeps an exiting worker waiting.
+ * The timer is not set anew at each reply: its handler checks the first pending
+ * command.  It is deleted when no command is pending, since a timer keeps an
+ * exiting worker alive.
  */
 static ngx_http_sandbox_redis_cmd_t *
 ngx_http_sandbox_redis_pop(ngx_http_sandbox_redis_t *redis)
@@ -198,8 +199,8 @@ ngx_http_sandbox_redis_deadline(ngx_event_t *ev)
     }
 
     /*
-     * A worker that stood still sees its timers before its sockets: the reply
-     * may be there.
+     * A worker that was stopped handles its timers before its sockets: the
+     * reply may have arrived.
      */
     if (!redis->overdue) {
         redis->overdue = 1;
@@ -209,13 +210,13 @@ ngx_http_sandbox_redis_deadline(ngx_event_t *ev)
 
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_REDIS_TIMEOUTS, 0, 1);
 
-    /* replies come in order: the ones behind it would wait for it, too */
+    /* replies come in order: the commands behind this one wait for it, too */
     ngx_http_sandbox_redis_link_fail(&redis->link, NGX_ETIMEDOUT,
                                      "a command was not answered in time");
 }
 
 
-/* name: EVALSHA or EVAL; script: what it takes. */
+/* name: EVALSHA or EVAL; script: the digest or the body, accordingly. */
 static ngx_int_t
 ngx_http_sandbox_redis_send_eval(ngx_http_sandbox_redis_t *redis,
                                  ngx_http_sandbox_redis_cmd_t *cmd,
@@ -247,7 +248,7 @@ ngx_http_sandbox_redis_send_eval(ngx_http_sandbox_redis_t *redis,
 }
 
 
-/* NGX_OK if the reply was NOSCRIPT and the command is on its way again. */
+/* NGX_OK if the reply was NOSCRIPT and the command was sent again as EVAL. */
 static ngx_int_t
 ngx_http_sandbox_redis_retry(ngx_http_sandbox_redis_t *redis,
                              ngx_http_sandbox_redis_cmd_t *cmd,
@@ -306,7 +307,7 @@ ngx_http_sandbox_redis_reply(void *data, redisReply *reply)
 }
 
 
-/* The link takes no commands meanwhile, so this ends. */
+/* This ends, since handlers cannot queue commands while the link is down. */
 static void
 ngx_http_sandbox_redis_down(void *data)
 {
@@ -369,8 +370,9 @@ ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis)
 
 
 /*
- * Where the read that argv spells is remembered, or would be; NULL if it is no
- * read of a hash.  What stands there is another one's if its turn is over.
+ * The slot in which the read argv is remembered; NULL if argv is no read of a
+ * hash, or is too long.  The slot may hold another read, or one of an earlier
+ * turn.
  */
 static ngx_http_sandbox_redis_read_t *
 ngx_http_sandbox_redis_place(ngx_http_sandbox_redis_t *redis, ngx_uint_t argc,
@@ -408,7 +410,7 @@ ngx_http_sandbox_redis_shared(ngx_http_sandbox_redis_t *redis,
     p = ngx_http_sandbox_redis_put_head(text, argc);
     len = ngx_http_sandbox_redis_put_args(p, argc, argv) - text;
 
-    /* neither ever shrinks: the sum changes with each of them */
+    /* both counters only grow, so their sum changes with each of them */
     turn = redis->link.turn + redis->others;
 
     if (read->turn == turn && read->len == len

@@ -31,9 +31,9 @@ typedef struct ngx_http_sandbox_redis_s ngx_http_sandbox_redis_t;
 /*
  * Called exactly once per accepted command, never from inside the call that
  * made it.  reply is NULL if there is none (connection lost, deadline passed,
- * worker exiting); it may be of type REDIS_REPLY_ERROR, others may have the
- * same one, so it is not to be changed, and is freed after the handler
- * returns.
+ * worker exiting); it may be of type REDIS_REPLY_ERROR.  The handler must not
+ * change reply, since other handlers may get the same one; it is freed after
+ * the handler returns.
  */
 typedef void (*ngx_http_sandbox_redis_handler_pt)(void *data,
                                                   redisReply *reply);
@@ -62,8 +62,8 @@ ngx_uint_t ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis);
 
 /*
  * Sends a command of argc binary-safe arguments; they are copied.  Equal HGET
- * or HMGET of one turn of the loop are one.  NGX_OK, or NGX_DECLINED if Redis
- * is away (the handler is not called).
+ * or HMGET commands of one turn of the event loop are sent once and share the
+ * reply.  NGX_OK, or NGX_DECLINED if Redis is away (the handler is not called).
  */
 ngx_int_t
 ngx_http_sandbox_redis_command(ngx_http_sandbox_redis_t *redis,
@@ -71,8 +71,9 @@ ngx_http_sandbox_redis_command(ngx_http_sandbox_redis_t *redis,
                                void *data, ngx_uint_t argc, ngx_str_t *argv);
 
 /*
- * EVALSHA, and once EVAL if the server does not know the script.  args holds
- * nkeys keys, then the other arguments.
+ * Sends EVALSHA, and once EVAL if the server does not know the script.  args
+ * holds nkeys keys, then the other arguments; nargs counts both.  Returns as
+ * ngx_http_sandbox_redis_command() does.
  */
 ngx_int_t
 ngx_http_sandbox_redis_eval(ngx_http_sandbox_redis_t *redis,
@@ -82,8 +83,8 @@ ngx_http_sandbox_redis_eval(ngx_http_sandbox_redis_t *redis,
                             ngx_str_t *args);
 
 /*
- * Detaches a command's handler, e.g. when its request went away: data will
- * not be touched again.
+ * Detaches the handlers of all pending commands with this data, e.g. when the
+ * request went away: data will not be touched again.
  */
 void ngx_http_sandbox_redis_forget(ngx_http_sandbox_redis_t *redis, void *data);
 

@@ -23,7 +23,7 @@
 #define NGX_HTTP_SANDBOX_REDIS_OUT_MAX (64 * 1024 * 1024)
 
 #define NGX_HTTP_SANDBOX_REDIS_READ 16384
-/* the reader moves what is left of what it was fed, every second reply */
+/* small, since the reader moves the rest of a piece at every second reply */
 #define NGX_HTTP_SANDBOX_REDIS_FEED 2048
 
 
@@ -50,7 +50,7 @@ ngx_http_sandbox_redis_link_reserve(ngx_http_sandbox_redis_link_t *link,
         wanted *= 2;
     }
 
-    /* always a new one: what is sent already is not worth moving in place */
+    /* always a new buffer: bytes that are sent already need not be copied */
     out = ngx_alloc(wanted, link->log);
     if (out == NULL) {
         return NULL;
@@ -165,7 +165,7 @@ ngx_http_sandbox_redis_link_disconnect(ngx_http_sandbox_redis_link_t *link)
 }
 
 
-/* One line per loss, however many attempts it takes to come back. */
+/* One error line per loss, however many attempts to reconnect follow. */
 static void
 ngx_http_sandbox_redis_link_log(ngx_http_sandbox_redis_link_t *link,
                                 ngx_err_t err, const char *reason)
@@ -298,7 +298,7 @@ ngx_http_sandbox_redis_link_up(ngx_http_sandbox_redis_link_t *link)
 }
 
 
-/* The link may be down when this returns: then it has no connection. */
+/* May take the link down: link->connection is NULL then. */
 static void
 ngx_http_sandbox_redis_link_reply(ngx_http_sandbox_redis_link_t *link,
                                   redisReply *reply)
@@ -450,7 +450,7 @@ ngx_http_sandbox_redis_link_read_handler(ngx_event_t *rev)
 }
 
 
-/* Queues what must be answered before the link is up. */
+/* Queues the greeting, which Redis must answer before the link is up. */
 static ngx_int_t
 ngx_http_sandbox_redis_link_greet(ngx_http_sandbox_redis_link_t *link)
 {

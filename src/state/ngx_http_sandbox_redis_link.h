@@ -1,10 +1,10 @@
 /*
- * One connection to Redis that comes back by itself; behind
+ * One connection to Redis that is made again when it is lost; behind
  * ngx_http_sandbox_redis.h, for its two users: commands and subscriptions.
  *
- * Event loop only.  What is queued goes out once per loop turn.  Until the
- * greeting (AUTH, SELECT, PING) is answered nothing but it is sent, so that a
- * command never runs in the wrong database or while Redis loads its data.
+ * Event loop only.  Queued commands are sent once per turn of the loop.  Until
+ * Redis has answered the greeting (AUTH, SELECT, PING) nothing else is sent, so
+ * that no command runs in the wrong database or while Redis loads its data.
  */
 
 #ifndef NGX_HTTP_SANDBOX_REDIS_LINK_H
@@ -23,8 +23,8 @@ typedef enum {
 } ngx_http_sandbox_redis_state_e;
 
 /*
- * None may close the link.  up may be NULL.  down is called after each failed
- * attempt, too; the link takes no commands then.
+ * None of these functions may close the link.  up may be NULL.  down is called
+ * after each failed attempt, too; while it runs the link takes no commands.
  */
 typedef struct {
     void (*reply)(void *data, redisReply *reply);
@@ -32,7 +32,7 @@ typedef struct {
     void (*down)(void *data);
 } ngx_http_sandbox_redis_link_ops_t;
 
-/* The first four are the user's to set, all else zero. */
+/* The user sets the first four members and zeroes all others. */
 typedef struct {
     ngx_http_sandbox_redis_conf_t *conf;
     const ngx_http_sandbox_redis_link_ops_t *ops;
@@ -42,32 +42,32 @@ typedef struct {
     ngx_log_t *log;
     ngx_connection_t *connection;
     redisReader *reader;
-    ngx_pool_t *replies; /* the reply that is read or handled */
+    ngx_pool_t *replies; /* memory of the reply being read or handled */
     ngx_http_sandbox_redis_state_e state;
-    ngx_event_t timer; /* until the next attempt, or the end of this one */
-    ngx_event_t flush; /* posted while there is something to send */
+    ngx_event_t timer; /* for the next attempt, or the limit of this one */
+    ngx_event_t flush; /* posted while out holds something to send */
 
     u_char *out;
     size_t pos;  /* sent up to here */
     size_t last; /* filled up to here */
     size_t size;
-    ngx_uint_t turn; /* grows when what is queued is sent or dropped */
+    ngx_uint_t turn; /* grows when the queue is sent or dropped */
 
     size_t greeting;    /* the end of the greeting in out */
-    ngx_uint_t awaited; /* replies to it */
+    ngx_uint_t awaited; /* replies to the greeting that have not come */
 
     ngx_msec_t backoff;
-    ngx_msec_t since; /* when it went away */
+    ngx_msec_t since; /* when Redis went away */
 
     unsigned fresh : 1; /* the first attempt has not ended */
-    unsigned away : 1;  /* and that was logged */
+    unsigned away : 1;  /* Redis is away, and that was logged */
 } ngx_http_sandbox_redis_link_t;
 
 /* The first attempt to connect is made from the event loop. */
 ngx_int_t ngx_http_sandbox_redis_link_open(ngx_http_sandbox_redis_link_t *link,
                                            ngx_log_t *log);
 
-/* Sends what the socket takes at once; calls nothing of ops. */
+/* Sends what the socket takes at once and closes; calls no function of ops. */
 void ngx_http_sandbox_redis_link_close(ngx_http_sandbox_redis_link_t *link);
 
 /* Drops the connection and tries again later. */
@@ -82,15 +82,16 @@ ngx_uint_t
 ngx_http_sandbox_redis_link_ready(ngx_http_sandbox_redis_link_t *link);
 
 /*
- * Room for size bytes, or NULL if memory or the bound is out; to be filled
- * and committed with its end before anything else is done to the link.
+ * Reserves room for size bytes in the queue; NULL if memory is out or the queue
+ * is at its bound.  The caller fills the room and commits its end before it
+ * does anything else with the link.
  */
 u_char *ngx_http_sandbox_redis_link_reserve(ngx_http_sandbox_redis_link_t *link,
                                             size_t size);
 void ngx_http_sandbox_redis_link_commit(ngx_http_sandbox_redis_link_t *link,
                                         u_char *last);
 
-/* A whole command; NGX_DECLINED if there is no room. */
+/* Queues a whole command; NGX_OK, or NGX_DECLINED if there is no room. */
 ngx_int_t ngx_http_sandbox_redis_link_send(ngx_http_sandbox_redis_link_t *link,
                                            ngx_uint_t argc, ngx_str_t *argv);
 

@@ -16,7 +16,7 @@ typedef struct {
     ngx_http_sandbox_redis_listener_t user;
     ngx_event_t ping;
     unsigned unanswered : 1;
-    unsigned lost : 1; /* the user knows */
+    unsigned lost : 1; /* the user was told of the loss */
     u_char channel[];
 } ngx_http_sandbox_redis_listening_t;
 
@@ -51,7 +51,7 @@ ngx_http_sandbox_redis_listening_reply(void *data, redisReply *reply)
     ngx_str_t payload;
     redisReply **v;
 
-    /* whatever it is, the peer lives */
+    /* any reply shows that the peer lives */
     l->unanswered = 0;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {

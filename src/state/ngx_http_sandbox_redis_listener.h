@@ -13,7 +13,7 @@ ngx_int_t ngx_http_sandbox_redis_listeners_add(
     ngx_queue_t *listeners, ngx_http_sandbox_redis_conf_t *conf, ngx_log_t *log,
     ngx_str_t *channel, ngx_http_sandbox_redis_listener_t *listener);
 
-/* Calls none of their functions. */
+/* Closes all subscriptions; calls no function of their listeners. */
 void ngx_http_sandbox_redis_listeners_close(ngx_queue_t *listeners);
 
 #endif

@@ -11,7 +11,7 @@ typedef int ngx_http_sandbox_redis_count_t;
 #endif
 
 
-/* A new object in its place below its parent. */
+/* Makes an object and puts it in its place in the parent. */
 static redisReply *
 ngx_http_sandbox_redis_object(const redisReadTask *task)
 {
@@ -112,7 +112,7 @@ ngx_http_sandbox_redis_nil(const redisReadTask *task)
     reply = ngx_http_sandbox_redis_object(task);
 
     if (reply) {
-        /* the task says what it would have been */
+        /* task->type may be the type of the value that is missing */
         reply->type = REDIS_REPLY_NIL;
     }
 
@@ -120,7 +120,7 @@ ngx_http_sandbox_redis_nil(const redisReadTask *task)
 }
 
 
-/* The pool has it. */
+/* Frees nothing: the reply is in the pool. */
 static void
 ngx_http_sandbox_redis_free(void *reply)
 {

@@ -1,5 +1,5 @@
 /*
- * Replies of Redis in memory that is taken once: hiredis' own objects cost two
+ * hiredis' reply objects in an nginx pool: by itself hiredis makes two
  * allocations for each element of a record.  Behind ngx_http_sandbox_redis.h.
  * Event loop only.
  */
@@ -12,12 +12,13 @@
 #include <hiredis/hiredis.h>
 
 /*
- * A reader whose replies are in *pool, which must outlive it.  One reply at a
- * time: before the next is asked for, the caller ends the last one.
+ * Makes a reader whose replies are allocated from *pool, which must outlive the
+ * reader.  One reply at a time: the caller ends the last one before it asks for
+ * the next.
  */
 redisReader *ngx_http_sandbox_redis_reader(ngx_pool_t **pool);
 
-/* Ends a reply; memory beyond what most replies need is given back. */
+/* Ends a reply; pool memory beyond what most replies need is freed. */
 void ngx_http_sandbox_redis_reply_end(ngx_pool_t **pool);
 
 #endif

@@ -6,7 +6,7 @@
 #define NGX_HTTP_SANDBOX_REDIS_ARG (NGX_SIZE_T_LEN + sizeof("$\r\n\r\n") - 1)
 
 
-/* "<mark><n>\r\n"; by hand, for a command has one with each argument. */
+/* "<mark><n>\r\n"; by hand, since each argument of a command has one. */
 static u_char *
 ngx_http_sandbox_redis_put_number(u_char *p, u_char mark, size_t n)
 {

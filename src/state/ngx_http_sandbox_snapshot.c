@@ -124,7 +124,7 @@ ngx_http_sandbox_snapshot_values(ngx_http_sandbox_snapshot_t *s, redisReply **v)
         return NGX_DECLINED;
     }
 
-    /* written in one go: absent only if somebody else wrote it */
+    /* the scripts write these at once: else the record is not ours */
     return s->kind && s->node && s->sandbox_id ? NGX_OK : NGX_ERROR;
 }
 

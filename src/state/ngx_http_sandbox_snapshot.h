@@ -1,19 +1,20 @@
 /*
  * Records of snapshots in Redis: the names of their keys, the typed record,
  * and reading it.  Event loop only.  An id ("snap_…") carries its tenant's
- * shard as that of a sandbox does, and names the engine's checkpoint too.
+ * shard as that of a sandbox does, and is the name of its checkpoint, too.
  * Keys, beside those of ngx_http_sandbox_record.h:
  *
  *   P{<shard>}:snapshot:<id>        hash, the record
  *   P{<shard>}:snapshot:<id>:lives  set of ids of sandboxes that were started
- *                                   from it; a record in it names the set in
- *                                   its field "lives"
+ *                                   from the snapshot; the record of such a
+ *                                   sandbox names this set in its field "lives"
  *   P{<shard>}:tenant:<tenant>:snapshots  zset of ids of reusable snapshots,
  *                                   those being taken as well, by creation
  *                                   time (ms)
  *
  * While a snapshot is being taken, its source's record has "busy_until" (ms)
- * and "busy_by" (the snapshot's id): who wants to end or hibernate it waits.
+ * and "busy_by" (the snapshot's id): a DELETE, a hibernation or another
+ * snapshot of the source waits.
  */
 
 #ifndef NGX_HTTP_SANDBOX_SNAPSHOT_H
@@ -39,25 +40,25 @@ void ngx_http_sandbox_key_snapshot_lives(ngx_http_sandbox_key_t *key,
 void ngx_http_sandbox_key_tenant_snapshots(ngx_http_sandbox_key_t *key,
                                            const char *tenant);
 
-/* 1 if an id is that of a snapshot. */
+/* 1 if id is the id of a snapshot. */
 ngx_uint_t ngx_http_sandbox_id_is_snapshot(const char *id);
 
-/* The key of the record of an id, of a sandbox or of a snapshot. */
+/* The key of the record of id, which is a sandbox's or a snapshot's. */
 void ngx_http_sandbox_key_of(ngx_http_sandbox_key_t *key, const char *id);
 
 /* Strings point into the reply they were read from, NUL-terminated. */
 typedef struct {
     const char *id;
     const char *tenant;
-    const char *node; /* where its files are */
+    const char *node; /* that has its files */
     ngx_http_sandbox_snapshot_state_e state;
     const char *kind;
     const char *sandbox_id; /* the source */
     int64_t created_at;     /* ms since the epoch */
-    int64_t size_bytes;     /* 0 while it is taken */
+    int64_t size_bytes;     /* 0 while the snapshot is being taken */
     const char *metadata;   /* JSON text; NULL if it was not read */
 
-    /* of the source when it was taken; NULL if it had none */
+    /* of the source at that time; NULL if it had no such value */
     const char *template;
     int64_t vcpus;
     int64_t memory_mb;

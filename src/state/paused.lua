@@ -2,8 +2,8 @@
 --
 -- KEYS  1 record  2 record of its snapshot
 -- ARGV  1 owner  2 fence  3 id  4 channel  5 states it is allowed in
---       6 state it leads to  7 id of the snapshot, or "" if there is none
---       8 bytes it takes
+--       6 state it leads to  7 id of the snapshot, or "" if none was taken
+--       8 size of the snapshot in bytes
 -- Gives {1, created_at of the snapshot}, or {0} if the operation was fenced
 --       off.
 
@@ -25,7 +25,8 @@ if ARGV[7] == '' then
     redis.call('HDEL', KEYS[1], 'snapshot_id')
 
 else
-    -- no deadline, no address, and its own memory is the snapshot's now
+    -- a paused sandbox has no deadline, no address, and no checkpoint of its
+    -- own: its memory is in the snapshot
     redis.call('HDEL', KEYS[1], 'timeout_at', 'address', 'checkpoint')
 
     local names = { 'tenant', 'node', 'template', 'vcpus', 'memory_mb',

@@ -1,11 +1,11 @@
 -- Changes a warm pool.
 --
 -- KEYS  1 pool  2 pools of the tenant  3 their names
--- ARGV  1 id  2 state it leads to, or "" as it is  3 new name, or ""
+-- ARGV  1 id  2 state it leads to, or "" to keep it  3 new name, or ""
 --       4... fields and values
--- Gives {"none"}, {"taken", id} (the name is that one's), {"invalid", member}
---       (it contradicts what is not changed; nothing is then) or {"changed",
---       node}.
+-- Gives {"none"}, {"taken", id} (pool id has the name), {"invalid", member}
+--       (its value contradicts another field; nothing is changed) or
+--       {"changed", node}.
 
 if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then
     return { 'none' }
@@ -50,7 +50,7 @@ if ARGV[3] ~= '' then
     redis.call('HSET', KEYS[1], 'name', ARGV[3])
 end
 
--- who asks for something wants no back-off to be waited for
+-- a request of the client ends the back-off after failures
 redis.call('HDEL', KEYS[1], 'retry_at', 'failures')
 redis.call('HSET', KEYS[1], 'state', state, 'updated_at', now,
            'target', state == 'enabled' and value.min_ready or 0,

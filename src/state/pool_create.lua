@@ -1,9 +1,9 @@
--- Makes a warm pool, whose lease its maker has.
+-- Makes a warm pool; the node of the request gets its lease.
 --
 -- KEYS  1 pool  2 pools of the tenant  3 their names
 -- ARGV  1 id  2 name  3 most pools of a tenant  4 lease ms
 --       5... fields and values
--- Gives {"new", created_at}, {"taken", id} (the name is that one's) or
+-- Gives {"new", created_at}, {"taken", id} (pool id has the name) or
 --       {"full"}.
 
 local taken = redis.call('HGET', KEYS[3], ARGV[2])

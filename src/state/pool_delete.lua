@@ -1,6 +1,6 @@
 -- Deletes a warm pool that was drained.  A tombstone is left, so that a
--- repeated DELETE is answered as the first one.  What a node has left that had
--- the pool before is nobody's, and ends when that node is there again.
+-- repeated DELETE is answered as the first one.  Members on a node that had the
+-- pool before do not count: they end when that node is back.
 --
 -- KEYS  1 pool  2 pools of the tenant  3 their names
 -- ARGV  1 id  2 tenant  3 retention ms

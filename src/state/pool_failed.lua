@@ -1,10 +1,10 @@
--- A member of a warm pool could not be made: the next one is tried later,
--- twice as late each time.
+-- Notes that a member of a warm pool could not be made: the next one is tried
+-- after a wait, which doubles with each failure.
 --
 -- KEYS  1 pool
 -- ARGV  1 reason  2 first wait ms  3 longest wait ms
---       4 fence of the lease under which it was tried
--- Gives the wait (ms), or 0 if there is no such pool, or another node has it.
+--       4 fence of the pool's lease under which the member was made
+-- Gives the wait (ms), or 0 if the pool is gone or its lease has another fence.
 
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[4] then
     return 0

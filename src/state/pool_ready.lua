@@ -1,10 +1,10 @@
--- A member of a warm pool is ready: its guest has confirmed.  It goes at once
--- if the pool is being drained, or belongs to another node by now.
+-- Makes a member of a warm pool ready, after its guest has confirmed.  The
+-- member is drained at once if its pool is, or if another node has the pool.
 --
 -- KEYS  1 record  2 pool
 -- ARGV  1 owner  2 fence  3 id  4 id of the pool  5 channel
 --       6 states it is allowed in  7 state it leads to
--- Gives {1, time (ms) at which it has to go}, {0} if the operation was fenced
+-- Gives {1, deadline of the member (ms)}, {0} if the operation was fenced
 --       off, or {-1} if Redis has lost the record (nothing is changed then).
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
@@ -37,7 +37,7 @@ elseif pool[2] then
     redis.call('ZADD', ready, now, ARGV[3])
     redis.call('HDEL', KEYS[2], 'failures', 'retry_at', 'reason', 'reason_at')
 
-    -- its predecessor may go now
+    -- the old member that this one replaces may go now
     if redis.call('ZCARD', ready) + redis.call('ZCARD', old)
        > tonumber(pool[3])
     then

@@ -1,6 +1,6 @@
 -- Reserves a member of a warm pool, in state warming, if the pool still wants
--- one and its lease has not gone to another node: whoever else tends it at the
--- same moment, there are never too many.
+-- one and its lease has not gone to another node.  So there are never too many
+-- members, even if several workers tend the pool at the same moment.
 --
 -- KEYS  1 record  2 pool
 -- ARGV  1 id  2 owner  3 lease ms  4 end of the admission (ms), after which it

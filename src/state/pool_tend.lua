@@ -1,11 +1,11 @@
--- Looks after a warm pool: who has it, what its members are by now, which of
--- them have to go, and how many are to be made.
+-- Tends a warm pool: decides which node has it, sorts its members by their
+-- records, and tells which have to be destroyed and how many are to be made.
 --
 -- KEYS  1 pool
 -- ARGV  1 id  2 this node  3 version that its template has, or "" if there is
 --       none  4 ms until the next look  5 most members in the making
---       6 ms after which a member that waits is checked again  7 most checks
---       8 lease ms  9 ms for which a lease is doubted before it is taken
+--       6 ms after which a ready member is checked again  7 most checks
+--       8 lease ms  9 ms between seeing a lease over and taking the pool
 -- Gives {"none"}, {"elsewhere", node, end of its lease (ms), 0 if it is over}
 --       or {"tend", how many to make, ms until the next look, {ids to be
 --       destroyed and their nodes}, {ids to be checked and their addresses},
@@ -13,16 +13,16 @@
 --       taken from another node, {ready, warming, claimed, draining, failed,
 --       expired, target}}.
 --
--- One node has the pool, by a lease that each look of it prolongs; another one
--- takes it when that is over, unless its holder comes back while it is doubted
--- (nobody could prolong anything while Redis was away).  With it goes the
--- fence, so that what the holder of before still has in hand comes to nothing;
--- and its members go, for their hypervisor is that node's.
+-- One node has the pool, by a lease that its looks prolong.  Another node takes
+-- the pool when the lease is over, but only after a time in which the holder
+-- may come back (no node could prolong a lease while Redis was away).  A new
+-- holder gets a new fence, which makes the operations of the former holder
+-- fail; and the members of the former holder go, since they run on its host.
 --
--- A member is in one set: warming, ready, old (it may be handed out, but waits
--- for its successor), and on its way out draining, expired or failed; then
--- claimed.  Scripts move it together with the state of its record; here only
--- what Redis may have lost is put right.
+-- A member is in one set: warming, ready, old (it may be handed out, but is to
+-- be replaced), or, before it is destroyed, draining, expired or failed; a
+-- member that was handed out is in claimed.  Scripts move a member together
+-- with the state of its record; this one repairs what Redis may have lost.
 
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'min_ready',
                         'max_ready', 'last_claim', 'idle_timeout_ms',
@@ -40,7 +40,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local holder, fence = pool[2], pool[13]
 local lease_at = tonumber(pool[12] or 0)
 
--- What its members are to be of.
+-- Whether there is a template version that members may be made of.
 local artifact = ARGV[3] ~= ''
                  and (pool[9] ~= 'pinned_build' or ARGV[3] == version)
 
@@ -49,7 +49,7 @@ if holder ~= ARGV[2] then
         return { 'elsewhere', holder, lease_at }
     end
 
-    -- emptying it takes no template
+    -- a draining pool needs no template
     if state == 'disabled' or not artifact and state ~= 'draining' then
         return { 'elsewhere', holder, 0 }
     end
@@ -108,7 +108,8 @@ if holder ~= ARGV[2] then
     end
 end
 
--- A holder that cannot fill it lets it go, and keeps it if nobody wants it.
+-- A holder that cannot make members lets the lease run out; it remains the
+-- holder if no other node takes the pool.
 local helpless = tonumber(pool[15] or 0) >= 3
                  and count('ready') + count('old') + count('warming') == 0
 local prolonged = 0
@@ -149,7 +150,7 @@ for _, name in ipairs({ 'ready', 'old' }) do
             retire(id, name, 'expired')
 
         else
-            -- its successor is made a little before its time is over
+            -- its replacement is made before its deadline
             if name == 'ready'
                and (record[2] ~= version
                     or record[3] + 0.9 * pool[7] <= now)
@@ -178,8 +179,8 @@ for _, id in ipairs(members('warming')) do
     end
 end
 
--- There may be any number of these, and they leave when they are buried: a few
--- at a time are looked at, each once a minute at most.
+-- There may be any number of claimed members, and bury.lua takes them out of
+-- the set: only 20 are looked at here, each once a minute at most.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', set('claimed'), '-inf',
                                now - 60000, 'LIMIT', 0, 20)) do
     local is = redis.call('HGET', records .. id, 'state')
@@ -191,7 +192,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', set('claimed'), '-inf',
     end
 end
 
--- How many there are to be: all that may be while it is in demand.
+-- The wanted number of members: max_ready while the pool is in demand.
 local target = 0
 
 if state == 'enabled' then

@@ -1,9 +1,9 @@
--- A member of a warm pool that waits does not answer: it has to go, unless
--- somebody has claimed it by now or it goes already.
+-- Marks a ready member of a warm pool that does not answer as failed, unless it
+-- was claimed meanwhile or is to be destroyed already.
 --
 -- KEYS  1 record  2 pool
 -- ARGV  1 id
--- Gives 1, or 0 if it waits no longer.
+-- Gives 1, or 0 if the member is not ready any more.
 
 if redis.call('HGET', KEYS[1], 'state') ~= 'pooled' then
     return 0

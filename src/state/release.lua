@@ -1,4 +1,4 @@
--- Gives back what admit.lua gave; repeating it does nothing.
+-- Takes back what admit.lua gave; a repeated call does nothing.
 --
 -- KEYS  as admit.lua
 -- ARGV  1 id  2 "all", or "address" to leave its place on the agenda

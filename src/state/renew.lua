@@ -1,9 +1,9 @@
--- Prolongs the lease of an operation, and how long what it is taking a
--- checkpoint of stays busy: nothing bounds how long a disk takes to be synced.
+-- Prolongs the lease of an operation, and the busy time of the source of which
+-- it takes a checkpoint: syncing a disk may take any time.
 --
 -- KEYS  1 record, of a sandbox or a snapshot
--- ARGV  1 owner  2 fence  3 lease ms (0: it is given up)  4 id
--- Gives 1, or 0 if the operation was fenced off, or its source is another's.
+-- ARGV  1 owner  2 fence  3 lease ms (0: the lease is given up)  4 id
+-- Gives 1, or 0 if the operation was fenced off or has lost its source.
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'sandbox_id',
                           'fork_of')
@@ -17,18 +17,18 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = tonumber(ARGV[3])
 
--- Whoever settles what another one has left comes later, and is bounded.
+-- Fence 1 is the first owner's; a later one only settles, in bounded time.
 if source and ARGV[2] == '1' then
     local prefix = string.sub(KEYS[1], 1, -#ARGV[4] - 1)
     local key = string.gsub(prefix, ':snapshot:$', ':sandbox:') .. source
     local is = redis.call('HMGET', key, 'state', 'busy_by', 'busy_until')
 
-    -- it was away for so long that something else is made of its source
+    -- the operation slept so long that its source is used by another one
     if is[1] ~= 'running' or is[2] ~= ARGV[4] then
         return 0
     end
 
-    -- should the taker die, until the agenda has settled it
+    -- two leases: time for the agenda to settle it, should this worker die
     redis.call('HSET', key, 'busy_until',
                math.max(tonumber(is[3] or 0), now + 2 * lease))
 end

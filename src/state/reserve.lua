@@ -1,16 +1,16 @@
 -- Reserves an idempotency key, if it is free, together with the record of a
 -- sandbox in state creating.
 --
--- KEYS  1 record  2 tenant index  3 idempotency key  4 the record of what it
---       comes from, if that is no template: of the sandbox that is forked,
---       which must be running, or of a snapshot, which must be ready
+-- KEYS  1 record  2 tenant index  3 idempotency key  4 the record of its
+--       source, if that is no template: of the sandbox that is forked, which
+--       must be running, or of a snapshot, which must be ready
 -- ARGV  1 fingerprint of the request  2 id  3 owner  4 lease ms
 --       5 end of the admission (ms), after which it may have been taken back
---       6 ms for which a fork may be at work on its sandbox, 0 of a snapshot
---       7 ms for which the key is kept, should nobody end the create
+--       6 ms for which a fork keeps its source busy, 0 of a snapshot
+--       7 ms for which the key is kept if nothing ends the create
 --       8... fields and values of the record
 -- Gives {"new", fence, created_at}, {"late"}, {"busy"} or {"conflict", state}
---       (of what it comes from), or what HMGET gives of the key that is taken:
+--       (of the source), or what HMGET gives of the key that is taken:
 --       {fingerprint, state, status, answer, id}.
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',
@@ -53,7 +53,7 @@ redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
            'created_at', now, 'idem', KEYS[3], unpack(ARGV, 8))
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 
--- It lives on the snapshot that it is started from.
+-- The new sandbox joins the lives of the snapshot that it is started from.
 local lives = redis.call('HGET', KEYS[1], 'lives')
 
 if lives then

@@ -1,14 +1,14 @@
 -- Reserves the new execution of a paused sandbox.
 --
--- KEYS  1 record of the new one  2 tenant index  3 record of the paused one
--- ARGV  1 id of the paused one  2 id of the new one  3 owner  4 lease ms
+-- KEYS  1 new record  2 tenant index  3 paused sandbox's record
+-- ARGV  1 id of the paused sandbox  2 new id  3 owner  4 lease ms
 --       5 end of the admission (ms), after which it may have been taken back
---       6 channel  7 states of the paused one that allow it  8 state that this
---       leads to  9 its network_generation as it was read, "" if it has none
---       10 interval (ms) in which wakes are counted, or 0: it is none
+--       6 channel  7 states of the paused record that allow it  8 state that
+--       it gets  9 its network_generation as it was read, "" if it has none
+--       10 interval (ms) in which wakes are counted, or 0 if this is no wake
 --       11... fields and values of the new record
--- Gives {"new", fence, created_at}, {"late"}, or {"changed"} if the paused one
---       is not paused any more, or its policy was changed.
+-- Gives {"new", fence, created_at}, {"late"}, or {"changed"} if the sandbox is
+--       not paused any more, or its network policy was changed.
 
 local old = redis.call('HMGET', KEYS[3], 'state', 'network_generation')
 local state = old[1]
@@ -31,7 +31,7 @@ redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', ARGV[3],
            'lease_at', now + tonumber(ARGV[4]), 'fence', 1,
            'created_at', now, 'resume_of', ARGV[1], unpack(ARGV, 11))
 
--- how often it was woken goes from execution to execution
+-- the count of wakes is passed on from execution to execution
 local wakes = redis.call('HMGET', KEYS[3], 'wakes', 'wakes_since')
 local n, since = tonumber(wakes[1] or 0), tonumber(wakes[2] or 0)
 local interval = tonumber(ARGV[10])

@@ -1,9 +1,9 @@
--- Puts an id on an agenda, or on another list that due.lua looks at: so long
--- from now by the clock that due.lua judges it by.
+-- Puts an id on an agenda, or on another list that due.lua reads, at a time
+-- from now by Redis' clock, which due.lua goes by, too.
 --
 -- KEYS  1 agenda
--- ARGV  1 id  2 ms from now  3 "hasten" if only one that is there, at a later
---       time, is to be moved, else ""
+-- ARGV  1 id  2 ms from now  3 "hasten" to move the id only if it is there at
+--       a later time, else ""
 -- Gives {the time (ms), 1 if the id was not there}.
 
 local time = redis.call('TIME')

@@ -4,16 +4,16 @@
 -- KEYS  1 snapshot
 -- ARGV  1 id  2 tenant (delete by a client) or "" (due on the agenda)
 --       3 owner  4 lease ms  5 this node  6 prefix of sandbox records
---       7 states of a sandbox that lives  8 claims after which its source is
---       kept busy no longer
+--       7 states of a sandbox that lives  8 highest fence under which its
+--       source is still kept busy
 -- Gives {"none"}, {"deleted"}, {"ready"} (there is nothing to be settled),
---       {"in_use", id of one that lives on it}, {"wait", until ms} (another
---       owner is at it, or something else is taken of its source),
---       {"elsewhere", node} (that node's agenda is to do it) or {"claimed",
---       fence, state, id of the source, 1 if that is kept busy}.
+--       {"in_use", id of a sandbox that lives on it}, {"wait", until ms}
+--       (another operation has it, or has its source), {"elsewhere", node}
+--       (that node's agenda is to do it) or {"claimed", fence, state, id of
+--       the source, 1 if that is kept busy}.
 --
--- What is being deleted gets no new lives: they are looked for here, and who
--- starts from a snapshot joins them in one step with a look at its state.
+-- A snapshot that is being deleted gets no new lives: they are looked for here,
+-- and reserve.lua adds one in the same step in which it checks the state.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'kind', 'node',
                           'lease_at', 'sandbox_id')
@@ -67,7 +67,7 @@ local source = ARGV[6] .. record[6]
 local is = redis.call('HMGET', source, 'state', 'busy_by', 'busy_until',
                       'lease_at')
 
--- Its undoing touches the source, which must be nobody else's by then.
+-- Undoing the taking touches the source, so no other operation may have it.
 if ours and state == 'taking' then
     local at = 0
 
@@ -101,8 +101,8 @@ if not ours then
     return { 'elsewhere', node }
 end
 
--- Its source waits until this claim has run out, unless it goes, or what
--- another one has left of it is to be settled too.
+-- The source is busy until this claim has run out, unless it does not run, is
+-- busy for another operation, or the settling was tried too often.
 local held = state == 'taking' and is[1] == 'running'
              and (not is[2] or is[2] == ARGV[1])
              and fence <= tonumber(ARGV[8])

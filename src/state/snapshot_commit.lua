@@ -3,7 +3,7 @@
 --
 -- KEYS  1 snapshot  2 idempotency key  3 source
 -- ARGV  1 owner  2 fence  3 id  4 channel  5 retention ms  6 answer's status
---       7 answer  8 bytes it takes  9 id of the source
+--       7 answer  8 size of the snapshot in bytes  9 id of the source
 -- Gives 1, 0 if the operation was fenced off or has lost its key, see
 --       commit.lua, or -1 if Redis has lost the record (nothing is changed
 --       then).

@@ -1,14 +1,14 @@
--- Ends a snapshot, or what an operation was doing with it.
+-- Ends a snapshot, or the taking or the deletion of one.
 --
 -- KEYS  1 snapshot
 -- ARGV  1 owner  2 fence  3 id  4 channel  5 prefix of sandbox records
 --       6 prefix of the tenant index  7 what is done:
---         "gone"  nothing of it is left: neither is the record, but of one
---                 that was deleted for a repeated DELETE
+--         "gone"  nothing of it is left: the record is removed, and a deleted
+--                 snapshot leaves a tombstone for a repeated DELETE
 --         "left"  its taking has failed and could not be undone yet: the
 --                 record stays for the agenda, and its source stays busy
 --         "kept"  it is whole, and in use after all: it is ready again
---       8 code of the error, for those who wait  9 retention ms
+--       8 code of the error, for waiting requests  9 retention ms
 -- Gives 1, or 0 if the operation was fenced off.
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'state',

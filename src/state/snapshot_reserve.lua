@@ -3,13 +3,13 @@
 --
 -- KEYS  1 snapshot  2 index of snapshots  3 idempotency key  4 source
 -- ARGV  1 fingerprint of the request  2 id  3 owner  4 lease ms
---       5 end of its place on the agenda (ms), after which it may be off it
+--       5 time (ms) after which its place on the agenda may be gone
 --       6 tenant  7 id of the source  8 this node  9 states of the source it
 --       is allowed in  10 ms for which the source is busy  11 kind
---       12 metadata  13 ms for which the key is kept, should nobody end it
+--       12 metadata  13 ms for which the key is kept if nothing ends the taking
 -- Gives {"new", fence, created_at}, {"late"}, {"none"}, {"conflict", state},
---       {"busy", until ms, state}, {"next", id} (the source goes on as that
---       one), {"elsewhere", node}, or what HMGET gives of the key that is
+--       {"busy", until ms, state}, {"next", id} (the source is an alias of
+--       id), {"elsewhere", node}, or what HMGET gives of the key that is
 --       taken: {fingerprint, state, status, answer, id}.
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',

@@ -1,12 +1,12 @@
--- Moves the deadline of a sandbox: a time from now on.
+-- Moves the deadline of a sandbox to a time from now.
 --
 -- KEYS  1 record
--- ARGV  1 id  2 tenant  3 timeout ms  4 what is then done, or "" as before
+-- ARGV  1 id  2 tenant  3 timeout ms  4 action at the deadline, "" to keep it
 --       5 states it is allowed in  6 state it leads to  7... fields
--- Gives {"none"}, {"alias", id} (of that one), {"conflict", state}, {"resumes"}
---       (it resumes by itself and cannot be destroyed then) or {"moved", deadline, node or "", {id,
---       value...}}.  Nothing but "moved" changes the record, and nothing
---       brings one back that is going or gone.
+-- Gives {"none"}, {"alias", id} (it is one of id), {"conflict", state},
+--       {"resumes"} (with auto_resume it cannot be destroyed at the deadline)
+--       or {"moved", deadline, node or "", {id, value...}}.  Only "moved"
+--       changes the record; a sandbox that is being destroyed stays so.
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node', 'next',
                           'auto_resume', 'member')
