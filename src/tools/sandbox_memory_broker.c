@@ -1,12 +1,12 @@
 /*
- * The memory broker of a hypervisor: opens for workers what the kernel shows
+ * The memory broker of a hypervisor.  It opens for workers the kernel's files
  * of a QEMU process's memory, which only a process of QEMU's own user may, and
- * passes the descriptors; reading through them needs no right any more.  And
- * it reads away what QEMU still sends into a pipe that a worker needs no more,
- * or whose reader has died.
+ * passes the descriptors; reading from them needs no further right.  And it
+ * drains pipes into which QEMU still sends, when a worker does not need the
+ * data any more or the reader has died.
  *
- * A connection is one request and its answer (sandbox_broker.h).  Clients and
- * pipes are never waited for, and there are only so many of them.
+ * A connection is one request and its answer (sandbox_broker.h).  The broker
+ * never waits for a client or a pipe, and bounds their numbers.
  */
 
 #define _GNU_SOURCE
@@ -34,7 +34,7 @@
 #define BROKER_BACKLOG 128
 #define BROKER_SILENCE_MS 5000
 #define BROKER_LOOK_MS 1000
-/* Without descriptors for clients: until it is tried again. */
+/* Wait after accept() has failed, e.g. for want of descriptors. */
 #define BROKER_PAUSE_MS 100
 
 #define BROKER_WHY_SIZE 160
@@ -59,7 +59,7 @@ static broker_conf_t broker_conf = {
 };
 static broker_client_t broker_clients[BROKER_CLIENTS];
 static size_t broker_count;
-static int64_t broker_paused; /* no client is taken before */
+static int64_t broker_paused; /* no client is accepted before this time */
 static volatile sig_atomic_t broker_ended;
 
 
@@ -71,7 +71,7 @@ broker_end(int signal)
 }
 
 
-/* Never waits, for there is room for one answer. */
+/* Does not wait: a new connection has room for one answer. */
 static void
 broker_answer(int client, const char *text, const int *fds, size_t n)
 {
@@ -79,7 +79,7 @@ broker_answer(int client, const char *text, const int *fds, size_t n)
 }
 
 
-/* what: words of ours, or a name that was looked at. */
+/* what: our own words, or a machine's name that was checked. */
 static void
 broker_refuse(int client, const char *what, const char *why)
 {
@@ -165,7 +165,7 @@ broker_obey(int client, sandbox_rights_t *request)
 }
 
 
-/* 1: it is done with. */
+/* 1: the connection is to be closed. */
 static int
 broker_serve(int client)
 {
@@ -188,8 +188,8 @@ broker_serve(int client)
 
 
 /*
- * QEMU is of the broker's user, who may connect: a machine that was taken over
- * is not shown the memory of others.
+ * A QEMU process runs as the broker's user, so it can connect.  It is refused,
+ * so that a QEMU that was taken over cannot read other machines' memory.
  */
 static int
 broker_may_ask(int fd)
@@ -232,11 +232,11 @@ broker_accept(int server, int64_t now)
 }
 
 
-/* waits: of the clients there were when it was waited. */
+/* waits: of the n clients that there were at poll(). */
 static void
 broker_serve_clients(const struct pollfd *waits, size_t n, int64_t now)
 {
-    /* backwards: the last one takes the place of one that ends */
+    /* backwards: the last client takes the place of one that is closed */
     while (n--) {
         if ((waits[n].revents && broker_serve(waits[n].fd))
             || broker_clients[n].deadline <= now)
@@ -248,7 +248,7 @@ broker_serve_clients(const struct pollfd *waits, size_t n, int64_t now)
 }
 
 
-/* One turn: waits until there is something to do, and does it. */
+/* One turn of the loop: waits at most until look, and serves what is ready. */
 static void
 broker_turn(int server, int64_t look)
 {
@@ -326,7 +326,7 @@ broker_failed(const char *what)
 }
 
 
-/* One broker a socket, until it ends; -1: there is one. */
+/* Locks the socket's path for this process; -1: another broker has it. */
 static int
 broker_lock(void)
 {
@@ -352,7 +352,7 @@ broker_lock(void)
 }
 
 
-/* Nobody connects before it is the group's, for it is ours alone first. */
+/* Only our user may connect until the socket has its group and mode. */
 static int
 broker_bind(int fd, const struct sockaddr_un *address, gid_t group)
 {
@@ -412,7 +412,7 @@ broker_listen(void)
         return -1;
     }
 
-    /* of one that was killed */
+    /* the socket of a broker that was killed */
     if (lstat(address.sun_path, &st) == 0 && S_ISSOCK(st.st_mode)) {
         (void) unlink(address.sun_path);
     }

@@ -1,9 +1,9 @@
 /*
- * Pipes that are read away; see the header.
+ * Draining of pipes; see the header.
  *
- * What is in them goes from the pipe to /dev/null inside the kernel.  And
- * splice() does not wait even if whoever has sent us the pipe, and so shares
- * its flags, makes it one that is waited for.
+ * splice() moves the data to /dev/null inside the kernel.  And it does not wait
+ * even if the worker that has sent us the pipe, and so shares its flags, clears
+ * O_NONBLOCK.
  */
 
 #define _GNU_SOURCE
@@ -22,7 +22,7 @@
 #define DRAIN_SUFFIX ".fifo"
 #define DRAIN_NAME_SIZE 128
 
-/* Of one pipe at once; the others and the clients have their turn. */
+/* Bytes of one pipe at once: other pipes and clients have their turn, too. */
 #define DRAIN_PIECE 1048576
 
 typedef struct {
@@ -30,7 +30,7 @@ typedef struct {
     dev_t dev;
     ino_t ino;
     unsigned long long bytes;
-    char name[DRAIN_NAME_SIZE]; /* of one that was found; else empty */
+    char name[DRAIN_NAME_SIZE]; /* of a pipe found by look(); else empty */
 } drain_pipe_t;
 
 static drain_pipe_t drain_pipes[MEMORY_DRAIN_MAX];
@@ -82,7 +82,7 @@ drain_has(const struct stat *st)
 }
 
 
-/* Reads some of it; at its end it is closed. */
+/* Reads a piece of a pipe, and closes the pipe at its end. */
 static void
 drain_step(drain_pipe_t *pipe)
 {
@@ -107,7 +107,7 @@ drain_step(drain_pipe_t *pipe)
                        strerror(error));
     }
 
-    /* one that lies about is found again and again, and empty */
+    /* an abandoned pipe is found again at each look, but empty: not logged */
     if (pipe->name[0] != '\0' && pipe->bytes) {
         (void) fprintf(stderr,
                        "sandbox-memory: %s had no reader, %llu bytes were read "
@@ -120,8 +120,8 @@ drain_step(drain_pipe_t *pipe)
 
 
 /*
- * The first read is at once: where there was no writer since it was opened,
- * poll() says nothing of its end.
+ * Reads at once: poll() does not report the end of a pipe that has had no
+ * writer since it was opened.
  */
 static void
 drain_add(int fd, const struct stat *st, const char *name)
@@ -153,7 +153,7 @@ memory_drain_take(int fd, const char **why)
         return -1;
     }
 
-    /* who could write to it as well would never see its end */
+    /* a descriptor that could write to the pipe would never see its end */
     if ((flags & O_ACCMODE) != O_RDONLY || !(flags & O_NONBLOCK)) {
         *why = "the pipe is not to be read without waiting";
         return -1;
@@ -174,7 +174,7 @@ memory_drain_take(int fd, const char **why)
 }
 
 
-/* Who reads from one holds it by a lock, as do we; its end takes that away. */
+/* A reader holds a lock on its pipe, as we do; it ends with the reader. */
 static void
 drain_look(int dir, const char *name)
 {
@@ -192,7 +192,7 @@ drain_look(int dir, const char *name)
         return;
     }
 
-    /* another file may have the name by now */
+    /* the name may belong to another file by now */
     if (fstat(fd, &st) == -1 || !S_ISFIFO(st.st_mode) || drain_has(&st)
         || flock(fd, LOCK_EX | LOCK_NB) == -1)
     {
@@ -211,7 +211,7 @@ memory_drain_look(const char *directory)
     size_t len;
     struct dirent *entry;
 
-    /* each time: it may be mounted later than we begin */
+    /* opened each time: it may be mounted after we have started */
     dir = opendir(directory);
     if (dir == NULL) {
         return;
@@ -251,7 +251,7 @@ memory_drain_wait(struct pollfd *waits)
 void
 memory_drain_read(const struct pollfd *waits, size_t n)
 {
-    /* backwards: the last one takes the place of one that ends */
+    /* backwards: the last pipe takes the place of one that is closed */
     while (n--) {
         if (waits[n].revents) {
             drain_step(&drain_pipes[n]);

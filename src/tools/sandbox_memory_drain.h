@@ -1,7 +1,7 @@
 /*
- * Pipes into which QEMU sends the memory of a machine that runs, and which
- * nobody reads any more: they are read away to their end, for the machine
- * stands still at its next write otherwise.
+ * Drains pipes into which QEMU sends the memory of a running machine and which
+ * no process reads any more: the data is read to its end and dropped, since
+ * otherwise QEMU's next write blocks the machine.
  *
  * Never waits; one thread.
  */
@@ -19,20 +19,20 @@ int memory_drain_init(void);
 void memory_drain_exit(void);
 
 /*
- * The reading end of a pipe, to be read without waiting; it is this file's
- * afterwards.  0; or -1 and why, fd is left.
+ * Takes over fd, the reading end of a pipe, which must be O_NONBLOCK.  0; or -1
+ * with *why (static) set, and fd stays the caller's.
  */
 int memory_drain_take(int fd, const char **why);
 
 /*
- * Looks in a directory for pipes "*.fifo" that nobody holds (flock), and takes
- * them.
+ * Takes all pipes "*.fifo" in a directory that no other process has locked
+ * (flock).
  */
 void memory_drain_look(const char *directory);
 
-/* What to wait for; the number of them, at most MEMORY_DRAIN_MAX. */
+/* Fills waits for poll(); returns their number, at most MEMORY_DRAIN_MAX. */
 size_t memory_drain_wait(struct pollfd *waits);
-/* The same ones, as poll() has left them. */
+/* Reads the pipes that are ready in waits, which poll() has filled. */
 void memory_drain_read(const struct pollfd *waits, size_t n);
 
 #endif

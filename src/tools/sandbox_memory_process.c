@@ -15,7 +15,7 @@
 
 #define PROCESS_ID_MAX 63
 
-/* The name is among the first arguments; they are some kilobytes in all. */
+/* Bytes of the command line that are read: it has some kilobytes in all. */
 #define PROCESS_CMDLINE_MAX 16384
 
 
@@ -94,7 +94,7 @@ process_pid(const char *pids, const char *id)
 }
 
 
-/* 1 if it is this machine by its own arguments; -1 with errno. */
+/* 1 if the process's arguments name this machine, else 0; -1 with errno. */
 static int
 process_named(int dir, const char *id)
 {
@@ -172,7 +172,7 @@ process_open(int dir, const char *id, int fds[MEMORY_PROCESS_FILES], char *why,
         }
     }
 
-    /* it may have executed another program meanwhile */
+    /* the process may have executed another program meanwhile */
     return process_check(dir, id, why, size);
 }
 
@@ -195,7 +195,7 @@ memory_process_open(const char *pids, const char *id,
         return -1;
     }
 
-    /* all else is looked at through it: a pid may be another's later */
+    /* all files are opened below dir: the pid may be reused meanwhile */
     (void) snprintf(path, sizeof(path), "/proc/%ld", pid);
     dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 

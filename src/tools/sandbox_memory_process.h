@@ -1,6 +1,6 @@
 /*
- * Finding the QEMU process of a machine, and opening what the kernel shows of
- * its memory.
+ * Finds the QEMU process of a machine, and opens the kernel's files of its
+ * memory.
  *
  * Never waits; one thread.
  */
@@ -13,13 +13,14 @@
 /* maps, pagemap, mem */
 #define MEMORY_PROCESS_FILES 3
 
-/* 1 if it may be a machine's name: "[a-z0-9_]", at most 63 of them. */
+/* 1 if id may be a machine's name: 1 to 63 characters of [a-z0-9_]. */
 int memory_process_id(const char *id);
 
 /*
- * The files of the process whose pid libvirt keeps in pids/<id>.pid, if it runs
- * as our own user (root: as any) and says itself that it is the machine id.
- * 0, and the caller closes fds; or -1, all fds -1, and why.
+ * Opens the files of the process whose pid libvirt keeps in pids/<id>.pid, if
+ * the process runs as our own user (root: as any) and its arguments name the
+ * machine id.  0, and the caller closes fds; or -1 with all fds -1 and the
+ * reason in why (size bytes).
  */
 int memory_process_open(const char *pids, const char *id,
                         int fds[MEMORY_PROCESS_FILES], char *why, size_t size);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As many calls of one connection libvirtd serves at once. */
+/* The number of calls of one connection that libvirtd serves at once. */
 #define ANSWER_THREADS 5
 
 typedef struct answer_s answer_t;
@@ -28,7 +28,7 @@ static pthread_mutex_t answer_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answer_there = PTHREAD_COND_INITIALIZER;
 
 
-/* Nothing is written, and no event caused, where it stands there already. */
+/* 1 if the metadata has this text already: no write, and so no event. */
 static int
 answer_is_told(virDomainPtr domain, const char *text)
 {
@@ -127,7 +127,7 @@ network_answer_init(void)
     sigset_t all, before;
     pthread_t thread;
 
-    /* signals are the main thread's */
+    /* only the main thread handles signals */
     (void) sigfillset(&all);
     (void) pthread_sigmask(SIG_BLOCK, &all, &before);
 

@@ -1,10 +1,10 @@
 /*
- * Telling the engine that a policy is in force, or why not: metadata of the
- * domain (SANDBOX_NETWORK_APPLIED), for which it waits.
+ * Tells the engine that a policy is in force, or why not, by metadata of the
+ * domain (SANDBOX_NETWORK_APPLIED), for which the engine waits.
  *
- * Threads of its own do it: libvirt makes who writes metadata wait for whatever
- * else is done with the domain, and one that hangs must not keep others
- * waiting.
+ * Threads of this file write the metadata: in libvirt a write waits for other
+ * jobs on the same domain, and a domain that hangs must not delay the answers
+ * of others.
  */
 
 #ifndef SANDBOX_NETWORK_ANSWER_H
@@ -14,14 +14,15 @@
 
 #include <libvirt/libvirt.h>
 
-/* Before the first answer.  0, or -1. */
+/* Starts the threads; before the first answer.  0, or -1. */
 int network_answer_init(void);
 
 /*
- * What is in force is network's.  conn is referenced until the answer is given;
- * error is static, NULL if all is well.  What cannot be told is left out:
- * nobody waits for a domain that has ended, and who reconnects to libvirtd
- * answers again.
+ * Queues the answer that network's policy is in force, or, with error (static;
+ * else NULL), why not.  conn is referenced until the answer is given.  An
+ * answer that cannot be written is dropped: the engine does not wait for a
+ * domain that has ended, and the watcher answers again when it has reconnected
+ * to libvirtd.
  */
 void network_answer(virConnectPtr conn, const char *uuid,
                     const sandbox_network_t *network, const char *error);

@@ -10,14 +10,14 @@
 #include <string.h>
 
 typedef struct {
-    struct nfct_handle *handle; /* for removing: the other one reads */
+    struct nfct_handle *handle; /* for removing; another handle reads */
     int (*of)(uint32_t address, const void *data);
     const void *data;
     int failed;
 } flows_t;
 
 
-/* By either end of either direction: addresses may be translated. */
+/* Checks both ends in both directions, since addresses may be translated. */
 static int
 flows_match(const struct nf_conntrack *flow, const flows_t *flows)
 {
@@ -49,7 +49,7 @@ flows_look(enum nf_conntrack_msg_type type, struct nf_conntrack *flow,
 
     (void) type;
 
-    /* one that has ended meanwhile is no fault */
+    /* ENOENT: the connection has ended meanwhile, which is no failure */
     if (flows_match(flow, flows)
         && nfct_query(flows->handle, NFCT_Q_DESTROY, flow) == -1
         && errno != ENOENT)

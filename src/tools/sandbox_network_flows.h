@@ -1,9 +1,8 @@
 /*
- * Connection tracking: who gets an address next must not find the connections
- * of who had it.
+ * Connection tracking: a guest must not inherit the connections of the guest
+ * that had its address before.
  *
- * Blocks for as long as reading the table of all connections takes; any
- * thread; root only.
+ * Blocks while it reads the table of all connections; any thread; root only.
  */
 
 #ifndef SANDBOX_NETWORK_FLOWS_H
@@ -12,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * Forgets all connections with an address of which of() says 1 (IPv4, host
- * order) at either end.  0, or -1 with a line on standard error.
+ * Removes all connections that have, at either end, an address (IPv4, host
+ * order) for which of() returns 1.  0, or -1 with a line on standard error.
  */
 int network_flows_forget(int (*of)(uint32_t address, const void *data),
                          const void *data);

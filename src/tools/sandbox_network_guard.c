@@ -36,7 +36,7 @@ guard_handle(const struct nlmsghdr *m, void *data)
 }
 
 
-/* The kernel's number of a table, which no other one gets after it. */
+/* The handle of a table, which the kernel gives to no later table. */
 static uint64_t
 guard_table(int family, const char *table)
 {
@@ -82,6 +82,6 @@ network_guard_look(const char *bridge)
         return NETWORK_GUARD_UNKNOWN;
     }
 
-    /* both count up from one, in each family */
+    /* handles count up from one in each family, so 32 bits of each do */
     return taps << 32 | (table & UINT32_MAX);
 }

@@ -1,8 +1,8 @@
 /*
- * Whether the rules stand that a guest's packets must pass: anything that
- * loads a ruleset of its own may have flushed all others.
+ * Checks that the rules that a guest's packets must pass still exist: a program
+ * that loads its own ruleset may have flushed all others.
  *
- * Any thread; root only; waits for the kernel's answer alone.
+ * Any thread; root only; waits for the kernel's answer only.
  */
 
 #ifndef SANDBOX_NETWORK_GUARD_H
@@ -14,8 +14,8 @@
 #define NETWORK_GUARD_UNKNOWN UINT64_MAX /* the kernel does not say */
 
 /*
- * The tables of scripts/host-network for this bridge: a number that is another
- * one when they were made anew, and with them all sets are empty.
+ * Looks at the tables of scripts/host-network for this bridge.  Returns a
+ * number that changes when a table was made anew, which leaves its sets empty.
  */
 uint64_t network_guard_look(const char *bridge);
 

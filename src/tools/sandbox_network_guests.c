@@ -24,32 +24,32 @@ static guest_t **guests;
 static size_t nguests;
 static size_t guests_size;
 
-/* The elements in the kernel may be others than those of the table. */
+/* 1: the elements in the kernel may differ from those of the table. */
 static int guests_unsure = 1;
 static char guests_bridge[SANDBOX_NETWORK_NAME_SIZE];
 
-/* Bridges whose rules are looked at: a host has one, or a few. */
+/* Most bridges whose rules are checked: a host has one, or a few. */
 #define GUESTS_BRIDGES 16
 
 typedef struct {
     char name[SANDBOX_NETWORK_NAME_SIZE];
-    uint64_t rules; /* as network_guard_look() says; MISSING: it is down */
+    uint64_t rules; /* from network_guard_look(); MISSING: bridge is down */
 } guests_bridge_t;
 
 static guests_bridge_t bridges[GUESTS_BRIDGES];
 static size_t nbridges;
 
-/* What a change replaces, by the index of the domain; NULL: nothing. */
+/* The guest of a domain before and after a change; NULL: none. */
 typedef struct {
     guest_t *before;
     guest_t *after;
 } guests_step_t;
 
-/* Addresses that have no owner any more, unless they are in the table. */
+/* Addresses of guests that have left, unless a guest in the table has them. */
 typedef struct {
     uint32_t *address;
     size_t n;
-    uint32_t net; /* and all of this one; mask 0: of none */
+    uint32_t net; /* and all addresses of this network; mask 0: none */
     uint32_t mask;
     uint32_t gateway;
 } guests_left_t;
@@ -117,8 +117,8 @@ guests_new(const network_domain_t *domain)
 
 
 /*
- * Runs commands of nft as one transaction.  Said of a failure is nothing: who
- * calls may have another way.
+ * Runs commands of nft as one transaction.  A failure is not logged, since the
+ * caller may have a fallback; nft's message is appended to words, unless NULL.
  */
 static int
 guests_run(const sandbox_text_t *commands, sandbox_text_t *words)
@@ -167,7 +167,7 @@ guests_bridge_say(const guests_bridge_t *bridge)
 }
 
 
-/* The rules of a bridge as they were looked at last; looks at a new one. */
+/* The entry of a bridge; a new one is added and its rules are looked at. */
 static guests_bridge_t *
 guests_bridge_find(const char *name)
 {
@@ -206,7 +206,7 @@ guests_bridge_stands(const char *name)
 }
 
 
-/* Guests of a bridge without rules have to wait: the others need not. */
+/* Makes all elements anew, but not of guests whose bridge has no rules. */
 static int
 guests_rebuild(void)
 {
@@ -247,7 +247,7 @@ guests_rebuild(void)
 }
 
 
-/* The table is changed already; commands lead there from what it was. */
+/* Runs commands that bring the kernel to the table, which has changed. */
 static int
 guests_commit(const sandbox_text_t *commands)
 {
@@ -286,7 +286,10 @@ guests_has_left(uint32_t address, const void *data)
 }
 
 
-/* 1 if the guest must go because of what the domain is. */
+/*
+ * 1 if domain is the guest's own and has ended or changed its address, or is
+ * another one that runs with the guest's address.
+ */
 static int
 guests_must_leave(const guest_t *guest, const network_domain_t *domain)
 {
@@ -310,7 +313,7 @@ guests_leave(const network_domain_t *domains, size_t n)
 
     left.address = malloc((nguests + 1) * sizeof(*left.address));
     if (left.address == NULL) {
-        /* then they leave when somebody wants their addresses */
+        /* they are removed when a later guest gets their addresses */
         (void) fprintf(stderr, "sandbox-network: out of memory\n");
         return;
     }
@@ -337,7 +340,7 @@ guests_leave(const network_domain_t *domains, size_t n)
 }
 
 
-/* 0, -1: it is as it was. */
+/* 0, or -1: the table is unchanged. */
 static int
 guests_step(guests_step_t *step, const network_domain_t *domain,
             sandbox_text_t *commands)
@@ -422,7 +425,7 @@ guests_enter(network_domain_t *domains, size_t n)
 }
 
 
-/* Before anybody is let in: the rules know a guest by its port. */
+/* Before guests are let in, since the rules know a guest by its port. */
 static void
 guests_ports(network_domain_t *domains, size_t n)
 {
@@ -468,7 +471,7 @@ network_guests_change(network_domain_t *domains, size_t n)
 }
 
 
-/* The network of the bridge, to left. */
+/* Adds the network of the bridge to left. */
 static void
 guests_bridge_network(guests_left_t *left, const char *bridge)
 {
@@ -546,7 +549,7 @@ network_guests_reset(network_domain_t *domains, size_t n, const char *bridge)
 }
 
 
-/* 1 if elements have to be made anew. */
+/* Checks the rules of a bridge; 1 if elements have to be made anew. */
 static int
 guests_guard(guests_bridge_t *bridge)
 {

@@ -1,7 +1,7 @@
 /*
- * The guests that are in the network of this hypervisor, as the watcher knows
- * them, and the elements of nft's sets that follow from that.  What is in the
- * kernel is always made from this table, whole or by what differs.
+ * The table of the guests that are in the network of this hypervisor, and the
+ * elements of nft's sets that follow from it.  The elements in the kernel are
+ * always made from this table, as a whole or by the differences.
  *
  * Blocks; one thread; root only.
  */
@@ -11,35 +11,37 @@
 
 #include "sandbox_network.h"
 
-/* What a domain is found to be. */
+/* A domain, as libvirt shows it. */
 typedef struct {
     char uuid[SANDBOX_UUID_SIZE];
     int runs; /* 0: it has ended; nothing below counts */
     sandbox_network_t network;
-    const char *error; /* set: why it is not in force, or NULL; static */
+    const char *error; /* set: why network is not in force, or NULL; static */
 } network_domain_t;
 
 /*
- * Brings guests in line with these domains, and leaves the others as they are.
- * Who ended is shut out and its connections are forgotten; so is who has the
- * address of one that runs.  Those that run are let in, or get another policy:
- * in one transaction, or each in one of its own if that fails.  A guest whose
- * change fails keeps what it had.
+ * Updates the guests of these domains, and leaves the others as they are.  A
+ * guest whose domain has ended is shut out and its connections are removed; so
+ * is another guest that has the address of a running domain.  Running domains
+ * are let in, or get another policy: in one transaction, or each in its own if
+ * that fails.  A guest whose change fails keeps the policy that it had.
  */
 void network_guests_change(network_domain_t *domains, size_t n);
 
 /*
- * All guests are these, and all elements on their bridges and on bridge are
- * made anew.  0, or -1 with a line on standard error and error set in all; one
- * whose port cannot be set has its error set, and is shut out.
+ * Replaces all guests by these domains, and makes all elements on their bridges
+ * and on bridge anew.  0, or -1 with a line on standard error (and, unless
+ * memory is out, error set in all); a domain whose port cannot be set has its
+ * error set, and is shut out.
  */
 int
 network_guests_reset(network_domain_t *domains, size_t n, const char *bridge);
 
 /*
- * Looks at the rules of each bridge of guests, and of bridge.  One without is
- * taken down until they are there again; when they were made anew, so are the
- * elements.  To be called often: between the two nothing guards the guests.
+ * Checks the rules of bridge and of each bridge of guests.  A bridge without
+ * rules is taken down until the rules are there again; when they were made
+ * anew, the elements are, too.  To be called often: between the loss of the
+ * rules and this call nothing guards the guests.
  */
 void network_guests_guard(const char *bridge);
 

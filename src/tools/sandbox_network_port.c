@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of <net/if.h>, which does not go together with <linux/if.h>. */
+/* From <net/if.h>, which conflicts with <linux/if.h>. */
 unsigned int if_nametoindex(const char *name);
 
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One in each of three sets, and both lists. */
+/* Most elements of a guest: one in each of three sets, and both lists. */
 #define RULES_ELEMENTS (3 + 2 * SANDBOX_POLICY_CIDRS)
 #define RULES_ELEMENT_SIZE 64
 #define RULES_GUESTS "guests"
@@ -57,9 +57,9 @@ rules_add(rules_t *rules, const char *set)
 
 
 /*
- * A block within another one is left out: the kernel refuses ranges that
- * overlap, and it would change nothing.  IPv6 has no elements: none of it
- * leaves, whatever the lists say.
+ * A block within another one is left out: it would change nothing, and the
+ * kernel refuses ranges that overlap.  IPv6 blocks get no elements: no IPv6
+ * packet leaves, whatever the lists say.
  */
 static void
 rules_list(rules_t *rules, const char *set, const char *address,
@@ -137,7 +137,7 @@ rules_has(const rules_t *rules, const rules_element_t *e)
 }
 
 
-/* Elements of rules that others does not have. */
+/* Appends a command for each element of rules that others does not have. */
 static void
 rules_difference(sandbox_text_t *t, const char *verb, const rules_t *rules,
                  const rules_t *others)
@@ -168,7 +168,7 @@ network_rules_change(sandbox_text_t *t, const sandbox_network_t *old,
     rules_of(&before, old);
     rules_of(&after, wanted);
 
-    /* a block that takes the place of one within it comes after that one */
+    /* delete first: a new block may contain, so overlap with, an old one */
     rules_difference(t, "delete", &before, &after);
     rules_difference(t, "add", &after, &before);
 }
@@ -200,7 +200,7 @@ network_rules_all(sandbox_text_t *t, const sandbox_network_t *guests, size_t n,
         rules_flush(t, bridge);
     }
 
-    /* twice does no harm, and there are few bridges */
+    /* a bridge may be flushed twice, which does no harm */
     for (i = 0; i < n; i++) {
         if ((bridge == NULL || strcmp(guests[i].bridge, bridge) != 0)
             && (i == 0 || strcmp(guests[i].bridge, guests[i - 1].bridge) != 0))

@@ -1,6 +1,6 @@
 /*
- * What admits a guest to the network, as commands of nft that add and remove
- * elements.  The sets and the rules over them are scripts/host-network's.
+ * Commands of nft that admit a guest to the network: they add and remove
+ * elements of sets.  scripts/host-network makes the sets and their rules.
  *
  * Pure text; knows neither files nor libvirt.
  */
@@ -18,15 +18,15 @@ void
 network_rules_table(char table[NETWORK_RULES_TABLE_SIZE], const char *bridge);
 
 /*
- * Appends what leads from old to wanted, each NULL if there is nothing: the
- * commands are one transaction.  A silent guest has no elements.
+ * Appends the commands from old to wanted, each of which may be NULL for no
+ * guest; they are one transaction.  A silent guest has no elements.
  */
 void network_rules_change(sandbox_text_t *t, const sandbox_network_t *old,
                           const sandbox_network_t *wanted);
 
 /*
- * Appends what leads from whatever there is to these guests and no others, on
- * their bridges and on bridge (may be NULL).
+ * Appends the commands that replace whatever elements there are by those of
+ * these guests, on their bridges and on bridge (may be NULL).
  */
 void network_rules_all(sandbox_text_t *t, const sandbox_network_t *guests,
                        size_t n, const char *bridge);

@@ -1,13 +1,13 @@
 /*
  * The watcher of a hypervisor: lets each sandbox's guest into the network when
  * its domain starts, before the engine lets it run, puts changed policies in
- * force, and shuts out who has ended.
+ * force, and shuts out guests whose domain has ended.
  *
- * libvirt's events say only which domain to look at; what is done follows from
- * what the domain is then, so that events may be late, repeated, or lost with
- * libvirtd.  Policies come as metadata of the domain, the answer is metadata
- * too (sandbox_network_answer.c): neither side needs rights or files on the
- * other's machine.
+ * libvirt's events only say which domain to look at.  The watcher acts on the
+ * state in which it then finds the domain, so events may be late, repeated, or
+ * lost with libvirtd.  Policies come as metadata of the domain, and the answer
+ * is metadata, too (sandbox_network_answer.c): neither the engine nor the
+ * watcher needs rights or files on the other's machine.
  */
 
 #include "sandbox_network_answer.h"
@@ -28,7 +28,7 @@
 
 #define WATCH_RUN "/run/nginx-sandbox"
 #define WATCH_LOCK WATCH_RUN "/network.lock"
-/* There while it watches: what scripts wait for. */
+/* Exists while the watcher watches; scripts wait for it. */
 #define WATCH_READY WATCH_RUN "/network"
 #define WATCH_TICK_MS 100
 /* Ticks from the end of a connection to the next one. */
@@ -47,18 +47,18 @@ struct watch_news_s {
     char uuid[SANDBOX_UUID_SIZE];
 };
 
-/* Answers have a connection of their own: they may wait for long. */
+/* Answers have a connection of their own, since they may have to wait long. */
 typedef struct {
     virConnectPtr virt;
     virConnectPtr answers;
-    int lifecycle; /* callbacks of virt, -1: there is none */
-    int metadata;
+    int lifecycle; /* callback of virt, -1: none */
+    int metadata;  /* likewise */
 } watch_conn_t;
 
 static watch_news_t *watch_first;
 static watch_news_t **watch_last = &watch_first;
-static int watch_due;  /* 1: it is time to look at the rules */
-static int watch_lost; /* 1: of some domain it is not known what it is now */
+static int watch_due;  /* 1: it is time to check the rules */
+static int watch_lost; /* 1: the state of some domain is unknown */
 static volatile sig_atomic_t watch_ended;
 
 
@@ -78,7 +78,7 @@ watch_silent(void *data, virErrorPtr e)
 }
 
 
-/* Only notes it: libvirt is not asked from inside its own event. */
+/* Only notes the domain: no libvirt call is made inside its own event. */
 static void
 watch_note(virDomainPtr domain)
 {
@@ -130,8 +130,8 @@ watch_metadata(virConnectPtr conn, virDomainPtr domain, int type,
 
 
 /*
- * What the domain is now; -1: libvirt does not say.  Where the metadata is
- * malformed the guest is in no network.
+ * Reads the present state of a domain; -1: libvirt does not tell.  A guest
+ * whose metadata is malformed is treated as ended: it is in no network.
  */
 static int
 watch_look(virDomainPtr domain, network_domain_t *found)
@@ -209,7 +209,7 @@ watch_answer(watch_conn_t *conn, const network_domain_t *domains, size_t n)
 }
 
 
-/* The next uuid that is not among these; 0: there is no news. */
+/* Takes the next uuid off the news that is not among domains; 0: no news. */
 static int
 watch_next(char uuid[SANDBOX_UUID_SIZE], const network_domain_t *domains,
            size_t n)
@@ -263,7 +263,7 @@ watch_read_news(watch_conn_t *conn)
 }
 
 
-/* All domains that there are, malloc'd; -1 with libvirt's error. */
+/* All active domains, in memory the caller frees; -1 with libvirt's error. */
 static int
 watch_list(watch_conn_t *conn, network_domain_t **domains, size_t *n)
 {
@@ -319,7 +319,7 @@ watch_reconcile(watch_conn_t *conn, const char *bridge)
 }
 
 
-/* Lets the loop look up from time to time. */
+/* Makes the event loop return regularly. */
 static void
 watch_tick(int timer, void *data)
 {
@@ -363,7 +363,7 @@ watch_register(watch_conn_t *conn)
 }
 
 
-/* A callback holds its connection: as long as there is one, nothing closes. */
+/* A callback references its connection, which else would not close. */
 static void
 watch_deregister(watch_conn_t *conn)
 {
@@ -378,8 +378,8 @@ watch_deregister(watch_conn_t *conn)
 
 
 /*
- * Until the connection or the program ends, or something was not to be learnt:
- * the next connection begins with all domains.
+ * Watches until the connection or the program ends, or the state of a domain
+ * could not be read: the next connection begins with all domains.
  */
 static void
 watch_serve(watch_conn_t *conn, const char *bridge)
@@ -442,7 +442,7 @@ watch_connect(const char *uri, const char *bridge)
 }
 
 
-/* The loop goes on: it is what closes the socket of a closed connection. */
+/* Keeps the event loop going, which closes the socket of a connection. */
 static void
 watch_rest(void)
 {
@@ -460,7 +460,7 @@ watch_rest(void)
 }
 
 
-/* One watcher a host, until it ends; -1: there is one. */
+/* Locks the host for this process; -1: another watcher runs. */
 static int
 watch_lock(void)
 {
@@ -481,7 +481,7 @@ watch_lock(void)
         return -1;
     }
 
-    /* a mark of one that was killed */
+    /* the mark of a watcher that was killed */
     (void) unlink(WATCH_READY);
 
     return 0;

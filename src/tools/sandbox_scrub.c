@@ -1,7 +1,7 @@
 /*
- * What nothing needs in the directory of disks: lists it, and removes it on
- * demand.  Knows the VM engine and nothing else; scripts/sandbox-scrub tells it
- * which checkpoints have a record.
+ * Lists files in the directory of disks that nothing needs, and removes them
+ * on demand.  Knows the VM engine and nothing else; scripts/sandbox-scrub tells
+ * it which checkpoints have a record.
  */
 
 #include "sandbox_storage.h"
@@ -61,7 +61,7 @@ scrub_failed(const sandbox_hv_error_t *err)
 }
 
 
-/* All lines of the standard input; 0, or -1: out of memory. */
+/* Reads ids, one a line, from standard input; 0, or -1 if that failed. */
 static int
 scrub_read(scrub_known_t *known)
 {
@@ -144,7 +144,7 @@ scrub_list(const scrub_t *options, sandbox_storage_file_t **list, size_t *n,
 }
 
 
-/* Checkpoints first, of which the others may be parts. */
+/* Removes states of checkpoints first: other files may be parts of them. */
 static int
 scrub_remove(const sandbox_storage_file_t *list, size_t n)
 {
@@ -282,7 +282,7 @@ main(int argc, char **argv)
         return 1;
     }
 
-    /* libvirt would make one that is not there */
+    /* libvirt would make the directory if it were missing */
     (void) snprintf(disks, sizeof(disks), "%s/disks", options.conf.data_dir);
 
     if (access(disks, R_OK | X_OK) == -1) {
