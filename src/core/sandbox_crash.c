@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 
-/* The order for a point, taken so that nobody else gets it; 0 if none. */
+/* Reads the order for a point and removes it for all others; 0 if none. */
 static int
 sandbox_crash_take(const char *name, char *order, size_t size)
 {

@@ -4,10 +4,10 @@
  * one a point is no code at all.
  *
  * A point is armed by a file of its name in the directory that the environment
- * variable SANDBOX_CRASH_DIR names.  Who comes to the point first takes the
- * file away and does what it says: "kill" (SIGKILL for this process), "stop"
- * (SIGSTOP; who armed the point continues the process) or "sleep MS" (this
- * thread alone).  The line that goes to standard error says so.
+ * variable SANDBOX_CRASH_DIR names.  The first thread that reaches the point
+ * removes the file and does what it says: "kill" (SIGKILL for this process),
+ * "stop" (SIGSTOP; the test continues the process) or "sleep MS" (this thread
+ * alone).  A line on standard error says so.
  *
  * Any thread.
  */

@@ -54,7 +54,7 @@ sandbox_decimal_read(sandbox_decimal_t *d, const char *s, size_t len)
 
     fraction = 0;
     pending = 0; /* zeros seen since *last */
-    zeros = 0;   /* of them before the point */
+    zeros = 0;   /* those of them before the point */
     places = 0;  /* digits after the point up to *last */
 
     for (/* void */; s < end && *s != 'e' && *s != 'E'; s++) {

@@ -1,6 +1,5 @@
 /*
- * The text of a JSON number taken apart, without loss at any length.
- * Any thread.
+ * Parses the text of a JSON number, without loss at any length.  Any thread.
  */
 
 #ifndef SANDBOX_DECIMAL_H
@@ -18,8 +17,8 @@ typedef struct {
 } sandbox_decimal_t;
 
 /*
- * Reads a well-formed JSON number.  0, or -1 if its exponent is beyond
- * anything (more than 15 digits).
+ * Reads a well-formed JSON number.  0, or -1 if its exponent is absurd (more
+ * than 15 digits).
  */
 int sandbox_decimal_read(sandbox_decimal_t *d, const char *s, size_t len);
 

@@ -1,6 +1,6 @@
 /*
- * Digests and constant-time comparison.  Any thread, but one context each:
- * the context caches what OpenSSL 3 otherwise looks up at every call.
+ * Digests and constant-time comparison.  Any thread.  Each thread has a digest
+ * context of its own, which caches what OpenSSL 3 else looks up at every call.
  */
 
 #ifndef SANDBOX_DIGEST_H

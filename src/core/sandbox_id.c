@@ -17,15 +17,15 @@
 #define SANDBOX_ID_WORDS ((SANDBOX_ID_BODY_LEN + 7) / 8)
 #define SANDBOX_REQUEST_ID_WORDS ((SANDBOX_REQUEST_ID_LEN - 4) / 8)
 
-/* A byte in all eight of a word. */
+/* A word whose eight bytes are all c. */
 #define SANDBOX_ID_BYTES(c) (UINT64_C(0x0101010101010101) * (c))
 
 /*
- * Randomness that was fetched and not yet given out: a system call for each
- * identifier costs more than all else about it.
+ * Random words that were fetched and not yet used: a system call for each
+ * identifier would cost more than all else about it.
  */
 typedef struct {
-    size_t left; /* words at the beginning */
+    size_t left; /* unused words, at the beginning of words */
     uint64_t words[SANDBOX_RANDOM_WORDS];
 } sandbox_random_t;
 
@@ -35,7 +35,7 @@ static pthread_once_t sandbox_random_once = PTHREAD_ONCE_INIT;
 static const char sandbox_base32[] = "abcdefghijklmnopqrstuvwxyz234567";
 
 
-/* In a child: what its parent has fetched is its parent's. */
+/* After fork(), in the child: drops the words, which the parent will use. */
 static void
 sandbox_random_forked(void)
 {
@@ -60,7 +60,7 @@ sandbox_random_fetch(sandbox_random_t *pool)
     buf = (uint8_t *) pool->words;
     (void) pthread_once(&sandbox_random_once, sandbox_random_init);
 
-    /* a signal may cut it short */
+    /* a signal may cut the read short */
     for (have = 0; have < sizeof(pool->words); have += (size_t) n) {
         n = getrandom(buf + have, sizeof(pool->words) - have, 0);
 
@@ -95,7 +95,7 @@ sandbox_random_chars(uint64_t bits)
 }
 
 
-/* n words, which are to be overwritten when they were used; NULL: none. */
+/* n random words, which the caller overwrites after use; NULL: none. */
 static volatile uint64_t *
 sandbox_random_words(size_t n)
 {
@@ -113,7 +113,7 @@ sandbox_random_words(size_t n)
 }
 
 
-/* Random characters, eight for each word. */
+/* Writes random characters, eight for each word; 0 or -1. */
 static int
 sandbox_random_text(char *out, size_t nwords)
 {
@@ -221,11 +221,11 @@ sandbox_id_word_bad(const char *text)
 }
 
 
-/* 0 if what follows a prefix is that of an id: 20 characters. */
+/* 0 if the 20 characters after a prefix are those of an id. */
 static uint64_t
 sandbox_id_body_bad(const char *body)
 {
-    /* eight and eight characters, and the last eight */
+    /* characters 0 to 7, 8 to 15, and the last eight, which overlap */
     return sandbox_id_word_bad(body) | sandbox_id_word_bad(body + 8)
            | sandbox_id_word_bad(body + SANDBOX_ID_BODY_LEN - 8);
 }

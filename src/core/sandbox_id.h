@@ -28,13 +28,13 @@
 /*
  * prefix is at most 5 characters ("sb_"); shard is SANDBOX_SHARD_LEN
  * characters, or NULL for random ones.
- * 0, or -1 if the kernel gives no randomness; then nothing may be made.
+ * 0, or -1 if the kernel gives no randomness; id must not be used then.
  */
 int sandbox_id_make(char id[SANDBOX_ID_SIZE], const char *prefix,
                     const char *shard);
 int sandbox_token_make(char token[SANDBOX_TOKEN_SIZE]);
 
-/* "req_" and 80 random bits: one for each request, so it costs little. */
+/* "req_" and 80 random bits; cheap, since each request gets one.  0 or -1. */
 int sandbox_request_id_make(char id[SANDBOX_ID_SIZE]);
 
 /* The shard of a tenant: characters of [a-z2-7], not NUL-terminated. */
@@ -49,7 +49,7 @@ sandbox_id_shard(char shard[SANDBOX_SHARD_LEN], const char *tenant, size_t len);
 int sandbox_id_parse(char id[SANDBOX_ID_SIZE], const char *prefix,
                      const char *text, size_t len);
 
-/* The same for "sb", whose prefix and dash are at text, with 20 after them. */
+/* The same for prefix "sb" and a text of at least "sb_" and 20 characters. */
 int sandbox_id_parse_sandbox(char id[SANDBOX_ID_SIZE], const char *text);
 
 /*

@@ -3,7 +3,7 @@
 #include "sandbox_idem_key.h"
 
 
-/* Takes the quotes' insides; -1 if value is no string in quotes. */
+/* Sets value to the text inside its quotes; -1 if it is no string in quotes. */
 static int
 idem_key_unquote(const char **value, size_t *len)
 {

@@ -10,9 +10,9 @@
 #define SANDBOX_IDEM_KEY_MAX 255
 
 /*
- * The key that value means, into key: value itself, or what a string of
- * RFC 8941 (in quotes, with \" and \\ as escapes) stands for.  Its length,
- * or 0 with *reason (static) set.
+ * Writes the key that value stands for to key: value itself, or the content of
+ * a string of RFC 8941 (in quotes, with \" and \\ as escapes).  Returns its
+ * length, or 0 with *reason (static) set.
  */
 size_t sandbox_idem_key(char key[SANDBOX_IDEM_KEY_MAX], const char *value,
                         size_t len, const char **reason);

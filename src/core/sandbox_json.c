@@ -24,7 +24,7 @@ typedef struct {
     uint32_t stack[SANDBOX_JSON_MAX_DEPTH]; /* open containers */
     uint32_t tail[SANDBOX_JSON_MAX_DEPTH];  /* their newest child, or 0 */
     size_t depth;
-    uint32_t twice; /* a member whose name its object has already, or 0 */
+    uint32_t twice; /* a member with the same name as an earlier one, or 0 */
     const char *reason;
 } sandbox_json_parser_t;
 
@@ -32,10 +32,10 @@ typedef struct {
     const char *pos;
     const char *last;
     uint32_t node;
-    char utf8[4]; /* an escape half read */
+    char utf8[4]; /* of an escape that is being read */
     uint32_t pending;
     uint32_t used;
-    uint32_t plain; /* without escapes */
+    uint32_t plain; /* the name has no escapes */
 } sandbox_json_name_t;
 
 
@@ -335,7 +335,7 @@ sandbox_json_name_byte(sandbox_json_name_t *name)
 }
 
 
-/* Orders names by their unescaped bytes: no hash that could be aimed at. */
+/* Orders names by their unescaped bytes: a hash could be attacked. */
 static int
 sandbox_json_name_order(const void *a, const void *b)
 {
@@ -535,7 +535,7 @@ sandbox_json_field(const sandbox_json_parser_t *p, char *field,
 }
 
 
-/* What was being read: values that are not complete have no length yet. */
+/* Sets err->field to the value being read: open containers have no length. */
 static void
 sandbox_json_where(const sandbox_json_parser_t *p, sandbox_json_error_t *err)
 {

@@ -11,8 +11,8 @@
 
 /*
  * Reads the escape whose backslash is at s into *code, a Unicode scalar
- * value other than 0; a pair of surrogates is one escape.  The bytes it
- * takes, or 0 with *reason (static) set.
+ * value other than 0; a pair of surrogates is one escape.  Returns the bytes
+ * of the escape, or 0 with *reason (static) set.
  */
 size_t sandbox_json_escape(const char *s, const char *last, uint32_t *code,
                            const char **reason);

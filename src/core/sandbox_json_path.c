@@ -19,7 +19,7 @@ sandbox_json_path_name(char path[SANDBOX_JSON_PATH_SIZE], const char *name)
         path[n++] = '.';
     }
 
-    /* by hand: one for each member of a body */
+    /* by hand, since this runs for each member of a body */
     for (name = name[0] ? name : "\"\"";
          *name && n < SANDBOX_JSON_PATH_SIZE - 1; name++)
     {

@@ -42,7 +42,7 @@ sandbox_json_unescape(const char *s, size_t len, size_t *outlen)
             continue;
         }
 
-        /* no escape is shorter than what it stands for */
+        /* no escape is shorter than its UTF-8, so out has the room */
         s += sandbox_json_escape(s, last, &code, &reason);
         n += sandbox_utf8_encode(out + n, code);
     }
@@ -220,7 +220,7 @@ sandbox_json_integer(const sandbox_json_t *doc, const sandbox_json_node_t *node,
             d.exponent--;
         }
 
-        /* negative, because INT64_MIN has no positive twin */
+        /* summed up as negative, since -INT64_MIN would overflow */
         if (__builtin_mul_overflow(n, 10, &n)
             || __builtin_sub_overflow(n, digit, &n)) {
             return -1;

@@ -140,7 +140,7 @@ static const char sandbox_net_pairs[] =
     "707172737475767778798081828384858687888990919293949596979899";
 
 
-/* For every request that is proxied: snprintf() takes twenty times as long. */
+/* Called for each proxied request: snprintf() takes twenty times as long. */
 size_t
 sandbox_net_port(char out[SANDBOX_NET_PORT_SIZE], uint16_t port)
 {

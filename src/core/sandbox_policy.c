@@ -96,7 +96,7 @@ sandbox_cidrs_format(sandbox_text_t *t, const sandbox_cidrs_t *list)
     char text[SANDBOX_CIDR_TEXT_SIZE];
     size_t i;
 
-    /* of an empty one, too, the text is there */
+    /* makes t->data a text for an empty list, too */
     sandbox_text_add(t, "", 0);
 
     for (i = 0; i < list->n; i++) {

@@ -108,7 +108,7 @@ sandbox_rights_receive(int socket, sandbox_rights_t *message)
                      && strlen(message->text) == (size_t) n;
     rights_collect(&msg, message);
 
-    /* an empty message looks as if there were nobody any more */
+    /* an empty message cannot be told from a peer that has hung up */
     if (n == 0) {
         sandbox_rights_close(message);
     }

@@ -60,7 +60,7 @@ sandbox_text_grow(sandbox_text_t *t, size_t len)
 }
 
 
-/* Makes room for len more bytes and a NUL; -1 if there is none. */
+/* Makes room for len more bytes and a NUL; -1 if memory is out. */
 static inline int
 sandbox_text_room(sandbox_text_t *t, size_t len)
 {
@@ -114,7 +114,7 @@ sandbox_text_fmt(sandbox_text_t *t, const char *fmt, ...)
     }
 
     if ((size_t) n >= room) {
-        /* cut off: once more, with room for all of it */
+        /* the text was cut off: format it again, with enough room */
         if (sandbox_text_room(t, (size_t) n) != 0) {
             return;
         }
@@ -167,7 +167,7 @@ sandbox_text_json_control(sandbox_text_t *t, char c)
         return;
     }
 
-    /* by hand: the agent may have megabytes of them */
+    /* by hand: output of commands may have megabytes of control characters */
     escape[4] = digits[(unsigned char) c >> 4];
     escape[5] = digits[(unsigned char) c & 15];
     sandbox_text_add(t, escape, sizeof(escape) - 1);
@@ -293,7 +293,7 @@ sandbox_base64_decode(uint8_t *out, size_t size, const char *s, size_t len)
         }
     }
 
-    /* the bits that padding leaves over are 0 in the one true spelling */
+    /* in canonical base64 the bits left over by padding are 0 */
     if (pad && (sandbox_base64_digit(s[len - pad - 1]) & (pad == 1 ? 3 : 15))) {
         return -1;
     }

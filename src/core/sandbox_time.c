@@ -33,7 +33,7 @@ sandbox_time_monotonic_ms(void)
 }
 
 
-/* Writes n digits of value and gives what follows them. */
+/* Writes n digits of value; returns the end of them. */
 static char *
 sandbox_time_digits(char *out, unsigned n, unsigned value)
 {
@@ -71,8 +71,8 @@ sandbox_time_date(int64_t day, unsigned *year, unsigned *month, unsigned *mday)
 
 
 /*
- * By hand: strftime(), snprintf() and even gmtime_r() cost more than all else
- * of an object.
+ * By hand: strftime(), snprintf() and even gmtime_r() would cost more than all
+ * other members of a JSON object.
  */
 void
 sandbox_time_format(char out[SANDBOX_TIME_SIZE], int64_t ms)

@@ -8,8 +8,8 @@
 #define SANDBOX_TIME_SIZE 25 /* "2026-01-02T03:04:05.678Z" and its NUL */
 
 /*
- * Milliseconds since the epoch, wall clock of this host.  Times in Redis are of
- * another one: ngx_http_sandbox_clock.h.
+ * Milliseconds since the epoch, wall clock of this host.  Times in Redis are by
+ * Redis' own clock: ngx_http_sandbox_clock.h.
  */
 int64_t sandbox_time_now_ms(void);
 

@@ -15,10 +15,10 @@ size_t sandbox_utf8_len(const uint8_t *s, size_t n);
 /* 1 if all of the n bytes at s are UTF-8. */
 int sandbox_utf8_valid(const uint8_t *s, size_t n);
 
-/* n less an incomplete sequence at the end of the n bytes at s. */
+/* n less the length of an incomplete sequence at the end of s. */
 size_t sandbox_utf8_whole(const uint8_t *s, size_t n);
 
-/* The UTF-8 of a scalar value; its length. */
+/* Writes the UTF-8 of a scalar value, without a NUL; returns its length. */
 size_t sandbox_utf8_encode(char out[4], uint32_t code);
 
 #endif
