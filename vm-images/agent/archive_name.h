@@ -6,9 +6,9 @@
 #include "sandbox_path.h"
 
 /*
- * The path below the directory that is unpacked into, from its "/" on; a name
- * that begins with "/" is taken as one that does not.  NULL, or why it cannot
- * be (static); name may be NULL.
+ * Sets path to the entry's path below the directory that is unpacked into,
+ * beginning with "/"; a leading "/" of name makes no difference.  Returns NULL,
+ * or why the name is refused (static); name may be NULL.
  */
 const char *agent_archive_name(char path[SANDBOX_PATH_MAX], const char *name);
 

@@ -1,7 +1,7 @@
 /*
- * JSON objects to checked values, along a table of their members.  A member
- * that is null is as if it were left out, another that is unknown is refused.
- * No I/O.
+ * Reads JSON objects into checked values, by a table of their members.  A
+ * member that is null counts as left out; an unknown member is refused.  No
+ * I/O.
  */
 
 #ifndef AGENT_BODY_H
@@ -26,20 +26,20 @@ typedef struct {
 
 /*
  * A member of an object, or a parameter of a query.  An object may have
- * several forms, which are bits; without forms a member is of all.
+ * several forms, which are bits; a member without forms belongs to all.
  */
 typedef struct {
     const char *name;
     unsigned forms;
-    unsigned required; /* in which of them */
+    unsigned required; /* the forms that must have it */
     agent_field_kind_t kind;
     void *value;
 
-    /* NULL, or why the value cannot be; of AGENT_FIELD_OTHER. */
+    /* Of AGENT_FIELD_OTHER: NULL, or why the value is refused. */
     const char *(*read)(void *value, const sandbox_json_t *doc,
                         const sandbox_json_node_t *node);
 
-    int given; /* set here: it is there, and not null */
+    int given; /* set by body_read: the member is there, and not null */
 } agent_field_t;
 
 /* Sets the values of the fields that are given.  err is set unless OK. */
@@ -47,16 +47,16 @@ agent_body_status_t
 agent_body_read(agent_field_t *fields, size_t n, unsigned form,
                 const sandbox_json_t *doc, agent_body_error_t *err);
 
-/* The same of a text of one form; an empty one is an empty object. */
+/* The same for a JSON text, in form 1; an empty text is an empty object. */
 agent_body_status_t
 agent_body_parse(agent_field_t *fields, size_t n, const char *body, size_t len,
                  agent_body_error_t *err);
 
-/* The document of a text; on OK the caller frees it. */
+/* Parses a JSON text; on OK the caller frees doc. */
 agent_body_status_t agent_body_json(sandbox_json_t *doc, const char *body,
                                     size_t len, agent_body_error_t *err);
 
-/* Sets err; what a rule across members finds. */
+/* Sets err, for a rule across members; returns AGENT_BODY_INVALID. */
 agent_body_status_t agent_body_refuse(agent_body_error_t *err,
                                       const char *field, const char *reason);
 

@@ -15,7 +15,7 @@ void agent_boot(void);
 /* Loads the modules that the file lists; 0, or -1 after a console line. */
 int agent_boot_modules(const char *list);
 
-/* Makes what programs expect below / (see docs/guest-agent.md). */
+/* Makes what programs expect below "/" (see docs/guest-agent.md). */
 void agent_boot_furnish(void);
 
 #endif

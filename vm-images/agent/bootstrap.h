@@ -1,7 +1,7 @@
 /*
  * The line protocol of docs/guest-protocol.md, guest side: bytes in, answers
- * out, over no particular channel.  The host is trusted, its half-written
- * lines are not: what is no request is skipped.
+ * out, over no particular channel.  The host is trusted, but it may write half
+ * a line: a line that is no request is skipped.
  */
 
 #ifndef AGENT_BOOTSTRAP_H
@@ -24,32 +24,32 @@ typedef struct {
     int (*configure)(void *data, const sandbox_json_t *doc,
                      char error[AGENT_ERROR_SIZE]);
 
-    /* Lets the commands go on; likewise. */
+    /* Lets the commands go on; returns likewise. */
     int (*thaw)(void *data, char error[AGENT_ERROR_SIZE]);
 
     /*
-     * Stops the commands; likewise, or AGENT_LATER with sync, which writes the
-     * file systems then.
+     * Stops the commands; returns likewise, or AGENT_LATER with sync, which
+     * writes the file systems afterwards.
      */
     int (*freeze)(void *data, const char *nonce, int sync,
                   char error[AGENT_ERROR_SIZE]);
 
-    /* Begins to write the file systems; AGENT_LATER, or -1 likewise. */
+    /* Begins to sync the file systems; AGENT_LATER, or -1 likewise. */
     int (*flush)(void *data, const char *nonce, char error[AGENT_ERROR_SIZE]);
     void *data;
 
-    char *line; /* what came of the current line */
+    char *line; /* the part of the current line that has come */
     size_t len;
     int skipping; /* the current line is too long */
 } agent_bootstrap_t;
 
-/* The functions and data are set by the caller.  0, or -1 (memory). */
+/* The caller has set the functions and data.  0, or -1 if memory is out. */
 int agent_bootstrap_init(agent_bootstrap_t *b);
 void agent_bootstrap_free(agent_bootstrap_t *b);
 
 void agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len);
 
-/* Answers what was to be answered later: well, or with a sentence in error. */
+/* Answers a request after AGENT_LATER; error: a sentence, NULL for success. */
 void agent_bootstrap_later(agent_bootstrap_t *b, const char *op,
                            const char *nonce, const char *error);
 

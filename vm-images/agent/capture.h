@@ -1,7 +1,7 @@
 /*
  * The kept output of a command: bounded per stream, and bounded over all
- * commands by a share of the guest's memory.  What is beyond is dropped and
- * noted; it is never waited for.
+ * commands by a share of the guest's memory.  Output beyond the bounds is
+ * dropped, and noted as truncated; the command never waits.
  */
 
 #ifndef AGENT_CAPTURE_H
@@ -15,19 +15,19 @@ typedef struct {
     char *data;
     size_t len;
     size_t size;
-    size_t taken; /* of the share of all */
+    size_t taken; /* bytes of the share of all commands */
     int truncated;
 } agent_capture_t;
 
 void agent_capture_add(agent_capture_t *c, const char *buf, size_t len);
 
 /*
- * It is about to be freed, and no longer counts: what is made of it may take
- * its share.
+ * Gives the capture's share back before it is freed, so that the answer that is
+ * made from it may take the share.
  */
 void agent_capture_uncount(agent_capture_t *c);
 
-/* Drops half of it, between two characters. */
+/* Drops the second half, without splitting a character. */
 void agent_capture_halve(agent_capture_t *c);
 
 void agent_capture_free(agent_capture_t *c);

@@ -11,7 +11,7 @@
 
 #define CHECK_WAIT_MS 30000
 
-/* In a child process: what is not so ends it, and with it the test. */
+/* In a child process: a false condition ends it, and with it the test. */
 #define expect(cond)                                                           \
     do {                                                                       \
         if (!(cond)) {                                                         \

@@ -1,7 +1,7 @@
 /*
  * For tests: the HTTP server in this process on a loopback port, and clients
- * in child processes.  What a client expects and does not get ends it, and
- * with it the test.
+ * in child processes.  A client that does not get what it expects ends, and
+ * fails the test.
  */
 
 #ifndef AGENT_CHECK_HTTP_H
@@ -34,13 +34,13 @@ void transmit(int fd, const char *data, size_t len);
 /* Reads one answer with its body; the caller frees it. */
 char *receive(int fd);
 
-/* Sends one; head is all of it but Content-Length. */
+/* Sends a request; head is all of its head but Content-Length. */
 void request(int fd, const char *head, const char *body);
 
 /* One request on a connection of its own. */
 char *ask(const char *head, const char *body);
 
-/* The same, and a JSON answer of a status that has part in it. */
+/* The same; the answer must be JSON, of that status, and contain part. */
 void answers(const char *head, const char *body, int status, const char *part);
 /* The same, asked again until part is in the answer, for 10 s. */
 void answers_soon(const char *head, const char *body, const char *part);

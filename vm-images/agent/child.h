@@ -8,9 +8,9 @@
 #include "process.h"
 
 /*
- * Never returns; what goes wrong is said on the command's stderr.  The three
- * descriptors become its own, stdin may be -1 for none; on a terminal they are
- * the same one.
+ * Executes the command; never returns.  Errors are written to the command's
+ * stderr.  fds become its stdin, stdout and stderr; stdin may be -1 for none,
+ * and on a terminal all three are the same descriptor.
  */
 void __attribute__((noreturn))
 agent_child_run(const agent_process_spec_t *spec, const int fds[3]);

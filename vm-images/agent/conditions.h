@@ -1,6 +1,6 @@
 /*
- * Ranges and conditions of HTTP (RFC 9110) over what is known of a file.
- * Header values may be NULL: not sent.  No I/O.
+ * Ranges and conditions of HTTP requests (RFC 9110) for a file.  A header value
+ * that is NULL was not sent.  No I/O.
  */
 
 #ifndef AGENT_CONDITIONS_H
@@ -10,14 +10,14 @@
 #include <time.h>
 
 typedef enum {
-    AGENT_RANGE_ALL = 0, /* none, or one that is to be ignored */
+    AGENT_RANGE_ALL = 0, /* no range, or one that is ignored */
     AGENT_RANGE_PART,
     AGENT_RANGE_BAD /* 416 */
 } agent_range_t;
 
 /*
- * A single range of a file of size bytes.  PART sets first and len, which lie
- * in it.  Several ranges are ignored, as the RFC allows.
+ * Reads a single range of a file of size bytes.  PART sets first and len, which
+ * lie in the file.  Several ranges are ignored, as the RFC allows.
  */
 agent_range_t
 agent_range(const char *value, int64_t size, int64_t *first, int64_t *len);
@@ -31,8 +31,8 @@ typedef struct {
 } agent_conditions_t;
 
 /*
- * 0 to go on, 304 or 412.  etag is NULL if there is no file; reads says that
- * the method only reads.
+ * Returns 0 to go on, or 304 or 412.  etag is NULL if there is no file; reads
+ * is 1 for GET and HEAD.
  */
 unsigned agent_conditions(const agent_conditions_t *c, const char *etag,
                           time_t modified, int reads);

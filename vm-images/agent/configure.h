@@ -1,5 +1,5 @@
 /*
- * The configure operation: what it says, and the steps that make it so.
+ * The configure operation: its request, and the steps that carry it out.
  */
 
 #ifndef AGENT_CONFIGURE_H
@@ -20,13 +20,13 @@
 typedef struct {
     char hostname[AGENT_HOSTNAME_MAX + 1];
     uint8_t mac[6];
-    struct in_addr address; /* network order, as the others */
+    struct in_addr address; /* network order, as gateway and dns */
     int prefix;
     struct in_addr gateway;
     struct in_addr dns[AGENT_DNS_MAX];
     size_t ndns;
     int64_t time_ms;
-    int64_t read_ms; /* of the monotonic clock, when this was read */
+    int64_t read_ms; /* monotonic clock when the request was read */
     uint8_t entropy[AGENT_ENTROPY_LEN];
     char token[AGENT_TOKEN_MAX + 1];
     agent_env_t envs;
@@ -35,8 +35,8 @@ typedef struct {
 } agent_config_t;
 
 /*
- * Reads the whole request before anything is done.  0, or -1 with a sentence
- * in error (size bytes); config is then empty.
+ * Reads and checks the whole request before any step runs.  0, or -1 with a
+ * sentence in error (size bytes); config is then empty.
  */
 int agent_config_parse(agent_config_t *config, const sandbox_json_t *doc,
                        char *error, size_t size);
@@ -47,7 +47,7 @@ typedef struct {
     int (*run)(const agent_config_t *config, char *error, size_t size);
 } agent_step_t;
 
-/* Runs the steps in order up to the first that fails. */
+/* Runs the steps in order up to the first that fails; returns its result. */
 int agent_config_apply(const agent_config_t *config, const agent_step_t *steps,
                        size_t n, char *error, size_t size);
 

@@ -1,7 +1,6 @@
 /*
- * What the agent has to say goes to the console of the machine, one line a
- * message.  Nothing secret is ever passed here: the console is a log file on
- * the host.
+ * Messages of the agent, to the console of the machine, one line each.  They
+ * must contain no secret: the console is a log file on the host.
  */
 
 #ifndef AGENT_CONSOLE_H
@@ -9,7 +8,7 @@
 
 void agent_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Says why, and powers the machine off (as PID 1) or exits (as a test). */
+/* Logs the reason, and powers the machine off (PID 1) or exits (in a test). */
 void
 agent_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 

@@ -1,6 +1,6 @@
 /*
  * Requests about a command that was started: bodies of …/stdin and …/kill, and
- * the messages of a WebSocket that are not its first.  No I/O.
+ * the messages of a WebSocket stream after its first.  No I/O.
  */
 
 #ifndef AGENT_CONTROL_H
@@ -17,7 +17,7 @@ typedef enum {
     AGENT_CONTROL_EXEC_CONNECT = 4,
     AGENT_CONTROL_EXEC_STDIN = 8,
     AGENT_CONTROL_EXEC_SIGNAL = 16,
-    AGENT_CONTROL_CLOSE = 32, /* and pty_kill: nothing but the stream */
+    AGENT_CONTROL_CLOSE = 32, /* and pty_kill: only names the stream */
     AGENT_CONTROL_PTY_CONNECT = 64,
     AGENT_CONTROL_PTY_INPUT = 128,
     AGENT_CONTROL_PTY_RESIZE = 256

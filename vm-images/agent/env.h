@@ -20,16 +20,16 @@ typedef struct {
 
 void agent_env_free(agent_env_t *env);
 
-/* Sets or replaces; 0, or -1 if memory is out. */
+/* Sets or replaces a variable; 0, or -1 if memory is out. */
 int agent_env_set(agent_env_t *env, const char *name, const char *value);
 
-/* Sets all of from on top of env; 0, or -1 if memory is out. */
+/* Sets all variables of from in env; 0, or -1 if memory is out. */
 int agent_env_merge(agent_env_t *env, const agent_env_t *from);
 
 /*
  * Sets the members of a JSON object, whose names must be
  * [A-Za-z_][A-Za-z0-9_]* and values strings.  0, or -1 with *reason (static)
- * set, "memory is out" included; env is then half changed.
+ * set, also if memory is out; env may then have some of them.
  */
 int agent_env_json(agent_env_t *env, const sandbox_json_t *doc,
                    const sandbox_json_node_t *object, const char **reason);

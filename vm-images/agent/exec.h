@@ -1,6 +1,6 @@
 /*
- * POST …/exec: a request becomes a process; its end is the answer, or in the
- * background its start.  Event loop only.
+ * POST …/exec: starts a command, and answers when it has ended, or, in the
+ * background, when it has started.  Event loop only.
  */
 
 #ifndef AGENT_EXEC_H

@@ -1,7 +1,7 @@
 /*
  * Commands over a WebSocket: the channels "exec" and "pty".  A stream is a
- * view of a job (job.h): the socket may end, and another one take over where
- * it stood.
+ * view of a job (job.h): when its socket has ended, a stream of another socket
+ * may go on from the same offset.
  */
 
 #ifndef AGENT_EXEC_CHANNEL_H

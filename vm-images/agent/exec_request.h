@@ -1,6 +1,6 @@
 /*
- * What a command is to be, from JSON to checked values: the body of POST
- * …/exec, and the messages that start one over a WebSocket.  No I/O.
+ * Requests that start a command, from JSON to checked values: the body of POST
+ * …/exec, and the messages exec_start and pty_start.  No I/O.
  */
 
 #ifndef AGENT_EXEC_REQUEST_H
@@ -25,7 +25,7 @@ typedef enum {
 typedef struct {
     char **argv;          /* NULL-terminated; the shell's for shell:true */
     size_t argc;          /* 0 for the user's login shell, on a terminal */
-    size_t command;       /* which of argv was asked for as such */
+    size_t command;       /* index in argv of the requested command */
     int64_t timeout_secs; /* 0 for none */
     char cwd[SANDBOX_PATH_MAX]; /* normalised, "" if left out */
     agent_env_t envs;
@@ -35,8 +35,8 @@ typedef struct {
     int signal;
     int shell;
     int background;
-    int pipe;                               /* of exec_start: stdin is one */
-    int base64;                             /* of output that is no text */
+    int pipe;                               /* of exec_start: stdin is a pipe */
+    int base64;                             /* for output that is no text */
     char session_id[AGENT_SESSION_ID_SIZE]; /* "" if left out */
     int64_t cols;
     int64_t rows;

@@ -8,16 +8,16 @@
 typedef struct {
     unsigned status;
     const char *code;
-    const char *reason; /* of a 400, about what names the file; else NULL */
+    const char *reason; /* of a 400: what is wrong with the name; else NULL */
     char message[160];
 } agent_fault_t;
 
 void agent_fault(agent_fault_t *fault, int err);
 
-/* Answers r with it; field is what names the file. */
+/* Answers r for the errno err; field is the member that names the file. */
 void agent_http_fault(agent_request_t *r, int err, const char *field);
 
-/* The same from a worker (worker.h), whose file is named by "path". */
+/* The same from a worker (worker.h), with field "path". */
 void agent_worker_fault(int peer, int err);
 
 #endif

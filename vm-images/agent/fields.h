@@ -23,7 +23,7 @@
 #define AGENT_FIELD_NO_MEMORY "memory is out"
 
 typedef enum {
-    AGENT_FIELD_PATH = 0,   /* char[SANDBOX_PATH_MAX], for clients' eyes */
+    AGENT_FIELD_PATH = 0,   /* char[SANDBOX_PATH_MAX] */
     AGENT_FIELD_MODE,       /* mode_t */
     AGENT_FIELD_BOOL,       /* int */
     AGENT_FIELD_SHA256,     /* char[AGENT_SHA256_HEX_SIZE], lower case */
@@ -36,10 +36,10 @@ typedef enum {
     /* of JSON alone */
     AGENT_FIELD_SIZE,     /* int64_t, not negative */
     AGENT_FIELD_TERMINAL, /* int64_t, 1 to AGENT_TERMINAL_MAX */
-    AGENT_FIELD_SIGNAL,   /* int, of a name or number */
+    AGENT_FIELD_SIGNAL,   /* int, from a name or number */
     AGENT_FIELD_PARTS,    /* agent_parts_t */
-    AGENT_FIELD_OTHER,    /* what the read() of its table makes of it */
-    AGENT_FIELD_ELSEWHERE /* nothing: somebody else reads it */
+    AGENT_FIELD_OTHER,    /* whatever the read() in the table sets */
+    AGENT_FIELD_ELSEWHERE /* none: the value is read by other code */
 } agent_field_kind_t;
 
 typedef struct {
@@ -50,7 +50,7 @@ typedef struct {
     } * list; /* freed by the caller, also after a failure */
 } agent_parts_t;
 
-/* A value of a kind.  NULL, or why it cannot be (static). */
+/* Read a value of a kind.  NULL, or why the value is refused (static). */
 const char *
 agent_field_text(agent_field_kind_t kind, void *value, const char *text);
 const char *
@@ -62,16 +62,16 @@ int agent_sha256_read(char out[AGENT_SHA256_HEX_SIZE], const char *text);
 
 /* --- for the read() of a table ------------------------------------------ */
 
-/* A string node's text, freed by the caller; or NULL with *reason set. */
+/* The text of a string node, freed by the caller; or NULL with *reason set. */
 char *agent_field_string(const sandbox_json_t *doc,
                          const sandbox_json_node_t *node, const char **reason);
 
-/* NULL, or the reason if it is no integer from min to max. */
+/* NULL, or the given reason if the node is no integer from min to max. */
 const char *
 agent_field_integer(int64_t *out, int64_t min, int64_t max, const char *reason,
                     const sandbox_json_t *doc, const sandbox_json_node_t *node);
 
-/* Bytes as text or in base64, freed by the caller; NULL, or why not. */
+/* Read bytes, as text or base64; the caller frees *out.  NULL, or why not. */
 const char *
 agent_field_bytes(char **out, size_t *len, const sandbox_json_t *doc,
                   const sandbox_json_node_t *node);

@@ -1,4 +1,4 @@
-/* The parameters and bodies of the routes of files. */
+/* Reading the parameters and bodies of requests to the routes of files. */
 
 #ifndef AGENT_FILE_PARAMS_H
 #define AGENT_FILE_PARAMS_H
@@ -10,17 +10,17 @@
 /* Reads the query; 0, or -1 after an answer.  At most 7 members. */
 int agent_file_query(agent_request_t *r, agent_field_t *members, size_t n);
 
-/* The same of a query that is a path alone. */
+/* The same for a query whose only parameter is the path. */
 int agent_file_query_path(agent_request_t *r, char path[SANDBOX_PATH_MAX]);
 
 /* Reads a JSON body; 0, or -1 after an answer. */
 int agent_file_body(agent_request_t *r, agent_field_t *members, size_t n,
                     const char *body, size_t len);
 
-/* The conditions that r has sent; they live as long as its head. */
+/* The conditional headers of r; valid as long as its head. */
 void agent_file_conditions(agent_request_t *r, agent_conditions_t *c);
 
-/* Who a user is; "" is root.  0, or -1 after an answer. */
+/* The ids of a user; "" is root.  0, or -1 after an answer. */
 int
 agent_file_user(agent_request_t *r, const char *name, uid_t *uid, gid_t *gid);
 

@@ -1,7 +1,7 @@
 /*
- * Commands stand still while a checkpoint is taken: all of them live below one
- * control group, which is frozen before and thawed once the guest is another
- * one.  Event loop only.
+ * Freezes all commands while a checkpoint is taken.  They live below one
+ * control group, which is frozen before the checkpoint and thawed after it, or
+ * when the guest started from it has been configured.  Event loop only.
  */
 
 #ifndef AGENT_FREEZE_H
@@ -10,15 +10,15 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Makes the group; without it commands run all the same.  After the boot. */
+/* Makes the group, after the boot; if that fails, commands run without it. */
 void agent_freeze_init(void);
 
-/* The group, or -1 if there is none. */
+/* The descriptor of the group, or -1 if there is none. */
 int agent_freeze_group(void);
 
 /*
- * As fork(); the child is in the group of the descriptor, which is one below
- * ours, from its first instruction.  -1: it is in ours, if there is one.
+ * As fork(); from its first instruction the child is in the control group of
+ * this descriptor, which is below ours, or, for -1, in ours, if there is one.
  */
 pid_t agent_freeze_fork(int group);
 
@@ -30,8 +30,9 @@ pid_t agent_freeze_fork(int group);
 int agent_freeze(char *error, size_t size);
 
 /*
- * The same for who starts none before agent_thaw(): 0 at once where none was
- * ever started, and where there is no group and so no way to stop them.
+ * The same for a caller that starts no command before agent_thaw().  Returns 0
+ * at once if no command was ever started, and if there is no group, so that
+ * commands cannot be stopped.
  */
 int agent_freeze_hold(char *error, size_t size);
 

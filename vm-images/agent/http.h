@@ -3,8 +3,8 @@
  * loop only.
  *
  * A route gets its request in pieces and may answer at any later time; until
- * then the connection is at rest and only watched for its end.  So a route
- * that streams or that waits for a process needs nothing but its callbacks.
+ * then the connection is suspended and only watched for its end.  So a route
+ * that streams or waits for a process needs nothing but its callbacks.
  */
 
 #ifndef AGENT_HTTP_H
@@ -22,31 +22,32 @@
 typedef struct agent_request_s agent_request_t;
 struct MHD_UpgradeResponseHandle;
 
-/* One method of a resource; rows of one name stand for one resource. */
+/* One method of a resource; rows of the same name are one resource. */
 typedef struct {
     const char *name; /* what follows /v1/sandboxes/{id}/; "*": any segment */
     const char *method;
 
     /*
-     * The route reads the query, and checks it by agent_http_query_check().
-     * Of one that does not, any parameter is refused.
+     * 1: the route reads the query, and checks it by agent_http_query_check().
+     * 0: any parameter is refused.
      */
     int query;
 
-    /* The whole body is there: answer now or later. */
+    /* Called with the whole body: answers now or later. */
     void (*handler)(agent_request_t *r, const char *body, size_t len);
 
     /*
-     * The client has gone before the answer: ctx is to be given up.  The
-     * request is no longer the route's then.
+     * Called when the client has gone before the answer: gives ctx up.  The
+     * route must not use the request any more.
      */
     void (*abort)(void *ctx);
 
     /*
      * For bodies of any size and type, in place of handler.  begin: the head
-     * is there; answer, or set a ctx.  piece: takes some of what came; if that
-     * is not all, the connection rests until agent_http_wake().  finish: there
-     * is no more of it.  None of them is called after the answer.
+     * has come; it answers, or sets a ctx.  piece: takes bytes of the body and
+     * returns their number; if it does not take all, the connection rests until
+     * agent_http_wake().  finish: the body has ended.  None of them is called
+     * after the answer.
      */
     void (*begin)(agent_request_t *r);
     size_t (*piece)(void *ctx, const char *data, size_t len);
@@ -56,7 +57,7 @@ typedef struct {
 typedef struct {
     struct in_addr address;
     in_port_t port;      /* host order */
-    struct in_addr peer; /* the only one that is let in */
+    struct in_addr peer; /* the only address that may connect */
     const char *token;   /* copied */
     const agent_route_t *routes;
     size_t nroutes;
@@ -64,10 +65,10 @@ typedef struct {
 
 /* 0, or -1 with errno set. */
 int agent_http_start(const agent_http_conf_t *conf);
-/* Ends every connection; what runs for them is aborted. */
+/* Ends every connection, and aborts their requests. */
 void agent_http_stop(void);
 
-/* What the route keeps until it answers; given to its abort(). */
+/* Sets the route's context until the answer; passed to its abort(). */
 void agent_http_set_ctx(agent_request_t *r, void *ctx);
 
 /* The segment at the "*" of the route, "" if it has none; and the next one. */
@@ -75,14 +76,14 @@ const char *agent_http_segment(const agent_request_t *r);
 const char *agent_http_second_segment(const agent_request_t *r);
 
 /*
- * A parameter of the query, percent escapes undone, "" for a bare name; NULL
- * if it is not there.
+ * A parameter of the query, with percent escapes decoded, "" for a bare name;
+ * NULL if the query does not have it.
  */
 const char *agent_http_query(const agent_request_t *r, const char *name);
 
 /*
  * 0 if the query has only parameters of the list, which ends in NULL, each at
- * most once; -1 after a 400 that names the one at fault.
+ * most once; -1 after a 400 that names the wrong one.
  */
 int agent_http_query_check(agent_request_t *r, const char *const *names);
 
@@ -90,14 +91,14 @@ int agent_http_query_check(agent_request_t *r, const char *const *names);
 const char *agent_http_header(const agent_request_t *r, const char *name);
 
 /*
- * Answers with a JSON text, whose memory is taken over, or with a 503 if that
- * is long and would have to wait for its client beyond the share of output
- * (memory.h).  Once per request; the request is no longer the route's then.
+ * Answers with a JSON text, whose memory is taken over, or with 503 if the text
+ * is long and exceeds the share of output (memory.h) until the client has read
+ * it.  Once per request; the route must not use the request afterwards.
  */
 void
 agent_http_answer(agent_request_t *r, unsigned status, sandbox_text_t *body);
 
-/* How long a text may be now so as not to be refused. */
+/* The longest text that agent_http_answer() would not refuse now. */
 size_t agent_http_room(void);
 
 /*
@@ -123,17 +124,17 @@ agent_http_add_header(agent_request_t *r, const char *name, const char *value);
 /* Where the body of a streamed answer comes from. */
 typedef struct {
     /*
-     * At most size bytes into buf: how many; 0 if there are none yet, and
-     * agent_http_wake() follows when there are; -1 at the end; -2 if it breaks
-     * off, which the client is let see.
+     * Writes at most size bytes to buf and returns their number; 0 if there are
+     * none yet, and agent_http_wake() follows when there are; -1 at the end; -2
+     * if the body breaks off, which the client can tell.
      */
     ssize_t (*read)(void *ctx, char *buf, size_t size);
 
-    /* Once, after the last read(), also if the client has gone. */
+    /* Called once, after the last read(), also if the client has gone. */
     void (*end)(void *ctx);
 } agent_http_source_t;
 
-/* Answers 200 with what source gives, whose end() follows in any case. */
+/* Answers 200 with a body from source; its end() is called in any case. */
 void agent_http_stream(agent_request_t *r, const char *type,
                        const agent_http_source_t *source, void *ctx);
 /* The same with a status, and with a length unless size is -1. */
@@ -144,8 +145,8 @@ void agent_http_wake(agent_request_t *r);
 
 /*
  * Switches to WebSocket; accept is the answer to the client's key.  When the
- * head has been sent handler gets the socket, which does not block, with the
- * bytes that followed the request (copied if kept), and ends it by
+ * head has been sent, handler gets the non-blocking socket and the bytes that
+ * followed the request, which it copies to keep them, and ends the socket by
  * agent_http_upgrade_end().  It is not called if the client has gone.
  */
 typedef void (*agent_http_upgraded_pt)(void *data, int fd, const char *extra,

@@ -1,10 +1,10 @@
 /*
- * The commands that the agent has started and clients can come back to: each
- * with its newest output and, when it has ended, how.  Event loop only.
+ * Jobs: commands that the agent has started and clients can come back to, each
+ * with its newest output and, after its end, its exit status.  Event loop only.
  *
- * Whoever follows the output of one has a tap.  While there are taps nothing
- * is overwritten that one of them has not taken: the command waits instead.
- * Without any the newest output is kept, and the command never waits.
+ * A reader of a job's output has a tap.  While a job has taps, no output is
+ * overwritten that one of them has not taken: the command waits instead.
+ * Without taps the newest output is kept, and the command never waits.
  */
 
 #ifndef AGENT_JOB_H
@@ -26,9 +26,9 @@ typedef struct agent_tap_s agent_tap_t;
 struct agent_tap_s {
     agent_job_t *job;          /* NULL while not attached */
     uint64_t offset;           /* of the next byte to be taken */
-    void (*ready)(void *data); /* there is more, or the end */
+    void (*ready)(void *data); /* there is more output, or the job has ended */
     void *data;
-    unsigned told; /* the job's */
+    unsigned told; /* private to job.c */
     LIST_ENTRY(agent_tap_s) link;
 };
 
@@ -44,9 +44,9 @@ struct agent_job_s {
     unsigned short rows;
     unsigned running : 1;
     unsigned background : 1;
-    unsigned foreground : 1; /* its output goes to its owner */
+    unsigned foreground : 1; /* the output goes to the owner */
     unsigned input : 1;
-    unsigned telling : 1; /* of its end */
+    unsigned telling : 1; /* the taps are being told of the end */
 
     agent_process_t *process;
     agent_process_owner_t owner;
@@ -56,11 +56,11 @@ struct agent_job_s {
 };
 
 typedef struct {
-    const char *command;    /* as it was asked for */
-    const char *session_id; /* of a terminal; NULL: makes one */
+    const char *command;    /* as the client wrote it */
+    const char *session_id; /* of a terminal; NULL: a new one is made */
     int background;
 
-    /* In the foreground: who gets the output; the job ends with done(). */
+    /* Of a foreground job: gets the output; the job is freed after done(). */
     const agent_process_owner_t *owner;
 } agent_job_conf_t;
 
@@ -68,35 +68,35 @@ typedef struct {
 agent_job_t *
 agent_job_start(const agent_process_spec_t *spec, const agent_job_conf_t *conf);
 
-/* The owner of one in the foreground goes away: it is killed. */
+/* Kills a foreground job whose owner goes away; done() is not called. */
 void agent_job_abandon(agent_job_t *job);
 
-/* The newest of that number or name, running or not; or NULL. */
+/* The newest job of that pid or session, running or not; or NULL. */
 agent_job_t *agent_job_find(int64_t pid);
 agent_job_t *agent_job_find_session(const char *session_id);
 
-/* A JSON array of all, the oldest first. */
+/* Appends a JSON array of all jobs, the oldest first. */
 void agent_job_list(sandbox_text_t *t);
 
-/* Without "SIG"; static. */
+/* The name of a signal without "SIG"; static. */
 const char *agent_signal_name(int signal);
 
-/* "exit_code":N and, after a signal, ,"signal":"NAME". */
+/* Appends "exit_code":N and, after a signal, ,"signal":"NAME". */
 void agent_exit_members(sandbox_text_t *t, const agent_exit_t *e);
 
-/* From an offset on, or from the oldest byte kept if that is gone. */
+/* Attaches a tap at an offset, or at the oldest byte kept if that is later. */
 void agent_job_attach(agent_tap_t *tap, agent_job_t *job, uint64_t offset);
 void agent_job_detach(agent_tap_t *tap);
 
-/* Output at the tap, at most max, of one stream; 0 if there is none now. */
+/* Bytes at the tap, at most max, of one stream; 0 if there are none now. */
 size_t agent_job_peek(const agent_tap_t *tap, size_t max, const char **data,
                       agent_stream_t *stream);
 void agent_job_take(agent_tap_t *tap, size_t n);
 
-/* 1 if the job has ended, and the tap has all of its output. */
+/* 1 if the job has ended, and the tap has taken all of its output. */
 int agent_job_over(const agent_tap_t *tap);
 
-/* As of the process (process.h); one that has ended takes nothing. */
+/* As for a process (process.h); a job that has ended takes no input. */
 int agent_job_write(agent_job_t *job, agent_input_t *in);
 void agent_job_cancel(agent_job_t *job, agent_input_t *in);
 int agent_job_signal(agent_job_t *job, int signal);

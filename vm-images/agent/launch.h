@@ -11,19 +11,19 @@
 #include "job.h"
 
 /*
- * The sandbox's environment and working directory, under every command from
- * now on; copied.  0, or -1 if memory is out.
+ * Sets the sandbox's environment and working directory, the defaults of every
+ * later command; copied.  0, or -1 if memory is out.
  */
 int agent_launch_defaults(const agent_env_t *envs, const char *cwd);
 
 typedef struct {
-    const char *field; /* of the request, or NULL: no process can be started */
+    const char *field; /* wrong in the request; NULL: no process was started */
     char reason[160];
 } agent_launch_error_t;
 
 /*
- * owner: of a command in the foreground, else NULL.  NULL with err set if it
- * cannot be.
+ * Starts a command; owner is that of a command in the foreground, else NULL.
+ * Returns the job, or NULL with err set.
  */
 agent_job_t *
 agent_launch(const agent_exec_request_t *req, agent_exec_form_t form,

@@ -1,7 +1,8 @@
 /*
- * The shares of the guest's memory that clients can make the agent take: one
- * for output, which is kept, captured, and in answers that wait for their
- * clients; one for what clients send and nobody has taken yet.
+ * The shares of the guest's memory that clients can make the agent use: one
+ * for output of commands (kept, captured, or in answers that clients have not
+ * read), and one for input that clients have sent and no command or route has
+ * taken yet.
  */
 
 #ifndef AGENT_MEMORY_H
@@ -9,7 +10,7 @@
 
 #include <stddef.h>
 
-/* So much of each thing is beside its share: small ones always go. */
+/* Bytes of each object that do not count: small objects are never refused. */
 #define AGENT_MEMORY_FREE 16384
 
 typedef enum {
@@ -21,12 +22,12 @@ typedef enum {
 int agent_memory_take(agent_memory_share_t share, size_t size);
 void agent_memory_give(agent_memory_share_t share, size_t size);
 
-/* What could be taken now. */
+/* Bytes of the share that are left. */
 size_t agent_memory_left(agent_memory_share_t share);
 
 /*
- * Makes *counted, zero at first, what a thing of that size takes of a share.
- * 0, or -1 if the share is used up: then nothing has changed.
+ * Changes *counted, zero at first, to the bytes that an object of that size
+ * takes of a share.  0, or -1 if the share is used up; nothing is changed then.
  */
 int
 agent_memory_count(agent_memory_share_t share, size_t *counted, size_t size);

@@ -16,7 +16,7 @@
 int agent_port_open(void (*input)(void *data, const char *buf, size_t len),
                     void *data);
 
-/* Queues bytes to the host; what it does not read in time is dropped. */
+/* Queues bytes to the host; bytes that it does not read in time are dropped. */
 void agent_port_write(const char *buf, size_t len);
 
 #endif

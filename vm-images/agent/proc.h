@@ -1,4 +1,4 @@
-/* What /proc says of a process or a thread. */
+/* Reads the /proc entry of a process or a thread. */
 
 #ifndef AGENT_PROC_H
 #define AGENT_PROC_H
@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 typedef struct {
-    char state; /* as ps(1) has it */
+    char state; /* a letter, as in ps(1) */
     pid_t session;
 } agent_proc_t;
 

@@ -1,7 +1,7 @@
 /*
- * The one place that reaps.  As the first process the agent inherits every
- * orphan; children of its own are known by pid, and their statuses go to
- * their owners.
+ * Reaps all children, in one place.  As the first process the agent inherits
+ * every orphan; its own children are known by pid, and their exit statuses are
+ * passed to their owners.
  */
 
 #ifndef AGENT_REAP_H
@@ -14,21 +14,21 @@ typedef struct agent_child_s agent_child_t;
 
 struct agent_child_s {
     pid_t pid;
-    void (*exited)(void *data, int status); /* after it was reaped */
+    void (*exited)(void *data, int status); /* called after the reaping */
     void *data;
     LIST_ENTRY(agent_child_s) link;
 };
 
 /*
- * Blocks the signals the agent handles and watches them; 0, or -1 with errno
- * set.  A signal that asks for the end of the machine gets it.
+ * Blocks the signals that the agent handles and watches them; 0, or -1 with
+ * errno set.  A signal that asks for a shutdown powers the machine off.
  */
 int agent_reap_init(void);
 
-/* From fork() on, in the same turn of the loop. */
+/* Registers a child, in the same turn of the loop as its fork(). */
 void agent_reap_watch(agent_child_t *child);
 
-/* In a child, before execve(): signals as a program expects them. */
+/* In a child, before execve(): restores default signals and the mask. */
 void agent_reap_reset_signals(void);
 
 #endif

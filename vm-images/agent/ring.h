@@ -1,6 +1,6 @@
 /*
  * The newest output of a command, both streams in the order they came.  Each
- * byte has an offset, counted from the first one that ever came.
+ * byte has an offset, counted from the first byte of the command's output.
  */
 
 #ifndef AGENT_RING_H
@@ -19,19 +19,19 @@ typedef struct {
     uint8_t *marks; /* a bit for each byte: is it stderr's? */
     size_t size;
     uint64_t begin; /* offset of the oldest byte kept */
-    uint64_t end;   /* of the next one to come */
+    uint64_t end;   /* offset of the next byte to come */
 } agent_ring_t;
 
-/* Makes room for size bytes in all; 0, or -1: there is what there was. */
+/* Makes room for size bytes in all; 0, or -1: the ring is unchanged. */
 int agent_ring_reserve(agent_ring_t *r, size_t size);
 
-/* The oldest go where there is no room. */
+/* Adds bytes; overwrites the oldest where there is no room. */
 void agent_ring_add(agent_ring_t *r, agent_stream_t stream, const char *buf,
                     size_t len);
 
 /*
- * The bytes at an offset within the ring that belong to one stream and stand
- * in one piece, at most max: how many.
+ * Sets *data to the bytes at an offset within the ring that belong to one
+ * stream and are contiguous; returns their number, at most max.
  */
 size_t agent_ring_piece(const agent_ring_t *r, uint64_t offset, size_t max,
                         const char **data, agent_stream_t *stream);

@@ -6,8 +6,8 @@
 #include <sys/types.h>
 
 /*
- * Signals every process of session sid; how many there were that are not
- * already dead.
+ * Signals every process of session sid; returns the number of those that were
+ * not dead already.
  */
 int agent_session_kill(pid_t sid, int signal);
 

@@ -12,9 +12,10 @@
 char *agent_small_file_read(const char *path, size_t max);
 
 /*
- * Whatever path was (a dangling link of an image, too), it is a file of mode
- * 0644 with this text afterwards; makes its directory.  A file that is like
- * that, and has no other name, stays the same one.  0, or -1 with errno set.
+ * Makes path a file of mode 0644 with this text, whatever path was before (also
+ * a dangling link of an image), and makes its directory.  A small regular file
+ * of that mode, our user and a single link is rewritten in place.  0, or -1
+ * with errno set.
  */
 int agent_small_file_replace(const char *path, const char *data, size_t len);
 

@@ -1,5 +1,5 @@
 /*
- * Ending the connections of an earlier life.
+ * Ends the connections that a checkpoint has brought into a new machine.
  */
 
 #ifndef AGENT_SOCKETS_H
@@ -8,7 +8,7 @@
 /*
  * Ends every TCP connection and connected UDP socket whose local address is
  * neither a loopback one nor an address of an interface other than `device`:
- * who uses it gets ECONNABORTED.  Listening sockets stay.  Of the network
+ * its process gets ECONNABORTED.  Listening sockets stay.  Only in the network
  * namespace of the agent; blocking.  0, or -1 with errno set.
  */
 int agent_sockets_end(const char *device);

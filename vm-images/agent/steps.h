@@ -1,6 +1,6 @@
 /*
- * The steps of configure that change the machine.  Each one is complete in
- * itself and may be repeated; a failure is a sentence in error.
+ * The steps of configure that change the machine.  Each step is complete in
+ * itself and may be repeated.  0, or -1 with a sentence in error.
  */
 
 #ifndef AGENT_STEPS_H
@@ -11,23 +11,23 @@
 #define AGENT_RESOLVER "/etc/resolv.conf"
 
 /*
- * Reads what the steps will look at or write, and what the first command will
- * be read from, once at boot: it is in memory then, also in whatever is started
- * from a checkpoint of it.
+ * Reads, once at boot, the files that the steps and the first command will use:
+ * they are in the page cache then, also in a machine that is started from a
+ * checkpoint.
  */
 void agent_steps_warm(void);
 
 /*
- * At boot, for it stays done in whatever is started from a checkpoint: the
- * loopback interface is up, and the one to the outside has no IPv6, which no
- * packet would leave by.  Others that are made later have it.
+ * Called at boot; machines started from a checkpoint inherit the result.  Sets
+ * the loopback interface up, and disables IPv6 on the interface to the outside,
+ * where no IPv6 packet could leave.  Interfaces made later have IPv6.
  */
 void agent_network_init(void);
 
 int agent_step_entropy(const agent_config_t *c, char *error, size_t size);
 int agent_step_clock(const agent_config_t *c, char *error, size_t size);
 int agent_step_hostname(const agent_config_t *c, char *error, size_t size);
-/* A machine id of its own for each host name. */
+/* Makes a new machine id unless it was made for the same host name. */
 int agent_step_identity(const agent_config_t *c, char *error, size_t size);
 int agent_step_network(const agent_config_t *c, char *error, size_t size);
 int agent_step_disk(const agent_config_t *c, char *error, size_t size);

@@ -7,7 +7,7 @@
 
 #include "fields.h"
 
-/* Ends sum; lower case. */
+/* Ends sum and writes the digest as hex, in lower case. */
 void agent_sum_hex(char out[AGENT_SHA256_HEX_SIZE], struct sha256_ctx *sum);
 
 void agent_hex(char *out, const uint8_t *data, size_t len);

@@ -6,13 +6,13 @@
 #include <sys/types.h>
 
 /*
- * A new terminal that belongs to the user: our end, which does not block, and
- * the command's in *child.  -1 with errno set.
+ * Makes a terminal that belongs to the user.  Returns our end, which is
+ * non-blocking, and in *child the command's end; -1 with errno set.
  */
 int agent_terminal_open(int *child, uid_t uid, unsigned short cols,
                         unsigned short rows);
 
-/* Its foreground gets SIGWINCH. */
+/* Sets the size; the terminal's foreground processes get SIGWINCH. */
 void agent_terminal_resize(int fd, unsigned short cols, unsigned short rows);
 
 #endif

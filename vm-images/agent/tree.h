@@ -4,8 +4,8 @@
 #define AGENT_TREE_H
 
 /*
- * Links are removed, never followed; mounted file systems and what the agent
- * keeps for itself stay, and what they lie in.  0, or -1 with errno set.
+ * Links are removed, never followed.  Mounted file systems, the agent's private
+ * directory, and the directories above them stay.  0, or -1 with errno set.
  */
 int agent_tree_remove(int dir, const char *name);
 

@@ -1,4 +1,4 @@
-/* What the files of the upload routes share; private to them. */
+/* Shared by the files of the upload routes; private to them. */
 
 #ifndef AGENT_UPLOAD_PARTS_H
 #define AGENT_UPLOAD_PARTS_H
@@ -18,7 +18,7 @@ int agent_upload_key(agent_request_t *r, agent_upload_key_t *key);
 /* Opens store and session; 0, or -1 after an answer. */
 int agent_upload_find(int peer, agent_upload_t *u, const char *id);
 
-/* Answers for one that cannot be done for want of room. */
+/* Answers a request that cannot be carried out for want of disk space. */
 void agent_upload_no_room(int peer);
 
 #endif

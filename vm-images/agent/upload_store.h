@@ -1,14 +1,14 @@
 /*
- * The sessions of resumable uploads, kept on the disk alone: a checkpoint that
- * is resumed or an agent that starts anew finds them as they were.  Blocking;
- * in a worker.
+ * The sessions of resumable uploads, kept on the disk only: after a resume from
+ * a checkpoint, or a restart, the agent finds them as they were.  Blocking; in
+ * a worker.
  *
  * A session is a directory below AGENT_FS_PRIVATE:
  *
- *   request   the body that made it, in canonical JSON
- *   answer    what was answered to that
- *   parts/N   a part, five digits, followed by its SHA-256 of 32 bytes, so
- *             that one rename publishes both
+ *   request   the body of the create request, in canonical JSON
+ *   answer    the answer to that request
+ *   parts/N   a part (N has five digits): its bytes, then its SHA-256 of 32
+ *             bytes, so that one rename publishes both
  *   result    of its completion, see upload_join.c
  */
 
@@ -50,26 +50,26 @@ typedef struct {
 } agent_upload_part_t;
 
 /*
- * The request of a session; canonical is its text, freed by the caller.  err
- * is set unless OK.
+ * Reads the request of a session; canonical gets its canonical text, which the
+ * caller frees.  err is set unless OK.
  */
 agent_body_status_t
 agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
                      const char *body, size_t len, agent_body_error_t *err);
 
-/* The canonical form of a JSON object, without what is null. */
+/* The canonical form of a JSON object, without members that are null. */
 int agent_upload_canonical(sandbox_text_t *t, const char *body, size_t len);
 
-/* The id that a key leads to. */
+/* The session id that an Idempotency-Key gives. */
 void
 agent_upload_id(char id[AGENT_UPLOAD_ID_SIZE], const char *key, size_t len);
 
-/* The directory of all sessions; it is made if it is not there. */
+/* Opens the directory of all sessions, and makes it if it is missing. */
 int agent_upload_store(void);
 
 /*
- * Makes a session.  0; 1 if there is one for that id; -1 with errno set, EMFILE
- * if there are too many.  The store is to be locked.
+ * Makes a session.  0; 1 if that id exists; -1 with errno set, EMFILE if there
+ * are too many sessions.  The caller has locked the store.
  */
 int agent_upload_make(int store, const char *id, const char *request,
                       const char *answer);
@@ -83,19 +83,19 @@ int agent_upload_remove(int store, const char *id);
 void agent_upload_sweep(int store);
 
 /*
- * The parts that are there, in order, freed by the caller; their number, or
- * -1 with errno set.
+ * Lists the parts of a session in order, in memory the caller frees; returns
+ * their number, or -1 with errno set.
  */
 int agent_upload_parts(const agent_upload_t *u, agent_upload_part_t **parts);
 
 /* Removes the parts of a session that is completed. */
 void agent_upload_empty(const agent_upload_t *u);
 
-/* A small file of a session: its text, freed by the caller; or NULL. */
+/* The text of a small file of a session, freed by the caller; or NULL. */
 char *agent_upload_text(int dir, const char *name);
 int agent_upload_write(int dir, const char *name, const char *text, size_t len);
 
-/* Bytes that uploads may still take of the disk that fd is on. */
+/* Bytes that uploads may still use on the disk of fd. */
 int64_t agent_upload_room(int fd);
 
 #endif

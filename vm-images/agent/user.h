@@ -1,6 +1,6 @@
 /*
- * Users of the root file system, from its /etc/passwd and /etc/group alone:
- * the agent must not load name service modules of a root it did not build.
+ * Users of the root file system, from its /etc/passwd and /etc/group only: the
+ * agent must not load name service modules from a foreign root file system.
  */
 
 #ifndef AGENT_USER_H
@@ -22,8 +22,8 @@ typedef struct {
 } agent_user_t;
 
 /*
- * A name or a number.  Root and numbers need no entry.  0, or -1 if there is
- * no such user.
+ * Finds a user by name or number.  Root and numbers need no entry in
+ * /etc/passwd.  0, or -1 if there is no such user.
  */
 int agent_user_find(agent_user_t *user, const char *name);
 

@@ -1,7 +1,7 @@
 /*
- * Walking a directory: iterative, of bounded depth, by descriptors, never
- * through a link, never into another file system or into what the agent keeps
- * for itself.  Blocking; in a worker.
+ * Walks a directory: iterative, of bounded depth, by descriptors, never through
+ * a link, never into another file system or the agent's private directory.
+ * Blocking; in a worker.
  */
 
 #ifndef AGENT_WALK_H
@@ -17,7 +17,7 @@
 
 typedef struct {
     DIR *dir;
-    size_t path;  /* length of its path */
+    size_t path;  /* length of the directory's path */
     char **names; /* of a sorted walk */
     size_t n, next, size;
 } agent_walk_level_t;
@@ -27,30 +27,31 @@ typedef struct {
     unsigned depth; /* levels that are open */
     size_t keep;
     dev_t dev;
-    struct stat hidden; /* what is left out; st_nlink 0: nothing */
-    int cut;            /* names were left out, or a directory not entered */
+    struct stat hidden; /* the directory to skip; st_nlink 0: none */
+    int cut;            /* names or directories were left out */
     int recursive;
 
-    /* The entry: */
-    char path[SANDBOX_PATH_MAX]; /* from the directory that was given on */
-    const char *name;            /* its last part, to be looked for in */
-    int dir;                     /* this; -1 once all is walked */
+    /* The current entry: */
+    char path[SANDBOX_PATH_MAX]; /* relative to the directory of the walk */
+    const char *name;            /* the last part of path, an entry of dir */
+    int dir;                     /* -1 after the last entry */
     int leaves; /* a directory whose entries have all been given */
     struct stat st;
 } agent_walk_t;
 
 /*
- * Begins at fd, a directory opened to read, which is taken over.  recursive:
- * with what is in its directories, each after the directory itself.  keep:
- * sorted by the bytes of names, only that many of each directory; 0: as they
- * come, all of them, and each directory once more when it was walked.  w is
- * ended by agent_walk_end() in any case.  -1 with errno set.
+ * Begins a walk at fd, a directory opened to read, which is taken over.
+ * recursive: the entries of a subdirectory follow the subdirectory.  keep: the
+ * entries are sorted by the bytes of their names, and only the first keep of
+ * each directory are given; 0: all entries, in the order of the directory, and
+ * each subdirectory once more after its entries.  The caller ends w by
+ * agent_walk_end() in any case.  0, or -1 with errno set.
  */
 int agent_walk_begin(agent_walk_t *w, int fd, int recursive, size_t keep);
 
 /*
- * The next entry: 1, 0 after the last, -1 with errno set; ENAMETOOLONG if it
- * is too deep, which a sorted walk leaves out and notes.
+ * Goes to the next entry: 1, 0 after the last, -1 with errno set; ENAMETOOLONG
+ * if the entry is too deep, which a sorted walk leaves out and notes in cut.
  */
 int agent_walk_next(agent_walk_t *w);
 

@@ -1,6 +1,6 @@
 /*
- * Changes of files over a WebSocket: the channel "watch".  A stream is one
- * path, with what is in it if that is asked for.
+ * Changes of files over a WebSocket: the channel "watch".  A stream watches one
+ * path, with all below it if it is recursive.
  */
 
 #ifndef AGENT_WATCH_H

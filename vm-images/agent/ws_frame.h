@@ -28,8 +28,8 @@ enum {
 typedef struct {
     uint8_t head[14];
     size_t nhead;
-    uint64_t left; /* of the frame's payload */
-    size_t at;     /* of its mask */
+    uint64_t left; /* bytes of the frame's payload to come */
+    size_t at;     /* position in the mask */
     uint8_t opcode;
     unsigned fin : 1;
     unsigned open : 1;    /* the head of a frame was read */
@@ -38,13 +38,14 @@ typedef struct {
     sandbox_text_t text;
     uint8_t control[AGENT_WS_CONTROL_MAX];
     size_t ncontrol;
-    unsigned code; /* with which to close after -1 */
+    unsigned code; /* status to close with after -1 */
 } agent_ws_parser_t;
 
 /*
- * Takes bytes off *data until something is whole: the opcode of a text message
- * (in text) or of a control frame (in control), 0 if all bytes were taken
- * before, or -1 with code set, after which it must not be called again.
+ * Takes bytes off *data until a message or a control frame is complete.
+ * Returns the opcode of a text message (which is in text) or of a control frame
+ * (in control), 0 if all bytes were taken before that, or -1 with code set,
+ * after which it must not be called again.
  */
 int agent_ws_parse(agent_ws_parser_t *p, const uint8_t **data, size_t *len);
 void agent_ws_parser_free(agent_ws_parser_t *p);
@@ -53,7 +54,7 @@ void agent_ws_parser_free(agent_ws_parser_t *p);
 void agent_ws_frame(sandbox_text_t *out, uint8_t opcode, const char *payload,
                     size_t len);
 
-/* The answer to a Sec-WebSocket-Key; 0, or -1 if it is none. */
+/* The Sec-WebSocket-Accept for a key; 0, or -1 if key is malformed. */
 int agent_ws_accept(char out[AGENT_WS_ACCEPT_SIZE], const char *key);
 
 #endif
