@@ -101,7 +101,7 @@ agent_freeze_fork(int group)
 }
 
 
-/* A group that was removed meanwhile has nobody in it. */
+/* 1 if errno says that the group was removed, so that it has no process. */
 static int
 freeze_gone(void)
 {
@@ -109,7 +109,7 @@ freeze_gone(void)
 }
 
 
-/* Calls run for each group below the given one; the first that is not 0. */
+/* Calls run for each group below group until one returns other than 0. */
 static int
 freeze_each(int group, int (*run)(int group, const char *name, int64_t arg),
             int64_t arg)
@@ -202,7 +202,7 @@ freeze_stop(int group, const char *name, int64_t arg)
 }
 
 
-/* 1 if a thread of the group or of those below runs or could; -1: unknown. */
+/* 1 if a thread of the group or a group below is runnable; -1: unknown. */
 static int
 freeze_running(int group, const char *name, int64_t depth)
 {
@@ -238,7 +238,7 @@ freeze_running(int group, const char *name, int64_t depth)
 }
 
 
-/* 1 if all of the group stands still, 0 if not yet, -1. */
+/* 1 if the whole group is frozen, 0 if not yet, -1 with errno set. */
 static int
 freeze_done(int events)
 {

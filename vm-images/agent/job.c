@@ -156,7 +156,7 @@ job_done(void *data, const agent_exit_t *e)
         return;
     }
 
-    /* who is told may leave, and ask for memory for another's output */
+    /* a told tap may detach, and its owner may take memory for other output */
     jobs_ended++;
     job->telling = 1;
     job_tell(job);
@@ -287,7 +287,7 @@ agent_job_find_session(const char *session_id)
 }
 
 
-/* Real-time signals have no names. */
+/* "RT" for real-time signals, which have no names. */
 const char *
 agent_signal_name(int signal)
 {

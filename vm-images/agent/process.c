@@ -105,7 +105,7 @@ process_dequeue(agent_process_t *p, agent_input_t *in)
 }
 
 
-/* What is queued will never be taken. */
+/* Closes stdin; queued input ends with EPIPE. */
 static void
 process_close_input(agent_process_t *p)
 {
@@ -146,7 +146,7 @@ process_leftover_free(agent_process_t *p)
 }
 
 
-/* How much may be read of a stream now. */
+/* The most bytes that may be read of a stream now. */
 static size_t
 process_window(const agent_process_t *p, int stream)
 {
@@ -162,7 +162,7 @@ process_window(const agent_process_t *p, int stream)
 }
 
 
-/* Watches what may be read, and nothing else: the loop would spin. */
+/* Watches only streams that may be read now: else the loop would spin. */
 static void
 process_interest(agent_process_t *p)
 {
@@ -461,7 +461,7 @@ process_ended(agent_process_t *p)
 }
 
 
-/* Kills what is left; 1 if something is. */
+/* Kills the processes left of the command; 1 if there are any. */
 static int
 process_kill(agent_process_t *p)
 {
@@ -471,8 +471,8 @@ process_kill(agent_process_t *p)
     }
 
     /*
-     * The number of the session is taken as long as it has a member, so a
-     * living process that has it as its own number now is a stranger.
+     * The kernel does not reuse the session's number while the session has a
+     * member, so a living process with that pid does not belong to it.
      */
     if (p->exited && kill(p->child.pid, 0) == 0) {
         return 0;
@@ -486,7 +486,7 @@ process_kill(agent_process_t *p)
 }
 
 
-/* Kills what is left of the command; goes on once nothing is. */
+/* Kills the processes left, again and again until none is left. */
 static void
 process_sweep(void *data)
 {
@@ -568,7 +568,7 @@ agent_process_resize(agent_process_t *p, unsigned short cols,
 }
 
 
-/* Our ends do not block, the child's do. */
+/* Makes a pipe whose end of ours is non-blocking, and the child's is not. */
 static int
 process_pipe(int *ours, int *child, int reads)
 {

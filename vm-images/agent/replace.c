@@ -16,7 +16,7 @@
 #define REPLACE_ATTEMPTS 8
 
 
-/* Where the link at the path leads to, and what is there; -1 with errno set. */
+/* The target of the link at path and its status; -1 with errno set. */
 static int
 replace_target(int root, const char *path, char real[SANDBOX_PATH_MAX],
                struct stat *st)
@@ -35,7 +35,7 @@ replace_target(int root, const char *path, char real[SANDBOX_PATH_MAX],
 }
 
 
-/* The same of what is at the path itself: 1 if there is something. */
+/* The status of path itself: 1, 0 if it does not exist, -1 with errno set. */
 static int
 replace_stat(int root, const char *path, struct stat *st)
 {
@@ -72,7 +72,7 @@ replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
             return rc == -1 ? -1 : 0;
         }
 
-        /* to nothing, or the link itself has gone */
+        /* the link leads to nothing, or was removed meanwhile */
         if (replace_target(root, path, real, &st) == -1) {
             if (errno != ENOENT) {
                 return -1;
@@ -171,7 +171,7 @@ agent_replace_again(agent_replace_t *p)
 }
 
 
-/* A name that nobody has, as far as chance goes. */
+/* Makes a random temporary name. */
 static void
 replace_name(agent_replace_t *p)
 {
@@ -223,8 +223,8 @@ agent_replace_open(agent_replace_t *p)
 
 
 /*
- * Whoever watches is told that something is new if that was straight to its
- * name, so what is there is got out of the way only if there is something.
+ * Links straight to the final name if no file has it, so that watchers see a
+ * new file; the temporary name is used only to replace an existing file.
  */
 int
 agent_replace_hard(agent_replace_t *p, int from, const char *name)
@@ -324,7 +324,7 @@ replace_commit(agent_replace_t *p, int exclusive)
         return -1;
     }
 
-    /* if both were names of one file the temporary one is still there */
+    /* if both names were links of one file, the temporary one still exists */
     return 0;
 }
 

@@ -218,7 +218,7 @@ agent_worker_error(int peer, unsigned status, const char *code,
 }
 
 
-/* What the agent has for itself does not go on in a worker. */
+/* Gives up the agent's descriptors, priority and OOM protection in a worker. */
 static void
 worker_renounce(int peer)
 {
@@ -259,7 +259,7 @@ worker_exited(void *data, int status)
 {
     agent_worker_t *worker = data;
 
-    (void) status; /* what it has to say it says */
+    (void) status; /* the worker reports by its messages */
 
     worker->running = 0;
     worker_free(worker);
