@@ -56,7 +56,7 @@ agent_body_parse(agent_field_t *fields, size_t n, const char *body, size_t len,
 agent_body_status_t agent_body_json(sandbox_json_t *doc, const char *body,
                                     size_t len, agent_body_error_t *err);
 
-/* Sets err, for a rule across members; returns AGENT_BODY_INVALID. */
+/* Sets err, for a rule across members; INVALID, or NO_MEMORY by the reason. */
 agent_body_status_t agent_body_refuse(agent_body_error_t *err,
                                       const char *field, const char *reason);
 
