@@ -40,6 +40,7 @@ typedef struct {
     char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
     int64_t claiming;                 /* monotonic ms */
     int64_t patience;                 /* monotonic ms at which the wait ends */
+    int64_t paused_at;                /* by Redis' clock */
     ngx_uint_t hops;
     unsigned asking : 1; /* hibernate.lua is under way */
     unsigned gone : 1;   /* the snapshot is whole, the machine has ended */
@@ -482,6 +483,17 @@ ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
 }
 
 
+/* The node has room for another sandbox, of which the client may ask next. */
+static void
+ngx_http_sandbox_hibernate_released(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_hibernate_op_t *h = data;
+
+    SANDBOX_CRASH_POINT("hibernate.answer.before");
+    ngx_http_sandbox_hibernate_answer(h, h->paused_at, h->take.bytes);
+}
+
+
 static void
 ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
 {
@@ -516,16 +528,19 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
         return;
     }
 
-    /* a DELETE may need the agenda entry by now; else the next look frees it */
-    ngx_http_sandbox_op_release_address(h->op.id);
-
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, h->take.way, 1);
     ngx_http_sandbox_op_log(&h->op, NGX_LOG_NOTICE,
                             "hibernated in %L ms as %s: take %L, %L bytes",
                             sandbox_time_monotonic_ms() - h->op.started,
                             h->snapshot, h->take.take_ms, h->take.bytes);
 
-    SANDBOX_CRASH_POINT("hibernate.answer.before");
-    ngx_http_sandbox_hibernate_answer(
-        h, ngx_http_sandbox_reply_integer(reply, 1), h->take.bytes);
+    h->paused_at = ngx_http_sandbox_reply_integer(reply, 1);
+
+    /* a DELETE may need the agenda entry by now; else the next look frees it */
+    if (ngx_http_sandbox_op_release_address(
+            h->op.id, ngx_http_sandbox_hibernate_released, h)
+        != NGX_OK)
+    {
+        ngx_http_sandbox_hibernate_released(h, NULL);
+    }
 }

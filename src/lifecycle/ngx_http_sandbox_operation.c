@@ -278,8 +278,10 @@ ngx_http_sandbox_op_ignore(void *data, redisReply *reply)
 }
 
 
-static void
-ngx_http_sandbox_op_give_back(const char *id, const char *what)
+static ngx_int_t
+ngx_http_sandbox_op_give_back(const char *id, const char *what,
+                              ngx_http_sandbox_redis_handler_pt handler,
+                              void *data)
 {
     ngx_http_sandbox_args_t args;
     ngx_http_sandbox_node_keys_t keys;
@@ -289,23 +291,26 @@ ngx_http_sandbox_op_give_back(const char *id, const char *what)
     ngx_http_sandbox_arg(&args, id);
     ngx_http_sandbox_arg(&args, what);
 
-    (void) ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
-        &ngx_http_sandbox_lua_release, 4, args.n, args.values);
+    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
+                                       data, &ngx_http_sandbox_lua_release, 4,
+                                       args.n, args.values);
 }
 
 
 void
 ngx_http_sandbox_op_release(const char *id)
 {
-    ngx_http_sandbox_op_give_back(id, "all");
+    (void) ngx_http_sandbox_op_give_back(id, "all", ngx_http_sandbox_op_ignore,
+                                         NULL);
 }
 
 
-void
-ngx_http_sandbox_op_release_address(const char *id)
+ngx_int_t
+ngx_http_sandbox_op_release_address(const char *id,
+                                    ngx_http_sandbox_redis_handler_pt handler,
+                                    void *data)
 {
-    ngx_http_sandbox_op_give_back(id, "address");
+    return ngx_http_sandbox_op_give_back(id, "address", handler, data);
 }
 
 

@@ -249,8 +249,14 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
  * Neither the reply nor a failure is reported.
  */
 void ngx_http_sandbox_op_release(const char *id);
-/* The same for the address alone: the agenda entry stays. */
-void ngx_http_sandbox_op_release_address(const char *id);
+/*
+ * The same for the address alone: the agenda entry stays.  As
+ * ngx_http_sandbox_redis_eval().
+ */
+ngx_int_t
+ngx_http_sandbox_op_release_address(const char *id,
+                                    ngx_http_sandbox_redis_handler_pt handler,
+                                    void *data);
 
 /* Takes id off the agenda of this node; the address of id stays held. */
 void ngx_http_sandbox_op_unschedule(const char *id);
