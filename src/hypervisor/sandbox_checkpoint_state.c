@@ -223,8 +223,13 @@ sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
                            const sandbox_checkpoint_t *c, sandbox_accel_t accel,
                            int state, sandbox_hv_error_t *err)
 {
+    /*
+     * The guest gets another MAC address anyway.  And Linux 6.12 hangs when it
+     * is asked to announce its card while the agent takes that down.
+     */
     if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
-        != SANDBOX_HV_OK)
+            != SANDBOX_HV_OK
+        || sandbox_monitor_unannounced(conn, domain, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }

@@ -222,6 +222,13 @@ sandbox_hv_status_t
 sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           sandbox_hv_error_t *err);
 /*
+ * Before a state is received: the card is not announced in its new place, by
+ * QEMU or by the guest.
+ */
+sandbox_hv_status_t
+sandbox_monitor_unannounced(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                            sandbox_hv_error_t *err);
+/*
  * Begins to send, or to receive, a state: "fd:NAME" of a descriptor passed
  * before, or "file:…".
  */

@@ -250,19 +250,35 @@ sandbox_monitor_activate(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-sandbox_hv_status_t
-sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                          sandbox_hv_error_t *err)
+static sandbox_hv_status_t
+monitor_parameter(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                  const char *name, long long value, sandbox_hv_error_t *err)
 {
     sandbox_text_t command = SANDBOX_TEXT_INIT;
 
     sandbox_text_fmt(&command,
                      "{\"execute\":\"migrate-set-parameters\","
-                     "\"arguments\":{\"max-bandwidth\":%lld}}",
-                     (long long) SANDBOX_MONITOR_BANDWIDTH);
+                     "\"arguments\":{\"%s\":%lld}}",
+                     name, value);
 
-    return sandbox_monitor_send(conn, domain, "migrate-set-parameters",
-                                &command, NULL, err);
+    return sandbox_monitor_send(conn, domain, name, &command, NULL, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_unlimited(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                          sandbox_hv_error_t *err)
+{
+    return monitor_parameter(conn, domain, "max-bandwidth",
+                             SANDBOX_MONITOR_BANDWIDTH, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_monitor_unannounced(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                            sandbox_hv_error_t *err)
+{
+    return monitor_parameter(conn, domain, "announce-rounds", 0, err);
 }
 
 
