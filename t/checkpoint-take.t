@@ -156,8 +156,8 @@ is(digests($_, $at{$_}), $planted, 'memory and disk are what they were')
     for sort keys %at;
 goes_on($_, $at{$_}, $_) for sort keys %at;
 
-# It would be, five times, by an interrupt for the card's configuration.
-is($d->guest($_, $at{$_}, <<'END') =~ s/\D//gr, 0, "$_ announces nothing")
+# A guest is asked for it by an interrupt for the card's configuration.
+is($d->guest($_, $at{$_}, <<'END') =~ s/\D//gr, 0, "$_ is to announce nothing")
 card=$(basename "$(readlink -f /sys/class/net/eth0/device)")
 awk -v card="$card-config" '$NF == card { print $2 }' /proc/interrupts
 END
