@@ -75,8 +75,7 @@ for my $id ('sb_aaaaaaaaaaaaaaaaaaaa', 'sb-aaaaaaaaaaaaaaaaaaaa', 'x',
 my $snap = 'snap_' . SandboxRecords::shard('default') . 'a' x 18;
 $t->is_error($t->delete("/v1/snapshots/$snap"), 404, 'snapshot_not_found',
              'DELETE of a snapshot');
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $node = $t->node;
 ok(wait_for(5, sub { $t->redis('ZSCORE', "sbx:{$node}:agenda", $snap) eq '' }),
    'for which nobody looks later');
 

@@ -109,9 +109,7 @@ sub due_in {
        'and deleted');
 
     # one that was woken as often as it may be in an hour, half an hour ago
-    my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-    my $records = SandboxRecords->new(
-        "/proc/$init/root/run/redis/redis-server.sock", 'sleepers');
+    my $records = SandboxRecords->new($t->redis_socket, 'sleepers');
     my ($now) = split /\n/, $t->redis('TIME');
     my $id = $records->add(node => 'ahead', state => 'paused', auto_resume => 1,
                            wakes => 10, wakes_since => ($now - 1800) * 1000);

@@ -16,12 +16,9 @@ my $t = SandboxTest->new(own => 1, up => [
     '--crash-points', '--set',
     'sandbox_redis=unix:/run/redis/redis-server.sock timeout=7s']);
 my $crash = SandboxCrash->new($t);
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
 my $key = $t->key('sleepers');
-my $records = SandboxRecords->new(
-    "/proc/$init/root/run/redis/redis-server.sock", 'sleepers');
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $records = SandboxRecords->new($t->redis_socket, 'sleepers');
+my $node = $t->node;
 
 # Whoever is asked at that address refuses the connection.
 sub record {

@@ -14,8 +14,7 @@ use constant LEASE => 2;
 my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--set',
                                           'sandbox_lease=' . LEASE . 's']);
 my $crash = SandboxCrash->new($t);
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $node = $t->node;
 my $agenda = "sbx:{$node}:agenda";
 
 # What there is to start from.

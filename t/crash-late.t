@@ -16,9 +16,7 @@ my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--workers', 1,
                                           '--set',
                                           'sandbox_lease=' . LEASE . 's']);
 my $crash = SandboxCrash->new($t);
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-my $redis = SandboxRecords->new("/proc/$init/root/run/redis/redis-server.sock",
-                                'default');
+my $redis = SandboxRecords->new($t->redis_socket, 'default');
 
 # --- a hibernation -----------------------------------------------------------
 

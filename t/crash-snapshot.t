@@ -15,9 +15,7 @@ use constant LEASE => 2;
 my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--set',
                                           'sandbox_lease=' . LEASE . 's']);
 my $crash = SandboxCrash->new($t);
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-my $redis = SandboxRecords->new("/proc/$init/root/run/redis/redis-server.sock",
-                                'default');
+my $redis = SandboxRecords->new($t->redis_socket, 'default');
 my $points = SandboxCrash->points;
 my @take = sort grep { /^take\./ } keys %$points;
 my @untake = sort grep { /^untake\./ } keys %$points;

@@ -18,9 +18,7 @@ my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_traffic_limits=connections=4 rate=10r/s burst=200 age=3s',
     '--set', 'sandbox_api_limits=rate=6r/m burst=9',
     '--set', 'sandbox_route_ttl=1s', '--set', 'sandbox_route_stale=3s']);
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-my $root = "/proc/$init/root";
-my $socket = "$root/run/redis/redis-server.sock";
+my $socket = $t->redis_socket;
 my $records = SandboxRecords->new($socket, 'edge');
 my ($r, $http);
 

@@ -190,8 +190,7 @@ is($t->destroy($grandchild->{id})->{status}, 200, 'the grandchild ends');
         mask_request_host => 'masked.test', allow_out => ['192.0.2.0/24'],
         deny_out => ['192.0.2.1/32'] } });
     my ($record) = $t->redis('KEYS', "*:sandbox:$source->{id}");
-    my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-                 =~ /^\s*sandbox_node\s+(\S+);/m;
+    my $node = $t->node;
     my $admitted = sub { $t->redis('GET', "sbx:{$node}:cursor") };
     my $was = $admitted->();
 

@@ -21,8 +21,7 @@ my $t = SandboxTest->new(own => 1, up => [
     '--set', 'sandbox_limits=sandboxes=2000 timeout=24h',
     '--set', 'sandbox_reconcile=interval=10s grace=0s']);
 
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-    =~ /sandbox_node\s+(\S+);/;
+my $node = $t->node;
 my $data = "$t->{dir}/data";
 
 sub id {

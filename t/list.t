@@ -9,8 +9,7 @@ use SandboxRecords;
 use SandboxTest;
 
 my $t = SandboxTest->new;
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-my $socket = "/proc/$init/root/run/redis/redis-server.sock";
+my $socket = $t->redis_socket;
 my $base = 1_750_000_000_000;
 my ($key, $other) = map { $t->key($_) } qw(lists others);
 my $records = SandboxRecords->new($socket, 'lists');

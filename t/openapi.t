@@ -67,11 +67,8 @@ my $operations = $documented->{operations};
 
 my $t = SandboxTest->new;
 my $key = $t->key('openapi');
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-my $records = SandboxRecords->new(
-    "/proc/$init/root/run/redis/redis-server.sock", 'openapi');
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $records = SandboxRecords->new($t->redis_socket, 'openapi');
+my $node = $t->node;
 my $no_sandbox = 'sb_' . 'a' x 20;
 my $no_snapshot = "snap_$records->{shard}" . 'a' x 18;
 my $offline = { internet_access => JSON::PP::false };

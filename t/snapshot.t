@@ -12,12 +12,10 @@ use constant LEASE => 4;
 
 my $t = SandboxTest->new(own => 1, up => ['--set',
                                           'sandbox_lease=' . LEASE . 's']);
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-my $socket = "/proc/$init/root/run/redis/redis-server.sock";
+my $socket = $t->redis_socket;
 my $records = SandboxRecords->new($socket, 'snaps');
 my ($key, $other) = map { $t->key($_) } qw(snaps others);
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $node = $t->node;
 my $agenda = "sbx:{$node}:agenda";
 my $r;
 

@@ -9,12 +9,10 @@ use SandboxRecords;
 use SandboxTest;
 
 my $t = SandboxTest->new(own => 1, up => ['--set', 'sandbox_lease=5s']);
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-my $socket = "/proc/$init/root/run/redis/redis-server.sock";
+my $socket = $t->redis_socket;
 my ($key, $other) = map { $t->key($_) } qw(timers others);
 my $records = SandboxRecords->new($socket, 'timers');
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $node = $t->node;
 my $agenda = "sbx:{$node}:agenda";
 my $r;
 

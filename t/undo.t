@@ -24,11 +24,8 @@ for my $try ('first', 'second') {
 # For as long as a boot may take.
 
 {
-    my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
-    my $records = SandboxRecords->new(
-        "/proc/$init/root/run/redis/redis-server.sock", 'default');
-    my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-                 =~ /^\s*sandbox_node\s+(\S+);/m;
+    my $records = SandboxRecords->new($t->redis_socket, 'default');
+    my $node = $t->node;
     my $lease = int(time() * 1000) + 60_000;
     my $id = $records->add(state => 'hibernating', node => $node,
                            created_at => 1e12, lease_at => $lease);

@@ -9,12 +9,9 @@ use SandboxRecords;
 use SandboxTest;
 
 my $t = SandboxTest->new(own => 1, up => ['--set', 'sandbox_wake_timeout=1s']);
-my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
 my $key = $t->key('sleepers');
-my $records = SandboxRecords->new(
-    "/proc/$init/root/run/redis/redis-server.sock", 'sleepers');
-my ($node) = $t->inside('cat', '/etc/nginx/nginx.conf')
-             =~ /^\s*sandbox_node\s+(\S+);/m;
+my $records = SandboxRecords->new($t->redis_socket, 'sleepers');
+my $node = $t->node;
 my $r;
 
 sub record {

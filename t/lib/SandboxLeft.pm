@@ -42,7 +42,7 @@ sub new {
 # Process ids of the host for processes of the stack: [pid, command line].
 sub processes {
     my ($self) = @_;
-    my ($init) = $self->{test}->stack('status') =~ /is up, pid (\d+)/;
+    my $init = $self->{test}->init;
     my @found;
 
     for my $pid (pids_in(pid_space($init // 0))) {

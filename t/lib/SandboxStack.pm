@@ -86,6 +86,31 @@ sub inside {
 }
 
 
+# The pid of the stack's init, as the host sees it; undef if none is up.
+sub init {
+    my ($self) = @_;
+
+    return ($self->stack('status') =~ /is up, pid (\d+)/)[0];
+}
+
+
+# Where the host finds the socket of the stack's Redis.
+sub redis_socket {
+    my ($self) = @_;
+
+    return '/proc/' . $self->init . '/root/run/redis/redis-server.sock';
+}
+
+
+# The name of the node that the stack's nginx is.
+sub node {
+    my ($self) = @_;
+
+    return ($self->inside('cat', '/etc/nginx/nginx.conf')
+            =~ /^\s*sandbox_node\s+(\S+);/m)[0];
+}
+
+
 sub redis {
     my ($self, @command) = @_;
 

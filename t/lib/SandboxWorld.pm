@@ -59,7 +59,7 @@ END
 
 sub new {
     my ($class, $t) = @_;
-    my ($init) = $t->stack('status') =~ /is up, pid (\d+)/;
+    my $init = $t->init;
     my $self = bless { t => $t, init => $init, pids => [], own => $$ }, $class;
 
     my $space = $self->_spawn(qw(unshare --net sleep 3600));
