@@ -367,6 +367,19 @@ ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 }
 
 
+void
+ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler)
+{
+    /* debug logs print the descriptor of the event's connection */
+    static ngx_connection_t idle = { .fd = -1 };
+
+    ev->handler = handler;
+    ev->log = ngx_cycle->log;
+    ev->data = &idle;
+    ev->cancelable = 1;
+}
+
+
 ngx_http_sandbox_ctx_t *
 ngx_http_sandbox_ctx(ngx_http_request_t *r)
 {
@@ -639,7 +652,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
     ngx_http_sandbox_routes_subscribe();
     ngx_http_sandbox_await_init();
     ngx_http_sandbox_reconcile_subscribe();
-    ngx_http_sandbox_tend_init(cycle);
+    ngx_http_sandbox_tend_init();
 
     if (ngx_http_sandbox_events_listen() != NGX_OK) {
         return NGX_ERROR;
@@ -655,9 +668,9 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_sandbox_op_probe();
-    ngx_http_sandbox_reconcile_start(cycle);
+    ngx_http_sandbox_reconcile_start();
 
-    return ngx_http_sandbox_agenda_start(cycle);
+    return ngx_http_sandbox_agenda_start();
 }
 
 

@@ -160,6 +160,12 @@ typedef struct {
 extern ngx_module_t ngx_http_sandbox_module;
 extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
 
+/*
+ * Makes ev, zeroed memory, a timer of the worker that calls handler.  It does
+ * not keep a worker alive that is shutting down.
+ */
+void ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler);
+
 /* The context of r, made at first use; NULL if memory is out. */
 ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
 

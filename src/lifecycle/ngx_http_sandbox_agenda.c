@@ -26,19 +26,12 @@ static struct {
 
 
 ngx_int_t
-ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle)
+ngx_http_sandbox_agenda_start(void)
 {
-    /* debug logs print the descriptor of the event's connection */
-    static ngx_connection_t idle = { .fd = -1 };
-
     ngx_event_t *ev;
 
     ev = &ngx_http_sandbox_agenda.event;
-    ev->handler = ngx_http_sandbox_agenda_look;
-    ev->log = cycle->log;
-    ev->data = &idle;
-    ev->cancelable = 1;
-
+    ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_agenda_look);
     ngx_add_timer(ev,
                   (ngx_msec_t) ngx_random() % NGX_HTTP_SANDBOX_AGENDA_INTERVAL);
 

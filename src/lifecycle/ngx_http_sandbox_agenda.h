@@ -12,6 +12,6 @@
 #include "ngx_http_sandbox_module.h"
 
 /* Called from init_process, when Redis and the hypervisor are started. */
-ngx_int_t ngx_http_sandbox_agenda_start(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_sandbox_agenda_start(void);
 
 #endif

@@ -131,18 +131,9 @@ ngx_http_sandbox_doubt_ask(ngx_event_t *ev)
 
 
 void
-ngx_http_sandbox_doubt_start(ngx_cycle_t *cycle, void (*gone)(const char *id))
+ngx_http_sandbox_doubt_start(void (*gone)(const char *id))
 {
-    /* debug logs print the descriptor of the event's connection */
-    static ngx_connection_t idle = { .fd = -1 };
-
-    ngx_event_t *ev;
-
     ngx_http_sandbox_doubts.gone = gone;
-
-    ev = &ngx_http_sandbox_doubts.timer;
-    ev->handler = ngx_http_sandbox_doubt_ask;
-    ev->log = cycle->log;
-    ev->data = &idle;
-    ev->cancelable = 1;
+    ngx_http_sandbox_timer_init(&ngx_http_sandbox_doubts.timer,
+                                ngx_http_sandbox_doubt_ask);
 }

@@ -15,8 +15,7 @@
  * Called once, from init_process.  gone is called with the id of each reported
  * sandbox that has no domain.
  */
-void
-ngx_http_sandbox_doubt_start(ngx_cycle_t *cycle, void (*gone)(const char *id));
+void ngx_http_sandbox_doubt_start(void (*gone)(const char *id));
 
 /*
  * Reports id: its domain is looked for soon.  A report beyond the limit of one

@@ -353,17 +353,15 @@ ngx_http_sandbox_op_unschedule(const char *id)
 
 
 ngx_int_t
-ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
-                             ngx_uint_t hasten,
-                             ngx_http_sandbox_redis_handler_pt handler,
-                             void *data)
+ngx_http_sandbox_op_list_in(ngx_http_sandbox_key_t *list, const char *id,
+                            int64_t ms, ngx_uint_t hasten,
+                            ngx_http_sandbox_redis_handler_pt handler,
+                            void *data)
 {
-    ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
 
     args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_of_node(&key, node, "agenda");
-    ngx_http_sandbox_arg_key(&args, &key);
+    ngx_http_sandbox_arg_key(&args, list);
     ngx_http_sandbox_arg(&args, id);
     ngx_http_sandbox_arg_int(&args, ms);
     ngx_http_sandbox_arg(&args, hasten ? "hasten" : "");
@@ -371,6 +369,20 @@ ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
                                        data, &ngx_http_sandbox_lua_schedule, 1,
                                        args.n, args.values);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
+                             ngx_uint_t hasten,
+                             ngx_http_sandbox_redis_handler_pt handler,
+                             void *data)
+{
+    ngx_http_sandbox_key_t key;
+
+    ngx_http_sandbox_key_of_node(&key, node, "agenda");
+
+    return ngx_http_sandbox_op_list_in(&key, id, ms, hasten, handler, data);
 }
 
 

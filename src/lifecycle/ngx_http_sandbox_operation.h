@@ -267,6 +267,13 @@ void ngx_http_sandbox_op_unschedule(const char *id);
  * ngx_http_sandbox_redis_eval(); the reply is that of schedule.lua.
  */
 ngx_int_t
+ngx_http_sandbox_op_list_in(ngx_http_sandbox_key_t *list, const char *id,
+                            int64_t ms, ngx_uint_t hasten,
+                            ngx_http_sandbox_redis_handler_pt handler,
+                            void *data);
+
+/* The same on a node's agenda. */
+ngx_int_t
 ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
                              ngx_uint_t hasten,
                              ngx_http_sandbox_redis_handler_pt handler,

@@ -105,18 +105,10 @@ void
 ngx_http_sandbox_pool_lease_begin(const char *id, int64_t ms)
 {
     ngx_http_sandbox_key_t key;
-    ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_leases(&key);
-    ngx_http_sandbox_arg_key(&a, &key);
-    ngx_http_sandbox_arg(&a, id);
-    ngx_http_sandbox_arg_int(&a, ms);
-    ngx_http_sandbox_arg(&a, "");
-
-    (void) ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
-        &ngx_http_sandbox_lua_schedule, 1, a.n, a.values);
+    (void) ngx_http_sandbox_op_list_in(&key, id, ms, 0,
+                                       ngx_http_sandbox_op_ignore, NULL);
 }
 
 
@@ -128,22 +120,14 @@ ngx_http_sandbox_pool_lease_forget(const char *id)
 
 
 void
-ngx_http_sandbox_pool_lease_start(ngx_cycle_t *cycle,
-                                  void (*over)(const char *id))
+ngx_http_sandbox_pool_lease_start(void (*over)(const char *id))
 {
-    /* debug logs print the descriptor of the event's connection */
-    static ngx_connection_t idle = { .fd = -1 };
-
     ngx_event_t *ev;
 
     ngx_http_sandbox_pool_lease.over = over;
 
     ev = &ngx_http_sandbox_pool_lease.event;
-    ev->handler = ngx_http_sandbox_pool_lease_look;
-    ev->log = cycle->log;
-    ev->data = &idle;
-    ev->cancelable = 1;
-
+    ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_pool_lease_look);
     ngx_add_timer(ev, (ngx_msec_t) ngx_random()
                           % NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
 }

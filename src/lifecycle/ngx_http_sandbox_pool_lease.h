@@ -33,7 +33,6 @@ void ngx_http_sandbox_pool_lease_forget(const char *id);
  * Called from init_process.  over is called with the id of each pool whose
  * lease may be over.
  */
-void ngx_http_sandbox_pool_lease_start(ngx_cycle_t *cycle,
-                                       void (*over)(const char *id));
+void ngx_http_sandbox_pool_lease_start(void (*over)(const char *id));
 
 #endif

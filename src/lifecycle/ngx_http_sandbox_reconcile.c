@@ -714,28 +714,18 @@ ngx_http_sandbox_reconcile_subscribe(void)
 
 
 void
-ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle)
+ngx_http_sandbox_reconcile_start(void)
 {
-    /* debug logs print the descriptor of the event's connection */
-    static ngx_connection_t idle = { .fd = -1 };
-
     ngx_event_t *ev;
 
     ngx_http_sandbox_leader_start();
-    ngx_http_sandbox_doubt_start(cycle, ngx_http_sandbox_reconcile_gone);
+    ngx_http_sandbox_doubt_start(ngx_http_sandbox_reconcile_gone);
 
-    ev = &ngx_http_sandbox_reconciler.timer;
-    ev->handler = ngx_http_sandbox_reconcile_look;
-    ev->log = cycle->log;
-    ev->data = &idle;
-    ev->cancelable = 1;
+    ngx_http_sandbox_timer_init(&ngx_http_sandbox_reconciler.timer,
+                                ngx_http_sandbox_reconcile_look);
 
     ev = &ngx_http_sandbox_reconciler.pulse;
-    ev->handler = ngx_http_sandbox_reconcile_pulse;
-    ev->log = cycle->log;
-    ev->data = &idle;
-    ev->cancelable = 1;
-
+    ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_reconcile_pulse);
     ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_SOON);
 }
 

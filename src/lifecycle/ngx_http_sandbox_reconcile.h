@@ -17,7 +17,7 @@
  * all else is started.
  */
 void ngx_http_sandbox_reconcile_subscribe(void);
-void ngx_http_sandbox_reconcile_start(ngx_cycle_t *cycle);
+void ngx_http_sandbox_reconcile_start(void);
 
 /*
  * Called from exit_process, while Redis is still connected: gives the lock up

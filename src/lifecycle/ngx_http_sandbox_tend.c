@@ -598,9 +598,9 @@ ngx_http_sandbox_tend_told(void *data, redisReply *reply)
 
 
 void
-ngx_http_sandbox_tend_init(ngx_cycle_t *cycle)
+ngx_http_sandbox_tend_init(void)
 {
     ngx_queue_init(&ngx_http_sandbox_tending);
     ngx_queue_init(&ngx_http_sandbox_hungry);
-    ngx_http_sandbox_pool_lease_start(cycle, ngx_http_sandbox_tend);
+    ngx_http_sandbox_pool_lease_start(ngx_http_sandbox_tend);
 }

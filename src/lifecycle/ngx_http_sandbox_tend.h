@@ -47,6 +47,6 @@ ngx_http_sandbox_op_member(const ngx_http_sandbox_shape_t *shape,
                            ngx_http_sandbox_op_done_pt done, void *data);
 
 /* Called from init_process, before a pool is tended. */
-void ngx_http_sandbox_tend_init(ngx_cycle_t *cycle);
+void ngx_http_sandbox_tend_init(void);
 
 #endif

@@ -15,6 +15,7 @@
  */
 
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_module.h"
 
 #include <ngx_event.h>
 
@@ -161,9 +162,6 @@ ngx_http_sandbox_loop_tick(ngx_event_t *ev)
 void
 ngx_http_sandbox_loop_start(ngx_cycle_t *cycle)
 {
-    /* debug logs print the descriptor of the connection that an event is of */
-    static ngx_connection_t idle = { .fd = -1 };
-
     ngx_event_t *ev;
 
     ngx_http_sandbox_loop_fd = ngx_open_file("/proc/thread-self/schedstat",
@@ -180,11 +178,7 @@ ngx_http_sandbox_loop_start(ngx_cycle_t *cycle)
 
     ev = &ngx_http_sandbox_loop_event;
     ngx_memzero(ev, sizeof(ngx_event_t));
-    ev->handler = ngx_http_sandbox_loop_tick;
-    ev->log = cycle->log;
-    ev->data = &idle;
-    ev->cancelable = 1;
-
+    ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_loop_tick);
     ngx_http_sandbox_loop_arm(ev);
 }
 

@@ -65,9 +65,6 @@ static ngx_queue_t ngx_http_sandbox_living[NGX_HTTP_SANDBOX_LIVE_SLOTS];
 static ngx_event_t ngx_http_sandbox_live_timer;
 static ngx_event_t ngx_http_sandbox_live_sweeper;
 
-/* Debug logs print the descriptor of the connection that an event is of. */
-static ngx_connection_t ngx_http_sandbox_live_idle = { .fd = -1 };
-
 
 /* The end of an id is random. */
 static ngx_queue_t *
@@ -312,11 +309,14 @@ ngx_http_sandbox_live_close_all(ngx_queue_t *meant)
 
 
 /*
- * Ends the requests at a guest.  The end of one may end others of its
- * connection, so the requests that are meant are first moved to their own list.
+ * Ends the requests at a guest for which ends(live, how) is 1.  The end of one
+ * may end others of its connection, so these are first moved to a list of their
+ * own.
  */
 static void
-ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
+ngx_http_sandbox_live_end_those(
+    const char *id, ngx_uint_t how,
+    ngx_uint_t (*ends)(ngx_http_sandbox_live_t *live, ngx_uint_t how))
 {
     ngx_queue_t *q, *next, *slot, meant;
     ngx_http_sandbox_live_t *live;
@@ -328,23 +328,35 @@ ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
         next = ngx_queue_next(q);
         live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
 
-        if (ngx_strcmp(live->id, id) != 0) {
-            continue;
+        if (ngx_strcmp(live->id, id) == 0 && ends(live, how)) {
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&meant, q);
         }
-
-        if (hibernating) {
-            live->changing = 1;
-
-            if (!ngx_http_sandbox_live_unconnected(live)) {
-                continue;
-            }
-        }
-
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&meant, q);
     }
 
     ngx_http_sandbox_live_close_all(&meant);
+}
+
+
+static ngx_uint_t
+ngx_http_sandbox_live_ends_gone(ngx_http_sandbox_live_t *live,
+                                ngx_uint_t hibernating)
+{
+    if (!hibernating) {
+        return 1;
+    }
+
+    live->changing = 1;
+
+    return ngx_http_sandbox_live_unconnected(live);
+}
+
+
+static void
+ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
+{
+    ngx_http_sandbox_live_end_those(id, hibernating,
+                                    ngx_http_sandbox_live_ends_gone);
 }
 
 
@@ -483,11 +495,7 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
         wait = ngx_min(wait, ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN));
     }
 
-    /* cancelable: sweeps go on in a worker that shuts down, if it lives */
-    ev->handler = ngx_http_sandbox_live_sweep;
-    ev->data = &ngx_http_sandbox_live_idle;
-    ev->log = ngx_cycle->log;
-    ev->cancelable = 1;
+    /* sweeps go on in a worker that is shutting down, as long as it lives */
     ngx_add_timer(ev, wait);
 }
 
@@ -496,40 +504,28 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
  * The record says that the sandbox runs: its late or silent requests end. While
  * the sandbox is busy, a snapshot may hold it still, so their time begins anew.
  */
-static void
-ngx_http_sandbox_live_end_mute(const char *id, ngx_uint_t busy)
+static ngx_uint_t
+ngx_http_sandbox_live_ends_mute(ngx_http_sandbox_live_t *live, ngx_uint_t busy)
 {
     ngx_uint_t late, silent;
-    ngx_queue_t *q, *next, *slot, meant;
-    ngx_http_sandbox_live_t *live;
 
-    slot = ngx_http_sandbox_live_slot(id);
-    ngx_queue_init(&meant);
+    late = ngx_http_sandbox_live_is_late(live);
+    silent = live->silent && ngx_http_sandbox_live_is_silent(live);
 
-    for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot); q = next) {
-        next = ngx_queue_next(q);
-        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
-
-        if (ngx_strcmp(live->id, id) != 0) {
-            continue;
-        }
-
-        late = ngx_http_sandbox_live_is_late(live);
-        silent = live->silent && ngx_http_sandbox_live_is_silent(live);
-
-        if (busy) {
-            live->began = late ? ngx_current_msec : live->began;
-            live->silent = 0;
-
-        } else if (late || silent) {
-            live->end = late ? NGX_HTTP_SANDBOX_LIVE_LATE
-                             : NGX_HTTP_SANDBOX_LIVE_SILENT;
-            ngx_queue_remove(q);
-            ngx_queue_insert_tail(&meant, q);
-        }
+    if (busy) {
+        live->began = late ? ngx_current_msec : live->began;
+        live->silent = 0;
+        return 0;
     }
 
-    ngx_http_sandbox_live_close_all(&meant);
+    if (!late && !silent) {
+        return 0;
+    }
+
+    live->end =
+        late ? NGX_HTTP_SANDBOX_LIVE_LATE : NGX_HTTP_SANDBOX_LIVE_SILENT;
+
+    return 1;
 }
 
 
@@ -592,8 +588,9 @@ ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
 
     } else if (route->state == NGX_HTTP_SANDBOX_RUNNING) {
         ngx_http_sandbox_live_goes_on(id);
-        ngx_http_sandbox_live_end_mute(id, route->busy_until
-                                               > ngx_http_sandbox_clock_ms());
+        ngx_http_sandbox_live_end_those(
+            id, route->busy_until > ngx_http_sandbox_clock_ms(),
+            ngx_http_sandbox_live_ends_mute);
 
     } else {
         ngx_http_sandbox_live_end(id, 0);
@@ -672,10 +669,6 @@ ngx_http_sandbox_live_look_again(void)
     ev = &ngx_http_sandbox_live_timer;
 
     if (!ev->timer_set) {
-        ev->handler = ngx_http_sandbox_live_look_now;
-        ev->data = &ngx_http_sandbox_live_idle;
-        ev->log = ngx_cycle->log;
-        ev->cancelable = 1;
         ngx_add_timer(ev, NGX_HTTP_SANDBOX_LIVE_AGAIN);
     }
 }
@@ -687,6 +680,11 @@ ngx_http_sandbox_live_subscribe(void)
     static ngx_http_sandbox_subscriber_t subscriber = {
         ngx_http_sandbox_live_message, NULL, ngx_http_sandbox_live_ready, NULL
     };
+
+    ngx_http_sandbox_timer_init(&ngx_http_sandbox_live_timer,
+                                ngx_http_sandbox_live_look_now);
+    ngx_http_sandbox_timer_init(&ngx_http_sandbox_live_sweeper,
+                                ngx_http_sandbox_live_sweep);
 
     ngx_http_sandbox_events_subscribe(&subscriber);
     ngx_http_sandbox_live_sweep_later(&ngx_http_sandbox_live_sweeper);

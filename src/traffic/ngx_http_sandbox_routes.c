@@ -447,7 +447,6 @@ ngx_http_sandbox_routes_store(ngx_http_sandbox_main_conf_t *mcf,
     entry.masked = route->masked;
 
     if (route->state == NGX_HTTP_SANDBOX_RESUMED) {
-        entry.public_traffic = 0; /* not used of an alias */
         ngx_memcpy(entry.more.next, route->next, sizeof(entry.more.next));
 
     } else {
