@@ -189,7 +189,7 @@ sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err);
  * that were discarded or whose maker died.  Safe at any time: files that have
  * changed within the grace stay, and nothing is removed while a take renames a
  * disk.  Reads the directory; only if a file there may be spare, also each
- * domain and checkpoint.  Called after a sandbox has ended, and by the sweep.
+ * domain and checkpoint.  The sweep and a discard do the same by themselves.
  */
 #ifndef SANDBOX_CHECKPOINT_GRACE_MS
 #define SANDBOX_CHECKPOINT_GRACE_MS 60000
