@@ -234,7 +234,7 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
         "1 while another host has the name of the node in this Redis."),
     [NGX_HTTP_SANDBOX_METRIC_LATENESS] = NGX_HTTP_SANDBOX_METRIC_TIME(
         "agenda_lateness_seconds", 1000, ms,
-        "How late a sandbox that was due was taken from the agenda."),
+        "How late what was due was taken from the agenda."),
     [NGX_HTTP_SANDBOX_METRIC_LAG] = NGX_HTTP_SANDBOX_METRIC_TIME(
         "event_loop_lag_seconds", 1000000, us,
         "How late a timer of 10 ms was, for whatever reason."),
