@@ -308,6 +308,11 @@ unpack_directory(unpack_t *u, struct archive_entry *entry, const char *path)
     fd = agent_fs_open(u->top, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
     unpack_owner(u, entry, &uid, &gid);
 
+    if (fd != -1 && agent_fs_is_private(fd)) {
+        errno = EPERM;
+        return unpack_fault(u);
+    }
+
     if (fd == -1 || fchown(fd, uid, gid) == -1
         || fchmod(fd, archive_entry_perm(entry)) == -1)
     {

@@ -46,7 +46,8 @@ change_parent(int root, const char *path, const char **name)
 
     dir = agent_fs_parent(root, path, name);
 
-    if (dir != -1 && ((*name)[0] == '\0' || agent_fs_is_private(dir))) {
+    if (dir != -1 && ((*name)[0] == '\0' || agent_fs_is_private_at(dir, *name)))
+    {
         close(dir);
         errno = (*name)[0] == '\0' ? EBUSY : EPERM;
         dir = -1;

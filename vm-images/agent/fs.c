@@ -102,7 +102,7 @@ fs_mkdir_in(int dir, const char *name, mode_t mode, int own)
         return 0;
     }
 
-    if (!own && agent_fs_is_private(dir)) {
+    if (!own && agent_fs_is_private_at(dir, name)) {
         errno = EPERM;
         return -1;
     }
@@ -226,7 +226,7 @@ agent_fs_mkdir(int root, const char *path, mode_t *mode, int parents)
     err = EEXIST; /* the root */
 
     if (name[0] != '\0') {
-        if (agent_fs_is_private(dir)) {
+        if (agent_fs_is_private_at(dir, name)) {
             err = EPERM;
         } else {
             mask = umask(0);
@@ -355,18 +355,31 @@ agent_fs_where(int root, int fd, char path[SANDBOX_PATH_MAX])
 int
 agent_fs_is_private(int fd)
 {
+    return agent_fs_is_private_at(fd, "");
+}
+
+
+int
+agent_fs_is_private_at(int dir, const char *name)
+{
     int rc, root;
-    char path[SANDBOX_PATH_MAX];
+    char above[SANDBOX_PATH_MAX], path[2 * SANDBOX_PATH_MAX];
 
     root = agent_fs_root();
     if (root == -1) {
         return 1;
     }
 
-    rc = agent_fs_where(root, fd, path);
+    rc = agent_fs_where(root, dir, above);
     close(root);
 
-    return rc == 0 && sandbox_path_within(path, AGENT_FS_PRIVATE);
+    if (rc == -1) {
+        return 0;
+    }
+
+    snprintf(path, sizeof(path), "%s/%s", above[1] ? above : "", name);
+
+    return sandbox_path_within(path, AGENT_FS_PRIVATE);
 }
 
 

@@ -73,6 +73,8 @@ int agent_fs_where(int root, int fd, char path[SANDBOX_PATH_MAX]);
 
 /* 1 if fd's file is the agent's private directory, or is in it. */
 int agent_fs_is_private(int fd);
+/* The same for a name in the directory dir, whether it exists or not. */
+int agent_fs_is_private_at(int dir, const char *name);
 
 /* Makes the strong entity tag of a file, in quotes. */
 void agent_fs_etag(char out[AGENT_FS_ETAG_SIZE], const struct stat *st);

@@ -101,7 +101,7 @@ replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
 static int
 replace_look(agent_replace_t *p, agent_replace_how_t how)
 {
-    if (how != AGENT_REPLACE_OWN && agent_fs_is_private(p->dir)) {
+    if (how != AGENT_REPLACE_OWN && agent_fs_is_private_at(p->dir, p->name)) {
         errno = EPERM;
         return -1;
     }

@@ -468,6 +468,8 @@ test_private(void **state)
 
     fd = agent_fs_open(root, "/workspace", O_PATH, 0);
     assert_false(agent_fs_is_private(fd));
+    assert_true(agent_fs_is_private_at(fd, ".nullspace"));
+    assert_false(agent_fs_is_private_at(fd, ".nullspacex"));
     close(fd);
     close(root);
 }

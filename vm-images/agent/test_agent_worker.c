@@ -16,7 +16,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <cmocka.h>
 
 #include "check_http.h"
@@ -439,6 +442,105 @@ client_files(void)
 }
 
 
+/* Unpacks an archive of one directory; the caller frees the answer. */
+static char *
+unpack(const char *name)
+{
+    int fd;
+    char *head, *reply;
+    size_t len;
+    struct archive *a;
+    struct archive_entry *entry;
+    static char tar[65536];
+
+    a = archive_write_new();
+    entry = archive_entry_new();
+    archive_entry_set_pathname(entry, name);
+    archive_entry_set_filetype(entry, AE_IFDIR);
+    archive_entry_set_perm(entry, 0777);
+    archive_entry_set_uid(entry, getuid());
+    archive_entry_set_gid(entry, getgid());
+    expect(archive_write_set_format_ustar(a) == ARCHIVE_OK
+           && archive_write_open_memory(a, tar, sizeof(tar), &len) == ARCHIVE_OK
+           && archive_write_header(a, entry) == ARCHIVE_OK
+           && archive_write_close(a) == ARCHIVE_OK);
+    archive_entry_free(entry);
+    archive_write_free(a);
+
+    expect(asprintf(&head,
+                    HEAD("PUT",
+                         "files/archive?path=/") "Content-Length: %zu\r\n\r\n",
+                    len)
+           > 0);
+    fd = dial();
+    transmit(fd, head, strlen(head));
+    transmit(fd, tar, len);
+    reply = receive(fd);
+    close(fd);
+    free(head);
+
+    return reply;
+}
+
+
+/* What an archive says of the private directory is refused. */
+static void
+unpack_refused(const char *name)
+{
+    char *reply;
+
+    reply = unpack(name);
+    expect(strstr(reply, "HTTP/1.1 400 ") == reply);
+    expect(strstr(reply, "keeps for itself") != NULL);
+    free(reply);
+}
+
+
+/* The private directory, as an entry of a directory that a link leads to. */
+static void
+client_private(void)
+{
+    int root;
+    char *reply;
+    struct stat st;
+
+    root = agent_fs_root();
+    expect(agent_fs_mkdirs_own(root, AGENT_FS_PRIVATE "/x", 0700) == 0);
+    expect(symlinkat("workspace", root, "link") == 0);
+    expect(symlinkat(AGENT_FS_PRIVATE, root, "secret") == 0);
+
+    answers(HEAD("DELETE", "files?recursive=true&path=/link/.nullspace"), "",
+            409, "conflict");
+    answers(HEAD("POST", "files/move"),
+            "{\"from\":\"/link/.nullspace\",\"to\":\"/moved\"}", 409,
+            "conflict");
+    unpack_refused("link/.nullspace");
+    unpack_refused("secret");
+    expect(fstatat(root, "workspace/.nullspace/x", &st, 0) == 0);
+    expect(fstatat(root, "workspace/.nullspace", &st, 0) == 0);
+    expect((st.st_mode & 07777) == 0700);
+
+    reply = unpack("open");
+    expect(strstr(reply, "HTTP/1.1 200 ") == reply);
+    free(reply);
+
+    answers(HEAD("DELETE", "files?recursive=true&path=/workspace"), "", 409,
+            "conflict");
+    expect(fstatat(root, "workspace/.nullspace/x", &st, 0) == 0);
+    close(root);
+}
+
+
+static void
+test_private(void **state)
+{
+    (void) state;
+    agent_fs_set_root(top);
+    run(client_private);
+    agent_fs_set_root("/");
+}
+
+
 static void
 test_files(void **state)
 {
@@ -481,7 +583,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_take),  cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_give),  cmocka_unit_test(test_leave),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_files), cmocka_unit_test(test_private),
     };
 
     if (check_init() == -1) {
