@@ -95,7 +95,8 @@ config_hex(char c)
     const char *p;
     static const char digits[] = "0123456789abcdef";
 
-    p = c ? strchr(digits, c | ' ') : NULL;
+    c = (char) (c >= 'A' && c <= 'F' ? c | ' ' : c);
+    p = c ? strchr(digits, c) : NULL;
 
     return p ? (int) (p - digits) : -1;
 }
