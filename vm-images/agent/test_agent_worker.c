@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,9 +40,29 @@
 static struct {
     volatile int64_t bytes;
     volatile int canceled;
+    volatile char fails; /* the kind of message that cannot be sent, or 0 */
 } * seen;
 
 static char top[64];
+
+
+/* In place of the C library's, for the agent: a kernel without memory. */
+ssize_t
+sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    const char *kind;
+
+    kind = msg->msg_iov[0].iov_base;
+
+    if ((flags & MSG_DONTWAIT) && msg->msg_iov[0].iov_len == 1
+        && *kind == seen->fails)
+    {
+        errno = ENOBUFS;
+        return -1;
+    }
+
+    return syscall(SYS_sendmsg, fd, msg, flags);
+}
 
 
 static void
@@ -269,6 +290,27 @@ test_refuse(void **state)
 {
     (void) state;
     run(client_refuse);
+}
+
+
+/* A body of which a piece, or the end, is lost on its way has not come. */
+static void
+client_no_memory(void)
+{
+    seen->fails = 'd';
+    answers(HEAD("PUT", "take"), "abc", 503, "capacity_exceeded");
+    seen->fails = 'e';
+    answers(HEAD("PUT", "take"), "abc", 503, "capacity_exceeded");
+    seen->fails = 0;
+    answers(HEAD("PUT", "take"), "abc", 200, "{\"bytes\":3}");
+}
+
+
+static void
+test_no_memory(void **state)
+{
+    (void) state;
+    run(client_no_memory);
 }
 
 
@@ -581,9 +623,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_take),  cmocka_unit_test(test_refuse),
-        cmocka_unit_test(test_give),  cmocka_unit_test(test_leave),
-        cmocka_unit_test(test_files), cmocka_unit_test(test_private),
+        cmocka_unit_test(test_take),      cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_give),      cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_files),     cmocka_unit_test(test_private),
+        cmocka_unit_test(test_no_memory),
     };
 
     if (check_init() == -1) {

@@ -387,16 +387,33 @@ worker_head(agent_worker_t *worker)
 }
 
 
-/* Says that the body ends, now or when there is room for it. */
-static void
+/* 1 if errno says that a message was not sent for want of memory. */
+static int
+worker_no_memory(void)
+{
+    return errno == ENOBUFS || errno == ENOMEM;
+}
+
+
+/*
+ * Says that the body ends, now or when there is room for it.  0, or -1 if there
+ * is no memory to say it.
+ */
+static int
 worker_end_body(agent_worker_t *worker)
 {
-    if (worker_send(worker->peer, WORKER_END, NULL, 0, MSG_DONTWAIT) == -1
-        && errno == EAGAIN)
-    {
-        worker->waits_write = 1;
-        worker->finishing = 1;
+    if (worker_send(worker->peer, WORKER_END, NULL, 0, MSG_DONTWAIT) != -1) {
+        return 0;
     }
+
+    if (errno != EAGAIN) {
+        return worker_no_memory() ? -1 : 0;
+    }
+
+    worker->waits_write = 1;
+    worker->finishing = 1;
+
+    return 0;
 }
 
 
@@ -414,10 +431,12 @@ worker_event(void *data, uint32_t events)
     if (worker->waits_write && (events & ~(uint32_t) EPOLLIN)) {
         worker->waits_write = 0;
 
-        if (worker->finishing) {
-            worker_end_body(worker);
-        } else {
+        if (!worker->finishing) {
             agent_http_wake(worker->request);
+
+        } else if (worker_end_body(worker) == -1) {
+            worker_lost(worker);
+            return;
         }
 
         if (worker_watch(worker) == -1) {
@@ -432,7 +451,10 @@ worker_event(void *data, uint32_t events)
 }
 
 
-/* Of a process that has ended no more is taken: its end tells why. */
+/*
+ * Drops the body if the process has ended: the process's answer, or its lack,
+ * tells why.
+ */
 size_t
 agent_worker_piece(void *ctx, const char *data, size_t len)
 {
@@ -445,6 +467,11 @@ agent_worker_piece(void *ctx, const char *data, size_t len)
         if (worker_send(worker->peer, WORKER_DATA, data + sent, n, MSG_DONTWAIT)
             != -1) {
             continue;
+        }
+
+        if (worker_no_memory()) {
+            worker_lost(worker); /* else the body would lack this piece */
+            break;
         }
 
         if (errno != EAGAIN) {
@@ -468,9 +495,9 @@ agent_worker_finish(void *ctx)
 {
     agent_worker_t *worker = ctx;
 
-    worker_end_body(worker);
-
-    if (worker->finishing && worker_watch(worker) == -1) {
+    if (worker_end_body(worker) == -1
+        || (worker->finishing && worker_watch(worker) == -1))
+    {
         worker_lost(worker);
     }
 }
