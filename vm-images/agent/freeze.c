@@ -217,6 +217,10 @@ freeze_running(int group, const char *name, int64_t depth)
     fd = openat(group, "cgroup.threads", O_RDONLY | O_CLOEXEC);
     f = fd == -1 ? NULL : fdopen(fd, "r");
     if (f == NULL) {
+        if (fd != -1) {
+            close(fd);
+        }
+
         return -1;
     }
 

@@ -119,6 +119,10 @@ group_signal_once(agent_group_t *g, int signal)
     fd = openat(g->fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
     f = fd == -1 ? NULL : fdopen(fd, "r");
     if (f == NULL) {
+        if (fd != -1) {
+            close(fd);
+        }
+
         return -1;
     }
 
