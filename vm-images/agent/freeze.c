@@ -339,20 +339,24 @@ freeze_all(void)
 static int
 freeze_end(void)
 {
-    int group;
+    int group, rc, err;
     freeze_held_t *held;
 
     while ((held = STAILQ_FIRST(&freeze_held)) != NULL) {
         group =
             openat(freeze_root, held->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        if (group != -1) {
-            if (freeze_write(group, "0") == -1 && !freeze_gone()) {
-                close(group);
-                return -1;
-            }
+        rc = group == -1 ? -1 : freeze_write(group, "0");
+        err = errno;
 
+        if (group != -1) {
             close(group);
+        }
+
+        errno = err;
+
+        if (rc == -1 && !freeze_gone()) {
+            return -1;
         }
 
         STAILQ_REMOVE_HEAD(&freeze_held, link);
