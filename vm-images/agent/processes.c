@@ -362,7 +362,7 @@ follow_read(void *ctx, char *buf, size_t size)
         agent_loop_timer(&f->timer, FOLLOW_IDLE_MS);
 
         if (sandbox_text_failed(&f->line)) {
-            return -1;
+            return -2;
         }
     }
 
