@@ -7,7 +7,7 @@
 #include "memory.h"
 #include "sandbox_utf8.h"
 
-/* So much each has beside the share of all. */
+/* The first bytes of each, which take nothing of the share of output. */
 #define CAPTURE_FIRST 4096
 
 /* Room for at least `want` bytes if limits and memory allow; 0 or -1. */

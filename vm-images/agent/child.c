@@ -27,7 +27,10 @@ child_say(const char *command, const char *what)
 }
 
 
-/* What the agent has for itself, a command must not inherit. */
+/*
+ * Gives up the agent's signal handling, OOM protection, priority and limit of
+ * files, which a command must not inherit.
+ */
 static void
 child_renounce(const char *command)
 {
@@ -95,7 +98,7 @@ agent_child_run(const agent_process_spec_t *spec, const int fds[3])
         _exit(126);
     }
 
-    /* Its own PATH counts, not the agent's. */
+    /* The command's PATH counts, not the agent's. */
     environ = (char **) spec->envp;
     execvp(spec->argv[0], spec->argv);
 

@@ -11,7 +11,7 @@
 #include "exec.h"
 #include "launch.h"
 
-#define EXEC_REST 256 /* of an answer, beside its output */
+#define EXEC_REST 256 /* bytes of an answer beside its output */
 
 typedef struct {
     agent_request_t *request;
@@ -23,7 +23,7 @@ typedef struct {
     int base64;
 } exec_t;
 
-/* What a command in the background is given at first. */
+/* The first input of a command in the background. */
 typedef struct {
     agent_input_t input;
     char *buf;
@@ -63,8 +63,9 @@ exec_bytes(sandbox_text_t *t, const char *name, const agent_capture_t *c,
 
 
 /*
- * One stream's member; its raw bytes are freed before the next is written.
- * The command has run: an answer that would be refused is made shorter.
+ * Adds the member of one stream, and frees the stream's raw bytes.  The command
+ * has run already, so an answer that agent_http_answer() would refuse is made
+ * shorter.
  */
 static void
 exec_stream(sandbox_text_t *t, const char *name, agent_capture_t *c, int base64)
@@ -100,7 +101,7 @@ exec_answer(exec_t *e, const agent_exit_t *exit)
     exec_stream(&t, "stderr", &e->output[AGENT_STDERR], e->base64);
     sandbox_text_fmt(&t, ",\"pid\":%lld}", (long long) e->job->pid);
 
-    /* The exit code is not lost for want of memory for the output. */
+    /* If memory is out, the answer still has the exit code. */
     if (sandbox_text_failed(&t)) {
         sandbox_text_free(&t);
         sandbox_text_str(&t, "{");
@@ -135,7 +136,7 @@ exec_done(void *data, const agent_exit_t *exit)
 }
 
 
-/* A command need not read its input. */
+/* Ignores err: a command need not read its input. */
 static void
 exec_input_done(void *data, int err)
 {
@@ -267,7 +268,7 @@ agent_exec_handler(agent_request_t *r, const char *body, size_t len)
         return;
     }
 
-    /* looked at before there is a command that would wait for it */
+    /* checked first: a command that was started would wait for its input */
     if (!agent_process_takes(req.input_len)) {
         agent_http_no_memory(r);
 

@@ -15,7 +15,7 @@
 #include "launch.h"
 #include "sandbox_utf8.h"
 
-#define CHANNEL_INPUT_MAX 262144 /* of a stream, then its socket is held */
+#define CHANNEL_INPUT_MAX 262144 /* of a stream, before its socket is held */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef struct channel_input_s channel_input_t;
@@ -27,11 +27,14 @@ typedef struct {
     LIST_HEAD(channel_inputs_s, channel_input_s) inputs;
 } channel_t;
 
-/* Outlives its stream: what a client has sent reaches the command. */
+/*
+ * Queued input.  It outlives its stream, so that all that a client has sent
+ * reaches the command.
+ */
 struct channel_input_s {
     agent_input_t input;
     char *buf;
-    channel_t *channel; /* NULL if that has ended */
+    channel_t *channel; /* NULL once the stream has ended */
     LIST_ENTRY(channel_input_s) link;
 };
 
@@ -193,7 +196,7 @@ channel_started(channel_t *c)
 }
 
 
-/* Shows a job in a new stream. */
+/* Begins a stream that shows the output of job from offset on. */
 static void
 channel_show(agent_ws_t *ws, const char *id, channel_t *c, agent_job_t *job,
              uint64_t offset)
@@ -340,7 +343,7 @@ channel_input_done(void *data, int err)
 }
 
 
-/* Takes over the data of control. */
+/* Queues the data of control, which are taken over, as input. */
 static void
 channel_write(channel_t *c, agent_control_t *control)
 {
@@ -389,7 +392,7 @@ channel_write(channel_t *c, agent_control_t *control)
 }
 
 
-/* A message about the stream that has values; 0, or -1 if it was refused. */
+/* Reads the members of a message for s; 0, or -1 after an error message. */
 static int
 channel_read(agent_control_t *control, agent_control_form_t form,
              agent_ws_stream_t *s, const sandbox_json_t *doc)

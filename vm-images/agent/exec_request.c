@@ -281,7 +281,7 @@ agent_exec_read(agent_exec_request_t *req, agent_exec_form_t form,
         agent_exec_free(req);
     }
 
-    /* One that nobody waits for runs for as long as it likes. */
+    /* A command in the background, which nobody waits for, has no default. */
     if (form == POST && req->timeout_secs == 0 && !req->background) {
         req->timeout_secs = TIMEOUT_DEFAULT;
     }

@@ -18,7 +18,7 @@
 #include "group.h"
 
 #define GROUP_NAME_SIZE 24
-#define GROUP_ROUNDS_MAX 8 /* of signalling those forked meanwhile */
+#define GROUP_ROUNDS_MAX 8 /* of signals to processes forked meanwhile */
 
 struct agent_group_s {
     int fd;
@@ -144,8 +144,9 @@ group_signal_once(agent_group_t *g, int signal)
 
 
 /*
- * A kernel without cgroup.kill gets it process by process.  Groups that a
- * command made below its own are reached by cgroup.kill alone.
+ * SIGKILL is sent by cgroup.kill if the kernel has it, other signals process by
+ * process.  Groups that a command made below its own are reached by cgroup.kill
+ * alone.
  */
 int
 agent_group_signal(agent_group_t *g, int signal)
@@ -184,7 +185,7 @@ agent_group_populated(agent_group_t *g)
 }
 
 
-/* 0, or -1 if it still has processes. */
+/* Removes and frees a group; 0, or -1 if it still has processes. */
 static int
 group_remove(agent_group_t *g)
 {

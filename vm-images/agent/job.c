@@ -1,6 +1,6 @@
 /*
- * The list of jobs.  Those that have ended stay until there are too many, or
- * until a running one needs their memory; what somebody still reads stays.
+ * The list of jobs.  Jobs that have ended stay until there are too many, or
+ * until a running one needs their memory; a job with taps stays in any case.
  */
 
 #define _GNU_SOURCE
@@ -31,7 +31,10 @@ job_free(agent_job_t *job)
 }
 
 
-/* Forgets the oldest that has ended; 0, or -1 if there is none. */
+/*
+ * Forgets the oldest job that has ended and has no taps; 0, or -1 if there is
+ * none.
+ */
 static int
 job_forget_one(void)
 {
@@ -56,14 +59,19 @@ job_reserve(agent_job_t *job, size_t size)
     { /* void */
     }
 
-    /* the least is always to be had: without any it would wait for ever */
+    /*
+     * the smallest ring takes no share: without one the command would never end
+     */
     if (job->ring.size == 0) {
         (void) agent_ring_reserve(&job->ring, 1);
     }
 }
 
 
-/* Lets the process give as much as there is room for. */
+/*
+ * Lets the process give as much output as the ring can take without losing what
+ * a tap has not taken.
+ */
 static void
 job_allow(agent_job_t *job)
 {
@@ -98,8 +106,8 @@ job_allow(agent_job_t *job)
 
 
 /*
- * Tells all taps.  What one does about it may add, move or remove any of them,
- * so the list is begun anew after each.
+ * Calls ready() of all taps.  That may add, move or remove any of them, so the
+ * search for the next begins anew after each.
  */
 static void
 job_tell(agent_job_t *job)

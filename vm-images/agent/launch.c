@@ -35,7 +35,7 @@ agent_launch_defaults(const agent_env_t *envs, const char *cwd)
 }
 
 
-/* Own basics first, then the sandbox's, then the request's. */
+/* The agent's own variables first, then the sandbox's, then the request's. */
 static int
 launch_environment(agent_env_t *env, const agent_user_t *user,
                    const agent_exec_request_t *req, int terminal)
@@ -91,7 +91,7 @@ launch_place(const agent_exec_request_t *req, agent_user_t *user,
         return launch_refuse(err, "cwd", "is not a directory of the sandbox");
     }
 
-    /* A default that was removed since must not make commands impossible. */
+    /* Commands must still start if the default was removed since. */
     *cwd = "/";
 
     return 0;

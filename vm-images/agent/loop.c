@@ -98,7 +98,7 @@ agent_loop_hook(int64_t (*hook)(void *data), void *data)
 }
 
 
-/* There are a few timers a command, so a plain list is enough. */
+/* A plain list is enough: there are a few timers for each command. */
 static agent_timer_t *
 loop_next_timer(void)
 {

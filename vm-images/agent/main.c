@@ -35,17 +35,17 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* A flush under way. */
+/* A flush that runs, and the operation that its end answers. */
 typedef struct {
     agent_bootstrap_t *bootstrap;
     const char *op;
     char nonce[AGENT_NONCE_SIZE];
 } main_flush_t;
 
-/* Reads a query; see agent_route_t. */
+/* The value of agent_route_t.query for routes that read it. */
 #define QUERY 1
 
-/* A row whose begin() starts a worker, or answers. */
+/* A route whose begin() starts a worker, or answers at once. */
 #define MAIN_WORKER(name, method, query, begin)                                \
     {                                                                          \
         name, method, query, NULL, agent_worker_abort, begin,                  \
@@ -123,7 +123,10 @@ main_step_http(const agent_config_t *c, char *error, size_t size)
 }
 
 
-/* Commands of an earlier execution see nothing of the change. */
+/*
+ * The last step: commands of an earlier execution go on, and see only the new
+ * configuration.
+ */
 static int
 main_step_thaw(const agent_config_t *c, char *error, size_t size)
 {
@@ -144,7 +147,7 @@ static const agent_step_t main_steps[] = {
     { main_step_thaw },
 };
 
-/* A configuration has failed: nothing goes on until one has not. */
+/* 1 if the last configuration failed: commands are not thawed then. */
 static int main_failed;
 
 
@@ -216,8 +219,8 @@ main_flush_failed(int err, char error[AGENT_ERROR_SIZE])
 
 
 /*
- * After a freeze that failed here the commands stand still: this may be another
- * machine by now, and only its host knows.
+ * If the flush of a freeze fails, the commands stay frozen: the guest may have
+ * been started from a checkpoint meanwhile, which only the host knows.
  */
 static void
 main_flushed(void *data, int err)
@@ -308,11 +311,13 @@ main(void)
         return 1;
     }
 
-    /* What a large answer took goes back at once: the guest is small. */
+    /*
+     * The memory of a large answer is given back at once: the guest is small.
+     */
     mallopt(M_MMAP_THRESHOLD, 131072);
     mallopt(M_TRIM_THRESHOLD, 131072);
 
-    reboot(RB_DISABLE_CAD); /* the keys send a signal instead */
+    reboot(RB_DISABLE_CAD); /* Ctrl-Alt-Del sends SIGINT */
     agent_boot();
     agent_freeze_init();
     agent_network_init();

@@ -1,17 +1,17 @@
 /*
  * Processes, from fork to the last descendant.
  *
- * A command ends when its first process does, not when its output pipes
- * close: `sh -c "server &"` answers at once.  What such a server writes to
- * the inherited pipes later is read and thrown away, for a closed pipe would
- * kill it.  What was in the pipes when the first process ended is the owner's,
- * as fast as that takes it, and only then is the end reported.
+ * A command ends when its first process does, not when its output pipes close:
+ * `sh -c "server &"` answers at once.  What such a server writes to the
+ * inherited pipes later is read and thrown away, for a closed pipe would kill
+ * it.  What was in the pipes when the first process ended is passed to the
+ * owner, as fast as the owner takes it, and only then is the end reported.
  *
- * Past the time limit, or when the owner is gone, all of the command is
- * killed: its control group, which nothing leaves.  Where there is none it is
- * the session: the group of processes by one call, which no fork can escape,
- * then the groups that an interactive shell may have made, by looking through
- * /proc until nobody is left.
+ * Past the time limit, or when the owner is gone, the whole command is killed:
+ * its control group, which no process leaves.  Without a control group it is
+ * the session that is killed: first the process group of the first process by
+ * one call, which no fork can escape, then the groups that an interactive shell
+ * may have made, by searching /proc until no process is left.
  */
 
 #define _GNU_SOURCE
@@ -35,27 +35,27 @@
 #include "terminal.h"
 
 #define READ_SIZE 65536
-#define INPUT_MAX (4 * 1024 * 1024) /* queued for a command */
+#define INPUT_MAX (4 * 1024 * 1024) /* bytes queued for a command */
 #define GRACE_MS 2000               /* from the first signal to SIGKILL */
 #define SWEEP_MS 10                 /* between two looks for survivors */
 #define SWEEP_SLOW_MS 1000
 #define SWEEPS_QUICK 200
 #define SWEEPS_MAX 220
 #define SETTLE_MS 50      /* for the last output of a terminal */
-#define LEFTOVERS_MAX 256 /* processes gone whose pipes are still open */
+#define LEFTOVERS_MAX 256 /* ended processes whose pipes are open */
 
 struct agent_process_s {
     agent_child_t child;
     agent_group_t *group;
     agent_watch_t out[2];
     int fd[2];      /* -1 once closed */
-    size_t rest[2]; /* to be given yet, of one that has ended */
+    size_t rest[2]; /* bytes to pass on, once the process has ended */
     size_t allowed;
     agent_watch_t in;
     int in_fd; /* -1 once closed */
     TAILQ_HEAD(process_inputs_s, agent_input_s) inputs;
-    size_t queued;  /* bytes of them, with what each costs */
-    size_t counted; /* of the share of input */
+    size_t queued;  /* bytes of inputs, AGENT_INPUT_COST each included */
+    size_t counted; /* bytes of the share of input that they take */
     agent_timer_t timer;
     agent_process_owner_t owner;
     agent_exit_t exit;
@@ -63,13 +63,14 @@ struct agent_process_s {
     int sweeps;
     unsigned terminal : 1;
     unsigned exited : 1;
-    unsigned killing : 1; /* SIGKILL was sent to all of it */
+    unsigned killing : 1; /* SIGKILL was sent to the whole command */
     unsigned draining : 1;
     unsigned settled : 1; /* the terminal's last output was waited for */
     unsigned reported : 1;
     TAILQ_ENTRY(agent_process_s) leftover;
 };
 
+/* Reported processes, kept while somebody may write to their pipes. */
 static TAILQ_HEAD(agent_leftovers_s, agent_process_s)
     process_leftovers = TAILQ_HEAD_INITIALIZER(process_leftovers);
 static unsigned process_nleftovers;
@@ -124,7 +125,6 @@ process_close_input(agent_process_t *p)
 }
 
 
-/* A reported process stays for as long as somebody may write to its pipes. */
 static void
 process_free(agent_process_t *p)
 {
@@ -181,7 +181,7 @@ process_interest(agent_process_t *p)
 }
 
 
-/* Reads once; 0 if there was nothing. */
+/* Reads once and passes the bytes on; their number, 0 if there were none. */
 static size_t
 process_read(agent_process_t *p, int stream)
 {
@@ -203,7 +203,7 @@ process_read(agent_process_t *p, int stream)
     }
 
     if (n <= 0) {
-        process_close(p, stream); /* a terminal says EIO */
+        process_close(p, stream); /* the end; EIO for a terminal */
         return 0;
     }
 
@@ -408,8 +408,8 @@ process_settled(void *data)
 
 
 /*
- * Gives the rest of the output, and reports when there is no more.  The kernel
- * hands on what was written to a terminal a little later.
+ * Passes on the rest of the output, and reports the end after it.  The last
+ * output of a terminal can be read a little later only, so it is waited for.
  */
 static void
 process_drain(agent_process_t *p)

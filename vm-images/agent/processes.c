@@ -1,6 +1,6 @@
 /*
- * The routes about commands.  Must not know how they are kept (job.h) or how
- * answers are sent.
+ * The routes of commands that were started.  Must not know how jobs are kept
+ * (job.h) or how answers are sent.
  */
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #define FOLLOW_PIECE 16384   /* of output, in a line */
 #define OFFSET_DIGITS_MAX 18
 
-/* Input that a client waits for. */
+/* Input, for a client that waits until the command has taken it. */
 typedef struct {
     agent_input_t input;
     char *buf;
@@ -28,13 +28,13 @@ typedef struct {
     agent_timer_t timer;
 } stdin_t;
 
-/* An answer that follows the output. */
+/* An answer that follows the output of a job. */
 typedef struct {
     agent_request_t *request;
     agent_tap_t tap;
     agent_timer_t timer;
     sandbox_text_t line;
-    size_t sent; /* of line */
+    size_t sent; /* bytes of line */
     int blank;   /* a blank line is due */
     int last;    /* the last line was made */
 } follow_t;
@@ -163,7 +163,7 @@ stdin_late(void *data)
 }
 
 
-/* Takes over c's data. */
+/* Queues c's data, which are taken over; answers when they are read. */
 static void
 stdin_write(agent_request_t *r, agent_job_t *job, agent_control_t *c)
 {
@@ -252,7 +252,7 @@ logs_exit(sandbox_text_t *t, const agent_job_t *job)
 }
 
 
-/* What is kept from offset on, at once. */
+/* Answers with the output that is kept from offset on. */
 static void
 logs_whole(agent_request_t *r, const agent_job_t *job, uint64_t offset)
 {
@@ -299,7 +299,7 @@ logs_whole(agent_request_t *r, const agent_job_t *job, uint64_t offset)
 }
 
 
-/* The next line into f->line; 0 if there is none yet. */
+/* Makes the next line in f->line; 0 if there is none yet. */
 static int
 follow_line(follow_t *f)
 {

@@ -58,7 +58,7 @@ reap_event(void *data, uint32_t events)
         }
     }
 
-    /* Signals of one kind merge: wait until nobody is left to be reaped. */
+    /* Signals of one kind merge: children are reaped until none is left. */
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         reap_child(pid, status);
     }

@@ -6,7 +6,10 @@
 #include "memory.h"
 #include "ring.h"
 
-/* Sizes are this, doubled; so much each has beside the share of all. */
+/*
+ * The smallest size, which takes nothing of the share of output; others are
+ * doubles of it.
+ */
 #define RING_FIRST 4096
 
 

@@ -38,7 +38,10 @@ agent_terminal_open(int *child, uid_t uid, unsigned short cols,
     unlock = 0;
     *child = -1;
 
-    /* By the descriptor: what stands at /dev/pts is the root file system's. */
+    /*
+     * The peer is opened by the descriptor: a root file system may have
+     * anything at /dev/pts.
+     */
     if (ioctl(fd, TIOCSPTLCK, &unlock) == 0) {
         *child = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     }
