@@ -2,12 +2,12 @@
  * The HTTP server, over libmicrohttpd with its own polling turned off: the
  * library's epoll descriptor is one of our loop's.
  *
- * While a request waits for its answer the library has put its connection
- * aside and would not notice the client going away, so our loop watches the
- * socket for that; and while a body arrives that is not collected, for the
- * library, which takes its events by edges, misses an end that comes together
- * with data.  The library frees a request exactly once, in
- * http_completed().  Must not know what the routes do.
+ * While a request waits for its answer its connection is suspended, and the
+ * library would not notice that the client goes away, so our loop watches the
+ * socket for that.  It also does while a body arrives that is not collected:
+ * the library, whose events are edge-triggered, misses an end that comes
+ * together with data.  A request is freed exactly once, in http_completed().
+ * Must not know what the routes do.
  */
 
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@
 
 #define HTTP_CONNECTIONS 1024
 #define HTTP_CONNECTION_MEMORY 65536 /* request line and headers */
-#define HTTP_IDLE_S 120              /* longer than nginx keeps one */
+#define HTTP_IDLE_S 120              /* longer than nginx keeps a connection */
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
 #define HTTP_ALLOW_SIZE 64
@@ -44,7 +44,7 @@ static struct {
 static int http_watch(agent_request_t *r);
 
 
-/* In a time that depends on the length of what was sent alone. */
+/* Compares sent to the token; the time depends on the length of sent only. */
 static int
 http_token_equal(const char *sent)
 {
@@ -89,7 +89,7 @@ http_resume(agent_request_t *r)
 }
 
 
-/* Sets r->route; the methods of the resource go to allow, "" if none is. */
+/* Sets r->route; else allow gets the methods of the resource, "" if none. */
 static void
 http_route(agent_request_t *r, const char *url, const char *method, char *allow,
            size_t size)
@@ -119,7 +119,7 @@ http_route(agent_request_t *r, const char *url, const char *method, char *allow,
 }
 
 
-/* Refuses what the head alone shows to be wrong. */
+/* Refuses a request whose head alone is wrong. */
 static void
 http_check(agent_request_t *r, const char *url, const char *method)
 {
@@ -198,7 +198,7 @@ http_hangup(void *data, uint32_t events)
     (void) events;
 
     if (!r->suspended) {
-        /* The library looks anew at a connection that goes on. */
+        /* The library reads from a connection that is resumed. */
         agent_loop_unwatch(&r->hangup);
         MHD_suspend_connection(r->connection);
         MHD_resume_connection(r->connection);
@@ -254,7 +254,7 @@ http_wait(agent_request_t *r)
 }
 
 
-/* The body is of no use any more. */
+/* Frees the collected body. */
 static void
 http_forget(agent_request_t *r)
 {
@@ -264,9 +264,9 @@ http_forget(agent_request_t *r)
 
 
 /*
- * A refused request's body is read to its end all the same, within reason:
- * closing on unread data would reset the connection under the answer.  Where
- * bodies may have any size there is no other way to learn of a refusal.
+ * Drops a piece of the body of a refused request.  The body is read to its end,
+ * for closing a connection with unread data resets it, and the answer may be
+ * lost.  The limit does not hold for routes whose bodies may have any size.
  */
 static enum MHD_Result
 http_discard(agent_request_t *r, size_t len)
@@ -305,7 +305,10 @@ http_collect(agent_request_t *r, const char *data, size_t len)
 }
 
 
-/* What is left in *len the library gives again when the connection goes on. */
+/*
+ * Takes a piece of the body.  What is left in *len, the library gives again
+ * when the connection is resumed.
+ */
 static enum MHD_Result
 http_body(agent_request_t *r, const char *data, size_t *len)
 {
@@ -404,7 +407,7 @@ http_completed(void *data, struct MHD_Connection *c, void **ctx,
         MHD_destroy_response(r->response);
     }
 
-    /* the library lets go of the answer with the request */
+    /* the library frees the answer when the request is over */
     (void) agent_memory_count(AGENT_MEMORY_OUTPUT, &r->held, 0);
     http_forget(r);
     free(r);
@@ -428,7 +431,7 @@ http_accept(void *data, const struct sockaddr *sa, socklen_t len)
 }
 
 
-/* The library says on stderr what clients do wrong: that is no news. */
+/* Drops the library's messages, which are about mistakes of clients. */
 static void
 http_silence(void *data, const char *fmt, va_list args)
 {
@@ -455,7 +458,7 @@ http_turn(void *data)
 }
 
 
-/* The hook that follows every event does the work. */
+/* Does nothing: http_turn(), which follows every event, does the work. */
 static void
 http_event(void *data, uint32_t events)
 {
@@ -565,7 +568,7 @@ agent_http_stop(void)
     agent_loop_unwatch(&http.watch);
     agent_loop_hook(NULL, NULL);
 
-    /* The library cannot stop while connections are put aside. */
+    /* The library cannot stop while connections are suspended. */
     for (r = LIST_FIRST(&http.requests); r != NULL; r = LIST_NEXT(r, link)) {
         if (r->suspended) {
             http_hangup(r, 0);

@@ -14,7 +14,7 @@
 #define HTTP_STREAM_BLOCK 16384
 
 
-/* Takes response over; without one the connection ends. */
+/* Answers with response, which is taken over; NULL ends the connection. */
 static void
 http_respond(agent_request_t *r, unsigned status, struct MHD_Response *response,
              const char *type)
@@ -129,7 +129,7 @@ agent_http_room(void)
 }
 
 
-/* Counts what waits for the client until the request is over; 0 or -1. */
+/* Counts body in the share of output until the request is over; 0 or -1. */
 static int
 http_hold(agent_request_t *r, sandbox_text_t *body)
 {
@@ -141,7 +141,7 @@ http_hold(agent_request_t *r, sandbox_text_t *body)
         return -1;
     }
 
-    /* Texts grow by doubling. */
+    /* A text has grown by doubling: the rest is given back. */
     data = realloc(body->data, body->len + 1);
     if (data != NULL) {
         body->data = data;

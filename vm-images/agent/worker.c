@@ -1,8 +1,9 @@
 /*
  * Processes for blocking work; see the header.  Must not know what they do.
  *
- * Messages: the first byte says what one is.  Both directions share the
- * socket, whose kernel buffer is the only one between them.
+ * The first byte of a message says what it is.  Both directions share a socket,
+ * whose kernel buffer is the only one, but for one piece of an answer in the
+ * agent.
  */
 
 #define _GNU_SOURCE
@@ -47,17 +48,17 @@ struct agent_worker_s {
     agent_watch_t watch;
     int peer;
     size_t pos, len;          /* what is left of a piece of the answer */
-    unsigned begun : 1;       /* the answer has */
-    unsigned running : 1;     /* the process is not reaped */
-    unsigned waits_write : 1; /* for room in the socket */
-    unsigned finishing : 1;   /* for room to say that the body ends */
+    unsigned begun : 1;       /* the head of the answer has come */
+    unsigned running : 1;     /* the process is not reaped yet */
+    unsigned waits_write : 1; /* waits for room in the socket */
+    unsigned finishing : 1;   /* the end of the body waits for room */
     char piece[WORKER_PIECE];
 };
 
 static unsigned workers;
 
 
-/* As send(2), of one message. */
+/* Sends one message; returns as send(2). */
 static ssize_t
 worker_send(int peer, char kind, const void *data, size_t len, int flags)
 {
@@ -73,8 +74,8 @@ worker_send(int peer, char kind, const void *data, size_t len, int flags)
 
 
 /*
- * As recv(2), of one message without its first byte; -1 with EPIPE at the
- * end.
+ * Receives one message: its first byte into *kind, the rest into buf.  The
+ * length of the rest; -1 with errno set, EPIPE at the end.
  */
 static ssize_t
 worker_recv(int peer, char *kind, void *buf, size_t size, int flags)
@@ -87,7 +88,7 @@ worker_recv(int peer, char *kind, void *buf, size_t size, int flags)
     msg.msg_iov = iov;
     msg.msg_iovlen = 2;
 
-    /* A peer that left with messages unread makes one call fail, no more. */
+    /* If the peer left messages unread, one call fails by ECONNRESET. */
     do {
         n = recvmsg(peer, &msg, flags);
     } while (n == -1 && (errno == ECONNRESET || errno == EINTR));
@@ -299,7 +300,7 @@ worker_lost(agent_worker_t *worker)
 }
 
 
-/* 0 or -1. */
+/* Watches for messages, and for room if that is waited for; 0 or -1. */
 static int
 worker_watch(agent_worker_t *worker)
 {

@@ -28,7 +28,7 @@
 #define WS_OUT_MAX 524288  /* above it nothing is read either */
 #define WS_PING_MS 15000
 #define WS_UNANSWERED_MAX 2
-#define WS_LINGER_MS 2000 /* for the client's part of the closing */
+#define WS_LINGER_MS 2000 /* for the client to close its side */
 
 enum {
     WS_NORMAL = 1000,
@@ -45,9 +45,9 @@ struct agent_ws_s {
     struct MHD_UpgradeResponseHandle *handle;
     const agent_ws_channel_t *channel;
     agent_ws_parser_t parser;
-    size_t collected; /* of the share of input, for a message */
+    size_t collected; /* of the share of input, by an unfinished message */
     sandbox_text_t out;
-    size_t sent; /* of out */
+    size_t sent; /* bytes of out */
     agent_timer_t ping;
     agent_timer_t end;
     unsigned unanswered;
@@ -55,7 +55,7 @@ struct agent_ws_s {
     unsigned nstreams;
     unsigned closing : 1; /* a close frame stands at the end of out */
     unsigned dead : 1;
-    unsigned running : 1; /* streams are being asked */
+    unsigned running : 1; /* ws_run() asks the streams */
     TAILQ_HEAD(ws_streams_s, agent_ws_stream_s) streams;
     LIST_ENTRY(agent_ws_s) link;
 };
@@ -110,7 +110,7 @@ ws_end(void *data)
 }
 
 
-/* Nothing more can be said or heard. */
+/* Gives the socket up; ws is freed in the next turn of the loop. */
 static void
 ws_die(agent_ws_t *ws)
 {
@@ -123,7 +123,7 @@ ws_die(agent_ws_t *ws)
 }
 
 
-/* What to wait for now. */
+/* Watches the socket for what is of use now. */
 static void
 ws_interest(agent_ws_t *ws)
 {
@@ -215,7 +215,7 @@ ws_next_ready(agent_ws_t *ws)
 }
 
 
-/* Asks streams in turns for as long as there is room, and sends. */
+/* Asks streams for output in turns, as long as there is room, and sends it. */
 static void
 ws_run(agent_ws_t *ws)
 {
@@ -234,7 +234,7 @@ ws_run(agent_ws_t *ws)
 
             s->ready = 0;
             if (ws->channel->pump(s)) {
-                s->ready = 1; /* else it may be gone by now */
+                s->ready = 1; /* if not, s may be freed by now */
             }
         }
 
@@ -247,7 +247,10 @@ ws_run(agent_ws_t *ws)
 }
 
 
-/* Says why, and gives the client a moment to hear it. */
+/*
+ * Queues a close frame with the code; ws is freed at the latest after
+ * WS_LINGER_MS.
+ */
 static void
 ws_close(agent_ws_t *ws, unsigned code)
 {
@@ -310,7 +313,7 @@ agent_ws_hold(agent_ws_stream_t *s, int on)
 
     s->holding = on != 0;
     s->ws->holds += on ? 1 : -1;
-    s->ws->unanswered = 0; /* no answer could be seen while it held */
+    s->ws->unanswered = 0; /* no pong could be seen while it held */
     ws_interest(s->ws);
 }
 
@@ -384,7 +387,7 @@ ws_id_valid(const char *s)
 }
 
 
-/* A member that is a string, freed by the caller; or NULL. */
+/* The string of a member, freed by the caller; NULL if there is none. */
 static char *
 ws_member(const sandbox_json_t *doc, const char *name)
 {
@@ -484,7 +487,7 @@ ws_control(agent_ws_t *ws, int opcode)
 {
     switch (opcode) {
     case AGENT_WS_PING:
-        /* Who pings and does not read gets no answers. */
+        /* A client that pings and does not read gets no pongs. */
         if (ws_pending(ws) < WS_OUT_HIGH) {
             agent_ws_frame(&ws->out, AGENT_WS_PONG,
                            (const char *) ws->parser.control,
@@ -508,7 +511,7 @@ ws_input(agent_ws_t *ws, const uint8_t *data, size_t len)
 {
     int rc;
 
-    ws->unanswered = 0; /* whatever it says, it lives */
+    ws->unanswered = 0; /* any byte shows that the client lives */
 
     do {
         rc = agent_ws_parse(&ws->parser, &data, &len);
@@ -523,7 +526,7 @@ ws_input(agent_ws_t *ws, const uint8_t *data, size_t len)
 
     } while (rc > 0 && !ws->closing && !ws->dead);
 
-    /* what stays is a message that is not whole */
+    /* the text that the parser keeps is a message that is not whole */
     if (agent_memory_count(AGENT_MEMORY_INPUT, &ws->collected,
                            ws->parser.text.len)
         == -1)
@@ -533,7 +536,7 @@ ws_input(agent_ws_t *ws, const uint8_t *data, size_t len)
 }
 
 
-/* After a close frame of ours only the end is waited for. */
+/* Reads once; after our close frame only the end of the connection counts. */
 static void
 ws_read(agent_ws_t *ws)
 {
@@ -565,7 +568,11 @@ ws_event(void *data, uint32_t events)
 }
 
 
-/* While nothing is read no answer can be seen, so none is missed. */
+/*
+ * Sends a ping, or gives up a client that has not answered the last ones.
+ * While a stream holds the socket nothing is read, so no pong counts as
+ * missing.
+ */
 static void
 ws_ping(void *data)
 {
@@ -714,7 +721,10 @@ agent_ws_channels(const agent_ws_channel_t *const *channels, size_t n)
 }
 
 
-/* Clients are told if they can be: the machine may be another one by now. */
+/*
+ * Tells clients if they can still be reached: in a guest that was started from
+ * a checkpoint they cannot.
+ */
 void
 agent_ws_stop(void)
 {

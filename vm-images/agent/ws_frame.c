@@ -1,6 +1,7 @@
 /*
- * The framing of WebSocket.  A message is collected from its fragments up to
- * its limit, control frames may stand between them.  Must not know of sockets.
+ * The framing of WebSocket.  A message is collected from its fragments, up to
+ * its limit; control frames may stand between the fragments.  Must not know of
+ * sockets.
  */
 
 #include <nettle/sha1.h>
@@ -35,7 +36,7 @@ ws_fail(agent_ws_parser_t *p, unsigned code)
 }
 
 
-/* How long the head is, for all that is known of it. */
+/* The length of a frame's head, as far as the bytes read so far tell it. */
 static size_t
 ws_head_len(const agent_ws_parser_t *p)
 {
@@ -100,7 +101,7 @@ ws_data_frame(agent_ws_parser_t *p)
 }
 
 
-/* The head is whole: what does it announce? */
+/* Begins a frame whose head is whole; 0, or -1 if the head is wrong. */
 static int
 ws_begin(agent_ws_parser_t *p)
 {
@@ -164,7 +165,7 @@ ws_payload(agent_ws_parser_t *p, const uint8_t *data, size_t n)
 }
 
 
-/* A frame is whole: its opcode if that is news, else 0. */
+/* Ends a frame: the opcode of a control frame or whole message, else 0. */
 static int
 ws_end(agent_ws_parser_t *p)
 {
@@ -186,7 +187,7 @@ ws_end(agent_ws_parser_t *p)
 }
 
 
-/* The text that was given is no longer needed. */
+/* Frees the message that the last call of agent_ws_parse() gave. */
 static void
 ws_next(agent_ws_parser_t *p)
 {
