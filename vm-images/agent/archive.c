@@ -1,8 +1,8 @@
 /*
- * Directories as tar archives, both ways, by workers; the format is
- * libarchive's affair.  Where entries go is ours: each name is resolved by the
- * kernel below the directory that is unpacked into, so that neither ".." nor a
- * link of the archive, nor one that was there before, leads out of it.
+ * Directories as tar archives, both ways, by workers; libarchive knows the
+ * format.  Where entries go is decided here: the kernel resolves each name
+ * below the directory that is unpacked into, so that neither ".." nor a link of
+ * the archive, nor one that was there before, leads out of it.
  */
 
 #define _GNU_SOURCE
@@ -35,11 +35,11 @@ typedef struct {
     gid_t gid;
 } archive_t;
 
-/* What is unpacked: where, and how much of it so far. */
+/* An archive that is being unpacked. */
 typedef struct {
     int peer;
     int top;
-    char where[SANDBOX_PATH_MAX]; /* top is */
+    char where[SANDBOX_PATH_MAX]; /* the path of top */
     const archive_t *archive;
     int64_t entries;
     int64_t bytes;
@@ -64,7 +64,7 @@ pack_write(struct archive *a, void *data, const void *buf, size_t len)
 }
 
 
-/* The bytes of a file; what it has lost meanwhile is zeros. */
+/* Packs the bytes of a file; zeros stand for what it has lost meanwhile. */
 static int
 pack_data(struct archive *a, int fd)
 {
@@ -75,7 +75,7 @@ pack_data(struct archive *a, int fd)
         n = archive_write_data(a, piece, (size_t) n);
 
         if (n <= 0) {
-            return n == 0 ? 0 : -1; /* it has grown: the rest is left out */
+            return n == 0 ? 0 : -1; /* the file has grown since */
         }
     }
 
@@ -83,7 +83,7 @@ pack_data(struct archive *a, int fd)
 }
 
 
-/* Devices, FIFOs and sockets are left out. */
+/* Packs the current entry; devices, FIFOs and sockets are left out. */
 static int
 pack_entry(struct archive *a, struct archive_entry *entry, agent_walk_t *w)
 {
@@ -111,7 +111,7 @@ pack_entry(struct archive *a, struct archive_entry *entry, agent_walk_t *w)
         fd = openat(w->dir, w->name,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (fd == -1) {
-            return 0; /* it has gone meanwhile */
+            return 0; /* the file was removed meanwhile */
         }
 
     } else if (!S_ISDIR(w->st.st_mode)) {
@@ -155,7 +155,7 @@ pack_all(int peer, agent_walk_t *w)
         if (rc == 0) {
             rc = archive_write_close(a) == ARCHIVE_OK ? 0 : -1;
         } else {
-            (void) archive_write_fail(a); /* no end of an archive */
+            (void) archive_write_fail(a); /* the archive gets no end */
         }
     }
 
@@ -325,7 +325,10 @@ unpack_directory(unpack_t *u, struct archive_entry *entry, const char *path)
 }
 
 
-/* 0, or -1 after an answer; the client may have gone. */
+/*
+ * Writes the bytes of an entry to fd; 0, or -1 after an answer, or if the
+ * client has gone.
+ */
 static int
 unpack_data(unpack_t *u, struct archive *a, int fd)
 {
@@ -391,7 +394,10 @@ unpack_file(unpack_t *u, struct archive *a, struct archive_entry *entry,
 }
 
 
-/* A link of either kind, in place of whatever file there is. */
+/*
+ * Makes a hard link to hard, or a symbolic one if hard is NULL, in place of the
+ * file that is there.
+ */
 static int
 unpack_link(unpack_t *u, struct archive_entry *entry, const char *path,
             const char *hard)
@@ -499,7 +505,7 @@ unpack_entry(unpack_t *u, struct archive *a, struct archive_entry *entry)
 }
 
 
-/* 0, or -1 after an answer, or if the client has gone. */
+/* Unpacks all entries; 0, or -1 after an answer, or if the client has gone. */
 static int
 unpack_all(unpack_t *u, struct archive *a)
 {

@@ -33,7 +33,7 @@ agent_archive_name(char path[SANDBOX_PATH_MAX], const char *name)
         return "has no name";
     }
 
-    /* Its meaning would depend on what is there. */
+    /* The meaning of ".." would depend on what is there. */
     if (name_has_dots(name)) {
         return "has \"..\" in its name";
     }

@@ -135,7 +135,7 @@ agent_file_get(agent_request_t *r)
 }
 
 
-/* Of a link itself, not of what it leads to. */
+/* Answers about a link itself, not about what it leads to. */
 void
 agent_file_stat(agent_request_t *r)
 {

@@ -54,7 +54,7 @@ list_item(int peer, list_t *list, agent_walk_t *w, int first, sandbox_text_t *t)
 }
 
 
-/* The answer has begun: one that cannot be ended is cut off. */
+/* Sends the items; the answer has begun, so after an error it is cut off. */
 static void
 list_items(int peer, list_t *list, agent_walk_t *w)
 {

@@ -15,7 +15,7 @@
 #include "sandbox_time.h"
 #include "user.h"
 
-#define FS_ATTEMPTS 16 /* openat2() gives up where names change meanwhile */
+#define FS_ATTEMPTS 16 /* openat2() fails if names change meanwhile */
 
 static char fs_root[SANDBOX_PATH_MAX] = "/";
 
@@ -111,7 +111,7 @@ fs_mkdir_in(int dir, const char *name, mode_t mode, int own)
 }
 
 
-/* One name at a time: each is looked up again below the root. */
+/* Makes one directory at a time, each looked up anew below the root. */
 static int
 fs_mkdirs(int root, const char *path, mode_t mode, int own)
 {
@@ -172,7 +172,7 @@ agent_fs_mkdirs_own(int root, const char *path, mode_t mode)
 }
 
 
-/* The mode of a directory that was there before; EEXIST if it is none. */
+/* Sets *mode to that of an existing directory; EEXIST if it is none. */
 static int
 fs_mkdir_there(int root, const char *path, mode_t *mode)
 {
@@ -269,8 +269,8 @@ agent_fs_list(int dir)
 
 
 /*
- * Its kind is looked at before it is opened to read: opening a device may
- * already do something.
+ * The type of the file is checked before it is opened to read: opening a device
+ * may already have an effect.
  */
 int
 agent_fs_open_file(int root, const char *path, struct stat *st)

@@ -54,9 +54,9 @@ replace_stat(int root, const char *path, struct stat *st)
 
 
 /*
- * What a link at the path leads to; "" if there is none at the path.  The
- * kernel says "NAME (deleted)" of a file that was replaced since it was opened,
- * so the name counts only if that very file is there.
+ * Finds the path that a link at path leads to; "" if there is no link.  The
+ * kernel gives "NAME (deleted)" for a file that was replaced after it was
+ * opened, so the path counts only if that very file is there.
  */
 static int
 replace_follow(int root, const char *path, char real[SANDBOX_PATH_MAX])
@@ -201,7 +201,7 @@ agent_replace_open(agent_replace_t *p)
     mode = p->exists && S_ISREG(p->old.st_mode) ? p->old.st_mode & 07777 : 0644;
     replace_name(p);
 
-    /* It has no name until it is whole, where the file system can do that. */
+    /* The new file has no name until it is whole, if the file system can. */
     p->fd = openat(p->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (p->fd == -1 && (errno == EOPNOTSUPP || errno == EISDIR)) {
@@ -278,7 +278,7 @@ replace_link(agent_replace_t *p, const char *name)
 }
 
 
-/* The new file gets its temporary name if it has none. */
+/* Gives the new file a temporary name, unless it has one. */
 static int
 replace_link_temp(agent_replace_t *p)
 {
@@ -305,7 +305,7 @@ replace_commit(agent_replace_t *p, int exclusive)
         return 0;
     }
 
-    /* Straight to its name, where that is free. */
+    /* The file gets its final name at once where no other file has it. */
     if (!p->named && (exclusive || !p->exists)) {
         if (replace_link(p, p->name) == 0) {
             return 0;

@@ -1,6 +1,6 @@
 /*
- * Resumable uploads: making sessions, parts, their state and end.  Joining is
- * in upload_join.c, the disk in upload_store.c.
+ * The routes of resumable uploads: sessions, their state, parts and removal.
+ * Completing is in upload_join.c, the disk in upload_store.c.
  */
 
 #define _GNU_SOURCE
@@ -26,7 +26,7 @@
 #include "worker.h"
 
 #define UPLOAD_PIECE 65536
-#define UPLOAD_LOOK (8 * 1024 * 1024) /* bytes between looks at the room */
+#define UPLOAD_LOOK (8 * 1024 * 1024) /* bytes between two checks of space */
 
 typedef struct {
     char id[AGENT_UPLOAD_ID_SIZE];
@@ -39,7 +39,7 @@ typedef struct {
     char id[AGENT_SEGMENT_SIZE];
     unsigned number;
     int64_t size;                       /* of the body, 0 if unknown */
-    char sha256[AGENT_SHA256_HEX_SIZE]; /* what it must have, "" for any */
+    char sha256[AGENT_SHA256_HEX_SIZE]; /* required of the body, or "" */
 } part_t;
 
 
@@ -119,7 +119,10 @@ create_text(sandbox_text_t *t, const create_t *c)
 }
 
 
-/* There is a session of that key already. */
+/*
+ * Answers as before for a key that has a session already, if the request is the
+ * same.
+ */
 static void
 create_replay(int peer, int store, const create_t *c)
 {
@@ -153,7 +156,7 @@ create_replay(int peer, int store, const create_t *c)
 }
 
 
-/* The target is looked at now, when there is nothing to be lost yet. */
+/* Checks the target before any part is sent; 0, or -1 with errno set. */
 static int
 create_target(const create_t *c)
 {
@@ -308,7 +311,10 @@ get_run(int peer, void *data)
 }
 
 
-/* The id of a session is checked where it is looked for. */
+/*
+ * Starts a worker for the session of the request; agent_upload_open() checks
+ * the id.
+ */
 static void
 upload_start(agent_request_t *r, void (*run)(int peer, void *data))
 {
@@ -370,7 +376,10 @@ part_completed(int peer)
 }
 
 
-/* Moves the body and its digest to the file; 0, or -1 after an answer. */
+/*
+ * Writes the body and its digest to fd; 0, or -1 after an answer, or if the
+ * client has gone.
+ */
 static int
 part_copy(int peer, part_t *part, int fd, char hex[AGENT_SHA256_HEX_SIZE])
 {
@@ -404,7 +413,7 @@ part_copy(int peer, part_t *part, int fd, char hex[AGENT_SHA256_HEX_SIZE])
     }
 
     if (n == -1) {
-        return -1; /* nobody is there to be told */
+        return -1; /* the client has gone */
     }
 
     sha256_digest(&sum, sizeof(raw), raw);
@@ -442,7 +451,10 @@ part_put(int peer, part_t *part, agent_upload_t *u, agent_replace_t *p)
         return;
     }
 
-    /* Under its lock again: it may have been completed or removed meanwhile. */
+    /*
+     * Under the session's lock again: the session may have been completed or
+     * removed meanwhile.
+     */
     if (flock(u->dir, LOCK_EX) == -1
         || faccessat(u->dir, "request", F_OK, 0) == -1) {
         agent_worker_fault(peer, errno);
@@ -485,7 +497,7 @@ part_run(int peer, void *data)
 
     snprintf(name, sizeof(name), "%05u", part->number);
 
-    /* Parts may come side by side. */
+    /* Parts may come at the same time, so none holds the lock meanwhile. */
     if (flock(u.dir, LOCK_UN) == -1
         || agent_replace_find(&p, u.parts, name, AGENT_REPLACE_OWN) == -1)
     {

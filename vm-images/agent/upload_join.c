@@ -2,10 +2,10 @@
  * Completing an upload: its parts are joined beside the target, the sum is
  * checked, and the file is put in place at once.
  *
- * What was answered is kept in "result", behind digests of the key and the
- * request that it was the answer to.  A guest that ends between the file's
- * place and that result does all of it again when it is asked to, with the
- * same outcome.
+ * The answer is kept in "result", behind digests of the key and of the request
+ * that it answered.  If the guest ends after the file is in place and before
+ * "result" is written, a repeated request does all of it again, with the same
+ * outcome.
  */
 
 #define _GNU_SOURCE
@@ -33,9 +33,9 @@
 
 typedef struct {
     char id[AGENT_SEGMENT_SIZE];
-    char sha256[AGENT_SHA256_HEX_SIZE]; /* what it must have, "" for any */
+    char sha256[AGENT_SHA256_HEX_SIZE]; /* required of the file, or "" */
     char digests[JOIN_DIGESTS + 1];     /* of key and request */
-    agent_parts_t parts;                /* those named, none for all */
+    agent_parts_t parts;                /* that the request names; none: all */
 } join_t;
 
 
@@ -49,7 +49,7 @@ join_conflict(int peer, const char *field, const char *reason,
 }
 
 
-/* 1 if the answer that is kept is of a file with another sum. */
+/* 1 if the kept answer is about a file of another sum than join asks for. */
 static int
 join_is_other(const join_t *join, const char *answer)
 {
@@ -61,7 +61,7 @@ join_is_other(const join_t *join, const char *answer)
 }
 
 
-/* Completed before: the same answer, if it is the same request. */
+/* Answers for a completed upload: as before, unless the request is another. */
 static void
 join_replay(int peer, const join_t *join, const agent_upload_t *u)
 {
@@ -96,8 +96,8 @@ join_replay(int peer, const join_t *join, const agent_upload_t *u)
 
 
 /*
- * Leaves in parts those that are to be joined, and sums their sizes up; their
- * number, or -1 after an answer.
+ * Reduces parts to those that are to be joined, and sets *size to the sum of
+ * their sizes.  Their number, or -1 after an answer.
  */
 static int
 join_select(int peer, const join_t *join, agent_upload_part_t *parts, int n,
@@ -144,7 +144,7 @@ join_select(int peer, const join_t *join, agent_upload_part_t *parts, int n,
 }
 
 
-/* 0, or -1 with errno set. */
+/* Appends a part to fd and to sum; 0, or -1 with errno set. */
 static int
 join_part(const agent_upload_t *u, const agent_upload_part_t *part, int fd,
           struct sha256_ctx *sum)
@@ -198,7 +198,7 @@ join_dress(const agent_upload_t *u, const agent_replace_t *p)
 }
 
 
-/* 1 if a sum that was asked for is another one. */
+/* 1 if a sum is asked for and is another than hex. */
 static int
 join_differs(const char *asked, const char *hex)
 {
@@ -246,7 +246,7 @@ join_publish(int peer, const join_t *join, const agent_upload_t *u,
 }
 
 
-/* Remembers the answer and gives it; the parts are of no use any more. */
+/* Keeps the answer, removes the parts, and answers. */
 static void
 join_finish(int peer, const join_t *join, const agent_upload_t *u, int64_t size,
             const char *hex)

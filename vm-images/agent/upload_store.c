@@ -23,7 +23,7 @@
 
 #define STORE AGENT_FS_PRIVATE "/uploads"
 #define STORE_TEXT_MAX (128 * 1024)
-#define STORE_RESERVE (64 * 1024 * 1024LL) /* of the disk, or a sixteenth */
+#define STORE_RESERVE (64 * 1024 * 1024LL) /* or a sixteenth of the disk */
 
 
 /* --- requests ----------------------------------------------------------- */
@@ -79,7 +79,7 @@ agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
         return agent_body_refuse(err, "body", AGENT_FIELD_NO_MEMORY);
     }
 
-    /* it is kept, and read again: only a path of many slashes is so long */
+    /* the text is kept and read again: only many slashes make it so long */
     if (canonical->len >= STORE_TEXT_MAX) {
         return agent_body_refuse(err, "path", "is too long");
     }
@@ -218,7 +218,10 @@ store_is_id(const char *name)
 }
 
 
-/* When a session ends: a day after its last part came; 0 if it is none. */
+/*
+ * When a session expires: a day after its parts last changed; 0 if there is no
+ * such session.
+ */
 static int64_t
 store_expires(int store, const char *id)
 {
@@ -235,7 +238,10 @@ store_expires(int store, const char *id)
 }
 
 
-/* The sum of what each() gives for the names in the store; -1: unreadable. */
+/*
+ * Calls each() for the sessions in the store, and those that are being made.
+ * The sum of what it returns, or -1 if the store cannot be read.
+ */
 static int
 store_each(int store, int (*each)(int store, const char *name))
 {
@@ -277,7 +283,7 @@ store_is_open(int store, const char *name)
 }
 
 
-/* What was never finished to be made is swept like what has expired. */
+/* Removes a session that has expired, or whose making was never finished. */
 static int
 store_sweep_one(int store, const char *name)
 {
@@ -304,7 +310,7 @@ agent_upload_remove(int store, const char *id)
 }
 
 
-/* It gets its name when it is whole. */
+/* Makes a session under the name temp; it gets its id when it is whole. */
 static int
 store_build(int store, const char *temp, const char *id, const char *request,
             const char *answer)
@@ -426,7 +432,7 @@ agent_upload_open(agent_upload_t *u, int store, const char *id)
                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         u->completed = faccessat(u->dir, "result", F_OK, 0) == 0;
 
-        /* It may have been removed while its lock was waited for. */
+        /* the session may have been removed while its lock was waited for */
         if (u->parts != -1 && st.st_nlink > 0 && store_read(u) == 0) {
             return 0;
         }

@@ -19,7 +19,7 @@ walk_compare(const void *a, const void *b)
 }
 
 
-/* Sorts what was collected, and drops all but the first `keep`. */
+/* Sorts the names of a level, and drops all but the first w->keep. */
 static void
 walk_sort(agent_walk_t *w, agent_walk_level_t *level)
 {
@@ -40,7 +40,10 @@ walk_is_dots(const char *name)
 }
 
 
-/* Reads a directory whole; what is held is twice `keep` names at most. */
+/*
+ * Reads a whole directory.  How many names are held at once depends on w->keep,
+ * not on the directory: less than four times w->keep, or 64.
+ */
 static int
 walk_collect(agent_walk_t *w, agent_walk_level_t *level)
 {
@@ -126,7 +129,7 @@ walk_leave(agent_walk_t *w)
 }
 
 
-/* The next name of a level into w->path; 0 if there is none, or -1. */
+/* Puts the next name of a level into w->path; 1, 0 if there is none, or -1. */
 static int
 walk_name(agent_walk_t *w, agent_walk_level_t *level)
 {
@@ -182,7 +185,10 @@ walk_is_hidden(const agent_walk_t *w)
 }
 
 
-/* The entry was given and is a directory: its own come next. */
+/*
+ * Enters the current entry, a directory.  0 also if the directory is gone, or
+ * too deep for a sorted walk; -1 with errno set.
+ */
 static int
 walk_descend(agent_walk_t *w)
 {
@@ -204,7 +210,7 @@ walk_descend(agent_walk_t *w)
 }
 
 
-/* Points the entry at w->path, in the level that is open now. */
+/* Sets the name and dir of the current entry, which is at w->path. */
 static void
 walk_point(agent_walk_t *w)
 {
@@ -216,7 +222,10 @@ walk_point(agent_walk_t *w)
 }
 
 
-/* A level has no more: back to the directory itself. */
+/*
+ * Leaves the deepest level: its directory is the current entry again.  1, 0 if
+ * it was the directory of the walk, or -1.
+ */
 static int
 walk_up(agent_walk_t *w)
 {
@@ -277,7 +286,7 @@ agent_walk_next(agent_walk_t *w)
 
         if (fstatat(w->dir, w->name, &w->st, AT_SYMLINK_NOFOLLOW) == -1) {
             if (errno == ENOENT) {
-                continue; /* it has gone meanwhile */
+                continue; /* the entry was removed meanwhile */
             }
 
             return -1;

@@ -1,11 +1,12 @@
 /*
  * The messages of the channel "watch", over inotify.
  *
- * The kernel's queue is the only one: events are read when the socket has
- * room, so a client that does not read makes the queue overflow, which it is
- * told.  The kernel watches single directories; those of a recursive stream
- * are looked for a few entries at a time, at its start and whenever one
- * appears, and what is found in the latter is told as created.
+ * Events wait in the kernel's queue only: they are read when the socket has
+ * room, so the queue of a client that does not read overflows, which the client
+ * is told.  The kernel watches single directories; below the path of a
+ * recursive stream they are searched for, a few entries at a time, at the start
+ * of the stream and when a directory appears.  What is found in a directory
+ * that was created, not renamed, is told as created too.
  */
 
 #define _GNU_SOURCE
@@ -26,20 +27,20 @@
 #include "watch_places.h"
 
 #define WATCH_BUFFER 16384
-#define WATCH_PAIR_MS 20 /* what the other half of a rename may take */
+#define WATCH_PAIR_MS 20 /* the wait for the second half of a rename */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef struct {
     agent_ws_stream_t stream;
     agent_watch_t input;
     agent_timer_t scanner;
-    agent_timer_t pair; /* for the other half of a rename */
+    agent_timer_t pair; /* for the second half of a rename */
     agent_places_t places;
-    char path[SANDBOX_PATH_MAX]; /* that was asked for */
-    int started;                 /* the client was told */
+    char path[SANDBOX_PATH_MAX]; /* that the client named */
+    int started;                 /* watch_started was sent */
 
-    int late;        /* the second half of a rename is */
-    uint32_t cookie; /* of one whose second half is awaited, or 0 */
+    int late;        /* the second half of a rename did not come in time */
+    uint32_t cookie; /* of a rename whose second half is awaited, or 0 */
     char from[2 * SANDBOX_PATH_MAX];
     size_t pos, len;
     char events[WATCH_BUFFER]
@@ -126,13 +127,16 @@ watch_scan(void *data)
         watch_scan_later(w);
     }
 
-    agent_ws_ready(&w->stream); /* which may be the end of it */
+    agent_ws_ready(&w->stream); /* which may free w */
 }
 
 
 /* --- events ------------------------------------------------------------- */
 
-/* 1 if the half of a rename that was held back was told of as a deletion. */
+/*
+ * Tells a first half of a rename that was held back as a deletion; 1 if there
+ * was one.
+ */
 static int
 watch_flush(watch_t *w)
 {
@@ -175,7 +179,9 @@ watch_moved_to(watch_t *w, const struct inotify_event *e, const char *path)
 }
 
 
-/* 1 for a file that has no name yet: the kernel then calls it "#NUMBER". */
+/*
+ * 1 for a file that has no name yet: the kernel then calls the file "#NUMBER".
+ */
 static int
 watch_is_nameless(const char *path, const char *name)
 {
@@ -200,7 +206,10 @@ watch_is_nameless(const char *path, const char *name)
 }
 
 
-/* The next event; 0 if it was held back, or is none of the client's. */
+/*
+ * Handles an event; 1 if the client was told of one, 0 if the event was held
+ * back or does not concern the client.
+ */
 static int
 watch_event(watch_t *w, const struct inotify_event *e)
 {
@@ -246,7 +255,7 @@ watch_event(watch_t *w, const struct inotify_event *e)
     }
 
     if (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) {
-        /* of others than the first the directory above tells */
+        /* the end of a subdirectory is an event of the one above it */
         if (place != TAILQ_FIRST(&w->places.watched)) {
             return 0;
         }
@@ -283,7 +292,7 @@ watch_wait(watch_t *w)
 }
 
 
-/* 1 if an event was told of, 0 if there is none now. */
+/* 1 if the client was told of an event, 0 if there is none now. */
 static int
 watch_next(watch_t *w)
 {
@@ -306,9 +315,9 @@ watch_next(watch_t *w)
         e = (const struct inotify_event *) (const void *) (w->events + w->pos);
         moved = (e->mask & IN_MOVED_TO) && e->cookie == w->cookie;
 
-        /* ours of watches that we gave up may come in between */
+        /* IN_IGNORED of watches that were given up may come in between */
         if (w->cookie != 0 && !moved && !(e->mask & IN_IGNORED)) {
-            return watch_flush(w); /* the event itself comes next */
+            return watch_flush(w); /* the next call handles the event */
         }
 
         w->pos += sizeof(*e) + e->len;
@@ -330,7 +339,7 @@ watch_pump(agent_ws_stream_t *s)
 
     if (!w->started) {
         if (w->places.dir != NULL || !TAILQ_EMPTY(&w->places.unseen)) {
-            return 0; /* watch_scan() tells */
+            return 0; /* watch_scan() asks again */
         }
 
         watch_tell_started(w);
@@ -374,7 +383,7 @@ watch_input(void *data, uint32_t events)
 }
 
 
-/* The other half of a rename did not come: it went out of sight. */
+/* The second half of a rename did not come: the new path is not watched. */
 static void
 watch_pair(void *data)
 {

@@ -18,7 +18,7 @@
 
 #define PLACES_MAX 4096        /* of all watches */
 #define PLACES_STEP 128        /* entries looked at in a turn of the loop */
-#define PLACES_NEWS_MAX 262144 /* bytes of paths that are not told yet */
+#define PLACES_NEWS_MAX 262144 /* bytes of news */
 #define PLACES_MASK                                                            \
     (IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM             \
      | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
@@ -44,7 +44,6 @@ agent_places_path(char out[2 * SANDBOX_PATH_MAX], const char *path,
 }
 
 
-/* A path that is to be looked at. */
 void
 agent_places_add(agent_places_t *p, const char *path, int told)
 {
@@ -71,7 +70,10 @@ agent_places_add(agent_places_t *p, const char *path, int told)
 }
 
 
-/* Watches a place; 0, or -1 with errno set. */
+/*
+ * Watches an unseen place, and begins to search it if p is recursive; 0, or -1
+ * with errno set.
+ */
 static int
 places_begin(agent_places_t *p, agent_place_t *place)
 {
@@ -97,7 +99,7 @@ places_begin(agent_places_t *p, agent_place_t *place)
         return -1;
     }
 
-    /* below the first one no other file system is entered */
+    /* no other file system than that of the first place is entered */
     p->dev = TAILQ_EMPTY(&p->watched) ? st.st_dev : p->dev;
 
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
@@ -120,7 +122,7 @@ places_begin(agent_places_t *p, agent_place_t *place)
 
     TAILQ_REMOVE(&p->unseen, place, link);
 
-    /* one that was moved is watched already, by another name */
+    /* a directory that was moved is watched already, by its old path */
     for (other = TAILQ_FIRST(&p->watched); other != NULL;
          other = TAILQ_NEXT(other, link))
     {
@@ -137,7 +139,7 @@ places_begin(agent_places_t *p, agent_place_t *place)
 }
 
 
-/* An entry of the directory that is looked at. */
+/* Handles an entry of the directory that is being searched. */
 static void
 places_entry(agent_places_t *p, const struct dirent *entry)
 {
@@ -172,7 +174,6 @@ places_entry(agent_places_t *p, const struct dirent *entry)
 }
 
 
-/* A bounded step; 1 if there is more to be looked at. */
 int
 agent_places_step(agent_places_t *p)
 {
@@ -225,7 +226,10 @@ agent_places_find(agent_places_t *p, int wd)
 }
 
 
-/* A directory has another name, or none any more: so have those below it. */
+/*
+ * The paths of the places below are wrong now, too.  The place that is being
+ * searched stays, for p->place points to it.
+ */
 void
 agent_places_forget(agent_places_t *p, const char *path)
 {
