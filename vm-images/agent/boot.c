@@ -164,7 +164,7 @@ agent_boot_modules(const char *list)
         }
 
         rc = boot_module(line);
-        unlink(line); /* the initramfs is memory */
+        unlink(line); /* files of the initramfs take memory */
     }
 
     fclose(f);
@@ -243,7 +243,7 @@ boot_root(void)
 }
 
 
-/* A root without these still runs commands: say so and go on. */
+/* Failures are only logged: without these the root still runs commands. */
 void
 agent_boot_furnish(void)
 {
@@ -264,7 +264,7 @@ agent_boot_furnish(void)
         }
     }
 
-    /* On disk: in memory it would take what little a small guest has. */
+    /* /tmp is on the disk: a small guest has no memory for it. */
     if (mkdir("/tmp", 01777) == 0) {
         if (chmod("/tmp", 01777) == -1) {
             agent_log("/tmp could not be opened to all users");
@@ -275,7 +275,10 @@ agent_boot_furnish(void)
 }
 
 
-/* The machine is of no use without the agent: nothing may take its place. */
+/*
+ * Protects the agent, without which the machine is of no use, from the OOM
+ * killer and from busy commands, and lets it open many files.
+ */
 static void
 boot_survive(void)
 {

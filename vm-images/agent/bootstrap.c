@@ -43,8 +43,8 @@ agent_bootstrap_free(agent_bootstrap_t *b)
 
 
 /*
- * op and nonce go back as they came, so only short plain words are taken.
- * The word, which the caller frees, or NULL.
+ * The value of "op" or "nonce", which the caller frees; or NULL.  The answer
+ * repeats them as they came, so only short plain words are taken.
  */
 static char *
 bootstrap_word(const sandbox_json_t *doc, const char *name)
@@ -277,7 +277,7 @@ agent_bootstrap_feed(agent_bootstrap_t *b, const char *data, size_t len)
         if (!b->skipping) {
             bootstrap_line(b);
 
-            /* The token and the entropy of this guest do not linger here. */
+            /* The line may hold the token and the entropy of this guest. */
             explicit_bzero(b->line, b->len);
         }
 

@@ -19,13 +19,13 @@ typedef struct {
     const char *name;
     int required;
 
-    /* NULL, or why the value cannot be. */
+    /* Reads the value into config; NULL, or what is wrong with it. */
     const char *(*read)(agent_config_t *config, const sandbox_json_t *doc,
                         const sandbox_json_node_t *node);
 } config_member_t;
 
 
-/* Copies a string value; NULL, or why it cannot be. */
+/* Copies a string value; NULL, or what is wrong with it. */
 static const char *
 config_string(char *out, size_t size, const sandbox_json_t *doc,
               const sandbox_json_node_t *node)
@@ -59,7 +59,7 @@ config_word(agent_config_t *config, const sandbox_json_t *doc,
     (void) doc;
     (void) node;
 
-    return NULL; /* op and nonce: read by the protocol */
+    return NULL; /* op and nonce: read by bootstrap.c */
 }
 
 
@@ -75,7 +75,7 @@ config_hostname(agent_config_t *config, const sandbox_json_t *doc,
         return reason;
     }
 
-    /* It becomes a line of /etc/hosts. */
+    /* The name is written to a line of /etc/hosts. */
     if (config->hostname[strspn(config->hostname,
                                 "abcdefghijklmnopqrstuvwxyz"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")]

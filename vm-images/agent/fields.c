@@ -275,7 +275,7 @@ field_string(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 }
 
 
-/* One of {"part": n, "sha256": "…"}. */
+/* Adds one of {"part": n, "sha256": "…"} to parts. */
 static const char *
 field_part(const sandbox_json_t *doc, const sandbox_json_node_t *node,
            agent_parts_t *parts)
@@ -350,7 +350,7 @@ field_parts(const sandbox_json_t *doc, const sandbox_json_node_t *node,
 }
 
 
-/* "KILL" and "SIGKILL" are the same; 0 if there is no such signal. */
+/* The signal that is called "KILL" or "SIGKILL"; 0 if there is none. */
 static int
 field_signal_number(const char *name)
 {

@@ -2,9 +2,9 @@
  * The freezer of cgroup v2; see the header.
  *
  * Commands may make groups beside their own, as container engines do: so every
- * group below the root is frozen but those that somebody has frozen already.
- * Only the latter must not be thawed afterwards, so the former are remembered,
- * also in what is started from a checkpoint.
+ * child of the root group is frozen, with all below it.  Groups that were
+ * frozen already must not be thawed afterwards, so the names of the others are
+ * remembered, also in a guest that is started from a checkpoint.
  */
 
 #define _GNU_SOURCE
@@ -44,7 +44,7 @@ struct freeze_held_s {
 
 static int freeze_root = -1;
 static int freeze_group = -1;
-static int freeze_used; /* a process was made, so there may be groups of it */
+static int freeze_used; /* a command was started, so there may be groups */
 static STAILQ_HEAD(freeze_list_s, freeze_held_s)
     freeze_held = STAILQ_HEAD_INITIALIZER(freeze_held);
 
@@ -77,8 +77,8 @@ agent_freeze_group(void)
 
 
 /*
- * Moving a process into a group later would wait for all processors, and a
- * frozen one could not take it in before its first instruction.
+ * The child begins in its group: to move it later would wait for all
+ * processors, and before it is moved a freeze of the group would not stop it.
  */
 pid_t
 agent_freeze_fork(int group)
@@ -261,11 +261,12 @@ freeze_done(int events)
 
 
 /*
- * The kernel tells of a change of cgroup.events, but no sooner than 10 ms
- * after the one before: so it is looked at now and then besides.
+ * The kernel tells of a change of cgroup.events, but no sooner than 10 ms after
+ * the one before: so the file is read every FREEZE_STEP_MS besides.
  *
- * What waits in the kernel for a disk is not frozen before it has got what it
- * waits for.  It cannot leave the kernel, so it stands still all the same.
+ * A thread that waits in the kernel for a disk is not frozen before its wait is
+ * over.  It cannot leave the kernel then, so a group that has no runnable
+ * thread stands still all the same.
  */
 static int
 freeze_watch(int group, int events, int64_t until)
@@ -319,7 +320,7 @@ freeze_wait(int group, const char *name, int64_t until)
 }
 
 
-/* All are told before one is waited for. */
+/* Freezes all groups; all are told before one is waited for. */
 static int
 freeze_all(void)
 {

@@ -1,8 +1,8 @@
 /*
  * The network step: one Ethernet interface with one IPv4 address, by the
- * kernel's own calls.  Taking the link down first drops what an earlier
- * execution of the same memory left: routes and neighbours; its connections
- * are ended while nothing of that can be sent.
+ * kernel's own calls.  Taking the link down first drops the routes and
+ * neighbours that an earlier execution of the same memory left; its connections
+ * are ended while the link is down, so that nothing is sent for them.
  */
 
 #define _GNU_SOURCE
@@ -31,7 +31,7 @@
 #define NET_WAIT_MS 5000
 #define NET_STEP_MS 5
 
-static int network_lived; /* there may be connections */
+static int network_lived; /* the step has run: there may be connections */
 
 
 static void
@@ -234,7 +234,7 @@ network_set(int fd, char *name, const agent_config_t *c)
 }
 
 
-/* A kernel without IPv6 has no such file. */
+/* Turns IPv6 off; a kernel without it has no such file. */
 static void
 network_no_ipv6(const char *name)
 {

@@ -1,11 +1,11 @@
 /*
- * Sockets, by the kernel's socket diagnosis: listed by one netlink socket,
- * ended one by one by another.  Must not know why they are to end.
+ * Ends connections by the kernel's socket diagnosis: one netlink socket lists
+ * them, another ends them one by one.  Must not know why they are to end.
  *
- * Ending one while its neighbours are being listed may hide these from the
- * list, so it is made again until nothing on it is left to be ended.  A
- * connection that no process holds any more cannot be ended; it is tried, but
- * not waited for.
+ * To end a connection while others are being listed may hide these from the
+ * list, so the list is made again until it has none that is to be ended.  The
+ * kernel may refuse to end a connection that no process holds any more: that is
+ * tried, but not waited for.
  */
 
 #define _GNU_SOURCE
@@ -39,7 +39,7 @@ typedef struct {
     int end;
     const char *device;
     struct ifaddrs *addresses;
-    unsigned ended; /* of this round */
+    unsigned ended; /* connections ended in this round */
 } sockets_t;
 
 /* Connections; of UDP sockets those that have a peer. */
@@ -75,7 +75,7 @@ sockets_ask(int fd, sockets_request_t *r, uint16_t type, uint16_t flags)
 }
 
 
-/* 1 if the address stays what it is when the device gets another. */
+/* 1 if another interface than the device has the address. */
 static int
 sockets_address_stays(const sockets_t *s, int family, const void *address)
 {
@@ -128,7 +128,10 @@ sockets_stays(const sockets_t *s, const struct inet_diag_msg *m)
 }
 
 
-/* One that has ended by itself is as good, and so is one that nobody holds. */
+/*
+ * Ends a connection; 0, also if it has ended by itself or no process holds it,
+ * or -1 with errno set.
+ */
 static int
 sockets_end_one(sockets_t *s, const struct inet_diag_msg *m, uint8_t protocol)
 {

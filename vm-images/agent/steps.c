@@ -53,7 +53,10 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 
-/* What is in the root directory: a working directory is below. */
+/*
+ * Has the kernel look up what is in "/", as the path of any directory begins
+ * there.
+ */
 static void
 warm_root(void)
 {
@@ -73,7 +76,7 @@ warm_root(void)
 }
 
 
-/* The kernel reads it; nobody waits. */
+/* Has the kernel read a program into memory, without waiting for it. */
 static void
 warm_program(const char *path)
 {
@@ -209,7 +212,7 @@ hosts_write(const agent_config_t *c)
     }
 
     free(old);
-    /* of one width, or the file would have to be cut now and then */
+    /* the address has a fixed width, so that the file keeps its length */
     sandbox_text_fmt(&t, "%-15s %s " HOSTS_MARK "\n", address, c->hostname);
 
     rc = -1;
@@ -253,7 +256,7 @@ agent_step_hostname(const agent_config_t *c, char *error, size_t size)
 }
 
 
-/* As programs make one that find none: a random UUID without its dashes. */
+/* Makes a machine id as systemd does: a random UUID without its dashes. */
 static int
 identity_make(char id[IDENTITY_LEN + 1])
 {
@@ -276,8 +279,9 @@ identity_make(char id[IDENTITY_LEN + 1])
 
 
 /*
- * The host name tells executions apart: when the step is repeated in one the
- * id stays.  D-Bus has a file of its own, a copy where it is no link.
+ * Another host name means another execution, which gets a new id; when the step
+ * is repeated in one, the id stays.  D-Bus has a file of its own, which is a
+ * copy unless it is a link.
  */
 int
 agent_step_identity(const agent_config_t *c, char *error, size_t size)
@@ -311,7 +315,7 @@ agent_step_identity(const agent_config_t *c, char *error, size_t size)
 }
 
 
-/* The length of the file system on the disk, as its superblock says it. */
+/* Reads a file system's block size and length off its superblock; 0 or -1. */
 static int
 disk_used(int disk, uint64_t *block, uint64_t *bytes)
 {
@@ -341,9 +345,10 @@ disk_used(int disk, uint64_t *block, uint64_t *bytes)
 
 
 /*
- * The size of the disk in blocks.  In a guest that was started from a
- * checkpoint the news that it has grown may still be under way; when none
- * comes it has grown before, for the step may be repeated.
+ * The size of the disk in blocks of its file system.  A guest that was started
+ * from a checkpoint may not have noticed yet that the disk has grown, so this
+ * waits for that; if it does not happen, the file system was grown before, for
+ * the step may be repeated.
  */
 static int
 disk_blocks(int disk, uint64_t *blocks)
