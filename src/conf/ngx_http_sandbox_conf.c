@@ -2,8 +2,6 @@
 
 #include "ngx_http_sandbox_conf.h"
 
-#include <net/if.h>
-
 
 u_char *
 ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)
@@ -218,7 +216,8 @@ ngx_http_sandbox_network(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
         if (ngx_http_sandbox_param(&args[i], "bridge", &value)
-            && value.len < IFNAMSIZ) {
+            && sandbox_network_is_bridge((char *) value.data))
+        {
             mcf->hypervisor.bridge = (char *) value.data;
             continue;
         }

@@ -15,6 +15,34 @@
 #define NETWORK_VALUE_MAX 8192
 
 
+/* Letters, digits, and what else is given: safe in an nft command. */
+static int
+network_plain(const char *text, const char *also)
+{
+    if (*text == '\0') {
+        return 0;
+    }
+
+    for (; *text; text++) {
+        if (!((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z')
+              || (*text >= '0' && *text <= '9') || strchr(also, *text)))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+int
+sandbox_network_is_bridge(const char *name)
+{
+    return strlen(name) < SANDBOX_NETWORK_NAME_SIZE
+           && network_plain(name, "_-");
+}
+
+
 void
 sandbox_network_name(sandbox_network_t *network, const char *bridge,
                      uint32_t address)
@@ -83,26 +111,6 @@ network_attribute(char *value, size_t size, xmlNodePtr node, const char *name)
 }
 
 
-/* Letters, digits, and what else is given: safe in an nft command. */
-static int
-network_plain(const char *text, const char *also)
-{
-    if (*text == '\0') {
-        return 0;
-    }
-
-    for (; *text; text++) {
-        if (!((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z')
-              || (*text >= '0' && *text <= '9') || strchr(also, *text)))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 static int
 network_guest(sandbox_network_t *network, xmlNodePtr node)
 {
@@ -116,7 +124,7 @@ network_guest(sandbox_network_t *network, xmlNodePtr node)
                != 0
         || network_attribute(network->mac, sizeof(network->mac), node, "mac")
                != 0
-        || !network_plain(network->bridge, "_-")
+        || !sandbox_network_is_bridge(network->bridge)
         || !network_plain(network->tap, "_-")
         || !network_plain(network->mac, ":")
         || network_attribute(text, sizeof(text), node, "address") != 0

@@ -34,6 +34,12 @@ typedef struct {
     sandbox_policy_t policy;
 } sandbox_network_t;
 
+/*
+ * 1 if the name may be that of the guests' bridge: 1 to 15 letters, digits, "_"
+ * and "-".
+ */
+int sandbox_network_is_bridge(const char *name);
+
 /* MAC and tap follow from the address; the policy stays as it is. */
 void sandbox_network_name(sandbox_network_t *network, const char *bridge,
                           uint32_t address);

@@ -63,6 +63,41 @@ test_round(void **state)
 }
 
 
+/* What the configuration takes is what the watcher reads. */
+static void
+test_bridge(void **state)
+{
+    char *xml;
+    size_t i;
+    sandbox_network_t in, out;
+    static const struct {
+        const char *name;
+        int good;
+    } cases[] = {
+        { "b", 1 },           { "sbx-0_A", 1 }, { "sbx0123456789ab", 1 },
+        { "br0.100", 0 },     { "a&b", 0 },     { "sbx0123456789abc", 0 },
+        { "a\" tap=\"b", 0 }, { "", 0 },
+    };
+
+    (void) state;
+
+    for (i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(sandbox_network_is_bridge(cases[i].name),
+                         cases[i].good);
+
+        if (cases[i].good) {
+            fill(&in, 1, "", "");
+            sandbox_network_name(&in, cases[i].name, in.address);
+            xml = sandbox_network_xml(&in);
+            assert_non_null(xml);
+            assert_int_equal(read_text(&out, xml), 0);
+            assert_string_equal(out.bridge, cases[i].name);
+            free(xml);
+        }
+    }
+}
+
+
 /* The same element, in a namespace, is metadata of the domain. */
 static void
 test_domain(void **state)
@@ -316,7 +351,7 @@ main(void)
         cmocka_unit_test(test_round),     cmocka_unit_test(test_domain),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_admit),
         cmocka_unit_test(test_change),    cmocka_unit_test(test_all),
-        cmocka_unit_test(test_silent),
+        cmocka_unit_test(test_silent),    cmocka_unit_test(test_bridge),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
