@@ -323,7 +323,10 @@ sandbox_accel_run(sandbox_hv_conn_t *conn, const char *xml, int *runs,
         return sandbox_accel_refused(conn, err);
     }
 
+    (void) pthread_mutex_lock(&sandbox_accel.watch);
     sandbox_accel.off = 0;
+    (void) pthread_mutex_unlock(&sandbox_accel.watch);
+
     callback = virConnectDomainEventRegisterAny(
         conn->virt, domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
         VIR_DOMAIN_EVENT_CALLBACK((void (*)(void)) sandbox_accel_event), NULL,
