@@ -1,18 +1,18 @@
 /*
  * KVM or TCG?  Some hosts have /dev/kvm and libvirt reports KVM, yet a guest
- * hangs or crawls (nested virtualisation in software).  So the answer is
- * observed: a guest of one boot sector starts under KVM, enters long mode
- * with paging, and powers itself off; it has SANDBOX_ACCEL_MS for that, and
- * libvirt's event says that it was the guest's own doing.
+ * hangs or crawls (nested virtualisation in software).  So KVM is probed: a
+ * guest of one boot sector starts under KVM, enters long mode with paging, and
+ * powers itself off within SANDBOX_ACCEL_MS.  libvirt's event tells that the
+ * guest itself did it.
  *
- * Everything goes through libvirt, so it is tried where QEMU runs and with
- * the rights QEMU has.  Names and UUID are fixed: the guest's disk, which can
- * be made only once, is the lock between processes, and what a killed one
- * left is found again.  A guest that others ended says nothing: only one that
- * still stands there, or that QEMU refuses to run, means "no".
+ * The probe goes through libvirt, so it runs where QEMU runs and with QEMU's
+ * rights.  Its names and UUID are fixed: the guest's disk, which can be made
+ * only once, is the lock between processes, and what a killed process left is
+ * found again.  KVM is not usable if the guest is still there after that time,
+ * or QEMU refuses to run it; a guest that others ended tells nothing.
  *
- * The answer is kept in this process, and for a local libvirt in the file
- * data_dir/accel if the worker may write there.
+ * The answer is kept in this process until it ends, and for a local libvirt in
+ * the file data_dir/accel if the worker may write there.
  */
 
 #include "sandbox_hv.h"
@@ -30,19 +30,22 @@
 #include <unistd.h>
 
 /*
- * A usable KVM needs 0.1–0.2 s for firmware and boot sector, one that crawls
- * several seconds.
+ * The guest's time.  A usable KVM needs 0.1–0.2 s for firmware and boot sector,
+ * one that crawls several seconds.
  */
 #define SANDBOX_ACCEL_MS 1500
 
-/* Longer than any probe takes: past it, its owner is dead. */
+/*
+ * Longer than any probe takes: a process that has had the disk for this time
+ * has died.
+ */
 #define SANDBOX_ACCEL_TURN_MS 20000
 
 #define SANDBOX_ACCEL_NAME "sandbox-probe"
-#define SANDBOX_ACCEL_DISK 1048576 /* firmware wants a disk of some size */
+#define SANDBOX_ACCEL_DISK 1048576 /* bytes: firmware boots no tiny disk */
 #define SANDBOX_ACCEL_UUID "5a6d0a5e-6b76-8d00-8000-70726f626500"
 
-/* A "no" in the file counts for an hour: the host may have been busy. */
+/* A "tcg" in the file counts for an hour: the host may have been busy. */
 #define SANDBOX_ACCEL_NO_S 3600
 
 #define SANDBOX_ACCEL_KEY_SIZE 512
@@ -105,15 +108,15 @@ static struct {
     pthread_mutex_t mutex;  /* held during a probe: others wait for it */
     sandbox_accel_t answer; /* AUTO: not known */
 
-    pthread_mutex_t watch; /* for what follows */
-    int off;               /* the guest of the probe has powered off */
+    pthread_mutex_t watch; /* for off, which the loop thread sets */
+    int off;               /* 1: the probe's guest has powered itself off */
 } sandbox_accel = { .mutex = PTHREAD_MUTEX_INITIALIZER,
                     .watch = PTHREAD_MUTEX_INITIALIZER };
 
 
 /*
- * What the answer depends on: this boot of the host, QEMU and libvirt's
- * address.  Of a remote host the boot is not known.
+ * Writes what the answer depends on: the host's boot, QEMU's version and the
+ * URI of libvirt.  A remote host's boot is not known, and left empty.
  */
 static sandbox_hv_status_t
 sandbox_accel_key(char key[SANDBOX_ACCEL_KEY_SIZE], sandbox_hv_conn_t *conn,
@@ -147,6 +150,7 @@ sandbox_accel_key(char key[SANDBOX_ACCEL_KEY_SIZE], sandbox_hv_conn_t *conn,
 }
 
 
+/* The path of the answer's file, with a suffix; 0, or -1: it is too long. */
 static int
 sandbox_accel_path(char *path, size_t size, const char *suffix)
 {
@@ -157,7 +161,10 @@ sandbox_accel_path(char *path, size_t size, const char *suffix)
 }
 
 
-/* The file holds "kvm" or "tcg", a space and the key; else AUTO. */
+/*
+ * Reads the answer from the file, which holds "kvm" or "tcg", a space and the
+ * key.  AUTO: there is none, or it is of another key, or an old "tcg".
+ */
 static sandbox_accel_t
 sandbox_accel_load(const char *key)
 {
@@ -204,7 +211,7 @@ sandbox_accel_load(const char *key)
 }
 
 
-/* Best effort: without the file each process probes once. */
+/* Writes the file, if that can be done: else each process probes once. */
 static void
 sandbox_accel_save(const char *key, sandbox_accel_t answer)
 {
@@ -243,7 +250,7 @@ sandbox_accel_save(const char *key, sandbox_accel_t answer)
 }
 
 
-/* In the loop thread. */
+/* libvirt's callback, in the loop thread. */
 static void
 sandbox_accel_event(virConnectPtr virt, virDomainPtr domain, int event,
                     int detail, void *data)
@@ -262,7 +269,7 @@ sandbox_accel_event(virConnectPtr virt, virDomainPtr domain, int event,
 }
 
 
-/* 1 if the guest powered itself off in time. */
+/* Waits for the guest to power itself off: 1, or 0 if its time is over. */
 static int
 sandbox_accel_watch(void)
 {
@@ -283,7 +290,10 @@ sandbox_accel_watch(void)
 }
 
 
-/* The domain could not be created: did QEMU refuse, or was it disturbed? */
+/*
+ * After the domain could not be created.  OK: QEMU refuses to run it, so KVM is
+ * not usable; another status: the failure tells nothing of KVM.
+ */
 static sandbox_hv_status_t
 sandbox_accel_refused(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 {
@@ -310,7 +320,10 @@ sandbox_accel_refused(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 }
 
 
-/* OK and *runs, or a status that says nothing about KVM. */
+/*
+ * Starts the guest and watches it.  OK: *runs is 1 if the guest ran under KVM,
+ * else unchanged; another status: the probe tells nothing of KVM.
+ */
 static sandbox_hv_status_t
 sandbox_accel_run(sandbox_hv_conn_t *conn, const char *xml, int *runs,
                   sandbox_hv_error_t *err)
@@ -352,7 +365,7 @@ sandbox_accel_run(sandbox_hv_conn_t *conn, const char *xml, int *runs,
 }
 
 
-/* With the disk, which is the lock, in hand. */
+/* Probes; the caller has made the disk, which is the lock. */
 static sandbox_hv_status_t
 sandbox_accel_probe(sandbox_hv_conn_t *conn, const char *disk,
                     sandbox_accel_t *answer, sandbox_hv_error_t *err)
@@ -391,6 +404,7 @@ sandbox_accel_probe(sandbox_hv_conn_t *conn, const char *disk,
 }
 
 
+/* Removes the probe's domain and then its disk, which unlocks. */
 static void
 sandbox_accel_clean(sandbox_hv_conn_t *conn)
 {
@@ -401,7 +415,10 @@ sandbox_accel_clean(sandbox_hv_conn_t *conn)
 }
 
 
-/* The answer of another process if it has one by then, else our own. */
+/*
+ * Waits for the lock and probes, or takes the answer that another process has
+ * written meanwhile.  A lock that is held for too long is broken, once.
+ */
 static sandbox_hv_status_t
 sandbox_accel_ask(sandbox_hv_conn_t *conn, const char *key,
                   sandbox_accel_t *answer, sandbox_hv_error_t *err)
@@ -451,7 +468,7 @@ sandbox_accel_ask(sandbox_hv_conn_t *conn, const char *key,
 }
 
 
-/* With the mutex held. */
+/* Finds the answer for this process; with the mutex held. */
 static sandbox_hv_status_t
 sandbox_accel_decide(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 {

@@ -20,6 +20,7 @@
 #define BROKER_WAIT_MS 2000
 
 
+/* UNAVAILABLE, with the reason (an errno). */
 static sandbox_hv_status_t
 broker_away(sandbox_hv_error_t *err, int error)
 {
@@ -29,7 +30,7 @@ broker_away(sandbox_hv_error_t *err, int error)
 }
 
 
-/* -1 with *err set. */
+/* A connection to the broker, or -1 with *err. */
 static int
 broker_connect(sandbox_hv_error_t *err)
 {
@@ -59,7 +60,7 @@ broker_connect(sandbox_hv_error_t *err)
 }
 
 
-/* 0, or -1 with errno. */
+/* Waits for the answer, until the deadline: 0, or -1 with errno. */
 static int
 broker_receive(int server, sandbox_rights_t *answer, int64_t deadline)
 {
@@ -88,7 +89,10 @@ broker_receive(int server, sandbox_rights_t *answer, int64_t deadline)
 }
 
 
-/* OK: *answer is "ok" and n descriptors, which the caller closes. */
+/*
+ * Sends a request, with fd unless it is -1, and takes the answer.  OK: *answer
+ * is "ok" and has n descriptors, which the caller closes; else it has none.
+ */
 static sandbox_hv_status_t
 broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
             sandbox_hv_error_t *err)
@@ -137,7 +141,7 @@ broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
 }
 
 
-/* 1 if all are files of /proc, so that no other process can block a read. */
+/* 1 if all are files of /proc: a read of a pipe or a socket could block. */
 static int
 broker_of_proc(const int *fds, size_t n)
 {

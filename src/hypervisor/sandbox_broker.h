@@ -5,12 +5,12 @@
  *
  * A connection is one request and one answer, a message each (SOCK_SEQPACKET):
  *
- *     open ID     answered with maps, pagemap and mem of ID's process
- *     drain       with the reading end of a pipe, which does not wait
+ *     open ID     asks for maps, pagemap and mem of the process of sandbox ID
+ *     drain       comes with the reading end of a pipe, which is O_NONBLOCK
  *
- * by "ok" and descriptors, or "error: why".
+ * The answer is "ok", to "open" with the three descriptors, or "error: why".
  *
- * Any thread; waits at most two seconds.
+ * Any thread that may block: a call waits two seconds for the broker.
  */
 
 #ifndef SANDBOX_BROKER_H
@@ -19,8 +19,8 @@
 #include "sandbox_hypervisor.h"
 
 /*
- * In a directory of the broker's own, because the directory above holds files
- * of services of root, and must not belong to QEMU's user.
+ * The socket is in a directory of its own, which belongs to QEMU's user: the
+ * directory above holds files of root's services, and must not.
  */
 #ifndef SANDBOX_BROKER_SOCKET
 #define SANDBOX_BROKER_SOCKET "/run/nginx-sandbox/memory/socket"
@@ -33,20 +33,21 @@
 #define SANDBOX_BROKER_FILES 3
 
 /*
- * /proc/PID/{maps,pagemap,mem} of a sandbox's QEMU, open for reading; the
- * caller closes them.  All -1 on failure.  UNAVAILABLE: the broker is not there
- * or does not answer; FAILED: it has refused.
+ * Opens /proc/PID/{maps,pagemap,mem} of a sandbox's QEMU for reading (sandbox:
+ * its id); the caller closes them.  All are -1 on failure.  UNAVAILABLE: the
+ * broker is not there or does not answer; FAILED: it refuses, or its answer
+ * is not as above.
  */
 sandbox_hv_status_t
 sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
                     sandbox_hv_error_t *err);
 
 /*
- * Has the broker read and discard what comes through the pipe, until it has no
- * writer any more.  fd, which must be O_NONBLOCK, stays the caller's to close;
- * a lock (flock) on it stays until the broker is done.  A named pipe must keep
- * its name for so long: a restarted broker finds the pipe by that.  Statuses as
- * above.
+ * Has the broker read and discard what comes through a pipe, until the pipe has
+ * no writer any more.  fd, its reading end, must be O_NONBLOCK and stays the
+ * caller's to close; a lock (flock) on it stays until the broker is done.  A
+ * named pipe must keep its name for so long, by which a restarted broker finds
+ * it.  Returns at once, with a status as above.
  */
 sandbox_hv_status_t sandbox_broker_drain(int fd, sandbox_hv_error_t *err);
 

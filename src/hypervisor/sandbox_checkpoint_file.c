@@ -1,4 +1,4 @@
-/* The file of a checkpoint; see the header. */
+/* The format of a checkpoint's file; see the header. */
 
 #include "sandbox_checkpoint_file.h"
 
@@ -14,11 +14,12 @@
 #define CHECKPOINT_MAGIC_LEN (sizeof(CHECKPOINT_MAGIC) - 1)
 #define CHECKPOINT_DIGEST_LEN (SANDBOX_SHA256_HEX_SIZE - 1)
 
-/* Where the digested part begins: " <10 digits>\n" belongs to it. */
+/* The digested part begins right after the digest, with " <10 digits>\n". */
 #define CHECKPOINT_BODY (CHECKPOINT_MAGIC_LEN + CHECKPOINT_DIGEST_LEN)
 #define CHECKPOINT_LENGTH_LEN (sizeof(" 0123456789\n") - 1)
 #define CHECKPOINT_HEAD (CHECKPOINT_BODY + CHECKPOINT_LENGTH_LEN)
 
+/* A member of the JSON, and where it is in the struct. */
 typedef struct {
     const char *name;
     size_t offset;
@@ -108,6 +109,7 @@ checkpoint_json(sandbox_text_t *t, const sandbox_checkpoint_t *c)
 }
 
 
+/* The digest of a file's content, in hex; 0 or -1. */
 static int
 checkpoint_digest(char hex[SANDBOX_SHA256_HEX_SIZE], const unsigned char *data,
                   size_t size)
@@ -182,6 +184,7 @@ checkpoint_layers(sandbox_checkpoint_t *c, const sandbox_json_t *doc)
 }
 
 
+/* -1: *c may have some of the strings already; the caller frees them. */
 static int
 checkpoint_parse(sandbox_checkpoint_t *c, const sandbox_json_t *doc)
 {
@@ -215,7 +218,10 @@ checkpoint_parse(sandbox_checkpoint_t *c, const sandbox_json_t *doc)
 }
 
 
-/* The length of the JSON as the first line says it; 0 if it is no length. */
+/*
+ * The length of the JSON as the first line says it; 0 if that is no number, or
+ * more than the bytes that follow.
+ */
 static size_t
 checkpoint_length(const unsigned char *data, size_t size)
 {
@@ -236,7 +242,7 @@ checkpoint_length(const unsigned char *data, size_t size)
 }
 
 
-/* The JSON after the first line; *n receives its length.  0 or -1. */
+/* Reads the JSON after the first line into *c, its length into *n.  0 or -1. */
 static int
 checkpoint_document(sandbox_checkpoint_t *c, const unsigned char *data,
                     size_t size, size_t *n)
@@ -266,6 +272,7 @@ checkpoint_document(sandbox_checkpoint_t *c, const unsigned char *data,
 }
 
 
+/* 1 if data has a whole first line that begins as ours does. */
 static int
 checkpoint_is_ours(const unsigned char *data, size_t size)
 {

@@ -5,8 +5,9 @@
  *   {"id": …, "template": …, …}\n
  *   <device state as QEMU gave it>
  *
- * The file is written last, so there is no checkpoint without it; and since the
- * digest covers all of it, a torn file is recognised whatever tore it.
+ * The file is written after memory and disk: a checkpoint exists once its file
+ * does.  The digest covers all that follows it, so a torn file is recognised,
+ * whatever tore it; it does not protect from a forger.
  *
  * Pure functions; any thread.
  */
@@ -17,49 +18,61 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The most layers that a checkpoint's disk may have. */
 #define SANDBOX_CHECKPOINT_LAYERS 32
 
-/* Strings are malloc'd and the struct's own. */
+/*
+ * What the JSON says.  Strings are malloc'd and freed with the struct; in one
+ * that was read, none is NULL.
+ */
 typedef struct {
     char *id;
-    char *template; /* name and version, for people */
+    char *template; /* name and version of the template, for people */
     char *version;
-    char *kernel; /* of the domain it was taken of, down to machine */
+    char *kernel; /* this and down to machine: of the domain's XML */
     char *initrd;
     char *cmdline;
     char *machine;
-    char *accel; /* "kvm" or "tcg" */
-    char *cpu;   /* of the host under KVM, else "" */
-    char *ram;   /* name of the memory's file, in the same directory */
-    int64_t qemu;
+    char *accel;  /* "kvm" or "tcg" */
+    char *cpu;    /* under KVM the host's CPU model, else "" */
+    char *ram;    /* name of the memory's file, in the same directory */
+    int64_t qemu; /* version: major * 1000000 + minor * 1000 + micro */
     int64_t vcpus;
     int64_t memory_mb;
     int64_t disk_mb; /* virtual size of layers[0] */
-    int64_t lived;   /* 1: its guest was configured once, 0: never */
+    int64_t lived;   /* 1: the guest was configured once, 0: never */
 
-    /* paths of the disk's layers, nearest first, the template's disk last */
+    /* paths of the disk's layers, nearest first, the template's disk last; up
+       to a NULL */
     char *layers[SANDBOX_CHECKPOINT_LAYERS + 1];
 } sandbox_checkpoint_t;
 
+/* Frees the strings and zeroes *c, which stays the caller's. */
 void sandbox_checkpoint_free(sandbox_checkpoint_t *c);
 
-/* The file, malloc'd, *size bytes of it; NULL: out of memory. */
+/*
+ * The content of the file, malloc'd, *size bytes; state is the device state,
+ * len bytes.  No string of *c may be NULL.  NULL: out of memory, or OpenSSL
+ * failed.
+ */
 unsigned char *
 sandbox_checkpoint_write(const sandbox_checkpoint_t *c,
                          const unsigned char *state, size_t len, size_t *size);
 
 /*
- * Reads what the function above wrote.  *state points into data.  0, or -1
- * with a static reason; *c is empty then.
+ * Reads the content of a file and checks its digest, but not whether the
+ * numbers make sense.  0: the caller frees *c, and *state, the device state of
+ * *len bytes, points into data.  -1 with *reason, static; *c is empty then.
  */
 int sandbox_checkpoint_read(sandbox_checkpoint_t *c, const unsigned char *data,
                             size_t size, const unsigned char **state,
                             size_t *len, const char **reason);
 
 /*
- * Reads the JSON from the first size bytes of the file, without checking the
- * digest: for callers that need the names of files and start nothing.  0, or
- * -1: the JSON cannot be read, or is longer than that; *c is empty then.
+ * Reads the JSON from the first size bytes of a file, without checking the
+ * digest: for callers that need the names of files and start nothing.  0: the
+ * caller frees *c.  -1: the JSON is malformed or not all in those bytes; *c is
+ * empty then.
  */
 int sandbox_checkpoint_read_head(sandbox_checkpoint_t *c,
                                  const unsigned char *data, size_t size);

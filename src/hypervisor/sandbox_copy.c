@@ -1,4 +1,4 @@
-/* Copying a machine's memory out of its QEMU process; see the header. */
+/* Copies a machine's memory out of its QEMU process; see the header. */
 
 #define _GNU_SOURCE
 
@@ -21,12 +21,16 @@
 #define COPY_PAGE SANDBOX_MEMORY_PAGE
 _Static_assert(COPY_PAGE == SANDBOX_STREAM_PAGE, "pages are of one size");
 
-/* Pages that are read at once: such pieces stay in the processor's cache. */
+/* Pages that are read at once: so few stay in the processor's cache. */
 #define COPY_RUN 32
 
 /* Pages whose pagemap entries are read at once. */
 #define COPY_LOOK 512
 
+/*
+ * Bytes of the buffer for the pipe: it has room even while it holds a record
+ * that is not whole yet.
+ */
 #define COPY_PIPE (2 * SANDBOX_STREAM_RECORD_MAX + 131072)
 #define COPY_POLL_MS 5
 #define COPY_MAP_MS 1
@@ -36,35 +40,36 @@ _Static_assert(COPY_PAGE == SANDBOX_STREAM_PAGE, "pages are of one size");
 #define COPY_SWAPPED (1ULL << 62)
 #define COPY_OF_FILE (1ULL << 61)
 
-/* What is known of a page. */
-#define COPY_IS_BASE 1 /* the machine has not changed it, and it is copied */
+/* Bits of c->known: what is known of a page. */
+#define COPY_IS_BASE 1 /* copied from the base, and not known to differ */
 #define COPY_WRITTEN 2 /* the new file has data there, not a hole */
 #define COPY_SENT 4    /* the new file has what came through the pipe */
 
 struct sandbox_copy_s {
-    int maps;
+    int maps; /* files of QEMU's process, by the broker; -1: closed */
     int pagemap;
     int mem;
     int base;
-    int index; /* a file whose holes are the base's, or the base itself */
-    int to;
+    int index;      /* a file with the base's data and holes, or the base */
+    int to;         /* the new file, which is the caller's */
     int room;       /* of the pipe, in bytes */
-    int begun;      /* 1: QEMU has sent a page */
+    int begun;      /* 1: QEMU has sent a page of the guest's memory */
     int looked;     /* 1: sandbox_copy_look() was done in the pause */
     int ended;      /* 1: the pipe has no writer any more */
     uint64_t start; /* address of the memory in QEMU's process */
     size_t n;       /* pages of the memory */
     size_t mapped;  /* so many of the first pages are known to be mapped */
     int64_t deadline;
-    unsigned char *known;
-    unsigned char *piece;
-    unsigned char *sent;
-    size_t len; /* of sent */
-    uint64_t look[COPY_LOOK];
+    unsigned char *known; /* COPY_IS_BASE and so on, of each page */
+    unsigned char *piece; /* COPY_RUN pages that were read */
+    unsigned char *sent;  /* what came through the pipe and is not parsed yet */
+    size_t len;           /* bytes in sent */
+    uint64_t look[COPY_LOOK]; /* pagemap entries that were read */
     sandbox_stream_t stream;
 };
 
 
+/* Sets *err from errno. */
 static sandbox_hv_status_t
 copy_failed(const char *what, sandbox_hv_error_t *err)
 {
@@ -84,6 +89,7 @@ copy_failed(const char *what, sandbox_hv_error_t *err)
 /*
  * Parses a line of maps: 1: it is a mapping of the base; 0: of something else;
  * -1: of the base, but not as expected.  Lines are in the order of addresses.
+ * *have: bytes of the base that were mapped up to here.
  */
 static int
 copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
@@ -129,6 +135,7 @@ copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
 }
 
 
+/* Finds the memory in QEMU's process by maps, which it closes. */
 static sandbox_hv_status_t
 copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
           sandbox_hv_error_t *err)
@@ -182,9 +189,9 @@ copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
 
 
 /*
- * Opens the index.  A base on tmpfs may have had its holes filled with zeroes,
- * for write-protecting; the same memory in the directory of disks, if it is
- * there, still has the holes.
+ * Opens the index.  The holes of a base on tmpfs may have been filled with
+ * zeroes by sandbox_memory_reserve(); the same memory in the directory of
+ * disks, if it is there, still has its holes.
  */
 static void
 copy_index(sandbox_copy_t *c, const char *path)
@@ -203,6 +210,7 @@ copy_index(sandbox_copy_t *c, const char *path)
 }
 
 
+/* The stream's callback: writes a page that QEMU has sent. */
 static int
 copy_page(void *data, const char *block, uint64_t offset,
           const unsigned char *content)
@@ -315,7 +323,10 @@ sandbox_copy_close(sandbox_copy_t *c)
 }
 
 
-/* 1 if a page is to be written: not all zeroes, and not sent by the pipe. */
+/*
+ * 1 if a page that was read is to be written: it did not come through the pipe,
+ * and it is not zeroes, or replaces data.
+ */
 static int
 copy_wants(const sandbox_copy_t *c, size_t i, const unsigned char *page)
 {
@@ -324,7 +335,7 @@ copy_wants(const sandbox_copy_t *c, size_t i, const unsigned char *page)
 }
 
 
-/* Writes the count pages from first on, which c->piece has. */
+/* Writes the pages of c->piece, count from first on; 0, or -1 with errno. */
 static int
 copy_put(sandbox_copy_t *c, size_t first, size_t count)
 {
@@ -352,6 +363,7 @@ copy_put(sandbox_copy_t *c, size_t first, size_t count)
 }
 
 
+/* Reads all of it: 0, or -1 with errno. */
 static int
 copy_read(int fd, unsigned char *data, size_t len, off_t at)
 {
@@ -377,7 +389,7 @@ copy_read(int fd, unsigned char *data, size_t len, off_t at)
 }
 
 
-/* Copies pages of the base, without its holes. */
+/* Copies the base's pages first to end - 1, without its holes. */
 static int
 copy_of_base(sandbox_copy_t *c, size_t first, size_t end)
 {
@@ -411,7 +423,7 @@ copy_of_base(sandbox_copy_t *c, size_t first, size_t end)
 }
 
 
-/* Copies pages of the process. */
+/* Copies count pages of the process, COPY_RUN at most, from first on. */
 static int
 copy_of_process(sandbox_copy_t *c, size_t first, size_t count)
 {
@@ -423,7 +435,10 @@ copy_of_process(sandbox_copy_t *c, size_t first, size_t count)
 }
 
 
-/* Reads the pagemap entries of count pages from first on. */
+/*
+ * Reads the pagemap entries of count pages, from first on, into c->look.  0, or
+ * -1 with errno, also at the deadline, which is checked here.
+ */
 static int
 copy_look(sandbox_copy_t *c, size_t first, size_t count)
 {
@@ -438,7 +453,7 @@ copy_look(sandbox_copy_t *c, size_t first, size_t count)
 }
 
 
-/* 1 if the page may differ from the base, by its pagemap entry. */
+/* 1 if a page may differ from the base's, by its pagemap entry. */
 static int
 copy_is_own(uint64_t look)
 {
@@ -447,6 +462,7 @@ copy_is_own(uint64_t look)
 }
 
 
+/* The pages from first on that are looked at at once. */
 static size_t
 copy_count(const sandbox_copy_t *c, size_t first)
 {
@@ -475,6 +491,7 @@ sandbox_copy_pages(sandbox_copy_t *c)
 }
 
 
+/* Copies those of count pages, from first on, that are the base's by now. */
 static int
 copy_base(sandbox_copy_t *c, size_t first, size_t count)
 {
@@ -516,8 +533,8 @@ sandbox_copy_base(sandbox_copy_t *c, int to, sandbox_hv_error_t *err)
 
 
 /*
- * Takes what is in the pipe by now, up to its size: reading all that comes
- * meanwhile might never end.
+ * Takes what is in the pipe by now: 0, or -1 with errno.  It reads no more than
+ * the pipe's size, because reading what comes meanwhile might never end.
  */
 static int
 copy_sent(sandbox_copy_t *c, int pipe)
@@ -613,9 +630,9 @@ sandbox_copy_look(sandbox_copy_t *c, sandbox_hv_error_t *err)
 
 
 /*
- * 1 if the page is to be copied out of the process.  A page that is protected
- * and not mapped looks like one that is swapped out: sandbox_copy_look() has
- * told them apart if it was done, else such a page is read.
+ * 1 if a page is to be copied out of the process.  A page that is protected and
+ * not mapped looks like one that is swapped out; it is read, unless
+ * sandbox_copy_look() was done, which has told them apart.
  */
 static int
 copy_is_wanted(const sandbox_copy_t *c, size_t i, uint64_t look, int protected)
@@ -627,9 +644,8 @@ copy_is_wanted(const sandbox_copy_t *c, size_t i, uint64_t look, int protected)
 
 
 /*
- * Copies the machine's own pages; also a page that was its own when the base
- * was copied and is not any more: what is read from the process is always
- * right.
+ * Copies those of count pages, from first on, that are the machine's own, or
+ * were when the base was copied: what is read from the process is always right.
  */
 static int
 copy_own(sandbox_copy_t *c, size_t first, size_t count, int pipe)
@@ -660,6 +676,7 @@ copy_own(sandbox_copy_t *c, size_t first, size_t count, int pipe)
 }
 
 
+/* Copies all of the machine's own pages; pipe is -1 if the machine is still. */
 static sandbox_hv_status_t
 copy_rest(sandbox_copy_t *c, int pipe, const int *stop, sandbox_hv_error_t *err)
 {
@@ -669,7 +686,7 @@ copy_rest(sandbox_copy_t *c, int pipe, const int *stop, sandbox_hv_error_t *err)
         if (__atomic_load_n(stop, __ATOMIC_RELAXED)) {
             errno = ECANCELED;
 
-            /* a page that changed while it was read is in the pipe by now */
+            /* QEMU has sent a page before the machine could change it */
         } else if (copy_own(c, i, copy_count(c, i), pipe) == 0
                    && (pipe == -1 || copy_sent(c, pipe) == 0))
         {
@@ -693,7 +710,10 @@ sandbox_copy_still(sandbox_copy_t *c, sandbox_hv_error_t *err)
 }
 
 
-/* All of the memory is protected before the first page is sent. */
+/*
+ * Waits until QEMU has protected all of the memory, which is so when it sends
+ * the first page; 0, or -1 with errno.
+ */
 static int
 copy_protected(sandbox_copy_t *c, int pipe, const int *stop)
 {

@@ -1,4 +1,4 @@
-/* The XML documents we give to libvirt; see the header. */
+/* The XML documents that libvirt is given; see the header. */
 
 #include "sandbox_domain_xml.h"
 
@@ -15,14 +15,18 @@
 #define SANDBOX_XML_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
 #define SANDBOX_XML_PROBE_MB 32
 
-/* Where QEMU maps it: huge pages of the file are mapped as such. */
+/*
+ * Alignment, in bytes, of the memory's address in QEMU: so the kernel can map
+ * huge pages of the file as such.
+ */
 #define SANDBOX_XML_ALIGN (2 * 1048576)
 
 #define SANDBOX_XML_NO_TIMER_CHECK " no_timer_check"
 
 /*
- * Devices sit on the root complex itself: libvirt's default of a root port
- * for each costs a cold boot under TCG the scan of five more buses.
+ * The PCI address of a device, on the root complex itself: with libvirt's
+ * default, a root port for each device, a cold boot under TCG would have to
+ * scan five more buses.
  */
 static void
 sandbox_xml_pci(sandbox_xml_t *x, const char *slot)
@@ -32,7 +36,10 @@ sandbox_xml_pci(sandbox_xml_t *x, const char *slot)
 }
 
 
-/* Spelled out, so that libvirt need not probe what is in the files. */
+/*
+ * The disk's backing chain, each layer inside the one above it.  It is spelled
+ * out, so that libvirt need not probe what is in the files.
+ */
 static void
 sandbox_xml_layers(sandbox_xml_t *x, const char *const *layers)
 {
@@ -63,7 +70,7 @@ sandbox_xml_disk(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
     sandbox_xml_attr(x, "type", "file");
     sandbox_xml_attr(x, "device", "disk");
 
-    /* writeback: the base is read into the host's page cache once for all */
+    /* writeback: all guests read the base by the host's page cache */
     sandbox_xml_empty(x, "driver", "name", "qemu", "type", "qcow2", "cache",
                       "writeback", "io", "threads", "discard", "unmap",
                       "error_policy", "report", NULL);
@@ -131,7 +138,7 @@ sandbox_xml_devices(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
     sandbox_xml_pci(x, "0x05");
     sandbox_xml_end(x);
 
-    /* QEMU's own output: the domain's log, which virtlogd keeps bounded */
+    /* stdio is the domain's log, which virtlogd keeps bounded */
     sandbox_xml_empty(x, "serial", "type", "stdio", NULL);
 
     sandbox_xml_empty(x, "controller", "type", "usb", "model", "none", NULL);
@@ -141,7 +148,7 @@ sandbox_xml_devices(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
 }
 
 
-/* What does not depend on the sandbox: power events, features, clock, CPU. */
+/* Features, CPU, clock and power events, which all domains have alike. */
 static void
 sandbox_xml_platform(sandbox_xml_t *x, sandbox_accel_t accel)
 {
@@ -196,9 +203,10 @@ sandbox_xml_argument(sandbox_xml_t *x, const char *value)
 
 
 /*
+ * Defines the memory on QEMU's command line, where it replaces libvirt's:
  * libvirt can back memory with files, but names, empties and removes them
- * itself: so ours takes the place of the one it defines.  That of a booted
- * machine, too, for its name: it is moved to a machine with a file.
+ * itself.  A booted machine has no file, but its memory must have the same
+ * name, because its state is loaded into machines whose memory is a file.
  */
 static void
 sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
@@ -239,9 +247,9 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
 
 
 /*
- * QEMU's own user, and nothing is relabelled: the overlay belongs to that
- * user from its making, kernel, initrd and base are shared and must keep
- * their owner.
+ * The last elements of the domain, and its end.  The label makes QEMU run as
+ * its own user, and has libvirt change the owner of no file: the overlay is
+ * made for that user; kernel, initrd and base are shared and must keep theirs.
  */
 static void
 sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
@@ -262,7 +270,7 @@ sandbox_xml_tail(sandbox_xml_t *x, const sandbox_domain_xml_t *host,
         sandbox_xml_end(x);
     }
 
-    /* spares some 400 QMP calls at each start */
+    /* without this capability libvirt makes some 400 QMP calls less a start */
     sandbox_xml_start(x, "qemu:capabilities");
     sandbox_xml_empty(x, "qemu:del", "capability", "cpu-unavailable-features",
                       NULL);
@@ -284,8 +292,9 @@ sandbox_xml_type(sandbox_xml_t *x, const char *machine)
 
 
 /*
- * Emulated on a busy host, the guest gets no tick in the few loops in which
- * Linux checks its timer, and panics; under KVM Linux skips that check itself.
+ * The kernel's command line.  Linux checks its timer in a few loops and panics
+ * if no tick comes, which happens under TCG on a busy host: so the check is
+ * switched off.  Under KVM Linux skips it itself.
  */
 static void
 sandbox_xml_cmdline(sandbox_xml_t *x, const char *cmdline,
@@ -302,7 +311,10 @@ sandbox_xml_cmdline(sandbox_xml_t *x, const char *cmdline,
 }
 
 
-/* An element of ours that needs no escapes, in a namespace of its own. */
+/*
+ * The element of sandbox_network_xml(), which is escaped as it is, with the
+ * prefix and the namespace that libvirt requires of metadata.
+ */
 static void
 sandbox_xml_network(sandbox_xml_t *x, const sandbox_network_t *network)
 {
@@ -346,7 +358,7 @@ sandbox_xml_metadata(sandbox_xml_t *x, const sandbox_domain_spec_t *spec,
         sandbox_xml_attr(x, "checkpoint", host->checkpoint);
 
     } else if (spec->template->name) {
-        /* what a checkpoint of it says */
+        /* a checkpoint of the domain takes them from here */
         sandbox_xml_attr(x, "template", spec->template->name);
         sandbox_xml_attr(x, "version", spec->template->version);
     }

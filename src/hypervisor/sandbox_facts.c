@@ -1,7 +1,7 @@
 /*
- * The facts of a host that a domain depends on: the machine type to pin and
- * the user QEMU runs as.  Asked from libvirt, so they are right on remote
- * hosts too.  Knows nothing of sandboxes.
+ * The facts of a host that its domains depend on: the machine type, the user
+ * that QEMU runs as, the CPU model and QEMU's version.  libvirt is asked for
+ * them, so they are right for remote hosts too.  Knows nothing of sandboxes.
  */
 
 #include "sandbox_hv.h"
@@ -12,8 +12,8 @@
 #include <string.h>
 
 /*
- * Pinned, because checkpoints load only into the machine type they were taken
- * from; a QEMU that has dropped it gives the newest it has.
+ * The machine type is pinned, because checkpoints load only into the type they
+ * were taken of.  Of a QEMU that has dropped it the newest q35 is used.
  */
 #define SANDBOX_FACTS_MACHINE "pc-q35-7.2"
 #define SANDBOX_FACTS_NEWEST "q35"
@@ -24,7 +24,10 @@
     "/capabilities/host/secmodel[model='dac']/baselabel[@type='qemu']"
 
 
-/* 0 and the canonical name of the machine type, or -1. */
+/*
+ * Stores the canonical name of a machine type, which libvirt gives for an alias
+ * such as "q35".  0, or -1: the host does not offer the type.
+ */
 static int
 sandbox_facts_machine(sandbox_hv_conn_t *conn, const char *machine)
 {
@@ -52,7 +55,7 @@ sandbox_facts_machine(sandbox_hv_conn_t *conn, const char *machine)
 }
 
 
-/* "+64055:+108" to its two numbers; 0 or -1. */
+/* Reads uid and gid from a DAC label such as "+64055:+108"; 0 or -1. */
 static int
 sandbox_facts_owner(const char *label, long *owner, long *group)
 {
@@ -78,6 +81,7 @@ sandbox_facts_owner(const char *label, long *owner, long *group)
 }
 
 
+/* Stores QEMU's user; "" and -1 if the host has no DAC label of that form. */
 static void
 sandbox_facts_label(sandbox_hv_facts_t *facts, const char *document)
 {
@@ -102,6 +106,7 @@ sandbox_facts_label(sandbox_hv_facts_t *facts, const char *document)
 }
 
 
+/* Stores the host's CPU model; "" if libvirt does not know it. */
 static void
 sandbox_facts_cpu(sandbox_hv_facts_t *facts, const char *document)
 {

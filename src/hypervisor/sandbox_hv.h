@@ -75,7 +75,7 @@ void sandbox_hv_sleep_ms(int ms);
 /* A thread that no signal is delivered to: 0, to be joined, or -1. */
 int sandbox_hv_thread(pthread_t *thread, void *(*run)(void *data), void *data);
 
-/* sandbox_facts.c: fills conn->facts over RPC. */
+/* sandbox_facts.c: fills conn->facts by RPC; on failure some may be set. */
 sandbox_hv_status_t
 sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 

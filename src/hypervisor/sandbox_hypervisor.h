@@ -94,10 +94,11 @@ void sandbox_hypervisor_leave(void);
 void sandbox_hypervisor_stop(void);
 
 /*
- * The accelerator that will be used: what conf forces, or the cached answer
- * of a probe that boots a tiny guest under KVM with a time limit and sees it
- * execute an instruction.  The answer is kept in data_dir per boot of the
- * host, QEMU binary and libvirt URI.
+ * The accelerator that will be used: the one that conf forces, or the answer of
+ * a probe, which boots a tiny guest under KVM and waits a limited time for it
+ * to power itself off.  This process keeps the answer; data_dir has it for
+ * others, by boot of the host, version of QEMU and URI of libvirt.  *accel is
+ * AUTO if the status is not OK.
  */
 sandbox_hv_status_t
 sandbox_hypervisor_accel(sandbox_accel_t *accel, sandbox_hv_error_t *err);

@@ -1,4 +1,4 @@
-/* The network of a sandbox as metadata of its domain; see the header. */
+/* A sandbox's network as metadata of its domain; see the header. */
 
 #include "sandbox_network.h"
 
@@ -11,11 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 64 blocks of both families with their commas, and more than that. */
+/* Room for a list: 64 blocks with their commas have 3,200 bytes at most. */
 #define NETWORK_VALUE_MAX 8192
 
 
-/* Letters, digits, and what else is given: safe in an nft command. */
+/*
+ * 1 if the text is not empty and has only letters, digits and the characters of
+ * `also`: so it needs no quotes in a command of nft, and no escapes in XML.
+ */
 static int
 network_plain(const char *text, const char *also)
 {
@@ -63,7 +66,7 @@ sandbox_network_xml(const sandbox_network_t *network)
 
     sandbox_net_ipv4(address, network->address);
 
-    /* none of these values has a character that must be escaped */
+    /* no value has a character that must be escaped: the bridge was checked */
     sandbox_text_fmt(&t,
                      "<network generation=\"%lld\" bridge=\"%s\" tap=\"%s\" "
                      "mac=\"%s\" address=\"%s\"%s internet=\"%s\" allow=\"",
@@ -85,7 +88,7 @@ sandbox_network_xml(const sandbox_network_t *network)
 }
 
 
-/* The attribute in memory of the caller's; -1: absent or too long. */
+/* Copies an attribute's value, with its NUL; -1: it is absent or too long. */
 static int
 network_attribute(char *value, size_t size, xmlNodePtr node, const char *name)
 {
@@ -111,6 +114,7 @@ network_attribute(char *value, size_t size, xmlNodePtr node, const char *name)
 }
 
 
+/* Reads all but `silent` and the policy; 0 or -1. */
 static int
 network_guest(sandbox_network_t *network, xmlNodePtr node)
 {
@@ -148,6 +152,7 @@ network_guest(sandbox_network_t *network, xmlNodePtr node)
 }
 
 
+/* Reads `silent`, which is "yes" or absent; 0 or -1. */
 static int
 network_silent(sandbox_network_t *network, xmlNodePtr node)
 {

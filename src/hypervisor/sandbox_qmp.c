@@ -1,4 +1,4 @@
-/* QEMU's monitor as text; see the header. */
+/* Texts of QEMU's monitor and of libvirt; see the header. */
 
 #include "sandbox_qmp.h"
 
@@ -21,7 +21,7 @@ sandbox_qmp_local(const char *uri)
         return 0;
     }
 
-    /* of "qemu+ssh" */
+    /* "+ssh" of "qemu+ssh" */
     transport = memchr(uri, '+', (size_t) (host - uri));
 
     return host[3] == '/'
@@ -35,7 +35,7 @@ sandbox_qmp_file(char uri[SANDBOX_QMP_URI_SIZE], const char *path,
 {
     int n;
 
-    /* it looks for the first one, and has no escape */
+    /* QEMU ends the path at the first one, and knows no escape */
     if (strstr(path, QMP_OFFSET) || offset < 0) {
         return -1;
     }
@@ -47,6 +47,7 @@ sandbox_qmp_file(char uri[SANDBOX_QMP_URI_SIZE], const char *path,
 }
 
 
+/* The member if it is an object; NULL if not, or if object is NULL. */
 static const sandbox_json_node_t *
 qmp_object(const sandbox_json_t *doc, const sandbox_json_node_t *object,
            const char *name)
@@ -57,6 +58,7 @@ qmp_object(const sandbox_json_t *doc, const sandbox_json_node_t *object,
 }
 
 
+/* The member if it is a whole number, else 0. */
 static int64_t
 qmp_number(const sandbox_json_t *doc, const sandbox_json_node_t *object,
            const char *name)
@@ -87,7 +89,7 @@ sandbox_qmp_sends(const char *answer)
             ? qmp_object(&doc, qmp_object(&doc, &doc.nodes[0], "return"), "ram")
             : NULL;
 
-    /* pages of content, and of zeroes */
+    /* "normal" counts pages with content, "duplicate" those of zeroes */
     sends = ram
             && (qmp_number(&doc, ram, "normal") > 0
                 || qmp_number(&doc, ram, "duplicate") > 0);
@@ -97,7 +99,7 @@ sandbox_qmp_sends(const char *answer)
 }
 
 
-/* 1 if the object is of that capability, and says that it is on. */
+/* 1 if the object, an entry of the list, says that the capability is on. */
 static int
 qmp_is_on(const sandbox_json_t *doc, const sandbox_json_node_t *object,
           const char *capability)

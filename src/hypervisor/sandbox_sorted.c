@@ -1,4 +1,4 @@
-/* Sorted lists; see the header. */
+/* Binary search by name; see the header. */
 
 #include "sandbox_sorted.h"
 

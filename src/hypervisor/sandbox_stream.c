@@ -1,10 +1,9 @@
 /*
  * QEMU's migration stream up to its devices; see the header.
  *
- * A function below that takes a record gives its bytes, 0 if it is not there
- * as a whole yet, or -1.  What a record is does not depend on how much of the
- * next one is known, so the stream is understood in the same way however it
- * is cut into pieces.
+ * Functions below that take a record return its bytes, 0 if not all of it is
+ * there yet, or -1.  They do not look at what follows the record, so the stream
+ * is understood in the same way however it is cut into pieces.
  */
 
 #include "sandbox_stream.h"
@@ -18,7 +17,7 @@
 #define STREAM_PAGE_BITS 12
 #define STREAM_UUID_LEN 16
 
-/* what a section begins with */
+/* The first byte of a section, its type; also of a subsection and a footer. */
 #define STREAM_EOF 0x00
 #define STREAM_START 0x01
 #define STREAM_PART 0x02
@@ -30,14 +29,17 @@
 #define STREAM_FOOTER 0x7e
 
 /*
- * Commands that change nothing of what follows.  The others are of postcopy
- * and COLO, whose devices come in packages.
+ * Commands that change nothing of what follows.  All others are refused: they
+ * belong to postcopy and COLO, which send the devices in packages.
  */
 #define STREAM_OPEN_RETURN_PATH 1
 #define STREAM_PING 2
 #define STREAM_SWITCHOVER_START 11
 
-/* in the low bits of a record of the memory */
+/*
+ * Flags in the low bits of the eight bytes that a record of the memory begins
+ * with; the other bits are an offset or a size, which is in whole pages.
+ */
 #define STREAM_ZERO 0x02
 #define STREAM_MEM_SIZE 0x04
 #define STREAM_CONTENT 0x08
@@ -45,9 +47,10 @@
 #define STREAM_CONTINUE 0x20
 #define STREAM_FLAGS (SANDBOX_STREAM_PAGE - 1)
 
+/* Which record is next. */
 enum {
     STREAM_AT_HEADER = 0,
-    STREAM_AT_BEGIN, /* of the sections, where a configuration may be */
+    STREAM_AT_BEGIN, /* the first section, which may be a configuration */
     STREAM_AT_CONFIGURATION,
     STREAM_AT_CAPABILITY,
     STREAM_AT_SECTION,
@@ -90,6 +93,7 @@ stream_fail(sandbox_stream_t *s, const char *error)
 }
 
 
+/* 1 if the len bytes at p are the text. */
 static int
 stream_is(const unsigned char *p, size_t len, const char *text)
 {
@@ -126,7 +130,10 @@ stream_header(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* Its type and the name of the machine; what else there is are subsections. */
+/*
+ * Takes the beginning of the configuration: its type and the machine's name.
+ * The rest of the configuration is subsections.
+ */
 static ssize_t
 stream_machine(sandbox_stream_t *s, const unsigned char *p, size_t len)
 {
@@ -151,7 +158,7 @@ stream_machine(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* Their names are records of their own. */
+/* Takes the number of capabilities; their names are records of their own. */
 static ssize_t
 stream_capabilities(sandbox_stream_t *s, const unsigned char *p, size_t len)
 {
@@ -183,7 +190,7 @@ stream_page_bits(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* The part of a subsection behind its name and version. */
+/* Takes the part of a subsection behind its name and version. */
 static ssize_t
 stream_subsection_body(sandbox_stream_t *s, const unsigned char *name, size_t n,
                        const unsigned char *p, size_t len)
@@ -242,7 +249,7 @@ stream_capability(sandbox_stream_t *s, const unsigned char *p, size_t len)
         return 0;
     }
 
-    /* the others that are written change the format, as mapped-ram does */
+    /* other capabilities in a stream change its format, as mapped-ram does */
     if (!stream_is(p + 1, n, "x-ignore-shared")) {
         return stream_fail(s, "a capability is unknown");
     }
@@ -285,7 +292,7 @@ stream_command(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* What a command says, in whatever pieces: it is of no interest. */
+/* Takes what is there of a command's data, which is of no interest. */
 static ssize_t
 stream_skip(sandbox_stream_t *s, size_t len)
 {
@@ -302,6 +309,7 @@ stream_skip(sandbox_stream_t *s, size_t len)
 }
 
 
+/* What follows is records of the memory, in a section of this type. */
 static void
 stream_enter_ram(sandbox_stream_t *s, int type)
 {
@@ -310,6 +318,7 @@ stream_enter_ram(sandbox_stream_t *s, int type)
 }
 
 
+/* Takes the head of the memory's first section. */
 static ssize_t
 stream_start(sandbox_stream_t *s, const unsigned char *p, size_t len)
 {
@@ -346,6 +355,7 @@ stream_start(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
+/* Takes the head of a later section of the memory: a part, or the end. */
 static ssize_t
 stream_part(sandbox_stream_t *s, const unsigned char *p, size_t len)
 {
@@ -371,7 +381,10 @@ stream_part(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* Nothing is consumed of what says that the memory is over. */
+/*
+ * Ends the parse before a section that comes after the memory, and consumes
+ * nothing of it.  The memory must have come as far as `ram`, else it fails.
+ */
 static ssize_t
 stream_over(sandbox_stream_t *s, int ram, const char *error)
 {
@@ -429,7 +442,7 @@ stream_configuration(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* Which block has this name; -1: none. */
+/* The index of the block of this name; -1: there is none. */
 static int
 stream_find(const sandbox_stream_t *s, const unsigned char *name, size_t n)
 {
@@ -445,6 +458,7 @@ stream_find(const sandbox_stream_t *s, const unsigned char *name, size_t n)
 }
 
 
+/* Takes the size of all blocks together, in bytes; their list follows. */
 static ssize_t
 stream_mem_size(sandbox_stream_t *s, uint64_t total)
 {
@@ -464,6 +478,7 @@ stream_mem_size(sandbox_stream_t *s, uint64_t total)
 }
 
 
+/* Takes the end of a section's records; its footer follows. */
 static ssize_t
 stream_eos(sandbox_stream_t *s, uint64_t offset)
 {
@@ -481,7 +496,7 @@ stream_eos(sandbox_stream_t *s, uint64_t offset)
 }
 
 
-/* Name and length are there; NULL if the block is as it may be. */
+/* What is wrong with a block that is listed; NULL: nothing. */
 static const char *
 stream_block_fault(const sandbox_stream_t *s, const unsigned char *name,
                    size_t n, uint64_t length)
@@ -520,7 +535,7 @@ stream_block(sandbox_stream_t *s, const unsigned char *p, size_t len)
         return stream_fail(s, "a block has no name");
     }
 
-    /* the length, and where it is in the guest */
+    /* name and length; with x-ignore-shared also the address in the guest */
     size = 1 + n + 8 + (s->ignore_shared ? 8 : 0);
 
     if (len < size) {
@@ -550,7 +565,10 @@ stream_block(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* Finds the block of a page, and gives the length of what says so. */
+/*
+ * Takes what precedes a page's content: offset and flags, and the name of its
+ * block, unless that is the one of the page before.  Sets s->current.
+ */
 static ssize_t
 stream_page_head(sandbox_stream_t *s, const unsigned char *p, size_t len)
 {
@@ -595,7 +613,7 @@ stream_page(sandbox_stream_t *s, const unsigned char *p, size_t len)
 
     b = &s->blocks[s->current];
 
-    /* no block is shorter than a page */
+    /* this cannot wrap: no block is shorter than a page */
     offset = stream_be64(p) & ~(uint64_t) STREAM_FLAGS;
     if (offset > b->length - SANDBOX_STREAM_PAGE) {
         return stream_fail(s, "a page is outside of its block");
@@ -673,7 +691,7 @@ stream_footer(sandbox_stream_t *s, const unsigned char *p, size_t len)
 }
 
 
-/* len is not 0. */
+/* Takes a record; len is not 0. */
 static ssize_t
 stream_record(sandbox_stream_t *s, const unsigned char *p, size_t len)
 {

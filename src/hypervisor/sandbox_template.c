@@ -16,16 +16,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SANDBOX_TEMPLATE_MANIFEST_MAX 65536
-#define SANDBOX_TEMPLATE_MAX 4096
+#define SANDBOX_TEMPLATE_MANIFEST_MAX 65536 /* bytes */
+#define SANDBOX_TEMPLATE_MAX 4096           /* templates */
 #define SANDBOX_TEMPLATE_MB_MAX (1024 * 1024)
 #define SANDBOX_TEMPLATE_NAME_MAX 63
 #define SANDBOX_TEMPLATE_CMDLINE_MAX 1024
 
-/* A manifest being read. */
+/* A manifest that is being read. */
 typedef struct {
     sandbox_template_t *t;
-    char *dir; /* resolved */
+    char *dir; /* absolute, without links */
     sandbox_json_t doc;
     char *err;
     size_t errsize;
@@ -37,7 +37,7 @@ static int sandbox_template_fail(sandbox_template_load_t *load,
     __attribute__((format(printf, 3, 4)));
 
 
-/* A sentence that names the file and the member; always -1. */
+/* Writes the error; member may be NULL: the whole file.  Always -1. */
 static int
 sandbox_template_fail(sandbox_template_load_t *load, const char *member,
                       const char *fmt, ...)
@@ -63,7 +63,7 @@ sandbox_template_fail(sandbox_template_load_t *load, const char *member,
 }
 
 
-/* The whole file, NUL-terminated, or NULL with errno. */
+/* The whole file, malloc'd and NUL-terminated, or NULL with errno. */
 static char *
 sandbox_template_slurp(const char *path, size_t *len)
 {
@@ -117,6 +117,7 @@ sandbox_template_slurp(const char *path, size_t *len)
 }
 
 
+/* A member of the manifest; NULL, with the error, if it is missing. */
 static const sandbox_json_node_t *
 sandbox_template_member(sandbox_template_load_t *load, const char *name)
 {
@@ -131,7 +132,10 @@ sandbox_template_member(sandbox_template_load_t *load, const char *name)
 }
 
 
-/* A string of 1..max bytes without control characters. */
+/*
+ * The member of that name, which must be a string of 1 to max bytes without
+ * control characters; malloc'd, or NULL with the error.
+ */
 static char *
 sandbox_template_string(sandbox_template_load_t *load, const char *name,
                         size_t max)
@@ -171,6 +175,7 @@ sandbox_template_string(sandbox_template_load_t *load, const char *name,
 }
 
 
+/* Reads a member that must be a number of MiB; 0, or -1 with the error. */
 static int
 sandbox_template_number(sandbox_template_load_t *load, const char *name,
                         int64_t *value)
@@ -215,8 +220,9 @@ sandbox_template_flag(sandbox_template_load_t *load, const char *name,
 
 
 /*
- * A file named relative to the directory; the absolute path with every link
- * resolved, so that one that leads out is seen.
+ * The path of the regular file that a member names, malloc'd, or NULL with the
+ * error.  Links are resolved, so that one that leads out of the directory is
+ * seen.
  */
 static char *
 sandbox_template_file(sandbox_template_load_t *load, const char *name)
@@ -262,6 +268,7 @@ sandbox_template_file(sandbox_template_load_t *load, const char *name)
 }
 
 
+/* A big-endian number of n bytes. */
 static uint64_t
 sandbox_template_be(const unsigned char *p, int n)
 {
@@ -277,8 +284,9 @@ sandbox_template_be(const unsigned char *p, int n)
 
 
 /*
- * The head of a qcow2 file (docs/interop/qcow2.txt of QEMU): the overlay
- * spells out a chain of one base, and its size comes from disk_mb.
+ * Checks the head of the disk (docs/interop/qcow2.txt of QEMU).  The disk must
+ * have no backing file, because the chain of layers ends with it in the XML of
+ * domains, and the size that disk_mb says, which no overlay may be below.
  */
 static int
 sandbox_template_disk(sandbox_template_load_t *load)
@@ -316,7 +324,7 @@ sandbox_template_disk(sandbox_template_load_t *load)
 }
 
 
-/* A name that stands in URLs and paths, and equals its directory's. */
+/* Reads the name, which stands in URLs and paths and is the directory's. */
 static int
 sandbox_template_name(sandbox_template_load_t *load)
 {
@@ -351,7 +359,7 @@ sandbox_template_name(sandbox_template_load_t *load)
 }
 
 
-/* A member that is no member of ours is a mistake, not an extension. */
+/* Refuses unknown members: they are mistakes, not extensions. */
 static int
 sandbox_template_known(sandbox_template_load_t *load)
 {
@@ -575,7 +583,10 @@ sandbox_template_order(const void *one, const void *two)
 }
 
 
-/* 1 if dir/name has a manifest; path receives dir/name. */
+/*
+ * 1 if dir/name has a manifest and name does not begin with a dot; path
+ * receives dir/name.
+ */
 static int
 sandbox_template_there(char path[PATH_MAX], const char *dir, const char *name)
 {
@@ -597,7 +608,10 @@ sandbox_template_there(char path[PATH_MAX], const char *dir, const char *name)
 }
 
 
-/* Adds what dir holds to list, which has room for one more than the limit. */
+/*
+ * Appends the templates of dir to list, which has room for SANDBOX_TEMPLATE_MAX
+ * and a NULL.  0, or -1 with the error; what is in the list is the caller's.
+ */
 static int
 sandbox_templates_read(sandbox_template_t **list, size_t *n, DIR *handle,
                        const char *dir, char *err, size_t errsize)

@@ -1,4 +1,4 @@
-/* Writing an XML document; see the header. */
+/* The writer of XML documents; see the header. */
 
 #include "sandbox_xml.h"
 
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SANDBOX_XML_MAX_VALUE 65536
+#define SANDBOX_XML_MAX_VALUE 65536 /* bytes, with the NUL */
 
 
 void
@@ -55,7 +55,10 @@ sandbox_xml_close(sandbox_xml_t *x)
 }
 
 
-/* The Char production of XML 1.0: what no escape can express is refused. */
+/*
+ * 1 if XML can carry the value: UTF-8 whose characters are all of the
+ * production Char of XML 1.0.  No escape can express others.
+ */
 static int
 sandbox_xml_carries(const char *value)
 {
