@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <libvirt/virterror.h>
+#include <libxml/parser.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -627,6 +628,9 @@ sandbox_hypervisor_start(const sandbox_hypervisor_conf_t *conf,
     pthread_condattr_t attr;
 
     virSetErrorFunc(NULL, sandbox_hv_silent);
+
+    /* libxml2 wants this before threads use it */
+    xmlInitParser();
 
     if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) {
         return -1;
