@@ -212,7 +212,14 @@ exec_foreground(agent_request_t *r, agent_exec_request_t *req)
         e->input.eof = 1;
         e->input.done = exec_input_done;
         e->input.data = e;
-        agent_job_write(e->job, &e->input);
+
+        /* a command whose stdin stays open might wait for it for ever */
+        if (agent_job_write(e->job, &e->input) == -1) {
+            agent_job_abandon(e->job);
+            exec_free(e);
+            exec_refuse(r, &err);
+            return;
+        }
     }
 
     agent_http_set_ctx(r, e);
