@@ -87,6 +87,31 @@ sub creating {
     }
 }
 
+# The channel of a guest that has just been ended: libvirt 11.3 does not survive
+# a message into it.
+{
+    my $messages = sub {
+        my $log = do { local (@ARGV, $/) = "$t->{dir}/log/libvirtd.log"; <> };
+
+        return scalar(() = $log =~ /cannot write to stream/g);
+    };
+    my $before = $messages->();
+    my @ends;
+
+    for my $ms (map { 10 * $_ } 0 .. 11) {
+        my $c = begin_create(SandboxTest::idem());
+        my $s = wait_for(10, \&creating) // last;
+
+        sleep($ms / 1000);
+        push @ends, $t->delete("/v1/sandboxes/$s->{id}")->{status};
+        end_create($c);
+    }
+
+    is_deeply(\@ends, [(200) x 12], 'deleted at any moment of a create');
+    is($messages->(), $before, 'no message is sent to a guest that has ended');
+    @made = ();
+}
+
 # --- a client that goes away -------------------------------------------------
 
 {
