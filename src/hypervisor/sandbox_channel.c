@@ -26,11 +26,11 @@
 #define SANDBOX_CHANNEL_LOOK_MS 1000
 
 /*
- * libvirtd (10 and later, seen with 11.3) is spoilt by a message to a guest
- * that it cannot pass on: it queues its answer twice, and then crashes, or
- * spins for ever if the end of the stream comes right behind.  So the guest's
- * end is looked for before each message, and a message that was not answered
- * has this time before the stream is ended.
+ * libvirtd 11.3 (9.0 does not) comes to harm by a message that it cannot pass
+ * on to the guest: it queues its answer twice, and spins for ever if the end of
+ * the stream comes right behind.  So the guest's end is looked for before each
+ * message, and a message that was not answered has this time before the stream
+ * is ended.
  */
 #define SANDBOX_CHANNEL_REST_MS 50
 
