@@ -494,7 +494,7 @@ test_silence(void **state)
     f = fake(NULL);
     start = sandbox_time_monotonic_ms();
     assert_int_equal(talk_for(f, message, 1200), SANDBOX_GUEST_TIMEOUT);
-    assert_true(sandbox_time_monotonic_ms() - start >= 1190);
+    assert_in_range(sandbox_time_monotonic_ms() - start, 1190, 2000);
 
     /* It asked more than once: an agent that was not up yet lost the first. */
     assert_in_range(f->lines, 2, 4);
