@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 
-# conf/nginx.conf as it stands, with TLS, on its own paths: "nginx -t" in a
-# mount namespace where those paths are empty directories of ours.  And what
-# conf/systemd has for a node, as systemd reads it, and what the documentation
-# copies from conf/nginx.conf.
+# The sample of conf/ as it stands, with TLS, on its own paths, in a mount
+# namespace where those paths are empty directories of ours: "nginx -t" of a host
+# that is only a node, and an nginx with another server that takes the node in.
+# And what conf/systemd has for a node, as systemd reads it, and what the
+# documentation copies from the sample.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -19,12 +20,13 @@ my @manifests = glob "\Q$top\E/build/templates/*/manifest.json";
 -e $module or BAIL_OUT("there is no $module; run scripts/build");
 @manifests or BAIL_OUT('there is no template; run vm-images/build');
 
+# Lays the files of a node out, and then does what is in "$2".
 my $script = <<'END';
 set -eu
 top=$1
 cd "$top"
 modules=$(readlink -m /usr/share/nginx/modules)
-exec 3<build
+exec 3<build 4</etc/nginx
 
 for dir in /etc/nginx /var/lib /var/log /run "$(dirname "$modules")"; do
     [ ! -d "$dir" ] || mount -t tmpfs tmpfs "$dir"
@@ -36,12 +38,14 @@ mkdir -p "$modules" 2>/dev/null || {
     mkdir "$modules"
 }
 
-mkdir -p /etc/nginx/sandbox /var/log/nginx /var/lib/nginx /run/redis \
+mkdir -p /etc/nginx/sandbox /etc/nginx/modules-enabled /etc/nginx/conf.d \
+    /etc/nginx/sites-enabled /var/log/nginx /var/lib/nginx /run/redis \
     /var/lib/nginx-sandbox/templates
 mount --no-canonicalize --bind /proc/self/fd/3/templates \
     /var/lib/nginx-sandbox/templates
 cp /proc/self/fd/3/module/ngx_http_sandbox_module.so "$modules/"
-cp conf/nginx.conf /etc/nginx/
+cp conf/sandbox-module.conf /etc/nginx/modules-enabled/60-sandbox.conf
+cp conf/sandbox.conf /etc/nginx/conf.d/
 
 for name in api traffic; do
     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=test -days 2 \
@@ -49,18 +53,68 @@ for name in api traffic; do
         -out "/etc/nginx/sandbox/$name.crt" 2>/dev/null
 done
 
-exec nginx -t
+eval "$2"
 END
 
-my ($rc, $text) = run_command(
-    qw(unshare --mount --net --propagation private --),
-    'sh', '-c', $script, 'sample', $top);
+# Returns the status and the output of commands among these files.
+sub among {
+    my ($commands) = @_;
 
-is($rc, 0, 'nginx accepts the production sample') or diag($text);
+    return run_command(qw(unshare --mount --net --propagation private --), 'sh',
+                       '-c', $script, 'sample', $top, $commands);
+}
 
 # nginx 1.22 has no other way to say it.
-$text =~ s/^.*\Qthe "listen ... http2" directive is deprecated\E.*$//m;
-unlike($text, qr/\[(?:warn|error|alert|crit|emerg)\]/, 'without a warning');
+sub no_warning {
+    my ($text, $name) = @_;
+
+    $text =~ s/^.*\Qthe "listen ... http2" directive is deprecated\E.*$//mg;
+    unlike($text, qr/\[(?:warn|error|alert|crit|emerg)\]/, $name);
+}
+
+my ($rc, $text) = among('cp conf/nginx.conf /etc/nginx/; exec nginx -t');
+
+is($rc, 0, 'nginx accepts the production sample') or diag($text);
+no_warning($text, 'without a warning');
+
+# Debian's own main file, and a server with all that is said once an address.
+($rc, $text) = among(<<'END');
+cp /proc/self/fd/4/nginx.conf /proc/self/fd/4/mime.types /etc/nginx/
+cat >/etc/nginx/sites-enabled/default <<'SITE'
+server {
+    listen 80 default_server;
+    listen 443 ssl default_server;
+    server_name www.example.com;
+    ssl_certificate /etc/nginx/sandbox/api.crt;
+    ssl_certificate_key /etc/nginx/sandbox/api.key;
+    location / { return 200 "the site that was there\n"; }
+}
+SITE
+nginx -t
+ip link set lo up
+nginx
+trap 'nginx -s stop' EXIT
+get() {
+    curl -sS --insecure --max-time 10 --resolve "$1:443:127.0.0.1" "https://$1$2"
+}
+get www.example.com /
+get unknown.example.org /
+get api.sandbox.example.com /healthz
+get api.sandbox.example.com /v1/sandboxes; echo
+get 8000-sb-none.sandbox.example.com / >/dev/null
+cd /var/log/nginx
+echo "logs: $(grep -c . access.log) $(grep -c . sandbox.log)"
+END
+
+SKIP: {
+    -e '/etc/nginx/nginx.conf' or skip('no configuration of Debian here', 3);
+
+    is($rc, 0, 'an nginx with another server takes the node in') or diag($text);
+    no_warning($text, 'without a warning');
+    like($text, qr/(?:the\ site\ that\ was\ there\n){2} ok\n
+                   \{.*"code":"unauthorized".*\}\n .* logs:\ 2\ 2$/xms,
+         'and both answer, each with a log of its own') or diag($text);
+}
 
 # --- conf/systemd --------------------------------------------------------------
 
@@ -124,14 +178,17 @@ sub directives {
     my ($own, $location) = ($server // '') =~ /\{(.*)location \/ \{(.*)\}/s
         or return;
 
-    return (sort grep { !/^(listen|server_name|ssl_\w+) / }
+    my $of_a_host = qr/^(?:listen|server_name|ssl_\w+|access_log|server_tokens
+                         |request_pool_size)\ /x;
+
+    return (sort grep { !/$of_a_host/ }
             map { s/\s+/ /gr =~ s/^ //r } $own =~ /[^;]+;/g),
            'location /', sort map { s/\s+/ /gr } $location =~ /[^;]+;/g;
 }
 
 for ('sandbox_api', 'sandbox_traffic') {
     is_deeply([directives('docs/directives.md', $_)],
-              [directives('conf/nginx.conf', $_)],
+              [directives('conf/sandbox.conf', $_)],
               "the documentation of $_ has all of its server");
 }
 

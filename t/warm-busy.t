@@ -9,8 +9,8 @@ use SandboxCrash;
 use SandboxPools;
 use SandboxTest;
 
-# Threads of "refill" in conf/nginx.conf, members that are made at a time, and
-# more than can be there before each thread has fallen asleep.
+# Threads of "refill" in conf/sandbox-module.conf, members that are made at a
+# time, and more than can be there before each thread has fallen asleep.
 use constant { THREADS => 2, PARALLEL => 4, MEMBERS => 8, CREATES => 3 };
 
 my $t = SandboxTest->new(own => 1, up => [

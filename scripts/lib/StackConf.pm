@@ -42,7 +42,7 @@ sub set_directive {
     my ($text, $name, $value) = @_;
 
     $$text =~ s/^(\s*)\Q$name\E\s[^;]*;/${1}$name $value;/m
-        or die "conf/nginx.conf has no directive \"$name\"\n";
+        or die "conf/ has no directive \"$name\" of nginx\n";
 }
 
 
@@ -66,10 +66,9 @@ sub listen_on {
     my ($server, $port) = @_;
 
     $server =~ s/^\s*ssl_certificate(_key)? [^;]*;\n//mg;
-    $server =~ s/^(\s*)listen [^;]*?(default_server)?;/
-        my $d = $2 ? ' default_server' : '';
-        "$1listen 127.0.0.1:$port$d bind;\n$1listen *:$port$d;"
-    /me or die "a server of conf\/nginx.conf has no \"listen\"\n";
+    $server =~ s/^(\s*)listen [^;]*;
+                /$1listen 127.0.0.1:$port bind;\n$1listen *:$port;/mx
+        or die "a server of conf\/sandbox.conf has no \"listen\"\n";
 
     return $server;
 }
@@ -97,11 +96,30 @@ sub hard_limit_nofile {
 }
 
 
+# The sample is three files, as nginx reads it; a stack has one.
+sub sample {
+    my ($top) = @_;
+    my $text = read_file("$top/conf/nginx.conf");
+    my %included = ('modules-enabled' => 'sandbox-module.conf',
+                    'conf.d' => 'sandbox.conf');
+
+    for my $dir (sort keys %included) {
+        my $part = read_file("$top/conf/$included{$dir}");
+
+        $text =~ s{^(\ *)include\ /etc/nginx/\Q$dir\E/\*\.conf;\n}{
+            my $indent = $1; $part =~ s/^(?=.)/$indent/gmr
+        }mex or die "conf/nginx.conf does not include \"$dir\"\n";
+    }
+
+    return $text;
+}
+
+
 # o: top, module ('' for none), workers, log_level, domain, node, accel,
 # port_api, port_traffic, crash_points, set (directive => arguments)
 sub nginx_conf {
     my (%o) = @_;
-    my $text = read_file("$o{top}/conf/nginx.conf");
+    my $text = sample($o{top});
     my %set = (
         worker_processes  => $o{workers},
         error_log         => "/var/log/nginx/error.log $o{log_level}",
@@ -117,7 +135,7 @@ sub nginx_conf {
     set_directive(\$text, $_, $set{$_}) for sort keys %set;
 
     $text =~ s/sandbox\.example\.com/$o{domain}/g
-        or die "conf/nginx.conf has no domain \"sandbox.example.com\"\n";
+        or die "conf/sandbox.conf has no domain \"sandbox.example.com\"\n";
 
     my %seen;
     each_server(\$text, sub {
@@ -129,7 +147,7 @@ sub nginx_conf {
     });
 
     ($seen{port_api} // 0) == 1 && ($seen{port_traffic} // 0) == 1
-        or die "conf/nginx.conf has not one API and one traffic server\n";
+        or die "conf/sandbox.conf has not one API and one traffic server\n";
 
     without_module(\$text) if $o{module} eq '';
     $text = "env SANDBOX_CRASH_DIR=/run/stack/data/crash;\n\n$text"
