@@ -136,7 +136,8 @@ done
 find "$2" -type f -exec sed -i "s|/usr/local/sbin|$2|" {} +
 cd "$2"
 SYSTEMD_UNIT_PATH=$2: exec systemd-analyze verify --man=no ./*.service \
-    ./*.mount libvirtd.service libvirtd.socket libvirtd-ro.socket
+    ./*.mount libvirtd.service libvirtd.socket libvirtd-ro.socket \
+    nginx.service redis-server.service
 END
 
     is("$rc $text", '0 ', 'systemd accepts the units of a node');
@@ -154,7 +155,8 @@ END
     is_deeply(\@missing, [], 'the steps of a node name what is there');
     is_deeply(\@unnamed, [], 'and all that systemd gets');
 
-    for my $value ('sbx0', '10.88.0.0/16', '/var/lib/nginx-sandbox') {
+    for my $value ('sbx0', '10.88.0.0/16', '/var/lib/nginx-sandbox',
+                   'www-data') {
         my ($files) = $steps =~ /^\| `\Q$value\E` \| (.*) \|$/m;
         is_deeply([sort(($files // '') =~ m{`(conf/[^`]+)`}g)],
                   [sort grep { SandboxLeft::slurp($_) =~ /\Q$value\E\b/ }
