@@ -4,18 +4,24 @@
 -- KEYS  1 agenda (zset)  2 addresses (hash address -> id)
 --       3 guests (hash id -> address)  4 cursor (string)
 --       5 host that has the node's name
--- ARGV  1 id  2 lease ms  3 first address (integer)  4 number of addresses
---       5 most sandboxes of the node  6 this host's machine-id, or ""
 -- Gives {address, end of the admission ms}, {-1} if the node is full, or {-2}
 --       if another host has the node's name.
 
+local id, lease_ms,
+      first,   -- address, an integer
+      count,   -- of addresses
+      most,    -- sandboxes of the node
+      machine  -- machine-id of this host, or ""
+      = unpack(ARGV)
+
 local host = redis.call('GET', KEYS[5])
 
-if host and ARGV[6] ~= '' and host ~= ARGV[6] then
+if host and machine ~= '' and host ~= machine then
     return { -2 }
 end
 
-local id, first, count = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+first, count = tonumber(first), tonumber(count)
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local address = redis.call('HGET', KEYS[3], id)
@@ -23,7 +29,7 @@ local address = redis.call('HGET', KEYS[3], id)
 if not address then
     local used = redis.call('HLEN', KEYS[3])
 
-    if used >= tonumber(ARGV[5]) or used >= count then
+    if used >= tonumber(most) or used >= count then
         return { -1 }
     end
 
@@ -45,7 +51,7 @@ if not address then
     redis.call('HSET', KEYS[3], id, address)
 end
 
-local last = now + tonumber(ARGV[2])
+local last = now + tonumber(lease_ms)
 
 redis.call('ZADD', KEYS[1], last, id)
 

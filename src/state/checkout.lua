@@ -3,17 +3,25 @@
 -- index, and the answer is kept for replays.
 --
 -- KEYS  1 pool  2 tenant index  3 idempotency key
--- ARGV  1 fingerprint of the request  2 id of the pool  3 this node
---       4 time (ms) by the caller's clock  5 member of the request that rules
---       out a pooled sandbox, or ""  6, 7, 8, 9 template, vcpus, memory_mb and
---       disk_mb that are asked for, "" and 0 if none are  10 retention ms
---       11 channel  12 states it is allowed in  13 state it leads to
---       14 the answer from created_at on  15... fields and values of the record
 -- Gives {"hit", id, answer}, {"miss", why, template, vcpus, memory_mb, disk_mb,
 --       why the pool is short of members or "", its track_tag or ""}, {"none"}
 --       (no such pool of the tenant), {"skew", time (ms)} (the caller's clock
 --       is wrong), or what HMGET gives of the key that is taken: {fingerprint,
 --       state, status, answer, id}.
+
+local fingerprint, -- of the request
+      pool_id,
+      self,        -- this node
+      asked_at,    -- ms, by the caller's clock
+      unpoolable,  -- member of the request that forbids a pooled one, or ""
+      -- the shape that is asked for, "" and 0 for what is left open
+      template, vcpus, memory_mb, disk_mb,
+      retention_ms, channel,
+      allowed,     -- states of the member
+      new_state,
+      answer_rest  -- the answer from created_at on
+      -- and from the 15th on: fields and values of the record
+      = unpack(ARGV)
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',
                         'answer', 'id')
@@ -36,7 +44,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if math.abs(now - ARGV[4]) > 1000 then
+if math.abs(now - asked_at) > 1000 then
     return { 'skew', now }
 end
 
@@ -45,15 +53,15 @@ local function miss(why)
              pool[10] or '', pool[12] or '' }
 end
 
-if ARGV[5] ~= '' then
-    return miss(ARGV[5])
+if unpoolable ~= '' then
+    return miss(unpoolable)
 end
 
-for i, name in ipairs({ 'template', 'vcpus', 'memory_mb', 'disk_mb' }) do
-    local asked = ARGV[5 + i]
+local shape = { 'template', 'vcpus', 'memory_mb', 'disk_mb' }
 
+for i, asked in ipairs({ template, vcpus, memory_mb, disk_mb }) do
     if asked ~= '' and asked ~= '0' and asked ~= pool[2 + i] then
-        return miss(name)
+        return miss(shape[i])
     end
 end
 
@@ -63,12 +71,12 @@ end
 
 -- Only the node that has the pool hands out members.  When its lease is over,
 -- the asking node may take the pool, and then makes members of its own.
-if pool[2] ~= ARGV[3] then
+if pool[2] ~= self then
     return miss(tonumber(pool[11] or 0) > now and 'no_eligible_hosts'
                 or 'empty')
 end
 
-local records = string.gsub(string.sub(KEYS[1], 1, -#ARGV[2] - 1),
+local records = string.gsub(string.sub(KEYS[1], 1, -#pool_id - 1),
                             ':pool:$', ':sandbox:')
 local pop = pool[8] == 'newest_first' and 'ZPOPMAX' or 'ZPOPMIN'
 
@@ -80,23 +88,23 @@ for _, name in ipairs({ ':ready', ':old' }) do
                                   'timeout_at')
 
         if record[1] and tonumber(record[2] or 0) > now
-           and string.find(ARGV[12], ' ' .. record[1] .. ' ', 1, true)
+           and string.find(allowed, ' ' .. record[1] .. ' ', 1, true)
         then
             local answer = '{"id":"' .. id .. '",' .. pool[7] .. ','
-                           .. ARGV[14]
+                           .. answer_rest
 
-            redis.call('HSET', records .. id, 'state', ARGV[13],
+            redis.call('HSET', records .. id, 'state', new_state,
                        'claimed_from', KEYS[1], unpack(ARGV, 15))
             redis.call('HDEL', records .. id, 'member', 'pool_version',
                        'pool_fence', 'ready_at', 'checked_at')
-            redis.call('ZADD', KEYS[2], ARGV[4], id)
+            redis.call('ZADD', KEYS[2], asked_at, id)
             redis.call('ZADD', KEYS[1] .. ':claimed', now, id)
             redis.call('HSET', KEYS[1], 'last_claim', now)
-            redis.call('HSET', KEYS[3], 'fingerprint', ARGV[1],
+            redis.call('HSET', KEYS[3], 'fingerprint', fingerprint,
                        'state', 'done', 'status', 201, 'answer', answer,
                        'id', id)
-            redis.call('PEXPIRE', KEYS[3], ARGV[10])
-            redis.call('PUBLISH', ARGV[11], id .. ' ' .. ARGV[13])
+            redis.call('PEXPIRE', KEYS[3], retention_ms)
+            redis.call('PUBLISH', channel, id .. ' ' .. new_state)
 
             return { 'hit', id, answer }
         end

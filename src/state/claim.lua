@@ -1,11 +1,6 @@
 -- Claims a sandbox for its destruction.
 --
 -- KEYS  1 record
--- ARGV  1 id  2 tenant (delete by a client) or "" (due on the agenda)
---       3 owner  4 lease ms  5 channel  6 prefix of the tenant index
---       7 states it is allowed in  8 state it leads to  9 this node
---       10 ms for which a creator that is fenced off may still be at work
---       11 1 if its node's agenda is sure to have it, else 0
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms,
 --       state} (another operation has it, or its deadline has not come),
 --       {"elsewhere", node} (that node's agenda is to do it), {"moved", id}
@@ -21,22 +16,33 @@
 -- the record, and then of the tombstone, keeps address and agenda entry until
 -- the creator has given up, see abandon.lua.
 
+local id,
+      by_tenant,    -- delete by a client, or "": due on the agenda
+      owner, lease_ms, channel,
+      index_prefix, -- of the tenant index
+      allowed,      -- states of the record
+      new_state,
+      self,         -- this node
+      creator_ms,   -- for which a creator that is fenced off may still work
+      placed        -- 1 if its node's agenda is sure to have it, else 0
+      = unpack(ARGV)
+
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'lease_at',
                           'timeout_at', 'idem', 'hold_at', 'node',
                           'created_at', 'next', 'timeout_action', 'busy_until',
                           'snapshot_id', 'checkpoint', 'resume_of', 'fork_of',
                           'member')
-local state, tenant, node = record[1], record[2], record[7] or ARGV[9]
+local state, tenant, node = record[1], record[2], record[7] or self
 local member = record[16]
 local creating = state == 'creating' or state == 'warming'
 
-if not state or (ARGV[2] ~= '' and (ARGV[2] ~= tenant or member)) then
+if not state or (by_tenant ~= '' and (by_tenant ~= tenant or member)) then
     return { 'none' }
 end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = ARGV[2] == ''
+local due = by_tenant == ''
 local hold = tonumber(record[6] or 0)
 
 if state == 'destroyed' and due and hold > now then
@@ -57,22 +63,22 @@ end
 
 if state == 'resuming' then
     -- wait until its new execution runs or has failed
-    return { 'wait', now + tonumber(ARGV[4]), state }
+    return { 'wait', now + tonumber(lease_ms), state }
 end
 
-if state == 'paused' and ARGV[11] == '0' then
+if state == 'paused' and placed == '0' then
     return { 'unplaced', node }
 end
 
-if not string.find(ARGV[7], ' ' .. state .. ' ', 1, true) then
+if not string.find(allowed, ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 end
 
-local interrupted = creating or state == ARGV[8]
-local ours = due or node == ARGV[9]
+local interrupted = creating or state == new_state
+local ours = due or node == self
 local at = 0
 
-if state == ARGV[8] then
+if state == new_state then
     if not ours then
         return { 'elsewhere', node }
     end
@@ -91,10 +97,10 @@ if state == 'running' then
 end
 
 -- It is to be a fork, and the checkpoint of its source may be in the making.
-local prefix = string.sub(KEYS[1], 1, -#ARGV[1] - 1)
+local prefix = string.sub(KEYS[1], 1, -#id - 1)
 local source = record[15] and redis.call('HMGET', prefix .. record[15],
                                          'busy_by', 'state', 'lease_at')
-local taking = source and source[1] == ARGV[1]
+local taking = source and source[1] == id
 
 if taking and state == 'creating' then
     at = tonumber(record[3] or 0)
@@ -117,38 +123,37 @@ end
 
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 
-redis.call('HSET', KEYS[1], 'state', ARGV[8], 'owner', ours and ARGV[3] or '',
-           'lease_at', ours and now + tonumber(ARGV[4]) or 0)
+redis.call('HSET', KEYS[1], 'state', new_state, 'owner', ours and owner or '',
+           'lease_at', ours and now + tonumber(lease_ms) or 0)
 
 if member then
     -- it is in no index of the tenant: only its pool's sets change
-    if redis.call('ZREM', member .. ':warming', ARGV[1]) == 1 then
-        redis.call('ZADD', member .. ':failed', now, ARGV[1])
+    if redis.call('ZREM', member .. ':warming', id) == 1 then
+        redis.call('ZADD', member .. ':failed', now, id)
 
-    elseif redis.call('ZREM', member .. ':ready', ARGV[1])
-           + redis.call('ZREM', member .. ':old', ARGV[1]) > 0
+    elseif redis.call('ZREM', member .. ':ready', id)
+           + redis.call('ZREM', member .. ':old', id) > 0
     then
-        redis.call('ZADD', member .. ':expired', now, ARGV[1])
+        redis.call('ZADD', member .. ':expired', now, id)
     end
 
 else
-    redis.call('ZREM', ARGV[6] .. tenant, ARGV[1])
-    redis.call('ZADD', ARGV[6] .. tenant .. ':destroyed', record[8] or 0,
-               ARGV[1])
+    redis.call('ZREM', index_prefix .. tenant, id)
+    redis.call('ZADD', index_prefix .. tenant .. ':destroyed', record[8] or 0,
+               id)
 end
 
 if state == 'creating' and record[5]
-   and redis.call('HGET', record[5], 'id') == ARGV[1]
+   and redis.call('HGET', record[5], 'id') == id
 then
     redis.call('DEL', record[5])
 end
 
 -- As in abandon.lua: the paused sandbox that was to be resumed is paused again.
-if record[14] and redis.call('HGET', prefix .. record[14], 'next') == ARGV[1]
-then
+if record[14] and redis.call('HGET', prefix .. record[14], 'next') == id then
     redis.call('HSET', prefix .. record[14], 'state', 'paused')
     redis.call('HDEL', prefix .. record[14], 'next')
-    redis.call('PUBLISH', ARGV[5], record[14] .. ' paused')
+    redis.call('PUBLISH', channel, record[14] .. ' paused')
 end
 
 if record[14] then
@@ -158,11 +163,11 @@ if record[14] then
 end
 
 if state == 'creating' and not due then
-    hold = now + tonumber(ARGV[10])
+    hold = now + tonumber(creator_ms)
     redis.call('HSET', KEYS[1], 'hold_at', hold)
 end
 
-redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' ' .. ARGV[8])
+redis.call('PUBLISH', channel, id .. ' ' .. new_state)
 
 if not ours then
     return { 'elsewhere', node }
@@ -170,7 +175,7 @@ end
 
 if taking then
     redis.call('HSET', prefix .. record[15], 'busy_until',
-               now + tonumber(ARGV[4]))
+               now + tonumber(lease_ms))
 end
 
 return { 'claimed', fence, hold > now and 1 or 0, interrupted and 0 or 1,

@@ -3,14 +3,19 @@
 --
 -- KEYS  1 record  2 idempotency key, or of a resume the tenant index
 --       3 of a resume the record of the snapshot it was started from
--- ARGV  1 owner  2 fence  3 id  4 channel  5 retention ms  6 answer's status
---       7 answer  8 states it is allowed in  9 state it leads to
---       10... fields and values of the record
 -- Gives 1, 0 if the operation was fenced off or has lost its key, or -1 if
 --       Redis has lost the record (nothing is changed then).
 --
 -- A key that has expired may be reserved by another create by now: of two
 -- sandboxes that were made for one key only that create's stays.
+
+local owner, fence, id, channel, retention_ms,
+      status,  -- of the answer
+      answer,
+      allowed, -- states of the record
+      new_state
+      -- and from the 10th on: fields and values of the record
+      = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
                           'resume_of', 'origin')
@@ -20,23 +25,23 @@ if not record[1] then
     return -1
 end
 
-if record[2] ~= ARGV[1] or record[3] ~= ARGV[2]
-   or not string.find(ARGV[8], ' ' .. record[1] .. ' ', 1, true)
-   or not old and redis.call('HGET', KEYS[2], 'id') ~= ARGV[3]
+if record[2] ~= owner or record[3] ~= fence
+   or not string.find(allowed, ' ' .. record[1] .. ' ', 1, true)
+   or not old and redis.call('HGET', KEYS[2], 'id') ~= id
 then
     return 0
 end
 
-redis.call('HSET', KEYS[1], 'state', ARGV[9], unpack(ARGV, 10))
+redis.call('HSET', KEYS[1], 'state', new_state, unpack(ARGV, 10))
 redis.call('HDEL', KEYS[1], 'owner', 'lease_at', 'resume_of', 'fork_of')
 
 if old then
-    local prefix = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
+    local prefix = string.sub(KEYS[1], 1, -#id - 1)
     local known = redis.call('EXISTS', prefix .. origin) == 1
 
     -- A middle execution's alias leads to the first one, whose leads here.
     if known then
-        redis.call('HSET', prefix .. origin, 'next', ARGV[3])
+        redis.call('HSET', prefix .. origin, 'next', id)
     end
 
     redis.call('HSET', prefix .. old, 'state', 'resumed')
@@ -61,22 +66,22 @@ if old then
                    'deny_out', 'mask_host')
 
         if going then
-            redis.call('PEXPIRE', prefix .. going, ARGV[5])
+            redis.call('PEXPIRE', prefix .. going, retention_ms)
         end
 
-        redis.call('PUBLISH', ARGV[4], origin .. ' resumed')
+        redis.call('PUBLISH', channel, origin .. ' resumed')
     end
 
     redis.call('ZREM', KEYS[2], old)
     redis.call('DEL', KEYS[3])
-    redis.call('PUBLISH', ARGV[4], old .. ' resumed')
+    redis.call('PUBLISH', channel, old .. ' resumed')
 
 else
-    redis.call('HSET', KEYS[2], 'state', 'done', 'status', ARGV[6],
-               'answer', ARGV[7])
-    redis.call('PEXPIRE', KEYS[2], ARGV[5])
+    redis.call('HSET', KEYS[2], 'state', 'done', 'status', status,
+               'answer', answer)
+    redis.call('PEXPIRE', KEYS[2], retention_ms)
 end
 
-redis.call('PUBLISH', ARGV[4], ARGV[3] .. ' ' .. ARGV[9])
+redis.call('PUBLISH', channel, id .. ' ' .. new_state)
 
 return 1

@@ -2,22 +2,28 @@
 -- begun by a worker that has died.
 --
 -- KEYS  1 record  2 record of the snapshot that is to be taken
--- ARGV  1 id  2 tenant (asked by a client) or "" (due on the agenda)
---       3 owner  4 lease ms  5 channel  6 states it is allowed in
---       7 state it leads to  8 this node  9 id of the snapshot
 -- Gives {"none"}, {"moved", id} (it is an alias of id), {"conflict", state},
 --       {"wait", until ms}, {"elsewhere", node}, {"paused", snapshot,
 --       created_at, bytes} (it is paused already) or {"claimed", fence,
 --       snapshot, its own checkpoint or "", 1 if another worker has begun it}.
+
+local id,
+      by_tenant, -- asked by a client, or "": due on the agenda
+      owner, lease_ms, channel,
+      allowed,   -- states of the record
+      new_state,
+      self,      -- this node
+      snapshot_id
+      = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node',
                           'lease_at', 'busy_until', 'snapshot_id',
                           'checkpoint', 'next', 'timeout_at', 'timeout_action',
                           'member')
 local state, snapshot = record[1], record[6]
-local due = ARGV[2] == ''
+local due = by_tenant == ''
 
-if not state or (not due and record[2] ~= ARGV[2])
+if not state or (not due and record[2] ~= by_tenant)
    or state == 'destroying' or state == 'destroyed' or record[11]
 then
     return { 'none' }
@@ -28,7 +34,7 @@ if state == 'resumed' then
 end
 
 if state == 'paused' and not due then
-    local key = string.sub(KEYS[2], 1, -#ARGV[9] - 1) .. snapshot
+    local key = string.sub(KEYS[2], 1, -#snapshot_id - 1) .. snapshot
     local made = redis.call('HMGET', key, 'created_at', 'size_bytes')
 
     return { 'paused', snapshot, made[1] or 0, made[2] or 0 }
@@ -37,7 +43,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local again = state == ARGV[7]
+local again = state == new_state
 
 if state == 'resuming' and not due then
     return { 'wait', now }
@@ -48,7 +54,7 @@ if again then
         return { 'wait', tonumber(record[4]) }
     end
 
-elseif not string.find(ARGV[6], ' ' .. state .. ' ', 1, true) then
+elseif not string.find(allowed, ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 
 elseif due and (record[10] ~= 'hibernate'
@@ -57,7 +63,7 @@ then
     return { 'conflict', state }
 end
 
-if record[3] ~= ARGV[8] then
+if record[3] ~= self then
     return { 'elsewhere', record[3] or '' }
 end
 
@@ -66,13 +72,13 @@ if tonumber(record[5] or 0) > now then
 end
 
 if not again then
-    snapshot = ARGV[9]
+    snapshot = snapshot_id
 end
 
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 
-redis.call('HSET', KEYS[1], 'state', ARGV[7], 'owner', ARGV[3],
-           'lease_at', now + tonumber(ARGV[4]), 'snapshot_id', snapshot)
-redis.call('PUBLISH', ARGV[5], ARGV[1] .. ' ' .. ARGV[7])
+redis.call('HSET', KEYS[1], 'state', new_state, 'owner', owner,
+           'lease_at', now + tonumber(lease_ms), 'snapshot_id', snapshot)
+redis.call('PUBLISH', channel, id .. ' ' .. new_state)
 
 return { 'claimed', fence, snapshot, record[7] or '', again and 1 or 0 }

@@ -2,11 +2,6 @@
 -- rows after a position in the order of creation time and id.
 --
 -- KEYS  the indexes to read, which are merged
--- ARGV  1 prefix of record keys  2 creation time of the position, "" for the
---       begin  3 its id  4 most rows  5 most ids looked at  6 most bytes of
---       rows (the last row may exceed it)  7 states wanted, each between spaces
---       8 value wanted, or ""  9, 10 fields, one of which must have that value
---       11... fields
 -- Gives {1 if more may follow or 0, creation time and id of the last record
 --       looked at, how many were looked at, {{id, value...}...}}.
 --
@@ -14,9 +9,22 @@
 -- time, so a page in the middle costs what the first one does.  Ids whose
 -- record is gone are skipped.
 
-local at, after = ARGV[2], ARGV[3]
-local most_rows, most_looks = tonumber(ARGV[4]), tonumber(ARGV[5])
-local most_bytes = tonumber(ARGV[6])
+local record_prefix,
+      at,          -- creation time of the position, "" for the begin
+      after,       -- id of the position
+      most_rows,
+      most_looks,  -- ids looked at
+      most_bytes,  -- of rows; the last row may exceed it
+      states,      -- wanted, each between spaces
+      value,       -- wanted, or ""
+      field,       -- that must have the value, or
+      other_field  -- that must have it
+      -- and from the 11th on: fields
+      = unpack(ARGV)
+
+most_rows, most_looks = tonumber(most_rows), tonumber(most_looks)
+most_bytes = tonumber(most_bytes)
+
 local fields = { unpack(ARGV, 11) }
 
 -- The number of ids in an index that stand before or at the position.
@@ -86,16 +94,16 @@ do
     queue.first = queue.first + 2
     looks = looks + 1
 
-    local key = ARGV[1] .. after
-    local found = redis.call('HMGET', key, 'state', ARGV[9], ARGV[10])
+    local key = record_prefix .. after
+    local found = redis.call('HMGET', key, 'state', field, other_field)
 
-    if found[1] and string.find(ARGV[7], ' ' .. found[1] .. ' ', 1, true)
-       and (ARGV[8] == '' or found[2] == ARGV[8] or found[3] == ARGV[8])
+    if found[1] and string.find(states, ' ' .. found[1] .. ' ', 1, true)
+       and (value == '' or found[2] == value or found[3] == value)
     then
         local row = redis.call('HMGET', key, unpack(fields))
 
-        for _, value in ipairs(row) do
-            bytes = bytes + (value and #value or 0)
+        for _, cell in ipairs(row) do
+            bytes = bytes + (cell and #cell or 0)
         end
 
         table.insert(row, 1, after)

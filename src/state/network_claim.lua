@@ -1,8 +1,6 @@
 -- Claims the network policy of a sandbox, which is about to be changed.
 --
 -- KEYS  1 record
--- ARGV  1 tenant  2 claim (a token of the claimer)  3 ms the claim lasts
---       4 states it is allowed in
 -- Gives {"none"}, {"alias", id} (one of id), {"conflict", state}, {"busy"}
 --       (another change is under way), or {"claimed", generation, state, node,
 --       address, internet access, allow_out, deny_out}, the last three "" if
@@ -11,12 +9,18 @@
 -- A generation is used once.  The generation after it belongs to the claimer,
 -- too, in case the change has to be undone.
 
+local tenant,
+      claim,    -- a token of the claimer
+      claim_ms, -- for which the claim lasts
+      allowed   -- states of the record
+      = unpack(ARGV)
+
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'next',
                           'network_until', 'node', 'address',
                           'internet_access', 'allow_out', 'deny_out', 'member')
 local state = record[1]
 
-if not state or record[2] ~= ARGV[1] or state == 'destroying'
+if not state or record[2] ~= tenant or state == 'destroying'
    or state == 'destroyed' or record[10]
 then
     return { 'none' }
@@ -26,7 +30,7 @@ if state == 'resumed' then
     return { 'alias', record[3] }
 end
 
-if not string.find(ARGV[4], ' ' .. state .. ' ', 1, true) then
+if not string.find(allowed, ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 end
 
@@ -39,8 +43,8 @@ end
 
 local generation = redis.call('HINCRBY', KEYS[1], 'network_generation', 2)
 
-redis.call('HSET', KEYS[1], 'network_by', ARGV[2],
-           'network_until', now + tonumber(ARGV[3]))
+redis.call('HSET', KEYS[1], 'network_by', claim,
+           'network_until', now + tonumber(claim_ms))
 
 return { 'claimed', generation, state, record[5] or '', record[6] or '0',
          record[7] or '', record[8] or '', record[9] or '' }

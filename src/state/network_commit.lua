@@ -1,27 +1,29 @@
 -- Ends a change of the network policy of a sandbox.
 --
 -- KEYS  1 record
--- ARGV  1 id  2 claim  3 channel  4 states it is allowed in, "" to give the
---       claim back and change nothing  5... fields and values of the record;
---       a field whose value is "" is removed
 -- Gives {"lost"} (the claim has run out), {"conflict", state}, {"given back"},
 --       or {"done", internet access, allow_out, deny_out, public traffic,
 --       mask}, "" for what the record does not have.
 
+local id, claim, channel,
+      allowed  -- states of the record; "" to give the claim back only
+      -- and from the 5th on: fields and values; "" removes the field
+      = unpack(ARGV)
+
 local record = redis.call('HMGET', KEYS[1], 'state', 'network_by')
 local state = record[1]
 
-if not state or record[2] ~= ARGV[2] then
+if not state or record[2] ~= claim then
     return { 'lost' }
 end
 
 redis.call('HDEL', KEYS[1], 'network_by', 'network_until')
 
-if ARGV[4] == '' then
+if allowed == '' then
     return { 'given back' }
 end
 
-if not string.find(ARGV[4], ' ' .. state .. ' ', 1, true) then
+if not string.find(allowed, ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 end
 
@@ -35,7 +37,7 @@ end
 
 -- Operations that have read the record meanwhile see that it has changed.
 redis.call('HINCRBY', KEYS[1], 'network_generation', 1)
-redis.call('PUBLISH', ARGV[3], ARGV[1] .. ' network')
+redis.call('PUBLISH', channel, id .. ' network')
 
 local now = redis.call('HMGET', KEYS[1], 'internet_access', 'allow_out',
                        'deny_out', 'public_traffic', 'mask_host')

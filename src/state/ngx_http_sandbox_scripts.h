@@ -1,6 +1,8 @@
 /*
- * The Lua scripts beside this file, by name.  Each script's head says its
- * keys, arguments and result.  Event loop only.
+ * The Lua scripts beside this file, by name.  Each script's head says its keys
+ * and result, and names its arguments: in the order in which its caller appends
+ * them, one ngx_http_sandbox_arg…() a name (arg_transition() appends "allowed"
+ * and "new_state").  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_SCRIPTS_H

@@ -1,16 +1,20 @@
 -- Ends a hibernation: the sandbox is paused, or runs as before.
 --
 -- KEYS  1 record  2 record of its snapshot
--- ARGV  1 owner  2 fence  3 id  4 channel  5 states it is allowed in
---       6 state it leads to  7 id of the snapshot, or "" if none was taken
---       8 size of the snapshot in bytes
 -- Gives {1, created_at of the snapshot}, or {0} if the operation was fenced
 --       off.
 
+local owner, fence, id, channel,
+      allowed,     -- states of the record
+      new_state,
+      snapshot_id, -- "" if none was taken
+      size_bytes   -- of the snapshot
+      = unpack(ARGV)
+
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence')
 
-if record[2] ~= ARGV[1] or record[3] ~= ARGV[2]
-   or not string.find(ARGV[5], ' ' .. record[1] .. ' ', 1, true)
+if record[2] ~= owner or record[3] ~= fence
+   or not string.find(allowed, ' ' .. record[1] .. ' ', 1, true)
 then
     return { 0 }
 end
@@ -18,10 +22,10 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-redis.call('HSET', KEYS[1], 'state', ARGV[6])
+redis.call('HSET', KEYS[1], 'state', new_state)
 redis.call('HDEL', KEYS[1], 'owner', 'lease_at')
 
-if ARGV[7] == '' then
+if snapshot_id == '' then
     redis.call('HDEL', KEYS[1], 'snapshot_id')
 
 else
@@ -33,7 +37,7 @@ else
                     'disk_mb' }
     local values = redis.call('HMGET', KEYS[1], unpack(names))
     local made = { 'state', 'ready', 'kind', 'hibernate', 'sandbox_id',
-                   ARGV[3], 'created_at', now, 'size_bytes', ARGV[8],
+                   id, 'created_at', now, 'size_bytes', size_bytes,
                    'metadata', '{}' }
 
     for i, name in ipairs(names) do
@@ -46,6 +50,6 @@ else
     redis.call('HSET', KEYS[2], unpack(made))
 end
 
-redis.call('PUBLISH', ARGV[4], ARGV[3] .. ' ' .. ARGV[6])
+redis.call('PUBLISH', channel, id .. ' ' .. new_state)
 
 return { 1, now }

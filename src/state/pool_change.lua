@@ -1,13 +1,17 @@
 -- Changes a warm pool.
 --
 -- KEYS  1 pool  2 pools of the tenant  3 their names
--- ARGV  1 id  2 state it leads to, or "" to keep it  3 new name, or ""
---       4... fields and values
 -- Gives {"none"}, {"taken", id} (pool id has the name), {"invalid", member}
 --       (its value contradicts another field; nothing is changed) or
 --       {"changed", node}.
 
-if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then
+local id,
+      new_state, -- "" to keep it
+      new_name   -- "" to keep it
+      -- and from the 4th on: fields and values
+      = unpack(ARGV)
+
+if not redis.call('ZSCORE', KEYS[2], id) then
     return { 'none' }
 end
 
@@ -34,20 +38,20 @@ then
     return { 'invalid', 'track_tag' }
 end
 
-local taken = ARGV[3] ~= '' and redis.call('HGET', KEYS[3], ARGV[3])
+local taken = new_name ~= '' and redis.call('HGET', KEYS[3], new_name)
 
-if taken and taken ~= ARGV[1] then
+if taken and taken ~= id then
     return { 'taken', taken }
 end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local state = ARGV[2] ~= '' and ARGV[2] or old[3]
+local state = new_state ~= '' and new_state or old[3]
 
-if ARGV[3] ~= '' then
+if new_name ~= '' then
     redis.call('HDEL', KEYS[3], old[1])
-    redis.call('HSET', KEYS[3], ARGV[3], ARGV[1])
-    redis.call('HSET', KEYS[1], 'name', ARGV[3])
+    redis.call('HSET', KEYS[3], new_name, id)
+    redis.call('HSET', KEYS[1], 'name', new_name)
 end
 
 -- a request of the client ends the back-off after failures

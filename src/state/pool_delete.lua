@@ -3,13 +3,14 @@
 -- pool before do not count: they end when that node is back.
 --
 -- KEYS  1 pool  2 pools of the tenant  3 their names
--- ARGV  1 id  2 tenant  3 retention ms
 -- Gives {"none"}, {"conflict", state} (it is not draining, or has members),
 --       or {"deleted", node}.
 
+local pool_id, tenant, retention_ms = unpack(ARGV)
+
 local pool = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'name', 'node')
 
-if not pool[1] or pool[2] ~= ARGV[2] then
+if not pool[1] or pool[2] ~= tenant then
     return { 'none' }
 end
 
@@ -21,7 +22,7 @@ if pool[1] ~= 'draining' then
     return { 'conflict', pool[1] }
 end
 
-local records = string.gsub(string.sub(KEYS[1], 1, -#ARGV[1] - 1),
+local records = string.gsub(string.sub(KEYS[1], 1, -#pool_id - 1),
                             ':pool:$', ':sandbox:')
 local keys = { KEYS[1], KEYS[1] .. ':claimed' }
 
@@ -38,9 +39,9 @@ do
 end
 
 redis.call('HDEL', KEYS[3], pool[3])
-redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[2], pool_id)
 redis.call('DEL', unpack(keys))
-redis.call('HSET', KEYS[1], 'state', 'deleted', 'tenant', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('HSET', KEYS[1], 'state', 'deleted', 'tenant', tenant)
+redis.call('PEXPIRE', KEYS[1], retention_ms)
 
 return { 'deleted', pool[4] }

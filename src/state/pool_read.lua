@@ -1,22 +1,27 @@
 -- Reads warm pools of a tenant, newest first, and counts their members.
 --
 -- KEYS  1 pools of the tenant
--- ARGV  1 prefix of pool keys  2 id, or "" for all  3 most rows  4... fields
 -- Gives rows {id, value..., ready, warming, claimed, draining, failed,
 --       expired}.
 
-local ids = { ARGV[2] }
+local pool_prefix,
+      pool_id, -- "" for all
+      most_rows
+      -- and from the 4th on: fields
+      = unpack(ARGV)
+
+local ids = { pool_id }
 local rows = {}
 
-if ARGV[2] == '' then
-    ids = redis.call('ZREVRANGE', KEYS[1], 0, tonumber(ARGV[3]) - 1)
+if pool_id == '' then
+    ids = redis.call('ZREVRANGE', KEYS[1], 0, tonumber(most_rows) - 1)
 
-elseif not redis.call('ZSCORE', KEYS[1], ARGV[2]) then
+elseif not redis.call('ZSCORE', KEYS[1], pool_id) then
     ids = {}
 end
 
 for _, id in ipairs(ids) do
-    local key = ARGV[1] .. id
+    local key = pool_prefix .. id
     local row = redis.call('HMGET', key, unpack(ARGV, 4))
 
     local function count(set)

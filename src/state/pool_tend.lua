@@ -2,10 +2,6 @@
 -- records, and tells which have to be destroyed and how many are to be made.
 --
 -- KEYS  1 pool
--- ARGV  1 id  2 this node  3 version that its template has, or "" if there is
---       none  4 ms until the next look  5 most members in the making
---       6 ms after which a ready member is checked again  7 most checks
---       8 lease ms  9 ms between seeing a lease over and taking the pool
 -- Gives {"none"}, {"elsewhere", node, end of its lease (ms), 0 if it is over}
 --       or {"tend", how many to make, ms until the next look, {ids to be
 --       destroyed and their nodes}, {ids to be checked and their addresses},
@@ -24,6 +20,16 @@
 -- member that was handed out is in claimed.  Scripts move a member together
 -- with the state of its record; this one repairs what Redis may have lost.
 
+local pool_id,
+      self,     -- this node
+      built,    -- version that its template has, "" if there is none
+      look_ms,  -- until the next look
+      most_warming,
+      check_ms, -- after which a ready member is checked again
+      most_checks, lease_ms,
+      doubt_ms  -- between seeing a lease over and taking the pool
+      = unpack(ARGV)
+
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'min_ready',
                         'max_ready', 'last_claim', 'idle_timeout_ms',
                         'stale_after_ms', 'version', 'version_policy',
@@ -41,10 +47,10 @@ local holder, fence = pool[2], pool[13]
 local lease_at = tonumber(pool[12] or 0)
 
 -- Whether there is a template version that members may be made of.
-local artifact = ARGV[3] ~= ''
-                 and (pool[9] ~= 'pinned_build' or ARGV[3] == version)
+local artifact = built ~= ''
+                 and (pool[9] ~= 'pinned_build' or built == version)
 
-if holder ~= ARGV[2] then
+if holder ~= self then
     if lease_at > now then
         return { 'elsewhere', holder, lease_at }
     end
@@ -57,12 +63,12 @@ if holder ~= ARGV[2] then
     local doubt = redis.call('HSETNX', KEYS[1], 'doubt_at', now) == 0
                   and tonumber(pool[14]) or now
 
-    if now < doubt + tonumber(ARGV[9]) then
+    if now < doubt + tonumber(doubt_ms) then
         return { 'elsewhere', holder, 0 }
     end
 end
 
-local records = string.gsub(string.sub(KEYS[1], 1, -#ARGV[1] - 1),
+local records = string.gsub(string.sub(KEYS[1], 1, -#pool_id - 1),
                             ':pool:$', ':sandbox:')
 local destroy, check = {}, {}
 
@@ -88,12 +94,12 @@ local function retire(id, from, to)
     redis.call('HSET', records .. id, 'timeout_at', now)
 end
 
-if holder ~= ARGV[2] or not fence then
+if holder ~= self or not fence then
     fence = tostring(redis.call('HINCRBY', KEYS[1], 'fence', 1))
 end
 
-if holder ~= ARGV[2] then
-    redis.call('HSET', KEYS[1], 'node', ARGV[2])
+if holder ~= self then
+    redis.call('HSET', KEYS[1], 'node', self)
     redis.call('HDEL', KEYS[1], 'retry_at', 'failures', 'reason', 'reason_at')
     pool[10], pool[11], pool[15] = false, false, false
 
@@ -115,15 +121,15 @@ local helpless = tonumber(pool[15] or 0) >= 3
 local prolonged = 0
 
 if (artifact or state == 'draining') and not helpless
-   and lease_at < now + 0.8 * ARGV[8]
+   and lease_at < now + 0.8 * lease_ms
 then
-    prolonged = now + tonumber(ARGV[8])
+    prolonged = now + tonumber(lease_ms)
     redis.call('HSET', KEYS[1], 'lease_at', prolonged)
     redis.call('HDEL', KEYS[1], 'doubt_at')
 end
 
-if artifact and version ~= ARGV[3] then
-    version = ARGV[3]
+if artifact and version ~= built then
+    version = built
     redis.call('HSET', KEYS[1], 'version', version)
 end
 
@@ -158,8 +164,8 @@ for _, name in ipairs({ 'ready', 'old' }) do
                 move(id, 'ready', 'old')
             end
 
-            if #check < 2 * ARGV[7]
-               and record[5] + ARGV[6] <= now
+            if #check < 2 * most_checks
+               and record[5] + check_ms <= now
             then
                 redis.call('HSET', records .. id, 'checked_at', now)
                 check[#check + 1] = id
@@ -235,7 +241,7 @@ for _, name in ipairs({ 'draining', 'expired', 'failed' }) do
 end
 
 local wait = (tonumber(pool[10]) or 0) - now
-local following = tonumber(ARGV[4])
+local following = tonumber(look_ms)
 local make = 0
 
 if wait > 0 then
@@ -243,10 +249,10 @@ if wait > 0 then
 
 elseif artifact then
     make = math.max(0, math.min(target - count('ready') - count('warming'),
-                                ARGV[5] - count('warming')))
+                                most_warming - count('warming')))
 end
 
 return { 'tend', make, following, destroy, check, tonumber(fence), prolonged,
-         holder == ARGV[2] and 0 or 1,
+         holder == self and 0 or 1,
          { count('ready') + count('old'), count('warming'), count('claimed'),
            count('draining'), count('failed'), count('expired'), target } }

@@ -2,15 +2,16 @@
 -- was claimed meanwhile or is to be destroyed already.
 --
 -- KEYS  1 record  2 pool
--- ARGV  1 id
 -- Gives 1, or 0 if the member is not ready any more.
+
+local id = ARGV[1]
 
 if redis.call('HGET', KEYS[1], 'state') ~= 'pooled' then
     return 0
 end
 
-if redis.call('ZREM', KEYS[2] .. ':ready', ARGV[1])
-   + redis.call('ZREM', KEYS[2] .. ':old', ARGV[1]) == 0
+if redis.call('ZREM', KEYS[2] .. ':ready', id)
+   + redis.call('ZREM', KEYS[2] .. ':old', id) == 0
 then
     return 0
 end
@@ -18,7 +19,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-redis.call('ZADD', KEYS[2] .. ':failed', now, ARGV[1])
+redis.call('ZADD', KEYS[2] .. ':failed', now, id)
 redis.call('HSET', KEYS[1], 'timeout_at', now)
 
 return 1

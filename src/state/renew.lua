@@ -2,29 +2,33 @@
 -- it takes a checkpoint: syncing a disk may take any time.
 --
 -- KEYS  1 record, of a sandbox or a snapshot
--- ARGV  1 owner  2 fence  3 lease ms (0: the lease is given up)  4 id
 -- Gives 1, or 0 if the operation was fenced off or has lost its source.
+
+local owner, fence,
+      lease_ms, -- 0: the lease is given up
+      id
+      = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'sandbox_id',
                           'fork_of')
 local source = record[3] or record[4]
 
-if record[1] ~= ARGV[1] or record[2] ~= ARGV[2] then
+if record[1] ~= owner or record[2] ~= fence then
     return 0
 end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease = tonumber(ARGV[3])
+local lease = tonumber(lease_ms)
 
 -- Fence 1 is the first owner's; a later one only settles, in bounded time.
-if source and ARGV[2] == '1' then
-    local prefix = string.sub(KEYS[1], 1, -#ARGV[4] - 1)
+if source and fence == '1' then
+    local prefix = string.sub(KEYS[1], 1, -#id - 1)
     local key = string.gsub(prefix, ':snapshot:$', ':sandbox:') .. source
     local is = redis.call('HMGET', key, 'state', 'busy_by', 'busy_until')
 
     -- the operation slept so long that its source is used by another one
-    if is[1] ~= 'running' or is[2] ~= ARGV[4] then
+    if is[1] ~= 'running' or is[2] ~= id then
         return 0
     end
 

@@ -2,10 +2,6 @@
 -- settle what an operation has left.
 --
 -- KEYS  1 snapshot
--- ARGV  1 id  2 tenant (delete by a client) or "" (due on the agenda)
---       3 owner  4 lease ms  5 this node  6 prefix of sandbox records
---       7 states of a sandbox that lives  8 highest fence under which its
---       source is still kept busy
 -- Gives {"none"}, {"deleted"}, {"ready"} (there is nothing to be settled),
 --       {"in_use", id of a sandbox that lives on it}, {"wait", until ms}
 --       (another operation has it, or has its source), {"elsewhere", node}
@@ -15,16 +11,25 @@
 -- A snapshot that is being deleted gets no new lives: they are looked for here,
 -- and reserve.lua adds one in the same step in which it checks the state.
 
+local id,
+      by_tenant,     -- delete by a client, or "": due on the agenda
+      owner, lease_ms,
+      self,          -- this node
+      record_prefix, -- of sandbox records
+      living,        -- states of a sandbox that lives
+      last_fence     -- under which its source is still kept busy
+      = unpack(ARGV)
+
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'kind', 'node',
                           'lease_at', 'sandbox_id')
 local state, node = record[1], record[4]
-local due = ARGV[2] == ''
+local due = by_tenant == ''
 
 if not state then
     return { 'none' }
 end
 
-if not due and (record[2] ~= ARGV[2] or record[3] ~= 'reusable'
+if not due and (record[2] ~= by_tenant or record[3] ~= 'reusable'
                 or state == 'taking')
 then
     return { 'none' }
@@ -36,7 +41,7 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease = tonumber(ARGV[4])
+local lease = tonumber(lease_ms)
 
 if state == 'ready' then
     if due then
@@ -48,9 +53,9 @@ if state == 'ready' then
     local life = redis.call('SRANDMEMBER', lives)
 
     while life do
-        local is = redis.call('HGET', ARGV[6] .. life, 'state')
+        local is = redis.call('HGET', record_prefix .. life, 'state')
 
-        if is and string.find(ARGV[7], ' ' .. is .. ' ', 1, true) then
+        if is and string.find(living, ' ' .. is .. ' ', 1, true) then
             return { 'in_use', life }
         end
 
@@ -62,8 +67,8 @@ elseif tonumber(record[5] or 0) > now then
     return { 'wait', record[5] }
 end
 
-local ours = node == ARGV[5]
-local source = ARGV[6] .. record[6]
+local ours = node == self
+local source = record_prefix .. record[6]
 local is = redis.call('HMGET', source, 'state', 'busy_by', 'busy_until',
                       'lease_at')
 
@@ -74,7 +79,7 @@ if ours and state == 'taking' then
     if is[1] == 'hibernating' then
         at = tonumber(is[4] or 0)
 
-    elseif is[1] == 'running' and is[2] ~= ARGV[1] then
+    elseif is[1] == 'running' and is[2] ~= id then
         at = tonumber(is[3] or 0)
     end
 
@@ -94,7 +99,7 @@ end
 
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 
-redis.call('HSET', KEYS[1], 'state', state, 'owner', ours and ARGV[3] or '',
+redis.call('HSET', KEYS[1], 'state', state, 'owner', ours and owner or '',
            'lease_at', ours and now + lease or 0)
 
 if not ours then
@@ -104,11 +109,11 @@ end
 -- The source is busy until this claim has run out, unless it does not run, is
 -- busy for another operation, or the settling was tried too often.
 local held = state == 'taking' and is[1] == 'running'
-             and (not is[2] or is[2] == ARGV[1])
-             and fence <= tonumber(ARGV[8])
+             and (not is[2] or is[2] == id)
+             and fence <= tonumber(last_fence)
 
 if held then
-    redis.call('HSET', source, 'busy_by', ARGV[1], 'busy_until', now + lease)
+    redis.call('HSET', source, 'busy_by', id, 'busy_until', now + lease)
 end
 
 return { 'claimed', fence, state, record[6], held and 1 or 0 }

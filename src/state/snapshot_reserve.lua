@@ -2,15 +2,21 @@
 -- snapshot in state taking, and keeps its source busy.
 --
 -- KEYS  1 snapshot  2 index of snapshots  3 idempotency key  4 source
--- ARGV  1 fingerprint of the request  2 id  3 owner  4 lease ms
---       5 time (ms) after which its place on the agenda may be gone
---       6 tenant  7 id of the source  8 this node  9 states of the source it
---       is allowed in  10 ms for which the source is busy  11 kind
---       12 metadata  13 ms for which the key is kept if nothing ends the taking
 -- Gives {"new", fence, created_at}, {"late"}, {"none"}, {"conflict", state},
 --       {"busy", until ms, state}, {"next", id} (the source is an alias of
 --       id), {"elsewhere", node}, or what HMGET gives of the key that is
 --       taken: {fingerprint, state, status, answer, id}.
+
+local fingerprint,  -- of the request
+      id, owner, lease_ms,
+      placed_until, -- ms; later its place on the agenda may be gone
+      tenant, source_id,
+      self,         -- this node
+      allowed,      -- states of the source
+      busy_ms,      -- for which the source is busy
+      kind, metadata,
+      key_ms        -- for which the key is kept if nothing ends the taking
+      = unpack(ARGV)
 
 local idem = redis.call('HMGET', KEYS[3], 'fingerprint', 'state', 'status',
                         'answer', 'id')
@@ -26,7 +32,7 @@ local record = redis.call('HMGET', KEYS[4], 'state', 'tenant', 'node', 'next',
                           'busy_until', 'member', unpack(kept))
 local state = record[1]
 
-if not state or record[2] ~= ARGV[6] or state == 'destroying'
+if not state or record[2] ~= tenant or state == 'destroying'
    or state == 'destroyed' or record[6]
 then
     return { 'none' }
@@ -44,11 +50,11 @@ if state == 'hibernating' or state == 'resuming' then
     return { 'busy', now, state }
 end
 
-if not string.find(ARGV[9], ' ' .. state .. ' ', 1, true) then
+if not string.find(allowed, ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
 end
 
-if record[3] and record[3] ~= ARGV[8] then
+if record[3] and record[3] ~= self then
     return { 'elsewhere', record[3] }
 end
 
@@ -56,14 +62,14 @@ if busy > now then
     return { 'busy', busy, state }
 end
 
-if now >= tonumber(ARGV[5]) then
+if now >= tonumber(placed_until) then
     return { 'late' }
 end
 
-local fields = { 'state', 'taking', 'tenant', ARGV[6], 'node', ARGV[8],
-                 'sandbox_id', ARGV[7], 'kind', ARGV[11],
-                 'metadata', ARGV[12], 'created_at', now, 'owner', ARGV[3],
-                 'lease_at', now + tonumber(ARGV[4]), 'fence', 1,
+local fields = { 'state', 'taking', 'tenant', tenant, 'node', self,
+                 'sandbox_id', source_id, 'kind', kind,
+                 'metadata', metadata, 'created_at', now, 'owner', owner,
+                 'lease_at', now + tonumber(lease_ms), 'fence', 1,
                  'idem', KEYS[3] }
 
 for i, field in ipairs(kept) do
@@ -73,12 +79,12 @@ for i, field in ipairs(kept) do
     end
 end
 
-redis.call('HSET', KEYS[3], 'fingerprint', ARGV[1], 'state', 'running',
-           'id', ARGV[2])
-redis.call('PEXPIRE', KEYS[3], ARGV[13])
+redis.call('HSET', KEYS[3], 'fingerprint', fingerprint, 'state', 'running',
+           'id', id)
+redis.call('PEXPIRE', KEYS[3], key_ms)
 redis.call('HSET', KEYS[1], unpack(fields))
-redis.call('ZADD', KEYS[2], now, ARGV[2])
-redis.call('HSET', KEYS[4], 'busy_until', now + tonumber(ARGV[10]),
-           'busy_by', ARGV[2])
+redis.call('ZADD', KEYS[2], now, id)
+redis.call('HSET', KEYS[4], 'busy_until', now + tonumber(busy_ms),
+           'busy_by', id)
 
 return { 'new', 1, now }
