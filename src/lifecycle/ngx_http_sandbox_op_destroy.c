@@ -30,29 +30,32 @@
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[128];
+    char tenant[128]; /* of the client; empty: due on the agenda */
+
+    /* the claim, and the wait for one */
+    ngx_uint_t hops;
+    int64_t claiming;     /* monotonic ms */
+    int64_t patience;     /* monotonic ms at which the wait ends */
+    unsigned asking : 1;  /* claim.lua or schedule.lua is under way */
+    unsigned certain : 1; /* the record says destroying */
+
+    /* what claim.lua said; without a record op.fence stays 0 */
     char snapshot[SANDBOX_ID_SIZE];   /* of its hibernation, if one began */
     char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
     char fork_of[SANDBOX_ID_SIZE];    /* the source, if its fork was not done */
-    ngx_uint_t hops;
-    int64_t claiming;          /* monotonic ms */
-    int64_t patience;          /* monotonic ms at which the wait ends */
-    unsigned asking : 1;       /* claim.lua or schedule.lua is under way */
-    unsigned placed : 1;       /* a paused one is on its node's agenda now */
-    unsigned certain : 1;      /* the record says destroying */
-    unsigned recorded : 1;     /* there is a record to bury */
-    unsigned was_creating : 1; /* its creator may still be at work */
-    unsigned counted : 1;      /* cause is set */
-    unsigned keep : 1;         /* no record, and orphans=keep */
-    unsigned stands : 1;       /* with keep: it has a domain */
-    unsigned used : 1;         /* another sandbox runs from its checkpoint */
-    ngx_uint_t cause;          /* for the metric */
+    unsigned was_creating : 1;        /* its creator may still be at work */
+    ngx_int_t cause; /* for the metric; -1: it was counted with its record */
+
+    /* what the thread found */
+    unsigned stands : 1; /* without a record and kept: it has a domain */
+    unsigned used : 1;   /* another sandbox runs from its checkpoint */
     sandbox_hv_error_t result;
 } ngx_http_sandbox_destroy_op_t;
 
 
 static void ngx_http_sandbox_destroy_end(ngx_http_sandbox_destroy_op_t *d);
 static void ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply);
+static void ngx_http_sandbox_destroy_look(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_destroy_gone(ngx_event_t *ev);
 static void ngx_http_sandbox_destroy_buried(void *data, redisReply *reply);
@@ -67,9 +70,8 @@ ngx_http_sandbox_destroy_free(ngx_http_sandbox_op_t *op)
 
 static void
 ngx_http_sandbox_destroy_cause(ngx_http_sandbox_destroy_op_t *d,
-                               ngx_uint_t cause)
+                               ngx_int_t cause)
 {
-    d->counted = 1;
     d->cause = d->tenant[0] ? NGX_HTTP_SANDBOX_CAUSE_API : cause;
 }
 
@@ -78,15 +80,17 @@ ngx_http_sandbox_destroy_cause(ngx_http_sandbox_destroy_op_t *d,
 static void
 ngx_http_sandbox_destroy_count(ngx_http_sandbox_destroy_op_t *d)
 {
-    if (d->counted) {
-        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_DESTROYS, d->cause,
-                                    1);
+    if (d->cause != -1) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_DESTROYS,
+                                    (ngx_uint_t) d->cause, 1);
     }
 }
 
 
+/* placed: 1 if a paused one is on its node's agenda now. */
 static ngx_int_t
-ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d)
+ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d,
+                               ngx_uint_t placed)
 {
     ngx_http_sandbox_key_t record, events, index;
     ngx_http_sandbox_args_t a;
@@ -112,7 +116,7 @@ ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d)
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_DESTROY);
     ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_int(&a, (int64_t) (mcf->boot_timeout + mcf->lease));
-    ngx_http_sandbox_arg_int(&a, d->placed);
+    ngx_http_sandbox_arg_int(&a, (int64_t) placed);
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_destroy_claimed, d,
@@ -136,6 +140,7 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
 
     ngx_http_sandbox_op_init(&d->op, ctx, done, data);
     d->op.destroy = ngx_http_sandbox_destroy_free;
+    d->cause = -1;
     ngx_cpystrn((u_char *) d->op.id, (u_char *) id, sizeof(d->op.id));
     d->patience = d->op.started + (int64_t) mcf->boot_timeout;
 
@@ -149,7 +154,7 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
         SANDBOX_CRASH_POINT("destroy.hasten.after");
     }
 
-    if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
+    if (ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK) {
         ngx_http_sandbox_op_discard(&d->op);
         return NULL;
     }
@@ -194,7 +199,7 @@ ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 
     if ((d->op.done == NULL && d->certain)
         || sandbox_time_monotonic_ms() >= d->patience
-        || ngx_http_sandbox_destroy_claim(d) != NGX_OK)
+        || ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK)
     {
         ngx_http_sandbox_destroy_give_up(d);
     }
@@ -215,7 +220,7 @@ ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
     ngx_http_sandbox_op_hasten_in(
         d->op.id, (int64_t) ngx_http_sandbox_worker.conf->lease);
 
-    if (ngx_http_sandbox_destroy_claim(d) != NGX_OK) {
+    if (ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK) {
         ngx_http_sandbox_destroy_give_up(d);
     }
 }
@@ -227,10 +232,9 @@ ngx_http_sandbox_destroy_placed(void *data, redisReply *reply)
     ngx_http_sandbox_destroy_op_t *d = data;
 
     d->asking = 0;
-    d->placed = 1;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || ngx_http_sandbox_destroy_claim(d) != NGX_OK)
+        || ngx_http_sandbox_destroy_claim(d, 1) != NGX_OK)
     {
         ngx_http_sandbox_op_no_redis(&d->op);
     }
@@ -314,16 +318,17 @@ ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until,
 }
 
 
+/* Has a thread do the work, teardown or look. */
 static void
-ngx_http_sandbox_destroy_start(ngx_http_sandbox_destroy_op_t *d)
+ngx_http_sandbox_destroy_start(ngx_http_sandbox_destroy_op_t *d,
+                               void (*work)(void *data, ngx_log_t *log))
 {
     ngx_http_sandbox_await_end(&d->op.await);
     ngx_http_sandbox_op_hold_lease(&d->op, d->claiming);
     SANDBOX_CRASH_POINT("destroy.queue.before");
 
     if (ngx_http_sandbox_op_task(&d->op, ngx_http_sandbox_worker.conf->quick,
-                                 ngx_http_sandbox_destroy_teardown,
-                                 ngx_http_sandbox_destroy_gone)
+                                 work, ngx_http_sandbox_destroy_gone)
         != NGX_OK)
     {
         ngx_http_sandbox_destroy_end(d);
@@ -340,7 +345,6 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
 
     mcf = ngx_http_sandbox_worker.conf;
 
-    d->recorded = 1;
     d->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
     d->was_creating = ngx_http_sandbox_reply_integer(reply, 2) != 0;
     ngx_cpystrn((u_char *) d->snapshot,
@@ -367,7 +371,20 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
         ngx_http_sandbox_op_schedule_in(d->op.id, (int64_t) mcf->lease);
     }
 
-    ngx_http_sandbox_destroy_start(d);
+    ngx_http_sandbox_destroy_start(d, ngx_http_sandbox_destroy_teardown);
+}
+
+
+/* The agenda has a sandbox without a record. */
+static void
+ngx_http_sandbox_destroy_orphan(ngx_http_sandbox_destroy_op_t *d)
+{
+    ngx_http_sandbox_destroy_cause(d, NGX_HTTP_SANDBOX_CAUSE_ORPHAN);
+    ngx_http_sandbox_destroy_start(
+        d, ngx_http_sandbox_worker.conf->reconcile_orphans
+                   == NGX_HTTP_SANDBOX_ORPHANS_KEEP
+               ? ngx_http_sandbox_destroy_look
+               : ngx_http_sandbox_destroy_teardown);
 }
 
 
@@ -379,7 +396,6 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     const char *outcome;
 
     d->asking = 0;
-    d->placed = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         ngx_http_sandbox_op_no_redis(&d->op);
@@ -425,15 +441,12 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
             &d->op, &ngx_http_sandbox_transition_conflict,
             "The sandbox cannot be destroyed in its state.");
 
-    } else if (d->tenant[0] == '\0') {
-        /* "none" or "destroyed": what is left on the node is removed */
-        if (ngx_strcmp(outcome, "none") == 0) {
-            ngx_http_sandbox_destroy_cause(d, NGX_HTTP_SANDBOX_CAUSE_ORPHAN);
-            d->keep = ngx_http_sandbox_worker.conf->reconcile_orphans
-                      == NGX_HTTP_SANDBOX_ORPHANS_KEEP;
-        }
+    } else if (d->tenant[0] == '\0' && ngx_strcmp(outcome, "none") == 0) {
+        ngx_http_sandbox_destroy_orphan(d);
 
-        ngx_http_sandbox_destroy_start(d);
+    } else if (d->tenant[0] == '\0') {
+        /* "destroyed": what is left on the node is removed */
+        ngx_http_sandbox_destroy_start(d, ngx_http_sandbox_destroy_teardown);
 
     } else if (ngx_strcmp(outcome, "destroyed") == 0) {
         ngx_http_sandbox_destroy_end(d);
@@ -487,22 +500,27 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
 }
 
 
-/* In a thread. */
+/* With orphans=keep: only looks whether there is a domain.  In a thread. */
 static void
-ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
+ngx_http_sandbox_destroy_look(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_destroy_op_t *d = data;
 
     u_char gone;
 
-    if (d->keep) {
-        d->stands =
-            sandbox_hypervisor_gone((const char(*)[SANDBOX_ID_SIZE]) & d->op.id,
-                                    &gone, 1, &d->result)
-                == SANDBOX_HV_OK
-            && !gone;
-        return;
-    }
+    d->stands =
+        sandbox_hypervisor_gone((const char(*)[SANDBOX_ID_SIZE]) & d->op.id,
+                                &gone, 1, &d->result)
+            == SANDBOX_HV_OK
+        && !gone;
+}
+
+
+/* In a thread. */
+static void
+ngx_http_sandbox_destroy_teardown(void *data, ngx_log_t *log)
+{
+    ngx_http_sandbox_destroy_op_t *d = data;
 
     SANDBOX_CRASH_POINT("destroy.teardown.before");
     (void) sandbox_hypervisor_destroy(d->op.id, &d->result);
@@ -547,7 +565,8 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
             d->checkpoint, (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 
-    if (!d->recorded) {
+    if (d->op.fence == 0) {
+        /* there is no record to bury */
         ngx_http_sandbox_destroy_count(d);
         ngx_http_sandbox_op_release(d->op.id);
         ngx_http_sandbox_op_finish(&d->op);

@@ -40,7 +40,7 @@ typedef struct {
 struct ngx_http_sandbox_op_s {
     char id[SANDBOX_ID_SIZE];
     char request_id[SANDBOX_ID_SIZE]; /* "-" if no request asked for it */
-    int64_t fence;
+    int64_t fence;   /* under which it has its record; 0: not yet */
     int64_t started; /* monotonic ms */
 
     ngx_http_sandbox_op_done_pt done; /* NULL: nobody waits */
