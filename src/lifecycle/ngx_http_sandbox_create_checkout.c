@@ -52,7 +52,7 @@ ngx_http_sandbox_create_outcome(ngx_http_sandbox_create_op_t *c,
 
     sandbox_text_fmt(
         t, "{\"hit\":%s,\"id\":\"%s\",\"mode\":\"%s\",\"source\":\"%s\"}",
-        c->missed ? "false" : "true", c->pool,
+        c->checkout.missed ? "false" : "true", c->checkout.pool,
         c->spec.pool_required ? "require" : "prefer", source);
 
     return sandbox_text_failed(t) ? NGX_ERROR : NGX_OK;
@@ -160,7 +160,7 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
 
     a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_pool(&pool, c->pool);
+    ngx_http_sandbox_key_pool(&pool, c->checkout.pool);
     ngx_http_sandbox_key_tenant(&index, c->tenant);
     ngx_http_sandbox_create_idem_key(c, &idem);
     ngx_http_sandbox_key_events(&events);
@@ -168,7 +168,7 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_key(&a, &index);
     ngx_http_sandbox_arg_key(&a, &idem);
     ngx_http_sandbox_arg(&a, fingerprint);
-    ngx_http_sandbox_arg(&a, c->pool);
+    ngx_http_sandbox_arg(&a, c->checkout.pool);
     ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_int(&a, now);
     ngx_http_sandbox_checkout_shape(c, &a);
@@ -179,8 +179,8 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_checkout_record(c, now, &a);
 
     SANDBOX_CRASH_POINT("checkout.claim.before");
-    c->peeking = 1;
-    c->news = 0;
+    c->checkout.asking = 1;
+    c->checkout.news = 0;
     c->committing = sandbox_time_monotonic_ms();
 
     rc = ngx_http_sandbox_redis_eval(
@@ -208,8 +208,8 @@ ngx_http_sandbox_checkout_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    if (c->peeking) {
-        c->news = 1;
+    if (c->checkout.asking) {
+        c->checkout.news = 1;
         return;
     }
 
@@ -232,25 +232,26 @@ ngx_http_sandbox_checkout_wait(ngx_http_sandbox_create_op_t *c)
 
     now = sandbox_time_monotonic_ms();
 
-    if (c->waiting == 0) {
-        c->waiting = now + c->spec.pool_wait_ms;
+    if (c->checkout.waiting == 0) {
+        c->checkout.waiting = now + c->spec.pool_wait_ms;
 
         if (c->spec.pool_wait_ms) {
-            c->patience.handler = ngx_http_sandbox_checkout_patience;
-            c->patience.data = c;
-            c->patience.log = ngx_cycle->log;
-            ngx_add_timer(&c->patience, (ngx_msec_t) c->spec.pool_wait_ms);
+            c->checkout.patience.handler = ngx_http_sandbox_checkout_patience;
+            c->checkout.patience.data = c;
+            c->checkout.patience.log = ngx_cycle->log;
+            ngx_add_timer(&c->checkout.patience,
+                          (ngx_msec_t) c->spec.pool_wait_ms);
         }
     }
 
-    if (now >= c->waiting) {
+    if (now >= c->checkout.waiting) {
         return 0;
     }
 
-    ngx_http_sandbox_await(&c->op.await, c->pool,
+    ngx_http_sandbox_await(&c->op.await, c->checkout.pool,
                            ngx_http_sandbox_checkout_wake, c);
 
-    if (c->news) {
+    if (c->checkout.news) {
         /* that event came after checkout.lua had run */
         ngx_http_sandbox_checkout_ask(c);
     }
@@ -379,7 +380,7 @@ ngx_http_sandbox_checkout_miss(ngx_http_sandbox_create_op_t *c,
         return;
     }
 
-    c->missed = 1;
+    c->checkout.missed = 1;
     rc = ngx_http_sandbox_checkout_adopt(c, reply);
 
     if (rc == NGX_DONE) {
@@ -421,7 +422,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
                 (u_char *) ngx_http_sandbox_reply_string(reply, 1),
                 sizeof(c->op.id));
     ngx_http_sandbox_op_postpone_at(c->op.id, c->timeout_at);
-    ngx_http_sandbox_tend(c->pool);
+    ngx_http_sandbox_tend(c->checkout.pool);
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CHECKOUTS,
                                 NGX_HTTP_SANDBOX_CHECKOUT_HIT, 1);
 
@@ -439,9 +440,9 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
     c->op.status = NGX_HTTP_CREATED;
     c->op.times.commit = sandbox_time_monotonic_ms() - c->committing;
 
-    ngx_http_sandbox_op_log(&c->op, NGX_LOG_NOTICE,
-                            "taken from warm pool %s in %L ms", c->pool,
-                            sandbox_time_monotonic_ms() - c->op.started);
+    ngx_http_sandbox_op_log(
+        &c->op, NGX_LOG_NOTICE, "taken from warm pool %s in %L ms",
+        c->checkout.pool, sandbox_time_monotonic_ms() - c->op.started);
 
     SANDBOX_CRASH_POINT("checkout.answer.before");
     ngx_http_sandbox_op_finish(&c->op);
@@ -452,7 +453,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
 static void
 ngx_http_sandbox_checkout_adjust(ngx_http_sandbox_create_op_t *c, int64_t now)
 {
-    if (c->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+    if (c->checkout.skews++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_create_no_redis(c);
         return;
     }
@@ -470,12 +471,12 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
     const char *outcome;
 
     SANDBOX_CRASH_POINT("checkout.claim.after");
-    c->peeking = 0;
+    c->checkout.asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         if (reply && reply->type == REDIS_REPLY_ERROR) {
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "warm pool %s: checkout: \"%s\"", c->pool,
+                          "warm pool %s: checkout: \"%s\"", c->checkout.pool,
                           reply->str);
         }
 
@@ -488,7 +489,7 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
     if (ngx_strcmp(outcome, "miss") == 0 && c->op.done
         && ngx_strcmp(ngx_http_sandbox_reply_string(reply, 1), "empty") == 0)
     {
-        ngx_http_sandbox_tend(c->pool);
+        ngx_http_sandbox_tend(c->checkout.pool);
 
         if (ngx_http_sandbox_checkout_wait(c)) {
             return;
@@ -497,8 +498,8 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
 
     ngx_http_sandbox_await_end(&c->op.await);
 
-    if (c->patience.timer_set) {
-        ngx_del_timer(&c->patience);
+    if (c->checkout.patience.timer_set) {
+        ngx_del_timer(&c->checkout.patience);
     }
 
     if (ngx_strcmp(outcome, "skew") == 0) {
@@ -507,7 +508,7 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
         return;
     }
 
-    c->hops = 0;
+    c->checkout.skews = 0;
 
     if (ngx_strcmp(outcome, "hit") == 0 && reply->elements == 3) {
         ngx_http_sandbox_checkout_hit(c, reply);
@@ -521,7 +522,7 @@ ngx_http_sandbox_checkout_done(void *data, redisReply *reply)
         }
 
     } else if (ngx_strcmp(outcome, "none") == 0) {
-        c->pool[0] = '\0';
+        c->checkout.pool[0] = '\0';
         ngx_http_sandbox_create_next(c);
 
     } else {

@@ -48,9 +48,9 @@ ngx_http_sandbox_source_machine(ngx_http_sandbox_create_op_t *c,
 
     c->spec.internet = ngx_http_sandbox_source_internet(reply);
     ngx_cpystrn(
-        (u_char *) c->generation,
+        (u_char *) c->resume.generation,
         (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_GENERATION),
-        sizeof(c->generation));
+        sizeof(c->resume.generation));
 
     if (ngx_http_sandbox_source_copy(&c->template_name, reply, SOURCE_TEMPLATE)
             != NGX_OK

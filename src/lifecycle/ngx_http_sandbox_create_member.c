@@ -29,9 +29,10 @@ ngx_http_sandbox_op_member(const ngx_http_sandbox_shape_t *shape,
     c->source = NGX_HTTP_SANDBOX_FOR_POOL;
     ngx_cpystrn((u_char *) c->tenant, (u_char *) shape->tenant,
                 sizeof(c->tenant));
-    ngx_cpystrn((u_char *) c->pool, (u_char *) shape->pool, sizeof(c->pool));
+    ngx_cpystrn((u_char *) c->member.pool, (u_char *) shape->pool,
+                sizeof(c->member.pool));
 
-    c->pool_fence = shape->fence;
+    c->member.fence = shape->fence;
 
     c->spec.template = shape->template;
     c->spec.vcpus = shape->vcpus;
@@ -67,7 +68,7 @@ ngx_http_sandbox_member_reserve(ngx_http_sandbox_create_op_t *c,
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, c->op.id);
-    ngx_http_sandbox_key_pool(&pool, c->pool);
+    ngx_http_sandbox_key_pool(&pool, c->member.pool);
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg_key(&a, &pool);
     ngx_http_sandbox_arg(&a, c->op.id);
@@ -75,7 +76,7 @@ ngx_http_sandbox_member_reserve(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
     ngx_http_sandbox_arg_int(&a, mcf->refill_parallel);
-    ngx_http_sandbox_arg_int(&a, c->pool_fence);
+    ngx_http_sandbox_arg_int(&a, c->member.fence);
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("member.reserve.before");
@@ -128,14 +129,14 @@ ngx_http_sandbox_member_commit(ngx_http_sandbox_create_op_t *c)
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, c->op.id);
-    ngx_http_sandbox_key_pool(&pool, c->pool);
+    ngx_http_sandbox_key_pool(&pool, c->member.pool);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg_key(&a, &pool);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, c->op.fence);
     ngx_http_sandbox_arg(&a, c->op.id);
-    ngx_http_sandbox_arg(&a, c->pool);
+    ngx_http_sandbox_arg(&a, c->member.pool);
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_POOL);
 

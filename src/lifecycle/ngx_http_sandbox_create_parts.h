@@ -3,7 +3,7 @@
  * the warm pool (create_checkout.c, create_member.c), the record that the
  * sandbox comes from (create_source.c) and the run after the reservation
  * (create_run.c).  Not for other files.  Event loop only; while a pool thread
- * works, take and boot belong to the thread.
+ * works, fork.take and boot belong to the thread.
  */
 
 #ifndef NGX_HTTP_SANDBOX_CREATE_PARTS_H
@@ -28,26 +28,63 @@ typedef enum {
     NGX_HTTP_SANDBOX_FOR_POOL     /* from a template; no idempotency key */
 } ngx_http_sandbox_source_e;
 
+/* The record that the sandbox comes from, if no template (create_source.c). */
+typedef struct {
+    char id[SANDBOX_ID_SIZE]; /* of a snapshot or a sandbox */
+    int64_t changing; /* monotonic ms: the end of the wait for it, or 0 */
+    ngx_uint_t hops;  /* aliases that were followed */
+    unsigned reading : 1;
+} ngx_http_sandbox_create_parent_t;
+
+/* Of a fork (create_run.c). */
+typedef struct {
+    sandbox_take_t take;
+    unsigned taken : 1; /* its checkpoint was taken */
+} ngx_http_sandbox_create_fork_t;
+
+/* Of a resume (op_resume.c). */
+typedef struct {
+    char origin[SANDBOX_ID_SIZE];       /* the first execution */
+    char generation[NGX_INT64_LEN + 1]; /* of the parent's network policy */
+    unsigned wake : 1;                  /* a request waits for it */
+} ngx_http_sandbox_create_resume_t;
+
+/* Of a create that names a warm pool (create_checkout.c). */
+typedef struct {
+    char pool[SANDBOX_ID_SIZE];
+    ngx_event_t patience; /* fires when the wait for a member ends */
+    int64_t waiting;      /* monotonic ms when that wait ends; 0: not begun */
+    ngx_uint_t skews;     /* times that the clock was found wrong */
+    unsigned asking : 1;  /* checkout.lua is under way */
+    unsigned news : 1;    /* an event of the pool came meanwhile */
+    unsigned missed : 1;  /* the pool has no member for this request */
+} ngx_http_sandbox_create_checkout_t;
+
+/* Of a create for a warm pool (create_member.c). */
+typedef struct {
+    char pool[SANDBOX_ID_SIZE];
+    int64_t fence; /* of the pool's lease */
+} ngx_http_sandbox_create_member_t;
+
+/* A create of any kind; it uses what concerns it of the structures above. */
 typedef struct {
     ngx_http_sandbox_op_t op;
     ngx_http_sandbox_idem_t idem;
 
-    char tenant[128]; /* empty: a wake that has not read its record yet */
     ngx_http_sandbox_source_e source;
-    char parent[SANDBOX_ID_SIZE]; /* the snapshot or sandbox it comes from */
-    char origin[SANDBOX_ID_SIZE]; /* of a resume: the first execution */
+    ngx_http_sandbox_create_parent_t parent;
+    ngx_http_sandbox_create_fork_t fork;
+    ngx_http_sandbox_create_resume_t resume;
+    ngx_http_sandbox_create_checkout_t checkout;
+    ngx_http_sandbox_create_member_t member;
+
+    char tenant[128]; /* empty: a wake that has not read its record yet */
 
     /* the sandbox's own checkpoint, or that of a reusable snapshot */
     char checkpoint[SANDBOX_ID_SIZE];
 
-    char pool[SANDBOX_ID_SIZE]; /* to take a member from, or to make one for */
-    int64_t pool_fence;         /* of the pool's lease, for a new member */
-    ngx_event_t patience;       /* fires when the wait for a member ends */
-    int64_t waiting; /* monotonic ms when that wait ends; 0: not begun */
-
     sandbox_create_t spec; /* template may be NULL, template_name is not */
     char *template_name;   /* heap */
-    char generation[NGX_INT64_LEN + 1]; /* of the source's network policy */
     int64_t created_at;
     int64_t timeout_at;
     uint32_t address;       /* host order */
@@ -56,19 +93,11 @@ typedef struct {
     char traffic_token[SANDBOX_TOKEN_SIZE];
     uint64_t execution;
 
-    sandbox_take_t take; /* of a fork */
     sandbox_boot_t boot;
     int64_t reserving;  /* monotonic ms */
     int64_t committing; /* monotonic ms */
-    int64_t changing;   /* monotonic ms: the end of the wait for parent, or 0 */
-    ngx_uint_t hops;    /* aliases that were followed */
-    unsigned peeking : 1; /* a read of parent or of the pool is under way */
-    unsigned wake : 1;    /* a resume that a request waits for */
-    unsigned taken : 1;   /* of a fork: its checkpoint was taken */
-    unsigned lost : 1;    /* Redis has no record of the sandbox any more */
-    unsigned left : 1;    /* could not be undone: left to the agenda */
-    unsigned missed : 1;  /* the pool has no member for this request */
-    unsigned news : 1;    /* an event of the pool came while peeking */
+    unsigned lost : 1;  /* Redis has no record of the sandbox any more */
+    unsigned left : 1;  /* could not be undone: left to the agenda */
 } ngx_http_sandbox_create_op_t;
 
 typedef struct {

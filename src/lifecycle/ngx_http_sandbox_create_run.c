@@ -80,12 +80,12 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->holds = &c->op.holds;
     boot->deadline = boot->queued + (int64_t) mcf->boot_timeout;
 
-    c->take.id = c->checkpoint;
-    c->take.sandbox = c->parent;
-    c->take.keep = 1;
-    c->take.holds = &c->op.holds;
-    c->take.queued = boot->queued;
-    c->take.deadline = boot->deadline;
+    c->fork.take.id = c->checkpoint;
+    c->fork.take.sandbox = c->parent.id;
+    c->fork.take.keep = 1;
+    c->fork.take.holds = &c->op.holds;
+    c->fork.take.queued = boot->queued;
+    c->fork.take.deadline = boot->deadline;
 }
 
 
@@ -145,7 +145,7 @@ ngx_http_sandbox_create_queue(ngx_http_sandbox_create_op_t *c,
     c->op.error = &ngx_http_sandbox_capacity_exceeded;
     c->op.message = "Too many sandboxes are being created at once.";
 
-    if (c->taken) {
+    if (c->fork.taken) {
         ngx_http_sandbox_create_undo(c);
 
     } else {
@@ -161,7 +161,7 @@ ngx_http_sandbox_create_take(void *data, ngx_log_t *log)
     ngx_http_sandbox_create_op_t *c = data;
 
     SANDBOX_CRASH_POINT("fork.take.before");
-    sandbox_take(&c->take);
+    sandbox_take(&c->fork.take);
     SANDBOX_CRASH_POINT("fork.take.after");
 }
 
@@ -181,20 +181,21 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
         "The sandbox could not be forked; try again."
     };
 
-    if (c->take.result.status != SANDBOX_HV_OK) {
-        ngx_http_sandbox_take_error(&c->op, &c->take, &words);
+    if (c->fork.take.result.status != SANDBOX_HV_OK) {
+        ngx_http_sandbox_take_error(&c->op, &c->fork.take, &words);
         ngx_http_sandbox_op_log(&c->op, NGX_LOG_ERR, "fork of %s failed: %s",
-                                c->parent, c->take.result.message);
+                                c->parent.id, c->fork.take.result.message);
         ngx_http_sandbox_create_undo(c);
         return;
     }
 
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, c->take.way, 1);
-    c->taken = 1;
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, c->fork.take.way,
+                                1);
+    c->fork.taken = 1;
     c->boot.queued = sandbox_time_monotonic_ms();
 
     /* the checkpoint is taken: the source need not be busy any longer */
-    ngx_http_sandbox_op_free(c->parent, c->op.id);
+    ngx_http_sandbox_op_free(c->parent.id, c->op.id);
     ngx_http_sandbox_create_queue(c, ngx_http_sandbox_create_boot,
                                   ngx_http_sandbox_create_booted);
 }
@@ -432,10 +433,10 @@ ngx_http_sandbox_create_log(ngx_http_sandbox_create_op_t *c)
         ngx_http_sandbox_create_verbs[c->source],
         sandbox_time_monotonic_ms() - c->op.started,
         c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
-        : c->boot.checkpoint                   ? c->parent
+        : c->boot.checkpoint                   ? c->parent.id
         : c->boot.made                         ? "from a new checkpoint"
                                                : "from a checkpoint",
-        times->queue + c->take.queue_ms, c->take.take_ms,
+        times->queue + c->fork.take.queue_ms, c->fork.take.take_ms,
         times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
         times->commit);
 }
@@ -510,14 +511,14 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
     /* a take that failed has left nothing, unless "left" is set */
     if (c->boot.result.status == SANDBOX_HV_OK
         && c->source == NGX_HTTP_SANDBOX_FROM_FORK
-        && (c->taken || c->take.left))
+        && (c->fork.taken || c->fork.take.left))
     {
-        if (c->taken) {
+        if (c->fork.taken) {
             (void) sandbox_checkpoint_discard(c->checkpoint, &c->boot.result);
 
         } else if (sandbox_time_monotonic_ms() < c->op.holds) {
-            sandbox_untake(&c->take, 1);
-            c->boot.result = c->take.result;
+            sandbox_untake(&c->fork.take, 1);
+            c->boot.result = c->fork.take.result;
 
         } else {
             /* another operation may be working on the source by now */

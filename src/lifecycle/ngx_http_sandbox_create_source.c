@@ -91,7 +91,7 @@ ngx_http_sandbox_source_conflict(ngx_http_sandbox_create_op_t *c,
 static ngx_uint_t
 ngx_http_sandbox_source_is_snapshot(const ngx_http_sandbox_create_op_t *c)
 {
-    return ngx_strncmp(c->parent, "snap_", 5) == 0;
+    return ngx_strncmp(c->parent.id, "snap_", 5) == 0;
 }
 
 
@@ -119,10 +119,10 @@ ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_source_unadmit(c);
 
     if (ngx_http_sandbox_source_is_snapshot(c)) {
-        ngx_http_sandbox_key_snapshot(&key, c->parent);
+        ngx_http_sandbox_key_snapshot(&key, c->parent.id);
 
     } else {
-        ngx_http_sandbox_key_record(&key, c->parent);
+        ngx_http_sandbox_key_record(&key, c->parent.id);
     }
 
     a.n = a.nnumbers = 0;
@@ -133,7 +133,7 @@ ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
         ngx_http_sandbox_arg(&a, ngx_http_sandbox_source_fields[i]);
     }
 
-    c->peeking = 1;
+    c->parent.reading = 1;
 
     return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                           ngx_http_sandbox_source_read, c, a.n,
@@ -144,8 +144,8 @@ ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
 void
 ngx_http_sandbox_create_source(ngx_http_sandbox_create_op_t *c)
 {
-    if (c->spec.snapshot_id && c->parent[0] == '\0'
-        && sandbox_id_parse(c->parent, "snap", c->spec.snapshot_id,
+    if (c->spec.snapshot_id && c->parent.id[0] == '\0'
+        && sandbox_id_parse(c->parent.id, "snap", c->spec.snapshot_id,
                             ngx_strlen(c->spec.snapshot_id))
                != 0)
     {
@@ -166,7 +166,7 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 {
     ngx_http_sandbox_create_op_t *c = data;
 
-    if (c->peeking) {
+    if (c->parent.reading) {
         return;
     }
 
@@ -176,11 +176,11 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (sandbox_time_monotonic_ms() >= c->changing) {
+    if (sandbox_time_monotonic_ms() >= c->parent.changing) {
         ngx_http_sandbox_source_fail(
             c,
-            c->wake ? &ngx_http_sandbox_sandbox_changing
-                    : &ngx_http_sandbox_transition_in_progress,
+            c->resume.wake ? &ngx_http_sandbox_sandbox_changing
+                           : &ngx_http_sandbox_transition_in_progress,
             "The sandbox is changing its state; try again.");
         return;
     }
@@ -192,15 +192,16 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 void
 ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c)
 {
-    c->peeking = 0;
+    c->parent.reading = 0;
     ngx_http_sandbox_source_unadmit(c);
 
-    if (c->changing == 0) {
-        c->changing = sandbox_time_monotonic_ms()
-                      + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
+    if (c->parent.changing == 0) {
+        c->parent.changing =
+            sandbox_time_monotonic_ms()
+            + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
     }
 
-    ngx_http_sandbox_await(&c->op.await, c->parent,
+    ngx_http_sandbox_await(&c->op.await, c->parent.id,
                            ngx_http_sandbox_source_wake, c);
 }
 
@@ -233,7 +234,7 @@ ngx_http_sandbox_source_snapshot(ngx_http_sandbox_create_op_t *c,
         return NGX_DONE;
     }
 
-    ngx_memcpy(c->checkpoint, c->parent, sizeof(c->checkpoint));
+    ngx_memcpy(c->checkpoint, c->parent.id, sizeof(c->checkpoint));
 
     return NGX_OK;
 }
@@ -265,7 +266,7 @@ ngx_http_sandbox_source_fork(ngx_http_sandbox_create_op_t *c, redisReply *reply,
 static void
 ngx_http_sandbox_source_awake(ngx_http_sandbox_create_op_t *c)
 {
-    if (!c->wake) {
+    if (!c->resume.wake) {
         ngx_http_sandbox_source_conflict(
             c, ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING),
             "The sandbox is not paused.");
@@ -273,7 +274,7 @@ ngx_http_sandbox_source_awake(ngx_http_sandbox_create_op_t *c)
     }
 
     ngx_http_sandbox_source_unadmit(c);
-    ngx_memcpy(c->op.id, c->parent, sizeof(c->op.id));
+    ngx_memcpy(c->op.id, c->parent.id, sizeof(c->op.id));
     c->op.status = NGX_HTTP_OK;
     ngx_http_sandbox_op_finish(&c->op);
 }
@@ -305,8 +306,9 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
         return NGX_DONE;
     }
 
-    if (c->wake
-        && ngx_http_sandbox_reply_integer(reply, SOURCE_AUTO_RESUME) == 0) {
+    if (c->resume.wake
+        && ngx_http_sandbox_reply_integer(reply, SOURCE_AUTO_RESUME) == 0)
+    {
         ngx_http_sandbox_source_fail(
             c, &ngx_http_sandbox_sandbox_paused_auto_resume_disabled,
             "The sandbox is paused and does not resume by itself.");
@@ -314,14 +316,15 @@ ngx_http_sandbox_source_paused(ngx_http_sandbox_create_op_t *c,
     }
 
     origin = ngx_http_sandbox_reply_string(reply, SOURCE_ORIGIN);
-    ngx_cpystrn((u_char *) c->origin, (u_char *) (*origin ? origin : c->parent),
-                sizeof(c->origin));
+    ngx_cpystrn((u_char *) c->resume.origin,
+                (u_char *) (*origin ? origin : c->parent.id),
+                sizeof(c->resume.origin));
     ngx_cpystrn(
         (u_char *) c->checkpoint,
         (u_char *) ngx_http_sandbox_reply_string(reply, SOURCE_SNAPSHOT),
         sizeof(c->checkpoint));
 
-    if (c->wake) {
+    if (c->resume.wake) {
         /* a wake answers no client with a new token: the old one stays valid */
         ngx_cpystrn(
             (u_char *) c->traffic_token,
@@ -396,12 +399,12 @@ ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,
         return 0;
     }
 
-    if (*next == '\0' || c->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+    if (*next == '\0' || c->parent.hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_source_missing(c);
         return 1;
     }
 
-    ngx_cpystrn((u_char *) c->parent, (u_char *) next, sizeof(c->parent));
+    ngx_cpystrn((u_char *) c->parent.id, (u_char *) next, sizeof(c->parent.id));
     ngx_http_sandbox_create_source(c);
 
     return 1;
@@ -425,7 +428,7 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
     const char *tenant;
     ngx_http_sandbox_state_e state;
 
-    c->peeking = 0;
+    c->parent.reading = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
         || reply->elements != SOURCE_FIELDS)
@@ -451,7 +454,7 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
         return;
     }
 
-    c->hops = 0;
+    c->parent.hops = 0;
 
     rc = ngx_http_sandbox_source_judge(c, reply, state);
 

@@ -39,7 +39,7 @@ typedef enum {
     SOURCE_FIELDS
 } ngx_http_sandbox_source_field_e;
 
-/* Reads the record of c->parent; NGX_ERROR if Redis is away. */
+/* Reads the record of c->parent.id; NGX_ERROR if Redis is away. */
 ngx_int_t ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c);
 
 /*

@@ -50,8 +50,8 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_create_op_t *c = (ngx_http_sandbox_create_op_t *) op;
 
-    if (c->patience.timer_set) {
-        ngx_del_timer(&c->patience);
+    if (c->checkout.patience.timer_set) {
+        ngx_del_timer(&c->checkout.patience);
     }
 
     if (c->source == NGX_HTTP_SANDBOX_FOR_POOL) {
@@ -271,18 +271,18 @@ ngx_http_sandbox_create_record(ngx_http_sandbox_create_op_t *c,
         break;
 
     case NGX_HTTP_SANDBOX_FROM_SNAPSHOT:
-        ngx_http_sandbox_key_snapshot_lives(lives, c->parent);
+        ngx_http_sandbox_key_snapshot_lives(lives, c->parent.id);
         ngx_http_sandbox_arg(a, "lives");
         ngx_http_sandbox_arg_key(a, lives);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_FORK:
-        ngx_http_sandbox_arg_field(a, "fork_of", c->parent);
+        ngx_http_sandbox_arg_field(a, "fork_of", c->parent.id);
         ngx_http_sandbox_arg_field(a, "checkpoint", c->checkpoint);
         break;
 
     case NGX_HTTP_SANDBOX_FROM_PAUSED:
-        ngx_http_sandbox_arg_field(a, "origin", c->origin);
+        ngx_http_sandbox_arg_field(a, "origin", c->resume.origin);
         ngx_http_sandbox_arg_field(a, "checkpoint", c->checkpoint);
         break;
     }
@@ -315,7 +315,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_create_keys(c, &keys, &a);
 
     if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
-        ngx_http_sandbox_key_of(&keys.parent, c->parent);
+        ngx_http_sandbox_key_of(&keys.parent, c->parent.id);
         ngx_http_sandbox_arg_key(&a, &keys.parent);
     }
 
@@ -390,17 +390,18 @@ ngx_http_sandbox_op_create(sandbox_create_t *create,
     }
 
     if (create->pool_id
-        && !ngx_http_sandbox_pool_id(c->pool, c->tenant, create->pool_id,
+        && !ngx_http_sandbox_pool_id(c->checkout.pool, c->tenant,
+                                     create->pool_id,
                                      ngx_strlen(create->pool_id)))
     {
-        c->pool[0] = '\0';
+        c->checkout.pool[0] = '\0';
     }
 
     SANDBOX_CRASH_POINT("create.peek.before");
 
     /* checkout.lua looks at the key, too */
-    if ((c->pool[0] ? ngx_http_sandbox_create_checkout(c)
-                    : ngx_http_sandbox_idem_peek(&c->idem))
+    if ((c->checkout.pool[0] ? ngx_http_sandbox_create_checkout(c)
+                             : ngx_http_sandbox_idem_peek(&c->idem))
         != NGX_OK)
     {
         free(c->template_name);
@@ -451,7 +452,7 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
     }
 
     c->source = NGX_HTTP_SANDBOX_FROM_FORK;
-    ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
+    ngx_cpystrn((u_char *) c->parent.id, (u_char *) id, sizeof(c->parent.id));
     c->idem.route = NGX_HTTP_SANDBOX_ROUTE_FORK;
 
     if (ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK) {
@@ -471,12 +472,12 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
 void
 ngx_http_sandbox_create_next(ngx_http_sandbox_create_op_t *c)
 {
-    if (c->spec.pool_id && c->pool[0] == '\0') {
+    if (c->spec.pool_id && c->checkout.pool[0] == '\0') {
         ngx_http_sandbox_op_finish_error(&c->op,
                                          &ngx_http_sandbox_warm_pool_not_found,
                                          "There is no such warm pool.");
 
-    } else if (c->spec.pool_id && !c->missed) {
+    } else if (c->spec.pool_id && !c->checkout.missed) {
         if (ngx_http_sandbox_create_checkout(c) != NGX_OK) {
             ngx_http_sandbox_create_no_redis(c);
         }

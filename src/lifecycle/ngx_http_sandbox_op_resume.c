@@ -25,8 +25,8 @@ ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
     }
 
     c->source = NGX_HTTP_SANDBOX_FROM_PAUSED;
-    c->wake = wake;
-    ngx_cpystrn((u_char *) c->parent, (u_char *) id, sizeof(c->parent));
+    c->resume.wake = wake;
+    ngx_cpystrn((u_char *) c->parent.id, (u_char *) id, sizeof(c->parent.id));
 
     if (ngx_http_sandbox_source_ask(c) != NGX_OK) {
         ngx_http_sandbox_op_discard(&c->op);
@@ -50,23 +50,24 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, c->op.id);
     ngx_http_sandbox_key_tenant(&index, c->tenant);
-    ngx_http_sandbox_key_record(&old, c->parent);
+    ngx_http_sandbox_key_record(&old, c->parent.id);
     ngx_http_sandbox_key_events(&events);
 
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg_key(&a, &index);
     ngx_http_sandbox_arg_key(&a, &old);
-    ngx_http_sandbox_arg(&a, c->parent);
+    ngx_http_sandbox_arg(&a, c->parent.id);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) ngx_http_sandbox_worker.conf->lease);
     ngx_http_sandbox_arg_int(&a, c->admitted_until);
     ngx_http_sandbox_arg_key(&a, &events);
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_RESUME);
-    ngx_http_sandbox_arg(&a, c->generation);
+    ngx_http_sandbox_arg(&a, c->resume.generation);
     ngx_http_sandbox_arg_int(
-        &a,
-        c->wake ? (int64_t) ngx_http_sandbox_worker.conf->wakes_interval : 0);
+        &a, c->resume.wake
+                ? (int64_t) ngx_http_sandbox_worker.conf->wakes_interval
+                : 0);
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("resume.reserve.before");
