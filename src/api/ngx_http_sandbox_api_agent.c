@@ -235,7 +235,7 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     ngx_http_sandbox_call_t *call;
 
     call = data;
-    call->waker.patience = 0; /* the waits led to a guest */
+    call->waker.wait_until_ms = 0; /* the waits led to a guest */
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     ctx->passed = 0;
 

@@ -213,7 +213,8 @@ guest_lines(guest_talk_t *t, const char *op, const char *nonce,
 
 /* Reads up to the answer, or up to the time `until` (TIMEOUT then). */
 static sandbox_guest_status_t
-guest_listen(guest_talk_t *t, const char *op, const char *nonce, int64_t until)
+guest_listen(guest_talk_t *t, const char *op, const char *nonce,
+             int64_t until_ms)
 {
     int64_t n;
     sandbox_guest_status_t status;
@@ -237,7 +238,7 @@ guest_listen(guest_talk_t *t, const char *op, const char *nonce, int64_t until)
         }
 
         n = t->ch->read(t->ch->channel, t->buf + t->len,
-                        sizeof(t->buf) - t->len, until);
+                        sizeof(t->buf) - t->len, until_ms);
 
         if (n == 0) {
             return guest_fail(t, SANDBOX_GUEST_TIMEOUT,
@@ -291,7 +292,7 @@ static sandbox_guest_status_t
 guest_ask(guest_talk_t *t, const char *op, const char *members, int again)
 {
     char nonce[NONCE_SIZE];
-    int64_t until;
+    int64_t until_ms;
     sandbox_text_t line = SANDBOX_TEXT_INIT;
     sandbox_guest_status_t status;
 
@@ -310,12 +311,12 @@ guest_ask(guest_talk_t *t, const char *op, const char *members, int again)
             break;
         }
 
-        until = sandbox_time_monotonic_ms() + ASK_EVERY_MS;
-        if (!again || until > t->deadline_ms) {
-            until = t->deadline_ms;
+        until_ms = sandbox_time_monotonic_ms() + ASK_EVERY_MS;
+        if (!again || until_ms > t->deadline_ms) {
+            until_ms = t->deadline_ms;
         }
 
-        status = guest_listen(t, op, nonce, until);
+        status = guest_listen(t, op, nonce, until_ms);
 
     } while (status == SANDBOX_GUEST_TIMEOUT
              && sandbox_time_monotonic_ms() < t->deadline_ms);

@@ -274,9 +274,9 @@ static int
 sandbox_accel_watch(void)
 {
     int off;
-    int64_t deadline;
+    int64_t deadline_ms;
 
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_ACCEL_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_ACCEL_MS;
 
     do {
         sandbox_hv_sleep_ms(10);
@@ -284,7 +284,7 @@ sandbox_accel_watch(void)
         (void) pthread_mutex_lock(&sandbox_accel.watch);
         off = sandbox_accel.off;
         (void) pthread_mutex_unlock(&sandbox_accel.watch);
-    } while (!off && sandbox_time_monotonic_ms() < deadline);
+    } while (!off && sandbox_time_monotonic_ms() < deadline_ms);
 
     return off;
 }
@@ -425,10 +425,10 @@ sandbox_accel_ask(sandbox_hv_conn_t *conn, const char *key,
 {
     int exists, cleaned;
     char disk[SANDBOX_HV_PATH_SIZE];
-    int64_t deadline;
+    int64_t deadline_ms;
 
     cleaned = 0;
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_ACCEL_TURN_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_ACCEL_TURN_MS;
 
     for (;; sandbox_hv_sleep_ms(100)) {
         *answer = sandbox_accel_load(key);
@@ -448,14 +448,14 @@ sandbox_accel_ask(sandbox_hv_conn_t *conn, const char *key,
             return err->status;
         }
 
-        if (sandbox_time_monotonic_ms() >= deadline) {
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
             if (cleaned) {
                 return err->status;
             }
 
             sandbox_accel_clean(conn);
             cleaned = 1;
-            deadline += SANDBOX_ACCEL_TURN_MS;
+            deadline_ms += SANDBOX_ACCEL_TURN_MS;
         }
     }
 

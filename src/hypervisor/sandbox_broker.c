@@ -62,7 +62,7 @@ broker_connect(sandbox_hv_error_t *err)
 
 /* Waits for the answer, until the deadline: 0, or -1 with errno. */
 static int
-broker_receive(int server, sandbox_rights_t *answer, int64_t deadline)
+broker_receive(int server, sandbox_rights_t *answer, int64_t deadline_ms)
 {
     int rc;
     ssize_t n;
@@ -70,7 +70,7 @@ broker_receive(int server, sandbox_rights_t *answer, int64_t deadline)
     struct pollfd wait = { .fd = server, .events = POLLIN };
 
     do {
-        left = deadline - sandbox_time_monotonic_ms();
+        left = deadline_ms - sandbox_time_monotonic_ms();
         rc = poll(&wait, 1, left > 0 ? (int) left : 0);
     } while (rc == -1 && errno == EINTR);
 
@@ -98,9 +98,9 @@ broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
             sandbox_hv_error_t *err)
 {
     int server, rc, error;
-    int64_t deadline;
+    int64_t deadline_ms;
 
-    deadline = sandbox_time_monotonic_ms() + BROKER_WAIT_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + BROKER_WAIT_MS;
     answer->n = 0;
 
     server = broker_connect(err);
@@ -109,7 +109,7 @@ broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
     }
 
     rc = sandbox_rights_send(server, text, &fd, fd != -1, 0) == 0
-                 && broker_receive(server, answer, deadline) == 0
+                 && broker_receive(server, answer, deadline_ms) == 0
              ? 0
              : -1;
     error = errno;

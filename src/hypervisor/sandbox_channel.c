@@ -108,13 +108,13 @@ sandbox_channel_event(virStreamPtr stream, int events, void *data)
 
 /* 1 if something happened before the time (monotonic ms). */
 static int
-sandbox_channel_sleep(sandbox_channel_t *ch, int64_t until)
+sandbox_channel_sleep(sandbox_channel_t *ch, int64_t until_ms)
 {
     int seen;
     struct timespec ts;
 
-    ts.tv_sec = (time_t) (until / 1000);
-    ts.tv_nsec = (long) (until % 1000) * 1000000;
+    ts.tv_sec = (time_t) (until_ms / 1000);
+    ts.tv_nsec = (long) (until_ms % 1000) * 1000000;
 
     (void) pthread_mutex_lock(&ch->mutex);
 
@@ -135,7 +135,7 @@ sandbox_channel_sleep(sandbox_channel_t *ch, int64_t until)
 static int
 sandbox_channel_wait(sandbox_channel_t *ch, int events, int64_t deadline_ms)
 {
-    int64_t until;
+    int64_t until_ms;
 
     (void) pthread_mutex_lock(&ch->mutex);
     ch->events = 0;
@@ -148,13 +148,13 @@ sandbox_channel_wait(sandbox_channel_t *ch, int events, int64_t deadline_ms)
     }
 
     for (;;) {
-        until = sandbox_time_monotonic_ms() + SANDBOX_CHANNEL_LOOK_MS;
+        until_ms = sandbox_time_monotonic_ms() + SANDBOX_CHANNEL_LOOK_MS;
 
-        if (until >= deadline_ms) {
+        if (until_ms >= deadline_ms) {
             return sandbox_channel_sleep(ch, deadline_ms);
         }
 
-        if (sandbox_channel_sleep(ch, until)) {
+        if (sandbox_channel_sleep(ch, until_ms)) {
             return 1;
         }
 

@@ -444,7 +444,7 @@ checkpoint_ready(const sandbox_checkpoint_boot_t *boot, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    (void) boot->ready(boot->data, ch, boot->deadline, err);
+    (void) boot->ready(boot->data, ch, boot->deadline_ms, err);
     sandbox_channel_close(ch);
 
     return err->status;
@@ -708,7 +708,7 @@ sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
                               boot->id);
     }
 
-    lock = sandbox_checkpoint_lock(boot->deadline, err);
+    lock = sandbox_checkpoint_lock(boot->deadline_ms, err);
 
     if (lock != -1) {
         (void) checkpoint_boot(conn, accel, uuid, boot, err);

@@ -31,15 +31,15 @@ typedef struct {
     const sandbox_template_t *template;
     int vcpus;
     int64_t memory_mb;
-    size_t max;       /* shapes kept on this host; 0: any number */
-    int64_t deadline; /* monotonic ms */
+    size_t max;          /* shapes kept on this host; 0: any number */
+    int64_t deadline_ms; /* monotonic */
 
     /*
      * Called in the thread of the verb; returns once the guest waits to be
      * configured.  The verb closes ch.
      */
     sandbox_hv_status_t (*ready)(void *data, sandbox_channel_t *ch,
-                                 int64_t deadline, sandbox_hv_error_t *err);
+                                 int64_t deadline_ms, sandbox_hv_error_t *err);
     void *data;
 
     int made; /* out: 1: this call made the checkpoint; 0: it existed */
@@ -81,7 +81,7 @@ typedef struct {
     int keep;            /* 1: the sandbox goes on; 0: it ends */
     int durable;         /* 1: on disk and synced when the verb returns; 0: may
                             be lost with the host.  keep 0 is always durable */
-    int64_t deadline;    /* monotonic ms, for the copying of its memory */
+    int64_t deadline_ms; /* monotonic, for the copying of its memory */
 
     /*
      * Both are called in this thread, or are NULL.  stopping: before the
@@ -164,7 +164,7 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
  */
 sandbox_hv_status_t
 sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers, int urgent,
-                           int64_t deadline, sandbox_hv_error_t *err);
+                           int64_t deadline_ms, sandbox_hv_error_t *err);
 
 /*
  * Removes a checkpoint; OK as well if there is none.  IN_USE if a domain runs

@@ -61,7 +61,7 @@ sandbox_take_direct(sandbox_take_t *t)
     }
 
     t->copy = sandbox_copy_open(t->take->sandbox, t->ram, t->kind.memory_mb,
-                                t->take->deadline, &err);
+                                t->take->deadline_ms, &err);
 
     if (t->copy
         && sandbox_devices_open(&t->devices, t->conn, t->source, t->origin,
@@ -157,7 +157,7 @@ direct_copy(void *data)
                      __ATOMIC_RELAXED);
 
     /* at the deadline, unlock the pipe, so that the broker reads it away */
-    if (!sandbox_checkpoint_read_away(pipe, t->take->deadline, &t->stop)) {
+    if (!sandbox_checkpoint_read_away(pipe, t->take->deadline_ms, &t->stop)) {
         (void) flock(pipe, LOCK_UN);
     }
 

@@ -58,7 +58,7 @@ typedef struct {
     const char *id;
     size_t max; /* layers, the template's disk not counted */
     int urgent;
-    int64_t deadline;
+    int64_t deadline_ms;
 } sandbox_flatten_t;
 
 
@@ -84,8 +84,9 @@ flatten_lock(int fd, off_t place, int alone)
 
 
 sandbox_hv_status_t
-sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
-                              int *fd, sandbox_hv_error_t *err)
+sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
+                              int64_t deadline_ms, int *fd,
+                              sandbox_hv_error_t *err)
 {
     int rc;
     off_t place;
@@ -110,7 +111,7 @@ sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     while ((rc = *fd == -1 ? -1 : flatten_lock(*fd, place, alone)) == 0
-           && sandbox_time_monotonic_ms() < deadline)
+           && sandbox_time_monotonic_ms() < deadline_ms)
     {
         sandbox_hv_sleep_ms(FLATTEN_CHAIN_POLL_MS);
     }
@@ -223,7 +224,7 @@ flatten_budget(const sandbox_flatten_t *f, size_t n)
     int64_t ms;
     size_t doublings;
 
-    ms = f->deadline - sandbox_time_monotonic_ms();
+    ms = f->deadline_ms - sandbox_time_monotonic_ms();
 
     if (f->urgent) {
         return ms * FLATTEN_URGENT_BANDWIDTH / 1000;
@@ -334,7 +335,7 @@ static sandbox_hv_status_t
 flatten_wait(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
 {
     while (flatten_goes_on(f->conn, f->domain, err) == 1) {
-        if (sandbox_time_monotonic_ms() < f->deadline) {
+        if (sandbox_time_monotonic_ms() < f->deadline_ms) {
             sandbox_hv_sleep_ms(FLATTEN_POLL_MS);
             continue;
         }
@@ -381,7 +382,7 @@ flatten_begun(const sandbox_flatten_t *f, size_t *depth,
     int rc, chain;
 
     /* QEMU might not answer while it still sends for the last take */
-    if (!sandbox_checkpoint_drain(f->id, f->deadline)) {
+    if (!sandbox_checkpoint_drain(f->id, f->deadline_ms)) {
         (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                               "\"%s\" still sends what was copied of it",
                               f->id);
@@ -434,11 +435,12 @@ flatten(const sandbox_flatten_t *f, sandbox_hv_error_t *err)
 
 sandbox_hv_status_t
 sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers, int urgent,
-                           int64_t deadline, sandbox_hv_error_t *err)
+                           int64_t deadline_ms, sandbox_hv_error_t *err)
 {
-    sandbox_flatten_t f = {
-        .id = sandbox, .max = max_layers, .urgent = urgent, .deadline = deadline
-    };
+    sandbox_flatten_t f = { .id = sandbox,
+                            .max = max_layers,
+                            .urgent = urgent,
+                            .deadline_ms = deadline_ms };
 
     f.domain = sandbox_domain_of(&f.conn, sandbox, err);
 

@@ -123,7 +123,7 @@ live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     (void) fcntl(fd, F_SETFL, flags);
-    t->pipe.begun = sandbox_time_monotonic_ms();
+    t->pipe.begun_ms = sandbox_time_monotonic_ms();
 
     return sandbox_monitor_migrate(t->conn, t->source, 0,
                                    SANDBOX_CHECKPOINT_URI, err);
@@ -298,13 +298,13 @@ sandbox_take_live_ready(sandbox_take_t *t)
 
     sandbox_take_join(&t->touching, t->toucher);
 
-    if (!t->pipe.begun) {
+    if (!t->pipe.begun_ms) {
         return;
     }
 
     sandbox_copy_mapped(t->copy, LIVE_READ_MS * t->kind.memory_mb);
 
-    left = t->pipe.begun + LIVE_READ_MAPPED_US * t->kind.memory_mb / 1000
+    left = t->pipe.begun_ms + LIVE_READ_MAPPED_US * t->kind.memory_mb / 1000
            - sandbox_time_monotonic_ms();
 
     if (left > 0) {
@@ -320,7 +320,7 @@ sandbox_take_live_close(sandbox_take_t *t)
     live_close(t);
     live_let_go(t);
     t->pipe.filler = 0;
-    t->pipe.begun = 0;
+    t->pipe.begun_ms = 0;
 }
 
 
@@ -335,7 +335,7 @@ live_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
         return 0;
     }
 
-    if (sandbox_time_monotonic_ms() >= t->take->deadline) {
+    if (sandbox_time_monotonic_ms() >= t->take->deadline_ms) {
         (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                               "QEMU did not let the machine run again in time");
         return 1;
@@ -439,7 +439,7 @@ static sandbox_hv_status_t
 live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     if (sandbox_take_direct_looked(t, err) != SANDBOX_HV_OK
-        || (t->pipe.begun
+        || (t->pipe.begun_ms
                 ? live_release(t, err)
                 : sandbox_monitor_migrate(t->conn, t->source, 0,
                                           SANDBOX_CHECKPOINT_URI, err))

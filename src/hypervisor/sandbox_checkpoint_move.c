@@ -137,8 +137,8 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
                                        SANDBOX_CHECKPOINT_URI, err)
                == SANDBOX_HV_OK)
     {
-        (void) sandbox_monitor_migrated(t->conn, t->source, t->take->deadline,
-                                        err);
+        (void) sandbox_monitor_migrated(t->conn, t->source,
+                                        t->take->deadline_ms, err);
     }
 
     if (err->status == SANDBOX_HV_OK && t->take->keep
@@ -235,8 +235,8 @@ sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
     } else if (move_connect(t, err) == SANDBOX_HV_OK
                && move_over(t, err) == SANDBOX_HV_OK)
     {
-        (void) sandbox_monitor_migrated(t->conn, t->receiver, t->take->deadline,
-                                        err);
+        (void) sandbox_monitor_migrated(t->conn, t->receiver,
+                                        t->take->deadline_ms, err);
     }
 
     return err->status;

@@ -114,13 +114,14 @@ sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
  * Reads and discards what is sent to the pipe, which is O_NONBLOCK: 1 when it
  * has no writer any more, 0 at the deadline or when *stop is set.
  */
-int sandbox_checkpoint_read_away(int pipe, int64_t deadline, const int *stop);
+int
+sandbox_checkpoint_read_away(int pipe, int64_t deadline_ms, const int *stop);
 
 /*
  * The same for the pipe that the last take of a sandbox has left, if there is
  * one: until it is drained QEMU may not answer, and should not be ended.
  */
-int sandbox_checkpoint_drain(const char *sandbox, int64_t deadline);
+int sandbox_checkpoint_drain(const char *sandbox, int64_t deadline_ms);
 
 /*
  * Ends whatever the domain of a sandbox is sending: a device state is
@@ -129,8 +130,8 @@ int sandbox_checkpoint_drain(const char *sandbox, int64_t deadline);
  */
 sandbox_hv_status_t
 sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        const char *sandbox, const char *id, int64_t deadline,
-                        sandbox_hv_error_t *err);
+                        const char *sandbox, const char *id,
+                        int64_t deadline_ms, sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_discard.c */
 
@@ -169,8 +170,9 @@ sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
  * libvirt on another host, where no takes are possible.
  */
 sandbox_hv_status_t
-sandbox_checkpoint_hold_chain(const char *sandbox, int alone, int64_t deadline,
-                              int *fd, sandbox_hv_error_t *err);
+sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
+                              int64_t deadline_ms, int *fd,
+                              sandbox_hv_error_t *err);
 
 /*
  * Breaks off the flattening of a running domain's disk, if there is one: before
@@ -194,7 +196,7 @@ int sandbox_checkpoint_is_shape(const char *id);
  * whose closing unlocks, or -1 with *err (TIMEOUT after the deadline).  The
  * kernel holds the lock (flock), so it ends with the process.
  */
-int sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err);
+int sandbox_checkpoint_lock(int64_t deadline_ms, sandbox_hv_error_t *err);
 
 /*
  * With the lock held: makes room for the boot checkpoint id, so that fewer than

@@ -20,14 +20,14 @@
 
 
 int
-sandbox_checkpoint_read_away(int pipe, int64_t deadline, const int *stop)
+sandbox_checkpoint_read_away(int pipe, int64_t deadline_ms, const int *stop)
 {
     ssize_t n;
     char piece[65536];
     struct pollfd p = { pipe, POLLIN, 0 };
 
     while (!__atomic_load_n(stop, __ATOMIC_RELAXED)
-           && sandbox_time_monotonic_ms() < deadline)
+           && sandbox_time_monotonic_ms() < deadline_ms)
     {
         n = read(pipe, piece, sizeof(piece));
 
@@ -56,7 +56,7 @@ sent_open(const char *id)
 
 
 int
-sandbox_checkpoint_drain(const char *sandbox, int64_t deadline)
+sandbox_checkpoint_drain(const char *sandbox, int64_t deadline_ms)
 {
     int pipe, ended;
     static const int never = 0;
@@ -66,7 +66,7 @@ sandbox_checkpoint_drain(const char *sandbox, int64_t deadline)
         return 1;
     }
 
-    ended = sandbox_checkpoint_read_away(pipe, deadline, &never);
+    ended = sandbox_checkpoint_read_away(pipe, deadline_ms, &never);
     (void) close(pipe);
 
     return ended;
@@ -75,7 +75,7 @@ sandbox_checkpoint_drain(const char *sandbox, int64_t deadline)
 
 typedef struct {
     int pipes[SENT_PIPES]; /* of which one has a writer at most; -1: none */
-    int64_t deadline;
+    int64_t deadline_ms;
     int stop;
 } sent_drain_t;
 
@@ -89,8 +89,8 @@ sent_drain(void *data)
 
     for (i = 0; i < SENT_PIPES; i++) {
         if (drain->pipes[i] != -1) {
-            (void) sandbox_checkpoint_read_away(drain->pipes[i],
-                                                drain->deadline, &drain->stop);
+            (void) sandbox_checkpoint_read_away(
+                drain->pipes[i], drain->deadline_ms, &drain->stop);
         }
     }
 
@@ -100,8 +100,8 @@ sent_drain(void *data)
 
 sandbox_hv_status_t
 sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                        const char *sandbox, const char *id, int64_t deadline,
-                        sandbox_hv_error_t *err)
+                        const char *sandbox, const char *id,
+                        int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int i, live;
     pthread_t thread;
@@ -110,7 +110,7 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
     /* in this order: a taker may be handing it over, under the second name */
     drain.pipes[0] = sent_open(id);
     drain.pipes[1] = sent_open(sandbox);
-    drain.deadline = deadline;
+    drain.deadline_ms = deadline_ms;
     drain.stop = 0;
     thread = pthread_self(); /* joined only if there is another */
     live = drain.pipes[0] != -1 || drain.pipes[1] != -1;
@@ -119,7 +119,7 @@ sandbox_checkpoint_sent(sandbox_hv_conn_t *conn, virDomainPtr domain,
         (void) sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
 
     } else {
-        (void) sandbox_monitor_cancel(conn, domain, live, deadline, err);
+        (void) sandbox_monitor_cancel(conn, domain, live, deadline_ms, err);
 
         if (live) {
             __atomic_store_n(&drain.stop, 1, __ATOMIC_RELAXED);

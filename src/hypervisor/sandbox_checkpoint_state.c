@@ -56,13 +56,13 @@ static sandbox_hv_status_t
 state_move(sandbox_hv_conn_t *conn, virDomainPtr domain, int incoming,
            const char *uri, sandbox_hv_error_t *err)
 {
-    int64_t deadline;
+    int64_t deadline_ms;
 
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_CHECKPOINT_STATE_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_CHECKPOINT_STATE_MS;
 
     return sandbox_monitor_migrate(conn, domain, incoming, uri, err)
                    == SANDBOX_HV_OK
-               ? sandbox_monitor_migrated(conn, domain, deadline, err)
+               ? sandbox_monitor_migrated(conn, domain, deadline_ms, err)
                : err->status;
 }
 

@@ -21,7 +21,7 @@
 
 
 int
-sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err)
+sandbox_checkpoint_lock(int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int fd;
 
@@ -46,7 +46,7 @@ sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err)
             return -1;
         }
 
-        if (sandbox_time_monotonic_ms() >= deadline) {
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
             (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                                   "another checkpoint is being made");
             (void) close(fd);

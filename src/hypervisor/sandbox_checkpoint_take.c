@@ -502,14 +502,14 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     /* QEMU may still be sending the memory for the last take */
-    if (!sandbox_checkpoint_drain(t->take->sandbox, t->take->deadline)) {
+    if (!sandbox_checkpoint_drain(t->take->sandbox, t->take->deadline_ms)) {
         return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                               "\"%s\" still sends what was copied of it",
                               t->take->sandbox);
     }
 
     /* from here to the end of the take nobody flattens the disk */
-    if (sandbox_checkpoint_hold_chain(t->take->sandbox, 0, t->take->deadline,
+    if (sandbox_checkpoint_hold_chain(t->take->sandbox, 0, t->take->deadline_ms,
                                       &t->held_chain, err)
             != SANDBOX_HV_OK
         || sandbox_take_undo(t, err) != SANDBOX_HV_OK)

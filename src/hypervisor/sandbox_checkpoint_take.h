@@ -14,9 +14,9 @@
 
 /* The pipe to which the QEMU of a source that goes on sends its memory. */
 typedef struct {
-    int ends[3];   /* one to write, two to read (O_NONBLOCK); or -1 */
-    size_t filler; /* bytes in the pipe that are to be read away first */
-    int64_t begun; /* monotonic ms: when QEMU was told to migrate; or 0 */
+    int ends[3];      /* one to write, two to read (O_NONBLOCK); or -1 */
+    size_t filler;    /* bytes in the pipe that are to be read away first */
+    int64_t begun_ms; /* monotonic: when QEMU was told to migrate; or 0 */
 } sandbox_take_pipe_t;
 
 typedef struct {

@@ -97,9 +97,9 @@ sandbox_hv_status_t
 sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int state;
-    int64_t deadline;
+    int64_t deadline_ms;
 
-    deadline = sandbox_time_monotonic_ms() + UNDO_RESUME_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + UNDO_RESUME_MS;
 
     /* QEMU says that all is sent a moment before it lets itself be resumed */
     for (;; sandbox_hv_sleep_ms(UNDO_POLL_MS)) {
@@ -113,7 +113,8 @@ sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
                                t->take->sandbox);
 
         if (err->status != SANDBOX_HV_FAILED
-            || sandbox_time_monotonic_ms() >= deadline) {
+            || sandbox_time_monotonic_ms() >= deadline_ms)
+        {
             return err->status;
         }
     }

@@ -58,8 +58,8 @@ static struct {
     sandbox_hv_wish_t *first;
     sandbox_hv_wish_t **last;
     sandbox_hv_conn_t *idle; /* without a thread, the last one given first */
-    int64_t opening; /* monotonic ms: the opener entered libvirt; 0: not in */
-    int leaving;     /* 1: idle connections are closed */
+    int64_t opening_ms; /* monotonic: the opener entered libvirt; 0: not in */
+    int leaving;        /* 1: idle connections are closed */
     int running;
 } sandbox_hv = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
@@ -275,13 +275,13 @@ static void
 sandbox_hv_grant(sandbox_hv_wish_t *wish)
 {
     if (!wish->abandoned) {
-        sandbox_hv.opening = sandbox_time_monotonic_ms();
+        sandbox_hv.opening_ms = sandbox_time_monotonic_ms();
         (void) pthread_mutex_unlock(&sandbox_hv.mutex);
 
         wish->conn = sandbox_hv_open(&wish->error);
 
         (void) pthread_mutex_lock(&sandbox_hv.mutex);
-        sandbox_hv.opening = 0;
+        sandbox_hv.opening_ms = 0;
     }
 
     if (!wish->abandoned) {
@@ -320,13 +320,13 @@ sandbox_hv_drop(void)
     sandbox_hv_conn_t *conn;
 
     conn = sandbox_hv_pop();
-    sandbox_hv.opening = sandbox_time_monotonic_ms();
+    sandbox_hv.opening_ms = sandbox_time_monotonic_ms();
     (void) pthread_mutex_unlock(&sandbox_hv.mutex);
 
     sandbox_hv_close(conn);
 
     (void) pthread_mutex_lock(&sandbox_hv.mutex);
-    sandbox_hv.opening = 0;
+    sandbox_hv.opening_ms = 0;
 }
 
 
@@ -368,12 +368,12 @@ sandbox_hv_opener(void *data)
 static void
 sandbox_hv_await(sandbox_hv_wish_t *wish)
 {
-    int64_t deadline;
+    int64_t deadline_ms;
     struct timespec ts;
 
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_HV_OPEN_MS;
-    ts.tv_sec = (time_t) (deadline / 1000);
-    ts.tv_nsec = (long) (deadline % 1000) * 1000000;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_HV_OPEN_MS;
+    ts.tv_sec = (time_t) (deadline_ms / 1000);
+    ts.tv_nsec = (long) (deadline_ms % 1000) * 1000000;
 
     while (!wish->done && sandbox_hv.running) {
         if (pthread_cond_timedwait(&sandbox_hv.granted, &sandbox_hv.mutex, &ts)
@@ -403,8 +403,8 @@ sandbox_hv_wish(sandbox_hv_error_t *err)
     (void) pthread_mutex_lock(&sandbox_hv.mutex);
 
     if (!sandbox_hv.running
-        || (sandbox_hv.opening
-            && now - sandbox_hv.opening > SANDBOX_HV_OPEN_MS))
+        || (sandbox_hv.opening_ms
+            && now - sandbox_hv.opening_ms > SANDBOX_HV_OPEN_MS))
     {
         (void) pthread_mutex_unlock(&sandbox_hv.mutex);
         free(wish);
@@ -642,7 +642,7 @@ sandbox_hypervisor_start(const sandbox_hypervisor_conf_t *conf,
     sandbox_hv.last = &sandbox_hv.first;
     sandbox_hv.idle = NULL;
     sandbox_hv.running = 1;
-    sandbox_hv.opening = 0;
+    sandbox_hv.opening_ms = 0;
     sandbox_hv.leaving = 0;
 
     if (!sandbox_hv.key_made) {
@@ -680,7 +680,7 @@ sandbox_hypervisor_stop(void)
 
     (void) pthread_mutex_lock(&sandbox_hv.mutex);
     sandbox_hv.running = 0;
-    stuck = sandbox_hv.opening != 0;
+    stuck = sandbox_hv.opening_ms != 0;
     (void) pthread_cond_broadcast(&sandbox_hv.wished);
     (void) pthread_cond_broadcast(&sandbox_hv.granted);
     (void) pthread_mutex_unlock(&sandbox_hv.mutex);

@@ -59,7 +59,7 @@ struct sandbox_copy_s {
     uint64_t start; /* address of the memory in QEMU's process */
     size_t n;       /* pages of the memory */
     size_t mapped;  /* so many of the first pages are known to be mapped */
-    int64_t deadline;
+    int64_t deadline_ms;
     unsigned char *known; /* COPY_IS_BASE and so on, of each page */
     unsigned char *piece; /* COPY_RUN pages that were read */
     unsigned char *sent;  /* what came through the pipe and is not parsed yet */
@@ -249,7 +249,7 @@ copy_page(void *data, const char *block, uint64_t offset,
 
 sandbox_copy_t *
 sandbox_copy_open(const char *sandbox, const char *path, int64_t mb,
-                  int64_t deadline, sandbox_hv_error_t *err)
+                  int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int fds[3];
     sandbox_copy_t *c;
@@ -264,7 +264,7 @@ sandbox_copy_open(const char *sandbox, const char *path, int64_t mb,
     c->known = calloc(c->n, 1);
     c->piece = malloc((size_t) COPY_RUN * COPY_PAGE);
     c->sent = malloc(COPY_PIPE);
-    c->deadline = deadline;
+    c->deadline_ms = deadline_ms;
     c->base = open(path, O_RDONLY | O_CLOEXEC);
     c->index = -1;
     c->maps = -1;
@@ -442,7 +442,7 @@ copy_of_process(sandbox_copy_t *c, size_t first, size_t count)
 static int
 copy_look(sandbox_copy_t *c, size_t first, size_t count)
 {
-    if (sandbox_time_monotonic_ms() >= c->deadline) {
+    if (sandbox_time_monotonic_ms() >= c->deadline_ms) {
         errno = ETIMEDOUT;
         return -1;
     }
@@ -725,7 +725,7 @@ copy_protected(sandbox_copy_t *c, int pipe, const int *stop)
             return -1;
         }
 
-        if (sandbox_time_monotonic_ms() >= c->deadline) {
+        if (sandbox_time_monotonic_ms() >= c->deadline_ms) {
             errno = ETIMEDOUT;
             return -1;
         }

@@ -23,13 +23,13 @@ typedef struct sandbox_copy_s sandbox_copy_t;
 
 /*
  * sandbox: the id of the machine's sandbox.  path: the base that the machine
- * runs from, of mb MiB.  deadline: monotonic ms, for all of the copying.  NULL
+ * runs from, of mb MiB.  deadline_ms: monotonic, for all of the copying.  NULL
  * with *err, also if there is no broker (sandbox_broker.h), or QEMU has the
  * base mapped in another way.
  */
 sandbox_copy_t *
 sandbox_copy_open(const char *sandbox, const char *path, int64_t mb,
-                  int64_t deadline, sandbox_hv_error_t *err);
+                  int64_t deadline_ms, sandbox_hv_error_t *err);
 /* Frees a copy, which may be NULL, and closes all files but `to`. */
 void sandbox_copy_close(sandbox_copy_t *c);
 

@@ -195,11 +195,11 @@ sandbox_disk_stat(const char *name, struct stat *st)
 virStorageVolPtr
 sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 {
-    int64_t deadline;
+    int64_t deadline_ms;
     struct stat st;
     virStorageVolPtr volume;
 
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
 
     for (;; sandbox_hv_sleep_ms(5)) {
         volume = virStorageVolLookupByName(pool, name);
@@ -217,7 +217,7 @@ sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 
         /* a refused refresh has libvirt's code for all other errors */
         if (virGetLastErrorCode() != VIR_ERR_INTERNAL_ERROR
-            || sandbox_time_monotonic_ms() >= deadline)
+            || sandbox_time_monotonic_ms() >= deadline_ms)
         {
             return NULL;
         }
@@ -257,11 +257,11 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
                   sandbox_hv_error_t *err)
 {
     int code;
-    int64_t deadline;
+    int64_t deadline_ms;
     virStorageVolPtr volume;
 
     *existed = 0;
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_DISK_BUSY_MS;
 
     for (;; sandbox_hv_sleep_ms(50)) {
         volume = sandbox_disk_find(pool, name, 0);
@@ -299,7 +299,7 @@ sandbox_disk_drop(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
         if (err->status == SANDBOX_HV_UNAVAILABLE
             || (code != VIR_ERR_OPERATION_INVALID
                 && code != VIR_ERR_NO_STORAGE_VOL)
-            || sandbox_time_monotonic_ms() >= deadline)
+            || sandbox_time_monotonic_ms() >= deadline_ms)
         {
             return err->status;
         }

@@ -244,14 +244,14 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
                    sandbox_hv_error_t *err)
 {
     int lost;
-    int64_t deadline;
+    int64_t deadline_ms;
     virDomainPtr domain;
 
     if (sandbox_domain_is_lost(uuid)) {
         return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
     }
 
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_END_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_END_MS;
 
     for (;;) {
         domain = sandbox_domain_lookup(conn, uuid, err);
@@ -271,7 +271,7 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
             return err->status;
         }
 
-        if (sandbox_time_monotonic_ms() >= deadline) {
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
             return err->status == SANDBOX_HV_OK
                        ? sandbox_hv_set(err, SANDBOX_HV_FAILED,
                                         "the domain %s does not end", uuid)
@@ -291,10 +291,10 @@ sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
                       sandbox_hv_error_t *err)
 {
     int state;
-    int64_t deadline;
+    int64_t deadline_ms;
     virDomainPtr domain;
 
-    deadline = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_STARTING_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_STARTING_MS;
 
     for (;; sandbox_hv_sleep_ms(100)) {
         domain = sandbox_domain_lookup(conn, uuid, err);
@@ -314,7 +314,7 @@ sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
 
         case VIR_DOMAIN_NOSTATE:
         case VIR_DOMAIN_PAUSED:
-            if (sandbox_time_monotonic_ms() < deadline) {
+            if (sandbox_time_monotonic_ms() < deadline_ms) {
                 continue;
             }
             break;

@@ -94,7 +94,7 @@ network_is_old(virDomainPtr domain, const sandbox_network_t *network)
 
 static sandbox_hv_status_t
 network_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
-             const sandbox_network_t *network, int64_t deadline,
+             const sandbox_network_t *network, int64_t deadline_ms,
              sandbox_hv_error_t *err)
 {
     while (!network_answered(domain, network, err)) {
@@ -103,7 +103,7 @@ network_wait(sandbox_hv_conn_t *conn, virDomainPtr domain, const char *id,
             return sandbox_hv_fail(err, conn, "\"%s\" has ended", id);
         }
 
-        if (sandbox_time_monotonic_ms() >= deadline) {
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
             return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                                   "sandbox-network-watch does not answer for "
                                   "\"%s\"",
@@ -153,7 +153,7 @@ sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
 sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
-                           int64_t deadline, sandbox_hv_error_t *err)
+                           int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     char *xml;
     virDomainPtr domain;
@@ -184,7 +184,7 @@ sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
                                id);
 
     } else {
-        (void) network_wait(conn, domain, id, network, deadline, err);
+        (void) network_wait(conn, domain, id, network, deadline_ms, err);
     }
 
     free(xml);

@@ -124,7 +124,7 @@ sandbox_hypervisor_destroy(const char *id, sandbox_hv_error_t *err);
  */
 sandbox_hv_status_t
 sandbox_hypervisor_network(const char *id, const sandbox_network_t *network,
-                           int64_t deadline, sandbox_hv_error_t *err);
+                           int64_t deadline_ms, sandbox_hv_error_t *err);
 
 /*
  * Ends the silence of a sandbox that was started from a checkpoint of a guest

@@ -105,12 +105,12 @@ sandbox_memory_usable(sandbox_hv_conn_t *conn)
 int
 sandbox_memory_lock(int fd, int how, int64_t ms)
 {
-    int64_t deadline;
+    int64_t deadline_ms;
 
-    deadline = sandbox_time_monotonic_ms() + ms;
+    deadline_ms = sandbox_time_monotonic_ms() + ms;
 
     while (flock(fd, how | LOCK_NB) == -1) {
-        if (sandbox_time_monotonic_ms() >= deadline) {
+        if (sandbox_time_monotonic_ms() >= deadline_ms) {
             return -1;
         }
 

@@ -11,11 +11,11 @@ ngx_http_sandbox_count_times(const ngx_http_sandbox_op_times_t *times)
 {
     ngx_uint_t i;
     const int64_t steps[] = {
-        [NGX_HTTP_SANDBOX_STEP_QUEUE] = times->queue,
+        [NGX_HTTP_SANDBOX_STEP_QUEUE] = times->queue_ms,
         [NGX_HTTP_SANDBOX_STEP_DISK] = times->hypervisor.disk_ms,
         [NGX_HTTP_SANDBOX_STEP_DOMAIN] = times->hypervisor.domain_ms,
-        [NGX_HTTP_SANDBOX_STEP_GUEST] = times->guest,
-        [NGX_HTTP_SANDBOX_STEP_COMMIT] = times->commit,
+        [NGX_HTTP_SANDBOX_STEP_GUEST] = times->guest_ms,
+        [NGX_HTTP_SANDBOX_STEP_COMMIT] = times->commit_ms,
     };
 
     for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -24,7 +24,7 @@ ngx_http_sandbox_count_times(const ngx_http_sandbox_op_times_t *times)
     }
 
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_CREATE_TIME,
-                                    times->total);
+                                    times->total_ms);
 }
 
 
@@ -90,7 +90,7 @@ ngx_http_sandbox_count_snapshot(ngx_http_sandbox_op_t *op, ngx_uint_t joined)
     if (ngx_http_sandbox_count_keyed(op, joined,
                                      NGX_HTTP_SANDBOX_METRIC_SNAPSHOTS)) {
         ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_TIME,
-                                        op->times.total);
+                                        op->times.total_ms);
     }
 }
 

@@ -181,7 +181,7 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
     SANDBOX_CRASH_POINT("checkout.claim.before");
     c->checkout.asking = 1;
     c->checkout.news = 0;
-    c->committing = sandbox_time_monotonic_ms();
+    c->committing_ms = sandbox_time_monotonic_ms();
 
     rc = ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_checkout_done, c,
@@ -232,8 +232,8 @@ ngx_http_sandbox_checkout_wait(ngx_http_sandbox_create_op_t *c)
 
     now = sandbox_time_monotonic_ms();
 
-    if (c->checkout.waiting == 0) {
-        c->checkout.waiting = now + c->spec.pool_wait_ms;
+    if (c->checkout.wait_until_ms == 0) {
+        c->checkout.wait_until_ms = now + c->spec.pool_wait_ms;
 
         if (c->spec.pool_wait_ms) {
             c->checkout.patience.handler = ngx_http_sandbox_checkout_patience;
@@ -244,7 +244,7 @@ ngx_http_sandbox_checkout_wait(ngx_http_sandbox_create_op_t *c)
         }
     }
 
-    if (now >= c->checkout.waiting) {
+    if (now >= c->checkout.wait_until_ms) {
         return 0;
     }
 
@@ -438,11 +438,11 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
     ngx_memcpy(c->op.answer, answer->str, answer->len);
     c->op.answer_len = answer->len;
     c->op.status = NGX_HTTP_CREATED;
-    c->op.times.commit = sandbox_time_monotonic_ms() - c->committing;
+    c->op.times.commit_ms = sandbox_time_monotonic_ms() - c->committing_ms;
 
     ngx_http_sandbox_op_log(
         &c->op, NGX_LOG_NOTICE, "taken from warm pool %s in %L ms",
-        c->checkout.pool, sandbox_time_monotonic_ms() - c->op.started);
+        c->checkout.pool, sandbox_time_monotonic_ms() - c->op.started_ms);
 
     SANDBOX_CRASH_POINT("checkout.answer.before");
     ngx_http_sandbox_op_finish(&c->op);

@@ -80,7 +80,7 @@ ngx_http_sandbox_member_reserve(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("member.reserve.before");
-    c->reserving = sandbox_time_monotonic_ms();
+    c->reserving_ms = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
@@ -141,7 +141,7 @@ ngx_http_sandbox_member_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_POOL);
 
     SANDBOX_CRASH_POINT("member.commit.before");
-    c->committing = sandbox_time_monotonic_ms();
+    c->committing_ms = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_member_committed, c,

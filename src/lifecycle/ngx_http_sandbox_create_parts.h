@@ -31,8 +31,8 @@ typedef enum {
 /* The record that the sandbox comes from, if no template (create_source.c). */
 typedef struct {
     char id[SANDBOX_ID_SIZE]; /* of a snapshot or a sandbox */
-    int64_t changing; /* monotonic ms: the end of the wait for it, or 0 */
-    ngx_uint_t hops;  /* aliases that were followed */
+    int64_t wait_until_ms;    /* monotonic: the end of the wait for it, or 0 */
+    ngx_uint_t hops;          /* aliases that were followed */
     unsigned reading : 1;
 } ngx_http_sandbox_create_parent_t;
 
@@ -52,12 +52,12 @@ typedef struct {
 /* Of a create that names a warm pool (create_checkout.c). */
 typedef struct {
     char pool[SANDBOX_ID_SIZE];
-    ngx_event_t patience; /* fires when the wait for a member ends */
-    int64_t waiting;      /* monotonic ms when that wait ends; 0: not begun */
-    ngx_uint_t skews;     /* times that the clock was found wrong */
-    unsigned asking : 1;  /* checkout.lua is under way */
-    unsigned news : 1;    /* an event of the pool came meanwhile */
-    unsigned missed : 1;  /* the pool has no member for this request */
+    ngx_event_t patience;  /* fires when the wait for a member ends */
+    int64_t wait_until_ms; /* monotonic: when that wait ends; 0: not begun */
+    ngx_uint_t skews;      /* times that the clock was found wrong */
+    unsigned asking : 1;   /* checkout.lua is under way */
+    unsigned news : 1;     /* an event of the pool came meanwhile */
+    unsigned missed : 1;   /* the pool has no member for this request */
 } ngx_http_sandbox_create_checkout_t;
 
 /* Of a create for a warm pool (create_member.c). */
@@ -94,10 +94,10 @@ typedef struct {
     uint64_t execution;
 
     sandbox_boot_t boot;
-    int64_t reserving;  /* monotonic ms */
-    int64_t committing; /* monotonic ms */
-    unsigned lost : 1;  /* Redis has no record of the sandbox any more */
-    unsigned left : 1;  /* could not be undone: left to the agenda */
+    int64_t reserving_ms;  /* monotonic: when the reservation was sent */
+    int64_t committing_ms; /* monotonic: when the commit was sent */
+    unsigned lost : 1;     /* Redis has no record of the sandbox any more */
+    unsigned left : 1;     /* could not be undone: left to the agenda */
 } ngx_http_sandbox_create_op_t;
 
 typedef struct {

@@ -76,16 +76,16 @@ ngx_http_sandbox_create_plan(ngx_http_sandbox_create_op_t *c,
     boot->agent_token = c->agent_token;
     boot->envs = c->spec.envs;
     boot->cwd = c->spec.cwd;
-    boot->queued = sandbox_time_monotonic_ms();
-    boot->holds = &c->op.holds;
-    boot->deadline = boot->queued + (int64_t) mcf->boot_timeout;
+    boot->asked_ms = sandbox_time_monotonic_ms();
+    boot->holds_until_ms = &c->op.holds_until_ms;
+    boot->deadline_ms = boot->asked_ms + (int64_t) mcf->boot_timeout;
 
     c->fork.take.id = c->checkpoint;
     c->fork.take.sandbox = c->parent.id;
     c->fork.take.keep = 1;
-    c->fork.take.holds = &c->op.holds;
-    c->fork.take.queued = boot->queued;
-    c->fork.take.deadline = boot->deadline;
+    c->fork.take.holds_until_ms = &c->op.holds_until_ms;
+    c->fork.take.asked_ms = boot->asked_ms;
+    c->fork.take.deadline_ms = boot->deadline_ms;
 }
 
 
@@ -97,7 +97,7 @@ ngx_http_sandbox_create_news(void *data, ngx_str_t *word, ngx_str_t *detail)
 
     if (word && ngx_http_sandbox_events_is(word, "destroying")) {
         c->op.fenced = 1;
-        c->op.holds = 0;
+        c->op.holds_until_ms = 0;
     }
 }
 
@@ -192,7 +192,7 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, c->fork.take.way,
                                 1);
     c->fork.taken = 1;
-    c->boot.queued = sandbox_time_monotonic_ms();
+    c->boot.asked_ms = sandbox_time_monotonic_ms();
 
     /* the checkpoint is taken: the source need not be busy any longer */
     ngx_http_sandbox_op_free(c->parent.id, c->op.id);
@@ -317,7 +317,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
 
     mcf = ngx_http_sandbox_worker.conf;
     /* by Redis' clock, by which deadlines are judged */
-    started_at = c->created_at + sandbox_time_monotonic_ms() - c->reserving;
+    started_at = c->created_at + sandbox_time_monotonic_ms() - c->reserving_ms;
 
     if (ngx_http_sandbox_create_answer(c, started_at) != NGX_OK) {
         return NGX_ERROR;
@@ -353,7 +353,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
                                    started_at + c->spec.timeout_ms);
 
     SANDBOX_CRASH_POINT("create.commit.before");
-    c->committing = sandbox_time_monotonic_ms();
+    c->committing_ms = sandbox_time_monotonic_ms();
     c->timeout_at = started_at + c->spec.timeout_ms;
 
     return ngx_http_sandbox_redis_eval(
@@ -421,24 +421,24 @@ ngx_http_sandbox_create_log(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_op_times_t *times;
 
     times = &c->op.times;
-    times->queue = c->boot.queue_ms;
+    times->queue_ms = c->boot.queue_ms;
     times->hypervisor = c->boot.times;
-    times->guest = c->boot.guest_ms;
-    times->commit = sandbox_time_monotonic_ms() - c->committing;
+    times->guest_ms = c->boot.guest_ms;
+    times->commit_ms = sandbox_time_monotonic_ms() - c->committing_ms;
 
     ngx_http_sandbox_op_log(
         &c->op, NGX_LOG_NOTICE,
         "%s in %L ms, %s: queue %L, take %L, disk %L, domain %L, guest %L, "
         "commit %L",
         ngx_http_sandbox_create_verbs[c->source],
-        sandbox_time_monotonic_ms() - c->op.started,
+        sandbox_time_monotonic_ms() - c->op.started_ms,
         c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
         : c->boot.checkpoint                   ? c->parent.id
         : c->boot.made                         ? "from a new checkpoint"
                                                : "from a checkpoint",
-        times->queue + c->fork.take.queue_ms, c->fork.take.take_ms,
-        times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest,
-        times->commit);
+        times->queue_ms + c->fork.take.queue_ms, c->fork.take.take_ms,
+        times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest_ms,
+        times->commit_ms);
 }
 
 
@@ -516,7 +516,7 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
         if (c->fork.taken) {
             (void) sandbox_checkpoint_discard(c->checkpoint, &c->boot.result);
 
-        } else if (sandbox_time_monotonic_ms() < c->op.holds) {
+        } else if (sandbox_time_monotonic_ms() < c->op.holds_until_ms) {
             sandbox_untake(&c->fork.take, 1);
             c->boot.result = c->fork.take.result;
 

@@ -176,7 +176,7 @@ ngx_http_sandbox_source_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (sandbox_time_monotonic_ms() >= c->parent.changing) {
+    if (sandbox_time_monotonic_ms() >= c->parent.wait_until_ms) {
         ngx_http_sandbox_source_fail(
             c,
             c->resume.wake ? &ngx_http_sandbox_sandbox_changing
@@ -195,8 +195,8 @@ ngx_http_sandbox_create_source_wait(ngx_http_sandbox_create_op_t *c)
     c->parent.reading = 0;
     ngx_http_sandbox_source_unadmit(c);
 
-    if (c->parent.changing == 0) {
-        c->parent.changing =
+    if (c->parent.wait_until_ms == 0) {
+        c->parent.wait_until_ms =
             sandbox_time_monotonic_ms()
             + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
     }

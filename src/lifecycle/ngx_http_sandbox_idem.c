@@ -140,7 +140,7 @@ ngx_http_sandbox_idem_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (sandbox_time_monotonic_ms() >= idem->joining) {
+    if (sandbox_time_monotonic_ms() >= idem->wait_until_ms) {
         ngx_http_sandbox_idem_leave(idem);
         ngx_http_sandbox_op_finish_error(
             idem->op, &ngx_http_sandbox_idempotency_in_progress,
@@ -158,7 +158,7 @@ void
 ngx_http_sandbox_idem_again(ngx_http_sandbox_idem_t *idem, ngx_msec_t wait)
 {
     idem->again = 1;
-    idem->joining = sandbox_time_monotonic_ms() + (int64_t) wait;
+    idem->wait_until_ms = sandbox_time_monotonic_ms() + (int64_t) wait;
     ngx_http_sandbox_await(&idem->op->await, idem->op->id,
                            ngx_http_sandbox_idem_wake, idem);
 }
@@ -172,9 +172,9 @@ ngx_http_sandbox_idem_join(ngx_http_sandbox_idem_t *idem, const char *first)
 
     wait = ngx_http_sandbox_worker.conf->idem_wait;
 
-    if (idem->joining == 0 || idem->again) {
+    if (idem->wait_until_ms == 0 || idem->again) {
         idem->again = 0;
-        idem->joining = sandbox_time_monotonic_ms() + (int64_t) wait;
+        idem->wait_until_ms = sandbox_time_monotonic_ms() + (int64_t) wait;
     }
 
     if (wait == 0) {

@@ -17,7 +17,7 @@ typedef struct {
     const char *route; /* in the scope of the key */
     uint8_t key[SANDBOX_SHA256_LEN];
     char fingerprint[SANDBOX_SHA256_HEX_SIZE]; /* of the request */
-    int64_t joining; /* monotonic ms at which the wait ends; 0: not begun */
+    int64_t wait_until_ms; /* monotonic: when the wait ends; 0: not begun */
     unsigned peeking : 1;
     unsigned again : 1; /* the read was asked for by idem_again() */
 } ngx_http_sandbox_idem_t;

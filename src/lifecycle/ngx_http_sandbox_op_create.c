@@ -58,7 +58,7 @@ ngx_http_sandbox_create_free(ngx_http_sandbox_op_t *op)
         ngx_http_sandbox_count_member(op);
 
     } else if (c->source != NGX_HTTP_SANDBOX_FROM_PAUSED) {
-        ngx_http_sandbox_count_create(op, c->idem.joining != 0);
+        ngx_http_sandbox_count_create(op, c->idem.wait_until_ms != 0);
 
     } else if (op->fence) {
         /* only a resume that has reserved its sandbox is counted */
@@ -334,7 +334,7 @@ ngx_http_sandbox_create_reserve(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_create_record(c, &a, &keys.lives, execution);
 
     SANDBOX_CRASH_POINT("create.reserve.before");
-    c->reserving = sandbox_time_monotonic_ms();
+    c->reserving_ms = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
@@ -646,6 +646,6 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
     c->op.fence = ngx_http_sandbox_reply_integer(reply, 1);
     c->created_at = ngx_http_sandbox_reply_integer(reply, 2);
 
-    ngx_http_sandbox_op_hold_lease(&c->op, c->reserving);
+    ngx_http_sandbox_op_hold_lease(&c->op, c->reserving_ms);
     ngx_http_sandbox_create_run(c);
 }

@@ -34,10 +34,10 @@ typedef struct {
 
     /* the claim, and the wait for one */
     ngx_uint_t hops;
-    int64_t claiming;     /* monotonic ms */
-    int64_t patience;     /* monotonic ms at which the wait ends */
-    unsigned asking : 1;  /* claim.lua or schedule.lua is under way */
-    unsigned certain : 1; /* the record says destroying */
+    int64_t claiming_ms;   /* monotonic: when the claim was sent */
+    int64_t wait_until_ms; /* monotonic: when the wait ends */
+    unsigned asking : 1;   /* claim.lua or schedule.lua is under way */
+    unsigned certain : 1;  /* the record says destroying */
 
     /* what claim.lua said; without a record op.fence stays 0 */
     char snapshot[SANDBOX_ID_SIZE];   /* of its hibernation, if one began */
@@ -98,7 +98,7 @@ ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d,
 
     mcf = ngx_http_sandbox_worker.conf;
     SANDBOX_CRASH_POINT("destroy.claim.before");
-    d->claiming = sandbox_time_monotonic_ms();
+    d->claiming_ms = sandbox_time_monotonic_ms();
     d->asking = 1;
 
     a.n = a.nnumbers = 0;
@@ -142,7 +142,7 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
     d->op.destroy = ngx_http_sandbox_destroy_free;
     d->cause = -1;
     ngx_cpystrn((u_char *) d->op.id, (u_char *) id, sizeof(d->op.id));
-    d->patience = d->op.started + (int64_t) mcf->boot_timeout;
+    d->wait_until_ms = d->op.started_ms + (int64_t) mcf->boot_timeout;
 
     if (ctx) {
         ngx_cpystrn((u_char *) d->tenant, ctx->tenant.data, sizeof(d->tenant));
@@ -198,7 +198,7 @@ ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
     }
 
     if ((d->op.done == NULL && d->certain)
-        || sandbox_time_monotonic_ms() >= d->patience
+        || sandbox_time_monotonic_ms() >= d->wait_until_ms
         || ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK)
     {
         ngx_http_sandbox_destroy_give_up(d);
@@ -324,7 +324,7 @@ ngx_http_sandbox_destroy_start(ngx_http_sandbox_destroy_op_t *d,
                                void (*work)(void *data, ngx_log_t *log))
 {
     ngx_http_sandbox_await_end(&d->op.await);
-    ngx_http_sandbox_op_hold_lease(&d->op, d->claiming);
+    ngx_http_sandbox_op_hold_lease(&d->op, d->claiming_ms);
     SANDBOX_CRASH_POINT("destroy.queue.before");
 
     if (ngx_http_sandbox_op_task(&d->op, ngx_http_sandbox_worker.conf->quick,
@@ -608,7 +608,7 @@ ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         ngx_http_sandbox_destroy_count(d);
         ngx_http_sandbox_op_log(&d->op, NGX_LOG_NOTICE, "destroyed in %L ms",
-                                sandbox_time_monotonic_ms() - d->op.started);
+                                sandbox_time_monotonic_ms() - d->op.started_ms);
 
         /*
          * A creator that was fenced off may still start the domain before it

@@ -38,8 +38,8 @@ typedef struct {
     char tenant[128]; /* empty: due on the agenda */
     char snapshot[SANDBOX_ID_SIZE];
     char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
-    int64_t claiming;                 /* monotonic ms */
-    int64_t patience;                 /* monotonic ms at which the wait ends */
+    int64_t claiming_ms;              /* monotonic: when the claim was sent */
+    int64_t wait_until_ms;            /* monotonic: when the wait ends */
     int64_t paused_at;                /* by Redis' clock */
     ngx_uint_t hops;
     unsigned asking : 1; /* hibernate.lua is under way */
@@ -82,7 +82,7 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
 
     mcf = ngx_http_sandbox_worker.conf;
     SANDBOX_CRASH_POINT("hibernate.claim.before");
-    h->claiming = sandbox_time_monotonic_ms();
+    h->claiming_ms = sandbox_time_monotonic_ms();
     h->asking = 1;
 
     /* before the claim: if this worker dies, the agenda goes on */
@@ -123,8 +123,8 @@ ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
     ngx_http_sandbox_op_init(&h->op, ctx, done, data);
     h->op.destroy = ngx_http_sandbox_hibernate_free;
     ngx_cpystrn((u_char *) h->op.id, (u_char *) id, sizeof(h->op.id));
-    h->patience =
-        h->op.started + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
+    h->wait_until_ms =
+        h->op.started_ms + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
 
     if (ctx) {
         ngx_cpystrn((u_char *) h->tenant, ctx->tenant.data, sizeof(h->tenant));
@@ -152,7 +152,7 @@ ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (h->op.done == NULL || sandbox_time_monotonic_ms() >= h->patience) {
+    if (h->op.done == NULL || sandbox_time_monotonic_ms() >= h->wait_until_ms) {
         ngx_http_sandbox_op_finish_error(
             &h->op, &ngx_http_sandbox_transition_in_progress,
             "The sandbox is changing its state; try again.");
@@ -212,15 +212,15 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
                 sizeof(h->checkpoint));
 
     ngx_http_sandbox_await_end(&h->op.await);
-    ngx_http_sandbox_op_hold_lease(&h->op, h->claiming);
+    ngx_http_sandbox_op_hold_lease(&h->op, h->claiming_ms);
 
     h->take.id = h->snapshot;
     h->take.sandbox = h->op.id;
     h->take.durable = 1;
     h->take.again = ngx_http_sandbox_reply_integer(reply, 4) != 0;
-    h->take.holds = &h->op.holds;
-    h->take.queued = sandbox_time_monotonic_ms();
-    h->take.deadline = h->take.queued + (int64_t) mcf->boot_timeout;
+    h->take.holds_until_ms = &h->op.holds_until_ms;
+    h->take.asked_ms = sandbox_time_monotonic_ms();
+    h->take.deadline_ms = h->take.asked_ms + (int64_t) mcf->boot_timeout;
 
     SANDBOX_CRASH_POINT("hibernate.queue.before");
 
@@ -531,7 +531,7 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_TAKES, h->take.way, 1);
     ngx_http_sandbox_op_log(&h->op, NGX_LOG_NOTICE,
                             "hibernated in %L ms as %s: take %L, %L bytes",
-                            sandbox_time_monotonic_ms() - h->op.started,
+                            sandbox_time_monotonic_ms() - h->op.started_ms,
                             h->snapshot, h->take.take_ms, h->take.bytes);
 
     h->paused_at = ngx_http_sandbox_reply_integer(reply, 1);

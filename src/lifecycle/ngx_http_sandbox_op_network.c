@@ -33,7 +33,7 @@ typedef struct {
 
     char tenant[128];
     char claim[SANDBOX_TOKEN_SIZE];
-    int64_t claiming; /* monotonic ms */
+    int64_t claiming_ms; /* monotonic: when the claim was sent */
     ngx_uint_t hops;
     unsigned late : 1; /* a thread came too late to begin */
     sandbox_network_patch_t patch;
@@ -68,7 +68,7 @@ ngx_http_sandbox_network_claim(ngx_http_sandbox_network_op_t *n)
     ngx_http_sandbox_key_t record;
     ngx_http_sandbox_args_t a;
 
-    n->claiming = sandbox_time_monotonic_ms();
+    n->claiming_ms = sandbox_time_monotonic_ms();
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, n->op.id);
@@ -401,7 +401,7 @@ ngx_http_sandbox_network_apply(void *data, ngx_log_t *log)
 
     /* after a long wait for a thread, another request may get the claim */
     if (now + NGX_HTTP_SANDBOX_NETWORK_APPLY + NGX_HTTP_SANDBOX_NETWORK_REVERT
-        > n->claiming + NGX_HTTP_SANDBOX_NETWORK_CLAIM)
+        > n->claiming_ms + NGX_HTTP_SANDBOX_NETWORK_CLAIM)
     {
         n->late = 1;
         return;
@@ -511,7 +511,7 @@ ngx_http_sandbox_network_answer(ngx_http_sandbox_network_op_t *n,
 
     ngx_http_sandbox_op_log(&n->op, NGX_LOG_NOTICE,
                             "network settings changed in %L ms",
-                            sandbox_time_monotonic_ms() - n->op.started);
+                            sandbox_time_monotonic_ms() - n->op.started_ms);
 
     n->op.status = NGX_HTTP_OK;
     n->op.answer = t.data;

@@ -71,7 +71,7 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("resume.reserve.before");
-    c->reserving = sandbox_time_monotonic_ms();
+    c->reserving_ms = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,

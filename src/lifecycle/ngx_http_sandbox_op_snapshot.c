@@ -38,7 +38,7 @@ ngx_http_sandbox_snapshot_free(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_snapshot_op_t *s = (ngx_http_sandbox_snapshot_op_t *) op;
 
-    ngx_http_sandbox_count_snapshot(op, s->idem.joining != 0);
+    ngx_http_sandbox_count_snapshot(op, s->idem.wait_until_ms != 0);
     sandbox_snapshot_free(&s->spec);
     ngx_free(s);
 }
@@ -79,8 +79,8 @@ ngx_http_sandbox_snapshot_go(ngx_http_sandbox_op_t *op)
         return;
     }
 
-    if (s->patience == 0) {
-        s->patience =
+    if (s->wait_until_ms == 0) {
+        s->wait_until_ms =
             sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_SNAPSHOT_PATIENCE;
     }
 
@@ -166,7 +166,7 @@ ngx_http_sandbox_snapshot_reserve(ngx_http_sandbox_snapshot_op_t *s)
     ngx_http_sandbox_arg_int(&a, ngx_http_sandbox_idem_kept());
 
     SANDBOX_CRASH_POINT("snapshot.reserve.before");
-    s->reserving = sandbox_time_monotonic_ms();
+    s->reserving_ms = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_snapshot_reserved, s,
@@ -215,7 +215,7 @@ ngx_http_sandbox_snapshot_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (s->op.done == NULL || sandbox_time_monotonic_ms() >= s->patience) {
+    if (s->op.done == NULL || sandbox_time_monotonic_ms() >= s->wait_until_ms) {
         ngx_http_sandbox_snapshot_refuse(
             s, &ngx_http_sandbox_transition_in_progress,
             "Something else is being done with the sandbox; try again.");
@@ -286,7 +286,7 @@ ngx_http_sandbox_snapshot_reserved(void *data, redisReply *reply)
         s->created_at = ngx_http_sandbox_reply_integer(reply, 2);
 
         ngx_http_sandbox_await_end(&s->op.await);
-        ngx_http_sandbox_op_hold_lease(&s->op, s->reserving);
+        ngx_http_sandbox_op_hold_lease(&s->op, s->reserving_ms);
         ngx_http_sandbox_snapshot_run(s);
 
     } else if (ngx_strcmp(outcome, "busy") == 0) {

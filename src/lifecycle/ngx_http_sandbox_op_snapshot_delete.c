@@ -41,8 +41,8 @@ typedef struct {
     char source[SANDBOX_ID_SIZE];
     sandbox_take_t take; /* for the untake of one that is still taking */
     sandbox_hv_error_t result;
-    int64_t claiming;      /* monotonic ms */
-    int64_t patience;      /* monotonic ms at which the wait ends */
+    int64_t claiming_ms;   /* monotonic: when the claim was sent */
+    int64_t wait_until_ms; /* monotonic: when the wait ends */
     unsigned asking : 1;   /* snapshot_claim.lua is under way */
     unsigned placed : 1;   /* this operation has put it on the agenda */
     unsigned seen : 1;     /* an earlier claim has found the snapshot */
@@ -75,7 +75,7 @@ ngx_http_sandbox_unsnap_claim(ngx_http_sandbox_unsnap_op_t *u)
 
     mcf = ngx_http_sandbox_worker.conf;
     SANDBOX_CRASH_POINT("unsnap.claim.before");
-    u->claiming = sandbox_time_monotonic_ms();
+    u->claiming_ms = sandbox_time_monotonic_ms();
     u->asking = 1;
 
     a.n = a.nnumbers = 0;
@@ -124,7 +124,7 @@ ngx_http_sandbox_unsnap(const char *id, ngx_http_sandbox_ctx_t *ctx,
     ngx_http_sandbox_op_init(&u->op, ctx, done, data);
     u->op.destroy = ngx_http_sandbox_unsnap_free;
     ngx_cpystrn((u_char *) u->op.id, (u_char *) id, sizeof(u->op.id));
-    u->patience = u->op.started + (int64_t) mcf->boot_timeout;
+    u->wait_until_ms = u->op.started_ms + (int64_t) mcf->boot_timeout;
 
     if (ctx) {
         ngx_cpystrn((u_char *) u->tenant, ctx->tenant.data, sizeof(u->tenant));
@@ -195,7 +195,7 @@ ngx_http_sandbox_unsnap_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (u->op.done == NULL || sandbox_time_monotonic_ms() >= u->patience) {
+    if (u->op.done == NULL || sandbox_time_monotonic_ms() >= u->wait_until_ms) {
         ngx_http_sandbox_op_finish_error(
             &u->op, &ngx_http_sandbox_transition_in_progress,
             "The snapshot is still being deleted.");
@@ -249,7 +249,7 @@ ngx_http_sandbox_unsnap_start(ngx_http_sandbox_unsnap_op_t *u)
     ngx_http_sandbox_await_end(&u->op.await);
 
     if (u->recorded) {
-        ngx_http_sandbox_op_hold_lease(&u->op, u->claiming);
+        ngx_http_sandbox_op_hold_lease(&u->op, u->claiming_ms);
     }
 
     if (ngx_http_sandbox_op_task(&u->op, ngx_http_sandbox_worker.conf->quick,
@@ -490,7 +490,7 @@ ngx_http_sandbox_unsnap_ended(void *data, redisReply *reply)
         ngx_http_sandbox_op_log(&u->op, NGX_LOG_NOTICE, "%s in %L ms",
                                 u->taking ? "given up, its taker has ended,"
                                           : "deleted",
-                                sandbox_time_monotonic_ms() - u->op.started);
+                                sandbox_time_monotonic_ms() - u->op.started_ms);
     }
 
     u->op.status = u->op.error ? 0 : NGX_HTTP_OK;

@@ -14,7 +14,7 @@ ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
 {
     op->done = done;
     op->data = data;
-    op->started = sandbox_time_monotonic_ms();
+    op->started_ms = sandbox_time_monotonic_ms();
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, 1);
 
     ngx_cpystrn((u_char *) op->request_id,
@@ -67,7 +67,7 @@ ngx_http_sandbox_op_finish(ngx_http_sandbox_op_t *op)
     ngx_http_sandbox_op_drop_lease(op);
     ngx_http_sandbox_await_end(&op->await);
 
-    op->times.total = sandbox_time_monotonic_ms() - op->started;
+    op->times.total_ms = sandbox_time_monotonic_ms() - op->started_ms;
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OPERATIONS, 0, -1);
 
     if (op->done) {
@@ -113,8 +113,8 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
 
     int64_t sent;
 
-    sent = op->renewing;
-    op->renewing = 0;
+    sent = op->renewing_ms;
+    op->renewing_ms = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
         return;
@@ -122,11 +122,11 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
 
     if (reply->integer == 0) {
         op->fenced = 1;
-        op->holds = 0;
+        op->holds_until_ms = 0;
         return;
     }
 
-    op->holds = sent + (int64_t) ngx_http_sandbox_worker.conf->lease;
+    op->holds_until_ms = sent + (int64_t) ngx_http_sandbox_worker.conf->lease;
 }
 
 
@@ -161,22 +161,23 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
     lease = ngx_http_sandbox_worker.conf->lease;
     ngx_add_timer(ev, lease / 3);
 
-    if (op->fenced || op->renewing) {
+    if (op->fenced || op->renewing_ms) {
         return;
     }
 
     if (ngx_http_sandbox_op_lease(op, lease, ngx_http_sandbox_op_renewed, op)
         == NGX_OK)
     {
-        op->renewing = sandbox_time_monotonic_ms();
+        op->renewing_ms = sandbox_time_monotonic_ms();
     }
 }
 
 
 void
-ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken)
+ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms)
 {
-    op->holds = taken + (int64_t) ngx_http_sandbox_worker.conf->lease;
+    op->holds_until_ms =
+        taken_ms + (int64_t) ngx_http_sandbox_worker.conf->lease;
 
     op->lease.handler = ngx_http_sandbox_op_renew;
     op->lease.data = op;
@@ -190,7 +191,7 @@ void
 ngx_http_sandbox_op_give_up_lease(ngx_http_sandbox_op_t *op)
 {
     ngx_http_sandbox_op_drop_lease(op);
-    op->holds = 0;
+    op->holds_until_ms = 0;
 
     (void) ngx_http_sandbox_op_lease(op, 0, ngx_http_sandbox_op_ignore, NULL);
 }

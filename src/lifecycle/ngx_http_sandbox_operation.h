@@ -30,27 +30,28 @@ typedef void (*ngx_http_sandbox_op_done_pt)(void *data,
 
 /* Milliseconds spent in the steps of a create. */
 typedef struct {
-    int64_t queue; /* waiting for a thread */
+    int64_t queue_ms; /* waiting for a thread */
     sandbox_hv_times_t hypervisor;
-    int64_t guest; /* from the open channel to the confirmed guest */
-    int64_t commit;
-    int64_t total;
+    int64_t guest_ms; /* from the open channel to the confirmed guest */
+    int64_t commit_ms;
+    int64_t total_ms;
 } ngx_http_sandbox_op_times_t;
 
 struct ngx_http_sandbox_op_s {
     char id[SANDBOX_ID_SIZE];
     char request_id[SANDBOX_ID_SIZE]; /* "-" if no request asked for it */
-    int64_t fence;   /* under which it has its record; 0: not yet */
-    int64_t started; /* monotonic ms */
+    int64_t fence;      /* under which it has its record; 0: not yet */
+    int64_t started_ms; /* monotonic */
 
     ngx_http_sandbox_op_done_pt done; /* NULL: nobody waits */
     void *data;
     void (*destroy)(ngx_http_sandbox_op_t *op); /* frees the operation */
 
     ngx_event_t lease;
-    int64_t renewing;      /* monotonic ms of a renewal under way, or 0 */
-    _Atomic int64_t holds; /* monotonic ms until which the lease holds at
-                              least; threads read it, too */
+    int64_t renewing_ms; /* monotonic; of a renewal under way, or 0 */
+
+    /* monotonic: the lease holds at least till then; threads read it, too */
+    _Atomic int64_t holds_until_ms;
     ngx_thread_task_t task;
     void (*work)(void *op, ngx_log_t *log); /* of the task, in its thread */
     ngx_http_sandbox_await_t await;
@@ -218,10 +219,11 @@ void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
                              const char *fmt, ...);
 
 /*
- * Starts and stops the renewal of the lease of op->id.  taken is when the
- * script that took the lease was sent, in monotonic ms.
+ * Starts and stops the renewal of the lease of op->id.  taken_ms is when
+ * the script that took the lease was sent (monotonic).
  */
-void ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken);
+void
+ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms);
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
 
 /*

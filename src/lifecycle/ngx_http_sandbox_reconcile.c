@@ -632,7 +632,7 @@ ngx_http_sandbox_reconcile_judge(ngx_int_t rc)
 
     for (i = 0; i < r->survey.n; i++) {
         e = &r->survey.entries[i];
-        fresh += e->since == monotonic;
+        fresh += e->since_ms == monotonic;
 
         if (mcf->reconcile_orphans == NGX_HTTP_SANDBOX_ORPHANS_KEEP) {
             e->ripe = 0;

@@ -26,10 +26,10 @@ typedef struct {
     int64_t placed_until; /* ms since the epoch: time of the agenda entry */
 
     sandbox_take_t take;
-    int64_t reserving;   /* monotonic ms */
-    int64_t committing;  /* monotonic ms */
-    int64_t patience;    /* monotonic ms when the wait for the source ends */
-    ngx_uint_t hops;     /* aliases that were followed */
+    int64_t reserving_ms;  /* monotonic: when the reservation was sent */
+    int64_t committing_ms; /* monotonic: when the commit was sent */
+    int64_t wait_until_ms; /* monotonic: when the wait for the source ends */
+    ngx_uint_t hops;       /* aliases that were followed */
     unsigned asking : 1; /* schedule.lua or snapshot_reserve.lua is under way */
     unsigned lost : 1;   /* Redis has no record of the snapshot any more */
 } ngx_http_sandbox_snapshot_op_t;

@@ -121,9 +121,9 @@ ngx_http_sandbox_snapshot_run(ngx_http_sandbox_snapshot_op_t *s)
     take->sandbox = s->source;
     take->keep = 1;
     take->durable = 1;
-    take->queued = sandbox_time_monotonic_ms();
-    take->deadline = take->queued + (int64_t) mcf->boot_timeout;
-    take->holds = &s->op.holds;
+    take->asked_ms = sandbox_time_monotonic_ms();
+    take->deadline_ms = take->asked_ms + (int64_t) mcf->boot_timeout;
+    take->holds_until_ms = &s->op.holds_until_ms;
 
     SANDBOX_CRASH_POINT("snapshot.queue.before");
 
@@ -233,7 +233,7 @@ ngx_http_sandbox_snapshot_commit(ngx_http_sandbox_snapshot_op_t *s)
     ngx_http_sandbox_arg(&a, s->source);
 
     SANDBOX_CRASH_POINT("snapshot.commit.before");
-    s->committing = sandbox_time_monotonic_ms();
+    s->committing_ms = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_snapshot_committed, s,
@@ -322,10 +322,10 @@ ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply)
         &s->op, NGX_LOG_NOTICE,
         "taken of %s in %L ms, %s: queue %L, flush %L, take %L, commands "
         "stood still %L, the machine %L, commit %L; %L bytes",
-        s->source, sandbox_time_monotonic_ms() - s->op.started,
+        s->source, sandbox_time_monotonic_ms() - s->op.started_ms,
         ngx_http_sandbox_snapshot_ways[take->way], take->queue_ms,
         take->flush_ms, take->take_ms, take->frozen_ms, take->pause_ms,
-        sandbox_time_monotonic_ms() - s->committing, take->bytes);
+        sandbox_time_monotonic_ms() - s->committing_ms, take->bytes);
 
     SANDBOX_CRASH_POINT("snapshot.answer.before");
     ngx_http_sandbox_op_finish(&s->op);

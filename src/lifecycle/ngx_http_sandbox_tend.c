@@ -49,7 +49,7 @@ typedef struct {
     char id[SANDBOX_ID_SIZE];
     char pool[SANDBOX_ID_SIZE];
     uint32_t address;
-    int64_t patience; /* ms */
+    int64_t patience_ms;
     int answers;
 } ngx_http_sandbox_check_t;
 
@@ -384,9 +384,10 @@ ngx_http_sandbox_tend_ping(void *data, ngx_log_t *log)
 {
     ngx_http_sandbox_check_t *check = data;
 
-    check->answers = sandbox_ping(check->address, SANDBOX_AGENT_PORT,
-                                  sandbox_time_monotonic_ms() + check->patience)
-                     == 0;
+    check->answers =
+        sandbox_ping(check->address, SANDBOX_AGENT_PORT,
+                     sandbox_time_monotonic_ms() + check->patience_ms)
+        == 0;
 }
 
 
@@ -454,7 +455,7 @@ ngx_http_sandbox_tend_check(ngx_http_sandbox_tend_op_t *t, const char *id,
     ngx_cpystrn((u_char *) check->id, (u_char *) id, sizeof(check->id));
     ngx_memcpy(check->pool, t->op.id, sizeof(check->pool));
     check->address = address;
-    check->patience =
+    check->patience_ms =
         (int64_t) ngx_min(ngx_http_sandbox_worker.conf->refill_check,
                           NGX_HTTP_SANDBOX_TEND_PATIENCE);
 

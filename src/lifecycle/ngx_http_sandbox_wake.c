@@ -34,7 +34,7 @@ ngx_http_sandbox_wake_count(ngx_http_sandbox_waker_t *w, ngx_uint_t outcome)
 {
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_WAKE_WAITS, outcome, 1);
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_WAKE_TIME,
-                                    sandbox_time_monotonic_ms() - w->began);
+                                    sandbox_time_monotonic_ms() - w->began_ms);
 }
 
 
@@ -185,12 +185,12 @@ ngx_http_sandbox_wake(ngx_http_sandbox_waker_t *w, const char *id,
 
     now = sandbox_time_monotonic_ms();
 
-    if (w->patience == 0) {
-        w->patience =
+    if (w->wait_until_ms == 0) {
+        w->wait_until_ms =
             now + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
     }
 
-    if (now >= w->patience) {
+    if (now >= w->wait_until_ms) {
         return NGX_DECLINED;
     }
 
@@ -200,14 +200,14 @@ ngx_http_sandbox_wake(ngx_http_sandbox_waker_t *w, const char *id,
     }
 
     w->waiting = 1;
-    w->began = now;
+    w->began_ms = now;
     ngx_queue_insert_tail(&wake->wakers, &w->queue);
 
     ngx_memzero(&w->timer, sizeof(ngx_event_t));
     w->timer.handler = ngx_http_sandbox_wake_over;
     w->timer.data = w;
     w->timer.log = ngx_cycle->log;
-    ngx_add_timer(&w->timer, (ngx_msec_t) (w->patience - now));
+    ngx_add_timer(&w->timer, (ngx_msec_t) (w->wait_until_ms - now));
 
     return NGX_OK;
 }

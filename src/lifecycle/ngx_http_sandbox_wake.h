@@ -24,9 +24,9 @@ typedef void (*ngx_http_sandbox_woken_pt)(void *data,
 /* A member of the struct that waits; zeroed before the first use. */
 typedef struct {
     ngx_queue_t queue;
-    ngx_event_t timer; /* keeps a worker that is shutting down alive */
-    int64_t began;     /* monotonic ms */
-    int64_t patience;  /* monotonic ms when all waits end; 0: set by the next */
+    ngx_event_t timer;     /* keeps a worker that is shutting down alive */
+    int64_t began_ms;      /* monotonic */
+    int64_t wait_until_ms; /* monotonic: when all waits end; 0: not set */
     ngx_http_sandbox_woken_pt handler;
     void *data;
     unsigned waiting : 1;

@@ -39,7 +39,7 @@ sandbox_boot_guest_status(sandbox_guest_status_t status)
 
 /* The guest of which a boot checkpoint is made is up when its agent answers. */
 static sandbox_hv_status_t
-sandbox_boot_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
+sandbox_boot_ready(void *data, sandbox_channel_t *channel, int64_t deadline_ms,
                    sandbox_hv_error_t *err)
 {
     sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
@@ -47,8 +47,8 @@ sandbox_boot_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
 
     (void) data;
 
-    err->status = sandbox_boot_guest_status(
-        sandbox_guest_sync(&ch, deadline, err->message, sizeof(err->message)));
+    err->status = sandbox_boot_guest_status(sandbox_guest_sync(
+        &ch, deadline_ms, err->message, sizeof(err->message)));
 
     return err->status;
 }
@@ -65,7 +65,7 @@ sandbox_boot_may_start(sandbox_boot_t *boot)
 
     now = sandbox_time_monotonic_ms();
 
-    if (now < boot->deadline && now < *boot->holds) {
+    if (now < boot->deadline_ms && now < *boot->holds_until_ms) {
         return 1;
     }
 
@@ -94,7 +94,7 @@ sandbox_boot_make(sandbox_boot_t *boot)
     shape.template = boot->template;
     shape.vcpus = boot->vcpus;
     shape.memory_mb = boot->memory_mb;
-    shape.deadline = now + (boot->deadline - now) / 2;
+    shape.deadline_ms = now + (boot->deadline_ms - now) / 2;
     shape.max = SANDBOX_BOOT_SHAPES;
     shape.ready = sandbox_boot_ready;
 
@@ -176,7 +176,7 @@ sandbox_boot_falls_back(const sandbox_boot_t *boot)
     now = sandbox_time_monotonic_ms();
 
     /* without the lease: the new owner may have made the start fail */
-    return now < boot->deadline && now < *boot->holds;
+    return now < boot->deadline_ms && now < *boot->holds_until_ms;
 }
 
 
@@ -205,7 +205,8 @@ sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 
     if (sandbox_hypervisor_boot(spec, &boot->times, &boot->result)
             == SANDBOX_HV_OK
-        && boot->reason[0] && sandbox_time_monotonic_ms() < *boot->holds)
+        && boot->reason[0]
+        && sandbox_time_monotonic_ms() < *boot->holds_until_ms)
     {
         sandbox_cold_failed(boot->shape, sandbox_time_monotonic_ms());
     }
@@ -270,7 +271,7 @@ sandbox_boot_judge(sandbox_boot_t *boot, sandbox_guest_status_t status)
     if (status == SANDBOX_GUEST_OK) {
         sandbox_cold_forget(boot->shape);
 
-    } else if (status != SANDBOX_GUEST_REFUSED && now < *boot->holds) {
+    } else if (status != SANDBOX_GUEST_REFUSED && now < *boot->holds_until_ms) {
         sandbox_cold_failed(boot->shape, now);
         (void) snprintf(boot->reason, sizeof(boot->reason), "%s",
                         boot->result.message);
@@ -319,7 +320,7 @@ sandbox_boot_guest(sandbox_boot_t *boot, const sandbox_network_t *network,
     conf.grow_disk =
         boot->checkpoint == NULL && boot->disk_mb > boot->template->disk_mb;
 
-    status = sandbox_guest_bootstrap(&ch, &conf, boot->deadline,
+    status = sandbox_guest_bootstrap(&ch, &conf, boot->deadline_ms,
                                      boot->result.message,
                                      sizeof(boot->result.message));
     boot->result.status = sandbox_boot_guest_status(status);
@@ -344,7 +345,7 @@ sandbox_boot(sandbox_boot_t *boot)
     sandbox_network_t network;
 
     now = sandbox_time_monotonic_ms();
-    boot->queue_ms = now - boot->queued;
+    boot->queue_ms = now - boot->asked_ms;
 
     if (!sandbox_boot_may_start(boot)
         || sandbox_boot_network(boot, &network) != 0

@@ -40,11 +40,11 @@ typedef struct {
     const char *allow_out;  /* or NULL */
     const char *deny_out;   /* or NULL */
     const char *agent_token;
-    const char *envs; /* JSON object text, or NULL */
-    const char *cwd;  /* NULL: the template's */
-    int64_t queued;   /* monotonic ms at which the call was asked for */
-    int64_t deadline; /* monotonic ms */
-    const _Atomic int64_t *holds; /* monotonic ms when the lease ends */
+    const char *envs;    /* JSON object text, or NULL */
+    const char *cwd;     /* NULL: the template's */
+    int64_t asked_ms;    /* monotonic: when the call was asked for */
+    int64_t deadline_ms; /* monotonic */
+    const _Atomic int64_t *holds_until_ms; /* monotonic: when the lease ends */
 
     /* out */
     sandbox_hv_error_t result;

@@ -14,7 +14,7 @@
 
 typedef struct {
     char shape[SANDBOX_ID_SIZE];
-    int64_t until;
+    int64_t until_ms;
     int failures; /* 0: a free entry */
 } cold_t;
 
@@ -49,7 +49,8 @@ cold_add(const char *shape)
     c = &cold_shapes[0];
 
     for (i = 0; i < COLD_SHAPES && c->failures; i++) {
-        if (cold_shapes[i].failures == 0 || cold_shapes[i].until < c->until) {
+        if (cold_shapes[i].failures == 0
+            || cold_shapes[i].until_ms < c->until_ms) {
             c = &cold_shapes[i];
         }
     }
@@ -62,7 +63,7 @@ cold_add(const char *shape)
 
 
 int
-sandbox_cold_failures(const char *shape, int64_t now)
+sandbox_cold_failures(const char *shape, int64_t now_ms)
 {
     int n;
     cold_t *c;
@@ -70,7 +71,7 @@ sandbox_cold_failures(const char *shape, int64_t now)
     (void) pthread_mutex_lock(&cold_mutex);
 
     c = cold_find(shape);
-    n = c == NULL ? 0 : now < c->until ? -1 : c->failures;
+    n = c == NULL ? 0 : now_ms < c->until_ms ? -1 : c->failures;
 
     (void) pthread_mutex_unlock(&cold_mutex);
     return n;
@@ -78,7 +79,7 @@ sandbox_cold_failures(const char *shape, int64_t now)
 
 
 void
-sandbox_cold_failed(const char *shape, int64_t now)
+sandbox_cold_failed(const char *shape, int64_t now_ms)
 {
     cold_t *c;
 
@@ -89,9 +90,9 @@ sandbox_cold_failed(const char *shape, int64_t now)
         c = cold_add(shape);
     }
 
-    if (c->failures == 0 || now >= c->until) {
+    if (c->failures == 0 || now_ms >= c->until_ms) {
         c->failures++;
-        c->until = now + SANDBOX_COLD_MS;
+        c->until_ms = now_ms + SANDBOX_COLD_MS;
     }
 
     (void) pthread_mutex_unlock(&cold_mutex);

@@ -144,7 +144,8 @@ sandbox_survey_kept(const sandbox_survey_entry_t *e, int64_t now)
  *   the same execution.
  */
 void
-sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
+sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now,
+                     int64_t patience_ms)
 {
     e->verdict = SANDBOX_SURVEY_FINE;
 
@@ -154,8 +155,9 @@ sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
         }
 
     } else if (!e->recorded) {
-        if (!(e->agenda && e->agenda_at <= now + patience)
-            && (e->ours || !e->domain)) {
+        if (!(e->agenda && e->agenda_at <= now + patience_ms)
+            && (e->ours || !e->domain))
+        {
             e->verdict = SANDBOX_SURVEY_ORPHAN;
         }
 
@@ -175,13 +177,13 @@ sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience)
 /* Sets since and ripe of an orphan or a stray; ms until it is ripe, or -1. */
 static int64_t
 sandbox_survey_ripen(sandbox_survey_entry_t *e,
-                     const sandbox_survey_entry_t *old, int64_t monotonic,
-                     int64_t grace)
+                     const sandbox_survey_entry_t *old, int64_t monotonic_ms,
+                     int64_t grace_ms)
 {
     int64_t left;
 
-    e->since = old && old->since ? old->since : monotonic;
-    left = e->since + grace - monotonic;
+    e->since_ms = old && old->since_ms ? old->since_ms : monotonic_ms;
+    left = e->since_ms + grace_ms - monotonic_ms;
     e->ripe = left <= 0;
 
     return e->ripe ? -1 : left;
@@ -211,7 +213,7 @@ sandbox_survey_confirm(sandbox_survey_entry_t *e,
 
 int64_t
 sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
-                   int64_t monotonic, int64_t grace)
+                   int64_t monotonic_ms, int64_t grace_ms)
 {
     size_t i;
     int64_t left, next;
@@ -229,7 +231,7 @@ sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
         switch (e->verdict) {
         case SANDBOX_SURVEY_ORPHAN:
         case SANDBOX_SURVEY_STRAY:
-            left = sandbox_survey_ripen(e, old, monotonic, grace);
+            left = sandbox_survey_ripen(e, old, monotonic_ms, grace_ms);
             break;
 
         case SANDBOX_SURVEY_LOST:

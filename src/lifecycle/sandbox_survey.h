@@ -52,7 +52,7 @@ typedef struct {
 
     sandbox_verdict_t verdict;
     sandbox_verdict_t found; /* the verdict of this survey alone */
-    int64_t since;           /* monotonic ms: an orphan or a stray since then */
+    int64_t since_ms;        /* monotonic: an orphan or a stray since then */
     unsigned ripe : 1;       /* its grace is over */
     unsigned done : 1;       /* for the caller's use */
 } sandbox_survey_entry_t;
@@ -83,10 +83,10 @@ void sandbox_survey_merge(sandbox_survey_t *s);
 /*
  * Sets the verdict of e at the time now (ms since the epoch, by Redis' clock,
  * as the times of e).  An id without a record is left alone if its agenda entry
- * is due within patience ms.
+ * is due within patience_ms.
  */
-void
-sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now, int64_t patience);
+void sandbox_survey_judge(sandbox_survey_entry_t *e, int64_t now,
+                          int64_t patience_ms);
 
 /*
  * The time, by the same clock, at which the agenda must look at a sandbox: the
@@ -98,11 +98,11 @@ int64_t sandbox_survey_due(const sandbox_survey_entry_t *e, int64_t now);
 /*
  * Compares s with the survey before it (sorted), as one survey alone is not
  * trusted.  Sets since when orphans and strays are known, and which are ripe
- * after grace ms.  LOST (unless suspect) and ADOPT become FINE unless the
+ * after grace_ms.  LOST (unless suspect) and ADOPT become FINE unless the
  * survey before says the same.  Returns the ms until the next survey is
  * worthwhile, or -1.
  */
 int64_t sandbox_survey_age(sandbox_survey_t *s, const sandbox_survey_t *before,
-                           int64_t monotonic, int64_t grace);
+                           int64_t monotonic_ms, int64_t grace_ms);
 
 #endif

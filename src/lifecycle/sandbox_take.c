@@ -37,7 +37,7 @@ sandbox_take_soon(const sandbox_take_t *take)
 
     soon = sandbox_time_monotonic_ms() + SANDBOX_TAKE_ANSWER_MS;
 
-    return soon < take->deadline ? soon : take->deadline;
+    return soon < take->deadline_ms ? soon : take->deadline_ms;
 }
 
 
@@ -48,7 +48,7 @@ sandbox_take_soon(const sandbox_take_t *take)
 static int
 sandbox_take_ours(sandbox_take_t *take)
 {
-    if (sandbox_time_monotonic_ms() < *take->holds) {
+    if (sandbox_time_monotonic_ms() < *take->holds_until_ms) {
         return 1;
     }
 
@@ -61,8 +61,8 @@ sandbox_take_ours(sandbox_take_t *take)
 static int
 sandbox_take_may(sandbox_take_t *take)
 {
-    if (sandbox_time_monotonic_ms() < take->deadline && sandbox_take_ours(take))
-    {
+    if (sandbox_time_monotonic_ms() < take->deadline_ms
+        && sandbox_take_ours(take)) {
         return 1;
     }
 
@@ -122,7 +122,7 @@ sandbox_take_thaw(const sandbox_guest_channel_t *ch)
 typedef struct {
     sandbox_take_t *take;
     const sandbox_guest_channel_t *ch;
-    int64_t frozen_at; /* monotonic ms; 0: not, or no longer */
+    int64_t frozen_since_ms; /* monotonic; 0: not, or no longer */
 } sandbox_take_guest_t;
 
 
@@ -138,7 +138,7 @@ sandbox_take_stopping(void *data, sandbox_hv_error_t *err)
     }
 
     SANDBOX_CRASH_POINT("take.freeze.before");
-    g->frozen_at = sandbox_time_monotonic_ms();
+    g->frozen_since_ms = sandbox_time_monotonic_ms();
 
     if (sandbox_take_answered(
             g->take, sandbox_guest_freeze(g->ch, !g->take->keep,
@@ -161,9 +161,9 @@ sandbox_take_resumed(void *data)
 {
     sandbox_take_guest_t *g = data;
 
-    if (g->frozen_at && sandbox_take_thaw(g->ch) == 0) {
-        g->take->frozen_ms += sandbox_time_monotonic_ms() - g->frozen_at;
-        g->frozen_at = 0;
+    if (g->frozen_since_ms && sandbox_take_thaw(g->ch) == 0) {
+        g->take->frozen_ms += sandbox_time_monotonic_ms() - g->frozen_since_ms;
+        g->frozen_since_ms = 0;
     }
 }
 
@@ -188,7 +188,7 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
                                     .sandbox = take->sandbox,
                                     .keep = take->keep,
                                     .durable = take->durable,
-                                    .deadline = take->deadline,
+                                    .deadline_ms = take->deadline_ms,
                                     .stopping = sandbox_take_stopping,
                                     .resumed = sandbox_take_resumed,
                                     .ours = sandbox_take_holds,
@@ -245,7 +245,7 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
             take, sandbox_guest_sync(ch, sandbox_take_soon(take), message,
                                      sizeof(take->result.message)))
         || !sandbox_take_answered(
-            take, sandbox_guest_flush(ch, take->deadline, message,
+            take, sandbox_guest_flush(ch, take->deadline_ms, message,
                                       sizeof(take->result.message))))
     {
         return;
@@ -264,7 +264,7 @@ sandbox_take_guest(sandbox_take_t *take, const sandbox_guest_channel_t *ch)
             sandbox_take_resumed(&g);
         }
 
-        if (g.frozen_at) {
+        if (g.frozen_since_ms) {
             sandbox_take_stuck(take);
         }
     }
@@ -283,7 +283,7 @@ sandbox_take_finished(sandbox_take_t *take)
 {
     sandbox_checkpoint_take_t t = { .id = take->id,
                                     .sandbox = take->sandbox,
-                                    .deadline = take->deadline };
+                                    .deadline_ms = take->deadline_ms };
 
     if (take->keep || !take->again) {
         return 0;
@@ -332,7 +332,7 @@ sandbox_take_flatten(sandbox_take_t *take)
     now = sandbox_time_monotonic_ms();
 
     (void) sandbox_checkpoint_flatten(take->sandbox, SANDBOX_TAKE_LAYERS, 1,
-                                      now + (take->deadline - now) / 2,
+                                      now + (take->deadline_ms - now) / 2,
                                       &ignored);
 }
 
@@ -342,7 +342,7 @@ sandbox_take(sandbox_take_t *take)
 {
     sandbox_channel_t *channel;
 
-    take->queue_ms = sandbox_time_monotonic_ms() - take->queued;
+    take->queue_ms = sandbox_time_monotonic_ms() - take->asked_ms;
 
     if (!sandbox_take_may(take)) {
         /* what an earlier taker has begun is still to be settled */

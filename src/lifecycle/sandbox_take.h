@@ -27,9 +27,9 @@ typedef struct {
     int keep;            /* 1: the sandbox goes on; 0: it ends */
     int again;           /* 1: an earlier taker has begun, and may have died */
     int durable;         /* 1: on disk and synced when sandbox_take() returns */
-    int64_t queued;      /* monotonic ms at which the call was asked for */
-    int64_t deadline;    /* monotonic ms */
-    const _Atomic int64_t *holds; /* monotonic ms when the lease ends */
+    int64_t asked_ms;    /* monotonic: when the call was asked for */
+    int64_t deadline_ms; /* monotonic */
+    const _Atomic int64_t *holds_until_ms; /* monotonic: when the lease ends */
 
     /* out */
     sandbox_hv_error_t result;

@@ -26,8 +26,8 @@
 
 /* Times of the thread since it began, in us. */
 typedef struct {
-    int64_t ran;
-    int64_t waited; /* ready to run, but not let */
+    int64_t ran_us;
+    int64_t waited_us; /* ready to run, but not let */
 } ngx_http_sandbox_loop_sched_t;
 
 
@@ -69,11 +69,11 @@ ngx_http_sandbox_loop_sched_since(void)
 
     /* "<ns run> <ns waited> <turns>" */
     buf[n] = '\0';
-    now.ran = strtoll(buf, &p, 10) / 1000;
-    now.waited = strtoll(p, NULL, 10) / 1000;
+    now.ran_us = strtoll(buf, &p, 10) / 1000;
+    now.waited_us = strtoll(p, NULL, 10) / 1000;
 
-    since.ran = now.ran - ngx_http_sandbox_loop_sched.ran;
-    since.waited = now.waited - ngx_http_sandbox_loop_sched.waited;
+    since.ran_us = now.ran_us - ngx_http_sandbox_loop_sched.ran_us;
+    since.waited_us = now.waited_us - ngx_http_sandbox_loop_sched.waited_us;
     ngx_http_sandbox_loop_sched = now;
 
     return since;
@@ -88,16 +88,17 @@ ngx_http_sandbox_loop_turn(int64_t took)
 
     if (took > NGX_HTTP_SANDBOX_LOOP_LONG) {
         since = ngx_http_sandbox_loop_sched_since();
-        since.ran += ngx_http_sandbox_loop_carry.ran;
-        since.waited += ngx_http_sandbox_loop_carry.waited;
-        took -= ngx_min(since.waited, took);
+        since.ran_us += ngx_http_sandbox_loop_carry.ran_us;
+        since.waited_us += ngx_http_sandbox_loop_carry.waited_us;
+        took -= ngx_min(since.waited_us, took);
 
         if (took > NGX_HTTP_SANDBOX_LOOP_STALL) {
             ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_STALLS, 0, 1);
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "sandbox: the event loop stood still for %L ms, on a "
                           "CPU for %L ms, beside %L ms of waiting for one",
-                          took / 1000, since.ran / 1000, since.waited / 1000);
+                          took / 1000, since.ran_us / 1000,
+                          since.waited_us / 1000);
         }
     }
 

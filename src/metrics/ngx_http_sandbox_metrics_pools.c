@@ -11,7 +11,7 @@
 
 typedef struct {
     char id[NGX_HTTP_SANDBOX_METRIC_POOL_ID];
-    int64_t until; /* monotonic ms; then the row is out of date, and free */
+    int64_t until_ms; /* monotonic; then the row is out of date, and free */
     int64_t values[NGX_HTTP_SANDBOX_METRIC_POOL_N];
 } ngx_http_sandbox_pool_row_t;
 
@@ -64,7 +64,7 @@ ngx_http_sandbox_metric_pool_row(const char *id, int64_t now)
             return row;
         }
 
-        if (unused == NULL && row->until <= now) {
+        if (unused == NULL && row->until_ms <= now) {
             unused = row;
         }
     }
@@ -87,7 +87,7 @@ ngx_http_sandbox_metric_pool(const char *id, const int64_t *values, int64_t ms)
 
     if (row) {
         ngx_cpystrn((u_char *) row->id, (u_char *) id, sizeof(row->id));
-        row->until = ms ? now + ms : 0;
+        row->until_ms = ms ? now + ms : 0;
 
         if (ms) {
             ngx_memcpy(row->values, values, sizeof(row->values));
@@ -111,7 +111,7 @@ ngx_http_sandbox_metric_pools_read(ngx_http_sandbox_pool_row_t *rows)
     ngx_shmtx_lock(&ngx_http_sandbox_pool_slab->mutex);
 
     for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_POOLS; i++) {
-        if (ngx_http_sandbox_pool_rows[i].until > now) {
+        if (ngx_http_sandbox_pool_rows[i].until_ms > now) {
             rows[n++] = ngx_http_sandbox_pool_rows[i];
         }
     }

@@ -7,7 +7,7 @@
 
 
 static struct {
-    int64_t ahead; /* Redis' clock less the monotonic one, ms */
+    int64_t ahead_ms; /* Redis' clock less the monotonic one */
     int heard;
 } ngx_http_sandbox_clock;
 
@@ -15,7 +15,7 @@ static struct {
 void
 ngx_http_sandbox_clock_hear(int64_t ms)
 {
-    ngx_http_sandbox_clock.ahead = ms - sandbox_time_monotonic_ms();
+    ngx_http_sandbox_clock.ahead_ms = ms - sandbox_time_monotonic_ms();
     ngx_http_sandbox_clock.heard = 1;
 }
 
@@ -57,6 +57,6 @@ int64_t
 ngx_http_sandbox_clock_ms(void)
 {
     return ngx_http_sandbox_clock.heard
-               ? sandbox_time_monotonic_ms() + ngx_http_sandbox_clock.ahead
+               ? sandbox_time_monotonic_ms() + ngx_http_sandbox_clock.ahead_ms
                : sandbox_time_now_ms();
 }

@@ -48,7 +48,7 @@ typedef struct {
 
 typedef struct {
     int fd;
-    int64_t deadline;
+    int64_t deadline_ms;
 } broker_client_t;
 
 static broker_conf_t broker_conf = {
@@ -226,7 +226,7 @@ broker_accept(int server, int64_t now)
         }
 
         broker_clients[broker_count].fd = fd;
-        broker_clients[broker_count].deadline = now + BROKER_SILENCE_MS;
+        broker_clients[broker_count].deadline_ms = now + BROKER_SILENCE_MS;
         broker_count++;
     }
 }
@@ -239,7 +239,7 @@ broker_serve_clients(const struct pollfd *waits, size_t n, int64_t now)
     /* backwards: the last client takes the place of one that is closed */
     while (n--) {
         if ((waits[n].revents && broker_serve(waits[n].fd))
-            || broker_clients[n].deadline <= now)
+            || broker_clients[n].deadline_ms <= now)
         {
             (void) close(waits[n].fd);
             broker_clients[n] = broker_clients[--broker_count];
@@ -273,8 +273,8 @@ broker_turn(int server, int64_t look)
         clients[i].events = POLLIN;
         clients[i].revents = 0;
 
-        if (broker_clients[i].deadline < until) {
-            until = broker_clients[i].deadline;
+        if (broker_clients[i].deadline_ms < until) {
+            until = broker_clients[i].deadline_ms;
         }
     }
 

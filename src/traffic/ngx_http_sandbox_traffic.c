@@ -214,7 +214,7 @@ ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     visit->spent = spent;
 
     if (visit->wait) {
-        visit->wait->waker.patience = 0; /* the waits led to a guest */
+        visit->wait->waker.wait_until_ms = 0; /* the waits led to a guest */
     }
 
     if (visit->live.end == NGX_HTTP_SANDBOX_LIVE_AGED) {

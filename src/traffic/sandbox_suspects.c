@@ -7,7 +7,7 @@
 
 
 int
-sandbox_suspects_new(sandbox_suspects_t *s, const char *id, int64_t now)
+sandbox_suspects_new(sandbox_suspects_t *s, const char *id, int64_t now_ms)
 {
     size_t i;
     sandbox_suspect_t *e, *room;
@@ -17,7 +17,7 @@ sandbox_suspects_new(sandbox_suspects_t *s, const char *id, int64_t now)
     for (i = 0; i < SANDBOX_SUSPECTS_MAX; i++) {
         e = &s->entries[i];
 
-        if (e->until <= now) {
+        if (e->until_ms <= now_ms) {
             room = e;
 
         } else if (strcmp(e->id, id) == 0) {
@@ -30,7 +30,7 @@ sandbox_suspects_new(sandbox_suspects_t *s, const char *id, int64_t now)
     }
 
     (void) snprintf(room->id, sizeof(room->id), "%s", id);
-    room->until = now + SANDBOX_SUSPECTS_INTERVAL;
+    room->until_ms = now_ms + SANDBOX_SUSPECTS_INTERVAL;
 
     return 1;
 }

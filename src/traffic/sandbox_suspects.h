@@ -17,7 +17,7 @@
 
 typedef struct {
     char id[SANDBOX_ID_SIZE];
-    int64_t until; /* ms; 0: free */
+    int64_t until_ms; /* 0: free */
 } sandbox_suspect_t;
 
 /* Zeroed at first. */
@@ -25,7 +25,7 @@ typedef struct {
     sandbox_suspect_t entries[SANDBOX_SUSPECTS_MAX];
 } sandbox_suspects_t;
 
-/* 1 if id is to be reported; now: ms of a clock that only grows. */
-int sandbox_suspects_new(sandbox_suspects_t *s, const char *id, int64_t now);
+/* 1 if id is to be reported; now_ms: of a clock that only grows. */
+int sandbox_suspects_new(sandbox_suspects_t *s, const char *id, int64_t now_ms);
 
 #endif

@@ -30,7 +30,7 @@ void drive_spec(sandbox_domain_spec_t *spec, const drive_job_t *job,
 
 /* The ready of sandbox_checkpoint_boot_t. */
 sandbox_hv_status_t drive_ready(void *data, sandbox_channel_t *channel,
-                                int64_t deadline, sandbox_hv_error_t *err);
+                                int64_t deadline_ms, sandbox_hv_error_t *err);
 
 /* The verbs: 0, or 1 if one failed. */
 int drive_boot(const drive_job_t *job);

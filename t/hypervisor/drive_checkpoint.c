@@ -26,7 +26,7 @@ drive_keep(const drive_job_t *job)
     boot.ready = drive_ready;
 
     start = sandbox_time_monotonic_ms();
-    boot.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
+    boot.deadline_ms = start + drive_number("DRIVE_WAIT_MS", "60000");
 
     if (sandbox_checkpoint_shape(id, drive_template, boot.vcpus, boot.memory_mb,
                                  &err)
@@ -99,7 +99,7 @@ drive_take(const drive_job_t *job)
     take.sandbox = job->id;
     take.keep = drive_number("DRIVE_KEEP", "0");
     take.durable = drive_number("DRIVE_DURABLE", "1");
-    take.deadline = start + drive_number("DRIVE_WAIT_MS", "60000");
+    take.deadline_ms = start + drive_number("DRIVE_WAIT_MS", "60000");
 
     if (sandbox_checkpoint_take(&take, &err) != SANDBOX_HV_OK) {
         return drive_failed("take", job->id, &err);

@@ -17,7 +17,7 @@
 int
 drive_sync(const drive_job_t *job)
 {
-    int64_t start, deadline, until, n;
+    int64_t start, deadline_ms, until, n;
     size_t len;
     char text[4096];
     sandbox_channel_t *ch;
@@ -26,7 +26,7 @@ drive_sync(const drive_job_t *job)
                               "\"00112233445566778899aabbccddeeff\"}\n";
 
     start = sandbox_time_monotonic_ms();
-    deadline = start + DRIVE_SYNC_MS;
+    deadline_ms = start + DRIVE_SYNC_MS;
 
     if (sandbox_channel_open(&ch, job->id, &err) != SANDBOX_HV_OK) {
         return drive_failed("sync", job->id, &err);
@@ -38,8 +38,9 @@ drive_sync(const drive_job_t *job)
     len = 0;
     n = 0;
 
-    while (sandbox_time_monotonic_ms() < deadline && len < sizeof(text) - 1) {
-        if (sandbox_channel_write(ch, ask, sizeof(ask) - 1, deadline) != 0) {
+    while (sandbox_time_monotonic_ms() < deadline_ms && len < sizeof(text) - 1)
+    {
+        if (sandbox_channel_write(ch, ask, sizeof(ask) - 1, deadline_ms) != 0) {
             break;
         }
 
@@ -114,7 +115,7 @@ drive_configure(const drive_job_t *job)
 
 
 sandbox_hv_status_t
-drive_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
+drive_ready(void *data, sandbox_channel_t *channel, int64_t deadline_ms,
             sandbox_hv_error_t *err)
 {
     sandbox_guest_channel_t ch = { channel, sandbox_channel_write,
@@ -123,7 +124,7 @@ drive_ready(void *data, sandbox_channel_t *channel, int64_t deadline,
     (void) data;
 
     err->status =
-        sandbox_guest_sync(&ch, deadline, err->message, sizeof(err->message))
+        sandbox_guest_sync(&ch, deadline_ms, err->message, sizeof(err->message))
                 == SANDBOX_GUEST_OK
             ? SANDBOX_HV_OK
             : SANDBOX_HV_GUEST;
@@ -148,19 +149,19 @@ drive_ask(const sandbox_guest_channel_t *ch, const drive_job_t *job,
           const char *what)
 {
     char message[256];
-    int64_t start, deadline;
+    int64_t start, deadline_ms;
     sandbox_guest_status_t status;
 
     start = drive_us();
-    deadline = sandbox_time_monotonic_ms() + DRIVE_SYNC_MS;
+    deadline_ms = sandbox_time_monotonic_ms() + DRIVE_SYNC_MS;
 
     if (strcmp(what, "flush") == 0) {
-        status = sandbox_guest_flush(ch, deadline, message, sizeof(message));
+        status = sandbox_guest_flush(ch, deadline_ms, message, sizeof(message));
     } else if (strcmp(what, "thaw") == 0) {
-        status = sandbox_guest_thaw(ch, deadline, message, sizeof(message));
+        status = sandbox_guest_thaw(ch, deadline_ms, message, sizeof(message));
     } else {
-        status = sandbox_guest_freeze(ch, strcmp(what, "freeze") == 0, deadline,
-                                      message, sizeof(message));
+        status = sandbox_guest_freeze(ch, strcmp(what, "freeze") == 0,
+                                      deadline_ms, message, sizeof(message));
     }
 
     (void) printf("%s %s %s us=%lld %s\n", what, job->id,

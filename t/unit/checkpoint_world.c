@@ -249,10 +249,10 @@ sandbox_disk_names_have(char **names, size_t n, const char *name)
 
 
 int
-sandbox_checkpoint_drain(const char *sandbox, int64_t deadline)
+sandbox_checkpoint_drain(const char *sandbox, int64_t deadline_ms)
 {
     (void) sandbox;
-    (void) deadline;
+    (void) deadline_ms;
     return 1;
 }
 

@@ -90,9 +90,9 @@ sandbox_checkpoint_is_shape(const char *id)
 
 
 int
-sandbox_checkpoint_lock(int64_t deadline, sandbox_hv_error_t *err)
+sandbox_checkpoint_lock(int64_t deadline_ms, sandbox_hv_error_t *err)
 {
-    (void) deadline;
+    (void) deadline_ms;
     (void) err;
     fail();
     return -1;

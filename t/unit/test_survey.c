@@ -265,7 +265,7 @@ test_grace(void **state)
 
     (void) state;
 
-    add(&before, "sb_a")->since = 1000;
+    add(&before, "sb_a")->since_ms = 1000;
     add(&before, "sb_c");
 
     add(&now, "sb_a")->verdict = SANDBOX_SURVEY_ORPHAN;
@@ -275,11 +275,11 @@ test_grace(void **state)
 
     assert_int_equal(sandbox_survey_age(&now, &before, 5000, 4000), 4000);
     assert_true(now.entries[0].ripe);
-    assert_int_equal(now.entries[1].since, 5000);
+    assert_int_equal(now.entries[1].since_ms, 5000);
     assert_false(now.entries[1].ripe);
-    assert_int_equal(now.entries[2].since, 5000);
+    assert_int_equal(now.entries[2].since_ms, 5000);
     assert_false(now.entries[3].ripe);
-    assert_int_equal(now.entries[3].since, 0);
+    assert_int_equal(now.entries[3].since_ms, 0);
 
     sandbox_survey_free(&before);
     assert_int_equal(sandbox_survey_age(&now, &before, 6000, 0), -1);
