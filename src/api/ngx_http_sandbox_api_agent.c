@@ -30,8 +30,8 @@
 #define NGX_HTTP_SANDBOX_EXEC_SECONDS 30
 #define NGX_HTTP_SANDBOX_EXEC_SECONDS_MAX 86400
 
-/* The time that an agent has to kill a command and to answer so; ms. */
-#define NGX_HTTP_SANDBOX_EXEC_GRACE 10000
+/* The time that an agent has to kill a command and to answer so. */
+#define NGX_HTTP_SANDBOX_EXEC_GRACE_MS 10000
 
 #define NGX_HTTP_SANDBOX_AGENT_READS 4
 
@@ -499,7 +499,7 @@ ngx_http_sandbox_api_exec(ngx_http_request_t *r)
     if (call) {
         seconds = ngx_http_sandbox_agent_seconds(&body);
         call->live.patience =
-            (ngx_msec_t) seconds * 1000 + NGX_HTTP_SANDBOX_EXEC_GRACE;
+            (ngx_msec_t) seconds * 1000 + NGX_HTTP_SANDBOX_EXEC_GRACE_MS;
         ngx_http_sandbox_agent_find(call);
     }
 }

@@ -14,8 +14,8 @@
 
 #define NGX_HTTP_SANDBOX_POOLS_MAX 100 /* of a tenant: a list is one page */
 
-/* When the agenda looks at a new pool, should its creator die; ms. */
-#define NGX_HTTP_SANDBOX_POOLS_SOON 1000
+/* When the agenda looks at a new pool, should its creator die. */
+#define NGX_HTTP_SANDBOX_POOLS_SOON_MS 1000
 
 
 typedef enum {
@@ -388,7 +388,7 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_arg_len(a, head->data + 1, head->len - 2);
 
     /* before the pool exists, so that the agenda cannot miss it */
-    ngx_http_sandbox_op_schedule_in(p->id, NGX_HTTP_SANDBOX_POOLS_SOON);
+    ngx_http_sandbox_op_schedule_in(p->id, NGX_HTTP_SANDBOX_POOLS_SOON_MS);
     ngx_http_sandbox_pool_lease_begin(p->id, (int64_t) mcf->lease);
 
     ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_create, 3, a,

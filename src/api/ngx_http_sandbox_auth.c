@@ -111,7 +111,7 @@ ngx_http_sandbox_auth_reply(void *data, redisReply *reply)
     ngx_memcpy(slot->digest, auth->digest, SANDBOX_SHA256_LEN);
     ngx_memcpy(slot->tenant, reply->str, reply->len);
     slot->len = (u_char) reply->len;
-    slot->expires = ngx_current_msec + NGX_HTTP_SANDBOX_AUTH_TTL;
+    slot->expires = ngx_current_msec + NGX_HTTP_SANDBOX_AUTH_TTL_MS;
 
     rc = ngx_http_sandbox_auth_tenant(auth->request, slot->tenant, slot->len);
     auth->handler(auth->request, rc);

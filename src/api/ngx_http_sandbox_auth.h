@@ -3,7 +3,7 @@
  *
  * Redis knows keys by their SHA-256 only.  Each worker remembers up to
  * NGX_HTTP_SANDBOX_AUTH_SLOTS good keys (by digest) for
- * NGX_HTTP_SANDBOX_AUTH_TTL milliseconds: a revoked key may live that long.
+ * NGX_HTTP_SANDBOX_AUTH_TTL_MS: a revoked key may live that long.
  * Event loop only.
  */
 
@@ -13,7 +13,7 @@
 #include "ngx_http_sandbox_module.h"
 
 #define NGX_HTTP_SANDBOX_AUTH_SLOTS 1024
-#define NGX_HTTP_SANDBOX_AUTH_TTL 5000
+#define NGX_HTTP_SANDBOX_AUTH_TTL_MS 5000
 
 /* Longest tenant name that is accepted from Redis. */
 #define NGX_HTTP_SANDBOX_TENANT_MAX 64

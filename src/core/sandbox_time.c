@@ -4,8 +4,8 @@
 
 #include <time.h>
 
-#define SANDBOX_TIME_MAX 253402300799999 /* 9999-12-31T23:59:59.999Z */
-#define SANDBOX_TIME_DAY 86400000        /* ms */
+#define SANDBOX_TIME_MAX_MS 253402300799999 /* 9999-12-31T23:59:59.999Z */
+#define SANDBOX_TIME_DAY_MS 86400000
 
 
 static int64_t
@@ -85,12 +85,12 @@ sandbox_time_format(char out[SANDBOX_TIME_SIZE], int64_t ms)
         ms = 0;
     }
 
-    if (ms > SANDBOX_TIME_MAX) {
-        ms = SANDBOX_TIME_MAX;
+    if (ms > SANDBOX_TIME_MAX_MS) {
+        ms = SANDBOX_TIME_MAX_MS;
     }
 
-    day = ms / SANDBOX_TIME_DAY;
-    left = (unsigned) (ms % SANDBOX_TIME_DAY);
+    day = ms / SANDBOX_TIME_DAY_MS;
+    left = (unsigned) (ms % SANDBOX_TIME_DAY_MS);
     sandbox_time_date(day, &year, &month, &mday);
 
     p = sandbox_time_digits(out, 4, year);

@@ -29,7 +29,7 @@
 #define SANDBOX_HV_OPEN_MS 5000
 
 /* A silent peer is dead after interval * (count + 1) = 20 s. */
-#define SANDBOX_HV_KEEPALIVE_INTERVAL 5
+#define SANDBOX_HV_KEEPALIVE_INTERVAL_S 5
 #define SANDBOX_HV_KEEPALIVE_COUNT 3
 
 /* A request for a connection, held by the waiting thread and the opener. */
@@ -256,7 +256,7 @@ sandbox_hv_open(sandbox_hv_error_t *err)
         return NULL;
     }
 
-    if (virConnectSetKeepAlive(conn->virt, SANDBOX_HV_KEEPALIVE_INTERVAL,
+    if (virConnectSetKeepAlive(conn->virt, SANDBOX_HV_KEEPALIVE_INTERVAL_S,
                                SANDBOX_HV_KEEPALIVE_COUNT)
         < 0)
     {

@@ -8,7 +8,7 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_tend.h"
 
-#define NGX_HTTP_SANDBOX_AGENDA_INTERVAL 500 /* ms */
+#define NGX_HTTP_SANDBOX_AGENDA_INTERVAL_MS 500
 #define NGX_HTTP_SANDBOX_AGENDA_MOST 32 /* operations of a worker at once */
 
 
@@ -32,8 +32,8 @@ ngx_http_sandbox_agenda_start(void)
 
     ev = &ngx_http_sandbox_agenda.event;
     ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_agenda_look);
-    ngx_add_timer(ev,
-                  (ngx_msec_t) ngx_random() % NGX_HTTP_SANDBOX_AGENDA_INTERVAL);
+    ngx_add_timer(ev, (ngx_msec_t) ngx_random()
+                          % NGX_HTTP_SANDBOX_AGENDA_INTERVAL_MS);
 
     return NGX_OK;
 }
@@ -48,7 +48,7 @@ ngx_http_sandbox_agenda_look(ngx_event_t *ev)
         return;
     }
 
-    ngx_add_timer(ev, NGX_HTTP_SANDBOX_AGENDA_INTERVAL);
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_AGENDA_INTERVAL_MS);
 
     if (ngx_http_sandbox_agenda.wanted
         || ngx_http_sandbox_agenda.busy == NGX_HTTP_SANDBOX_AGENDA_MOST)

@@ -4,8 +4,8 @@
 
 #include "ngx_http_sandbox_events.h"
 
-#define NGX_HTTP_SANDBOX_AWAIT_FIRST 50 /* ms, then twice as long each time */
-#define NGX_HTTP_SANDBOX_AWAIT_LAST 1000
+#define NGX_HTTP_SANDBOX_AWAIT_FIRST_MS 50 /* then twice as long each time */
+#define NGX_HTTP_SANDBOX_AWAIT_LAST_MS 1000
 
 
 static ngx_queue_t ngx_http_sandbox_awaiting;
@@ -16,7 +16,7 @@ ngx_http_sandbox_await_look(ngx_event_t *ev)
 {
     ngx_http_sandbox_await_t *w = ev->data;
 
-    w->interval = ngx_min(2 * w->interval, NGX_HTTP_SANDBOX_AWAIT_LAST);
+    w->interval = ngx_min(2 * w->interval, NGX_HTTP_SANDBOX_AWAIT_LAST_MS);
     ngx_add_timer(ev, w->interval);
 
     w->wake(w->data, NULL, NULL);
@@ -42,7 +42,7 @@ ngx_http_sandbox_await(ngx_http_sandbox_await_t *w, const char *id,
     w->timer.handler = ngx_http_sandbox_await_look;
     w->timer.data = w;
     w->timer.log = ngx_cycle->log;
-    w->interval = NGX_HTTP_SANDBOX_AWAIT_FIRST;
+    w->interval = NGX_HTTP_SANDBOX_AWAIT_FIRST_MS;
     ngx_add_timer(&w->timer, w->interval);
 }
 

@@ -4,9 +4,9 @@
 
 #include "sandbox_hypervisor.h"
 
-#define NGX_HTTP_SANDBOX_DOUBT_MOST 16    /* sandboxes in one look */
-#define NGX_HTTP_SANDBOX_DOUBT_SOON 100   /* ms until a look */
-#define NGX_HTTP_SANDBOX_DOUBT_AGAIN 1000 /* ms between two looks */
+#define NGX_HTTP_SANDBOX_DOUBT_MOST 16       /* sandboxes in one look */
+#define NGX_HTTP_SANDBOX_DOUBT_SOON_MS 100   /* until a look */
+#define NGX_HTTP_SANDBOX_DOUBT_AGAIN_MS 1000 /* between two looks */
 
 
 typedef struct {
@@ -37,11 +37,12 @@ ngx_http_sandbox_doubt_soon(void)
         return;
     }
 
-    wait = (ngx_msec_int_t) (ngx_http_sandbox_doubts.ended
-                             + NGX_HTTP_SANDBOX_DOUBT_AGAIN - ngx_current_msec);
+    wait =
+        (ngx_msec_int_t) (ngx_http_sandbox_doubts.ended
+                          + NGX_HTTP_SANDBOX_DOUBT_AGAIN_MS - ngx_current_msec);
 
     ngx_add_timer(&ngx_http_sandbox_doubts.timer,
-                  (ngx_msec_t) ngx_max(wait, NGX_HTTP_SANDBOX_DOUBT_SOON));
+                  (ngx_msec_t) ngx_max(wait, NGX_HTTP_SANDBOX_DOUBT_SOON_MS));
 }
 
 

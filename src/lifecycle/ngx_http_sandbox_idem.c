@@ -7,7 +7,7 @@
 #include "sandbox_digest.h"
 #include "sandbox_time.h"
 
-#define NGX_HTTP_SANDBOX_IDEM_DAY (24 * 60 * 60 * 1000) /* ms */
+#define NGX_HTTP_SANDBOX_IDEM_DAY_MS (24 * 60 * 60 * 1000)
 
 
 ngx_int_t
@@ -42,7 +42,7 @@ ngx_http_sandbox_idem_kept(void)
     mcf = ngx_http_sandbox_worker.conf;
 
     return (int64_t) mcf->boot_timeout
-           + ngx_max((int64_t) mcf->retention, NGX_HTTP_SANDBOX_IDEM_DAY);
+           + ngx_max((int64_t) mcf->retention, NGX_HTTP_SANDBOX_IDEM_DAY_MS);
 }
 
 

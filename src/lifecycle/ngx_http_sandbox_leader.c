@@ -6,7 +6,8 @@
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 
-#define NGX_HTTP_SANDBOX_LEADER_HOST 60000 /* ms the host keeps the name */
+/* For which a silent host keeps its name. */
+#define NGX_HTTP_SANDBOX_LEADER_HOST_MS 60000
 
 
 void
@@ -46,7 +47,7 @@ ngx_http_sandbox_leader_pulse(ngx_http_sandbox_redis_handler_pt handler,
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) ms);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.host);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_LEADER_HOST);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_LEADER_HOST_MS);
 
     return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
                                        NULL, &ngx_http_sandbox_lua_lead, 2, a.n,

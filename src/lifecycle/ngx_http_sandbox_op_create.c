@@ -39,7 +39,7 @@
  * Ms for the second read of the key when the node is full: an earlier request
  * with the same key may have taken the last place.
  */
-#define NGX_HTTP_SANDBOX_FULL_WAIT 5000
+#define NGX_HTTP_SANDBOX_FULL_WAIT_MS 5000
 
 
 static void ngx_http_sandbox_create_admitted(void *data, redisReply *reply);
@@ -570,7 +570,7 @@ ngx_http_sandbox_create_admitted(void *data, redisReply *reply)
 
     if (address < 0) {
         /* a request with the same key may have just taken the last place */
-        ngx_http_sandbox_idem_again(&c->idem, NGX_HTTP_SANDBOX_FULL_WAIT);
+        ngx_http_sandbox_idem_again(&c->idem, NGX_HTTP_SANDBOX_FULL_WAIT_MS);
         return;
     }
 

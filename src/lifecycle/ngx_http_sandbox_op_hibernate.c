@@ -28,8 +28,8 @@
 #include "sandbox_time.h"
 
 /* Ms until a failed hibernation is tried again; RARELY: if it never can be. */
-#define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN 30000
-#define NGX_HTTP_SANDBOX_HIBERNATE_RARELY SANDBOX_SURVEY_RETRY
+#define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN_MS 30000
+#define NGX_HTTP_SANDBOX_HIBERNATE_RARELY_MS SANDBOX_SURVEY_RETRY_MS
 
 
 typedef struct {
@@ -471,8 +471,8 @@ ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
     int64_t ms;
 
     ms = h->take.result.status == SANDBOX_HV_NO_CHECKPOINT
-             ? NGX_HTTP_SANDBOX_HIBERNATE_RARELY
-             : NGX_HTTP_SANDBOX_HIBERNATE_AGAIN;
+             ? NGX_HTTP_SANDBOX_HIBERNATE_RARELY_MS
+             : NGX_HTTP_SANDBOX_HIBERNATE_AGAIN_MS;
 
     if (h->tenant[0]) {
         ngx_http_sandbox_op_postpone_in(h->op.id, ms);

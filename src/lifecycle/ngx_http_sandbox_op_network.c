@@ -24,9 +24,9 @@
 #include "sandbox_time.h"
 
 /* In ms; apply and revert are begun only if the claim outlives both. */
-#define NGX_HTTP_SANDBOX_NETWORK_CLAIM 20000
-#define NGX_HTTP_SANDBOX_NETWORK_APPLY 4000
-#define NGX_HTTP_SANDBOX_NETWORK_REVERT 1000
+#define NGX_HTTP_SANDBOX_NETWORK_CLAIM_MS 20000
+#define NGX_HTTP_SANDBOX_NETWORK_APPLY_MS 4000
+#define NGX_HTTP_SANDBOX_NETWORK_REVERT_MS 1000
 
 typedef struct {
     ngx_http_sandbox_op_t op;
@@ -75,7 +75,7 @@ ngx_http_sandbox_network_claim(ngx_http_sandbox_network_op_t *n)
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg(&a, n->tenant);
     ngx_http_sandbox_arg(&a, n->claim);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_NETWORK_CLAIM);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_NETWORK_CLAIM_MS);
     ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_NETWORK);
 
     return ngx_http_sandbox_redis_eval(
@@ -277,7 +277,7 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
             "Too much is being done at once; try again.");
 
     } else {
-        ngx_http_sandbox_op_linger(&n->op, NGX_HTTP_SANDBOX_NETWORK_CLAIM);
+        ngx_http_sandbox_op_linger(&n->op, NGX_HTTP_SANDBOX_NETWORK_CLAIM_MS);
     }
 }
 
@@ -400,15 +400,17 @@ ngx_http_sandbox_network_apply(void *data, ngx_log_t *log)
     now = sandbox_time_monotonic_ms();
 
     /* after a long wait for a thread, another request may get the claim */
-    if (now + NGX_HTTP_SANDBOX_NETWORK_APPLY + NGX_HTTP_SANDBOX_NETWORK_REVERT
-        > n->claiming_ms + NGX_HTTP_SANDBOX_NETWORK_CLAIM)
+    if (now + NGX_HTTP_SANDBOX_NETWORK_APPLY_MS
+            + NGX_HTTP_SANDBOX_NETWORK_REVERT_MS
+        > n->claiming_ms + NGX_HTTP_SANDBOX_NETWORK_CLAIM_MS)
     {
         n->late = 1;
         return;
     }
 
-    (void) sandbox_hypervisor_network(
-        n->op.id, &n->wanted, now + NGX_HTTP_SANDBOX_NETWORK_APPLY, &n->result);
+    (void) sandbox_hypervisor_network(n->op.id, &n->wanted,
+                                      now + NGX_HTTP_SANDBOX_NETWORK_APPLY_MS,
+                                      &n->result);
 }
 
 
@@ -454,7 +456,7 @@ ngx_http_sandbox_network_revert(void *data, ngx_log_t *log)
 
     (void) sandbox_hypervisor_network(n->op.id, &n->wanted,
                                       sandbox_time_monotonic_ms()
-                                          + NGX_HTTP_SANDBOX_NETWORK_REVERT,
+                                          + NGX_HTTP_SANDBOX_NETWORK_REVERT_MS,
                                       &n->result);
 }
 

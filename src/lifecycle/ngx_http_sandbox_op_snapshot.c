@@ -26,7 +26,7 @@
 #include "sandbox_time.h"
 
 /* Ms for which a busy source is waited for. */
-#define NGX_HTTP_SANDBOX_SNAPSHOT_PATIENCE 5000
+#define NGX_HTTP_SANDBOX_SNAPSHOT_PATIENCE_MS 5000
 
 
 static void ngx_http_sandbox_snapshot_placed(void *data, redisReply *reply);
@@ -81,7 +81,7 @@ ngx_http_sandbox_snapshot_go(ngx_http_sandbox_op_t *op)
 
     if (s->wait_until_ms == 0) {
         s->wait_until_ms =
-            sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_SNAPSHOT_PATIENCE;
+            sandbox_time_monotonic_ms() + NGX_HTTP_SANDBOX_SNAPSHOT_PATIENCE_MS;
     }
 
     if (ngx_http_sandbox_snapshot_place(s) != NGX_OK) {

@@ -31,7 +31,7 @@
 #define NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS 6
 
 /* Ms until a checkpoint without a record that is in use is looked at again. */
-#define NGX_HTTP_SANDBOX_SNAPSHOT_USED 600000
+#define NGX_HTTP_SANDBOX_SNAPSHOT_USED_MS 600000
 
 
 typedef struct {
@@ -440,7 +440,7 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
         } else if (u->result.status == SANDBOX_HV_IN_USE) {
             /* a later execution owns it and ends it, or it has no owner */
             ngx_http_sandbox_op_schedule_in(u->op.id,
-                                            NGX_HTTP_SANDBOX_SNAPSHOT_USED);
+                                            NGX_HTTP_SANDBOX_SNAPSHOT_USED_MS);
         }
 
         ngx_http_sandbox_unsnap_gone(u);

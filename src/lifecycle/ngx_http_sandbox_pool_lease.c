@@ -7,7 +7,7 @@
 #include "ngx_http_sandbox_scripts.h"
 
 /* Ms between two looks of a worker, and until a pool is due again. */
-#define NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL 2000
+#define NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS 2000
 
 #define NGX_HTTP_SANDBOX_POOL_LEASE_MOST 32 /* pools in one look */
 
@@ -52,7 +52,7 @@ ngx_http_sandbox_pool_lease_look(ngx_event_t *ev)
         return;
     }
 
-    ngx_add_timer(ev, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS);
 
     if (!ngx_http_sandbox_worker.ours) {
         return;
@@ -61,7 +61,7 @@ ngx_http_sandbox_pool_lease_look(ngx_event_t *ev)
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_leases(&key);
     ngx_http_sandbox_arg_key(&a, &key);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_MOST);
 
     (void) ngx_http_sandbox_redis_eval(
@@ -129,5 +129,5 @@ ngx_http_sandbox_pool_lease_start(void (*over)(const char *id))
     ev = &ngx_http_sandbox_pool_lease.event;
     ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_pool_lease_look);
     ngx_add_timer(ev, (ngx_msec_t) ngx_random()
-                          % NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL);
+                          % NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS);
 }

@@ -18,7 +18,7 @@
  * lease.  If Redis was away for all nodes, the holder needs that time to
  * connect again (the delay between two tries) and to look at its agenda.
  */
-#define NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT 3500
+#define NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT_MS 3500
 
 /* Lists a pool with the end of its lease, in ms since the epoch by Redis. */
 void ngx_http_sandbox_pool_lease_note(const char *id, int64_t until);

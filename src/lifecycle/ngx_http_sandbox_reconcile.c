@@ -27,10 +27,10 @@
 #include "ngx_http_sandbox_walk.h"
 #include "sandbox_time.h"
 
-#define NGX_HTTP_SANDBOX_RECONCILE_SOON 100   /* ms */
-#define NGX_HTTP_SANDBOX_RECONCILE_RETRY 1000 /* ms */
-#define NGX_HTTP_SANDBOX_RECONCILE_PULSE 1000 /* ms */
-#define NGX_HTTP_SANDBOX_RECONCILE_LOCK 4000  /* ms, some pulses */
+#define NGX_HTTP_SANDBOX_RECONCILE_SOON_MS 100
+#define NGX_HTTP_SANDBOX_RECONCILE_RETRY_MS 1000
+#define NGX_HTTP_SANDBOX_RECONCILE_PULSE_MS 1000
+#define NGX_HTTP_SANDBOX_RECONCILE_LOCK_MS 4000 /* some pulses */
 #define NGX_HTTP_SANDBOX_RECONCILE_SUSPECTS 16
 
 
@@ -93,9 +93,9 @@ ngx_http_sandbox_reconcile_soon(void)
     ngx_http_sandbox_reconcile_t *r;
 
     r = &ngx_http_sandbox_reconciler;
-    wait = (ngx_msec_int_t) (r->ended + NGX_HTTP_SANDBOX_RECONCILE_RETRY
+    wait = (ngx_msec_int_t) (r->ended + NGX_HTTP_SANDBOX_RECONCILE_RETRY_MS
                              - ngx_current_msec);
-    wait = ngx_max(wait, NGX_HTTP_SANDBOX_RECONCILE_SOON);
+    wait = ngx_max(wait, NGX_HTTP_SANDBOX_RECONCILE_SOON_MS);
 
     if (!r->timer.timer_set
         || (ngx_msec_int_t) (r->timer.timer.key - ngx_current_msec) > wait)
@@ -115,14 +115,14 @@ ngx_http_sandbox_reconcile_end(ngx_int_t rc)
     wait = ngx_http_sandbox_worker.conf->reconcile_interval;
 
     if (rc != NGX_OK || r->broken) {
-        wait = ngx_min(wait, NGX_HTTP_SANDBOX_RECONCILE_RETRY);
+        wait = ngx_min(wait, NGX_HTTP_SANDBOX_RECONCILE_RETRY_MS);
 
     } else if (r->next >= 0) {
         wait = ngx_min(wait, (ngx_msec_t) r->next + 1);
     }
 
     if (r->again) {
-        wait = ngx_min(wait, NGX_HTTP_SANDBOX_RECONCILE_RETRY);
+        wait = ngx_min(wait, NGX_HTTP_SANDBOX_RECONCILE_RETRY_MS);
     }
 
     r->ended = ngx_current_msec;
@@ -246,10 +246,10 @@ ngx_http_sandbox_reconcile_pulse(ngx_event_t *ev)
         return;
     }
 
-    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_PULSE);
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_PULSE_MS);
 
     if (ngx_http_sandbox_leader_pulse(ngx_http_sandbox_reconcile_pulsed,
-                                      NGX_HTTP_SANDBOX_RECONCILE_LOCK)
+                                      NGX_HTTP_SANDBOX_RECONCILE_LOCK_MS)
         != NGX_OK)
     {
         ngx_http_sandbox_reconcile_pulsed(NULL, NULL);
@@ -726,7 +726,7 @@ ngx_http_sandbox_reconcile_start(void)
 
     ev = &ngx_http_sandbox_reconciler.pulse;
     ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_reconcile_pulse);
-    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_SOON);
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RECONCILE_SOON_MS);
 }
 
 

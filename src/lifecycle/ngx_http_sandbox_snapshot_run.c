@@ -15,7 +15,7 @@
 #include "sandbox_time.h"
 
 /* Ms until the agenda looks at a snapshot that could not be undone. */
-#define NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN 1000
+#define NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN_MS 1000
 
 
 static void ngx_http_sandbox_snapshot_take(void *data, ngx_log_t *log);
@@ -81,7 +81,7 @@ ngx_http_sandbox_snapshot_abandoned(void *data, redisReply *reply)
         if (s->take.left || (reply->integer == 0 && !s->lost)) {
             /* not undone, or another owner has it: the agenda looks soon */
             ngx_http_sandbox_op_schedule_in(s->op.id,
-                                            NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN);
+                                            NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN_MS);
         } else {
             ngx_http_sandbox_op_unschedule(s->op.id);
         }

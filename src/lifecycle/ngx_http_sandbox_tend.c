@@ -14,12 +14,12 @@
 #include "sandbox_time.h"
 
 /* Ms after a member could not be made until the next one is tried. */
-#define NGX_HTTP_SANDBOX_TEND_BACKOFF 1000
-#define NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX 60000
+#define NGX_HTTP_SANDBOX_TEND_BACKOFF_MS 1000
+#define NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX_MS 60000
 
 /* Members that are checked in one look; ms that each has to answer, at most. */
 #define NGX_HTTP_SANDBOX_TEND_CHECKS 8
-#define NGX_HTTP_SANDBOX_TEND_PATIENCE 10000
+#define NGX_HTTP_SANDBOX_TEND_PATIENCE_MS 10000
 
 /* Times that a lease can be prolonged before it is over. */
 #define NGX_HTTP_SANDBOX_TEND_PROLONGS 3
@@ -229,7 +229,7 @@ ngx_http_sandbox_tend_read(void *data, redisReply *reply)
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->refill_check);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_CHECKS);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_DOUBT_MS);
 
     SANDBOX_CRASH_POINT("tend.script.before");
 
@@ -262,8 +262,8 @@ ngx_http_sandbox_tend_failed(const ngx_http_sandbox_making_t *making,
     ngx_http_sandbox_key_pool(&key, making->pool);
     ngx_http_sandbox_arg_key(&a, &key);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_tend_reasons[i].reason);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF_MS);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_TEND_BACKOFF_MAX_MS);
     ngx_http_sandbox_arg_int(&a, making->fence);
 
     (void) ngx_http_sandbox_redis_eval(
@@ -457,7 +457,7 @@ ngx_http_sandbox_tend_check(ngx_http_sandbox_tend_op_t *t, const char *id,
     check->address = address;
     check->patience_ms =
         (int64_t) ngx_min(ngx_http_sandbox_worker.conf->refill_check,
-                          NGX_HTTP_SANDBOX_TEND_PATIENCE);
+                          NGX_HTTP_SANDBOX_TEND_PATIENCE_MS);
 
     check->task.ctx = check;
     check->task.handler = ngx_http_sandbox_tend_ping;

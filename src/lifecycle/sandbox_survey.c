@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SANDBOX_SURVEY_AGAIN 1000 /* ms until a survey that confirms LOST */
+#define SANDBOX_SURVEY_AGAIN_MS 1000 /* until a survey that confirms LOST */
 
 
 void
@@ -123,7 +123,7 @@ sandbox_survey_kept(const sandbox_survey_entry_t *e, int64_t now)
     }
 
     return e->sleeps && e->timeout_at <= now
-                   && e->agenda_at <= now + SANDBOX_SURVEY_RETRY
+                   && e->agenda_at <= now + SANDBOX_SURVEY_RETRY_MS
                ? SANDBOX_SURVEY_FINE
                : SANDBOX_SURVEY_LATE;
 }
@@ -207,7 +207,7 @@ sandbox_survey_confirm(sandbox_survey_entry_t *e,
 
     e->verdict = SANDBOX_SURVEY_FINE;
 
-    return e->found == SANDBOX_SURVEY_LOST ? SANDBOX_SURVEY_AGAIN : -1;
+    return e->found == SANDBOX_SURVEY_LOST ? SANDBOX_SURVEY_AGAIN_MS : -1;
 }
 
 

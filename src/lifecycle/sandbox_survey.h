@@ -75,7 +75,7 @@ sandbox_survey_entry_t *sandbox_survey_add(sandbox_survey_t *s, const char *id);
  * The longest time until a hibernation that failed at its deadline is tried
  * again, in ms.
  */
-#define SANDBOX_SURVEY_RETRY 600000
+#define SANDBOX_SURVEY_RETRY_MS 600000
 
 /* Sorts the entries by id and merges those with the same id. */
 void sandbox_survey_merge(sandbox_survey_t *s);

@@ -19,9 +19,9 @@
 
 #include <ngx_event.h>
 
-#define NGX_HTTP_SANDBOX_LOOP_INTERVAL 10       /* ms */
-#define NGX_HTTP_SANDBOX_LOOP_STALL (20 * 1000) /* us, worth a log line */
-#define NGX_HTTP_SANDBOX_LOOP_LONG (2 * 1000)   /* us, worth a system call */
+#define NGX_HTTP_SANDBOX_LOOP_INTERVAL_MS 10
+#define NGX_HTTP_SANDBOX_LOOP_STALL_US (20 * 1000) /* worth a log line */
+#define NGX_HTTP_SANDBOX_LOOP_LONG_US (2 * 1000)   /* worth a system call */
 
 
 /* Times of the thread since it began, in us. */
@@ -86,13 +86,13 @@ ngx_http_sandbox_loop_turn(int64_t took)
 {
     ngx_http_sandbox_loop_sched_t since;
 
-    if (took > NGX_HTTP_SANDBOX_LOOP_LONG) {
+    if (took > NGX_HTTP_SANDBOX_LOOP_LONG_US) {
         since = ngx_http_sandbox_loop_sched_since();
         since.ran_us += ngx_http_sandbox_loop_carry.ran_us;
         since.waited_us += ngx_http_sandbox_loop_carry.waited_us;
         took -= ngx_min(since.waited_us, took);
 
-        if (took > NGX_HTTP_SANDBOX_LOOP_STALL) {
+        if (took > NGX_HTTP_SANDBOX_LOOP_STALL_US) {
             ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_STALLS, 0, 1);
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "sandbox: the event loop stood still for %L ms, on a "
@@ -130,8 +130,8 @@ static void
 ngx_http_sandbox_loop_arm(ngx_event_t *ev)
 {
     ngx_http_sandbox_loop_due =
-        ngx_http_sandbox_loop_now() + NGX_HTTP_SANDBOX_LOOP_INTERVAL * 1000;
-    ngx_add_timer(ev, NGX_HTTP_SANDBOX_LOOP_INTERVAL);
+        ngx_http_sandbox_loop_now() + NGX_HTTP_SANDBOX_LOOP_INTERVAL_MS * 1000;
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_LOOP_INTERVAL_MS);
 }
 
 

@@ -19,7 +19,7 @@
 #include "ngx_http_sandbox_redis_text.h"
 
 #define NGX_HTTP_SANDBOX_REDIS_PENDING_MAX 65536
-#define NGX_HTTP_SANDBOX_REDIS_MOMENT 1        /* ms */
+#define NGX_HTTP_SANDBOX_REDIS_MOMENT_MS 1
 #define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024     /* a power of two */
 #define NGX_HTTP_SANDBOX_REDIS_READS 32        /* remembered at a time */
 #define NGX_HTTP_SANDBOX_REDIS_SHARED_MAX 2048 /* bytes of a command */
@@ -204,7 +204,7 @@ ngx_http_sandbox_redis_deadline(ngx_event_t *ev)
      */
     if (!redis->overdue) {
         redis->overdue = 1;
-        ngx_add_timer(ev, NGX_HTTP_SANDBOX_REDIS_MOMENT);
+        ngx_add_timer(ev, NGX_HTTP_SANDBOX_REDIS_MOMENT_MS);
         return;
     }
 

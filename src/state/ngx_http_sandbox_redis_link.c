@@ -15,8 +15,8 @@
 #include "ngx_http_sandbox_redis_reply.h"
 #include "ngx_http_sandbox_redis_text.h"
 
-#define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN 100 /* ms; jitter halves it */
-#define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MAX 2000
+#define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN_MS 100 /* jitter halves it */
+#define NGX_HTTP_SANDBOX_REDIS_BACKOFF_MAX_MS 2000
 
 #define NGX_HTTP_SANDBOX_REDIS_OUT_MIN 4096
 #define NGX_HTTP_SANDBOX_REDIS_OUT_KEEP 65536 /* when all is sent */
@@ -205,7 +205,7 @@ ngx_http_sandbox_redis_link_fail(ngx_http_sandbox_redis_link_t *link,
     delay = link->backoff / 2;
     delay += (ngx_msec_t) ngx_random() % (delay + 1);
     link->backoff =
-        ngx_min(link->backoff * 2, NGX_HTTP_SANDBOX_REDIS_BACKOFF_MAX);
+        ngx_min(link->backoff * 2, NGX_HTTP_SANDBOX_REDIS_BACKOFF_MAX_MS);
 
     ngx_add_timer(&link->timer, delay);
 
@@ -264,7 +264,7 @@ ngx_http_sandbox_redis_link_up(ngx_http_sandbox_redis_link_t *link)
     ngx_del_timer(&link->timer);
 
     link->state = NGX_HTTP_SANDBOX_REDIS_UP;
-    link->backoff = NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN;
+    link->backoff = NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN_MS;
     link->fresh = 0;
 
     ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_REDIS_UP,
@@ -632,7 +632,7 @@ ngx_http_sandbox_redis_link_open(ngx_http_sandbox_redis_link_t *link,
                                  ngx_log_t *log)
 {
     link->log = log;
-    link->backoff = NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN;
+    link->backoff = NGX_HTTP_SANDBOX_REDIS_BACKOFF_MIN_MS;
 
     if (ngx_http_sandbox_redis_link_greet(link) != NGX_OK) {
         return NGX_ERROR;

@@ -7,7 +7,7 @@
 
 #include "ngx_http_sandbox_redis_listener.h"
 
-#define NGX_HTTP_SANDBOX_REDIS_PING_MIN 1000 /* ms between two */
+#define NGX_HTTP_SANDBOX_REDIS_PING_MIN_MS 1000 /* between two */
 
 
 typedef struct {
@@ -39,7 +39,7 @@ ngx_http_sandbox_redis_listening_ping(ngx_event_t *ev)
 
     l->unanswered = 1;
     ngx_add_timer(&l->ping, ngx_max(l->link.conf->timeout,
-                                    NGX_HTTP_SANDBOX_REDIS_PING_MIN));
+                                    NGX_HTTP_SANDBOX_REDIS_PING_MIN_MS));
 }
 
 
@@ -79,7 +79,7 @@ ngx_http_sandbox_redis_listening_up(void *data)
     l->unanswered = 0;
     l->lost = 0;
     ngx_add_timer(&l->ping, ngx_max(l->link.conf->timeout,
-                                    NGX_HTTP_SANDBOX_REDIS_PING_MIN));
+                                    NGX_HTTP_SANDBOX_REDIS_PING_MIN_MS));
 
     l->user.ready(l->user.data);
 }

@@ -33,7 +33,7 @@
 #define WATCH_TICK_MS 100
 /* Ticks from the end of a connection to the next one. */
 #define WATCH_REST 10
-#define WATCH_KEEPALIVE_INTERVAL 5
+#define WATCH_KEEPALIVE_INTERVAL_S 5
 #define WATCH_KEEPALIVE_COUNT 3
 
 /* Domains in one transaction of the kernel. */
@@ -345,7 +345,7 @@ watch_mark(void)
 static int
 watch_register(watch_conn_t *conn)
 {
-    if (virConnectSetKeepAlive(conn->virt, WATCH_KEEPALIVE_INTERVAL,
+    if (virConnectSetKeepAlive(conn->virt, WATCH_KEEPALIVE_INTERVAL_S,
                                WATCH_KEEPALIVE_COUNT)
         < 0)
     {
@@ -427,7 +427,7 @@ watch_connect(const char *uri, const char *bridge)
     conn.answers = virConnectOpen(uri);
 
     if (conn.answers) {
-        if (virConnectSetKeepAlive(conn.answers, WATCH_KEEPALIVE_INTERVAL,
+        if (virConnectSetKeepAlive(conn.answers, WATCH_KEEPALIVE_INTERVAL_S,
                                    WATCH_KEEPALIVE_COUNT)
             == 0)
         {

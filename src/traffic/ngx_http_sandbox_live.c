@@ -42,15 +42,15 @@
 #define NGX_HTTP_SANDBOX_LIVE_ONCE                                             \
     (NGX_HTTP_POST | NGX_HTTP_LOCK | NGX_HTTP_PATCH)
 
-/* A failed read of a record is repeated after so long; ms. */
-#define NGX_HTTP_SANDBOX_LIVE_AGAIN 1000
+/* A failed read of a record is repeated after so long. */
+#define NGX_HTTP_SANDBOX_LIVE_AGAIN_MS 1000
 
-/* The bounds of the interval between two sweeps; ms. */
-#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN 500
-#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX 5000
+/* The bounds of the interval between two sweeps. */
+#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN_MS 500
+#define NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX_MS 5000
 
-/* A guest that has acknowledged nothing for so long is not there; ms. */
-#define NGX_HTTP_SANDBOX_LIVE_SILENCE 30000
+/* A guest that has acknowledged nothing for so long is not there. */
+#define NGX_HTTP_SANDBOX_LIVE_SILENCE_MS 30000
 
 
 static void ngx_http_sandbox_live_look(const char *id);
@@ -405,7 +405,7 @@ ngx_http_sandbox_live_is_silent(ngx_http_sandbox_live_t *live)
         live->watched = 1;
     }
 
-    return sandbox_connect_silence(fd) >= NGX_HTTP_SANDBOX_LIVE_SILENCE;
+    return sandbox_connect_silence(fd) >= NGX_HTTP_SANDBOX_LIVE_SILENCE_MS;
 }
 
 
@@ -489,10 +489,11 @@ ngx_http_sandbox_live_sweep_later(ngx_event_t *ev)
     ngx_msec_t age, wait;
 
     age = ngx_http_sandbox_worker.conf->max_age;
-    wait = NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX;
+    wait = NGX_HTTP_SANDBOX_LIVE_SWEEP_MAX_MS;
 
     if (age) {
-        wait = ngx_min(wait, ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN));
+        wait =
+            ngx_min(wait, ngx_max(age / 8, NGX_HTTP_SANDBOX_LIVE_SWEEP_MIN_MS));
     }
 
     /* sweeps go on in a worker that is shutting down, as long as it lives */
@@ -669,7 +670,7 @@ ngx_http_sandbox_live_look_again(void)
     ev = &ngx_http_sandbox_live_timer;
 
     if (!ev->timer_set) {
-        ngx_add_timer(ev, NGX_HTTP_SANDBOX_LIVE_AGAIN);
+        ngx_add_timer(ev, NGX_HTTP_SANDBOX_LIVE_AGAIN_MS);
     }
 }
 

@@ -15,8 +15,8 @@
 /* The C library's TCP_CLOSE is beyond reach here; states are the kernel's. */
 #define SANDBOX_TCP_CLOSE 7
 
-/* Idle time before the first keepalive probe, and between two; seconds. */
-#define SANDBOX_CONNECT_ASK 10
+/* Idle time before the first keepalive probe, and between two. */
+#define SANDBOX_CONNECT_ASK_S 10
 
 /* Unanswered probes after which the kernel gives up; the most it takes. */
 #define SANDBOX_CONNECT_QUESTIONS 127
@@ -68,7 +68,7 @@ sandbox_connect_watch(int fd)
     int on, seconds, count;
 
     on = 1;
-    seconds = SANDBOX_CONNECT_ASK;
+    seconds = SANDBOX_CONNECT_ASK_S;
     count = SANDBOX_CONNECT_QUESTIONS;
 
     /* without keepalive, silence shows only where data waits */

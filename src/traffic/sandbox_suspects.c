@@ -30,7 +30,7 @@ sandbox_suspects_new(sandbox_suspects_t *s, const char *id, int64_t now_ms)
     }
 
     (void) snprintf(room->id, sizeof(room->id), "%s", id);
-    room->until_ms = now_ms + SANDBOX_SUSPECTS_INTERVAL;
+    room->until_ms = now_ms + SANDBOX_SUSPECTS_INTERVAL_MS;
 
     return 1;
 }

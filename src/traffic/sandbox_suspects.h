@@ -13,7 +13,7 @@
 #include "sandbox_id.h"
 
 #define SANDBOX_SUSPECTS_MAX 32
-#define SANDBOX_SUSPECTS_INTERVAL 5000 /* ms until the next report of one */
+#define SANDBOX_SUSPECTS_INTERVAL_MS 5000 /* until the next report of one */
 
 typedef struct {
     char id[SANDBOX_ID_SIZE];

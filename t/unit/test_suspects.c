@@ -33,7 +33,7 @@ test_once(void **state)
     assert_int_equal(tell(&s, 1, 1000), 1);
     assert_int_equal(tell(&s, 2, 1000), 1);
 
-    for (now = 1000; now < 1000 + SANDBOX_SUSPECTS_INTERVAL; now++) {
+    for (now = 1000; now < 1000 + SANDBOX_SUSPECTS_INTERVAL_MS; now++) {
         assert_int_equal(tell(&s, 1, now), 0);
         assert_int_equal(tell(&s, 2, now), 0);
     }
@@ -61,7 +61,7 @@ test_bounded(void **state)
 
     /* those of before have made room */
     for (n = 0; n < 10 * SANDBOX_SUSPECTS_MAX; n++) {
-        told += tell(&s, 1000 + n, 2000 + SANDBOX_SUSPECTS_INTERVAL);
+        told += tell(&s, 1000 + n, 2000 + SANDBOX_SUSPECTS_INTERVAL_MS);
     }
 
     assert_int_equal(told, 2 * SANDBOX_SUSPECTS_MAX);
