@@ -250,8 +250,14 @@ exec_background(agent_request_t *r, agent_exec_request_t *req)
     first->input.data = first;
     req->input = NULL;
 
-    if (first->buf == NULL || agent_job_write(job, &first->input) == -1) {
+    if (first->buf == NULL) {
         exec_first_done(first, 0);
+
+    } else if (agent_job_write(job, &first->input) == -1) {
+        agent_job_abandon(job);
+        exec_first_done(first, 0);
+        exec_refuse(r, &err);
+        return;
     }
 
     sandbox_text_fmt(&t,

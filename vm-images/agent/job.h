@@ -68,7 +68,10 @@ typedef struct {
 agent_job_t *
 agent_job_start(const agent_process_spec_t *spec, const agent_job_conf_t *conf);
 
-/* Kills a foreground job whose owner goes away; done() is not called. */
+/*
+ * Kills and forgets a running job without taps: one in the foreground whose
+ * owner goes away, or one that could not be begun.  done() is not called.
+ */
 void agent_job_abandon(agent_job_t *job);
 
 /* The newest job of that pid or session, running or not; or NULL. */

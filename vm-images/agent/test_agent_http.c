@@ -9,9 +9,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -26,6 +28,22 @@
 #define EXEC "POST /v1/sandboxes/sb_1/exec HTTP/1.1\r\nHost: x\r\n"
 #define LEFT " /v1/sandboxes/sb_1/left"
 #define HEAD " HTTP/1.1\r\nHost: x\r\n" AUTH
+
+static int no_watches; /* nothing more can be watched for room */
+
+
+/* In place of the C library's, for the agent: a kernel without memory. */
+int
+epoll_ctl(int epoll, int op, int fd, struct epoll_event *ev)
+{
+    if (no_watches && op == EPOLL_CTL_ADD && ev->events == EPOLLOUT) {
+        errno = ENOMEM;
+        return -1;
+    }
+
+    return (int) syscall(SYS_epoll_ctl, epoll, op, fd, ev);
+}
+
 
 /* A route that answers from a timer, with nothing else to wake the loop. */
 static void
@@ -648,6 +666,39 @@ test_input_share(void **state)
 }
 
 
+/* A command whose input cannot be queued is refused, and does not go on. */
+static void
+client_no_input(void)
+{
+    size_t i;
+    static const char *const bodies[] = {
+        "{" WITH_SHELL("exec sleep 43.25") "\"stdin\":\"a\"}",
+        "{" WITH_SHELL("exec sleep 43.25") "\"stdin\":\"a\","
+                                           "\"background\":true}",
+    };
+
+    for (i = 0; i < COUNT(bodies); i++) {
+        answers(EXEC AUTH, bodies[i], 503, "memory is out");
+        answers_soon(EXEC AUTH,
+                     "{\"command\":\"pgrep\","
+                     "\"args\":[\"-f\",\"^sleep 43.25\"]}",
+                     "\"exit_code\":1");
+    }
+}
+
+
+static void
+test_no_input(void **state)
+{
+    (void) state;
+    no_watches = 1;
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    scenario(client_no_input);
+    agent_http_stop();
+    no_watches = 0;
+}
+
+
 static void
 client_timeout(void)
 {
@@ -888,10 +939,11 @@ main(void)
         cmocka_unit_test(test_keepalive),    cmocka_unit_test(test_body_limit),
         cmocka_unit_test(test_output_limit), cmocka_unit_test(test_shortened),
         cmocka_unit_test(test_no_room),      cmocka_unit_test(test_unread),
-        cmocka_unit_test(test_input_share),  cmocka_unit_test(test_timeout),
-        cmocka_unit_test(test_later),        cmocka_unit_test(test_disconnect),
-        cmocka_unit_test(test_parallel),     cmocka_unit_test(test_stranger),
-        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_input_share),  cmocka_unit_test(test_no_input),
+        cmocka_unit_test(test_timeout),      cmocka_unit_test(test_later),
+        cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_stranger),     cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_restart),
     };
 
     if (check_init() == -1) {
