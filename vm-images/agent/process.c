@@ -53,6 +53,7 @@ struct agent_process_s {
     size_t allowed;
     agent_watch_t in;
     int in_fd; /* -1 once closed */
+    int typed; /* the last byte of input to the terminal, or -1 */
     TAILQ_HEAD(process_inputs_s, agent_input_s) inputs;
     size_t queued;  /* bytes of inputs, AGENT_INPUT_COST each included */
     size_t counted; /* bytes of the share of input that they take */
@@ -267,11 +268,50 @@ agent_process_allow(agent_process_t *p, size_t n)
 }
 
 
+/*
+ * Writes to stdin once; the number of bytes.  0 also after an error, by which
+ * stdin is closed and all input is gone.
+ */
+static size_t
+process_feed(agent_process_t *p, const char *buf, size_t len)
+{
+    ssize_t n;
+
+    n = write(p->in_fd, buf, len);
+
+    if (n == -1 && errno != EAGAIN && errno != EINTR) {
+        process_close_input(p);
+    }
+
+    if (n > 0) {
+        p->typed = (unsigned char) buf[n - 1];
+    }
+
+    return n > 0 ? (size_t) n : 0;
+}
+
+
+/*
+ * Types the end of input to a terminal; 1 when that is done.  What is left of
+ * it, if not all could be written, follows from the byte that was.
+ */
+static int
+process_feed_eof(agent_process_t *p)
+{
+    size_t n;
+    char bytes[2];
+
+    n = agent_terminal_eof(p->in_fd, p->typed, bytes);
+
+    return n == 0 || process_feed(p, bytes, n) == n;
+}
+
+
 static void
 process_input_event(void *data, uint32_t events)
 {
     int eof;
-    ssize_t n;
+    size_t n;
     agent_input_t *in;
     agent_process_t *p = data;
 
@@ -280,13 +320,8 @@ process_input_event(void *data, uint32_t events)
     in = TAILQ_FIRST(&p->inputs);
 
     if (in->sent < in->len) {
-        n = write(p->in_fd, in->buf + in->sent, in->len - in->sent);
-
-        if (n == -1) {
-            if (errno != EAGAIN && errno != EINTR) {
-                process_close_input(p);
-            }
-
+        n = process_feed(p, in->buf + in->sent, in->len - in->sent);
+        if (n == 0) {
             return;
         }
 
@@ -297,8 +332,12 @@ process_input_event(void *data, uint32_t events)
         return;
     }
 
+    if (in->eof && p->terminal && !process_feed_eof(p)) {
+        return;
+    }
+
     process_dequeue(p, in);
-    eof = in->eof;
+    eof = in->eof && !p->terminal;
 
     if (eof) {
         process_close_input(p);
@@ -317,7 +356,7 @@ agent_process_write(agent_process_t *p, agent_input_t *in)
     last = TAILQ_LAST(&p->inputs, process_inputs_s);
     queued = p->queued + in->len + AGENT_INPUT_COST;
 
-    if (p->in_fd == -1 || (last != NULL && last->eof)) {
+    if (p->in_fd == -1 || (last != NULL && last->eof && !p->terminal)) {
         errno = EPIPE;
         return -1;
     }
@@ -638,7 +677,7 @@ process_alloc(const agent_process_spec_t *spec,
         return NULL;
     }
 
-    p->fd[0] = p->fd[1] = p->in_fd = -1;
+    p->fd[0] = p->fd[1] = p->in_fd = p->typed = -1;
     p->out[0].fd = p->out[1].fd = p->in.fd = -1;
     p->out[AGENT_STDOUT].handler = process_stdout_event;
     p->out[AGENT_STDERR].handler = process_stderr_event;

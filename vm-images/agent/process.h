@@ -62,7 +62,7 @@ struct agent_input_s {
     const char *buf; /* must live until done() or cancel() */
     size_t len;
     size_t sent;
-    int eof;    /* stdin is closed after it */
+    int eof;    /* stdin ends after it: agent_process_write() */
     int queued; /* set by process.c */
 
     /* All was written, or err is an errno.  Not called from within write(). */
@@ -87,6 +87,10 @@ void agent_process_allow(agent_process_t *p, size_t n);
  * Queues input; 0, or -1 with errno set: EPIPE if stdin is closed, or will be
  * after the queued input, ENOBUFS if too much is queued, ENOMEM if the share of
  * input is used up.
+ *
+ * Input with eof ends stdin: a pipe is closed after it.  A terminal is not, for
+ * others may read from it later: its character for the end of input is typed,
+ * twice in the middle of a line.
  */
 int agent_process_write(agent_process_t *p, agent_input_t *in);
 void agent_process_cancel(agent_process_t *p, agent_input_t *in);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "terminal.h"
@@ -21,6 +22,45 @@ agent_terminal_resize(int fd, unsigned short cols, unsigned short rows)
     size.ws_col = cols;
     size.ws_row = rows;
     ioctl(fd, TIOCSWINSZ, &size);
+}
+
+
+/* 1 if a byte that was typed has ended a line, or done away with it. */
+static int
+terminal_begins(const struct termios *t, int before)
+{
+    size_t i;
+    static const int ends[] = { VEOF, VEOL, VEOL2, VKILL, VINTR, VQUIT, VSUSP };
+
+    if (before == -1 || before == '\n'
+        || (before == '\r' && (t->c_iflag & ICRNL))) {
+        return 1;
+    }
+
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (t->c_cc[ends[i]] != _POSIX_VDISABLE
+            && t->c_cc[ends[i]] == (cc_t) before) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* The first of two such characters only ends what there is of the line. */
+size_t
+agent_terminal_eof(int fd, int before, char bytes[2])
+{
+    struct termios t;
+
+    if (tcgetattr(fd, &t) == -1 || t.c_cc[VEOF] == _POSIX_VDISABLE) {
+        return 0;
+    }
+
+    bytes[0] = bytes[1] = (char) t.c_cc[VEOF];
+
+    return (t.c_lflag & ICANON) && !terminal_begins(&t, before) ? 2 : 1;
 }
 
 

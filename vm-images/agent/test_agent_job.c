@@ -593,6 +593,103 @@ test_terminal(void **state)
 }
 
 
+/* Runs a command of the shell on a terminal. */
+static agent_job_t *
+shell(const char *command)
+{
+    char json[512];
+
+    snprintf(json, sizeof(json),
+             "{\"command\":\"/bin/sh\",\"args\":[\"-c\",\"%s\"]}", command);
+
+    return start(AGENT_EXEC_PTY, json);
+}
+
+
+/* Waits for the end of a job, whose output must be that. */
+static void
+says(agent_job_t *job, const char *want)
+{
+    char *s;
+
+    wait_for(!job->running);
+    s = text(&job->ring, 0);
+    assert_string_equal(s, want);
+    free(s);
+}
+
+
+/* The end of input reaches who reads a terminal, and the terminal stays. */
+static void
+test_terminal_eof(void **state)
+{
+    char *many;
+    sent_t a, b, c;
+    size_t i;
+    agent_job_t *job;
+
+    (void) state;
+
+    /* alone, at the end of a line, and in the middle of one */
+    job = shell("stty -echo; echo; cat; echo 1; cat; echo 2; cat; echo 3; "
+                "read x; echo $x");
+    wait_for(job->ring.end == 2);
+    assert_int_equal(feed(job, &a, NULL, 0, 1), 0);
+    wait_for(job->ring.end == 5);
+    assert_int_equal(feed(job, &a, "line\r", 5, 1), 0);
+    assert_int_equal(feed(job, &b, "half", 4, 1), 0);
+    assert_int_equal(feed(job, &c, "on\n", 3, 0), 0);
+    says(job, "\r\n1\r\nline\r\n2\r\nhalf3\r\non\r\n");
+    assert_true(a.done && a.err == 0 && a.input.sent == 5);
+    assert_true(b.done && b.err == 0 && b.input.sent == 4);
+
+    /* the middle of a line that came before, and what else ends a line */
+    job = shell("stty -echo eol x; echo; cat; cat; cat; echo end");
+    wait_for(job->ring.end == 2);
+    assert_int_equal(feed(job, &a, "abc", 3, 0), 0);
+    wait_for(a.done);
+    assert_int_equal(feed(job, &a, NULL, 0, 1), 0);
+    assert_int_equal(feed(job, &b, "def\025", 4, 1), 0);
+    assert_int_equal(feed(job, &c, "ghix", 4, 1), 0);
+    says(job, "\r\nabcghixend\r\n");
+
+    /* another character, and none */
+    job = shell("stty -echo eof z; echo; cat; stty eof undef; echo 1; read x;"
+                "echo $x");
+    wait_for(job->ring.end == 2);
+    assert_int_equal(feed(job, &a, NULL, 0, 1), 0);
+    wait_for(job->ring.end == 5);
+    assert_int_equal(feed(job, &a, NULL, 0, 1), 0);
+    assert_int_equal(feed(job, &b, "a\r", 2, 0), 0);
+    says(job, "\r\n1\r\na\r\n");
+    assert_true(a.done && a.err == 0);
+
+    /* a program that reads bytes is given the one */
+    job = shell("stty raw -echo; echo; head -c 3 | od -An -tx1");
+    wait_for(job->ring.end == 1);
+    assert_int_equal(feed(job, &a, "a", 1, 1), 0);
+    assert_int_equal(feed(job, &b, "b", 1, 0), 0);
+    says(job, "\n 61 04 62\n");
+
+    /* more than the terminal takes at once */
+    many = malloc(100001);
+    assert_non_null(many);
+    for (i = 0; i < 100000; i++) {
+        many[i] = i % 100 == 99 ? '\r' : 'y';
+    }
+    many[i] = 'z';
+    job = shell("stty -echo; echo; cat | wc -c; echo end");
+    wait_for(job->ring.end == 2);
+    assert_int_equal(feed(job, &a, many, 100001, 1), 0);
+    says(job, "\r\n100001\r\nend\r\n");
+    free(many);
+
+    /* once its program has ended nothing is typed */
+    assert_int_equal(feed(job, &a, NULL, 0, 1), -1);
+    assert_int_equal(errno, EPIPE);
+}
+
+
 /* The pid that a command printed first. */
 static pid_t
 printed(const agent_job_t *job)
@@ -812,6 +909,7 @@ main(void)
         cmocka_unit_test(test_remembered),
         cmocka_unit_test(test_input),
         cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_terminal_eof),
         cmocka_unit_test(test_tree),
         cmocka_unit_test(test_freeze),
         cmocka_unit_test(test_group_removed),
