@@ -830,6 +830,12 @@ test_uploads(void **state)
     text = agent_upload_text(u.dir, "request");
     assert_string_equal(text, request);
     free(text);
+
+    /* what cannot be read is not an empty text */
+    assert_null(agent_upload_text(u.dir, "parts"));
+    assert_int_equal(errno, EISDIR);
+    assert_null(agent_upload_text(u.dir, "none"));
+    assert_int_equal(errno, ENOENT);
     agent_upload_close(&u);
 
     /* it expires, is not found, and is swept */

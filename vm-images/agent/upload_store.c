@@ -149,13 +149,37 @@ agent_upload_room(int fd)
 }
 
 
+/* Reads a file to its end: the number of bytes, or -1 with errno set. */
+static ssize_t
+store_read_all(int fd, char *buf, size_t size)
+{
+    size_t len;
+    ssize_t n;
+
+    for (len = 0; len < size; len += (size_t) n) {
+        do {
+            n = read(fd, buf + len, size - len);
+        } while (n == -1 && errno == EINTR);
+
+        if (n == -1) {
+            return -1;
+        }
+
+        if (n == 0) {
+            break;
+        }
+    }
+
+    return (ssize_t) len;
+}
+
+
 char *
 agent_upload_text(int dir, const char *name)
 {
-    int fd;
+    int fd, err;
     char *text;
     ssize_t n;
-    size_t len;
 
     fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd == -1) {
@@ -163,20 +187,17 @@ agent_upload_text(int dir, const char *name)
     }
 
     text = malloc(STORE_TEXT_MAX + 1);
-    n = 0;
-
-    for (len = 0; text != NULL && len < STORE_TEXT_MAX; len += (size_t) n) {
-        n = read(fd, text + len, STORE_TEXT_MAX - len);
-        if (n <= 0) {
-            break;
-        }
-    }
-
+    n = text ? store_read_all(fd, text, STORE_TEXT_MAX) : -1;
+    err = errno;
     close(fd);
 
-    if (text != NULL) {
-        text[len] = '\0';
+    if (n == -1) {
+        free(text);
+        errno = err;
+        return NULL;
     }
+
+    text[n] = '\0';
 
     return text;
 }
@@ -352,8 +373,10 @@ agent_upload_make(int store, const char *id, const char *request,
         return 1;
     }
 
-    if (store_each(store, store_is_open) >= AGENT_UPLOAD_OPEN_MAX) {
-        errno = EMFILE;
+    rc = store_each(store, store_is_open);
+
+    if (rc == -1 || rc >= AGENT_UPLOAD_OPEN_MAX) {
+        errno = rc == -1 ? errno : EMFILE;
         return -1;
     }
 
@@ -513,13 +536,22 @@ store_collect(const agent_upload_t *u, DIR *dir, agent_upload_part_t *parts)
     int n, rc;
     struct dirent *entry;
 
-    for (n = 0; n < AGENT_PARTS_MAX && (entry = readdir(dir)) != NULL;) {
+    for (n = 0; n < AGENT_PARTS_MAX; n += rc) {
+        errno = 0;
+        entry = readdir(dir);
+
+        if (entry == NULL && errno != 0) {
+            return -1;
+        }
+
+        if (entry == NULL) {
+            break;
+        }
+
         rc = store_part(u, entry->d_name, &parts[n]);
         if (rc == -1) {
             return -1;
         }
-
-        n += rc;
     }
 
     qsort(parts, (size_t) n, sizeof(*parts), store_compare);

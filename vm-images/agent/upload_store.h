@@ -91,7 +91,10 @@ int agent_upload_parts(const agent_upload_t *u, agent_upload_part_t **parts);
 /* Removes the parts of a session that is completed. */
 void agent_upload_empty(const agent_upload_t *u);
 
-/* The text of a small file of a session, freed by the caller; or NULL. */
+/*
+ * The text of a small file of a session, freed by the caller; or NULL with
+ * errno set.
+ */
 char *agent_upload_text(int dir, const char *name);
 int agent_upload_write(int dir, const char *name, const char *text, size_t len);
 
