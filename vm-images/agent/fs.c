@@ -13,6 +13,7 @@
 
 #include "fs.h"
 #include "sandbox_time.h"
+#include "small_file.h"
 #include "user.h"
 
 #define FS_ATTEMPTS 16 /* openat2() fails if names change meanwhile */
@@ -446,7 +447,7 @@ fs_group(agent_fs_names_t *names, gid_t gid)
     names->gid = gid;
     names->group[0] = '\0';
 
-    f = fopen("/etc/group", "re");
+    f = agent_small_file_open("/etc/group");
     if (f == NULL) {
         return names->group;
     }

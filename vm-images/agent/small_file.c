@@ -37,33 +37,72 @@ small_file_read_all(int fd, char *buf, size_t size)
 }
 
 
-char *
-agent_small_file_read(const char *path, size_t max)
+/* Opens a regular file to read; -1 with errno set. */
+static int
+small_file_open(const char *path)
 {
     int fd;
-    char *text;
-    ssize_t n;
     struct stat st;
 
     /* Not to be held up by a FIFO somebody put there. */
     fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+
+    return fd;
+}
+
+
+FILE *
+agent_small_file_open(const char *path)
+{
+    int fd, err;
+    FILE *f;
+
+    fd = small_file_open(path);
     if (fd == -1) {
         return NULL;
     }
 
-    text = NULL;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-        text = malloc(max + 1);
-    } else {
-        errno = EINVAL;
+    f = fdopen(fd, "r");
+    if (f == NULL) {
+        err = errno;
+        close(fd);
+        errno = err;
     }
 
-    if (text != NULL) {
-        n = small_file_read_all(fd, text, max);
-        text[n > 0 ? n : 0] = '\0';
+    return f;
+}
+
+
+char *
+agent_small_file_read(const char *path, size_t max)
+{
+    int fd, err;
+    char *text;
+    ssize_t n;
+
+    fd = small_file_open(path);
+    if (fd == -1) {
+        return NULL;
     }
 
+    text = malloc(max + 1);
+    n = text ? small_file_read_all(fd, text, max) : -1;
+    err = errno;
     close(fd);
+
+    if (n == -1) {
+        free(text);
+        errno = err;
+        return NULL;
+    }
+
+    text[n] = '\0';
 
     return text;
 }

@@ -4,6 +4,10 @@
 #define AGENT_SMALL_FILE_H
 
 #include <stddef.h>
+#include <stdio.h>
+
+/* Opens a regular file to read, without waiting; NULL with errno set. */
+FILE *agent_small_file_open(const char *path);
 
 /*
  * The text of a regular file of at most max bytes, NUL-terminated, freed by

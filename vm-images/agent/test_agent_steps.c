@@ -29,9 +29,11 @@
 
 #include "boot.h"
 #include "check.h"
+#include "fs.h"
 #include "small_file.h"
 #include "sockets.h"
 #include "steps.h"
+#include "user.h"
 
 
 /* Runs in an empty root file system. */
@@ -222,6 +224,9 @@ room_files(void)
 {
     char *s;
     struct stat st;
+    agent_user_t user;
+    agent_fs_names_t names;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
 
     /* A dangling link, as images have for resolv.conf, is replaced. */
     expect(mkdir("/etc", 0755) == 0);
@@ -247,6 +252,18 @@ room_files(void)
     expect(mkfifo("/etc/hostname", 0600) == 0);
     expect(mkdir("/etc/hosts", 0755) == 0);
     agent_steps_warm();
+
+    /* nor for who is whose */
+    (void) alarm(30);
+    expect(mkfifo("/etc/passwd", 0600) == 0);
+    expect(mkfifo("/etc/group", 0600) == 0);
+    expect(agent_user_find(&user, "root") == 0);
+    expect(agent_user_find(&user, "nobody") == -1);
+    memset(&names, 0, sizeof(names));
+    expect(stat("/", &st) == 0);
+    agent_fs_json(&t, "/", &st, -1, "", &names);
+    expect(strstr(t.data, "\"gid\":0,\"modified_at\"") != NULL);
+    sandbox_text_free(&t);
 }
 
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "small_file.h"
 #include "user.h"
 
 #define PASSWD "/etc/passwd"
@@ -44,7 +45,7 @@ user_entry(agent_user_t *user, const char *name, const uid_t *uid)
     FILE *f;
     struct passwd *pw;
 
-    f = fopen(PASSWD, "re");
+    f = agent_small_file_open(PASSWD);
     if (f == NULL) {
         return -1;
     }
@@ -75,7 +76,7 @@ user_groups(agent_user_t *user)
 
     user->groups[user->ngroups++] = user->gid;
 
-    f = fopen(GROUP, "re");
+    f = agent_small_file_open(GROUP);
     if (f == NULL) {
         return;
     }
