@@ -181,9 +181,6 @@ pack_run(int peer, void *data)
     if (fd == -1) {
         agent_worker_fault(peer, errno);
 
-    } else if (agent_fs_is_private(fd)) {
-        agent_worker_fault(peer, EPERM);
-
     } else if (agent_walk_begin(&w, fd, 1, 0) == -1) {
         agent_worker_fault(peer, errno);
 
@@ -247,19 +244,65 @@ unpack_refuse(unpack_t *u, const char *name, const char *reason)
 
 
 static int
-unpack_fault(unpack_t *u)
+unpack_private(unpack_t *u, const char *name)
 {
-    if (errno == EPERM) {
-        return unpack_refuse(u, NULL,
-                             "has an entry in a directory that the sandbox "
-                             "keeps for itself");
+    return unpack_refuse(u, name,
+                         "lies in a directory that the sandbox keeps for "
+                         "itself");
+}
+
+
+/* 1 if path, or what it is to lie in, is in the agent's private directory. */
+static int
+unpack_is_private(const unpack_t *u, const char *path)
+{
+    int dir, private;
+    size_t len;
+    const char *name;
+    char part[SANDBOX_PATH_MAX];
+
+    private = 0;
+
+    for (len = 0; path[len] != '\0' && !private;) {
+        len += 1 + strcspn(path + len + 1, "/");
+        memcpy(part, path, len);
+        part[len] = '\0';
+
+        dir = agent_fs_parent(u->top, part, &name);
+        if (dir == -1) {
+            break;
+        }
+
+        private = agent_fs_is_private_at(dir, name);
+        close(dir);
     }
 
-    if (errno == ENAMETOOLONG) {
-        return unpack_refuse(u, NULL, "has an entry with too long a name");
+    return private;
+}
+
+
+/* Answers for an errno that the entry name, to be unpacked at path, gave. */
+static int
+unpack_fault(unpack_t *u, const char *name, const char *path)
+{
+    int err;
+    agent_fault_t fault;
+
+    err = errno;
+
+    if (err == EPERM && unpack_is_private(u, path)) {
+        return unpack_private(u, name);
     }
 
-    agent_worker_fault(u->peer, errno);
+    if (err == ENAMETOOLONG) {
+        return unpack_refuse(u, name, "has a name that is too long");
+    }
+
+    agent_fault(&fault, err);
+    agent_worker_error(u->peer, fault.status, fault.code, NULL, NULL,
+                       "The entry \"%.200s\" of the archive was not unpacked. "
+                       "%s",
+                       name, fault.message);
 
     return -1;
 }
@@ -297,31 +340,38 @@ unpack_owner(const unpack_t *u, struct archive_entry *entry, uid_t *uid,
 static int
 unpack_directory(unpack_t *u, struct archive_entry *entry, const char *path)
 {
-    int fd;
+    int fd, rc;
     uid_t uid;
     gid_t gid;
+    const char *name;
+
+    name = archive_entry_pathname(entry);
 
     if (agent_fs_mkdirs(u->top, path, 0755) == -1) {
-        return unpack_fault(u);
+        return unpack_fault(u, name, path);
     }
 
     fd = agent_fs_open(u->top, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
-    unpack_owner(u, entry, &uid, &gid);
-
-    if (fd != -1 && agent_fs_is_private(fd)) {
-        errno = EPERM;
-        return unpack_fault(u);
+    if (fd == -1) {
+        return unpack_fault(u, name, path);
     }
 
-    if (fd == -1 || fchown(fd, uid, gid) == -1
-        || fchmod(fd, archive_entry_perm(entry)) == -1)
+    unpack_owner(u, entry, &uid, &gid);
+
+    if (agent_fs_is_private(fd)) {
+        rc = unpack_private(u, name);
+
+    } else if (fchown(fd, uid, gid) == -1
+               || fchmod(fd, archive_entry_perm(entry)) == -1)
     {
-        return unpack_fault(u);
+        rc = unpack_fault(u, name, path);
+    } else {
+        rc = 0;
     }
 
     close(fd);
 
-    return 0;
+    return rc;
 }
 
 
@@ -330,7 +380,8 @@ unpack_directory(unpack_t *u, struct archive_entry *entry, const char *path)
  * client has gone.
  */
 static int
-unpack_data(unpack_t *u, struct archive *a, int fd)
+unpack_data(unpack_t *u, struct archive *a, struct archive_entry *entry,
+            const char *path, int fd)
 {
     int rc;
     size_t len;
@@ -343,7 +394,7 @@ unpack_data(unpack_t *u, struct archive *a, int fd)
         /* holes of a sparse file stay holes */
         if (lseek(fd, at, SEEK_SET) == -1 || agent_fs_write(fd, buf, len) == -1)
         {
-            return unpack_fault(u);
+            return unpack_fault(u, archive_entry_pathname(entry), path);
         }
 
         u->bytes += (int64_t) len;
@@ -364,15 +415,18 @@ unpack_file(unpack_t *u, struct archive *a, struct archive_entry *entry,
     int rc;
     uid_t uid;
     gid_t gid;
+    const char *name;
     struct timespec times[2];
     agent_replace_t p;
 
+    name = archive_entry_pathname(entry);
+
     if (agent_replace_find(&p, u->top, path, AGENT_REPLACE_LINK) == -1) {
-        return unpack_fault(u);
+        return unpack_fault(u, name, path);
     }
 
-    rc = agent_replace_open(&p) == -1 ? unpack_fault(u)
-                                      : unpack_data(u, a, p.fd);
+    rc = agent_replace_open(&p) == -1 ? unpack_fault(u, name, path)
+                                      : unpack_data(u, a, entry, path, p.fd);
 
     if (rc == 0) {
         unpack_owner(u, entry, &uid, &gid);
@@ -384,7 +438,7 @@ unpack_file(unpack_t *u, struct archive *a, struct archive_entry *entry,
             || fchmod(p.fd, archive_entry_perm(entry)) == -1
             || futimens(p.fd, times) == -1 || agent_replace_commit(&p, 0) == -1)
         {
-            rc = unpack_fault(u);
+            rc = unpack_fault(u, name, path);
         }
     }
 
@@ -395,50 +449,65 @@ unpack_file(unpack_t *u, struct archive *a, struct archive_entry *entry,
 
 
 /*
- * Makes a hard link to hard, or a symbolic one if hard is NULL, in place of the
- * file that is there.
+ * Makes a hard link to hard, or a symbolic one if hard is NULL; 0, or -1 with
+ * errno set.
  */
+static int
+unpack_link_make(unpack_t *u, struct archive_entry *entry, agent_replace_t *p,
+                 const char *hard)
+{
+    int from, rc, err;
+    uid_t uid;
+    gid_t gid;
+    const char *name;
+
+    if (hard == NULL) {
+        unpack_owner(u, entry, &uid, &gid);
+        return agent_replace_symlink(p, archive_entry_symlink(entry), uid, gid);
+    }
+
+    from = agent_fs_parent(u->top, hard, &name);
+    if (from == -1) {
+        return -1;
+    }
+
+    rc = agent_replace_hard(p, from, name);
+    err = errno;
+    close(from);
+    errno = err;
+
+    return rc;
+}
+
+
+/* Makes a link, as above, in place of the file that is there. */
 static int
 unpack_link(unpack_t *u, struct archive_entry *entry, const char *path,
             const char *hard)
 {
-    int rc, from;
-    uid_t uid;
-    gid_t gid;
+    int rc;
     const char *name;
     agent_replace_t p;
 
+    name = archive_entry_pathname(entry);
+
+    if (hard != NULL && unpack_is_private(u, hard)) {
+        return unpack_refuse(u, name,
+                             "links to what the sandbox keeps for itself");
+    }
+
     if (agent_replace_find(&p, u->top, path, AGENT_REPLACE_LINK) == -1) {
-        return unpack_fault(u);
+        return unpack_fault(u, name, path);
     }
 
-    from = -1;
-
-    if (hard != NULL) {
-        from = agent_fs_parent(u->top, hard, &name);
-
-        if (from != -1 && agent_fs_is_private(from)) {
-            errno = EPERM;
-            rc = -1;
-        } else {
-            rc = from == -1 ? -1 : agent_replace_hard(&p, from, name);
-        }
-
-    } else {
-        unpack_owner(u, entry, &uid, &gid);
-        rc = agent_replace_symlink(&p, archive_entry_symlink(entry), uid, gid);
-    }
+    rc = unpack_link_make(u, entry, &p, hard);
 
     if (rc == 0) {
         rc = agent_replace_commit(&p, 0);
     }
 
     if (rc == -1) {
-        (void) unpack_fault(u);
-    }
-
-    if (from != -1) {
-        close(from);
+        (void) unpack_fault(u, name, path);
     }
 
     agent_replace_abort(&p);
@@ -467,14 +536,13 @@ unpack_entry(unpack_t *u, struct archive *a, struct archive_entry *entry)
     snprintf(place, sizeof(place), "%s%s", u->where[1] ? u->where : "", path);
 
     if (sandbox_path_within(place, AGENT_FS_PRIVATE)) {
-        errno = EPERM;
-        return unpack_fault(u);
+        return unpack_private(u, name);
     }
 
     agent_fs_above(above, path);
 
     if (agent_fs_mkdirs(u->top, above, 0755) == -1) {
-        return unpack_fault(u);
+        return unpack_fault(u, name, path);
     }
 
     link = archive_entry_hardlink(entry);
@@ -555,10 +623,13 @@ unpack_run(int peer, void *data)
                        : agent_fs_open(root, archive->path,
                                        O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
 
-    if (u.top == -1 || agent_fs_is_private(u.top)
-        || agent_fs_where(root, u.top, u.where) == -1)
-    {
-        agent_worker_fault(peer, u.top == -1 ? errno : EPERM);
+    if (u.top == -1 || agent_fs_where(root, u.top, u.where) == -1) {
+        agent_worker_fault(peer, errno);
+        return;
+    }
+
+    if (agent_fs_is_private(u.top)) {
+        agent_worker_fault(peer, EPERM);
         return;
     }
 

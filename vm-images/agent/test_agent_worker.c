@@ -484,9 +484,12 @@ client_files(void)
 }
 
 
-/* Unpacks an archive of one directory; the caller frees the answer. */
+/*
+ * Unpacks an archive of one directory, or of one hard link; the caller frees
+ * the answer.
+ */
 static char *
-unpack(const char *name)
+unpack(const char *name, const char *hard)
 {
     int fd;
     char *head, *reply;
@@ -498,7 +501,10 @@ unpack(const char *name)
     a = archive_write_new();
     entry = archive_entry_new();
     archive_entry_set_pathname(entry, name);
-    archive_entry_set_filetype(entry, AE_IFDIR);
+    archive_entry_set_filetype(entry, hard ? AE_IFREG : AE_IFDIR);
+    if (hard != NULL) {
+        archive_entry_set_hardlink(entry, hard);
+    }
     archive_entry_set_perm(entry, 0777);
     archive_entry_set_uid(entry, getuid());
     archive_entry_set_gid(entry, getgid());
@@ -527,14 +533,64 @@ unpack(const char *name)
 
 /* What an archive says of the private directory is refused. */
 static void
-unpack_refused(const char *name)
+unpack_refused(const char *name, const char *hard)
 {
-    char *reply;
+    char *reply, *want;
 
-    reply = unpack(name);
+    expect(asprintf(&want, "The entry \\\"%s", name) > 0);
+    reply = unpack(name, hard);
     expect(strstr(reply, "HTTP/1.1 400 ") == reply);
     expect(strstr(reply, "keeps for itself") != NULL);
+    expect(strstr(reply, want) != NULL);
     free(reply);
+    free(want);
+}
+
+
+/* What the file system refuses is told as that, with the entry's name. */
+static void
+unpack_fails(const char *name, const char *hard, const char *status,
+             const char *why)
+{
+    char *reply, *want;
+
+    expect(asprintf(&want,
+                    "The entry \\\"%s\\\" of the archive was not unpacked. %s",
+                    name, why)
+           > 0);
+    reply = unpack(name, hard);
+    expect(strstr(reply, status) == reply);
+    expect(strstr(reply, want) != NULL);
+    free(reply);
+    free(want);
+}
+
+
+static void
+client_unpack(void)
+{
+    int root;
+
+    root = agent_fs_root();
+    expect(mkdirat(root, "there", 0755) == 0);
+    close(root);
+
+    /* no directory has two names */
+    unpack_fails("two", "there", "HTTP/1.1 409 ",
+                 "The file system refuses this: Operation not permitted.");
+    unpack_fails("two", "none", "HTTP/1.1 404 ",
+                 "There is no such file or directory.");
+    unpack_fails("there", "none", "HTTP/1.1 409 ", "The path is a directory.");
+}
+
+
+static void
+test_unpack(void **state)
+{
+    (void) state;
+    agent_fs_set_root(top);
+    run(client_unpack);
+    agent_fs_set_root("/");
 }
 
 
@@ -556,13 +612,19 @@ client_private(void)
     answers(HEAD("POST", "files/move"),
             "{\"from\":\"/link/.nullspace\",\"to\":\"/moved\"}", 409,
             "conflict");
-    unpack_refused("link/.nullspace");
-    unpack_refused("secret");
+    unpack_refused("link/.nullspace", NULL);
+    unpack_refused("link/.nullspace/x/y", NULL);
+    unpack_refused("link/.nullspace/y/z", NULL);
+    unpack_refused("secret", NULL);
+    unpack_refused("secret/y", NULL);
+    unpack_refused("workspace/.nullspace/y", NULL);
+    unpack_refused("y", "secret/x");
+    unpack_refused("y", "link/.nullspace");
     expect(fstatat(root, "workspace/.nullspace/x", &st, 0) == 0);
     expect(fstatat(root, "workspace/.nullspace", &st, 0) == 0);
     expect((st.st_mode & 07777) == 0700);
 
-    reply = unpack("open");
+    reply = unpack("open", NULL);
     expect(strstr(reply, "HTTP/1.1 200 ") == reply);
     free(reply);
 
@@ -626,7 +688,7 @@ main(void)
         cmocka_unit_test(test_take),      cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_give),      cmocka_unit_test(test_leave),
         cmocka_unit_test(test_files),     cmocka_unit_test(test_private),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_unpack),
     };
 
     if (check_init() == -1) {
