@@ -174,9 +174,7 @@ pack_run(int peer, void *data)
     static agent_walk_t w;
 
     root = agent_fs_root();
-    fd = root == -1 ? -1
-                    : agent_fs_open(root, archive->path,
-                                    O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
+    fd = root == -1 ? -1 : agent_fs_open_dir(root, archive->path);
 
     if (fd == -1) {
         agent_worker_fault(peer, errno);

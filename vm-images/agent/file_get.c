@@ -115,12 +115,6 @@ agent_file_get(agent_request_t *r)
     fd = root == -1 ? -1 : agent_fs_open_file(root, path, &st);
     err = errno;
 
-    if (fd != -1 && agent_fs_is_private(fd)) {
-        close(fd);
-        fd = -1;
-        err = EPERM;
-    }
-
     if (root != -1) {
         close(root);
     }
@@ -139,7 +133,7 @@ agent_file_get(agent_request_t *r)
 void
 agent_file_stat(agent_request_t *r)
 {
-    int dir, err, root;
+    int dir, root;
     char path[SANDBOX_PATH_MAX];
     const char *name;
     struct stat st;
@@ -154,19 +148,19 @@ agent_file_stat(agent_request_t *r)
     root = agent_fs_root();
     dir = root == -1 ? -1 : agent_fs_parent(root, path, &name);
 
-    if (dir != -1
-        && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0)
-    {
-        if (agent_fs_is_private(dir)) {
-            agent_http_fault(r, EPERM, "path");
-        } else {
-            agent_fs_json(&t, path, &st, dir, name, &names);
-            agent_http_answer(r, 200, &t);
-        }
+    if (dir == -1) {
+        agent_http_fault(r, errno, "path");
+
+    } else if (agent_fs_is_private_at(dir, name)) {
+        agent_http_fault(r, ENOENT, "path");
+
+    } else if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)
+               == -1) {
+        agent_http_fault(r, errno, "path");
 
     } else {
-        err = errno;
-        agent_http_fault(r, err, "path");
+        agent_fs_json(&t, path, &st, dir, name, &names);
+        agent_http_answer(r, 200, &t);
     }
 
     if (dir != -1) {

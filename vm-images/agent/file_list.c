@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,15 +95,10 @@ list_run(int peer, void *data)
     static agent_walk_t w;
 
     root = agent_fs_root();
-    fd = root == -1 ? -1
-                    : agent_fs_open(root, list->path,
-                                    O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
+    fd = root == -1 ? -1 : agent_fs_open_dir(root, list->path);
 
     if (fd == -1) {
         agent_worker_fault(peer, errno);
-
-    } else if (agent_fs_is_private(fd)) {
-        agent_worker_fault(peer, EPERM);
 
     } else if (agent_walk_begin(&w, fd, list->recursive, list->limit) == -1) {
         agent_worker_fault(peer, errno);

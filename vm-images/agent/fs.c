@@ -269,6 +269,43 @@ agent_fs_list(int dir)
 }
 
 
+/* Finds what a client wants to read, O_PATH; -1 with errno set. */
+static int
+fs_find(int root, const char *path)
+{
+    int fd;
+
+    fd = agent_fs_open(root, path, O_PATH, 0);
+
+    if (fd != -1 && agent_fs_is_private(fd)) {
+        close(fd);
+        errno = ENOENT;
+        return -1;
+    }
+
+    return fd;
+}
+
+
+int
+agent_fs_open_dir(int root, const char *path)
+{
+    int fd, err, place;
+
+    place = fs_find(root, path);
+    if (place == -1) {
+        return -1;
+    }
+
+    fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    err = errno;
+    close(place);
+    errno = err;
+
+    return fd;
+}
+
+
 /*
  * The type of the file is checked before it is opened to read: opening a device
  * may already have an effect.
@@ -276,10 +313,10 @@ agent_fs_list(int dir)
 int
 agent_fs_open_file(int root, const char *path, struct stat *st)
 {
-    int fd, place;
+    int fd, err, place;
     char proc[64];
 
-    place = agent_fs_open(root, path, O_PATH, 0);
+    place = fs_find(root, path);
     if (place == -1) {
         return -1;
     }
@@ -295,7 +332,9 @@ agent_fs_open_file(int root, const char *path, struct stat *st)
         }
     }
 
+    err = errno;
     close(place);
+    errno = err;
 
     return fd;
 }

@@ -60,10 +60,13 @@ int agent_fs_mkdir(int root, const char *path, mode_t *mode, int parents);
 DIR *agent_fs_list(int dir);
 
 /*
- * Opens a regular file to read and fills st.  Other files, such as FIFOs and
- * devices, give EISDIR or EINVAL, without waiting.
+ * Opens a regular file for a client to read and fills st; -1 with errno set.
+ * Other files, such as FIFOs and devices, give EISDIR or EINVAL, without
+ * waiting.  What is in the agent's private directory is not there: ENOENT.
  */
 int agent_fs_open_file(int root, const char *path, struct stat *st);
+/* The same for a directory. */
+int agent_fs_open_dir(int root, const char *path);
 
 /*
  * The present path of a descriptor's file below root, normalised.  0, or -1

@@ -188,7 +188,9 @@ static const agent_route_t routes[] = {
     WORKER("files", "DELETE", 1, agent_file_delete),
     { "files", "GET", 1, .begin = agent_file_get },
     { "files/move", "POST", 0, agent_file_move },
+    { "files/stat", "GET", 1, .begin = agent_file_stat },
     WORKER("files/list", "GET", 1, agent_file_list),
+    WORKER("files/archive", "GET", 1, agent_archive_get),
     WORKER("files/archive", "PUT", 1, agent_archive_put),
     { "uploads", "POST", 0, agent_upload_create, agent_worker_abort },
     WORKER("uploads/*/parts/*", "PUT", 0, agent_upload_part),
@@ -594,6 +596,23 @@ test_unpack(void **state)
 }
 
 
+/* What reads find neither the private directory nor what is in it. */
+static void
+reads_nothing(const char *path)
+{
+    size_t i;
+    char *head;
+    static const char *const reads[] = { "files", "files/stat", "files/list",
+                                         "files/archive" };
+
+    for (i = 0; i < COUNT(reads); i++) {
+        expect(asprintf(&head, HEAD("GET", "%s?path=%s"), reads[i], path) > 0);
+        answers(head, "", 404, "not_found");
+        free(head);
+    }
+}
+
+
 /* The private directory, as an entry of a directory that a link leads to. */
 static void
 client_private(void)
@@ -604,6 +623,7 @@ client_private(void)
 
     root = agent_fs_root();
     expect(agent_fs_mkdirs_own(root, AGENT_FS_PRIVATE "/x", 0700) == 0);
+    expect(mknodat(root, "workspace/.nullspace/file", S_IFREG | 0600, 0) == 0);
     expect(symlinkat("workspace", root, "link") == 0);
     expect(symlinkat(AGENT_FS_PRIVATE, root, "secret") == 0);
 
@@ -620,6 +640,18 @@ client_private(void)
     unpack_refused("workspace/.nullspace/y", NULL);
     unpack_refused("y", "secret/x");
     unpack_refused("y", "link/.nullspace");
+
+    reads_nothing("/link/.nullspace");
+    reads_nothing("/link/.nullspace/x");
+    reads_nothing("/link/.nullspace/file");
+    reads_nothing("/link/.nullspace/none");
+    reads_nothing("/secret/x");
+    reads_nothing("/secret/file");
+    answers(HEAD("GET", "files/stat?path=/secret"), "", 200,
+            "\"type\":\"symlink\"");
+    answers(HEAD("GET", "files?path=/secret"), "", 404, "not_found");
+    answers(HEAD("GET", "files/list?path=/secret"), "", 404, "not_found");
+    answers(HEAD("GET", "files/archive?path=/secret"), "", 404, "not_found");
     expect(fstatat(root, "workspace/.nullspace/x", &st, 0) == 0);
     expect(fstatat(root, "workspace/.nullspace", &st, 0) == 0);
     expect((st.st_mode & 07777) == 0700);
