@@ -28,17 +28,19 @@
 
 #define WATCH_BUFFER 16384
 #define WATCH_PAIR_MS 20 /* the wait for the second half of a rename */
+#define WATCH_TURN 64    /* events handled in a turn of the loop */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef struct {
     agent_ws_stream_t stream;
     agent_watch_t input;
-    agent_timer_t scanner;
-    agent_timer_t pair; /* for the second half of a rename */
+    agent_timer_t scanner; /* also for events that are left */
+    agent_timer_t pair;    /* for the second half of a rename */
     agent_places_t places;
     char path[SANDBOX_PATH_MAX]; /* that the client named */
     int started;                 /* watch_started was sent */
 
+    unsigned turn;   /* events handled in this turn of the loop */
     int late;        /* the second half of a rename did not come in time */
     uint32_t cookie; /* of a rename whose second half is awaited, or 0 */
     char from[2 * SANDBOX_PATH_MAX];
@@ -111,6 +113,16 @@ watch_tell_started(watch_t *w)
 }
 
 
+/* Tells that something was lost. */
+static void
+watch_tell_overflow(watch_t *w)
+{
+    w->places.overflow = 0;
+    agent_places_forget_news(&w->places);
+    watch_tell(w, "overflow", w->path, NULL);
+}
+
+
 static void
 watch_scan_later(watch_t *w)
 {
@@ -122,6 +134,8 @@ static void
 watch_scan(void *data)
 {
     watch_t *w = data;
+
+    w->turn = 0;
 
     if (agent_places_step(&w->places)) {
         watch_scan_later(w);
@@ -218,8 +232,8 @@ watch_event(watch_t *w, const struct inotify_event *e)
     char path[2 * SANDBOX_PATH_MAX];
 
     if (e->mask & IN_Q_OVERFLOW) {
-        w->places.overflow = 1;
-        return 0;
+        watch_tell_overflow(w);
+        return 1;
     }
 
     place = agent_places_find(&w->places, e->wd);
@@ -292,6 +306,23 @@ watch_wait(watch_t *w)
 }
 
 
+/*
+ * 1 if others have to get their turn of the loop first: commands may make
+ * events faster than they are handled.
+ */
+static int
+watch_yields(watch_t *w)
+{
+    if (w->turn < WATCH_TURN) {
+        return 0;
+    }
+
+    watch_scan_later(w);
+
+    return 1;
+}
+
+
 /* 1 if the client was told of an event, 0 if there is none now. */
 static int
 watch_next(watch_t *w)
@@ -301,6 +332,10 @@ watch_next(watch_t *w)
     const struct inotify_event *e;
 
     for (;;) {
+        if (watch_yields(w)) {
+            return 0;
+        }
+
         if (w->pos == w->len) {
             n = read(w->places.fd, w->events, sizeof(w->events));
             if (n <= 0) {
@@ -321,6 +356,7 @@ watch_next(watch_t *w)
         }
 
         w->pos += sizeof(*e) + e->len;
+        w->turn++;
 
         if (watch_event(w, e)) {
             return 1;
@@ -346,16 +382,19 @@ watch_pump(agent_ws_stream_t *s)
         return 1;
     }
 
+    if (watch_yields(w)) {
+        return 0;
+    }
+
     path = w->places.overflow ? NULL : agent_places_news(&w->places);
     if (path != NULL) {
+        w->turn++;
         watch_tell(w, "create", path, NULL);
         return 1;
     }
 
     if (w->places.overflow) {
-        w->places.overflow = 0;
-        agent_places_forget_news(&w->places);
-        watch_tell(w, "overflow", w->path, NULL);
+        watch_tell_overflow(w);
         return 1;
     }
 
@@ -378,6 +417,7 @@ watch_input(void *data, uint32_t events)
 
     (void) events;
 
+    w->turn = 0;
     agent_loop_unwatch(&w->input);
     agent_ws_ready(&w->stream);
 }

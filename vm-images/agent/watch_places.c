@@ -112,6 +112,7 @@ places_begin(agent_places_t *p, agent_place_t *place)
 
     if (place->wd != -1 && S_ISDIR(st.st_mode) && p->recursive) {
         p->dir = agent_fs_list(fd);
+        p->overflow |= p->dir == NULL;
     }
 
     close(fd);

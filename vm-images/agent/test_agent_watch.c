@@ -1,0 +1,258 @@
+/*
+ * Watches of the real server over a directory of their own: a client that does
+ * not read, commands that change files faster than that can be told, and what
+ * is not told at all.
+ */
+
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "check_ws.h"
+#include "fs.h"
+#include "tree.h"
+#include "watch.h"
+#include "ws.h"
+
+#define FLOOD 120000  /* changes: more than sockets and the kernel hold */
+#define BUSY_MS 20000 /* of a writer that nobody ends */
+#define FAIR_MS 5000  /* in which others have been served beside it */
+#define WRITERS 2
+
+static char top[64];
+static const agent_ws_channel_t *const channels[] = { &agent_watch_channel };
+static const agent_route_t routes[] = {
+    { "ws", "GET", 1, agent_ws_handler },
+};
+
+
+static void
+serve(void (*run)(void))
+{
+    agent_ws_channels(channels, 1);
+    server_start(routes, 1, "127.0.0.1");
+    scenario(run);
+    agent_ws_stop();
+    agent_http_stop();
+}
+
+
+/* Opens a socket with a stream that watches path. */
+static int
+watch(const char *path, int recursive)
+{
+    int fd;
+    char text[256], buf[4096];
+
+    fd = open_socket("?channel=watch");
+    snprintf(text, sizeof(text),
+             "{\"type\":\"watch_start\",\"stream_id\":\"a\",\"path\":\"%s\","
+             "\"recursive\":%s}",
+             path, recursive ? "true" : "false");
+    say(fd, 0x81, text);
+    expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+    expect(strstr(buf, "\"watch_started\"") != NULL);
+
+    return fd;
+}
+
+
+static void
+touch(const char *path)
+{
+    int fd;
+    char real[512];
+
+    snprintf(real, sizeof(real), "%s%s", top, path);
+    fd = open(real, O_WRONLY | O_CREAT, 0644);
+    expect(fd != -1);
+    expect(futimens(fd, NULL) == 0);
+    close(fd);
+}
+
+
+/* Hears until there is part in a message; how many messages came before. */
+static int
+hear_until(int fd, const char *part, const char *never)
+{
+    int n;
+    static char buf[65536];
+
+    for (n = 0;; n++) {
+        expect(hear(fd, buf, sizeof(buf)) == AGENT_WS_TEXT);
+        expect(never == NULL || strstr(buf, never) == NULL);
+
+        if (strstr(buf, part) != NULL) {
+            return n;
+        }
+    }
+}
+
+
+/* One who does not read is told that there was more than could be kept. */
+static void
+client_slow(void)
+{
+    int dir, fd, i;
+    char names[2][201];
+
+    memset(names[0], 'a', 200);
+    memset(names[1], 'b', 200);
+    names[0][200] = names[1][200] = '\0';
+
+    dir = open(top, O_RDONLY | O_DIRECTORY);
+    expect(dir != -1);
+
+    for (i = 0; i < 2; i++) {
+        fd = openat(dir, names[i], O_WRONLY | O_CREAT, 0644);
+        expect(fd != -1);
+        close(fd);
+    }
+
+    fd = watch("/", 0);
+
+    for (i = 0; i < FLOOD; i++) {
+        expect(utimensat(dir, names[i % 2], NULL, 0) == 0);
+    }
+
+    expect(hear_until(fd, "\"overflow\"", NULL) < FLOOD);
+    touch("/last");
+    hear_until(fd, "\"event\":\"create\",\"path\":\"/last\"", NULL);
+    close(fd);
+}
+
+
+static void
+test_slow(void **state)
+{
+    (void) state;
+    serve(client_slow);
+}
+
+
+/* Changes two files that have no names, whose events concern nobody. */
+static void
+writer(void)
+{
+    int i, fd[2];
+    int64_t until;
+
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    until = sandbox_time_monotonic_ms() + BUSY_MS;
+    fd[0] = open(top, O_TMPFILE | O_WRONLY, 0600);
+    fd[1] = open(top, O_TMPFILE | O_WRONLY, 0600);
+    expect(fd[0] != -1 && fd[1] != -1);
+
+    for (i = 0; i % 1024 != 0 || sandbox_time_monotonic_ms() < until; i++) {
+        expect(pwrite(fd[i % 2], "x", 1, 0) == 1);
+    }
+
+    _exit(0);
+}
+
+
+/* Others are served while commands make events without a pause. */
+static void
+client_busy(void)
+{
+    int fd, i, other, status;
+    char buf[256];
+    pid_t pid[WRITERS];
+    int64_t start;
+
+    other = open_socket("?channel=watch");
+    fd = watch("/", 0);
+
+    for (i = 0; i < WRITERS; i++) {
+        pid[i] = fork();
+        expect(pid[i] != -1);
+        if (pid[i] == 0) {
+            writer();
+        }
+    }
+
+    usleep(300000);
+    start = sandbox_time_monotonic_ms();
+
+    for (i = 0; i < 5; i++) {
+        say(other, 0x89, "");
+        expect(hear(other, buf, sizeof(buf)) == AGENT_WS_PONG);
+    }
+
+    expect(sandbox_time_monotonic_ms() - start < FAIR_MS);
+
+    for (i = 0; i < WRITERS; i++) {
+        expect(kill(pid[i], SIGKILL) == 0);
+        expect(waitpid(pid[i], &status, 0) == pid[i]);
+    }
+
+    close(fd);
+    close(other);
+}
+
+
+static void
+test_busy(void **state)
+{
+    (void) state;
+    serve(client_busy);
+}
+
+
+static int
+setup(void **state)
+{
+    (void) state;
+    strcpy(top, "/tmp/test-agent-watch-XXXXXX");
+
+    if (mkdtemp(top) == NULL) {
+        return -1;
+    }
+
+    agent_fs_set_root(top);
+
+    return 0;
+}
+
+
+static int
+teardown(void **state)
+{
+    int fd, rc;
+
+    (void) state;
+    agent_fs_set_root("/");
+    fd = open("/tmp", O_RDONLY | O_DIRECTORY);
+    rc = agent_tree_remove(fd, top + sizeof("/tmp/") - 1);
+    close(fd);
+
+    return rc;
+}
+
+
+int
+main(void)
+{
+#define IN_ROOM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        IN_ROOM(test_slow),
+        IN_ROOM(test_busy),
+    };
+
+    if (check_init() == -1) {
+        return 1;
+    }
+
+    return cmocka_run_group_tests_name("agent watch", tests, NULL, NULL);
+}
