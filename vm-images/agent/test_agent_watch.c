@@ -210,6 +210,49 @@ test_busy(void **state)
 }
 
 
+/* The private directory is as if it were not there. */
+static void
+client_private(void)
+{
+    int fd, root;
+
+    root = agent_fs_root();
+    expect(mkdirat(root, "workspace", 0755) == 0);
+    expect(symlinkat("workspace", root, "link") == 0);
+
+    /* where it is made beside what is watched, also by way of a link */
+    fd = watch("/link", 0);
+    expect(agent_fs_mkdirs_own(root, AGENT_FS_PRIVATE "/x", 0700) == 0);
+    touch("/workspace/seen");
+    hear_until(fd, "\"path\":\"/link/seen\"", "nullspace");
+
+    say(fd, 0x81,
+        "{\"type\":\"watch_start\",\"stream_id\":\"b\","
+        "\"path\":\"/link/.nullspace/x\"}");
+    hear_until(fd, "\"code\":\"not_found\"", NULL);
+    close(fd);
+
+    /* where it is found in a directory that was made */
+    expect(renameat(root, "workspace", root, "old") == 0);
+    fd = watch("/", 1);
+    expect(agent_fs_mkdirs_own(root, AGENT_FS_PRIVATE "/x", 0700) == 0);
+    touch("/workspace/seen");
+    hear_until(fd, "\"path\":\"/workspace/seen\"", "/workspace/.nullspace");
+    expect(renameat(root, "workspace/.nullspace", root, "moved") == 0);
+    hear_until(fd, "\"path\":\"/moved\"", "/workspace/.nullspace");
+    close(fd);
+    close(root);
+}
+
+
+static void
+test_private(void **state)
+{
+    (void) state;
+    serve(client_private);
+}
+
+
 static int
 setup(void **state)
 {
@@ -248,6 +291,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         IN_ROOM(test_slow),
         IN_ROOM(test_busy),
+        IN_ROOM(test_private),
     };
 
     if (check_init() == -1) {

@@ -249,6 +249,10 @@ watch_event(watch_t *w, const struct inotify_event *e)
         return 0;
     }
 
+    if (agent_places_hides(place, name)) {
+        return 0;
+    }
+
     if (e->mask & IN_MOVED_FROM) {
         w->cookie = e->cookie;
         strcpy(w->from, path);

@@ -95,7 +95,7 @@ places_begin(agent_places_t *p, agent_place_t *place)
 
     if (fstat(fd, &st) == -1 || agent_fs_is_private(fd)) {
         close(fd);
-        errno = EPERM;
+        errno = ENOENT;
         return -1;
     }
 
@@ -140,6 +140,32 @@ places_begin(agent_places_t *p, agent_place_t *place)
 }
 
 
+int
+agent_places_hides(const agent_place_t *place, const char *name)
+{
+    int dir, hides, root;
+
+    /* no place is within it */
+    if (strcmp(name, strrchr(AGENT_FS_PRIVATE, '/') + 1) != 0) {
+        return 0;
+    }
+
+    root = agent_fs_root();
+    dir = agent_fs_open(root, place->path, O_PATH, 0);
+    hides = dir != -1 && agent_fs_is_private_at(dir, name);
+
+    if (dir != -1) {
+        close(dir);
+    }
+
+    if (root != -1) {
+        close(root);
+    }
+
+    return hides;
+}
+
+
 /* Handles an entry of the directory that is being searched. */
 static void
 places_entry(agent_places_t *p, const struct dirent *entry)
@@ -151,6 +177,10 @@ places_entry(agent_places_t *p, const struct dirent *entry)
         && (entry->d_name[1] == '\0'
             || (entry->d_name[1] == '.' && entry->d_name[2] == '\0')))
     {
+        return;
+    }
+
+    if (agent_places_hides(p->place, entry->d_name)) {
         return;
     }
 

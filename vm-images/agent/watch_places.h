@@ -54,6 +54,9 @@ int agent_places_step(agent_places_t *p);
 const char *agent_places_news(agent_places_t *p);
 void agent_places_forget_news(agent_places_t *p);
 
+/* 1 if name in a place is the agent's private directory. */
+int agent_places_hides(const agent_place_t *place, const char *name);
+
 /* The place of an event's wd, or NULL. */
 agent_place_t *agent_places_find(agent_places_t *p, int wd);
 
