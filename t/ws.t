@@ -158,6 +158,7 @@ is_deeply([@$m{qw(type stream_id cols rows offset)}],
     or diag(explain $m);
 like($m->{session_id}, qr/^pty_[a-z2-7]{26}$/, 'its session');
 my $session = $m->{session_id};
+$pid = $m->{pid};
 my $screen = '';
 
 # Reads the screen until the pattern is on it.
@@ -181,6 +182,13 @@ screen($pty, qr{/srv/work\r\nterminal\r\n30 90\r\nyes\r\n},
 ask($pty, 'pty_resize', 'p', cols => 50, rows => 20);
 ask($pty, 'pty_input', 'p', data => "stty size\r");
 screen($pty, qr{[\r\n]20 50\r\n}, 'its size changes');
+ask($pty, 'pty_input', 'p', data => "cat; echo after \$?\r");
+ok(wait_for(20, sub { $t->exec($s, 'pgrep -fx cat')->{exit_code} == 0 }),
+   'a command that reads it');
+is($t->post("$base/processes/$pid/stdin",
+            json => { data => 'half', eof => JSON::PP::true })->{body},
+   '{"bytes_sent":4}', 'the end of its input');
+screen($pty, qr{halfhalfafter 0\r\n}, 'reaches it, and the shell goes on');
 ask($pty, 'pty_input', 'p', data => "sleep 7100\r");
 ok(wait_for(20, sub {
     $t->exec($s, 'pgrep -fx "sleep 7100"')->{exit_code} == 0
