@@ -399,27 +399,66 @@ agent_fs_is_private(int fd)
 }
 
 
+/* The present path of a name in the directory dir; 0 or -1, as for dir. */
+static int
+fs_where_at(int root, int dir, const char *name,
+            char path[2 * SANDBOX_PATH_MAX])
+{
+    char above[SANDBOX_PATH_MAX];
+
+    if (agent_fs_where(root, dir, above) == -1) {
+        return -1;
+    }
+
+    snprintf(path, 2 * SANDBOX_PATH_MAX, "%s/%s", above[1] ? above : "", name);
+
+    return 0;
+}
+
+
+/*
+ * The path of the private directory, which is another than its name where an
+ * image has a link for the directory that it is in.
+ */
+static void
+fs_private(int root, char path[2 * SANDBOX_PATH_MAX])
+{
+    int dir;
+    const char *name;
+
+    dir = agent_fs_parent(root, AGENT_FS_PRIVATE, &name);
+
+    if (dir == -1 || fs_where_at(root, dir, name, path) == -1) {
+        strcpy(path, AGENT_FS_PRIVATE);
+    }
+
+    if (dir != -1) {
+        close(dir);
+    }
+}
+
+
 int
 agent_fs_is_private_at(int dir, const char *name)
 {
     int rc, root;
-    char above[SANDBOX_PATH_MAX], path[2 * SANDBOX_PATH_MAX];
+    char path[2 * SANDBOX_PATH_MAX], private[2 * SANDBOX_PATH_MAX];
 
     root = agent_fs_root();
     if (root == -1) {
         return 1;
     }
 
-    rc = agent_fs_where(root, dir, above);
-    close(root);
+    rc = 0;
 
-    if (rc == -1) {
-        return 0;
+    if (fs_where_at(root, dir, name, path) == 0) {
+        fs_private(root, private);
+        rc = sandbox_path_within(path, private);
     }
 
-    snprintf(path, sizeof(path), "%s/%s", above[1] ? above : "", name);
+    close(root);
 
-    return sandbox_path_within(path, AGENT_FS_PRIVATE);
+    return rc;
 }
 
 

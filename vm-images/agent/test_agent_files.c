@@ -471,6 +471,18 @@ test_private(void **state)
     assert_true(agent_fs_is_private_at(fd, ".nullspace"));
     assert_false(agent_fs_is_private_at(fd, ".nullspacex"));
     close(fd);
+
+    /* also where an image has a link for the directory that it is in */
+    assert_int_equal(renameat(root, "workspace", root, "d/real"), 0);
+    assert_int_equal(symlinkat("d/real", root, "workspace"), 0);
+    fd = agent_fs_open(root, "/d/real/.nullspace/x", O_PATH, 0);
+    assert_int_not_equal(fd, -1);
+    assert_true(agent_fs_is_private(fd));
+    close(fd);
+    fd = agent_fs_open(root, "/d", O_PATH, 0);
+    assert_false(agent_fs_is_private_at(fd, "real"));
+    assert_false(agent_fs_is_private_at(fd, ".nullspace"));
+    close(fd);
     close(root);
 }
 
