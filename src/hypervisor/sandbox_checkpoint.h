@@ -62,11 +62,13 @@ sandbox_hv_status_t sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
  * is not configured.  Of the spec, vcpus, memory_mb and template are not read:
  * the checkpoint has them.  disk_mb may exceed the checkpoint's, never be less.
  * NO_CHECKPOINT: there is no such checkpoint, or this host cannot start it.
- * On failure no domain and no overlay is left.
+ * Until the deadline (monotonic ms) it waits for a memory that is being tidied
+ * and is nowhere else.  On failure no domain and no overlay is left.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
-                         sandbox_hv_times_t *times, sandbox_hv_error_t *err);
+                         int64_t deadline, sandbox_hv_times_t *times,
+                         sandbox_hv_error_t *err);
 
 /* How the memory was copied. */
 typedef enum {

@@ -190,7 +190,9 @@ live_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
     const char *name;
 
     name = sandbox_memory_name(t->ram);
-    t->held = name ? sandbox_memory_hold(name, t->kind.memory_mb, path) : -1;
+    t->held = name ? sandbox_memory_hold(name, t->kind.memory_mb,
+                                         SANDBOX_MEMORY_HOLD_MS, path)
+                   : -1;
 
     if (t->held == -1) {
         return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY,

@@ -170,8 +170,8 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 
 static sandbox_hv_status_t
 checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
-                 const sandbox_domain_spec_t *spec, sandbox_hv_times_t *times,
-                 sandbox_hv_error_t *err)
+                 const sandbox_domain_spec_t *spec, int64_t deadline,
+                 sandbox_hv_times_t *times, sandbox_hv_error_t *err)
 {
     int state, torn;
     char uuid[SANDBOX_UUID_SIZE];
@@ -206,7 +206,7 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
      * else the sandbox runs from disk, whose pages are read as needed.
      */
     sandbox_memory_start(&memory, conn, c.ram, c.memory_mb,
-                         sandbox_checkpoint_is_shape(id));
+                         sandbox_checkpoint_is_shape(id), deadline);
 
     (void) checkpoint_child(conn, accel, &c, spec, &memory, state, times, err);
 
@@ -220,7 +220,8 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
 
 sandbox_hv_status_t
 sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
-                         sandbox_hv_times_t *times, sandbox_hv_error_t *err)
+                         int64_t deadline, sandbox_hv_times_t *times,
+                         sandbox_hv_error_t *err)
 {
     sandbox_hv_conn_t *conn;
     sandbox_domain_turn_t turn;
@@ -233,7 +234,7 @@ sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
     }
 
     sandbox_domain_enter(&turn, spec->id);
-    (void) checkpoint_start(conn, id, spec, times, err);
+    (void) checkpoint_start(conn, id, spec, deadline, times, err);
     sandbox_domain_leave(&turn);
 
     return err->status;

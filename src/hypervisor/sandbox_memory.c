@@ -24,9 +24,6 @@
 
 #define MEMORY_HUGE (2 * 1048576LL)
 
-/* How long a hold waits for a tidying that has the file locked. */
-#define MEMORY_HOLD_MS 100
-
 /* Bytes that stay free, for other files here and for the kernel's pages. */
 #define MEMORY_MARGIN (16 * 1048576LL)
 #define MEMORY_POLL_MS 5
@@ -121,15 +118,18 @@ sandbox_memory_lock(int fd, int how, int64_t ms)
 }
 
 
-/* Locks the open file, unless it was removed meanwhile: fd or -1. */
+/*
+ * Locks the open file, unless it was removed meanwhile or others hold it locked
+ * for ms: fd or -1.
+ */
 static int
-memory_held(int fd)
+memory_held(int fd, int64_t ms)
 {
     struct stat st;
 
     if (fd != -1
-        && (sandbox_memory_lock(fd, LOCK_SH, MEMORY_HOLD_MS) != 0
-            || fstat(fd, &st) == -1 || st.st_nlink == 0))
+        && (sandbox_memory_lock(fd, LOCK_SH, ms) != 0 || fstat(fd, &st) == -1
+            || st.st_nlink == 0))
     {
         (void) close(fd);
         return -1;
@@ -140,7 +140,7 @@ memory_held(int fd)
 
 
 int
-sandbox_memory_hold(const char *name, int64_t mb, char *path)
+sandbox_memory_hold(const char *name, int64_t mb, int64_t ms, char *path)
 {
     int fd;
     struct stat st;
@@ -149,7 +149,7 @@ sandbox_memory_hold(const char *name, int64_t mb, char *path)
         return -1;
     }
 
-    fd = memory_held(open(path, O_RDWR | O_CLOEXEC));
+    fd = memory_held(open(path, O_RDWR | O_CLOEXEC), ms);
 
     if (fd != -1
         && (fstat(fd, &st) == -1 || st.st_size != mb * 1048576
@@ -175,7 +175,8 @@ sandbox_memory_create(const char *path, int64_t mb, int whole,
     int fd;
 
     (void) unlink(path);
-    fd = memory_held(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    fd = memory_held(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
+                     SANDBOX_MEMORY_HOLD_MS);
 
     if (fd == -1) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,

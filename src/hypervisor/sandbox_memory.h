@@ -20,6 +20,9 @@
 
 #define SANDBOX_MEMORY_PAGE 4096
 
+/* How long a hold waits that can do without the file. */
+#define SANDBOX_MEMORY_HOLD_MS 100
+
 /* 1 if the directory can be used; else the reason is logged, once. */
 int sandbox_memory_usable(sandbox_hv_conn_t *conn);
 
@@ -31,8 +34,11 @@ int sandbox_memory_usable(sandbox_hv_conn_t *conn);
  */
 int sandbox_memory_make(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
                         char *path, sandbox_hv_error_t *err);
-/* An existing file that is whole, of mb MiB. */
-int sandbox_memory_hold(const char *name, int64_t mb, char *path);
+/*
+ * An existing file that is whole, of mb MiB.  Waits for ms at most while a
+ * tidying has it locked, which may read all of the file meanwhile.
+ */
+int sandbox_memory_hold(const char *name, int64_t mb, int64_t ms, char *path);
 /*
  * Allocates the pages of the holes of a file whose machine is to be copied, in
  * huge pages where the kernel can: QEMU, which reads them all, would otherwise
@@ -84,12 +90,13 @@ typedef struct {
 
 /*
  * Finds the memory file, or, with copy, begins to copy it from the directory of
- * disks.  QEMU may map the file at once, and may read it only after
+ * disks.  A file that is on tmpfs alone is waited for until the deadline
+ * (monotonic ms).  QEMU may map the file at once, and may read it only after
  * sandbox_memory_whole().  *start must not move until sandbox_memory_started().
  */
 void
 sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
-                     const char *name, int64_t mb, int copy);
+                     const char *name, int64_t mb, int copy, int64_t deadline);
 /* Waits for the copying; after OK QEMU may read the file. */
 sandbox_hv_status_t
 sandbox_memory_whole(sandbox_memory_start_t *start, sandbox_hv_error_t *err);

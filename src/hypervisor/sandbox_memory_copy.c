@@ -14,6 +14,7 @@
 
 #include "sandbox_memory.h"
 #include "sandbox_crash.h"
+#include "sandbox_time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -303,9 +304,22 @@ copy_turn(void)
 }
 
 
+/* In ms: a memory that is on disk as well need not be waited for long. */
+static int64_t
+copy_patience(const char *name, int64_t deadline)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    return sandbox_disk_path(path, name) == 0 && access(path, F_OK) == -1
+                   && errno == ENOENT
+               ? deadline - sandbox_time_monotonic_ms()
+               : SANDBOX_MEMORY_HOLD_MS;
+}
+
+
 void
 sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
-                     const char *name, int64_t mb, int copy)
+                     const char *name, int64_t mb, int copy, int64_t deadline)
 {
     memset(start, 0, sizeof(*start));
     start->fd = -1;
@@ -316,7 +330,8 @@ sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
         return;
     }
 
-    start->fd = sandbox_memory_hold(name, mb, start->path);
+    start->fd = sandbox_memory_hold(name, mb, copy_patience(name, deadline),
+                                    start->path);
     if (start->fd != -1 || !copy) {
         return;
     }
@@ -326,7 +341,8 @@ sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
         return;
     }
 
-    start->fd = sandbox_memory_hold(name, mb, start->path);
+    start->fd =
+        sandbox_memory_hold(name, mb, SANDBOX_MEMORY_HOLD_MS, start->path);
 
     if (start->fd != -1 || copy_open(start, name, mb) != 0) {
         copy_close(start);

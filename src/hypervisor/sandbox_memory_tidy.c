@@ -144,19 +144,19 @@ tidy_files(tidy_file_t *files, size_t n, const sandbox_checkpoint_refs_t *refs,
             tidy_unlink(&files[i]);
         }
 
-        /* unlocks: a process that waits for the file goes on */
-        if (!tidy_is_full(&files[i])) {
-            (void) close(files[i].fd);
-            files[i].fd = -1;
-        }
+        /* a process that waits for the file goes on */
+        (void) flock(files[i].fd, LOCK_UN);
     }
 
+    /* it takes long, so each is locked only for its own */
     for (i = 0; i < n; i++) {
-        if (files[i].fd != -1) {
+        if (flock(files[i].fd, LOCK_EX | LOCK_NB) == 0
+            && tidy_is_full(&files[i])) {
             (void) sandbox_memory_punch(files[i].fd);
-            (void) close(files[i].fd);
-            files[i].fd = -1;
         }
+
+        (void) close(files[i].fd);
+        files[i].fd = -1;
     }
 }
 
@@ -215,6 +215,9 @@ tidy_all(sandbox_hv_conn_t *conn, sandbox_checkpoint_refs_t *refs,
     if (files == NULL) {
         return sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "out of memory");
     }
+
+    /* looks at most domains while nothing is locked */
+    (void) sandbox_checkpoint_refs_domains(conn, refs, err);
 
     while (err->status == SANDBOX_HV_OK
            && (n = tidy_lock(directory, files)) > 0) {

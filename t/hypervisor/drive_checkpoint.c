@@ -56,6 +56,7 @@ drive_start(const drive_job_t *job)
     start = sandbox_time_monotonic_ms();
 
     if (sandbox_checkpoint_start(drive_env("DRIVE_CHECKPOINT", ""), &spec,
+                                 start + drive_number("DRIVE_WAIT_MS", "60000"),
                                  &times, &err)
         != SANDBOX_HV_OK)
     {

@@ -17,12 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "failing_readdir.h"
 #include "sandbox_memory.h"
+#include "sandbox_time.h"
 
 #define MB 4
 #define SIZE (MB * 1048576)
@@ -212,13 +214,13 @@ test_copied(void **state)
     (void) state;
     put();
 
-    sandbox_memory_start(&start, &conn, NAME, MB, 1);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1, 0);
     assert_int_not_equal(start.fd, -1);
     assert_string_equal(start.path, path_of("memory", NAME));
 
     /* there for QEMU to map, and for nobody else */
     assert_int_equal(mode(), 01660);
-    assert_int_equal(sandbox_memory_hold(NAME, MB, path), -1);
+    assert_int_equal(sandbox_memory_hold(NAME, MB, 100, path), -1);
 
     (void) sem_post(&gate);
     assert_int_equal(sandbox_memory_whole(&start, &err), SANDBOX_HV_OK);
@@ -229,17 +231,17 @@ test_copied(void **state)
     assert_int_equal(st.st_blocks * 512, 5 * 4096);
 
     /* the next one finds it */
-    sandbox_memory_start(&other, &conn, NAME, MB, 1);
+    sandbox_memory_start(&other, &conn, NAME, MB, 1, 0);
     assert_int_not_equal(other.fd, -1);
     assert_int_equal(other.copying, 0);
     sandbox_memory_started(&other);
     sandbox_memory_started(&start);
     assert_int_equal(start.fd, -1);
 
-    fd = sandbox_memory_hold(NAME, MB, path);
+    fd = sandbox_memory_hold(NAME, MB, 100, path);
     assert_int_not_equal(fd, -1);
     (void) close(fd);
-    assert_int_equal(sandbox_memory_hold(NAME, MB + 1, path), -1);
+    assert_int_equal(sandbox_memory_hold(NAME, MB + 1, 100, path), -1);
 }
 
 
@@ -260,7 +262,7 @@ test_draft(void **state)
     assert_int_equal(fstat(fd, &before), 0);
     (void) close(fd);
 
-    sandbox_memory_start(&start, &conn, NAME, MB, 1);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1, 0);
     assert_int_equal(start.fd, -1);
     assert_int_equal(sandbox_memory_whole(&start, &err), SANDBOX_HV_OK);
     sandbox_memory_started(&start);
@@ -280,7 +282,7 @@ test_torn(void **state)
     (void) state;
     put();
 
-    sandbox_memory_start(&start, &conn, NAME, MB, 1);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1, 0);
     assert_int_not_equal(start.fd, -1);
 
     /* no whole number of pages */
@@ -301,15 +303,68 @@ test_none(void **state)
 
     (void) state;
 
-    sandbox_memory_start(&start, &conn, NAME, MB, 1);
+    sandbox_memory_start(&start, &conn, NAME, MB, 1, 0);
     assert_int_equal(start.fd, -1);
     sandbox_memory_started(&start);
 
     put();
-    sandbox_memory_start(&start, &conn, NAME, MB + 1, 1);
+    sandbox_memory_start(&start, &conn, NAME, MB + 1, 1, 0);
     assert_int_equal(start.fd, -1);
     sandbox_memory_started(&start);
     assert_int_equal(mode(), -1);
+}
+
+
+static void *
+unlocked(void *data)
+{
+    (void) usleep(400000);
+    (void) flock(*(int *) data, LOCK_UN);
+
+    return NULL;
+}
+
+
+/* A start and a tidying that has the file locked for longer than a moment. */
+static void
+test_waits(void **state)
+{
+    int fd;
+    pthread_t thread;
+    int64_t began;
+    sandbox_hv_error_t err;
+    sandbox_memory_start_t start;
+
+    (void) state;
+
+    fd = sandbox_memory_create(path_of("memory", NAME), MB, 1, &err);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+
+    /* it is on disk, too */
+    put();
+    began = sandbox_time_monotonic_ms();
+    sandbox_memory_start(&start, &conn, NAME, MB, 0, began + 60000);
+    assert_int_equal(start.fd, -1);
+    assert_true(sandbox_time_monotonic_ms() - began < 30000);
+    sandbox_memory_started(&start);
+
+    /* it is nowhere else */
+    assert_int_equal(unlink(path_of("disks", NAME)), 0);
+    began = sandbox_time_monotonic_ms();
+    sandbox_memory_start(&start, &conn, NAME, MB, 0, began + 200);
+    assert_int_equal(start.fd, -1);
+    assert_true(sandbox_time_monotonic_ms() - began >= 200);
+    sandbox_memory_started(&start);
+
+    assert_int_equal(pthread_create(&thread, NULL, unlocked, &fd), 0);
+    sandbox_memory_start(&start, &conn, NAME, MB, 0,
+                         sandbox_time_monotonic_ms() + 60000);
+    assert_int_not_equal(start.fd, -1);
+    sandbox_memory_started(&start);
+
+    (void) pthread_join(thread, NULL);
+    (void) close(fd);
 }
 
 
@@ -470,6 +525,7 @@ main(void)
         cmocka_unit_test_teardown(test_draft, clean),
         cmocka_unit_test_teardown(test_torn, clean),
         cmocka_unit_test_teardown(test_none, clean),
+        cmocka_unit_test_teardown(test_waits, clean),
         cmocka_unit_test_teardown(test_reserved, clean),
         cmocka_unit_test_teardown(test_promised, clean),
     };
