@@ -272,6 +272,26 @@ for (1 .. 5) {
        'also when rules are flushed and made anew at once');
 }
 
+# --- libvirtd hangs ---------------------------------------------------------------
+
+# The watcher waits for libvirtd; the rules are checked all the same.
+my ($libvirtd) = $t->stack('status') =~ /^\s*libvirtd\s.*?(\d+)/m;
+kill 'STOP', $libvirtd;
+$t->stack('kill', 'network');
+$starter = fork() // die "fork: $!";
+exec("$SandboxTest::top/scripts/stack", 'start', 'network', '--dir', $t->dir)
+    if $starter == 0;
+sleep 2;
+$t->inside('nft', 'flush', 'ruleset');
+ok(wait_for(5, sub { $t->inside('ip', 'link', 'show', 'sbx0') !~ /[<,]UP[,>]/ }),
+   'also then a bridge without rules is taken down');
+$t->inside("$SandboxTest::top/scripts/host-network", 'up');
+kill 'CONT', $libvirtd;
+waitpid $starter, 0;
+is($?, 0, 'the watcher goes on with libvirtd');
+ok(wait_for(5, sub { ($world->reaches($some, '192.0.2.10'))->[0] }),
+   'and lets guests in');
+
 # --- a watcher that begins again and again ---------------------------------------
 
 # Without rules it looks at all domains anew, each second.

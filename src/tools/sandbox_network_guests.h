@@ -3,7 +3,7 @@
  * elements of nft's sets that follow from it.  The elements in the kernel are
  * always made from this table, as a whole or by the differences.
  *
- * Blocks; one thread; root only.
+ * Blocks; one thread at a time; root only.
  */
 
 #ifndef SANDBOX_NETWORK_GUESTS_H

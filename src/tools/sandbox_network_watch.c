@@ -8,6 +8,9 @@
  * lost with libvirtd.  Policies come as metadata of the domain, and the answer
  * is metadata, too (sandbox_network_answer.c): neither the engine nor the
  * watcher needs rights or files on the other's machine.
+ *
+ * A call of libvirt may take for ever when libvirtd hangs.  So a thread of its
+ * own checks whether the rules are there, which needs no libvirt.
  */
 
 #include "sandbox_network_answer.h"
@@ -18,6 +21,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +35,7 @@
 /* Exists while the watcher watches; scripts wait for it. */
 #define WATCH_READY WATCH_RUN "/network"
 #define WATCH_TICK_MS 100
+#define WATCH_GUARD_US 100000
 /* Ticks from the end of a connection to the next one. */
 #define WATCH_REST 10
 #define WATCH_KEEPALIVE_INTERVAL_S 5
@@ -57,8 +62,10 @@ typedef struct {
 
 static watch_news_t *watch_first;
 static watch_news_t **watch_last = &watch_first;
-static int watch_due;  /* 1: it is time to check the rules */
+static int watch_due;  /* 1: a tick has passed */
 static int watch_lost; /* 1: the state of some domain is unknown */
+/* Of the table of guests; nobody calls libvirt while holding it. */
+static pthread_mutex_t watch_guests = PTHREAD_MUTEX_INITIALIZER;
 static volatile sig_atomic_t watch_ended;
 
 
@@ -257,7 +264,9 @@ watch_read_news(watch_conn_t *conn)
             }
         }
 
+        (void) pthread_mutex_lock(&watch_guests);
         network_guests_change(domains, n);
+        (void) pthread_mutex_unlock(&watch_guests);
         watch_answer(conn, domains, n);
     }
 }
@@ -311,7 +320,9 @@ watch_reconcile(watch_conn_t *conn, const char *bridge)
         return -1;
     }
 
+    (void) pthread_mutex_lock(&watch_guests);
     rc = network_guests_reset(domains, n, bridge);
+    (void) pthread_mutex_unlock(&watch_guests);
     watch_answer(conn, domains, n);
     free(domains);
 
@@ -398,11 +409,6 @@ watch_serve(watch_conn_t *conn, const char *bridge)
            && virEventRunDefaultImpl() == 0)
     {
         watch_read_news(conn);
-
-        if (watch_due) {
-            watch_due = 0;
-            network_guests_guard(bridge);
-        }
     }
 
     if (watch_lost) {
@@ -448,6 +454,8 @@ watch_rest(void)
 {
     int ticks;
 
+    watch_due = 0;
+
     for (ticks = 0; ticks < WATCH_REST && !watch_ended; /* void */) {
         if (virEventRunDefaultImpl() != 0) {
             (void) sleep(1);
@@ -457,6 +465,42 @@ watch_rest(void)
         ticks += watch_due;
         watch_due = 0;
     }
+}
+
+
+static void *
+watch_guard(void *bridge)
+{
+    for (;;) {
+        (void) pthread_mutex_lock(&watch_guests);
+        network_guests_guard(bridge);
+        (void) pthread_mutex_unlock(&watch_guests);
+        (void) usleep(WATCH_GUARD_US);
+    }
+
+    return NULL;
+}
+
+
+static int
+watch_guard_start(const char *bridge)
+{
+    int rc;
+    sigset_t all, before;
+    pthread_t thread;
+
+    /* only the main thread handles signals */
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_BLOCK, &all, &before);
+
+    rc = pthread_create(&thread, NULL, watch_guard, (void *) bridge);
+    if (rc == 0) {
+        (void) pthread_detach(thread);
+    }
+
+    (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    return rc == 0 ? 0 : -1;
 }
 
 
@@ -567,11 +611,18 @@ main(int argc, char **argv)
         return 1;
     }
 
+    if (watch_guard_start(bridge) != 0) {
+        (void) fprintf(stderr, "sandbox-network: out of memory\n");
+        return 1;
+    }
+
     while (!watch_ended) {
-        network_guests_guard(bridge);
         watch_connect(uri, bridge);
         watch_rest();
     }
+
+    /* exit() frees what the guard uses: it waits for ever now */
+    (void) pthread_mutex_lock(&watch_guests);
 
     return 0;
 }
