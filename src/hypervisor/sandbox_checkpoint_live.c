@@ -29,7 +29,8 @@
 
 /*
  * Versions of QEMU before this prepare a copying without the big lock, so that
- * the source can be suspended while QEMU waits.
+ * the source can be suspended while QEMU waits.  The source's version is of the
+ * host's series: else its checkpoint would not have been loaded.
  */
 #define LIVE_BEGIN_BEFORE 8000000
 

@@ -499,6 +499,11 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
 
     conn = sandbox_hv_take();
 
+    if (conn && sandbox_hv_facts_renew(conn, err) != SANDBOX_HV_OK) {
+        sandbox_hv_close(conn);
+        return NULL;
+    }
+
     if (conn == NULL) {
         conn = sandbox_hv_make(err);
     }

@@ -144,3 +144,18 @@ sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
 
     return SANDBOX_HV_OK;
 }
+
+
+sandbox_hv_status_t
+sandbox_hv_facts_renew(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
+{
+    unsigned long qemu;
+
+    /* libvirtd looks whether the program is still the one that it has asked */
+    if (virConnectGetVersion(conn->virt, &qemu) < 0) {
+        return sandbox_hv_fail(err, conn, "cannot read QEMU's version");
+    }
+
+    return qemu == conn->facts.qemu ? SANDBOX_HV_OK
+                                    : sandbox_hv_facts_read(conn, err);
+}

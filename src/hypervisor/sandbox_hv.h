@@ -20,7 +20,10 @@
 #define SANDBOX_HV_LOG_WARN 5
 #define SANDBOX_HV_LOG_NOTICE 6
 
-/* Read once per connection, so they are fresh after a restart of libvirtd. */
+/*
+ * Read for each connection, and anew when QEMU's version has changed by the
+ * beginning of a task: an upgrade of QEMU restarts neither libvirtd nor us.
+ */
 typedef struct {
     char machine[SANDBOX_HV_MACHINE_SIZE];
     char label[SANDBOX_HV_LABEL_SIZE]; /* "+64055:+108"; empty: no DAC */
@@ -78,6 +81,9 @@ int sandbox_hv_thread(pthread_t *thread, void *(*run)(void *data), void *data);
 /* sandbox_facts.c: fills conn->facts by RPC; on failure some may be set. */
 sandbox_hv_status_t
 sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
+/* The same, if QEMU was upgraded since. */
+sandbox_hv_status_t
+sandbox_hv_facts_renew(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 
 /* sandbox_disk.c */
 
