@@ -35,6 +35,14 @@ _Static_assert(COPY_PAGE == SANDBOX_STREAM_PAGE, "pages are of one size");
 #define COPY_POLL_MS 5
 #define COPY_MAP_MS 1
 
+/*
+ * Most bytes of maps, and of a line of it; a QEMU has some hundred lines.  The
+ * file may not be what it should be: a compromised QEMU can answer in the
+ * broker's place.
+ */
+#define COPY_MAPS_MAX (16 * 1048576)
+#define COPY_LINE_MAX 8192
+
 /* Bits of /proc/PID/pagemap: Documentation/admin-guide/mm/pagemap.rst */
 #define COPY_PRESENT (1ULL << 63)
 #define COPY_SWAPPED (1ULL << 62)
@@ -135,15 +143,36 @@ copy_mapping(sandbox_copy_t *c, const char *line, const char *path, ino_t inode,
 }
 
 
+/* 0, or -1: not mapped as expected; *have as in copy_mapping(). */
+static int
+copy_mappings(sandbox_copy_t *c, FILE *maps, const char *path, ino_t inode,
+              uint64_t *have)
+{
+    char line[COPY_LINE_MAX];
+    size_t len, all;
+
+    for (all = 0; fgets(line, sizeof(line), maps); all += len) {
+        len = strlen(line);
+
+        if (len == 0 || line[len - 1] != '\n' || all > COPY_MAPS_MAX
+            || copy_mapping(c, line, path, inode, have) == -1)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* Finds the memory in QEMU's process by maps, which it closes. */
 static sandbox_hv_status_t
 copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
           sandbox_hv_error_t *err)
 {
-    int right;
-    char *line, *real;
+    int rc;
+    char *real;
     FILE *maps;
-    size_t size;
     uint64_t have;
     struct stat st;
 
@@ -164,22 +193,14 @@ copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
         return err->status;
     }
 
-    line = NULL;
-    size = 0;
     have = 0;
-    right = 0;
+    rc = copy_mappings(c, maps, real, st.st_ino, &have);
 
-    while (right != -1 && getline(&line, &size, maps) != -1) {
-        right = copy_mapping(c, line, real, st.st_ino, &have);
-    }
-
-    free(line);
     free(real);
     (void) fclose(maps);
 
-    if (right == -1 || have != (uint64_t) mb * 1048576
-        || st.st_size != mb * 1048576)
-    {
+    if (rc == -1 || have != (uint64_t) mb * 1048576
+        || st.st_size != mb * 1048576) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "QEMU has not mapped \"%s\" as it should", path);
     }

@@ -124,6 +124,10 @@ sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
         assert_true(qemu.refuses || fds[i] != -1);
     }
 
+    if (qemu.maps) {
+        assert_int_equal(dup2(qemu.maps, fds[0]), fds[0]);
+    }
+
     if (qemu.pagemap) {
         assert_int_equal(dup2(qemu.pagemap, fds[1]), fds[1]);
     }
@@ -216,6 +220,11 @@ teardown(void **state)
     qemu_end();
     qemu.refuses = 0;
     qemu.sends = 0;
+
+    if (qemu.maps) {
+        (void) close(qemu.maps);
+        qemu.maps = 0;
+    }
 
     if (qemu.pagemap) {
         (void) close(qemu.pagemap);

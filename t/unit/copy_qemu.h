@@ -40,7 +40,8 @@ typedef struct {
     pid_t pid;
     int orders;
     int sends;    /* it writes to the pipe itself */
-    int pagemap;  /* in the place of its own; 0: none */
+    int maps;     /* in the place of its own; 0: none */
+    int pagemap;  /* likewise */
     uint64_t map; /* where it has its memory */
     int refuses;  /* the broker */
 } qemu_t;

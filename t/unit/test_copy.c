@@ -22,6 +22,8 @@
 #include "sandbox_memory.h"
 #include "sandbox_time.h"
 
+#define NOT_MAPS (32 * 1048576)
+
 
 /* --- of one that stands still --------------------------------------------- */
 
@@ -584,6 +586,46 @@ test_dead(void **state)
 }
 
 
+/* A file in the place of maps: that much of it is read, and no more. */
+static void
+not_maps(const char *piece, size_t len, off_t most)
+{
+    size_t i;
+
+    qemu.maps = memfd_create("maps", MFD_CLOEXEC);
+    assert_int_not_equal(qemu.maps, -1);
+
+    for (i = 0; i < NOT_MAPS; i += len) {
+        assert_int_equal(write(qemu.maps, piece, len), len);
+    }
+
+    assert_int_equal(lseek(qemu.maps, 0, SEEK_SET), 0);
+    copy = opened(ENOUGH_MS);
+    assert_null(copy);
+    assert_int_equal(err.status, SANDBOX_HV_FAILED);
+    assert_in_range(lseek(qemu.maps, 0, SEEK_CUR), 1, most);
+    (void) close(qemu.maps);
+    qemu.maps = 0;
+}
+
+
+/* A QEMU that answers in the broker's place may send anything of /proc. */
+static void
+test_not_maps(void **state)
+{
+    static char text[65536];
+
+    (void) state;
+    qemu_start(map_right);
+
+    not_maps(text, sizeof(text), 65536);
+    memset(text, 'x', sizeof(text));
+    not_maps(text, sizeof(text), 65536);
+    memset(text, '\n', sizeof(text));
+    not_maps(text, sizeof(text), NOT_MAPS / 2 + 65536);
+}
+
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -596,7 +638,7 @@ main(void)
         TEST(test_mapped_dead), TEST(test_pieces),   TEST(test_among_others),
         TEST(test_mappings),    TEST(test_replaced), TEST(test_longer),
         TEST(test_no_broker),   TEST(test_no_room),  TEST(test_too_large),
-        TEST(test_deadline),    TEST(test_dead),
+        TEST(test_deadline),    TEST(test_dead),     TEST(test_not_maps),
     };
 
     /* elsewhere there is no tmpfs, whose memory it is */
