@@ -248,7 +248,8 @@ live_touch(void *data)
 {
     sandbox_take_t *t = data;
 
-    sandbox_monitor_touch(t->conn, t->source, t->kind.memory_mb);
+    t->late = !sandbox_monitor_touch(t->conn, t->source, t->kind.memory_mb,
+                                     t->read, &t->hurry);
 
     return NULL;
 }
@@ -276,6 +277,8 @@ sandbox_take_live(sandbox_take_t *t)
 sandbox_hv_status_t
 sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
+    int64_t now;
+
     (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 
     if (!t->live) {
@@ -287,9 +290,24 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
                                                   : err->status;
     }
 
+    now = sandbox_time_monotonic_ms();
+    t->read = now + (t->take->deadline - now) / 2;
+    t->hurry = 0;
+    t->late = 0;
     t->touching = sandbox_hv_thread(&t->toucher, live_touch, t) == 0;
 
     return live_open(t, err);
+}
+
+
+/* The source stands still for the copying; QEMU was told to send nothing. */
+static void
+live_give_up(sandbox_take_t *t)
+{
+    live_not_live("QEMU takes too long to read its memory");
+    sandbox_memory_fifo_remove(t->take->id);
+    sandbox_take_live_close(t);
+    t->live = 0;
 }
 
 
@@ -300,6 +318,11 @@ sandbox_take_live_ready(sandbox_take_t *t)
     int64_t left;
 
     sandbox_take_join(&t->touching, t->toucher);
+
+    if (t->live && t->late) {
+        live_give_up(t);
+        return;
+    }
 
     if (!t->pipe.begun_ms) {
         return;
@@ -319,6 +342,7 @@ sandbox_take_live_ready(sandbox_take_t *t)
 void
 sandbox_take_live_close(sandbox_take_t *t)
 {
+    __atomic_store_n(&t->hurry, 1, __ATOMIC_RELAXED);
     sandbox_take_join(&t->touching, t->toucher);
     live_close(t);
     live_let_go(t);

@@ -55,6 +55,9 @@ typedef struct {
     sandbox_take_pipe_t pipe;
     int held;     /* the source's memory on tmpfs, locked, or -1 */
     int touching; /* 1: toucher is to be joined */
+    int hurry;    /* 1: toucher is to end */
+    int late;     /* 1: toucher has ended before QEMU had read all */
+    int64_t read; /* monotonic ms: when toucher ends */
     int waking;   /* 1: waker is to be joined */
     pthread_t toucher;
     pthread_t waker;
@@ -107,7 +110,10 @@ void sandbox_take_live(sandbox_take_t *t);
  */
 sandbox_hv_status_t
 sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err);
-/* Waits for the reading that sandbox_take_live_begin() has begun, if it has. */
+/*
+ * Waits for the reading that sandbox_take_live_begin() has begun, if it has. If
+ * it takes more than half of the time that was left, t->live is 0 afterwards.
+ */
 void sandbox_take_live_ready(sandbox_take_t *t);
 /* Has the suspended source send its memory, and waits until it runs again. */
 sandbox_hv_status_t

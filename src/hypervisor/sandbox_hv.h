@@ -261,9 +261,13 @@ sandbox_monitor_backing(sandbox_hv_conn_t *conn, virDomainPtr domain,
 sandbox_hv_status_t
 sandbox_monitor_begins(sandbox_hv_conn_t *conn, virDomainPtr domain,
                        int *begins, sandbox_hv_error_t *err);
-/* Has QEMU read all of the guest's memory, so that it is mapped; waits. */
-void sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                           int64_t memory_mb);
+/*
+ * Has QEMU read all of the guest's memory, so that it is mapped; waits.  1,
+ * also if QEMU refuses; 0: broken off, at the deadline or when *stop was set.
+ */
+int
+sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                      int64_t memory_mb, int64_t deadline_ms, const int *stop);
 /* The whole of QEMU's answer to a command without arguments, malloc'd. */
 sandbox_hv_status_t
 sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,

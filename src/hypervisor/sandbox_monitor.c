@@ -536,9 +536,9 @@ sandbox_monitor_migrated(sandbox_hv_conn_t *conn, virDomainPtr domain,
 }
 
 
-void
+int
 sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                      int64_t memory_mb)
+                      int64_t memory_mb, int64_t deadline_ms, const int *stop)
 {
     int64_t mb, high;
     sandbox_hv_error_t ignored;
@@ -549,6 +549,12 @@ sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
                                                  : memory_mb;
 
     for (mb = 0; mb < memory_mb; mb += SANDBOX_MONITOR_TOUCH_MB) {
+        if (__atomic_load_n(stop, __ATOMIC_RELAXED)
+            || sandbox_time_monotonic_ms() >= deadline_ms)
+        {
+            return 0;
+        }
+
         command = (sandbox_text_t) SANDBOX_TEXT_INIT;
         sandbox_text_fmt(
             &command,
@@ -562,7 +568,9 @@ sandbox_monitor_touch(sandbox_hv_conn_t *conn, virDomainPtr domain,
                                  &ignored)
             != SANDBOX_HV_OK)
         {
-            return;
+            return 1;
         }
     }
+
+    return 1;
 }
