@@ -215,6 +215,60 @@ is(($d->run('destroy', $id, $ids[1]))[0], 0, 'the sandboxes end');
     is(($d->run('discard', $snap))[0], 0, 'and its checkpoint');
 }
 
+# --- what cannot be written --------------------------------------------------
+
+# With keep 1 it is synced once more, before the pause.
+for my $case ([0, 1], [0, 2], [1, 1], [1, 2], [1, 3]) {
+    my ($keep, $call) = @$case;
+    my ($snap) = snaps(1);
+    my $name = "keep $keep, a syncing that fails, number $call";
+
+    $address = start($snaps[2], $ids[3]);
+    is(($d->run('freeze', $ids[3]))[0], 0, 'frozen');
+    ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$snap", "DRIVE_KEEP=$keep",
+                            "DRIVE_SYNC_FAILS=$call", @$shape],
+                           'take', $ids[3]);
+    like($text, qr/^take \S+ failed .* cannot be synced: Input/m, $name)
+        or diag($text);
+    ok(!-e "$disks/$snap.state", 'is no checkpoint');
+    is(($d->run('thaw', $ids[3]))[0], 0, 'thawed');
+    is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
+    goes_on($ids[3], $address, $name);
+    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+    is(($d->run('discard', $snap))[0], 0, 'with what is left of the take');
+}
+
+# One who has died before it was synced: it is made again.
+{
+    my ($snap) = snaps(1);
+
+    $address = start($snaps[2], $ids[3]);
+    is(($d->run('freeze', $ids[3]))[0], 0, 'frozen');
+    my $wait = $d->later(["DRIVE_CHECKPOINT=$snap", 'DRIVE_SYNC_DIES=2',
+                          @$shape], 'take', $ids[3]);
+    $wait->();
+    ok(-s "$disks/$snap.state", 'its taker has died behind the last step');
+    ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$snap", 'DRIVE_SYNC_FAILS=1',
+                            @$shape], 'take', $ids[3]);
+    is($rc, 0, 'a checkpoint that cannot be synced') or diag($text);
+    like($text, qr/is taken anew: .* cannot be synced/, 'is made anew');
+    my ($child) = $d->ids(1);
+    $address = start($snap, $child);
+    is(digests($child, $address), $planted, 'nothing is lost');
+    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('discard', $snap))[0], 0, 'discard');
+}
+
+# A shape that cannot be synced behind its last step is not kept either.
+for my $call (1, 2) {
+    ($rc, $text) = $d->run(['DRIVE_MEMORY_MB=160', "DRIVE_SYNC_FAILS=$call"],
+                           'keep', 'x');
+    like($text, qr/^keep \S+ failed .* cannot be synced: Input/m,
+         "a shape, a syncing that fails, number $call") or diag($text);
+    is(join(' ', grep { !/\Q$boot\E/ } glob("$disks/boot_*")), '',
+       'nothing is left');
+}
+
 # --- a receiver that dies ----------------------------------------------------
 
 {

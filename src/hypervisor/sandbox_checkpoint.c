@@ -319,27 +319,6 @@ sandbox_checkpoint_map(int fd, size_t *len)
 }
 
 
-/*
- * Memory and disk must be synced before "<id>.state", which vouches for them.
- * The disk is QEMU's: a worker may not open it, but may sync its file system.
- */
-void
-sandbox_checkpoint_sync(void)
-{
-    int fd;
-
-    fd = open(sandbox_hv_conf()->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd == -1 || syncfs(fd) == -1) {
-        sync();
-    }
-
-    if (fd != -1) {
-        (void) close(fd);
-    }
-}
-
-
 /* The content of "<id>.state", malloc'd; NULL with *err. */
 static unsigned char *
 checkpoint_content(const sandbox_checkpoint_t *c, int fd, size_t *size,
@@ -368,36 +347,29 @@ checkpoint_content(const sandbox_checkpoint_t *c, int fd, size_t *size,
 }
 
 
-static void
-checkpoint_put(sandbox_hv_conn_t *conn, const char *id,
-               const unsigned char *data, size_t size, int durable,
-               sandbox_hv_error_t *err)
+static sandbox_hv_status_t
+checkpoint_put(sandbox_hv_conn_t *conn, const char *name,
+               const unsigned char *data, size_t size, sandbox_hv_error_t *err)
 {
     int exists;
-    char name[SANDBOX_CHECKPOINT_NAME_SIZE], path[SANDBOX_HV_PATH_SIZE];
+    char path[SANDBOX_HV_PATH_SIZE];
 
-    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
-
-    /* a caller that is told OK may rely on the checkpoint after a power cut */
-    if (sandbox_disk_put(conn, name, data, size, (long long) size, path,
-                         &exists, err)
-            == SANDBOX_HV_OK
-        && durable)
-    {
-        sandbox_checkpoint_sync();
-    }
+    return sandbox_disk_put(conn, name, data, size, (long long) size, path,
+                            &exists, err);
 }
 
 
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
-                        const sandbox_checkpoint_t *c, int durable,
+                        const sandbox_checkpoint_t *c, int durable, int sync,
                         sandbox_hv_status_t (*may)(void *data,
                                                    sandbox_hv_error_t *err),
                         void *data, sandbox_hv_error_t *err)
 {
     size_t size;
+    char name[SANDBOX_CHECKPOINT_NAME_SIZE];
     unsigned char *content;
+    sandbox_hv_error_t ignored;
 
     content = checkpoint_content(c, state, &size, err);
 
@@ -405,13 +377,20 @@ sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
         return err->status;
     }
 
-    if (durable) {
-        sandbox_checkpoint_sync();
-    }
+    (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, c->id);
 
-    /* the syncing may have taken long */
-    if (may == NULL || may(data, err) == SANDBOX_HV_OK) {
-        checkpoint_put(conn, c->id, content, size, durable, err);
+    /*
+     * Memory and disk are synced before the file that vouches for them, which
+     * may take long; and a caller that is told OK may rely on that file after a
+     * power cut.
+     */
+    if ((!durable || sandbox_disk_sync(sync, err) == SANDBOX_HV_OK)
+        && (may == NULL || may(data, err) == SANDBOX_HV_OK)
+        && checkpoint_put(conn, name, content, size, err) == SANDBOX_HV_OK
+        && durable && sandbox_disk_sync(sync, err) != SANDBOX_HV_OK
+        && (may == NULL || may(data, &ignored) == SANDBOX_HV_OK))
+    {
+        (void) sandbox_disk_remove(conn, name, &ignored);
     }
 
     free(content);
@@ -556,7 +535,8 @@ checkpoint_maker(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 static sandbox_hv_status_t
 checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
                 const sandbox_checkpoint_boot_t *boot,
-                const sandbox_checkpoint_t *c, sandbox_hv_error_t *err)
+                const sandbox_checkpoint_t *c, int sync,
+                sandbox_hv_error_t *err)
 {
     int state;
 
@@ -569,7 +549,8 @@ checkpoint_keep(sandbox_hv_conn_t *conn, virDomainPtr domain,
     state = sandbox_checkpoint_save(conn, domain, c->id, err);
 
     if (state != -1) {
-        (void) sandbox_checkpoint_seal(conn, state, c, 1, NULL, NULL, err);
+        (void) sandbox_checkpoint_seal(conn, state, c, 1, sync, NULL, NULL,
+                                       err);
         (void) close(state);
     }
 
@@ -593,6 +574,7 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
                 const char *uuid, sandbox_checkpoint_boot_t *boot,
                 sandbox_hv_error_t *err)
 {
+    int sync;
     virDomainPtr domain;
     sandbox_hv_error_t ended;
     sandbox_checkpoint_t c;
@@ -604,15 +586,22 @@ checkpoint_make(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     }
 
     checkpoint_describe(&c, conn, accel, boot, &names);
+    sync = sandbox_disk_sync_open();
     domain = checkpoint_maker(conn, accel, uuid, &c, &names, err);
+
+    if (domain) {
+        (void) checkpoint_keep(conn, domain, boot, &c, sync, err);
+        (void) virDomainFree(domain);
+    }
+
+    if (sync != -1) {
+        (void) close(sync);
+    }
 
     if (domain == NULL) {
         checkpoint_unmake(conn, &names);
         return err->status;
     }
-
-    (void) checkpoint_keep(conn, domain, boot, &c, err);
-    (void) virDomainFree(domain);
 
     /* after its end nothing can write to the files */
     if (sandbox_domain_end(conn, uuid, &ended) != SANDBOX_HV_OK

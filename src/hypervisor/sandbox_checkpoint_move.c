@@ -176,9 +176,15 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int64_t start;
 
-    /* QEMU flushes the disk when it suspends: leave it little to flush */
-    if (t->take->keep) {
-        sandbox_checkpoint_sync();
+    /*
+     * QEMU flushes the disk when it suspends: leave it little to flush.  An
+     * error would not be seen again by what syncs the checkpoint.
+     */
+    if (t->take->keep && sandbox_disk_sync(t->sync, err) != SANDBOX_HV_OK
+        && t->take->durable)
+    {
+        t->direct = 0;
+        return err->status;
     }
 
     if (t->take->stopping

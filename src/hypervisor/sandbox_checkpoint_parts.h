@@ -71,18 +71,17 @@ sandbox_checkpoint_domain(sandbox_hv_conn_t *conn,
 /*
  * Writes "<id>.state" with the device state from the descriptor state, which
  * stays the caller's.  durable: memory and disk are synced before, the file
- * after.  may, unless NULL, is called right before the file is made, and
- * prevents that by any status but OK.
+ * after, by a descriptor of sandbox_disk_sync_open() that is older than they
+ * are.  may, unless NULL, is called right before the file is made, and prevents
+ * that by any status but OK; it is called again before the file is removed
+ * because it could not be synced.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
-                        const sandbox_checkpoint_t *c, int durable,
+                        const sandbox_checkpoint_t *c, int durable, int sync,
                         sandbox_hv_status_t (*may)(void *data,
                                                    sandbox_hv_error_t *err),
                         void *data, sandbox_hv_error_t *err);
-
-/* Syncs the file system that the data directory is on. */
-void sandbox_checkpoint_sync(void);
 
 /* sandbox_checkpoint_state.c */
 

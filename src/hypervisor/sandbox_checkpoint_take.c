@@ -291,6 +291,13 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
 
 
 static int
+take_is_durable(const sandbox_take_t *t)
+{
+    return t->take->durable || !t->take->keep;
+}
+
+
+static int
 take_state(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     return t->copy ? sandbox_take_direct_state(t, err)
@@ -336,9 +343,8 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
     state = take_state(t, err);
 
     if (state != -1) {
-        (void) sandbox_checkpoint_seal(t->conn, state, &c,
-                                       t->take->durable || !t->take->keep,
-                                       take_may_seal, t, err);
+        (void) sandbox_checkpoint_seal(t->conn, state, &c, take_is_durable(t),
+                                       t->sync, take_may_seal, t, err);
         (void) close(state);
     }
 
@@ -645,10 +651,22 @@ take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
     {
         sandbox_checkpoint_free(&c);
         t->begun = 1;
-        return take_finish(t, uuid, err);
-    }
 
-    if (err->status != SANDBOX_HV_NO_CHECKPOINT) {
+        /* who has made it may have died before it was synced */
+        if (!take_is_durable(t)
+            || sandbox_disk_sync(t->sync, err) == SANDBOX_HV_OK) {
+            return take_finish(t, uuid, err);
+        }
+
+        /* a sandbox that goes on loses nothing; others may run from it */
+        if (t->source == NULL || t->take->keep) {
+            return err->status;
+        }
+
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN, "\"%s\" is taken anew: %s",
+                       t->take->sandbox, err->message);
+
+    } else if (err->status != SANDBOX_HV_NO_CHECKPOINT) {
         return err->status;
     }
 
@@ -686,6 +704,10 @@ take_free(sandbox_take_t *t)
         (void) close(t->held_chain);
     }
 
+    if (t->sync != -1) {
+        (void) close(t->sync);
+    }
+
     if (t->source) {
         (void) virDomainFree(t->source);
     }
@@ -700,6 +722,7 @@ take_init(sandbox_take_t *t, sandbox_checkpoint_take_t *take)
     t->memory = -1;
     t->held = -1;
     t->held_chain = -1;
+    t->sync = -1;
     t->origin = -1;
     t->to = -1;
     sandbox_devices_init(&t->devices);
@@ -726,6 +749,8 @@ sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
     if (t.conn == NULL) {
         return err->status;
     }
+
+    t.sync = sandbox_disk_sync_open();
 
     sandbox_domain_enter(&turn, take->sandbox);
     take->untouched =

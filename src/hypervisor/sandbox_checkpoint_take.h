@@ -30,6 +30,7 @@ typedef struct {
     virDomainPtr source;
     int begun;      /* 1: parts of the checkpoint, or all of it, may be there */
     int held_chain; /* the lock of the source's disk chain, or -1 */
+    int sync;       /* of sandbox_disk_sync_open() when the take began */
     char *ram;      /* the file that the source's memory maps, or NULL */
     int origin;     /* the device state the source was started with, or -1 */
     char next[SANDBOX_HV_PATH_SIZE]; /* the overlay the source goes on with */

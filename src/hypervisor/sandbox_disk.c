@@ -316,9 +316,10 @@ static sandbox_hv_status_t
 sandbox_disk_room(const char *name, sandbox_hv_error_t *err)
 {
     uint64_t room, reserve;
+    char dir[SANDBOX_HV_PATH_SIZE];
     struct statvfs fs;
 
-    if (statvfs(sandbox_hv_conf()->data_dir, &fs) == 0) {
+    if (sandbox_disk_directory(dir) == 0 && statvfs(dir, &fs) == 0) {
         room = (uint64_t) fs.f_bavail * fs.f_frsize;
         reserve =
             (uint64_t) fs.f_blocks * fs.f_frsize / 100 * SANDBOX_DISK_RESERVE;

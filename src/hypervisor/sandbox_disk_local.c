@@ -3,10 +3,13 @@
  * if libvirt is on the same host.
  */
 
+#define _GNU_SOURCE
+
 #include "sandbox_hv.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,4 +114,32 @@ sandbox_disk_blocks(const char *name)
     return sandbox_disk_path(path, name) == 0 && stat(path, &st) == 0
                ? (int64_t) st.st_blocks * 512
                : 0;
+}
+
+
+int
+sandbox_disk_sync_open(void)
+{
+    char path[SANDBOX_HV_PATH_SIZE];
+
+    return sandbox_disk_path(path, ".") == 0
+               ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+               : -1;
+}
+
+
+sandbox_hv_status_t
+sandbox_disk_sync(int fd, sandbox_hv_error_t *err)
+{
+    if (fd == -1) {
+        sync();
+
+    } else if (syncfs(fd) == -1) {
+        return sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                              "the file system of the disks cannot be synced: "
+                              "%s",
+                              strerror(errno));
+    }
+
+    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
 }

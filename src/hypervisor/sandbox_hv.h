@@ -313,6 +313,16 @@ sandbox_hv_status_t sandbox_disk_local(const char *prefix, char ***names,
 sandbox_hv_status_t
 sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err);
 int64_t sandbox_disk_blocks(const char *name);
+/*
+ * Syncing the file system that the directory is on.  QEMU's files a worker may
+ * not open, but so it syncs them.  Only errors of writing since the descriptor
+ * was opened are seen, and each only once: it is opened before the first of the
+ * files is written, and after a failure none of them is to be trusted.  -1, if
+ * the worker may not open the directory: then everything is synced, and no
+ * error is seen.  The caller closes it.
+ */
+int sandbox_disk_sync_open(void);
+sandbox_hv_status_t sandbox_disk_sync(int fd, sandbox_hv_error_t *err);
 
 /* sandbox_domain.c */
 

@@ -1,11 +1,41 @@
 /* Verbs of checkpoints. */
 
+#define _GNU_SOURCE
+
 #include "drive.h"
 
 #include "sandbox_time.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+
+/*
+ * In the place of libc's: the call DRIVE_SYNC_FAILS, from 1, fails; the process
+ * dies in the call DRIVE_SYNC_DIES.
+ */
+int
+syncfs(int fd)
+{
+    int call;
+    static int calls;
+
+    call = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
+
+    if (call == drive_number("DRIVE_SYNC_DIES", "0")) {
+        _exit(1);
+    }
+
+    if (call == drive_number("DRIVE_SYNC_FAILS", "0")) {
+        errno = EIO;
+        return -1;
+    }
+
+    return (int) syscall(SYS_syncfs, fd);
+}
 
 
 /* Keeps the template in the shape of the environment. */

@@ -1,5 +1,5 @@
-/* The end of a sandbox's disk, with the overlays it got later: libvirt has no
- * volumes, and the directory is the test's own. */
+/* A sandbox's disk: room for it, and its end, with the overlays it got later.
+ * libvirt has no volumes, and the directory is the test's own. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "failing_readdir.h"
@@ -24,6 +25,7 @@ static char base[] = "/tmp/sandbox-test-XXXXXX";
 static sandbox_hypervisor_conf_t conf = { .data_dir = base };
 static sandbox_hv_conn_t conn;
 static int is_local = 1;
+static const char *full; /* the directory whose file system is full, or NULL */
 
 
 /* --- libvirt -------------------------------------------------------------- */
@@ -122,6 +124,19 @@ int
 virGetLastErrorCode(void)
 {
     return VIR_ERR_NO_STORAGE_VOL;
+}
+
+
+/* --- libc ----------------------------------------------------------------- */
+
+int
+statvfs(const char *path, struct statvfs *fs)
+{
+    memset(fs, 0, sizeof(*fs));
+    fs->f_frsize = 4096;
+    fs->f_blocks = 1000000;
+    fs->f_bavail = full && strcmp(path, full) == 0 ? 0 : fs->f_blocks;
+    return 0;
 }
 
 
@@ -284,6 +299,30 @@ test_elsewhere(void **state)
 }
 
 
+/* The disks may be on a file system of their own. */
+static void
+test_room(void **state)
+{
+    int replaced;
+    char path[SANDBOX_HV_PATH_SIZE], dir[SANDBOX_HV_PATH_SIZE];
+    sandbox_hv_error_t err;
+
+    (void) state;
+
+    full = base;
+    assert_int_not_equal(
+        sandbox_disk_create(&conn, ID, "/b", 1, path, &replaced, &err),
+        SANDBOX_HV_NO_CAPACITY);
+
+    (void) snprintf(dir, sizeof(dir), "%s/disks", base);
+    full = dir;
+    assert_int_equal(
+        sandbox_disk_create(&conn, ID, "/b", 1, path, &replaced, &err),
+        SANDBOX_HV_NO_CAPACITY);
+    full = NULL;
+}
+
+
 static int
 begin(void **state)
 {
@@ -307,6 +346,7 @@ main(void)
         cmocka_unit_test(test_later),
         cmocka_unit_test(test_half),
         cmocka_unit_test(test_elsewhere),
+        cmocka_unit_test(test_room),
     };
 
     return cmocka_run_group_tests(tests, begin, end);

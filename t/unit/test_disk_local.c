@@ -7,10 +7,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "failing_readdir.h"
@@ -19,6 +21,28 @@
 #define FILES 3
 
 static char base[] = "/tmp/sandbox-test-XXXXXX";
+
+/* What syncfs() was last called with, and its error (0: none). */
+static int synced;
+static int sync_error;
+
+
+/* In the place of libc's. */
+int
+syncfs(int fd)
+{
+    synced = fd;
+    errno = sync_error;
+    return sync_error ? -1 : 0;
+}
+
+
+/* In the place of libc's. */
+void
+sync(void)
+{
+    synced = -1;
+}
 
 
 int
@@ -110,6 +134,56 @@ test_none(void **state)
 }
 
 
+/* An error of writing is told. */
+static void
+test_sync(void **state)
+{
+    int fd;
+    char path[SANDBOX_HV_PATH_SIZE];
+    struct stat dir, opened;
+    sandbox_hv_error_t err;
+
+    (void) state;
+
+    fd = sandbox_disk_sync_open();
+    assert_int_not_equal(fd, -1);
+    (void) sandbox_disk_path(path, "");
+    assert_int_equal(stat(path, &dir), 0);
+    assert_int_equal(fstat(fd, &opened), 0);
+    assert_true(opened.st_dev == dir.st_dev && opened.st_ino == dir.st_ino);
+
+    assert_int_equal(sandbox_disk_sync(fd, &err), SANDBOX_HV_OK);
+    assert_int_equal(synced, fd);
+    sync_error = EIO;
+    assert_int_equal(sandbox_disk_sync(fd, &err), SANDBOX_HV_FAILED);
+    assert_non_null(strstr(err.message, "Input/output error"));
+    sync_error = 0;
+    (void) close(fd);
+}
+
+
+/* All is synced where the directory cannot be opened. */
+static void
+test_sync_all(void **state)
+{
+    int fd;
+    char last;
+    sandbox_hv_error_t err;
+
+    (void) state;
+
+    last = base[sizeof(base) - 2];
+    base[sizeof(base) - 2] = '/';
+    fd = sandbox_disk_sync_open();
+    base[sizeof(base) - 2] = last;
+
+    assert_int_equal(fd, -1);
+    synced = 0;
+    assert_int_equal(sandbox_disk_sync(fd, &err), SANDBOX_HV_OK);
+    assert_int_equal(synced, -1);
+}
+
+
 static int
 begin(void **state)
 {
@@ -163,9 +237,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all),
-        cmocka_unit_test(test_half),
-        cmocka_unit_test(test_none),
+        cmocka_unit_test(test_all),      cmocka_unit_test(test_half),
+        cmocka_unit_test(test_none),     cmocka_unit_test(test_sync),
+        cmocka_unit_test(test_sync_all),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
