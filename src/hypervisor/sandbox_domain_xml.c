@@ -207,6 +207,10 @@ sandbox_xml_argument(sandbox_xml_t *x, const char *value)
  * libvirt can back memory with files, but names, empties and removes them
  * itself.  A booted machine has no file, but its memory must have the same
  * name, because its state is loaded into machines whose memory is a file.
+ *
+ * QEMU would offer the memory to KSM.  That lets a guest tell by the time of a
+ * write what is in another's memory, and may replace pages that a take has
+ * write-protected.
  */
 static void
 sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
@@ -216,7 +220,7 @@ sandbox_xml_ram(sandbox_xml_t *x, const sandbox_domain_ram_t *ram,
 
     sandbox_text_fmt(&object,
                      "{\"qom-type\":\"memory-backend-%s\",\"id\":\"%s\","
-                     "\"size\":%lld,\"share\":%s",
+                     "\"size\":%lld,\"share\":%s,\"merge\":false",
                      ram->path ? "file" : "ram", SANDBOX_DOMAIN_RAM,
                      memory_mb * 1048576, ram->shared ? "true" : "false");
 

@@ -187,7 +187,8 @@ test_checkpoint(void **state)
     assert_found(
         xml, "//*[local-name()='arg'][2]/@value",
         "{\"qom-type\":\"memory-backend-file\",\"id\":"
-        "\"sandbox.ram\",\"size\":268435456,\"share\":false,\"align\":2097152,"
+        "\"sandbox.ram\",\"size\":268435456,\"share\":false,\"merge\":false,"
+        "\"align\":2097152,"
         "\"mem-path\":\"/d/a,\\\"b.ram\"}");
     assert_found(xml, "//*[local-name()='arg'][4]/@value",
                  "memory-backend=sandbox.ram");
@@ -204,7 +205,8 @@ test_checkpoint(void **state)
         "//*[local-name()='arg'][contains(@value, "
         "'\"share\":true')]/@value",
         "{\"qom-type\":\"memory-backend-file\",\"id\":"
-        "\"sandbox.ram\",\"size\":268435456,\"share\":true,\"align\":2097152,"
+        "\"sandbox.ram\",\"size\":268435456,\"share\":true,\"merge\":false,"
+        "\"align\":2097152,"
         "\"mem-path\":\"/d/a,\\\"b.ram\"}");
     assert_absent(xml, "//*[local-name()='arg'][@value='-incoming']");
     free(xml);
@@ -234,7 +236,8 @@ test_booted(void **state)
     assert_non_null(xml);
     assert_found(xml, "//*[local-name()='arg'][2]/@value",
                  "{\"qom-type\":\"memory-backend-ram\",\"id\":"
-                 "\"sandbox.ram\",\"size\":268435456,\"share\":false}");
+                 "\"sandbox.ram\",\"size\":268435456,\"share\":false,"
+                 "\"merge\":false}");
     assert_absent(xml, "//*[local-name()='arg'][@value='-incoming']");
     assert_found(xml, "/domain/metadata/*/@template", "base");
     assert_found(xml, "/domain/metadata/*/@version", "1");
