@@ -159,7 +159,7 @@ sweep_domain(sandbox_hv_conn_t *conn, const char *id, sandbox_hv_error_t *err)
 
     domain = sandbox_domain_lookup(conn, uuid, err);
 
-    if (domain && !sandbox_domain_is_lost(uuid)) {
+    if (domain && !sandbox_domain_is_lost(domain, uuid)) {
         sandbox_hv_log(
             SANDBOX_HV_LOG_NOTICE,
             "the maker of the checkpoint \"%s\" has died: its domain "

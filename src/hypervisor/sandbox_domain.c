@@ -37,7 +37,8 @@
  * that has no process and whose start never ends (9.0: status with pid='0'); no
  * call can remove that, and each try to end it takes 30 s.  There is nothing to
  * end, so such a domain counts as gone; scripts/libvirt-purge removes it before
- * libvirtd starts.  The last few are remembered, to spare the tries.
+ * libvirtd starts.  The last few are remembered, to spare the tries; one that
+ * shows otherwise since, or not at all, was removed, and its UUID is another's.
  */
 #define SANDBOX_DOMAIN_LOST 32
 
@@ -126,8 +127,9 @@ sandbox_domain_lose(const char *uuid)
 }
 
 
-int
-sandbox_domain_is_lost(const char *uuid)
+/* 1 if the UUID is remembered; forget: it is not any more. */
+static int
+sandbox_domain_known_lost(const char *uuid, int forget)
 {
     int lost;
     unsigned i;
@@ -138,12 +140,49 @@ sandbox_domain_is_lost(const char *uuid)
     for (i = 0; i < SANDBOX_DOMAIN_LOST; i++) {
         if (strcmp(sandbox_domain_lost.uuid[i], uuid) == 0) {
             lost = 1;
-            break;
+
+            if (forget) {
+                sandbox_domain_lost.uuid[i][0] = '\0';
+            }
         }
     }
 
     (void) pthread_mutex_unlock(&sandbox_domain_mutex);
     return lost;
+}
+
+
+/* 1: its start has not ended, 0: it has, -1: that cannot be told. */
+static int
+sandbox_domain_is_starting(virDomainPtr domain)
+{
+    int state, reason;
+
+    if (virDomainGetState(domain, &state, &reason, 0) < 0) {
+        return -1;
+    }
+
+    return state == VIR_DOMAIN_PAUSED
+           && reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+}
+
+
+int
+sandbox_domain_is_lost(virDomainPtr domain, const char *uuid)
+{
+    int starting;
+
+    if (!sandbox_domain_known_lost(uuid, 0)) {
+        return 0;
+    }
+
+    starting = sandbox_domain_is_starting(domain);
+
+    if (starting == 0) {
+        (void) sandbox_domain_known_lost(uuid, 1);
+    }
+
+    return starting == 1;
 }
 
 
@@ -163,6 +202,8 @@ sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
         if (e == NULL || e->code != VIR_ERR_NO_DOMAIN) {
             (void) sandbox_hv_fail(err, conn, "cannot look up the domain %s",
                                    uuid);
+        } else {
+            (void) sandbox_domain_known_lost(uuid, 1);
         }
     }
 
@@ -199,22 +240,9 @@ sandbox_domain_of(sandbox_hv_conn_t **conn, const char *id,
 
 
 /*
- * 1 if virDomainDestroy has failed because the domain's start never ends.  A
- * start in progress can be ended at once, so it gives no such time-out.
+ * One try; 1 if it has failed because the domain's start never ends.  A start
+ * in progress can be ended at once, so it gives no such time-out.
  */
-static int
-sandbox_domain_stuck(virDomainPtr domain, int code)
-{
-    int state, reason;
-
-    return code == VIR_ERR_OPERATION_TIMEOUT
-           && virDomainGetState(domain, &state, &reason, 0) == 0
-           && state == VIR_DOMAIN_PAUSED
-           && reason == VIR_DOMAIN_PAUSED_STARTING_UP;
-}
-
-
-/* One try; 1 if the domain is known to be lost. */
 static int
 sandbox_domain_kill(sandbox_hv_conn_t *conn, virDomainPtr domain,
                     const char *uuid, sandbox_hv_error_t *err)
@@ -227,7 +255,8 @@ sandbox_domain_kill(sandbox_hv_conn_t *conn, virDomainPtr domain,
     if (virDomainDestroy(domain) < 0) {
         code = virGetLastErrorCode();
         (void) sandbox_hv_fail(err, conn, "cannot end the domain %s", uuid);
-        lost = sandbox_domain_stuck(domain, code);
+        lost = code == VIR_ERR_OPERATION_TIMEOUT
+               && sandbox_domain_is_starting(domain) == 1;
     }
 
     /* transient domains of ours vanish with their QEMU; others stay */
@@ -247,16 +276,17 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
     int64_t deadline_ms;
     virDomainPtr domain;
 
-    if (sandbox_domain_is_lost(uuid)) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
-    }
-
     deadline_ms = sandbox_time_monotonic_ms() + SANDBOX_DOMAIN_END_MS;
 
     for (;;) {
         domain = sandbox_domain_lookup(conn, uuid, err);
         if (domain == NULL) {
             return err->status;
+        }
+
+        if (sandbox_domain_is_lost(domain, uuid)) {
+            (void) virDomainFree(domain);
+            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
         }
 
         lost = sandbox_domain_kill(conn, domain, uuid, err);

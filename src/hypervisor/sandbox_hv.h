@@ -326,8 +326,11 @@ sandbox_hv_status_t sandbox_disk_sync(int fd, sandbox_hv_error_t *err);
 
 /* sandbox_domain.c */
 
-/* 1 for a domain that libvirtd lists for ever, although it has no process. */
-int sandbox_domain_is_lost(const char *uuid);
+/*
+ * 1 for a domain that libvirtd lists for ever, although it has no process, and
+ * that shows so still: a later domain may have the same UUID.
+ */
+int sandbox_domain_is_lost(virDomainPtr domain, const char *uuid);
 
 /*
  * Verbs on the same id wait for each other in this process.  The caller keeps

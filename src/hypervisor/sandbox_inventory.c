@@ -25,7 +25,7 @@ sandbox_inventory_id(char id[SANDBOX_ID_SIZE], virDomainPtr domain)
     if (name == NULL || sandbox_id_parse(id, "sb", name, strlen(name)) != 0
         || strcmp(id, name) != 0 || virDomainGetUUIDString(domain, uuid) < 0
         || sandbox_id_uuid(own, id) != 0 || strcmp(own, uuid) != 0
-        || sandbox_domain_is_lost(uuid))
+        || sandbox_domain_is_lost(domain, uuid))
     {
         return -1;
     }
