@@ -5,12 +5,14 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use SandboxCrash;
 use SandboxDrive;
 use SandboxTest;
 
 my $t = SandboxTest->new(own => 1, up => ['--plain']);
 my $disks = "$t->{dir}/data/disks";
-my $d = SandboxDrive->new($t);
+my $d = SandboxDrive->new($t, '-DSANDBOX_CRASH_POINTS');
+my $crash = SandboxCrash->new($t);
 my $shape = ['DRIVE_MEMORY_MB=192', 'DRIVE_MORE_MB=0'];
 my ($rc, $text);
 
@@ -267,6 +269,54 @@ for my $call (1, 2) {
          "a shape, a syncing that fails, number $call") or diag($text);
     is(join(' ', grep { !/\Q$boot\E/ } glob("$disks/boot_*")), '',
        'nothing is left');
+}
+
+# --- resumed by one who has lost it ------------------------------------------
+
+mkdir "$t->{dir}/data/crash" or die $!;
+
+# A take that sleeps there, and its source resumed meanwhile: the take's output.
+sub resumed_at {
+    my ($point, $snap, $keep) = @_;
+
+    $address = start($snaps[2], $ids[3]);
+    is(($d->run('freeze', $ids[3]))[0], 0, 'frozen');
+    $crash->arm($point, 'sleep 3000');
+    my $wait = $d->later(["DRIVE_CHECKPOINT=$snap", "DRIVE_KEEP=$keep", @$shape,
+                          'SANDBOX_CRASH_DIR=/run/stack/data/crash'],
+                         'take', $ids[3]);
+    $crash->reached($point);
+    $t->inside(qw(virsh -q -c qemu:///system resume), $ids[3]);
+    return $wait->();
+}
+
+for my $point ('take.seal.before', 'take.state.before') {
+    my ($snap) = snaps(1);
+
+    ($rc, $text) = resumed_at($point, $snap, 0);
+    like($text, qr/^take \S+ failed .* does not stand still/m,
+         "$point: what was resumed is not taken") or diag($text);
+    is(scalar(my @parts = glob("$disks/$snap.*")), 0, 'no part is left');
+    is(($d->run('thaw', $ids[3]))[0], 0, 'thawed');
+    is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
+    goes_on($ids[3], $address, 'the sandbox');
+    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+}
+
+{
+    my ($snap) = snaps(1);
+    my ($child) = $d->ids(1);
+
+    ($rc, $text) = resumed_at('flip.after', $snap, 1);
+    is($rc, 0, 'what goes on is taken the other way') or diag($text);
+    like($text, qr/could not be copied.* does not stand still/, 'it is said');
+    like($text, qr/ way=moved /, 'and done');
+    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+    $address = start($snap, $child);
+    is(digests($child, $address), $planted, 'nothing is lost');
+    goes_on($child, $address, 'a child');
+    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('discard', $snap))[0], 0, 'discard');
 }
 
 # --- a receiver that dies ----------------------------------------------------

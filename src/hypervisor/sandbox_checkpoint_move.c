@@ -126,6 +126,25 @@ move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 }
 
 
+sandbox_hv_status_t
+sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int state;
+
+    if (virDomainGetState(t->source, &state, NULL, 0) < 0) {
+        return sandbox_hv_fail(err, t->conn, "cannot look at \"%s\"",
+                               t->take->sandbox);
+    }
+
+    return state == VIR_DOMAIN_PAUSED
+               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+               : sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                                "\"%s\" does not stand still: somebody has "
+                                "resumed it",
+                                t->take->sandbox);
+}
+
+
 /* The source stands still until all of its memory is copied or moved. */
 static sandbox_hv_status_t
 move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
@@ -141,7 +160,8 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
                                         t->take->deadline_ms, err);
     }
 
-    if (err->status == SANDBOX_HV_OK && t->take->keep
+    if (err->status == SANDBOX_HV_OK
+        && sandbox_take_stands(t, err) == SANDBOX_HV_OK && t->take->keep
         && sandbox_take_resume(t, err) == SANDBOX_HV_OK)
     {
         move_resumed(t, start);
@@ -153,7 +173,9 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 
 /*
  * 1 if this taker lost the sandbox to another process between its last check
- * and the suspending: then it resumes the sandbox that it has just suspended.
+ * and the suspending: then it resumes the sandbox that it has just suspended,
+ * which the other may have done with.  If the other is taking it, that take
+ * sees that the sandbox does not stand still, and fails.
  */
 static int
 move_is_lost(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -201,7 +223,8 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
         || move_flip(t, err) != SANDBOX_HV_OK
         || (t->copy
             && sandbox_devices_save(&t->devices, t->conn, t->source, err)
-                   != SANDBOX_HV_OK))
+                   != SANDBOX_HV_OK)
+        || sandbox_take_stands(t, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }

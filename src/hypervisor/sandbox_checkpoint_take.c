@@ -274,10 +274,15 @@ take_renew(const sandbox_take_t *t)
 static sandbox_hv_status_t
 take_may_seal(void *data, sandbox_hv_error_t *err)
 {
-    const sandbox_take_t *t = data;
+    sandbox_take_t *t = data;
 
     if (!take_is_ours(t)) {
         return take_not_ours(t, err);
+    }
+
+    /* it writes to its disk again, which is the checkpoint's by now */
+    if (!t->take->keep && sandbox_take_stands(t, err) != SANDBOX_HV_OK) {
+        return err->status;
     }
 
     if (!take_renew(t)) {
@@ -346,6 +351,11 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
         (void) sandbox_checkpoint_seal(t->conn, state, &c, take_is_durable(t),
                                        t->sync, take_may_seal, t, err);
         (void) close(state);
+    }
+
+    /* it is to end: what it writes until then is lost, or spoils the disk */
+    if (err->status == SANDBOX_HV_OK && !t->take->keep) {
+        (void) sandbox_take_stands(t, err);
     }
 
     return err->status;

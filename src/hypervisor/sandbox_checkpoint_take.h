@@ -140,6 +140,12 @@ sandbox_take_source(sandbox_take_t *t, int fd, sandbox_hv_error_t *err);
  */
 sandbox_hv_status_t
 sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);
+/*
+ * OK if the source stands still.  A taker that has lost its lease may resume
+ * it, once: so it has stood still all the time if it still does.
+ */
+sandbox_hv_status_t
+sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_undo.c */
 
