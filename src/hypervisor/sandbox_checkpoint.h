@@ -67,7 +67,7 @@ sandbox_hv_status_t sandbox_checkpoint_boot(sandbox_checkpoint_boot_t *boot,
  */
 sandbox_hv_status_t
 sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
-                         int64_t deadline, sandbox_hv_times_t *times,
+                         int64_t deadline_ms, sandbox_hv_times_t *times,
                          sandbox_hv_error_t *err);
 
 /* How the memory was copied. */

@@ -291,7 +291,7 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     now = sandbox_time_monotonic_ms();
-    t->read = now + (t->take->deadline - now) / 2;
+    t->read = now + (t->take->deadline_ms - now) / 2;
     t->hurry = 0;
     t->late = 0;
     t->touching = sandbox_hv_thread(&t->toucher, live_touch, t) == 0;

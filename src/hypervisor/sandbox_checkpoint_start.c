@@ -170,7 +170,7 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 
 static sandbox_hv_status_t
 checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
-                 const sandbox_domain_spec_t *spec, int64_t deadline,
+                 const sandbox_domain_spec_t *spec, int64_t deadline_ms,
                  sandbox_hv_times_t *times, sandbox_hv_error_t *err)
 {
     int state, torn;
@@ -206,7 +206,7 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
      * else the sandbox runs from disk, whose pages are read as needed.
      */
     sandbox_memory_start(&memory, conn, c.ram, c.memory_mb,
-                         sandbox_checkpoint_is_shape(id), deadline);
+                         sandbox_checkpoint_is_shape(id), deadline_ms);
 
     (void) checkpoint_child(conn, accel, &c, spec, &memory, state, times, err);
 
@@ -220,7 +220,7 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
 
 sandbox_hv_status_t
 sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
-                         int64_t deadline, sandbox_hv_times_t *times,
+                         int64_t deadline_ms, sandbox_hv_times_t *times,
                          sandbox_hv_error_t *err)
 {
     sandbox_hv_conn_t *conn;
@@ -234,7 +234,7 @@ sandbox_checkpoint_start(const char *id, const sandbox_domain_spec_t *spec,
     }
 
     sandbox_domain_enter(&turn, spec->id);
-    (void) checkpoint_start(conn, id, spec, deadline, times, err);
+    (void) checkpoint_start(conn, id, spec, deadline_ms, times, err);
     sandbox_domain_leave(&turn);
 
     return err->status;

@@ -94,9 +94,9 @@ typedef struct {
  * (monotonic ms).  QEMU may map the file at once, and may read it only after
  * sandbox_memory_whole().  *start must not move until sandbox_memory_started().
  */
-void
-sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
-                     const char *name, int64_t mb, int copy, int64_t deadline);
+void sandbox_memory_start(sandbox_memory_start_t *start,
+                          sandbox_hv_conn_t *conn, const char *name, int64_t mb,
+                          int copy, int64_t deadline_ms);
 /* Waits for the copying; after OK QEMU may read the file. */
 sandbox_hv_status_t
 sandbox_memory_whole(sandbox_memory_start_t *start, sandbox_hv_error_t *err);

@@ -306,20 +306,21 @@ copy_turn(void)
 
 /* In ms: a memory that is on disk as well need not be waited for long. */
 static int64_t
-copy_patience(const char *name, int64_t deadline)
+copy_patience(const char *name, int64_t deadline_ms)
 {
     char path[SANDBOX_HV_PATH_SIZE];
 
     return sandbox_disk_path(path, name) == 0 && access(path, F_OK) == -1
                    && errno == ENOENT
-               ? deadline - sandbox_time_monotonic_ms()
+               ? deadline_ms - sandbox_time_monotonic_ms()
                : SANDBOX_MEMORY_HOLD_MS;
 }
 
 
 void
 sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
-                     const char *name, int64_t mb, int copy, int64_t deadline)
+                     const char *name, int64_t mb, int copy,
+                     int64_t deadline_ms)
 {
     memset(start, 0, sizeof(*start));
     start->fd = -1;
@@ -330,7 +331,7 @@ sandbox_memory_start(sandbox_memory_start_t *start, sandbox_hv_conn_t *conn,
         return;
     }
 
-    start->fd = sandbox_memory_hold(name, mb, copy_patience(name, deadline),
+    start->fd = sandbox_memory_hold(name, mb, copy_patience(name, deadline_ms),
                                     start->path);
     if (start->fd != -1 || !copy) {
         return;

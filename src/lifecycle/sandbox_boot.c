@@ -139,7 +139,7 @@ sandbox_boot_checkpoint(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
                                  boot->memory_mb, &boot->result)
             != SANDBOX_HV_OK
         || sandbox_boot_trust(boot) != SANDBOX_HV_OK
-        || sandbox_checkpoint_start(boot->shape, spec, boot->deadline,
+        || sandbox_checkpoint_start(boot->shape, spec, boot->deadline_ms,
                                     &boot->times, &boot->result)
                != SANDBOX_HV_NO_CHECKPOINT)
     {
@@ -151,7 +151,7 @@ sandbox_boot_checkpoint(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
         return boot->result.status;
     }
 
-    return sandbox_checkpoint_start(boot->shape, spec, boot->deadline,
+    return sandbox_checkpoint_start(boot->shape, spec, boot->deadline_ms,
                                     &boot->times, &boot->result);
 }
 
@@ -185,8 +185,9 @@ sandbox_boot_start(sandbox_boot_t *boot, const sandbox_domain_spec_t *spec)
 {
     if (boot->checkpoint) {
         boot->way = SANDBOX_BOOT_CHECKPOINT;
-        return sandbox_checkpoint_start(boot->checkpoint, spec, boot->deadline,
-                                        &boot->times, &boot->result);
+        return sandbox_checkpoint_start(boot->checkpoint, spec,
+                                        boot->deadline_ms, &boot->times,
+                                        &boot->result);
     }
 
     if (boot->checkpoints) {

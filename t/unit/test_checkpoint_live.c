@@ -276,7 +276,7 @@ begin(int64_t ms)
     memset(&take, 0, sizeof(take));
     take.id = "snap_a";
     take.keep = 1;
-    take.deadline = sandbox_time_monotonic_ms() + ms;
+    take.deadline_ms = sandbox_time_monotonic_ms() + ms;
 
     memset(&t, 0, sizeof(t));
     conn.facts.qemu = 10000000;
@@ -321,7 +321,7 @@ test_late(void **state)
 
     begin(2000);
     sandbox_take_live_ready(&t);
-    assert_true(sandbox_time_monotonic_ms() < take.deadline);
+    assert_true(sandbox_time_monotonic_ms() < take.deadline_ms);
     assert_int_equal(t.live, 0);
     assert_int_equal(pipes, 0);
     assert_int_equal(t.pipe.ends[0], -1);
@@ -339,7 +339,7 @@ test_closed(void **state)
 
     begin(60000);
     sandbox_take_live_close(&t);
-    assert_true(sandbox_time_monotonic_ms() < take.deadline - 30000);
+    assert_true(sandbox_time_monotonic_ms() < take.deadline_ms - 30000);
     assert_int_equal(t.touching, 0);
 }
 
