@@ -247,6 +247,39 @@ END
        && ($headers->{connection} // '') !~ /upgrade/i, 'goes on without it');
 }
 
+# --- of HTTP/1.1 it is only WebSockets that upgrade ------------------------------------------
+
+for (['by its name', $t->{traffic}, '', $t->host($public, 8000)],
+     ['in the path form', $t->{api},
+      "/__ns-edge/sandboxes/$public/ports/8000", undef]) {
+    my ($name, $to, $prefix, $host) = @$_;
+    my @host = $host ? (Host => $host) : ();
+    my $switch = sub {
+        my ($path, @upgrade) = @_;
+        my $c = SandboxHttp->new($to, 20);
+        return $c->request('GET', "$prefix$path", [
+            @host, Connection => 'Upgrade, HTTP2-Settings',
+            'HTTP2-Settings' => 'AAMAAABkAAQCAAAAAAIAAAAA',
+            'Sec-WebSocket-Key' => 'x' x 22 . '==',
+            map { (Upgrade => $_) } @upgrade])
+            // { status => 0, headers => {} };
+    };
+
+    for (['h2c'], ['websocket, h2c'], ['h2c', 'websocket'],
+         ['websocket', 'h2c'], ['HTTP/2.0'], ['TLS/1.2']) {
+        my $asked = join ' and ', @$_;
+
+        is($switch->('/switch?h2c', @$_)->{status}, 502,
+           "$asked: no guest asked for $name may switch to it");
+        $r = $switch->('/echo', @$_);
+        is($r->{status}, 200, 'and it is asked');
+        my $headers = (eval { json->decode($r->{body}) } // {})->{headers};
+        ok($headers && !exists $headers->{upgrade}
+           && ($headers->{connection} // '') !~ /upgrade/i, 'without it');
+    }
+    is($switch->('/ws', 'WebSocket')->{status}, 101, "a WebSocket $name");
+}
+
 # the sample says which versions there are, not the nginx that reads it
 for (['-tls1_3', 'TLSv1.3'], ['-tls1_2', 'TLSv1.2'], ['-tls1_1', undef],
      ['-tls1', undef]) {

@@ -196,6 +196,13 @@ for my $behaviour (qw(garbage nothing headers line interim switch)) {
     is(($r->{json} // {})->{code}, 'sandbox_unreachable', 'its code');
 }
 
+# nor may it have a connection on which the key comes again
+for my $protocol ('h2c', 'websocket') {
+    $t->is_error(agent('switch', headers => [
+        Connection => 'Upgrade', Upgrade => $protocol]), 502,
+                 'sandbox_unreachable', "a switch that was offered: $protocol");
+}
+
 my $r = agent('slow');
 is($r->{body}, '0123456789', 'byte by byte');
 $r = agent('short');

@@ -62,7 +62,7 @@ static const ngx_http_sandbox_api_route_t ngx_http_sandbox_api_routes[] = {
     { NGX_HTTP_POST, ngx_string("sandboxes/{id}/processes/{pid}/kill"), 1, 0,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_GET, ngx_string("sandboxes/{id}/ws"), 0, 1,
-      ngx_http_sandbox_api_agent },
+      ngx_http_sandbox_api_websocket },
     { NGX_HTTP_GET | NGX_HTTP_HEAD, ngx_string("sandboxes/{id}/files"), 0, 1,
       ngx_http_sandbox_api_agent },
     { NGX_HTTP_PUT, ngx_string("sandboxes/{id}/files"), 0, 1,

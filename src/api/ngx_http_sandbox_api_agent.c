@@ -411,9 +411,9 @@ ngx_http_sandbox_agent_read(ngx_http_sandbox_call_t *call)
 }
 
 
-/* NULL when r has been answered. */
+/* NULL when r has been answered.  websocket: r may become one. */
 static ngx_http_sandbox_call_t *
-ngx_http_sandbox_agent_call(ngx_http_request_t *r)
+ngx_http_sandbox_agent_call(ngx_http_request_t *r, ngx_uint_t websocket)
 {
     ngx_http_cleanup_t *cln;
     ngx_http_sandbox_call_t *call;
@@ -429,7 +429,7 @@ ngx_http_sandbox_agent_call(ngx_http_request_t *r)
     call->request = r;
     cln->handler = ngx_http_sandbox_agent_cleanup;
 
-    ngx_http_sandbox_traffic_take_upgrade(r);
+    ngx_http_sandbox_traffic_take_upgrade(r, websocket);
 
     return call;
 }
@@ -440,7 +440,20 @@ ngx_http_sandbox_api_agent(ngx_http_request_t *r)
 {
     ngx_http_sandbox_call_t *call;
 
-    call = ngx_http_sandbox_agent_call(r);
+    call = ngx_http_sandbox_agent_call(r, 0);
+
+    if (call) {
+        ngx_http_sandbox_agent_find(call);
+    }
+}
+
+
+void
+ngx_http_sandbox_api_websocket(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_call_t *call;
+
+    call = ngx_http_sandbox_agent_call(r, 1);
 
     if (call) {
         ngx_http_sandbox_agent_find(call);
@@ -494,7 +507,7 @@ ngx_http_sandbox_api_exec(ngx_http_request_t *r)
         return;
     }
 
-    call = ngx_http_sandbox_agent_call(r);
+    call = ngx_http_sandbox_agent_call(r, 0);
 
     if (call) {
         seconds = ngx_http_sandbox_agent_seconds(&body);

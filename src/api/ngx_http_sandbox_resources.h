@@ -55,6 +55,7 @@ void ngx_http_sandbox_api_sandbox_limits(ngx_http_request_t *r,
 
 /* The routes that the agent in the guest answers. */
 void ngx_http_sandbox_api_agent(ngx_http_request_t *r);
+void ngx_http_sandbox_api_websocket(ngx_http_request_t *r);
 void ngx_http_sandbox_api_exec(ngx_http_request_t *r);
 
 #endif

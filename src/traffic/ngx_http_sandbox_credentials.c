@@ -88,13 +88,38 @@ ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r)
 }
 
 
-void
-ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r)
+/* 1 if the client asks for a WebSocket, and for nothing besides. */
+static ngx_uint_t
+ngx_http_sandbox_traffic_websocket(ngx_http_request_t *r)
 {
     ngx_table_elt_t *h;
     ngx_http_sandbox_headers_t it;
 
-    if (r->http_version < NGX_HTTP_VERSION_20) {
+    if (r->http_version >= NGX_HTTP_VERSION_20) {
+        return 0;
+    }
+
+    ngx_memzero(&it, sizeof(it));
+    h = ngx_http_sandbox_api_next_header(r, &it, "upgrade");
+
+    return h && h->value.len == sizeof("websocket") - 1
+           && ngx_strncasecmp(h->value.data, (u_char *) "websocket",
+                              h->value.len)
+                  == 0
+           && ngx_http_sandbox_api_next_header(r, &it, "upgrade") == NULL;
+}
+
+
+void
+ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r,
+                                      ngx_uint_t websocket)
+{
+    ngx_table_elt_t *h;
+    ngx_http_sandbox_headers_t it;
+
+    if (r->headers_in.upgrade == NULL
+        || (websocket && ngx_http_sandbox_traffic_websocket(r)))
+    {
         return;
     }
 

@@ -164,23 +164,15 @@ ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r)
 {
     static u_char frame[] = { 0x88, 2, 0x03, 0xe9 };
 
-    ngx_str_t *name;
     ngx_connection_t *c;
     ngx_http_upstream_t *u;
 
     c = r->connection;
     u = r->upstream;
 
-    if (!u->upgrade || r->headers_in.upgrade == NULL || r->out
-        || u->buffer.pos != u->buffer.last || !c->write->ready || c->error)
-    {
-        return;
-    }
-
-    name = &r->headers_in.upgrade->value;
-
-    if (name->len == sizeof("websocket") - 1
-        && ngx_strncasecmp(name->data, (u_char *) "websocket", name->len) == 0)
+    /* no other upgrade passes: take_upgrade() */
+    if (u->upgrade && r->out == NULL && u->buffer.pos == u->buffer.last
+        && c->write->ready && !c->error)
     {
         (void) c->send(c, frame, sizeof(frame));
     }

@@ -514,7 +514,7 @@ ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
     }
 
     ngx_http_sandbox_traffic_take_key(r);
-    ngx_http_sandbox_traffic_take_upgrade(r);
+    ngx_http_sandbox_traffic_take_upgrade(r, 1);
 
     return ngx_http_sandbox_visit_ask(visit);
 }

@@ -92,11 +92,15 @@ ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token);
 void ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r);
 
 /*
- * Hides the header Upgrade of HTTP/2 requests, which means nothing there. nginx
- * would pass it on all the same, and make the client's whole connection, with
- * all its requests, the tunnel.
+ * Hides the header Upgrade from the guest, whose 101 is then no answer, unless
+ * websocket is 1 and the client asks in HTTP/1 for a WebSocket and nothing
+ * else. By "h2c" the guest would get all further requests of the client's
+ * connection, with their keys, to whatever host; and in HTTP/2 the header means
+ * nothing, but nginx would pass it on and make that whole connection the
+ * tunnel.
  */
-void ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r);
+void ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r,
+                                           ngx_uint_t websocket);
 
 /*
  * NGX_OK if the traffic of the sandbox is public, or if its token is the one

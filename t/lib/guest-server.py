@@ -13,6 +13,7 @@
 #   /once              likewise, but the first time not within ten minutes
 #   /hang-up, /cut     no answer, and a part of one
 #   /ws                a WebSocket that gives back what it gets
+#   /switch?PROTOCOL   101 to this protocol, whatever was asked for
 #   any other path     the request as JSON, with the digest of its body
 
 import base64, hashlib, http.server, json, struct, sys, time
@@ -110,6 +111,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         elif path == "/ws":
             self.websocket()
+        elif path == "/switch":
+            self.head(101, Upgrade=query, Connection="Upgrade")
+            time.sleep(5)
+            self.close_connection = True
         else:
             if path == "/once" and path not in seen:
                 seen.add(path)
