@@ -93,6 +93,7 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
     } 410, 429, 451, 507;
     $conf =~ s{^(\s*)(server_name \*)}
               {$1listen 127.0.0.1:18443 ssl http2;
+        listen 127.0.0.1:18080 sndbuf=8k;
         ssl_certificate /run/stack/crt;
         ssl_certificate_key /run/stack/key;
         error_page 502 = \@again;
@@ -312,6 +313,44 @@ for (['-tls1_3', 'TLSv1.3'], ['-tls1_2', 'TLSv1.2'], ['-tls1_1', undef],
     sleep 0.2;
     $half->socket->shutdown(1);
     ok($half->closed(10), 'one that has said all it will is taken for gone');
+}
+
+# --- one that is slow to take the end of an answer ----------------------------------------
+
+# How many bytes of a body the client gets that reads on only after its sandbox
+# has ended.  All buffers on the way are small.
+my $slow = <<'END';
+import socket, subprocess, sys, time
+
+host, path, id = sys.argv[1:]
+c = socket.socket()
+c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+c.settimeout(10)
+c.connect(("127.0.0.1", 18080))
+c.sendall(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n"
+          .encode())
+time.sleep(1)
+subprocess.run(["redis-cli", "-s", "/run/redis/redis-server.sock", "PUBLISH",
+                "sbx:events", f"{id} destroyed"], stdout=subprocess.DEVNULL)
+time.sleep(0.5)
+data = b""
+try:
+    while more := c.recv(65536):
+        data += more
+except OSError:
+    pass
+print(len(data.partition(b"\r\n\r\n")[2]))
+END
+
+for (['/big?30000', 'with a length'], ['/rest?30000', 'without one']) {
+    my $id = record();
+    is(inside('python3', '-c', $slow, $t->host($id, 8000), $_->[0], $id),
+       "30000\n", "the rest of an answer $_->[1], of a guest that has ended");
+}
+{
+    my $id = record();
+    cmp_ok(inside('python3', '-c', $slow, $t->host($id, 8000), '/big?3000000',
+                  $id), '<', 3_000_000, 'one that is not complete is cut off');
 }
 
 # --- errors ----------------------------------------------------------------------------------

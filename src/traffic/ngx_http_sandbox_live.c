@@ -11,7 +11,8 @@
  *                                   let look for the sandbox again
  *   answer begun                    both connections are closed; a client of a
  *                                   WebSocket is told (1001, going away)
- *   answer complete                 nothing
+ *   answer complete                 nothing, also if the client is slow to
+ *                                   take the rest of it
  *
  * A request that is too old, or whose guest is silent, is ended likewise, but
  * does not look for the sandbox again.  Silence is that of the guest's kernel,
@@ -210,6 +211,19 @@ ngx_http_sandbox_live_again(ngx_http_sandbox_live_t *live)
 }
 
 
+/*
+ * 1 if the guest has given all of its answer, of which the client has yet to
+ * take what u->buffer holds.  A buffered answer has left its upstream by then.
+ */
+static ngx_uint_t
+ngx_http_sandbox_live_complete(ngx_http_upstream_t *u)
+{
+    return !u->upgrade && !u->buffering
+           && (u->length == 0
+               || (u->length == -1 && u->peer.connection->read->eof));
+}
+
+
 /* Takes a request back from its guest, or cuts it off; live->end says why. */
 static void
 ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
@@ -252,7 +266,11 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
     }
 
     if (u->header_sent) {
-        ngx_http_sandbox_live_cut(r, live->end);
+        if (live->end == NGX_HTTP_SANDBOX_LIVE_AGED
+            || !ngx_http_sandbox_live_complete(u))
+        {
+            ngx_http_sandbox_live_cut(r, live->end);
+        }
 
     } else {
         spent =

@@ -6,6 +6,7 @@
 #   /hop               "hello", with headers of one connection
 #   /origin            "hello", with headers that concern all of an origin
 #   /big?BYTES         a download
+#   /rest?BYTES        a download that ends with the connection
 #   /cookie?BYTES      "hello", with a cookie of so many
 #   /events?SECONDS    server-sent events, one each 0.1 s or as said, for ever
 #   /lines             each byte of the body as it comes, in upper case
@@ -92,6 +93,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while n:
                 self.wfile.write(block[:n])
                 n -= min(n, len(block))
+        elif path == "/rest":
+            self.head(200, Connection="close")
+            self.wfile.write(b"x" * int(query))
+            self.close_connection = True
         elif path == "/events":
             self.head(200, Content_Type="text/event-stream",
                       Transfer_Encoding="chunked")
