@@ -27,6 +27,9 @@ static char *ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_sandbox_create_loc_conf(ngx_conf_t *cf);
 static char *
 ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+static char *ngx_http_sandbox_api_used(ngx_conf_t *cf, void *post, void *flag);
+static char *
+ngx_http_sandbox_traffic_used(ngx_conf_t *cf, void *post, void *flag);
 static ngx_int_t ngx_http_sandbox_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sandbox_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sandbox_init_process(ngx_cycle_t *cycle);
@@ -47,6 +50,14 @@ static ngx_conf_num_bounds_t ngx_http_sandbox_one_second = {
 /* up to a year: times in Redis' scripts are floating point numbers */
 static ngx_conf_num_bounds_t ngx_http_sandbox_retention = {
     ngx_conf_check_num_bounds, 1000, INT64_C(31536000000)
+};
+
+static ngx_conf_post_t ngx_http_sandbox_api_post = {
+    ngx_http_sandbox_api_used
+};
+
+static ngx_conf_post_t ngx_http_sandbox_traffic_post = {
+    ngx_http_sandbox_traffic_used
 };
 
 #define NGX_HTTP_SANDBOX_MAIN(member)                                          \
@@ -142,12 +153,14 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
     { ngx_string("sandbox_api"),
       NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF
           | NGX_CONF_FLAG,
-      ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_LOC(api), NULL },
+      ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_LOC(api),
+      &ngx_http_sandbox_api_post },
 
     { ngx_string("sandbox_traffic"),
       NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF
           | NGX_CONF_FLAG,
-      ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_LOC(traffic), NULL },
+      ngx_conf_set_flag_slot, NGX_HTTP_SANDBOX_LOC(traffic),
+      &ngx_http_sandbox_traffic_post },
 
     { ngx_string("sandbox_metrics"), NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
       ngx_http_sandbox_metrics, NGX_HTTP_SANDBOX_LOC(metrics), NULL },
@@ -225,6 +238,37 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
 }
 
 
+/*
+ * All that may refuse the configuration.  Not in postconfiguration: there, the
+ * master's chains of filters are being built anew, and a worker of the old
+ * configuration that starts after a refusal would have the half of them.
+ */
+static ngx_int_t
+ngx_http_sandbox_check_main_conf(ngx_conf_t *cf,
+                                 ngx_http_sandbox_main_conf_t *mcf)
+{
+    if (!mcf->api && !mcf->traffic) {
+        if (mcf->metrics) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"sandbox_metrics\" has nothing to tell: no "
+                               "location has \"sandbox_api\" or "
+                               "\"sandbox_traffic\"");
+            return NGX_ERROR;
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_http_sandbox_metrics_init(cf, &ngx_http_sandbox_module) != NGX_OK
+        || ngx_http_sandbox_limits_init(cf, &ngx_http_sandbox_module) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sandbox_conf_check(cf, mcf);
+}
+
+
 static char *
 ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
 {
@@ -256,6 +300,35 @@ ngx_http_sandbox_init_main_conf(ngx_conf_t *cf, void *conf)
     mcf->hypervisor.uri = (char *) mcf->libvirt_uri.data;
     mcf->hypervisor.accel = mcf->accel;
 
+    return ngx_http_sandbox_check_main_conf(cf, mcf) == NGX_OK ? NGX_CONF_OK
+                                                               : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_sandbox_api_used(ngx_conf_t *cf, void *post, void *flag)
+{
+    ngx_flag_t *on = flag;
+
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
+    mcf->api |= *on;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_sandbox_traffic_used(ngx_conf_t *cf, void *post, void *flag)
+{
+    ngx_flag_t *on = flag;
+
+    ngx_http_sandbox_main_conf_t *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
+    mcf->traffic |= *on;
+
     return NGX_CONF_OK;
 }
 
@@ -283,8 +356,6 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_sandbox_loc_conf_t *prev = parent;
     ngx_http_sandbox_loc_conf_t *conf = child;
-
-    ngx_http_sandbox_main_conf_t *mcf;
 
     /* not inherited, as the content handler that it sets is not */
     ngx_conf_init_value(conf->metrics, 0);
@@ -315,10 +386,6 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return "\"sandbox_api\" and \"sandbox_traffic\" exclude each other in "
                "one location";
     }
-
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
-    mcf->api |= conf->api;
-    mcf->traffic |= conf->traffic;
 
     return NGX_CONF_OK;
 }
@@ -557,26 +624,20 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
 {
     ngx_http_sandbox_main_conf_t *mcf;
 
+    /*
+     * The filters, whatever this configuration has: if it fails later, workers
+     * of the old one that start from then on have these chains.
+     */
+    ngx_http_sandbox_api_bound_bodies();
+    ngx_http_sandbox_errors_init();
+
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
 
     if (!mcf->api && !mcf->traffic) {
-        if (mcf->metrics) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"sandbox_metrics\" has nothing to tell: no "
-                               "location has \"sandbox_api\" or "
-                               "\"sandbox_traffic\"");
-            return NGX_ERROR;
-        }
-
         return NGX_OK;
     }
 
-    if (ngx_http_sandbox_metrics_init(cf, &ngx_http_sandbox_module) != NGX_OK
-        || ngx_http_sandbox_limits_init(cf, &ngx_http_sandbox_module) != NGX_OK
-        || ngx_http_sandbox_conf_check(cf, mcf) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_sandbox_api_name_routes();
 
     /*
      * Both run before the content phase, so that access rules of the location
@@ -585,18 +646,13 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
 
     if (ngx_http_sandbox_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                      ngx_http_sandbox_precontent_handler)
-            != NGX_OK
-        || ngx_http_sandbox_add_handler(cf, NGX_HTTP_LOG_PHASE,
-                                        ngx_http_sandbox_log_phase_handler)
-               != NGX_OK)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ngx_http_sandbox_api_name_routes();
-    ngx_http_sandbox_api_bound_bodies();
-
-    return ngx_http_sandbox_errors_init(cf);
+    return ngx_http_sandbox_add_handler(cf, NGX_HTTP_LOG_PHASE,
+                                        ngx_http_sandbox_log_phase_handler);
 }
 
 

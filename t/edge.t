@@ -79,15 +79,26 @@ sub reloaded {
     }) or diag('the workers go on');
 }
 
+# nginx.conf, which is first changed to a text that is given: in place, for the
+# file is mounted as it is.
+sub nginx_conf {
+    my $file = "$t->{dir}/etc/nginx.conf";
+
+    if (@_) {
+        open(my $fh, '>', $file) or die "$file: $!";
+        print $fh shift;
+        close $fh;
+    }
+    return SandboxLeft::slurp($file);
+}
+
 # --- the listener, and a front with TLS and HTTP/2 ---------------------------------
 
 inside(qw(ip route add local 10.88.1.0/24 dev lo));
 inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
        . '/CN=edge -keyout /run/stack/key -out /run/stack/crt 2>/dev/null');
 {
-    open(my $fh, '<', "$t->{dir}/etc/nginx.conf") or die $!;
-    local $/;
-    my $conf = <$fh>;
+    my $conf = nginx_conf();
     my $returns = join "\n        ", map {
         "location = /return/$_ { sandbox_traffic on; return $_; }"
     } 410, 429, 451, 507;
@@ -101,13 +112,10 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
             sandbox_traffic on;
             proxy_pass http://sandboxes;
         }
+        location = /digits { sandbox_traffic off; root /run/stack; }
         $returns
         $2}m or BAIL_OUT('no traffic server');
-
-    # in place: the file is mounted as it is
-    open($fh, '>', "$t->{dir}/etc/nginx.conf") or die $!;
-    print $fh $conf;
-    close $fh;
+    nginx_conf($conf);
 }
 my $listener = fork // die;
 if ($listener == 0) {
@@ -392,6 +400,51 @@ for ([410, 'invalid_request'], [451, 'invalid_request'],
         like($r->{body}, qr/\Q$r->{headers}{'x-request-id'}/, 'the request id');
     }
 }
+
+# --- a configuration that is refused --------------------------------------------------------
+
+# The master has gone through it by then, and starts workers of the old one.
+{
+    my $conf = nginx_conf();
+    my $key = $t->key('fourth');
+    my $chunk = "40000\r\n" . ' ' x 0x40000 . "\r\n";
+    my $check = sub {
+        my ($name) = @_;
+
+        $t->is_error(ask('sb_aaaaaaaaaaaaaaaaaaaa'), 404, 'sandbox_not_found',
+                     "an error, $name");
+        $r = $t->traffic($public, 8000, 'GET', '/digits',
+                         headers => [Range => 'bytes=4-7']);
+        is("$r->{status} $r->{body}", '206 4567', "a part of a file, $name");
+        $r = $t->post('/v1/sandboxes', key => $key, body => $chunk x 8
+                      . "0\r\n\r\n", headers => ['Transfer-Encoding', 'chunked']);
+        $t->is_error($r, 413, 'body_too_large', "too large a body, $name");
+    };
+
+    inside('sh', '-c', 'echo 0123456789 >/run/stack/digits');
+    $check->('before');
+
+    (my $bad = $conf) =~ s{(sandbox_templates) [^;]+;}{$1 /nowhere;} or die;
+    nginx_conf($bad);
+    my $restore = guard(sub { nginx_conf($conf) });
+    my ($master) = grep { $_->[1] =~ /^nginx: master/ } $t->{left}->processes;
+    my $mark = $t->log_mark;
+    kill 'HUP', $master->[0];
+    my $refusal = qr/\[emerg\].* sandbox_templates: /;
+    ok(wait_for(10, sub { $t->log_text($mark) =~ $refusal }),
+       'a configuration is refused');
+    $t->expect_log($refusal);
+
+    my %old = map { $_ => 1 } $t->workers;
+    kill 'KILL', keys %old;
+    ok(wait_for(10, sub { 2 == grep { !$old{$_} } $t->workers }),
+       'other workers of the one before it');
+    $t->expect_log(qr/exited on signal 9/);
+    ok(wait_for(10, sub { (eval { ask($public) } // {})->{status} == 200 }),
+       'go on');
+    $check->('afterwards');
+}
+reloaded();
 
 # --- the guest of another node ------------------------------------------------------------------
 

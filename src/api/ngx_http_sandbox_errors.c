@@ -720,14 +720,12 @@ ngx_http_sandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
-ngx_int_t
-ngx_http_sandbox_errors_init(ngx_conf_t *cf)
+void
+ngx_http_sandbox_errors_init(void)
 {
     ngx_http_sandbox_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_sandbox_header_filter;
 
     ngx_http_sandbox_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_http_sandbox_body_filter;
-
-    return NGX_OK;
 }

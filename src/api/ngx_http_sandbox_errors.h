@@ -49,6 +49,6 @@ ngx_int_t ngx_http_sandbox_add_header(ngx_http_request_t *r, const char *name,
                                       ngx_str_t *value);
 
 /* Installs the header and body filter; from postconfiguration. */
-ngx_int_t ngx_http_sandbox_errors_init(ngx_conf_t *cf);
+void ngx_http_sandbox_errors_init(void);
 
 #endif

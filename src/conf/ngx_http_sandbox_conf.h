@@ -51,7 +51,7 @@ char *ngx_http_sandbox_invalid_param(ngx_conf_t *cf, ngx_str_t *arg);
 
 /*
  * Refuses a configuration that lacks what sandbox_api and sandbox_traffic
- * need, and loads the templates.  From postconfiguration.
+ * need, and loads the templates.
  */
 ngx_int_t
 ngx_http_sandbox_conf_check(ngx_conf_t *cf, ngx_http_sandbox_main_conf_t *mcf);
