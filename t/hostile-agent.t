@@ -110,7 +110,10 @@ def steer(c):
 LURES = (b"Set-Cookie: a=b; Domain=example.com\r\nSet-Cookie: c=d\r\n"
          b"Location: /v1/sandboxes/OTHER\r\nRefresh: 0; url=/elsewhere\r\n"
          b"WWW-Authenticate: Basic realm=API\r\nClear-Site-Data: \"*\"\r\n"
-         b"Alt-Svc: h2=\"elsewhere:443\"\r\n")
+         b"Alt-Svc: h2=\"elsewhere:443\"\r\nService-Worker-Allowed: /\r\n"
+         b"Strict-Transport-Security: max-age=1\r\nReport-To: {}\r\n"
+         b"NEL: {\"report_to\":\"a\",\"max_age\":1}\r\n"
+         b"Reporting-Endpoints: a=\"/a\"\r\nAccept-CH: DPR\r\n")
 
 def status(c, line, head=b"Content-Length: 4\r\n", body=b"good"):
     c.sendall(b"HTTP/1.1 " + line + b"\r\n" + LURES + head + b"\r\n" + body)
@@ -226,7 +229,9 @@ for (['lure', 200], ['created', 201], ['fresh', 304], ['moved', 502],
     is($r->{status}, $status, $behaviour);
     is(join(' ', grep { exists $r->{headers}{$_} }
                  qw(set-cookie location refresh www-authenticate
-                    clear-site-data alt-svc)), '', 'and nothing that lures');
+                    clear-site-data alt-svc service-worker-allowed
+                    strict-transport-security report-to nel
+                    reporting-endpoints accept-ch)), '', 'and nothing that lures');
     $t->is_error($r, 502, 'sandbox_unreachable', 'its code') if $status == 502;
 }
 

@@ -120,7 +120,8 @@ $t->is_error(edge("sandboxes/$open->{id}/ports/22/"), 403, 'port_not_allowed',
 # Its origin is shared, with the API as well: nobody speaks for all of it.
 {
     my @whole = qw(service-worker-allowed clear-site-data alt-svc
-                   strict-transport-security nel report-to);
+                   strict-transport-security nel report-to
+                   reporting-endpoints accept-ch);
     my $given = sub {
         my ($r) = @_;
         return join ' ', grep { exists $r->{headers}{$_} } @whole;

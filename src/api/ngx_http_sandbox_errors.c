@@ -53,15 +53,15 @@ static const struct {
  * Headers by which a guest in place of its agent could mislead clients of the
  * API; the real agent sends none of them.
  */
-static const char *ngx_http_sandbox_lures[] = {
-    "Set-Cookie",      "Location", "Refresh", "WWW-Authenticate",
-    "Clear-Site-Data", "Alt-Svc",  NULL
-};
+static const char *ngx_http_sandbox_lures[] = { "Set-Cookie", "Location",
+                                                "Refresh", "WWW-Authenticate",
+                                                NULL };
 
 /*
- * Headers that concern all of an origin and not one path of it.  Guests share
- * the origin of the path form, perhaps with the API: a service worker of one
- * guest would see the requests to all of them, and NEL would report them.
+ * Headers that concern all of an origin and not one path of it.  What is in
+ * place of an agent speaks from the API's origin, and guests share that of the
+ * path form, perhaps with the API: a service worker of one guest would see the
+ * requests to all of them, and NEL would report them.
  */
 static const char *ngx_http_sandbox_origin[] = { "Service-Worker-Allowed",
                                                  "Clear-Site-Data",
@@ -69,6 +69,8 @@ static const char *ngx_http_sandbox_origin[] = { "Service-Worker-Allowed",
                                                  "Alt-Svc",
                                                  "NEL",
                                                  "Report-To",
+                                                 "Reporting-Endpoints",
+                                                 "Accept-CH",
                                                  NULL };
 
 /* Headers of one connection, with which an HTTP/2 answer is malformed. */
@@ -613,7 +615,7 @@ ngx_http_sandbox_guard(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
         ngx_http_sandbox_drop_lures(r);
     }
 
-    if (ctx->edge && r->upstream && !r->err_status) {
+    if (agent || (ctx->edge && r->upstream && !r->err_status)) {
         ngx_http_sandbox_drop_headers(r, ngx_http_sandbox_origin);
     }
 

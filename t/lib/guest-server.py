@@ -81,6 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         Clear_Site_Data='"*"', Alt_Svc='h2="elsewhere:443"',
                         Strict_Transport_Security="max-age=1",
                         NEL='{"report_to":"a","max_age":1}', Report_To="{}",
+                        Reporting_Endpoints='a="/a"', Accept_CH="DPR",
                         Set_Cookie="a=b", X_Guest="yes")
         elif path == "/cookie":
             self.answer(200, b"hello\n", Set_Cookie="c=" + "x" * int(query))
