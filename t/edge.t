@@ -113,6 +113,20 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
             proxy_pass http://sandboxes;
         }
         location = /digits { sandbox_traffic off; root /run/stack; }
+        location /file/ {
+            error_page 502 504 /file;
+            proxy_pass http://sandboxes;
+        }
+        location = /file { internal; alias /run/stack/digits; }
+        location /page/ {
+            error_page 502 504 /page;
+            proxy_pass http://sandboxes;
+        }
+        location = /page {
+            internal;
+            sandbox_traffic off;
+            alias /run/stack/digits;
+        }
         $returns
         $2}m or BAIL_OUT('no traffic server');
     nginx_conf($conf);
@@ -367,6 +381,14 @@ for (['/big?30000', 'with a length'], ['/rest?30000', 'without one']) {
 $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
              'a request that is redirected to another such location');
 
+# a page of the operator's takes its place where the module has no part in it
+inside('sh', '-c', 'echo 0123456789 >/run/stack/digits');
+$r = $t->traffic($public, 8001, 'GET', '/file/');
+$t->is_error($r, 502, 'port_not_open', 'one that is redirected to a file');
+ok(!exists $r->{headers}{etag}, 'without anything of it');
+$r = $t->traffic($public, 8001, 'GET', '/page/');
+is("$r->{status} $r->{body}", "502 0123456789\n", 'a page of the operator\'s');
+
 # what the operator answers by rules of nginx stays, with a code of ours
 for ([410, 'invalid_request'], [451, 'invalid_request'],
      [507, 'internal_error'], [429, 'rate_limit_exceeded']) {
@@ -421,7 +443,6 @@ for ([410, 'invalid_request'], [451, 'invalid_request'],
         $t->is_error($r, 413, 'body_too_large', "too large a body, $name");
     };
 
-    inside('sh', '-c', 'echo 0123456789 >/run/stack/digits');
     $check->('before');
 
     (my $bad = $conf) =~ s{(sandbox_templates) [^;]+;}{$1 /nowhere;} or die;

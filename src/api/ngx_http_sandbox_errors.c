@@ -442,6 +442,9 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
         ngx_str_set(&r->headers_out.content_type, "application/json");
     }
 
+    /* of the file that error_page names */
+    ngx_http_clear_etag(r);
+
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
     r->headers_out.charset.len = 0;

@@ -520,6 +520,28 @@ ngx_http_sandbox_visit_start(ngx_http_sandbox_visit_t *visit)
 }
 
 
+/*
+ * After a redirect to a location that leads to no guest, by error_page: asks
+ * for none again, and the error stays the one that it was.
+ */
+static ngx_int_t
+ngx_http_sandbox_visit_end(ngx_http_sandbox_visit_t *visit)
+{
+    ngx_http_request_t *r;
+
+    r = visit->request;
+    ngx_http_sandbox_live_leave(&visit->live);
+
+    if (ngx_http_get_module_ctx(r, ngx_http_sandbox_module) == NULL
+        && visit->ctx.request_id.len)
+    {
+        ngx_http_set_ctx(r, &visit->ctx, ngx_http_sandbox_module);
+    }
+
+    return NGX_DECLINED;
+}
+
+
 ngx_int_t
 ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
 {
@@ -537,6 +559,10 @@ ngx_http_sandbox_traffic_handler(ngx_http_request_t *r)
         visit = ngx_http_sandbox_visit_make(r);
         return visit ? ngx_http_sandbox_visit_start(visit)
                      : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->content_handler == NULL) {
+        return ngx_http_sandbox_visit_end(visit);
     }
 
     /* an internal redirect takes the context away */
