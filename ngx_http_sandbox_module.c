@@ -423,6 +423,7 @@ ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 
     ctx->request_id.data = (u_char *) ctx->request;
     ctx->request_id.len = SANDBOX_REQUEST_ID_LEN;
+    ctx->http_version = r->http_version;
     ngx_http_set_ctx(r, ctx, ngx_http_sandbox_module);
 
     if (r->log_handler != ngx_http_sandbox_log_handler) {

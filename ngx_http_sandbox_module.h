@@ -138,11 +138,12 @@ typedef struct {
 
     /* the body that the error filter sends in place of nginx's page */
     ngx_str_t envelope;
-    off_t received;       /* bytes of the body so far, if bounded */
-    unsigned bounded : 1; /* the body may have at most 1 MiB */
-    unsigned passed : 1;  /* the request goes on to proxy_pass */
-    unsigned traffic : 1; /* the location has sandbox_traffic */
-    unsigned edge : 1;    /* the path, not the Host, names the sandbox */
+    ngx_uint_t http_version; /* the client's */
+    off_t received;          /* bytes of the body so far, if bounded */
+    unsigned bounded : 1;    /* the body may have at most 1 MiB */
+    unsigned passed : 1;     /* the request goes on to proxy_pass */
+    unsigned traffic : 1;    /* the location has sandbox_traffic */
+    unsigned edge : 1;       /* the path, not the Host, names the sandbox */
 } ngx_http_sandbox_ctx_t;
 
 /* The state of this worker, filled in by init_process. */

@@ -182,6 +182,11 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     is($r->{status}, 405, 'refused by nginx');
     like($r->{body}, qr/"method_not_allowed"/, 'in JSON as well');
 
+    $r = curl($public, '/noise', $option);
+    is("$r->{status} $r->{version}", "502 $version",
+       'noise in place of an answer');
+    like($r->{body}, qr/\A\{.*"sandbox_unreachable".*\}\n\z/, 'is an error');
+
     $r = curl($public, '/events', $option, '--max-time', 3);
     like($r->{body}, qr/^data: 0\n\ndata: 1\n\n/,
          'server-sent events as they come, of a stream without an end');

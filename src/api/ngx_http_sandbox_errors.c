@@ -502,7 +502,7 @@ ngx_http_sandbox_request_id_header(ngx_http_request_t *r,
  * stays open; and it takes an interim answer (1xx) for the final one.
  */
 static ngx_uint_t
-ngx_http_sandbox_no_answer(ngx_http_request_t *r)
+ngx_http_sandbox_no_answer(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 {
     ngx_http_upstream_t *u;
 
@@ -512,15 +512,9 @@ ngx_http_sandbox_no_answer(ngx_http_request_t *r)
         return 0;
     }
 
-    if (r->http_version == NGX_HTTP_VERSION_9 && r->http_protocol.len) {
-        r->http_version = NGX_HTTP_VERSION_11;
-
-#if (NGX_HTTP_V2)
-        if (r->stream) {
-            r->http_version = NGX_HTTP_VERSION_20;
-        }
-#endif
-
+    /* nginx notes it in place of the client's version */
+    if (r->http_version != ctx->http_version) {
+        r->http_version = ctx->http_version;
         return 1;
     }
 
@@ -609,8 +603,9 @@ ngx_http_sandbox_guard(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 
     agent = ngx_http_sandbox_by_agent(r, ctx);
 
-    if (ngx_http_sandbox_no_answer(r)
-        || (agent && ngx_http_sandbox_odd_status(r))) {
+    if (ngx_http_sandbox_no_answer(r, ctx)
+        || (agent && ngx_http_sandbox_odd_status(r)))
+    {
         return NGX_DECLINED;
     }
 

@@ -13,6 +13,7 @@
 #   /sleep?SECONDS     is answered as any other path after that
 #   /once              likewise, but the first time not within ten minutes
 #   /hang-up, /cut     no answer, and a part of one
+#   /noise             bytes that are no answer
 #   /ws                a WebSocket that gives back what it gets
 #   /switch?PROTOCOL   101 to this protocol, whatever was asked for
 #   any other path     the request as JSON, with the digest of its body
@@ -110,6 +111,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.chunk(self.rfile.read(1).upper())
             self.chunk(b"")
         elif path == "/hang-up":
+            self.close_connection = True
+        elif path == "/noise":
+            self.wfile.write(b"no answer\r\n\r\n" * 1000)
             self.close_connection = True
         elif path == "/cut":
             self.head(200, Content_Length="100")
