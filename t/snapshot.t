@@ -188,6 +188,27 @@ for my $case (['creating', 409, 'sandbox_not_ready'],
     is($r->{json}{sandbox_id}, $two->{id}, 'it is of the one that runs');
     is($t->delete("/v1/snapshots/$r->{json}{id}", key => $key)->{status}, 200,
        'it can be deleted though its source runs');
+
+    # one that becomes an alias while it is waited for, and whose events go on
+    my $resuming = $records->add(created_at => 1e12, state => 'resuming');
+    $records->flush;
+    my $http = $t->begin('POST', "/v1/sandboxes/$resuming/snapshots",
+                         key => $key, idem => SandboxTest::idem(),
+                         body => '{}');
+    sleep 0.3;
+    $records->later('HSET', $records->key('sandbox', $resuming),
+                    state => 'resumed', next => $two->{id});
+    for (1 .. 500) {
+        $records->later('PUBLISH', 'sbx:events', "$resuming resumed")
+            for 1 .. 10;
+        $records->flush;
+    }
+    $r = $t->end($http);
+    is($r->{status}, 201, 'of one that was resumed meanwhile')
+        or diag($r->{body});
+    is($r->{json}{sandbox_id}, $two->{id}, 'it is of the one that runs');
+    is($t->delete("/v1/snapshots/$r->{json}{id}", key => $key)->{status}, 200,
+       'and can be deleted');
     $records->clear;
 }
 is_deeply([grep { /^snap_/ } @{ $records->command('ZRANGE', $agenda, 0, -1) }],

@@ -166,6 +166,7 @@ ngx_http_sandbox_snapshot_reserve(ngx_http_sandbox_snapshot_op_t *s)
     ngx_http_sandbox_arg_int(&a, ngx_http_sandbox_idem_kept());
 
     SANDBOX_CRASH_POINT("snapshot.reserve.before");
+    s->asking = 1;
     s->reserving_ms = sandbox_time_monotonic_ms();
 
     return ngx_http_sandbox_redis_eval(
