@@ -78,6 +78,31 @@ subtest('a snapshot, which nobody asks for any more' => sub {
     is($t->delete("/v1/snapshots/$id")->{status}, 200, 'a repeated DELETE');
 });
 
+# A worker that found nothing to be done before takes it off the agenda, late.
+subtest('a snapshot whose DELETE is killed' => sub {
+    my $s = $t->create({ memory_mb => 128 });
+    my $r = $t->post("/v1/sandboxes/$s->{id}/snapshots",
+                     idem => SandboxTest::idem());
+    is($r->{status}, 201, 'a snapshot') or diag($r->{body});
+    my $id = $r->{json}{id};
+    my $record = 'sbx:{' . substr($id, 5, 2) . "}:snapshot:$id";
+
+    $crash->arm('unsnap.claim.after', 'sleep 1500');
+    $t->redis('ZADD', $agenda, 1, $id);
+    $crash->reached('unsnap.claim.after');
+
+    # it is the other worker's, for this one sleeps
+    $crash->arm('unsnap.work.before', 'kill');
+    my $http = $t->begin('DELETE', "/v1/snapshots/$id");
+    $crash->reached('unsnap.work.before');
+    $http->read_response;
+    ok(wait_for(LEASE + 15, sub {
+        $t->redis('HGET', $record, 'state') eq 'deleted'
+    }), 'it is deleted all the same')
+        or diag($t->redis('HGET', $record, 'state'));
+    is_deeply(whole(), [], 'and cannot be started from');
+});
+
 # A domain that is only defined, and would run from the checkpoint.
 sub use_of {
     my ($id) = @_;
@@ -165,4 +190,7 @@ subtest('one that is in use when its sandbox is destroyed' => sub {
     is_removed_later($own);
 });
 
+# workers that are killed are worth an alert to nginx
+$t->expect_log(qr/worker process \d+ exited on signal 9/,
+               qr/\[alert\] .*(shared memory zone|signal 9)/);
 $t->finish;

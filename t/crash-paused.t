@@ -78,6 +78,26 @@ subtest('killed while the hibernation ends' => sub {
     ends($s->{id});
 });
 
+# A worker that looked at it before takes it off the agenda, late.
+subtest('killed while another one has found it paused' => sub {
+    my $s = $t->create({ memory_mb => 128 });
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    is($t->post("$path/hibernate")->{status}, 200, 'hibernated');
+    ok(wait_for(10, sub { !on_agenda($s->{id}) }), 'it is on no agenda');
+    $crash->arm('destroy.claim.after', 'sleep 1500');
+    $t->redis('ZADD', "sbx:{$node}:agenda", 1, $s->{id});
+    $crash->reached('destroy.claim.after');
+
+    # it is the other worker's, for this one sleeps
+    $crash->arm('destroy.teardown.before', 'kill');
+    my $http = $t->begin('DELETE', $path);
+    $crash->reached('destroy.teardown.before');
+    $http->read_response;
+    ends($s->{id});
+    ok(wait_for(5, sub { !on_agenda($s->{id}) }), 'and off the agenda');
+});
+
 # workers that are killed are worth an alert to nginx
 $t->expect_log(qr/worker process \d+ exited on signal 9/,
                qr/\[alert\] .*(shared memory zone|signal 9)/);

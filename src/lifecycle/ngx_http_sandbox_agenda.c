@@ -110,6 +110,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     size_t i;
     char id[SANDBOX_ID_SIZE];
     const char *text;
+    int64_t listed;
     ngx_uint_t wanted;
     redisReply *due;
     ngx_http_sandbox_op_t *op;
@@ -123,6 +124,10 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     }
 
     ngx_http_sandbox_clock_hear(ngx_http_sandbox_reply_integer(reply, 0));
+
+    /* where due.lua has moved them */
+    listed = ngx_http_sandbox_reply_integer(reply, 0)
+             + (int64_t) ngx_http_sandbox_worker.conf->lease;
 
     due = reply->element[1];
     ngx_http_sandbox_agenda.more = due->elements == 2 * wanted;
@@ -149,6 +154,9 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
             continue;
         }
 
-        ngx_http_sandbox_agenda.busy += op != NULL;
+        if (op) {
+            op->listed = listed;
+            ngx_http_sandbox_agenda.busy++;
+        }
     }
 }

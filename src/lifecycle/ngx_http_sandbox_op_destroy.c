@@ -430,7 +430,9 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
         ngx_http_sandbox_destroy_hibernate(d);
 
     } else if (ngx_strcmp(outcome, "idle") == 0) {
-        ngx_http_sandbox_op_release(d->op.id);
+        (void) ngx_http_sandbox_op_release_address(
+            d->op.id, ngx_http_sandbox_op_ignore, NULL);
+        ngx_http_sandbox_op_unschedule_idle(&d->op);
         ngx_http_sandbox_destroy_end(d);
 
     } else if (ngx_strcmp(outcome, "conflict") == 0) {

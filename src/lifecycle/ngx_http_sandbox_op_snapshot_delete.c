@@ -103,7 +103,10 @@ ngx_http_sandbox_unsnap_placed(void *data, redisReply *reply)
 {
     ngx_http_sandbox_unsnap_op_t *u = data;
 
-    u->placed = reply && ngx_http_sandbox_reply_integer(reply, 1) == 1;
+    if (reply) {
+        u->op.listed = ngx_http_sandbox_reply_integer(reply, 0);
+        u->placed = ngx_http_sandbox_reply_integer(reply, 1) == 1;
+    }
 }
 
 
@@ -334,7 +337,7 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
         ngx_http_sandbox_unsnap_wait(u, reply, 1);
 
     } else if (ngx_strcmp(outcome, "in_use") == 0) {
-        ngx_http_sandbox_op_unschedule(u->op.id);
+        ngx_http_sandbox_op_unschedule_idle(&u->op);
         ngx_http_sandbox_op_finish_error(&u->op,
                                          &ngx_http_sandbox_snapshot_in_use,
                                          "Sandboxes live on this snapshot.");
@@ -342,7 +345,7 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
     } else if (ngx_strcmp(outcome, "ready") == 0
                || ngx_strcmp(outcome, "deleted") == 0)
     {
-        ngx_http_sandbox_op_unschedule(u->op.id);
+        ngx_http_sandbox_op_unschedule_idle(&u->op);
         ngx_http_sandbox_unsnap_gone(u);
 
     } else {

@@ -353,6 +353,24 @@ ngx_http_sandbox_op_unschedule(const char *id)
 }
 
 
+void
+ngx_http_sandbox_op_unschedule_idle(ngx_http_sandbox_op_t *op)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t args;
+
+    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_key_node(&key, "agenda");
+    ngx_http_sandbox_arg_key(&args, &key);
+    ngx_http_sandbox_arg(&args, op->id);
+    ngx_http_sandbox_arg_int(&args, op->listed);
+
+    (void) ngx_http_sandbox_redis_eval(
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        &ngx_http_sandbox_lua_unschedule, 1, args.n, args.values);
+}
+
+
 ngx_int_t
 ngx_http_sandbox_op_list_in(ngx_http_sandbox_key_t *list, const char *id,
                             int64_t ms, ngx_uint_t hasten,

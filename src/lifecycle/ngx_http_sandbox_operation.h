@@ -47,6 +47,8 @@ struct ngx_http_sandbox_op_s {
     void *data;
     void (*destroy)(ngx_http_sandbox_op_t *op); /* frees the operation */
 
+    int64_t listed; /* ms by Redis' clock: the time that this node's agenda had
+                       for the id when op began; 0: unknown */
     ngx_event_t lease;
     int64_t renewing_ms; /* monotonic; of a renewal under way, or 0 */
 
@@ -262,6 +264,11 @@ ngx_http_sandbox_op_release_address(const char *id,
 
 /* Takes id off the agenda of this node; the address of id stays held. */
 void ngx_http_sandbox_op_unschedule(const char *id);
+/*
+ * The same for an operation that has found nothing to be done: if the entry is
+ * no longer where op->listed says, another one may need it, and it stays.
+ */
+void ngx_http_sandbox_op_unschedule_idle(ngx_http_sandbox_op_t *op);
 
 /*
  * Puts id on a node's agenda, ms from now; with hasten, only moves an entry

@@ -49,6 +49,7 @@ NGX_HTTP_SANDBOX_LUA(snapshot_commit);
 NGX_HTTP_SANDBOX_LUA(snapshot_end);
 NGX_HTTP_SANDBOX_LUA(snapshot_reserve);
 NGX_HTTP_SANDBOX_LUA(timeout);
+NGX_HTTP_SANDBOX_LUA(unschedule);
 
 
 void
@@ -93,6 +94,7 @@ ngx_http_sandbox_scripts_init(void)
         &ngx_http_sandbox_lua_pool_reserve,
         &ngx_http_sandbox_lua_pool_tend,
         &ngx_http_sandbox_lua_pool_unfit,
+        &ngx_http_sandbox_lua_unschedule,
     };
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -45,6 +45,7 @@ extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_commit;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_end;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_reserve;
 extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_timeout;
+extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_unschedule;
 
 /* Computes the scripts' SHA-1 digests; called from init_process. */
 void ngx_http_sandbox_scripts_init(void);
