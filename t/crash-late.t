@@ -10,7 +10,7 @@ use SandboxCrash;
 use SandboxRecords;
 use SandboxTest;
 
-use constant { LEASE => 2, LATE => 3000 };
+use constant { LEASE => 2, LONG => 12, LATE => 3000 };
 
 my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--workers', 1,
                                           '--set',
@@ -177,6 +177,81 @@ sub policy {
               'and changes nothing');
     $t->expect_log(qr/has a later policy by now/);
     $crash->gone($id);
+}
+
+# --- a state store that dies -------------------------------------------------
+
+# It may have lost the last renewal when it is back.
+
+my $conf = "$t->{dir}/etc/nginx.conf";
+my ($old) = $t->workers;
+(my $text = SandboxLeft::slurp($conf)) =~ s/(sandbox_lease) \w+;/$1 ${\LONG}s;/
+    or die 'no lease';
+open(my $fh, '>', $conf) or die "$conf: $!";
+print $fh $text;
+close $fh;
+$t->stack('reload', 'nginx');
+ok(wait_for(20, sub { !grep { $_ == $old } $t->workers }), 'a longer lease');
+
+# Begins a snapshot of $s that sleeps for a while, and kills Redis after the
+# first renewal of its lease, which is a third of the lease after its begin:
+# the request, the snapshot's record, and when the lease was renewed.
+sub renewed_once {
+    my ($s, $ms) = @_;
+
+    $crash->arm('snapshot.take.before', "sleep $ms");
+    my $http = $crash->reach('snapshot.take.before', sub {
+        $t->begin('POST', "/v1/sandboxes/$s->{id}/snapshots", body => '{}',
+                  idem => SandboxTest::idem());
+    });
+    my ($record) = grep {
+        ($redis->command('HGET', $_, 'state') // '') eq 'taking'
+    } grep { !/:lives$/ } @{ $redis->command('KEYS', '*:snapshot:snap_*') };
+    my $first = $redis->command('HGET', $record, 'lease_at');
+    my $then;
+
+    ok(wait_for(LONG / 2, sub {
+        $then = $redis->command('HGET', $record, 'lease_at');
+        $then > $first
+    }), 'a lease is renewed');
+    $t->stack('kill', 'redis');
+    return ($http, $record, $then / 1000 - LONG);
+}
+
+sub redis_again {
+    $t->stack('start', 'redis');
+    $redis = SandboxRecords->new($t->redis_socket, 'default');
+}
+
+{
+    my $s = $crash->made;
+    my ($http, $record, $then) = renewed_once($s, 1100 * LONG);
+    my $at;
+
+    # a third of the lease later Redis is away, which is not left to the next one
+    sleep 0.05 while time() < $then + 0.37 * LONG;
+    redis_again();
+    ok(wait_for(LONG, sub {
+        $at = $redis->command('HGET', $record, 'lease_at') / 1000 - LONG;
+        $at > $then + 1
+    }), 'renewed when Redis is back');
+    cmp_ok($at, '<', $then + 0.62 * LONG, 'at once')
+        or diag($at - $then);
+    my $r = $t->end($http);
+    is($r->{status}, 201, 'the snapshot is taken') or diag($r->{body});
+    $crash->persist(200, 'DELETE', "/v1/snapshots/$r->{json}{id}");
+    $crash->gone($s->{id});
+}
+
+# Redis does not come back: only what it heard before that counts.
+{
+    my $s = $crash->made;
+    my ($http) = renewed_once($s, 1170 * LONG);
+
+    $t->is_error($t->end($http), 409, 'transition_in_progress',
+                 'a snapshot whose lease may be lost is given up');
+    redis_again();
+    $crash->persist(200, 'DELETE', "/v1/sandboxes/$s->{id}");
 }
 
 $t->finish;

@@ -7,6 +7,9 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_time.h"
 
+/* Ms until a renewal is tried again that Redis was away for. */
+#define NGX_HTTP_SANDBOX_RENEW_AGAIN 100
+
 
 void
 ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
@@ -116,7 +119,12 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
     sent = op->renewing_ms;
     op->renewing_ms = 0;
 
-    if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
+    if (reply == NULL) {
+        ngx_add_timer(&op->lease, NGX_HTTP_SANDBOX_RENEW_AGAIN);
+        return;
+    }
+
+    if (reply->type != REDIS_REPLY_INTEGER) {
         return;
     }
 
@@ -126,6 +134,7 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
         return;
     }
 
+    op->held_until_ms = op->holds_until_ms;
     op->holds_until_ms = sent + (int64_t) ngx_http_sandbox_worker.conf->lease;
 }
 
@@ -169,7 +178,15 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
         == NGX_OK)
     {
         op->renewing_ms = sandbox_time_monotonic_ms();
+        return;
     }
+
+    /*
+     * Redis is away, and may have lost the last renewal when it is back: then
+     * the lease ends earlier, and is to be renewed before others see that.
+     */
+    op->holds_until_ms = ngx_min(op->holds_until_ms, op->held_until_ms);
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RENEW_AGAIN);
 }
 
 
@@ -178,6 +195,7 @@ ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms)
 {
     op->holds_until_ms =
         taken_ms + (int64_t) ngx_http_sandbox_worker.conf->lease;
+    op->held_until_ms = op->holds_until_ms;
 
     op->lease.handler = ngx_http_sandbox_op_renew;
     op->lease.data = op;

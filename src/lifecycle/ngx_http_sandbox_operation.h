@@ -54,6 +54,7 @@ struct ngx_http_sandbox_op_s {
 
     /* monotonic: the lease holds at least till then; threads read it, too */
     _Atomic int64_t holds_until_ms;
+    int64_t held_until_ms; /* what that was before the last renewal */
     ngx_thread_task_t task;
     void (*work)(void *op, ngx_log_t *log); /* of the task, in its thread */
     ngx_http_sandbox_await_t await;
