@@ -336,6 +336,54 @@ $t->redis('DEL', 'sbx:{node2}:host');
 ok(wait_for(30, sub { !$t->domains }), 'or until the node is this one again');
 ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
    'the pool is deleted');
+
+# --- a node that may not take it ---------------------------------------------
+
+# It comes first, and does not keep the pool from the one that may.
+my $few = "$t->{dir}/data/few/other";
+mkdir $_ or die "$_: $!" for "$t->{dir}/data/few", $few;
+system('qemu-img', 'create', '-q', '-f', 'qcow2', "$few/disk", '2G') == 0
+    or die "qemu-img: $?";
+my %manifest = (name => 'other', version => '1', arch => 'x86_64',
+                kernel => 'vmlinux', initrd => 'initrd', disk => 'disk',
+                cmdline => 'quiet', disk_mb => 2048, min_memory_mb => 128,
+                workdir => '/', desktop => JSON::PP::false);
+my %few = (vmlinux => 'never', initrd => 'started',
+           'manifest.json' => json->encode(\%manifest));
+
+for my $name (keys %few) {
+    open(my $fh, '>', "$few/$name") or die "$few/$name: $!";
+    print $fh $few{$name};
+    close $fh;
+}
+
 $second->stop;
 ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');
+$second = SandboxNginx->new($t, 'node2',
+                            sandbox_templates => '/run/stack/data/few');
+ok(wait_for(10, sub { $second->answers }), 'and comes without the template');
+
+$pool = $pools->make('starved', min_ready => 1);
+($record) = $t->redis('KEYS', "*:pool:$pool");
+becomes('the first node fills its pool', \&status, ready => 1, warming => 0);
+kill('STOP', @first);
+$t->redis('HSET', $record, node => 'gone', lease_at => 1);
+$t->redis('ZADD', 'sbx:leases', 1, $pool);
+ok(wait_for(10, sub { $t->redis('ZSCORE', 'sbx:leases', $pool) > 1 }),
+   'now it is of a node that is gone, and the second one looks first');
+my $seen = time();
+sleep 0.3;
+cmp_ok($t->redis('ZSCORE', 'sbx:leases', $pool) / 1000 - $seen, '<', 1,
+       'in vain, and leaves it to others soon');
+kill('CONT', @first);
+ok(wait_for(60, sub { holder() eq 'stack' }), 'the first one takes it')
+    or diag(holder());
+is($t->post("$root/$pool/drain", json => {})->{status}, 200, 'it is drained');
+ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
+   'and deleted');
+$second->stop;
+ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');
+$t->redis('DEL', 'sbx:{gone}:agenda');
+unlink glob("$few/*");
+rmdir $_ or die "$_: $!" for $few, "$t->{dir}/data/few";
 $t->finish;

@@ -8,7 +8,7 @@
 #include "sandbox_time.h"
 
 /* Ms until a renewal is tried again that Redis was away for. */
-#define NGX_HTTP_SANDBOX_RENEW_AGAIN 100
+#define NGX_HTTP_SANDBOX_RENEW_AGAIN_MS 100
 
 
 void
@@ -120,7 +120,7 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
     op->renewing_ms = 0;
 
     if (reply == NULL) {
-        ngx_add_timer(&op->lease, NGX_HTTP_SANDBOX_RENEW_AGAIN);
+        ngx_add_timer(&op->lease, NGX_HTTP_SANDBOX_RENEW_AGAIN_MS);
         return;
     }
 
@@ -186,7 +186,7 @@ ngx_http_sandbox_op_renew(ngx_event_t *ev)
      * the lease ends earlier, and is to be renewed before others see that.
      */
     op->holds_until_ms = ngx_min(op->holds_until_ms, op->held_until_ms);
-    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RENEW_AGAIN);
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_RENEW_AGAIN_MS);
 }
 
 

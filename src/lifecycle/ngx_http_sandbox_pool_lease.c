@@ -6,8 +6,11 @@
 #include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_scripts.h"
 
-/* Ms between two looks of a worker, and until a pool is due again. */
+/* Until a pool is due again, and between two looks of a worker, mostly. */
 #define NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS 2000
+
+/* Until a pool is due again that a node has looked at in vain. */
+#define NGX_HTTP_SANDBOX_POOL_LEASE_AGAIN_MS 500
 
 #define NGX_HTTP_SANDBOX_POOL_LEASE_MOST 32 /* pools in one look */
 
@@ -52,7 +55,13 @@ ngx_http_sandbox_pool_lease_look(ngx_event_t *ev)
         return;
     }
 
-    ngx_add_timer(ev, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS);
+    /*
+     * At random: a worker that came first each time, and whose node may not
+     * take a pool, would keep the pool from others.
+     */
+    ngx_add_timer(ev, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS / 2
+                          + (ngx_msec_t) ngx_random()
+                                % NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS);
 
     if (!ngx_http_sandbox_worker.ours) {
         return;
@@ -109,6 +118,13 @@ ngx_http_sandbox_pool_lease_begin(const char *id, int64_t ms)
     ngx_http_sandbox_key_leases(&key);
     (void) ngx_http_sandbox_op_list_in(&key, id, ms, 0,
                                        ngx_http_sandbox_op_ignore, NULL);
+}
+
+
+void
+ngx_http_sandbox_pool_lease_again(const char *id)
+{
+    ngx_http_sandbox_pool_lease_begin(id, NGX_HTTP_SANDBOX_POOL_LEASE_AGAIN_MS);
 }
 
 

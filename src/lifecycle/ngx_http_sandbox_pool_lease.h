@@ -26,6 +26,12 @@ void ngx_http_sandbox_pool_lease_note(const char *id, int64_t until);
 /* Lists a pool that is about to be made; its lease ends ms from now. */
 void ngx_http_sandbox_pool_lease_begin(const char *id, int64_t ms);
 
+/*
+ * Lists a pool whose lease is over, and which this node may not take, at least
+ * not yet: another one may be waiting for it.
+ */
+void ngx_http_sandbox_pool_lease_again(const char *id);
+
 /* Takes a deleted pool off the list. */
 void ngx_http_sandbox_pool_lease_forget(const char *id);
 

@@ -584,6 +584,8 @@ ngx_http_sandbox_tend_told(void *data, redisReply *reply)
 
         if (until) {
             ngx_http_sandbox_pool_lease_note(t->op.id, until);
+        } else {
+            ngx_http_sandbox_pool_lease_again(t->op.id);
         }
 
         ngx_http_sandbox_op_schedule_on(&node, t->op.id, 0);
