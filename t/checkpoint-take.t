@@ -240,7 +240,7 @@ for my $case ([0, 1], [0, 2], [1, 1], [1, 2], [1, 3]) {
     is(($d->run('discard', $snap))[0], 0, 'with what is left of the take');
 }
 
-# One who has died before it was synced: it is made again.
+# One who has died before it was synced: it is undone, and can be made again.
 {
     my ($snap) = snaps(1);
 
@@ -252,8 +252,13 @@ for my $case ([0, 1], [0, 2], [1, 1], [1, 2], [1, 3]) {
     ok(-s "$disks/$snap.state", 'its taker has died behind the last step');
     ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$snap", 'DRIVE_SYNC_FAILS=1',
                             @$shape], 'take', $ids[3]);
-    is($rc, 0, 'a checkpoint that cannot be synced') or diag($text);
-    like($text, qr/is taken anew: .* cannot be synced/, 'is made anew');
+    like($text, qr/^take \S+ failed .* cannot be synced/m,
+         'a checkpoint that cannot be synced') or diag($text);
+    ok(!-e "$disks/$snap.state", 'is none any more');
+    is(($d->run('thaw', $ids[3]))[0], 0, 'thawed');
+    is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
+    is(($d->run('freeze', $ids[3]))[0], 0, 'frozen again');
+    take($ids[3], $snap);
     my ($child) = $d->ids(1);
     $address = start($snap, $child);
     is(digests($child, $address), $planted, 'nothing is lost');
@@ -276,8 +281,8 @@ for my $call (1, 2) {
 mkdir "$t->{dir}/data/crash" or die $!;
 
 # A take that sleeps there, and its source resumed meanwhile: the take's output.
-sub resumed_at {
-    my ($point, $snap, $keep) = @_;
+sub disturbed_at {
+    my ($point, $snap, $keep, $virsh) = @_;
 
     $address = start($snaps[2], $ids[3]);
     is(($d->run('freeze', $ids[3]))[0], 0, 'frozen');
@@ -286,14 +291,14 @@ sub resumed_at {
                           'SANDBOX_CRASH_DIR=/run/stack/data/crash'],
                          'take', $ids[3]);
     $crash->reached($point);
-    $t->inside(qw(virsh -q -c qemu:///system resume), $ids[3]);
+    $t->inside(qw(virsh -q -c qemu:///system), $virsh, $ids[3]);
     return $wait->();
 }
 
 for my $point ('take.seal.before', 'take.state.before') {
     my ($snap) = snaps(1);
 
-    ($rc, $text) = resumed_at($point, $snap, 0);
+    ($rc, $text) = disturbed_at($point, $snap, 0, 'resume');
     like($text, qr/^take \S+ failed .* does not stand still/m,
          "$point: what was resumed is not taken") or diag($text);
     is(scalar(my @parts = glob("$disks/$snap.*")), 0, 'no part is left');
@@ -303,11 +308,24 @@ for my $point ('take.seal.before', 'take.state.before') {
     is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
 }
 
+# One that has died writes nothing: the checkpoint is all that is left of it.
+for my $point ('take.seal.before', 'take.state.before') {
+    my ($snap) = snaps(1);
+    my ($child) = $d->ids(1);
+
+    ($rc, $text) = disturbed_at($point, $snap, 0, 'destroy');
+    is($rc, 0, "$point: what has died is taken") or diag($text);
+    $address = start($snap, $child);
+    is(digests($child, $address), $planted, 'nothing is lost');
+    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('discard', $snap))[0], 0, 'discard');
+}
+
 {
     my ($snap) = snaps(1);
     my ($child) = $d->ids(1);
 
-    ($rc, $text) = resumed_at('flip.after', $snap, 1);
+    ($rc, $text) = disturbed_at('flip.after', $snap, 1, 'resume');
     is($rc, 0, 'what goes on is taken the other way') or diag($text);
     like($text, qr/could not be copied.* does not stand still/, 'it is said');
     like($text, qr/ way=moved /, 'and done');

@@ -466,6 +466,7 @@ static sandbox_hv_status_t
 live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     if (sandbox_take_direct_looked(t, err) != SANDBOX_HV_OK
+        || sandbox_take_stands(t, err) != SANDBOX_HV_OK
         || (t->pipe.begun_ms
                 ? live_release(t, err)
                 : sandbox_monitor_migrate(t->conn, t->source, 0,

@@ -223,8 +223,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
         || move_flip(t, err) != SANDBOX_HV_OK
         || (t->copy
             && sandbox_devices_save(&t->devices, t->conn, t->source, err)
-                   != SANDBOX_HV_OK)
-        || sandbox_take_stands(t, err) != SANDBOX_HV_OK)
+                   != SANDBOX_HV_OK))
     {
         return err->status;
     }

@@ -268,6 +268,31 @@ take_renew(const sandbox_take_t *t)
 
 
 /*
+ * 1 with *err if somebody has resumed a source that is to end: it writes to its
+ * disk again, which is the checkpoint's by now.  One that has died meanwhile
+ * writes nothing, and the checkpoint may be all that is left of it.
+ */
+static int
+take_was_resumed(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int state;
+
+    if (t->take->keep || virDomainGetState(t->source, &state, NULL, 0) < 0
+        || state != VIR_DOMAIN_RUNNING)
+    {
+        return 0;
+    }
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
+                          "\"%s\" does not stand still: somebody has "
+                          "resumed it",
+                          t->take->sandbox);
+
+    return 1;
+}
+
+
+/*
  * Asked before "<id>.state" is made: if another process has taken over, it must
  * not find a checkpoint that it did not make.
  */
@@ -280,8 +305,7 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
         return take_not_ours(t, err);
     }
 
-    /* it writes to its disk again, which is the checkpoint's by now */
-    if (!t->take->keep && sandbox_take_stands(t, err) != SANDBOX_HV_OK) {
+    if (take_was_resumed(t, err)) {
         return err->status;
     }
 
@@ -353,9 +377,8 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
         (void) close(state);
     }
 
-    /* it is to end: what it writes until then is lost, or spoils the disk */
-    if (err->status == SANDBOX_HV_OK && !t->take->keep) {
-        (void) sandbox_take_stands(t, err);
+    if (err->status == SANDBOX_HV_OK) {
+        (void) take_was_resumed(t, err);
     }
 
     return err->status;
@@ -635,6 +658,27 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
 }
 
 
+/*
+ * A whole checkpoint that cannot be synced is none, as long as its source is
+ * there: the next take of it finds nothing, and begins anew.
+ */
+static void
+take_unseal(sandbox_take_t *t)
+{
+    sandbox_hv_error_t failed;
+
+    if (sandbox_checkpoint_hold_chain(t->take->sandbox, 0, t->take->deadline_ms,
+                                      &t->held_chain, &failed)
+            != SANDBOX_HV_OK
+        || sandbox_take_undo(t, &failed) != SANDBOX_HV_OK)
+    {
+        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
+                       "the take of \"%s\" is not settled: %s",
+                       t->take->sandbox, failed.message);
+    }
+}
+
+
 /* Called with the source's turn held. */
 static sandbox_hv_status_t
 take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
@@ -668,13 +712,12 @@ take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
             return take_finish(t, uuid, err);
         }
 
-        /* a sandbox that goes on loses nothing; others may run from it */
-        if (t->source == NULL || t->take->keep) {
-            return err->status;
+        /* others may run from one of a sandbox that goes on */
+        if (t->source && !t->take->keep) {
+            take_unseal(t);
         }
 
-        sandbox_hv_log(SANDBOX_HV_LOG_WARN, "\"%s\" is taken anew: %s",
-                       t->take->sandbox, err->message);
+        return err->status;
 
     } else if (err->status != SANDBOX_HV_NO_CHECKPOINT) {
         return err->status;

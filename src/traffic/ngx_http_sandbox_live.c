@@ -86,6 +86,14 @@ ngx_http_sandbox_live_slot(const char *id)
 }
 
 
+static void
+ngx_http_sandbox_live_list(ngx_http_sandbox_live_t *live)
+{
+    live->listed = 1;
+    ngx_queue_insert_head(ngx_http_sandbox_live_slot(live->id), &live->queue);
+}
+
+
 void
 ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
                             ngx_http_request_t *r, const char *id)
@@ -102,9 +110,8 @@ ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
     live->watched = 0;
     live->silent = 0;
     live->end = NGX_HTTP_SANDBOX_LIVE_ENDED;
-    live->listed = 1;
     ngx_memcpy(live->id, id, sizeof(live->id));
-    ngx_queue_insert_head(ngx_http_sandbox_live_slot(id), &live->queue);
+    ngx_http_sandbox_live_list(live);
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     ctx->live = live;
@@ -205,8 +212,7 @@ ngx_http_sandbox_live_cut(ngx_http_request_t *r,
 static void
 ngx_http_sandbox_live_again(ngx_http_sandbox_live_t *live)
 {
-    live->listed = 1;
-    ngx_queue_insert_head(ngx_http_sandbox_live_slot(live->id), &live->queue);
+    ngx_http_sandbox_live_list(live);
     ngx_http_sandbox_live_look_again();
 }
 
@@ -270,6 +276,9 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
             || !ngx_http_sandbox_live_complete(u))
         {
             ngx_http_sandbox_live_cut(r, live->end);
+
+        } else {
+            ngx_http_sandbox_live_list(live); /* its age still counts */
         }
 
     } else {

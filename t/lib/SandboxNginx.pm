@@ -51,9 +51,10 @@ sub _configuration {
     $conf =~ s/sandbox_node [^;]+;/sandbox_node $self->{node};/;
     $conf =~ s{^pid [^;]+;}{pid /run/$self->{node}.pid;}m;
     $conf =~ s{/var/log/nginx/}{/var/log/nginx/$self->{node}-}g;
-    $conf =~ s{listen [^;]+default_server[^;]*;}
-              {listen unix:/run/stack/data/$self->{node}.sock;};
-    $conf =~ s/^\s*listen (?!unix)[^;]+;\n//mg;
+    # the first server is the API's
+    $conf =~ s{listen [^;]+;}
+              {listen unix:/run/stack/data/$self->{node}.sock;} or die "listen\n";
+    $conf =~ s/^\s*listen (?!unix)[^;]+;[^\n]*\n//mg;
     $conf =~ s/^(\s*$_) [^;]+;/$1 $self->{set}{$_};/m or die "no $_\n"
         for sort keys %{ $self->{set} };
 
