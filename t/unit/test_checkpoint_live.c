@@ -89,6 +89,14 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *c, virDomainPtr domain, int incoming,
 
 
 sandbox_hv_status_t
+sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    (void) t;
+    return sandbox_hv_set(err, SANDBOX_HV_FAILED, "not before the pause");
+}
+
+
+sandbox_hv_status_t
 sandbox_monitor_begins(sandbox_hv_conn_t *c, virDomainPtr domain, int *begins,
                        sandbox_hv_error_t *err)
 {
