@@ -249,7 +249,7 @@ live_touch(void *data)
     sandbox_take_t *t = data;
 
     t->late = !sandbox_monitor_touch(t->conn, t->source, t->kind.memory_mb,
-                                     t->read, &t->hurry);
+                                     t->touch_until_ms, &t->hurry);
 
     return NULL;
 }
@@ -291,7 +291,7 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     now = sandbox_time_monotonic_ms();
-    t->read = now + (t->take->deadline_ms - now) / 2;
+    t->touch_until_ms = now + (t->take->deadline_ms - now) / 2;
     t->hurry = 0;
     t->late = 0;
     t->touching = sandbox_hv_thread(&t->toucher, live_touch, t) == 0;

@@ -54,12 +54,12 @@ typedef struct {
     /* the source goes on while it is copied */
     int live; /* 1: this way is used */
     sandbox_take_pipe_t pipe;
-    int held;     /* the source's memory on tmpfs, locked, or -1 */
-    int touching; /* 1: toucher is to be joined */
-    int hurry;    /* 1: toucher is to end */
-    int late;     /* 1: toucher has ended before QEMU had read all */
-    int64_t read; /* monotonic ms: when toucher ends */
-    int waking;   /* 1: waker is to be joined */
+    int held;               /* the source's memory on tmpfs, locked, or -1 */
+    int touching;           /* 1: toucher is to be joined */
+    int hurry;              /* 1: toucher is to end */
+    int late;               /* 1: toucher has ended before QEMU had read all */
+    int64_t touch_until_ms; /* monotonic: when toucher ends */
+    int waking;             /* 1: waker is to be joined */
     pthread_t toucher;
     pthread_t waker;
 
