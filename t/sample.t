@@ -83,7 +83,7 @@ cp /proc/self/fd/4/nginx.conf /proc/self/fd/4/mime.types /etc/nginx/
 cat >/etc/nginx/sites-enabled/default <<'SITE'
 server {
     listen 80 default_server;
-    listen 443 ssl default_server;
+    listen 443 ssl http2 default_server;
     server_name www.example.com;
     ssl_certificate /etc/nginx/sandbox/api.crt;
     ssl_certificate_key /etc/nginx/sandbox/api.key;
