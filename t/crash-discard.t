@@ -58,13 +58,19 @@ subtest('the earlier one of a sandbox that is hibernated again' => sub {
     $crash->persist(200, 'DELETE', $path);
 });
 
-subtest('a snapshot, which nobody asks for any more' => sub {
+# A new snapshot of a new sandbox: its id, and its record's key in Redis.
+sub snapshot {
     my $s = $t->create({ memory_mb => 128 });
     my $r = $t->post("/v1/sandboxes/$s->{id}/snapshots",
                      idem => SandboxTest::idem());
+
     is($r->{status}, 201, 'a snapshot') or diag($r->{body});
     my $id = $r->{json}{id};
-    my $record = 'sbx:{' . substr($id, 5, 2) . "}:snapshot:$id";
+    return ($id, 'sbx:{' . substr($id, 5, 2) . "}:snapshot:$id");
+}
+
+subtest('a snapshot, which nobody asks for any more' => sub {
+    my ($id, $record) = snapshot();
 
     $t->is_error(without_libvirtd('unsnap.state.after', 'DELETE',
                                   "/v1/snapshots/$id"),
@@ -80,12 +86,7 @@ subtest('a snapshot, which nobody asks for any more' => sub {
 
 # A worker that found nothing to be done before takes it off the agenda, late.
 subtest('a snapshot whose DELETE is killed' => sub {
-    my $s = $t->create({ memory_mb => 128 });
-    my $r = $t->post("/v1/sandboxes/$s->{id}/snapshots",
-                     idem => SandboxTest::idem());
-    is($r->{status}, 201, 'a snapshot') or diag($r->{body});
-    my $id = $r->{json}{id};
-    my $record = 'sbx:{' . substr($id, 5, 2) . "}:snapshot:$id";
+    my ($id, $record) = snapshot();
 
     $crash->arm('unsnap.claim.after', 'sleep 1500');
     $t->redis('ZADD', $agenda, 1, $id);

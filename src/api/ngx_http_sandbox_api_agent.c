@@ -435,12 +435,12 @@ ngx_http_sandbox_agent_call(ngx_http_request_t *r, ngx_uint_t websocket)
 }
 
 
-void
-ngx_http_sandbox_api_agent(ngx_http_request_t *r)
+static void
+ngx_http_sandbox_agent_start(ngx_http_request_t *r, ngx_uint_t websocket)
 {
     ngx_http_sandbox_call_t *call;
 
-    call = ngx_http_sandbox_agent_call(r, 0);
+    call = ngx_http_sandbox_agent_call(r, websocket);
 
     if (call) {
         ngx_http_sandbox_agent_find(call);
@@ -449,15 +449,16 @@ ngx_http_sandbox_api_agent(ngx_http_request_t *r)
 
 
 void
+ngx_http_sandbox_api_agent(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_agent_start(r, 0);
+}
+
+
+void
 ngx_http_sandbox_api_websocket(ngx_http_request_t *r)
 {
-    ngx_http_sandbox_call_t *call;
-
-    call = ngx_http_sandbox_agent_call(r, 1);
-
-    if (call) {
-        ngx_http_sandbox_agent_find(call);
-    }
+    ngx_http_sandbox_agent_start(r, 1);
 }
 
 

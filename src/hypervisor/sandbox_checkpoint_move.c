@@ -127,6 +127,16 @@ move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
+sandbox_take_was_resumed(const sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    return sandbox_hv_set(
+        err, SANDBOX_HV_FAILED,
+        "\"%s\" does not stand still: somebody has resumed it",
+        t->take->sandbox);
+}
+
+
+sandbox_hv_status_t
 sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int state;
@@ -138,10 +148,7 @@ sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     return state == VIR_DOMAIN_PAUSED
                ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
-               : sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                                "\"%s\" does not stand still: somebody has "
-                                "resumed it",
-                                t->take->sandbox);
+               : sandbox_take_was_resumed(t, err);
 }
 
 

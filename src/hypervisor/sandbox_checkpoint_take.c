@@ -273,7 +273,7 @@ take_renew(const sandbox_take_t *t)
  * writes nothing, and the checkpoint may be all that is left of it.
  */
 static int
-take_was_resumed(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_goes_on(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int state;
 
@@ -283,10 +283,7 @@ take_was_resumed(sandbox_take_t *t, sandbox_hv_error_t *err)
         return 0;
     }
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
-                          "\"%s\" does not stand still: somebody has "
-                          "resumed it",
-                          t->take->sandbox);
+    (void) sandbox_take_was_resumed(t, err);
 
     return 1;
 }
@@ -305,7 +302,7 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
         return take_not_ours(t, err);
     }
 
-    if (take_was_resumed(t, err)) {
+    if (take_goes_on(t, err)) {
         return err->status;
     }
 
@@ -378,7 +375,7 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     if (err->status == SANDBOX_HV_OK) {
-        (void) take_was_resumed(t, err);
+        (void) take_goes_on(t, err);
     }
 
     return err->status;
@@ -494,6 +491,14 @@ take_reset(sandbox_take_t *t)
 }
 
 
+static void
+take_unsettled(const sandbox_take_t *t, const sandbox_hv_error_t *failed)
+{
+    sandbox_hv_log(SANDBOX_HV_LOG_WARN, "the take of \"%s\" is not settled: %s",
+                   t->take->sandbox, failed->message);
+}
+
+
 /*
  * One try: afterwards the checkpoint is whole, or undone and the source goes
  * on, unless the undoing failed or another process has taken over.
@@ -516,9 +521,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     if (sandbox_take_undo(t, &failed) != SANDBOX_HV_OK) {
-        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
-                       "the take of \"%s\" is not settled: %s",
-                       t->take->sandbox, failed.message);
+        take_unsettled(t, &failed);
         t->direct = 0;
     }
 
@@ -672,9 +675,7 @@ take_unseal(sandbox_take_t *t)
             != SANDBOX_HV_OK
         || sandbox_take_undo(t, &failed) != SANDBOX_HV_OK)
     {
-        sandbox_hv_log(SANDBOX_HV_LOG_WARN,
-                       "the take of \"%s\" is not settled: %s",
-                       t->take->sandbox, failed.message);
+        take_unsettled(t, &failed);
     }
 }
 

@@ -146,6 +146,9 @@ sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);
  */
 sandbox_hv_status_t
 sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err);
+/* Sets the error of a source that does not; gives its status. */
+sandbox_hv_status_t
+sandbox_take_was_resumed(const sandbox_take_t *t, sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_undo.c */
 

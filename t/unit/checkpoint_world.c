@@ -108,15 +108,6 @@ virGetLastErrorCode(void)
 
 /* --- the rest of the room ------------------------------------------------- */
 
-sandbox_hv_status_t
-sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *c, const char *fmt,
-                ...)
-{
-    (void) c;
-    return sandbox_hv_set(err, SANDBOX_HV_FAILED, "%s", fmt);
-}
-
-
 int
 sandbox_disk_path(char *path, const char *name)
 {

@@ -240,16 +240,6 @@ virDomainResume(virDomainPtr domain)
 }
 
 
-sandbox_hv_status_t
-sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *c, const char *fmt,
-                ...)
-{
-    (void) c;
-    (void) fmt;
-    return sandbox_hv_set(err, SANDBOX_HV_FAILED, "%s", "");
-}
-
-
 void
 sandbox_hv_log(int level, const char *fmt, ...)
 {

@@ -172,15 +172,6 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
-sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *c, const char *fmt,
-                ...)
-{
-    (void) c;
-    return sandbox_hv_set(err, SANDBOX_HV_FAILED, "%s", fmt);
-}
-
-
-sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *c, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err)
 {

@@ -160,15 +160,6 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
-sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *c, const char *fmt,
-                ...)
-{
-    (void) c;
-    return sandbox_hv_set(err, SANDBOX_HV_FAILED, "%s", fmt);
-}
-
-
-sandbox_hv_status_t
 sandbox_hypervisor_accel(sandbox_accel_t *accel, sandbox_hv_error_t *err)
 {
     *accel = SANDBOX_ACCEL_TCG;

@@ -79,16 +79,6 @@ virGetLastError(void)
 }
 
 
-sandbox_hv_status_t
-sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *c, const char *fmt,
-                ...)
-{
-    (void) c;
-    (void) fmt;
-    return sandbox_hv_set(err, SANDBOX_HV_FAILED, "%s", "");
-}
-
-
 void
 sandbox_hv_sleep_ms(int ms)
 {

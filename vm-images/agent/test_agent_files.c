@@ -93,15 +93,10 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    int fd, rc;
-
     (void) state;
     agent_fs_set_root("/");
-    fd = open("/tmp", O_RDONLY | O_DIRECTORY);
-    rc = agent_tree_remove(fd, top + sizeof("/tmp/") - 1);
-    close(fd);
 
-    return rc;
+    return agent_tree_remove(AT_FDCWD, top);
 }
 
 

@@ -702,14 +702,9 @@ group_setup(void **state)
 static int
 group_teardown(void **state)
 {
-    int fd, rc;
-
     (void) state;
-    fd = open("/tmp", O_RDONLY | O_DIRECTORY);
-    rc = agent_tree_remove(fd, top + sizeof("/tmp/") - 1);
-    close(fd);
 
-    return rc;
+    return agent_tree_remove(AT_FDCWD, top);
 }
 
 
