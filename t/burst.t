@@ -86,7 +86,7 @@ cmp_ok(scalar(@times), '>', 20, 'a plain location answers meanwhile');
 cmp_ok(quantile(0.5, @times), '<', 100, 'median below 100 ms');
 cmp_ok(quantile(0.95, @times), '<', 500, 'and nearly all below 500 ms');
 
-is(scalar(@{ $t->get('/v1/sandboxes')->{json} }), scalar(@made),
+is(scalar(@{ $t->list('/v1/sandboxes') }), scalar(@made),
    'the list has those that were made');
 for my $s (@made) {
     is($t->exec($s, 'echo ok')->{stdout}, "ok\n", "$s->{id} works");

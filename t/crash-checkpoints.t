@@ -95,7 +95,8 @@ for my $point ('take.seal.before', 'take.state.before') {
         ok($late->{status} == 200 || ($late->{json} // {})->{retryable},
            'who wakes late is told to repeat it') or diag($late->{body});
 
-        is($t->get($path)->{json}{status}, 'paused', 'it is paused');
+        is($crash->persist(200, 'GET', $path)->{json}{status}, 'paused',
+           'it is paused');
         $crash->only_listed('and has no place on the node', $s->{id});
         $crash->persist(201, 'POST', "$path/resume");
         $crash->remembers($s->{id}, 'it is resumed with all it had');
@@ -192,8 +193,8 @@ for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
                                 idem => $key);
         $crash->reached($point);
         my $snapshot = $r->{json}{id};
-        is_deeply([map { $_->{id} } @{ $t->get('/v1/snapshots')->{json} }],
-                  [$snapshot], 'there is one snapshot');
+        is_deeply($crash->ids('/v1/snapshots'), [$snapshot],
+                  'there is one snapshot');
         $crash->remembers($id, 'the source goes on');
 
         my $other = $crash->persist(201, 'POST', '/v1/sandboxes',
@@ -206,7 +207,7 @@ for my $i (0 .. (@snapshot > @delete ? $#snapshot : $#delete)) {
         $crash->arm($delete, 'kill');
         $crash->persist(200, 'DELETE', "/v1/snapshots/$snapshot");
         $crash->reached($delete);
-        is_deeply($t->get('/v1/snapshots')->{json}, [], 'there is none left');
+        is_deeply($crash->ids('/v1/snapshots'), [], 'there is none left');
     });
 }
 

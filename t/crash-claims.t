@@ -155,7 +155,7 @@ for my $i (0 .. (@checkout > @refill ? $#checkout : $#refill)) {
         $crash->reached($_) for $checkout, $refill;
         is($t->exec($r->{json}{id}, 'echo ok')->{stdout}, "ok\n",
            'a member is had');
-        is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }],
+        is_deeply($t->ids('/v1/sandboxes'),
                   [$r->{json}{id}], 'and no other');
 
         my ($node) = $t->redis('KEYS', '*:addresses') =~ /^(\S*):addresses$/m;

@@ -36,10 +36,6 @@ sub goes_on {
        'the commands of the source go on');
 }
 
-sub snapshots {
-    return [sort map { $_->{id} } @{ $t->get('/v1/snapshots')->{json} }];
-}
-
 sub files {
     return [sort map { m{/(snap_[a-z2-7]+)\.state$} ? $1 : () }
             glob("\Q$t->{dir}\E/data/disks/snap_*")];
@@ -53,7 +49,7 @@ sub one {
 
     ok(wait_for(30, sub { "@{ files() }" eq ($one // '') }),
        'there is one snapshot') or diag(explain(files()));
-    is_deeply(snapshots(), [$one], 'which is listed');
+    is_deeply($crash->ids('/v1/snapshots'), [$one], 'which is listed');
     goes_on();
     $crash->persist(200, 'DELETE', "/v1/snapshots/$one");
     is_deeply(files(), [], 'and deleted');

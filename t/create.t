@@ -155,7 +155,7 @@ $t->is_error($t->get("/v1/sandboxes/$id"), 404, 'sandbox_not_found',
              'get afterwards');
 $t->is_error($t->post("/v1/sandboxes/$id/exec", json => { command => 'true' }),
              404, 'sandbox_not_found', 'exec afterwards');
-is_deeply([grep { $_->{id} eq $id } @{ $t->get('/v1/sandboxes')->{json} }], [],
+is_deeply([grep { $_->{id} eq $id } @{ $t->list('/v1/sandboxes') }], [],
           'the list is without it');
 is($t->get("/v1/sandboxes/$plain->{id}")->{status}, 200,
    'the other one is still there');

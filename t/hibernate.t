@@ -98,7 +98,7 @@ is(stdout($s2, 'hostname'), "$host\n", 'the name is new');
 is($t->get("/v1/sandboxes/$id")->{json}{id}, $second,
    'the first id leads to it');
 is(stdout($s, 'echo $COLOUR'), "blue\n", 'also for commands');
-is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }], [$second],
+is_deeply($t->ids('/v1/sandboxes'), [$second],
           'one sandbox is listed');
 $t->is_error($t->post("/v1/sandboxes/$id/resume"), 409, 'transition_conflict',
              'a running one cannot be resumed');

@@ -24,7 +24,7 @@ sub create {
 
 my $http = $t->begin('POST', '/v1/sandboxes', body => $body, idem => $key);
 ok(wait_for(10, sub {
-    grep { $_->{status} eq 'creating' } @{ $t->get('/v1/sandboxes')->{json} }
+    grep { $_->{status} eq 'creating' } @{ $t->list('/v1/sandboxes') }
 }), 'a create runs');
 
 my $r = create($key);

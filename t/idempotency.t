@@ -105,7 +105,7 @@ is(create($shorter, '{"vcpus":0}')->{status}, 400,
    'a key that is a part of another one is another key');
 
 is(scalar(grep { $_->{id} eq $sandbox->{id} }
-          @{ $t->get('/v1/sandboxes')->{json} }), 1, 'there is one sandbox');
+          @{ $t->list('/v1/sandboxes') }), 1, 'there is one sandbox');
 
 my $id = $sandbox->{id};
 undef $sandbox;
@@ -145,7 +145,7 @@ $t->is_error(create($key), 422, 'idempotency_key_reused',
     $t->is_error($t->end($http), 409, 'transition_in_progress',
                  'and the first one is undone');
     is_replay(create($key), $r, 'the key is the second one\'s');
-    is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }],
+    is_deeply($t->ids('/v1/sandboxes'),
               [$sandbox->{id}], 'which is the only one');
 }
 
@@ -182,7 +182,7 @@ $t->is_error(create($key), 422, 'idempotency_key_reused',
               @r), RACERS - 1, 'all but one as replays');
     is(scalar(keys %{ { map { $_->{body} => 1 } @r } }), 1,
        'with the same bytes');
-    is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }],
+    is_deeply($t->ids('/v1/sandboxes'),
               [$s ? $s->{id} : 'none'], 'there is one sandbox');
     is(scalar(grep { $_ eq $s->{id} } $t->domains), 1, 'and one domain')
         if $s;
@@ -196,7 +196,7 @@ $t->is_error(create($key), 422, 'idempotency_key_reused',
     my $c = begin_create($gone);
     my $seen = wait_for(10, sub {
         (grep { $_->{status} eq 'creating' }
-         @{ $t->get('/v1/sandboxes')->{json} })[0]
+         @{ $t->list('/v1/sandboxes') })[0]
     });
     $c->abort;
 

@@ -134,7 +134,7 @@ cmp_ok($r->{seconds}, '<', 10, 'soon');
 $t->is_error($t->post("/v1/sandboxes/$id/hibernate"), 503,
              'hypervisor_unavailable', 'hibernate');
 works('what runs goes on');
-is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes')->{json} }], [$id],
+is_deeply($t->ids('/v1/sandboxes'), [$id],
           'nothing is listed that is not there');
 
 $t->stack('start', 'libvirtd');

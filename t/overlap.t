@@ -27,7 +27,7 @@ sub end_create {
 
 sub creating {
     return (grep { $_->{status} eq 'creating' }
-            @{ $t->get('/v1/sandboxes')->{json} })[0];
+            @{ $t->list('/v1/sandboxes') })[0];
 }
 
 # --- the same request at once -----------------------------------------------
@@ -42,7 +42,7 @@ sub creating {
     is(scalar(keys %{ { map { $_->{body} => 1 } @r } }), 1, 'has one answer');
     is(scalar(grep { $_->{headers}{'idempotent-replayed'} } @r), 7,
        'made once, joined seven times');
-    is(scalar(@{ $t->get('/v1/sandboxes')->{json} }), 1, 'there is one');
+    is(scalar(@{ $t->list('/v1/sandboxes') }), 1, 'there is one');
 }
 
 # --- the first one fails -----------------------------------------------------

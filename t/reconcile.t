@@ -90,7 +90,7 @@ sub works {
     like($r->{json}{error_detail}{at} // '', qr/^\d{4}-.*Z$/, 'and when');
     ok(wait_for(5, \&only_one_left), 'overlay and address are free');
     is_deeply([map { $_->{status} } grep { $_->{id} eq $lost }
-               @{ $t->get('/v1/sandboxes')->{json} }], ['error'], 'it is listed');
+               @{ $t->list('/v1/sandboxes') }], ['error'], 'it is listed');
     $t->is_error($t->post("/v1/sandboxes/$lost/exec",
                           json => { command => 'true' }),
                  409, 'transition_conflict', 'exec is refused');

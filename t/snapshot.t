@@ -447,12 +447,11 @@ for my $when (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95) {
         }), 'all is settled in time')
             or diag(explain([$records->command('HGETALL',
                         $records->key('sandbox', $id))]));
-        my @list = @{ $t->get('/v1/snapshots', key => $key)->{json} };
-        cmp_ok(scalar(@list), '<=', 1, 'one snapshot or none');
-        is_deeply([states()], [map { $_->{id} } @list],
-                  'and no files of another');
+        my $list = $t->ids('/v1/snapshots', key => $key);
+        cmp_ok(scalar(@$list), '<=', 1, 'one snapshot or none');
+        is_deeply([states()], $list, 'and no files of another');
         diag(sprintf '%s: %s after %.1f s', $name,
-             @list ? 'a snapshot' : 'nothing', time() - $killed);
+             @$list ? 'a snapshot' : 'nothing', time() - $killed);
         goes_on($s, 'the source goes on');
 
         my $answer;
@@ -460,8 +459,8 @@ for my $when (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95) {
             $answer = take($id, '{}', idem => $again);
             $answer->{status} == 201
         }), 'the same request gives a snapshot') or diag($answer->{body});
-        is($answer->{json}{id}, $list[0]{id}, 'the one that was there')
-            if @list;
+        is($answer->{json}{id}, $list->[0], 'the one that was there')
+            if @$list;
         is_deeply([states()], [$answer->{json}{id}], 'and the only one');
         is($t->delete("/v1/snapshots/$answer->{json}{id}", key => $key)
            ->{status}, 200, 'deleted');

@@ -36,12 +36,10 @@ my $blue = $t->create({ memory_mb => 128 }, key => $key{blue},
                       idem => $idem);
 if ($blue) {
     isnt($blue->{id}, $id, 'idempotency keys are a tenant\'s own');
-    is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes',
-                                           key => $key{blue})->{json} }],
-              [$blue->{id}], 'each sees its own');
-    is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes',
-                                           key => $key{red})->{json} }],
-              [$id], 'and only that');
+    is_deeply($t->ids('/v1/sandboxes', key => $key{blue}), [$blue->{id}],
+              'each sees its own');
+    is_deeply($t->ids('/v1/sandboxes', key => $key{red}), [$id],
+              'and only that');
 }
 
 # two keys of one tenant

@@ -168,7 +168,7 @@ $t->is_error(take($main, {}, idem => $idem), 422, 'idempotency_key_reused',
              'another request with this key');
 becomes('it is filled again, to the most', $main, target => 3, ready => 3,
         claimed => 1);
-is_deeply([map { $_->{id} } @{ $t->get('/v1/sandboxes', key => $key)->{json} }],
+is_deeply($t->ids('/v1/sandboxes', key => $key),
           [$s->{id}], 'which is listed alone');
 
 # The metrics of a pool are as its status when it was looked after last.

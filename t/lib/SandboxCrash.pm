@@ -142,6 +142,15 @@ sub persist {
 }
 
 
+# The ids that a GET lists, in order, as a client that repeats it learns them.
+sub ids {
+    my ($self, $path) = @_;
+    my $list = $self->persist(200, 'GET', $path)->{json};
+
+    return [sort map { $_->{id} } ref $list eq 'ARRAY' ? @$list : ()];
+}
+
+
 # What there is, as a list of kinds and ids.
 sub there_is {
     my ($self) = @_;

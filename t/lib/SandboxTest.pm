@@ -180,6 +180,25 @@ sub post { my $self = shift; return $self->request('POST', @_) }
 sub delete { my $self = shift; return $self->request('DELETE', @_) }
 
 
+# What a GET lists, as [{ id, status, ... }]; without a list, one element that
+# says what was answered.
+sub list {
+    my ($self, $path, %o) = @_;
+    my $r = $self->get($path, %o);
+
+    return ref $r->{json} eq 'ARRAY' ? $r->{json}
+        : [{ id => "no list: $r->{status} $r->{body}", status => '' }];
+}
+
+
+# The ids of it, in order.
+sub ids {
+    my $self = shift;
+
+    return [sort map { $_->{id} } @{ $self->list(@_) }];
+}
+
+
 # The value of a series of the metrics, 0 if there is none.
 sub metric {
     my ($self, $series) = @_;
