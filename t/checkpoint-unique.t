@@ -13,8 +13,8 @@ use SandboxTest;
 my $t = SandboxTest->new(own => 1, up => ['--plain']);
 my $d = SandboxDrive->new($t);
 my $shape = ['DRIVE_MEMORY_MB=192', 'DRIVE_MORE_MB=0'];
-my @ids = $d->ids(4);
-my @snaps = map { s/^sb_/snap_/r } $d->ids(2);
+my @ids = $d->ids(5);
+my @snaps = map { s/^sb_/snap_/r } $d->ids(3);
 my %at;
 
 
@@ -108,6 +108,25 @@ like(guest(0, 'cat /run/state'), qr/D/, 'it did wait');
 ok(wait_for(10, sub { guest(0, 'cat /root/late || true') eq "written\n" }),
    'it has its disk');
 
+# What a route and a neighbour of this life are.
+my $set_roads = <<'END';
+set -e
+to=$(ip -4 -o route show default | cut -d ' ' -f 3)
+ip route add 203.0.113.0/24 via "$to"
+ip neigh add 10.88.9.9 lladdr 02:00:00:00:00:09 dev eth0 nud permanent
+END
+
+# What a guest has of these.
+sub roads {
+    my ($n) = @_;
+
+    return guest($n, 'ip -4 route show 203.0.113.0/24; ip neigh show 10.88.9.9;'
+                     . ' ip -4 route show default | wc -l');
+}
+
+guest(0, $set_roads);
+like(roads(0), qr/via .* PERMANENT\s+1$/s, 'it has a route and a neighbour');
+
 # One that its client waits for.
 my $bound = fork // die $!;
 if ($bound == 0) {
@@ -178,6 +197,7 @@ END
     is($file{paused}, 1, "$n: the one that was before still is");
     like($file{bound}, qr/^0 .*No such file/, "$n: an exec ended unheard");
     is($file{old}, 0, "$n: no socket of the old address");
+    is(roads($n), "1\n", "$n: no route or neighbour but its own");
     is($file{name}, join(' ', ('sb-' . substr($ids[$n], 3)) x 2), "$n: a name");
     like($file{id}, qr/^[0-9a-f]{32}$/, "$n: a machine id");
     is($t->inside('perl', '-MIO::Socket::INET', '-e',
@@ -241,7 +261,19 @@ $t->stack('restart', 'network');
 ok(wait_for(10, sub { is_in(2) }), 'another one is let in again');
 ok(!is_in(3), 'it is not');
 
-is(($d->run('destroy', @ids[2 .. 3]))[0], 0, 'they end');
+# --- one with an address more ------------------------------------------------
+
+guest(2, "ip addr add 198.51.100.2/24 dev eth0; $set_roads");
+like(roads(2), qr/via .* PERMANENT\s+1$/s, 'routes beside another address');
+take(2, $snaps[2]);
+($rc, $text) = start($snaps[2], 4);
+is($rc, 0, 'started') or diag($text);
+is(roads(4), "1\n", 'they are gone');
+my @addresses = guest(4, 'ip -4 -o addr show eth0') =~ m{inet (\S+)/}g;
+is_deeply([sort @addresses], [sort $at{4}, '198.51.100.2'],
+          'the address is left');
+
+is(($d->run('destroy', @ids[3 .. 4]))[0], 0, 'they end');
 is(($d->run('discard', $_))[0], 0, "discard $_") for reverse($boot, @snaps);
 
 undef $d;

@@ -225,7 +225,7 @@ sandbox_checkpoint_receive(sandbox_hv_conn_t *conn, virDomainPtr domain,
 {
     /*
      * The guest gets another MAC address anyway.  And Linux 6.12 hangs when it
-     * is asked to announce its card while the agent takes that down.
+     * is asked to announce its card while that is taken down.
      */
     if (sandbox_monitor_capability(conn, domain, "x-ignore-shared", 1, err)
             != SANDBOX_HV_OK

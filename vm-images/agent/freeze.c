@@ -44,7 +44,8 @@ struct freeze_held_s {
 
 static int freeze_root = -1;
 static int freeze_group = -1;
-static int freeze_used; /* a command was started, so there may be groups */
+static int freeze_used;  /* a command was started, so there may be groups */
+static int freeze_whole; /* all are frozen, also in a guest of a checkpoint */
 static STAILQ_HEAD(freeze_list_s, freeze_held_s)
     freeze_held = STAILQ_HEAD_INITIALIZER(freeze_held);
 
@@ -376,11 +377,15 @@ agent_freeze(char *error, size_t size)
         return -1;
     }
 
+    freeze_whole = 0;
+
     if (freeze_all() == -1) {
         snprintf(error, size, "The commands could not be frozen: %s.",
                  strerror(errno));
         return -1;
     }
+
+    freeze_whole = 1;
 
     return 0;
 }
@@ -389,13 +394,19 @@ agent_freeze(char *error, size_t size)
 int
 agent_freeze_hold(char *error, size_t size)
 {
-    return freeze_group == -1 || !freeze_used ? 0 : agent_freeze(error, size);
+    if (freeze_group == -1 || !freeze_used || freeze_whole) {
+        return 0;
+    }
+
+    return agent_freeze(error, size);
 }
 
 
 int
 agent_thaw(char *error, size_t size)
 {
+    freeze_whole = 0;
+
     if (freeze_end() == 0) {
         return 0;
     }

@@ -31,8 +31,9 @@ int agent_freeze(char *error, size_t size);
 
 /*
  * The same for a caller that starts no command before agent_thaw().  Returns 0
- * at once if no command was ever started, and if there is no group, so that
- * commands cannot be stopped.
+ * at once if all are stopped, as in a guest that is started from a checkpoint,
+ * if no command was ever started, and if there is no group, so that commands
+ * cannot be stopped.
  */
 int agent_freeze_hold(char *error, size_t size);
 

@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,21 +24,32 @@
 #include "memory.h"
 
 #define HTTP_CONNECTIONS 1024
-#define HTTP_CONNECTION_MEMORY 65536 /* request line and headers */
-#define HTTP_IDLE_S 120              /* longer than nginx keeps a connection */
+#define HTTP_CONNECTION_MEMORY 163840 /* all that nginx takes: 4 of 32 KiB */
+#define HTTP_IDLE_S 120               /* longer than nginx keeps a connection */
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
 #define HTTP_ALLOW_SIZE 64
+#define HTTP_RETIRED_MS 1000
 #define HTTP_DISCARD_MAX (16 * AGENT_BODY_MAX)
+
+typedef struct http_client_s http_client_t;
+
+struct http_client_s {
+    int fd;
+    LIST_ENTRY(http_client_s) link;
+};
 
 static struct {
     struct MHD_Daemon *daemon;
+    struct MHD_Daemon *retired; /* of an earlier life, until the burial */
+    agent_timer_t burial;
     agent_watch_t watch;
     struct in_addr peer;
     char token[HTTP_TOKEN_MAX + 1];
     const agent_route_t *routes;
     size_t nroutes;
     LIST_HEAD(agent_requests_s, agent_request_s) requests;
+    LIST_HEAD(http_clients_s, http_client_s) clients;
 } http = { .watch = { .fd = -1 } };
 
 
@@ -431,6 +443,39 @@ http_accept(void *data, const struct sockaddr *sa, socklen_t len)
 }
 
 
+/* Keeps the list of connections, which the library does not show. */
+static void
+http_connection(void *data, struct MHD_Connection *c, void **ctx,
+                enum MHD_ConnectionNotificationCode code)
+{
+    http_client_t *client;
+    const union MHD_ConnectionInfo *info;
+
+    (void) data;
+
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        client = *ctx;
+
+        if (client != NULL) {
+            LIST_REMOVE(client, link);
+            free(client);
+        }
+
+        return;
+    }
+
+    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    client = info != NULL ? malloc(sizeof(*client)) : NULL;
+
+    if (client != NULL) {
+        client->fd = info->connect_fd;
+        LIST_INSERT_HEAD(&http.clients, client, link);
+    }
+
+    *ctx = client;
+}
+
+
 /* Drops the library's messages, which are about mistakes of clients. */
 static void
 http_silence(void *data, const char *fmt, va_list args)
@@ -511,7 +556,8 @@ http_daemon(int fd)
         MHD_OPTION_CONNECTION_LIMIT, (unsigned) HTTP_CONNECTIONS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HTTP_CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_S,
-        MHD_OPTION_NOTIFY_COMPLETED, http_completed, NULL, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, http_completed, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, http_connection, NULL, MHD_OPTION_END);
 
     if (http.daemon == NULL) {
         close(fd);
@@ -555,15 +601,12 @@ agent_http_start(const agent_http_conf_t *conf)
 }
 
 
-void
-agent_http_stop(void)
+/* Ends the serving; what the library holds is left. */
+static void
+http_detach(void)
 {
     int fd;
     agent_request_t *r;
-
-    if (http.daemon == NULL) {
-        return;
-    }
 
     agent_loop_unwatch(&http.watch);
     agent_loop_hook(NULL, NULL);
@@ -585,7 +628,71 @@ agent_http_stop(void)
         close(fd);
     }
 
+    explicit_bzero(http.token, sizeof(http.token));
+}
+
+
+void
+agent_http_stop(void)
+{
+    if (http.daemon == NULL) {
+        return;
+    }
+
+    http_detach();
     MHD_stop_daemon(http.daemon);
     http.daemon = NULL;
-    explicit_bzero(http.token, sizeof(http.token));
+}
+
+
+static void
+http_bury(void *data)
+{
+    (void) data;
+
+    agent_loop_timer_stop(&http.burial);
+
+    if (http.retired != NULL) {
+        MHD_stop_daemon(http.retired);
+        http.retired = NULL;
+    }
+}
+
+
+/* Has connections end without a packet, where the kernel can do that. */
+static void
+http_drop(void)
+{
+    int on;
+    http_client_t *client;
+    struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+    on = 1;
+
+    LIST_FOREACH(client, &http.clients, link)
+    {
+        /* A socket under repair sends nothing at its end. */
+        if (setsockopt(client->fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on))
+            == 0) {
+            (void) connect(client->fd, &nobody, sizeof(nobody));
+        }
+    }
+}
+
+
+void
+agent_http_retire(void)
+{
+    if (http.daemon == NULL) {
+        return;
+    }
+
+    http_bury(NULL);
+    http_detach();
+    http_drop();
+
+    http.retired = http.daemon;
+    http.daemon = NULL;
+    http.burial.handler = http_bury;
+    agent_loop_timer(&http.burial, HTTP_RETIRED_MS);
 }

@@ -65,8 +65,17 @@ typedef struct {
 
 /* 0, or -1 with errno set. */
 int agent_http_start(const agent_http_conf_t *conf);
+
 /* Ends every connection, and aborts their requests. */
 void agent_http_stop(void);
+
+/*
+ * The same in a guest that was started from a checkpoint, with as little work
+ * as can be before it is of use: connections end without a packet, for it was
+ * the guest of before that the other sides spoke to, and their memory is given
+ * back a second later.
+ */
+void agent_http_retire(void);
 
 /* Sets the route's context until the answer; passed to its abort(). */
 void agent_http_set_ctx(agent_request_t *r, void *ctx);

@@ -1,8 +1,12 @@
 /*
  * The network step: one Ethernet interface with one IPv4 address, by the
- * kernel's own calls.  Taking the link down first drops the routes and
- * neighbours that an earlier execution of the same memory left; its connections
- * are ended while the link is down, so that nothing is sent for them.
+ * kernel's own calls.
+ *
+ * An earlier execution of the same memory left an address.  Taking away the
+ * last address of an interface drops its routes and neighbours, too; while it
+ * has none the connections are ended, so that nothing is sent for them.  The
+ * link stays up: to close the card and open it again is most of the work that
+ * the kernel would have, and with some kernels costs it its carrier.
  */
 
 #define _GNU_SOURCE
@@ -28,10 +32,12 @@
 #define NET_DIR "/sys/class/net"
 #define NET_IPV6 "/proc/sys/net/ipv6/conf"
 #define NET_PATH_MAX 320
+#define NET_ADDRESSES_MAX 16 /* looked at, of all interfaces */
 #define NET_WAIT_MS 5000
 #define NET_STEP_MS 5
 
 static int network_lived; /* the step has run: there may be connections */
+static char network_name[IFNAMSIZ]; /* of the interface, once it was found */
 
 
 static void
@@ -54,35 +60,42 @@ network_is_ethernet(int fd, const char *name)
 }
 
 
-/* The first interface that has a device behind it, not a bridge or a veth. */
+/*
+ * The first interface that has a device behind it, not a bridge or a veth; or
+ * the one of before, unless that was renamed.  0 if network_name has it, or -1.
+ */
 static int
-network_find(int fd, char name[IFNAMSIZ])
+network_find(int fd)
 {
     DIR *dir;
     char path[NET_PATH_MAX];
     struct dirent *entry;
+
+    if (network_name[0] != '\0' && network_is_ethernet(fd, network_name)) {
+        return 0;
+    }
 
     dir = opendir(NET_DIR);
     if (dir == NULL) {
         return -1;
     }
 
-    name[0] = '\0';
+    network_name[0] = '\0';
 
-    while (name[0] == '\0' && (entry = readdir(dir)) != NULL) {
+    while (network_name[0] == '\0' && (entry = readdir(dir)) != NULL) {
         snprintf(path, sizeof(path), NET_DIR "/%s/device", entry->d_name);
 
         if (entry->d_name[0] != '.' && access(path, F_OK) == 0
             && strlen(entry->d_name) < IFNAMSIZ
             && network_is_ethernet(fd, entry->d_name))
         {
-            memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
+            memcpy(network_name, entry->d_name, strlen(entry->d_name) + 1);
         }
     }
 
     closedir(dir);
 
-    return name[0] == '\0' ? -1 : 0;
+    return network_name[0] == '\0' ? -1 : 0;
 }
 
 
@@ -128,8 +141,21 @@ network_sockaddr(struct sockaddr *sa, struct in_addr addr)
 }
 
 
+/* 0.0.0.0 takes the address away. */
 static int
-network_address(int fd, const char *name, struct in_addr addr, int prefix)
+network_address(int fd, const char *name, struct in_addr addr)
+{
+    struct ifreq ifr;
+
+    network_request(&ifr, name);
+    network_sockaddr(&ifr.ifr_addr, addr);
+
+    return ioctl(fd, SIOCSIFADDR, &ifr);
+}
+
+
+static int
+network_prefix(int fd, const char *name, int prefix)
 {
     struct ifreq ifr;
     struct in_addr mask;
@@ -137,12 +163,6 @@ network_address(int fd, const char *name, struct in_addr addr, int prefix)
     mask.s_addr = htonl(~0U << (32 - prefix));
 
     network_request(&ifr, name);
-
-    network_sockaddr(&ifr.ifr_addr, addr);
-    if (ioctl(fd, SIOCSIFADDR, &ifr) == -1) {
-        return -1;
-    }
-
     network_sockaddr(&ifr.ifr_netmask, mask);
 
     return ioctl(fd, SIOCSIFNETMASK, &ifr);
@@ -192,6 +212,49 @@ network_resolver(const agent_config_t *c)
 }
 
 
+/* 1 if the interface has one IPv4 address or none; 0 if more, or unknown. */
+static int
+network_is_single(int fd, const char *name)
+{
+    int i, n, own;
+    size_t len;
+    struct ifreq all[NET_ADDRESSES_MAX];
+    struct ifconf conf = { .ifc_len = sizeof(all), .ifc_req = all };
+
+    if (ioctl(fd, SIOCGIFCONF, &conf) == -1
+        || conf.ifc_len >= (int) sizeof(all)) {
+        return 0;
+    }
+
+    own = 0;
+    len = strlen(name);
+    n = conf.ifc_len / (int) sizeof(all[0]);
+
+    for (i = 0; i < n; i++) {
+        /* the label of an address: the interface, or "interface:word" */
+        own += strncmp(all[i].ifr_name, name, len) == 0
+               && (all[i].ifr_name[len] == '\0' || all[i].ifr_name[len] == ':');
+    }
+
+    return own <= 1;
+}
+
+
+/*
+ * Drops what an earlier execution left: its address, and with that routes and
+ * neighbours.  If commands gave the interface others, which stay, these keep
+ * the routes: then the link is taken down.
+ */
+static int
+network_forget(int fd, const char *name)
+{
+    struct in_addr any = { 0 };
+
+    return network_is_single(fd, name) ? network_address(fd, name, any)
+                                       : network_flags(fd, name, 0, IFF_UP);
+}
+
+
 /* NULL, or what could not be done; errno says why. */
 static const char *
 network_set(int fd, char *name, const agent_config_t *c)
@@ -200,8 +263,8 @@ network_set(int fd, char *name, const agent_config_t *c)
         return "The loopback interface could not be brought up";
     }
 
-    if (network_flags(fd, name, 0, IFF_UP) == -1) {
-        return "The interface could not be taken down";
+    if (network_lived && network_forget(fd, name) == -1) {
+        return "The address of before could not be taken away";
     }
 
     if (network_lived && agent_sockets_end(name) == -1) {
@@ -214,7 +277,9 @@ network_set(int fd, char *name, const agent_config_t *c)
         return "The MAC address could not be set";
     }
 
-    if (network_address(fd, name, c->address, c->prefix) == -1) {
+    if (network_address(fd, name, c->address) == -1
+        || network_prefix(fd, name, c->prefix) == -1)
+    {
         return "The address could not be set";
     }
 
@@ -255,7 +320,6 @@ void
 agent_network_init(void)
 {
     int fd;
-    char name[IFNAMSIZ];
 
     fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd == -1) {
@@ -264,8 +328,8 @@ agent_network_init(void)
 
     (void) network_flags(fd, "lo", IFF_UP, 0);
 
-    if (network_find(fd, name) == 0) {
-        network_no_ipv6(name);
+    if (network_find(fd) == 0) {
+        network_no_ipv6(network_name);
     }
 
     close(fd);
@@ -276,7 +340,6 @@ int
 agent_step_network(const agent_config_t *c, char *error, size_t size)
 {
     int fd, waited;
-    char name[IFNAMSIZ];
     const char *failed;
     struct timespec step = { 0, NET_STEP_MS * 1000000L };
 
@@ -286,7 +349,7 @@ agent_step_network(const agent_config_t *c, char *error, size_t size)
         return -1;
     }
 
-    for (waited = 0; network_find(fd, name) == -1; waited += NET_STEP_MS) {
+    for (waited = 0; network_find(fd) == -1; waited += NET_STEP_MS) {
         if (waited >= NET_WAIT_MS) {
             snprintf(error, size, "There is no network interface.");
             close(fd);
@@ -296,7 +359,7 @@ agent_step_network(const agent_config_t *c, char *error, size_t size)
         nanosleep(&step, NULL);
     }
 
-    failed = network_set(fd, name, c);
+    failed = network_set(fd, network_name, c);
     if (failed != NULL) {
         snprintf(error, size, "%s: %s.", failed, strerror(errno));
     }

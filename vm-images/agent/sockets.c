@@ -38,8 +38,8 @@ typedef struct {
     int list;
     int end;
     const char *device;
-    struct ifaddrs *addresses;
-    unsigned ended; /* connections ended in this round */
+    struct ifaddrs *addresses; /* read when a connection asks for them */
+    unsigned ended;            /* connections ended in this round */
 } sockets_t;
 
 /* Connections; of UDP sockets those that have a peer. */
@@ -75,13 +75,17 @@ sockets_ask(int fd, sockets_request_t *r, uint16_t type, uint16_t flags)
 }
 
 
-/* 1 if another interface than the device has the address. */
+/* 1 if another interface than the device has the address; -1: unknown. */
 static int
-sockets_address_stays(const sockets_t *s, int family, const void *address)
+sockets_address_stays(sockets_t *s, int family, const void *address)
 {
     const struct ifaddrs *i;
     const struct sockaddr_in *v4;
     const struct sockaddr_in6 *v6;
+
+    if (s->addresses == NULL && getifaddrs(&s->addresses) == -1) {
+        return -1;
+    }
 
     for (i = s->addresses; i != NULL; i = i->ifa_next) {
         if (i->ifa_addr == NULL || i->ifa_addr->sa_family != family
@@ -104,8 +108,9 @@ sockets_address_stays(const sockets_t *s, int family, const void *address)
 }
 
 
+/* 1 if the connection is to stay, 0 if not, -1 with errno set. */
 static int
-sockets_stays(const sockets_t *s, const struct inet_diag_msg *m)
+sockets_stays(sockets_t *s, const struct inet_diag_msg *m)
 {
     int family;
     const void *address;
@@ -181,6 +186,7 @@ sockets_end_one(sockets_t *s, const struct inet_diag_msg *m, uint8_t protocol)
 static int
 sockets_message(sockets_t *s, const struct nlmsghdr *h, uint8_t protocol)
 {
+    int stays;
     const struct nlmsgerr *error;
     const struct inet_diag_msg *m;
 
@@ -200,7 +206,9 @@ sockets_message(sockets_t *s, const struct nlmsghdr *h, uint8_t protocol)
 
     m = NLMSG_DATA(h);
 
-    return sockets_stays(s, m) ? 0 : sockets_end_one(s, m, protocol);
+    stays = sockets_stays(s, m);
+
+    return stays == 0 ? sockets_end_one(s, m, protocol) : stays == 1 ? 0 : -1;
 }
 
 
@@ -282,7 +290,7 @@ agent_sockets_end(const char *device)
     s.list = sockets_open();
     s.end = sockets_open();
 
-    rc = s.list == -1 || s.end == -1 ? -1 : getifaddrs(&s.addresses);
+    rc = s.list == -1 || s.end == -1 ? -1 : 0;
 
     for (i = 0; rc == 0 && i < COUNT(sockets_kinds); i++) {
         rc = sockets_kind(&s, i);

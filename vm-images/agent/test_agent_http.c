@@ -930,6 +930,63 @@ test_restart(void **state)
 }
 
 
+static void
+retire(void *data)
+{
+    (void) data;
+    agent_http_retire();
+    server_start(routes, COUNT(routes), "127.0.0.1");
+}
+
+
+/*
+ * Clients of an earlier life are told nothing, and learn that their connections
+ * are over when they send something.  Their commands are ended.
+ */
+static void
+client_retired(void)
+{
+    int idle, busy;
+    char byte;
+    struct pollfd pfd;
+
+    idle = dial();
+    busy = dial();
+    request(busy, EXEC AUTH, "{\"command\":\"sleep\",\"args\":[\"4324\"]}");
+
+    pfd.fd = idle;
+    pfd.events = POLLIN;
+    expect(poll(&pfd, 1, 1000) == 0);
+    pfd.fd = busy;
+    expect(poll(&pfd, 1, 0) == 0);
+
+    expect(send(busy, "x", 1, MSG_NOSIGNAL) == 1);
+    expect(poll(&pfd, 1, 1000) == 1);
+    expect(recv(busy, &byte, 1, 0) == -1 && errno == ECONNRESET);
+
+    answers_soon(EXEC AUTH,
+                 "{\"command\":\"pgrep\",\"args\":[\"-f\",\"^sleep 4324\"]}",
+                 "\"exit_code\":1,");
+    usleep(500000);
+}
+
+
+static void
+test_retired(void **state)
+{
+    agent_timer_t timer;
+
+    (void) state;
+
+    memset(&timer, 0, sizeof(timer));
+    timer.handler = retire;
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    agent_loop_timer(&timer, 400);
+    scenario(client_retired);
+    agent_http_stop();
+}
+
+
 int
 main(void)
 {
@@ -943,7 +1000,7 @@ main(void)
         cmocka_unit_test(test_timeout),      cmocka_unit_test(test_later),
         cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_parallel),
         cmocka_unit_test(test_stranger),     cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_restart),      cmocka_unit_test(test_retired),
     };
 
     if (check_init() == -1) {
