@@ -76,7 +76,8 @@ sub reached {
 sub _again {
     my ($r) = @_;
 
-    return $r->{status} == 0 || ($r->{json} && $r->{json}{retryable});
+    return $r->{status} == 0
+        || (ref $r->{json} eq 'HASH' && $r->{json}{retryable});
 }
 
 
