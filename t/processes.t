@@ -178,6 +178,43 @@ is($logs->{offset} + length $logs->{output}, 2688895, 'the newest is kept');
 cmp_ok(length $logs->{output}, '<=', 1048576, 'one megabyte of it');
 like($logs->{output}, qr/\n399999\n400000\n\z/, 'to the end');
 
+# --- characters --------------------------------------------------------------
+
+$pid = background("yes \x{e9} | head -c 2099999");
+$logs = ended($pid);
+is_deeply([@$logs{qw(offset next_offset)}], [2099999 - 1048576 + 1, 2099999],
+          'one that was overwritten in part is left out');
+is(length $logs->{output}, 1048575 / 3 * 2, 'the others are text')
+    or diag(join ' ', sort keys %$logs);
+is($logs->{stdout}, $logs->{output}, 'of their stream, too');
+
+$pid = background(q{printf 'a\303'; read x; printf '\251'; read x});
+ok(wait_for(20, sub { ($logs = logs($pid))->{next_offset} == 1 }),
+   'one that has not come whole is held back') or diag(explain $logs);
+is_deeply([@$logs{qw(stdout output)}], ['a', 'a'], 'what came before is not');
+{
+    my $http = SandboxHttp->new($t->{api});
+
+    $http->send($http->format_request('GET',
+        "$base/processes/$pid/logs?follow=true",
+        [Authorization => "Bearer $t->{key}"]));
+    like($http->read_match(qr/.*?"data.*?\n/s, 20) // '', qr/"data":"a"}\n/,
+         'nor for one who follows');
+    $t->post("$base/processes/$pid/stdin", json => { data => "\n" });
+    like($http->read_match(qr/.*?"data.*?\n/s, 20) // '',
+         qr/"data":"\xc3\xa9"}\n/, 'it comes whole');
+}
+ok(wait_for(20, sub { ($logs = logs($pid, 'offset=1'))->{next_offset} == 3 }),
+   'in the log, too') or diag(explain $logs);
+is($logs->{stdout}, "\x{e9}", 'as text');
+$t->post("$base/processes/$pid/stdin", json => { data => "\n" });
+is(ended($pid)->{stdout}, "a\x{e9}", 'with all before');
+
+$pid = background(q{printf 'a\303'});
+$logs = ended($pid);
+is_deeply([@$logs{qw(next_offset stdout_base64)}], [2, 'YcM='],
+          'an incomplete one is given at the end');
+
 # --- refusals ----------------------------------------------------------------
 
 for my $path ("$base/processes/1/logs", "$base/processes/x/logs",

@@ -68,6 +68,10 @@ agent_capture_add(agent_capture_t *c, const char *buf, size_t len)
         memcpy(c->data + c->len, buf, len);
         c->len += len;
     }
+
+    if (c->truncated) {
+        c->len = sandbox_utf8_whole((const uint8_t *) c->data, c->len);
+    }
 }
 
 

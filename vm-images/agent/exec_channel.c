@@ -13,7 +13,6 @@
 #include "control.h"
 #include "exec_channel.h"
 #include "launch.h"
-#include "sandbox_utf8.h"
 
 #define CHANNEL_INPUT_MAX 262144 /* of a stream, before its socket is held */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -137,13 +136,10 @@ channel_pump(agent_ws_stream_t *s)
     agent_stream_t stream;
 
     c = channel_of(s);
-    n = agent_job_peek(&c->tap, AGENT_WS_PIECE, &data, &stream);
+    n = agent_job_peek(c->tap.job, c->tap.offset, AGENT_WS_PIECE, &data,
+                       &stream);
 
     if (n > 0) {
-        if (n == AGENT_WS_PIECE) {
-            n = sandbox_utf8_whole((const uint8_t *) data, n);
-        }
-
         channel_output(c, stream, data, n);
         agent_job_take(&c->tap, n);
         return 1;

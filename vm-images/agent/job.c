@@ -367,8 +367,7 @@ agent_job_list(sandbox_text_t *t)
 void
 agent_job_attach(agent_tap_t *tap, agent_job_t *job, uint64_t offset)
 {
-    offset = offset > job->ring.end ? job->ring.end : offset;
-    tap->offset = offset < job->ring.begin ? job->ring.begin : offset;
+    tap->offset = agent_ring_from(&job->ring, offset);
     tap->job = job;
     tap->told = job->round;
     LIST_INSERT_HEAD(&job->taps, tap, link);
@@ -388,10 +387,20 @@ agent_job_detach(agent_tap_t *tap)
 
 
 size_t
-agent_job_peek(const agent_tap_t *tap, size_t max, const char **data,
-               agent_stream_t *stream)
+agent_job_peek(const agent_job_t *job, uint64_t offset, size_t max,
+               const char **data, agent_stream_t *stream)
 {
-    return agent_ring_piece(&tap->job->ring, tap->offset, max, data, stream);
+    size_t n, whole;
+
+    n = agent_ring_piece(&job->ring, offset, max, data, stream);
+    whole = n ? sandbox_utf8_whole((const uint8_t *) *data, n) : 0;
+
+    /* the rest of a character may be still to come */
+    if (whole == 0 && job->running && offset + n == job->ring.end) {
+        return 0;
+    }
+
+    return whole ? whole : n;
 }
 
 

@@ -87,13 +87,17 @@ const char *agent_signal_name(int signal);
 /* Appends "exit_code":N and, after a signal, ,"signal":"NAME". */
 void agent_exit_members(sandbox_text_t *t, const agent_exit_t *e);
 
-/* Attaches a tap at an offset, or at the oldest byte kept if that is later. */
+/* Attaches a tap where reading from an offset begins: agent_ring_from(). */
 void agent_job_attach(agent_tap_t *tap, agent_job_t *job, uint64_t offset);
 void agent_job_detach(agent_tap_t *tap);
 
-/* Bytes at the tap, at most max, of one stream; 0 if there are none now. */
-size_t agent_job_peek(const agent_tap_t *tap, size_t max, const char **data,
-                      agent_stream_t *stream);
+/*
+ * Bytes at an offset, at most max, which is at least 4, of one stream; 0 if
+ * there are none now.  A character is not cut, so one that is incomplete is
+ * held back until there is more output or the job has ended.
+ */
+size_t agent_job_peek(const agent_job_t *job, uint64_t offset, size_t max,
+                      const char **data, agent_stream_t *stream);
 void agent_job_take(agent_tap_t *tap, size_t n);
 
 /* 1 if the job has ended, and the tap has taken all of its output. */

@@ -12,7 +12,6 @@
 #include "job.h"
 #include "loop.h"
 #include "processes.h"
-#include "sandbox_utf8.h"
 
 #define STDIN_WAIT_MS 30000  /* for a command that does not read */
 #define FOLLOW_IDLE_MS 15000 /* then a blank line keeps the answer alive */
@@ -264,11 +263,12 @@ logs_whole(agent_request_t *r, const agent_job_t *job, uint64_t offset)
     sandbox_text_t all = SANDBOX_TEXT_INIT;
     sandbox_text_t parts[2] = { SANDBOX_TEXT_INIT, SANDBOX_TEXT_INIT };
 
-    offset = offset < job->ring.begin ? job->ring.begin : offset;
-    offset = offset > job->ring.end ? job->ring.end : offset;
+    offset = agent_ring_from(&job->ring, offset);
 
-    for (at = offset; at < job->ring.end; at += n) {
-        n = agent_ring_piece(&job->ring, at, AGENT_RING_MAX, &data, &stream);
+    for (at = offset;
+         (n = agent_job_peek(job, at, AGENT_RING_MAX, &data, &stream)) > 0;
+         at += n)
+    {
         sandbox_text_add(&all, data, n);
         sandbox_text_add(&parts[stream], data, n);
     }
@@ -276,8 +276,7 @@ logs_whole(agent_request_t *r, const agent_job_t *job, uint64_t offset)
     sandbox_text_fmt(&t, "{\"pid\":%lld,", (long long) job->pid);
     logs_exit(&t, job);
     sandbox_text_fmt(&t, ",\"offset\":%llu,\"next_offset\":%llu",
-                     (unsigned long long) offset,
-                     (unsigned long long) job->ring.end);
+                     (unsigned long long) offset, (unsigned long long) at);
 
     if (sandbox_text_failed(&all) || sandbox_text_failed(&parts[0])
         || sandbox_text_failed(&parts[1]))
@@ -307,13 +306,9 @@ follow_line(follow_t *f)
     const char *data;
     agent_stream_t stream;
 
-    n = agent_job_peek(&f->tap, FOLLOW_PIECE, &data, &stream);
+    n = agent_job_peek(f->tap.job, f->tap.offset, FOLLOW_PIECE, &data, &stream);
 
     if (n > 0) {
-        if (n == FOLLOW_PIECE) {
-            n = sandbox_utf8_whole((const uint8_t *) data, n);
-        }
-
         sandbox_text_fmt(&f->line, "{\"stream\":\"%s\",\"offset\":%llu",
                          stream == AGENT_STDOUT ? "stdout" : "stderr",
                          (unsigned long long) f->tap.offset);

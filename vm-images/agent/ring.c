@@ -11,6 +11,7 @@
  * doubles of it.
  */
 #define RING_FIRST 4096
+#define RING_SPARE 3 /* the first bytes once more, behind the last */
 
 
 static int
@@ -51,6 +52,11 @@ ring_put(agent_ring_t *r, agent_stream_t stream, const char *buf, size_t len)
         memcpy(r->data + at, buf, n);
         ring_set_marks(r, at, n, stream == AGENT_STDERR);
 
+        if (at < RING_SPARE) {
+            memcpy(r->data + r->size, r->data, RING_SPARE);
+            r->marks[r->size / 8] = r->marks[0];
+        }
+
         buf += n;
         len -= n;
         r->end += n;
@@ -84,8 +90,8 @@ agent_ring_reserve(agent_ring_t *r, size_t size)
         return -1;
     }
 
-    larger.data = malloc(n);
-    larger.marks = calloc(1, n / 8);
+    larger.data = malloc(n + RING_SPARE);
+    larger.marks = calloc(1, n / 8 + 1);
     larger.size = n;
     larger.begin = larger.end = r->begin;
 
@@ -134,7 +140,7 @@ agent_ring_piece(const agent_ring_t *r, uint64_t offset, size_t max,
     }
 
     at = (size_t) (offset % r->size);
-    limit = r->size - at;
+    limit = r->size + RING_SPARE - at;
     limit = limit < max ? limit : max;
     limit = r->end - offset < limit ? (size_t) (r->end - offset) : limit;
 
@@ -154,6 +160,26 @@ agent_ring_piece(const agent_ring_t *r, uint64_t offset, size_t max,
     *stream = mark ? AGENT_STDERR : AGENT_STDOUT;
 
     return n;
+}
+
+
+uint64_t
+agent_ring_from(const agent_ring_t *r, uint64_t offset)
+{
+    size_t i, n;
+    const char *data;
+    agent_stream_t stream;
+
+    if (offset >= r->begin) {
+        return offset > r->end ? r->end : offset;
+    }
+
+    n = agent_ring_piece(r, r->begin, RING_SPARE + 1, &data, &stream);
+
+    for (i = 0; i < n && (data[i] & 0xc0) == 0x80; i++) { /* void */
+    }
+
+    return r->begin + (i <= RING_SPARE ? i : 0);
 }
 
 

@@ -31,10 +31,19 @@ void agent_ring_add(agent_ring_t *r, agent_stream_t stream, const char *buf,
 
 /*
  * Sets *data to the bytes at an offset within the ring that belong to one
- * stream and are contiguous; returns their number, at most max.
+ * stream and are contiguous; returns their number, at most max.  A character
+ * lies within them if its first byte does and all of it is in the ring, unless
+ * max or the other stream cuts it.
  */
 size_t agent_ring_piece(const agent_ring_t *r, uint64_t offset, size_t max,
                         const char **data, agent_stream_t *stream);
+
+/*
+ * Where reading from an offset on begins: at the oldest byte kept if that is
+ * later, after the rest of a character whose beginning was overwritten; at most
+ * at the end.
+ */
+uint64_t agent_ring_from(const agent_ring_t *r, uint64_t offset);
 
 void agent_ring_free(agent_ring_t *r);
 

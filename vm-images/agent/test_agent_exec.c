@@ -463,6 +463,16 @@ test_capture(void **state)
     agent_capture_free(&c);
     assert_int_equal(c.len, 0);
     assert_int_equal(c.truncated, 0);
+
+    /* The limit cuts no character. */
+    for (i = 0; i < AGENT_CAPTURE_MAX / 65536 - 1; i++) {
+        agent_capture_add(&c, block, 65536);
+    }
+    agent_capture_add(&c, block, 65533);
+    agent_capture_add(&c, "\xf0\x9f\x98\x80", 4);
+    assert_int_equal(c.len, AGENT_CAPTURE_MAX - 3);
+    assert_int_equal(c.truncated, 1);
+    agent_capture_free(&c);
     free(block);
 }
 

@@ -31,6 +31,7 @@
 #include "memory.h"
 #include "reap.h"
 #include "sandbox_time.h"
+#include "sandbox_utf8.h"
 
 static int groups; /* there is a control group for commands */
 static char groups_dir[64];
@@ -143,6 +144,80 @@ test_ring(void **state)
     assert_int_equal(r.end - r.begin, r.size);
 
     agent_ring_free(&r);
+}
+
+
+/* Reads what there is; how many bytes that are, and whether all is UTF-8. */
+static size_t
+read_whole(const agent_job_t *job, uint64_t offset, int *utf8)
+{
+    size_t n, sum;
+    const char *data;
+    agent_stream_t stream;
+
+    *utf8 = 1;
+
+    for (sum = 0;
+         (n = agent_job_peek(job, offset + sum, 100, &data, &stream)) > 0;
+         sum += n)
+    {
+        *utf8 &= sandbox_utf8_valid((const uint8_t *) data, n);
+    }
+
+    return sum;
+}
+
+
+/* No character is cut: not where output is overwritten, wraps or stops. */
+static void
+test_characters(void **state)
+{
+    int i, utf8;
+    size_t n;
+    agent_job_t job;
+
+    (void) state;
+    memset(&job, 0, sizeof(job));
+    job.running = 1;
+    assert_int_equal(agent_ring_reserve(&job.ring, 1), 0);
+
+    for (i = 0; i < 12000; i++) {
+        agent_ring_add(&job.ring, AGENT_STDOUT, "\xf0\x9f\x98\x80\n" + i % 5,
+                       1);
+
+        if (job.ring.begin > 0) {
+            n = read_whole(&job, agent_ring_from(&job.ring, 0), &utf8);
+            assert_true(utf8);
+            assert_in_range(n, job.ring.size - 6, job.ring.size);
+        }
+    }
+
+    /* what cannot be completed is given, and so is the rest of a job */
+    for (i = 0; i < 2; i++) {
+        agent_ring_add(&job.ring, AGENT_STDOUT, "a\xf0\x9f", 3);
+        assert_int_equal(read_whole(&job, job.ring.end - 3, &utf8), 1);
+        agent_ring_add(&job.ring, AGENT_STDERR, "e", 1);
+        assert_int_equal(read_whole(&job, job.ring.end - 4, &utf8), 4);
+        assert_false(utf8);
+    }
+
+    agent_ring_add(&job.ring, AGENT_STDOUT, "\xf0", 1);
+    assert_int_equal(read_whole(&job, job.ring.end - 1, &utf8), 0);
+    agent_ring_add(&job.ring, AGENT_STDOUT, "a", 1);
+    assert_int_equal(read_whole(&job, job.ring.end - 2, &utf8), 2);
+    agent_ring_add(&job.ring, AGENT_STDOUT, "\xf0", 1);
+    job.running = 0;
+    assert_int_equal(read_whole(&job, job.ring.end - 1, &utf8), 1);
+
+    /* nothing is passed over of what is no UTF-8 */
+    for (i = 0; i < 5000; i++) {
+        agent_ring_add(&job.ring, AGENT_STDOUT, "\x80", 1);
+    }
+
+    assert_int_equal(agent_ring_from(&job.ring, 0), job.ring.begin);
+    assert_int_equal(agent_ring_from(&job.ring, job.ring.end + 9),
+                     job.ring.end);
+    agent_ring_free(&job.ring);
 }
 
 
@@ -304,7 +379,7 @@ reader_take(reader_t *r, size_t max)
     agent_stream_t stream;
 
     assert_int_equal(r->tap.offset, r->taken);
-    n = agent_job_peek(&r->tap, max, &data, &stream);
+    n = agent_job_peek(r->tap.job, r->tap.offset, max, &data, &stream);
 
     for (i = 0; i < n; i++) {
         r->sum = r->sum * 31 + (unsigned char) data[i];
@@ -901,6 +976,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_freeze_first),
         cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_characters),
         cmocka_unit_test(test_forget_telling),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_background),
