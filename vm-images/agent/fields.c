@@ -293,6 +293,7 @@ field_part(const sandbox_json_t *doc, const sandbox_json_node_t *node,
     number = sandbox_json_member(doc, node, "part");
     sum = sandbox_json_member(doc, node, "sha256");
     members = (number != NULL) + (sum != NULL);
+    sum = sum != NULL && sum->type == SANDBOX_JSON_NULL ? NULL : sum;
 
     if (number == NULL || node->count != members
         || sandbox_json_integer(doc, number, &n) == -1 || n < 1

@@ -293,13 +293,18 @@ test_bodies(void **state)
         { "{\"path\":\"/a\",\"parts\":[{\"part\":10001}]}", "parts" },
         { "{\"path\":\"/a\",\"parts\":[{\"part\":2},{\"part\":2}]}", "parts" },
         { "{\"path\":\"/a\",\"parts\":[{\"part\":1,\"x\":1}]}", "parts" },
+        { "{\"path\":\"/a\",\"parts\":[{\"part\":null}]}", "parts" },
+        { "{\"path\":\"/a\","
+          "\"parts\":[{\"part\":1,\"sha256\":null,\"x\":1}]}",
+          "parts" },
         { "{\"path\":\"/a\",\"parts\":[{\"part\":1,\"sha256\":\"a\"}]}",
           "parts" },
     };
 
     (void) state;
     assert_int_equal(body("{\"path\":\"/a\",\"size\":null,"
-                          "\"parts\":[{\"part\":1},{\"part\":3}]}",
+                          "\"parts\":[{\"part\":1},"
+                          "{\"part\":3,\"sha256\":null}]}",
                           &err),
                      AGENT_BODY_OK);
 
