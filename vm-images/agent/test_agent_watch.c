@@ -10,11 +10,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -23,18 +27,44 @@
 #include "fs.h"
 #include "tree.h"
 #include "watch.h"
+#include "watch_places.h"
 #include "ws.h"
 
 #define FLOOD 120000  /* changes: more than sockets and the kernel hold */
 #define BUSY_MS 20000 /* of a writer that nobody ends */
 #define FAIR_MS 5000  /* in which others have been served beside it */
 #define WRITERS 2
+#define MANY 300 /* entries: more than are looked at in a turn */
 
 static char top[64];
 static const agent_ws_channel_t *const channels[] = { &agent_watch_channel };
 static const agent_route_t routes[] = {
     { "ws", "GET", 1, agent_ws_handler },
 };
+
+
+static int refusals; /* of the next watches of events */
+
+
+/* In place of the C library's, for the agent: a kernel without memory. */
+int
+epoll_ctl(int epoll, int op, int fd, struct epoll_event *ev)
+{
+    char link[64], name[64];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = refusals && op == EPOLL_CTL_ADD ? readlink(link, name, sizeof(name))
+                                        : 0;
+
+    if (n > 0 && memmem(name, (size_t) n, "inotify", 7) != NULL) {
+        refusals--;
+        errno = ENOMEM;
+        return -1;
+    }
+
+    return (int) syscall(SYS_epoll_ctl, epoll, op, fd, ev);
+}
 
 
 static void
@@ -79,6 +109,16 @@ touch(const char *path)
     expect(fd != -1);
     expect(futimens(fd, NULL) == 0);
     close(fd);
+}
+
+
+static void
+make_dir(const char *path)
+{
+    char real[512];
+
+    snprintf(real, sizeof(real), "%s%s", top, path);
+    expect(mkdir(real, 0755) == 0);
 }
 
 
@@ -253,6 +293,118 @@ test_private(void **state)
 }
 
 
+/* Events are told when the kernel has memory for their watch again. */
+static void
+client_refused(void)
+{
+    int fd;
+
+    fd = watch("/", 0);
+    touch("/a");
+    hear_until(fd, "\"event\":\"create\",\"path\":\"/a\"", NULL);
+    touch("/b");
+    hear_until(fd, "\"event\":\"create\",\"path\":\"/b\"", NULL);
+    close(fd);
+}
+
+
+static void
+test_refused(void **state)
+{
+    (void) state;
+    refusals = 2;
+    serve(client_refused);
+    assert_int_equal(refusals, 0);
+}
+
+
+/* The search is over, and nothing is watched but the first place. */
+static void
+assert_first_only(const agent_places_t *p)
+{
+    agent_place_t *first;
+
+    first = TAILQ_FIRST(&p->watched);
+    assert_non_null(first);
+    assert_string_equal(first->path, "/tree");
+    assert_null(TAILQ_NEXT(first, link));
+    assert_null(p->dir);
+    assert_null(p->place);
+}
+
+
+/* A directory that goes while it is searched is forgotten. */
+static void
+test_searched(void **state)
+{
+    int i, told;
+    char name[64];
+    agent_places_t p;
+
+    (void) state;
+    make_dir("/tree");
+    touch("/tree/file");
+    memset(&p, 0, sizeof(p));
+    assert_int_equal(agent_places_init(&p, "/tree", 1), 0);
+    assert_int_equal(agent_places_step(&p), 0);
+
+    make_dir("/tree/d");
+    for (i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "/tree/d/%d", i);
+        touch(name);
+    }
+
+    for (told = 0; told < 2; told++) {
+        agent_places_add(&p, "/tree/d", told);
+        assert_int_equal(agent_places_step(&p), 1);
+        assert_non_null(p.dir);
+        agent_places_forget(&p, "/tree/d");
+        assert_first_only(&p);
+        assert_int_equal(p.overflow, told);
+        p.overflow = 0;
+    }
+
+    agent_places_add(&p, "/tree/d", 1);
+    assert_int_equal(agent_places_step(&p), 1);
+    agent_places_lose(&p, agent_places_find(&p, p.place->wd));
+    assert_first_only(&p);
+    assert_int_equal(agent_places_step(&p), 0);
+    assert_int_equal(p.overflow, 0);
+    agent_places_free(&p);
+}
+
+
+/* What cannot be opened is an overflow, unless it is not there. */
+static void
+test_unopened(void **state)
+{
+    agent_places_t p;
+    struct rlimit few, limit;
+
+    (void) state;
+    make_dir("/d");
+    touch("/file");
+    memset(&p, 0, sizeof(p));
+    assert_int_equal(agent_places_init(&p, "/d", 1), 0);
+    assert_int_equal(agent_places_step(&p), 0);
+
+    agent_places_add(&p, "/none", 0);
+    agent_places_add(&p, "/file/none", 0);
+    assert_int_equal(agent_places_step(&p), 0);
+    assert_int_equal(p.overflow, 0);
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = limit;
+    few.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    agent_places_add(&p, "/d", 0);
+    (void) agent_places_step(&p);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(p.overflow, 1);
+    agent_places_free(&p);
+}
+
+
 static int
 setup(void **state)
 {
@@ -284,9 +436,8 @@ main(void)
 {
 #define IN_ROOM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        IN_ROOM(test_slow),
-        IN_ROOM(test_busy),
-        IN_ROOM(test_private),
+        IN_ROOM(test_slow),    IN_ROOM(test_busy),     IN_ROOM(test_private),
+        IN_ROOM(test_refused), IN_ROOM(test_searched), IN_ROOM(test_unopened),
     };
 
     if (check_init() == -1) {

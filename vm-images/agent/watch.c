@@ -27,8 +27,9 @@
 #include "watch_places.h"
 
 #define WATCH_BUFFER 16384
-#define WATCH_PAIR_MS 20 /* the wait for the second half of a rename */
-#define WATCH_TURN 64    /* events handled in a turn of the loop */
+#define WATCH_PAIR_MS 20    /* the wait for the second half of a rename */
+#define WATCH_RETRY_MS 1000 /* the wait for memory of the kernel */
+#define WATCH_TURN 64       /* events handled in a turn of the loop */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef struct {
@@ -301,7 +302,12 @@ static void
 watch_wait(watch_t *w)
 {
     if (w->input.fd == -1) {
-        (void) agent_loop_watch(&w->input, w->places.fd, EPOLLIN);
+        /* until the kernel has memory for that, events are asked for */
+        if (agent_loop_watch(&w->input, w->places.fd, EPOLLIN) == -1
+            && !w->scanner.active)
+        {
+            agent_loop_timer(&w->scanner, WATCH_RETRY_MS);
+        }
     }
 
     if (w->cookie != 0 && !w->pair.active) {

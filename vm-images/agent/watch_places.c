@@ -26,6 +26,18 @@
 static unsigned places_total;
 
 
+/* Ends the search of a place. */
+static void
+places_searched(agent_places_t *p)
+{
+    if (p->dir != NULL) {
+        closedir(p->dir);
+        p->dir = NULL;
+        p->place = NULL;
+    }
+}
+
+
 static void
 places_drop(agent_place_list_t *list, agent_place_t *place)
 {
@@ -220,9 +232,7 @@ agent_places_step(agent_places_t *p)
                 continue;
             }
 
-            closedir(p->dir);
-            p->dir = NULL;
-            p->place = NULL;
+            places_searched(p);
         }
 
         place = TAILQ_FIRST(&p->unseen);
@@ -231,7 +241,9 @@ agent_places_step(agent_places_t *p)
         }
 
         if (places_begin(p, place) == -1) {
-            p->overflow |= errno == ENOSPC || errno == ENOMEM;
+            /* what is not there or not to be entered is no loss */
+            p->overflow |= errno != ENOENT && errno != ENOTDIR && errno != ELOOP
+                           && errno != EXDEV;
             places_drop(&p->unseen, place);
         }
     }
@@ -257,10 +269,7 @@ agent_places_find(agent_places_t *p, int wd)
 }
 
 
-/*
- * The paths of the places below are wrong now, too.  The place that is being
- * searched stays, for p->place points to it.
- */
+/* The paths of the places below are wrong now, too. */
 void
 agent_places_forget(agent_places_t *p, const char *path)
 {
@@ -269,9 +278,11 @@ agent_places_forget(agent_places_t *p, const char *path)
     for (place = TAILQ_FIRST(&p->watched); place != NULL; place = next) {
         next = TAILQ_NEXT(place, link);
 
-        if (sandbox_path_within(place->path, path) && place != p->place) {
+        if (sandbox_path_within(place->path, path)) {
+            /* what is not found any more might have been news */
+            p->overflow |= place == p->place && place->told;
             (void) inotify_rm_watch(p->fd, place->wd);
-            places_drop(&p->watched, place);
+            agent_places_lose(p, place);
         }
     }
 }
@@ -280,9 +291,11 @@ agent_places_forget(agent_places_t *p, const char *path)
 void
 agent_places_lose(agent_places_t *p, agent_place_t *place)
 {
-    if (place != p->place) {
-        places_drop(&p->watched, place);
+    if (place == p->place) {
+        places_searched(p);
     }
+
+    places_drop(&p->watched, place);
 }
 
 
@@ -355,10 +368,7 @@ agent_places_free(agent_places_t *p)
         places_drop(&p->unseen, place);
     }
 
-    if (p->dir != NULL) {
-        closedir(p->dir);
-    }
-
+    places_searched(p);
     sandbox_text_free(&p->news);
     close(p->fd);
 }
