@@ -9,7 +9,6 @@
 
 #define _GNU_SOURCE
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -23,9 +22,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "console.h"
 #include "freeze.h"
-#include "fs.h"
 #include "proc.h"
 #include "sandbox_time.h"
 
@@ -33,7 +32,6 @@
 #define GROUP "sandbox"
 #define FREEZE_WAIT_MS 2000
 #define FREEZE_STEP_MS 2
-#define DEPTH_MAX 64
 
 typedef struct freeze_held_s freeze_held_t;
 
@@ -102,51 +100,6 @@ agent_freeze_fork(int group)
 }
 
 
-/* 1 if errno says that the group was removed, so that it has no process. */
-static int
-freeze_gone(void)
-{
-    return errno == ENOENT || errno == ENODEV;
-}
-
-
-/* Calls run for each group below group until one returns other than 0. */
-static int
-freeze_each(int group, int (*run)(int group, const char *name, int64_t arg),
-            int64_t arg)
-{
-    int fd, rc;
-    DIR *dir;
-    struct dirent *entry;
-
-    dir = agent_fs_list(group);
-    if (dir == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    while (rc == 0 && (entry = readdir(dir)) != NULL) {
-        if (entry->d_type != DT_DIR || entry->d_name[0] == '.') {
-            continue;
-        }
-
-        fd = openat(group, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd == -1) {
-            rc = freeze_gone() ? 0 : -1;
-            continue;
-        }
-
-        rc = run(fd, entry->d_name, arg);
-        close(fd);
-    }
-
-    closedir(dir);
-
-    return rc;
-}
-
-
 static int
 freeze_write(int group, const char *value)
 {
@@ -176,7 +129,7 @@ freeze_stop(int group, const char *name, int64_t arg)
 
     fd = openat(group, "cgroup.freeze", O_RDONLY | O_CLOEXEC);
     if (fd == -1) {
-        return freeze_gone() ? 0 : -1;
+        return agent_cgroup_gone() ? 0 : -1;
     }
 
     now = '0';
@@ -199,7 +152,7 @@ freeze_stop(int group, const char *name, int64_t arg)
     memcpy(held->name, name, size);
     STAILQ_INSERT_TAIL(&freeze_held, held, link);
 
-    return freeze_write(group, "1") == 0 || freeze_gone() ? 0 : -1;
+    return freeze_write(group, "1") == 0 || agent_cgroup_gone() ? 0 : -1;
 }
 
 
@@ -207,36 +160,30 @@ freeze_stop(int group, const char *name, int64_t arg)
 static int
 freeze_running(int group, const char *name, int64_t depth)
 {
-    int fd, n;
-    long id;
-    char line[32];
-    FILE *f;
+    int n;
+    FILE *ids;
+    pid_t id;
     agent_proc_t p;
 
     (void) name;
 
-    fd = openat(group, "cgroup.threads", O_RDONLY | O_CLOEXEC);
-    f = fd == -1 ? NULL : fdopen(fd, "r");
-    if (f == NULL) {
-        if (fd != -1) {
-            close(fd);
-        }
-
+    ids = agent_cgroup_ids(group, "cgroup.threads");
+    if (ids == NULL) {
         return -1;
     }
 
     n = 0;
 
-    while (n == 0 && fgets(line, sizeof(line), f) != NULL) {
-        id = strtol(line, NULL, 10);
-        n = agent_proc_read((pid_t) id, &p) == 0 && p.state == 'R';
+    while (n == 0 && (id = agent_cgroup_id(ids)) != -1) {
+        n = agent_proc_read(id, &p) == 0 && p.state == 'R';
     }
 
-    fclose(f);
+    fclose(ids);
 
     if (n == 0) {
-        n = depth < DEPTH_MAX ? freeze_each(group, freeze_running, depth + 1)
-                              : -1;
+        n = depth < AGENT_CGROUP_DEPTH
+                ? agent_cgroup_each(group, freeze_running, depth + 1)
+                : -1;
     }
 
     return n;
@@ -308,7 +255,7 @@ freeze_wait(int group, const char *name, int64_t until)
 
     events = openat(group, "cgroup.events", O_RDONLY | O_CLOEXEC);
     if (events == -1) {
-        return freeze_gone() ? 0 : -1;
+        return agent_cgroup_gone() ? 0 : -1;
     }
 
     rc = freeze_watch(group, events, until);
@@ -317,7 +264,7 @@ freeze_wait(int group, const char *name, int64_t until)
     close(events);
     errno = err;
 
-    return rc == 0 || freeze_gone() ? 0 : -1;
+    return rc == 0 || agent_cgroup_gone() ? 0 : -1;
 }
 
 
@@ -329,11 +276,11 @@ freeze_all(void)
 
     until = sandbox_time_monotonic_ms() + FREEZE_WAIT_MS;
 
-    if (freeze_each(freeze_root, freeze_stop, 0) == -1) {
+    if (agent_cgroup_each(freeze_root, freeze_stop, 0) == -1) {
         return -1;
     }
 
-    return freeze_each(freeze_root, freeze_wait, until);
+    return agent_cgroup_each(freeze_root, freeze_wait, until);
 }
 
 
@@ -357,7 +304,7 @@ freeze_end(void)
 
         errno = err;
 
-        if (rc == -1 && !freeze_gone()) {
+        if (rc == -1 && !agent_cgroup_gone()) {
             return -1;
         }
 

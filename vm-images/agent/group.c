@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "freeze.h"
 #include "group.h"
 
@@ -107,37 +109,29 @@ group_kill(agent_group_t *g)
 }
 
 
-/* Signals the processes that the file lists; how many of them, or -1. */
+/* Signals the processes that are listed; how many of them, or -1. */
 static int
 group_signal_once(agent_group_t *g, int signal)
 {
-    int fd, n;
-    long pid;
-    char line[32];
-    FILE *f;
+    int n;
+    FILE *ids;
+    pid_t pid;
 
-    fd = openat(g->fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-    f = fd == -1 ? NULL : fdopen(fd, "r");
-    if (f == NULL) {
-        if (fd != -1) {
-            close(fd);
-        }
-
+    ids = agent_cgroup_ids(g->fd, "cgroup.procs");
+    if (ids == NULL) {
         return -1;
     }
 
     n = 0;
 
-    while (fgets(line, sizeof(line), f) != NULL) {
-        pid = strtol(line, NULL, 10);
-
-        /* 0: one of another name space, which is nobody here. */
-        if (pid > 1 && kill((pid_t) pid, signal) == 0) {
+    while ((pid = agent_cgroup_id(ids)) != -1) {
+        /* those of other name spaces are nobody here */
+        if (pid > 1 && kill(pid, signal) == 0) {
             n++;
         }
     }
 
-    fclose(f);
+    fclose(ids);
 
     return n;
 }
@@ -185,17 +179,38 @@ agent_group_populated(agent_group_t *g)
 }
 
 
+/* Removes a group that a command made, after those below it. */
+static int
+group_prune(int group, const char *name, int64_t depth)
+{
+    char self[NAME_MAX + sizeof("../")];
+
+    if (depth < AGENT_CGROUP_DEPTH) {
+        (void) agent_cgroup_each(group, group_prune, depth + 1);
+    }
+
+    snprintf(self, sizeof(self), "../%s", name);
+    (void) unlinkat(group, self, AT_REMOVEDIR);
+
+    return 0;
+}
+
+
 /* Removes and frees a group; 0, or -1 if it still has processes. */
 static int
 group_remove(agent_group_t *g)
 {
     int all;
 
-    all = agent_freeze_group();
+    if (agent_group_populated(g)) {
+        return -1;
+    }
 
-    if (agent_group_populated(g)
-        || (unlinkat(all, g->name, AT_REMOVEDIR) == -1 && errno == EBUSY
-            && agent_group_populated(g)))
+    all = agent_freeze_group();
+    (void) agent_cgroup_each(g->fd, group_prune, 1);
+
+    if (unlinkat(all, g->name, AT_REMOVEDIR) == -1 && errno == EBUSY
+        && agent_group_populated(g))
     {
         return -1;
     }

@@ -845,6 +845,10 @@ count_groups(void)
 }
 
 
+#define MAKE_GROUPS                                                            \
+    "g=$(sed -n s,^0::.*/,/sys/fs/cgroup/sandbox/,p /proc/self/cgroup) && "    \
+    "mkdir -p $g/a/b $g/c"
+
 /* The group of a command goes with its last process. */
 static void
 test_group_removed(void **state)
@@ -864,6 +868,24 @@ test_group_removed(void **state)
     wait_for(!job->running);
     pid = printed(job);
     assert_int_equal(count_groups(), 1);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    wait_for(count_groups() == 0);
+
+    /* also if it made some below, whether the last process ends or is left */
+    job = start(AGENT_EXEC_POST, "{\"command\":\"" MAKE_GROUPS "\","
+                                 "\"shell\":true,\"background\":true}");
+    wait_for(!job->running);
+    assert_int_equal(job->exit.code, 0);
+    assert_int_equal(count_groups(), 0);
+
+    job = start(AGENT_EXEC_POST,
+                "{\"command\":\"" MAKE_GROUPS
+                "; (echo 0 >$g/a/b/cgroup.procs; exec sleep 4414) "
+                ">/dev/null 2>&1 & echo $!\","
+                "\"shell\":true,\"background\":true}");
+    wait_for(!job->running);
+    pid = printed(job);
+    assert_int_equal(count_groups(), 4);
     assert_int_equal(kill(pid, SIGKILL), 0);
     wait_for(count_groups() == 0);
 }
