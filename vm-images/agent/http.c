@@ -318,8 +318,8 @@ http_collect(agent_request_t *r, const char *data, size_t len)
 
 
 /*
- * Takes a piece of the body.  What is left in *len, the library gives again
- * when the connection is resumed.
+ * Takes a piece of the body.  The library gives the last *len bytes again when
+ * the connection is resumed.
  */
 static enum MHD_Result
 http_body(agent_request_t *r, const char *data, size_t *len)
@@ -543,11 +543,14 @@ http_listen(const agent_http_conf_t *conf)
 }
 
 
+/* 0, or -1 with errno set; fd is taken over. */
 static int
 http_daemon(int fd)
 {
+    int err;
     const union MHD_DaemonInfo *info;
 
+    errno = 0; /* the library may fail without setting it */
     http.daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE
             | MHD_USE_ERROR_LOG,
@@ -560,7 +563,9 @@ http_daemon(int fd)
         MHD_OPTION_NOTIFY_CONNECTION, http_connection, NULL, MHD_OPTION_END);
 
     if (http.daemon == NULL) {
+        err = errno ? errno : ENOMEM;
         close(fd);
+        errno = err;
         return -1;
     }
 
@@ -570,7 +575,9 @@ http_daemon(int fd)
     if (info == NULL
         || agent_loop_watch(&http.watch, info->epoll_fd, EPOLLIN) == -1)
     {
+        err = errno ? errno : ENOMEM;
         agent_http_stop();
+        errno = err;
         return -1;
     }
 

@@ -29,15 +29,18 @@
 #define LEFT " /v1/sandboxes/sb_1/left"
 #define HEAD " HTTP/1.1\r\nHost: x\r\n" AUTH
 
-static int no_watches; /* nothing more can be watched for room */
+static uint32_t refused; /* the events of watches that fail, or 0 */
+static int refusal;      /* their errno */
+static int spared;       /* how many do not fail before */
 
 
 /* In place of the C library's, for the agent: a kernel without memory. */
 int
 epoll_ctl(int epoll, int op, int fd, struct epoll_event *ev)
 {
-    if (no_watches && op == EPOLL_CTL_ADD && ev->events == EPOLLOUT) {
-        errno = ENOMEM;
+    if (refused && op == EPOLL_CTL_ADD && ev->events == refused
+        && spared-- <= 0) {
+        errno = refusal;
         return -1;
     }
 
@@ -312,6 +315,82 @@ test_keepalive(void **state)
     (void) state;
     server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_keepalive);
+    agent_http_stop();
+}
+
+
+#define PADDING 25000 /* of each of four headers, as nginx may send them */
+
+
+/* A head of a request may be as large as nginx takes it. */
+static void
+client_head(void)
+{
+    int i;
+    char *reply, *padding;
+    sandbox_text_t head = SANDBOX_TEXT_INIT;
+
+    padding = malloc(PADDING);
+    expect(padding != NULL);
+    memset(padding, 'a', PADDING);
+    sandbox_text_str(&head, EXEC AUTH);
+
+    for (i = 0; i < 4; i++) {
+        sandbox_text_fmt(&head, "X-Padding-%d: ", i);
+        sandbox_text_add(&head, padding, PADDING);
+        sandbox_text_str(&head, "\r\n");
+    }
+
+    sandbox_text_add(&head, "", 1);
+    expect(!sandbox_text_failed(&head));
+    reply = ask(head.data, "{\"command\":\"echo\",\"args\":[\"a\"]}");
+    expect(strstr(reply, "HTTP/1.1 200 ") == reply);
+    expect(strstr(reply, "\"stdout\":\"a\\n\"") != NULL);
+    free(reply);
+    sandbox_text_free(&head);
+    free(padding);
+}
+
+
+static void
+test_head(void **state)
+{
+    (void) state;
+    server_start(routes, COUNT(routes), "127.0.0.1");
+    scenario(client_head);
+    agent_http_stop();
+}
+
+
+/* A server that cannot start says why, also if the library does not. */
+static void
+test_start(void **state)
+{
+    int n;
+    agent_http_conf_t conf;
+
+    (void) state;
+    memset(&conf, 0, sizeof(conf));
+    conf.address.s_addr = htonl(INADDR_LOOPBACK);
+    conf.token = TOKEN;
+
+    refused = EPOLLIN;
+    refusal = 0;
+
+    /* the library's watches, then the one of the library's descriptor */
+    for (n = 0; n < 10; n++) {
+        spared = n;
+        errno = 0;
+
+        if (agent_http_start(&conf) == 0) {
+            break;
+        }
+
+        assert_int_not_equal(errno, 0);
+    }
+
+    assert_in_range(n, 2, 9);
+    refused = 0;
     agent_http_stop();
 }
 
@@ -691,11 +770,13 @@ static void
 test_no_input(void **state)
 {
     (void) state;
-    no_watches = 1;
+    spared = 0;
+    refused = EPOLLOUT;
+    refusal = ENOMEM;
     server_start(routes, COUNT(routes), "127.0.0.1");
     scenario(client_no_input);
     agent_http_stop();
-    no_watches = 0;
+    refused = 0;
 }
 
 
@@ -1001,6 +1082,7 @@ main(void)
         cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_parallel),
         cmocka_unit_test(test_stranger),     cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_restart),      cmocka_unit_test(test_retired),
+        cmocka_unit_test(test_head),         cmocka_unit_test(test_start),
     };
 
     if (check_init() == -1) {
