@@ -17,7 +17,7 @@ typedef enum {
     AGENT_CONTROL_EXEC_CONNECT = 4,
     AGENT_CONTROL_EXEC_STDIN = 8,
     AGENT_CONTROL_EXEC_SIGNAL = 16,
-    AGENT_CONTROL_CLOSE = 32, /* and pty_kill: only names the stream */
+    AGENT_CONTROL_CLOSE = 32, /* also pty_kill: only names the stream */
     AGENT_CONTROL_PTY_CONNECT = 64,
     AGENT_CONTROL_PTY_INPUT = 128,
     AGENT_CONTROL_PTY_RESIZE = 256
@@ -39,6 +39,7 @@ typedef struct {
 agent_body_status_t
 agent_control_parse(agent_control_t *c, agent_control_form_t form,
                     const char *body, size_t len, agent_body_error_t *err);
+/* The same from a message, doc, which stays the caller's. */
 agent_body_status_t
 agent_control_read(agent_control_t *c, agent_control_form_t form,
                    const sandbox_json_t *doc, agent_body_error_t *err);

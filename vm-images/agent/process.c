@@ -292,8 +292,8 @@ process_feed(agent_process_t *p, const char *buf, size_t len)
 
 
 /*
- * Types the end of input to a terminal; 1 when that is done.  What is left of
- * it, if not all could be written, follows from the byte that was.
+ * Types the end of input to a terminal; 1 when that is done.  If only a part
+ * could be written, the next call tells the rest from the last byte written.
  */
 static int
 process_feed_eof(agent_process_t *p)
@@ -448,7 +448,8 @@ process_settled(void *data)
 
 /*
  * Passes on the rest of the output, and reports the end after it.  The last
- * output of a terminal can be read a little later only, so it is waited for.
+ * output of a terminal becomes readable only a little later, so it is waited
+ * for.
  */
 static void
 process_drain(agent_process_t *p)

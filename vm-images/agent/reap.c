@@ -1,7 +1,7 @@
 /*
- * Signals, by signalfd: SIGCHLD reaps, and the ones by which the power
- * utilities address the first process end the machine.  The rest of what
- * a program in the guest may send is ignored by the kernel for PID 1.
+ * Signals, by signalfd: SIGCHLD reaps, and those that poweroff, reboot and the
+ * like send to the first process power the machine off.  The rest of what a
+ * program in the guest may send is ignored by the kernel for PID 1.
  */
 
 #include <errno.h>

@@ -195,7 +195,8 @@ watch_moved_to(watch_t *w, const struct inotify_event *e, const char *path)
 
 
 /*
- * 1 for a file that has no name yet: the kernel then calls the file "#NUMBER".
+ * 1 for a file that has no name yet (O_TMPFILE), which inotify reports as
+ * "#NUMBER".
  */
 static int
 watch_is_nameless(const char *path, const char *name)
