@@ -7,20 +7,10 @@
 #include "sandbox_text.h"
 
 #include "sandbox_decimal.h"
+#include "sandbox_json_names.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-
-/* Most objects are small: memory is taken for the others only. */
-#define SANDBOX_CANONICAL_FEW 8
-
-typedef struct {
-    const char *name;
-    char *copy; /* of a name with escapes */
-    size_t len;
-    const sandbox_json_node_t *node;
-} sandbox_canonical_member_t;
 
 
 /* "[-]<digits>e<exponent>", the digits without zeros at either end. */
@@ -65,86 +55,31 @@ sandbox_canonical_string(sandbox_text_t *t, char *s, size_t len)
 }
 
 
-static int
-sandbox_canonical_order(const void *a, const void *b)
-{
-    int rc;
-    const sandbox_canonical_member_t *x = a, *y = b;
-
-    rc = memcmp(x->name, y->name, x->len < y->len ? x->len : y->len);
-
-    return rc ? rc : (x->len > y->len) - (x->len < y->len);
-}
-
-
-static void
-sandbox_canonical_members(sandbox_text_t *t, const sandbox_json_t *doc,
-                          sandbox_canonical_member_t *members, size_t n)
-{
-    size_t i;
-
-    qsort(members, n, sizeof(sandbox_canonical_member_t),
-          sandbox_canonical_order);
-
-    for (i = 0; i < n; i++) {
-        sandbox_text_str(t, i ? "," : "");
-        sandbox_text_json_string(t, members[i].name, members[i].len);
-        sandbox_text_str(t, ":");
-        sandbox_text_json_canonical(t, doc, members[i].node);
-    }
-}
-
-
 static void
 sandbox_canonical_object(sandbox_text_t *t, const sandbox_json_t *doc,
                          const sandbox_json_node_t *node)
 {
-    size_t i, n;
-    const sandbox_json_node_t *child;
-    sandbox_canonical_member_t few[SANDBOX_CANONICAL_FEW], *members;
+    size_t i;
+    const sandbox_json_name_t *name;
+    sandbox_json_names_t names;
 
-    n = 0;
-    members = node->count <= SANDBOX_CANONICAL_FEW
-                  ? few
-                  : calloc(node->count, sizeof(*members));
-
-    if (members == NULL) {
+    if (sandbox_json_names(&names, doc, node) != 0) {
         t->failed = 1;
         return;
     }
 
-    for (child = sandbox_json_child(doc, node); child;
-         child = sandbox_json_next(doc, child))
-    {
-        members[n].node = child;
-        members[n].copy = NULL;
-        members[n].name = sandbox_json_plain_key(doc, child, &members[n].len);
+    sandbox_text_str(t, "{");
 
-        if (members[n].name == NULL) {
-            members[n].copy = sandbox_json_key(doc, child, &members[n].len);
-            members[n].name = members[n].copy;
-        }
-
-        if (members[n].name == NULL) {
-            t->failed = 1;
-            break;
-        }
-        n++;
+    for (i = 0; i < names.n; i++) {
+        name = &names.names[i];
+        sandbox_text_str(t, i ? "," : "");
+        sandbox_text_json_string(t, name->text, name->len);
+        sandbox_text_str(t, ":");
+        sandbox_text_json_canonical(t, doc, name->node);
     }
 
-    if (!t->failed) {
-        sandbox_text_str(t, "{");
-        sandbox_canonical_members(t, doc, members, n);
-        sandbox_text_str(t, "}");
-    }
-
-    for (i = 0; i < n; i++) {
-        free(members[i].copy);
-    }
-
-    if (members != few) {
-        free(members);
-    }
+    sandbox_text_str(t, "}");
+    sandbox_json_names_free(&names);
 }
 
 

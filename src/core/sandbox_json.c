@@ -10,6 +10,7 @@
 #include "sandbox_json.h"
 
 #include "sandbox_json_escape.h"
+#include "sandbox_json_names.h"
 #include "sandbox_utf8.h"
 
 #include <stdlib.h>
@@ -27,16 +28,6 @@ typedef struct {
     uint32_t twice; /* a member with the same name as an earlier one, or 0 */
     const char *reason;
 } sandbox_json_parser_t;
-
-typedef struct {
-    const char *pos;
-    const char *last;
-    uint32_t node;
-    char utf8[4]; /* of an escape that is being read */
-    uint32_t pending;
-    uint32_t used;
-    uint32_t plain; /* the name has no escapes */
-} sandbox_json_name_t;
 
 
 static int
@@ -308,73 +299,14 @@ sandbox_json_value(sandbox_json_parser_t *p, size_t key_start, size_t key_len)
 }
 
 
-/* The next byte of a checked name, escapes resolved; -1 at its end. */
-static int
-sandbox_json_name_byte(sandbox_json_name_t *name)
-{
-    const char *reason;
-    uint32_t code;
-
-    if (name->used < name->pending) {
-        return (uint8_t) name->utf8[name->used++];
-    }
-
-    if (name->pos == name->last) {
-        return -1;
-    }
-
-    if (*name->pos != '\\') {
-        return (uint8_t) *name->pos++;
-    }
-
-    name->pos += sandbox_json_escape(name->pos, name->last, &code, &reason);
-    name->pending = (uint32_t) sandbox_utf8_encode(name->utf8, code);
-    name->used = 1;
-
-    return (uint8_t) name->utf8[0];
-}
-
-
-/* Orders names by their unescaped bytes: a hash could be attacked. */
-static int
-sandbox_json_name_order(const void *a, const void *b)
-{
-    int left, right;
-    size_t xlen, ylen;
-    sandbox_json_name_t x, y;
-
-    x = *(const sandbox_json_name_t *) a;
-    y = *(const sandbox_json_name_t *) b;
-
-    if (x.plain && y.plain) {
-        xlen = (size_t) (x.last - x.pos);
-        ylen = (size_t) (y.last - y.pos);
-        left = memcmp(x.pos, y.pos, xlen < ylen ? xlen : ylen);
-
-        return left ? left : (xlen > ylen) - (xlen < ylen);
-    }
-
-    do {
-        left = sandbox_json_name_byte(&x);
-        right = sandbox_json_name_byte(&y);
-    } while (left == right && left != -1);
-
-    return left - right;
-}
-
-
-/* Most objects are small: memory is taken for the others only. */
-#define SANDBOX_JSON_FEW 16
-
-
 /* Refuses an object with two members of one name. */
 static int
 sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
 {
     size_t i, n;
-    uint32_t child;
-    sandbox_json_name_t few[SANDBOX_JSON_FEW], *names;
-    const sandbox_json_node_t *node;
+    sandbox_json_name_t *pair;
+    sandbox_json_names_t names;
+    const sandbox_json_node_t *later;
 
     n = p->doc->nodes[object].count;
 
@@ -386,35 +318,20 @@ sandbox_json_check_names(sandbox_json_parser_t *p, uint32_t object)
         return sandbox_json_fail(p, "has more than 4096 members");
     }
 
-    names = n <= SANDBOX_JSON_FEW ? few : malloc(n * sizeof(*names));
-    if (names == NULL) {
+    if (sandbox_json_names(&names, p->doc, &p->doc->nodes[object]) != 0) {
         return sandbox_json_fail(p, "needs more memory than there is");
     }
 
-    child = p->doc->nodes[object].child;
-
-    for (i = 0; i < n; i++) {
-        node = &p->doc->nodes[child];
-        memset(&names[i], 0, sizeof(names[i]));
-        names[i].node = child;
-        names[i].pos = p->doc->text + node->key_start + 1;
-        names[i].last = names[i].pos + node->key_len - 2;
-        names[i].plain = memchr(names[i].pos, '\\', node->key_len - 2) == NULL;
-        child = node->next;
-    }
-
-    qsort(names, n, sizeof(sandbox_json_name_t), sandbox_json_name_order);
-
     for (i = 1; i < n && !p->twice; i++) {
-        if (sandbox_json_name_order(&names[i - 1], &names[i]) == 0) {
-            p->twice = names[i - 1].node > names[i].node ? names[i - 1].node
-                                                         : names[i].node;
+        pair = &names.names[i - 1];
+
+        if (sandbox_json_names_order(&pair[0], &pair[1]) == 0) {
+            later = pair[0].node > pair[1].node ? pair[0].node : pair[1].node;
+            p->twice = (uint32_t) (later - p->doc->nodes);
         }
     }
 
-    if (names != few) {
-        free(names);
-    }
+    sandbox_json_names_free(&names);
 
     if (p->twice) {
         p->pos = p->doc->text + p->doc->nodes[p->twice].key_start;

@@ -11,12 +11,49 @@
 #include <cmocka.h>
 
 #include "sandbox_json.h"
+#include "sandbox_json_escape.h"
 #include "sandbox_text.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* A quadratic search through the hostile body takes several times this. */
 #define HOSTILE_CPU_SECONDS 5
+
+
+static size_t escapes; /* read so far */
+static int mallocs_left = -1;
+
+
+size_t __real_sandbox_json_escape(const char *s, const char *last,
+                                  uint32_t *code, const char **reason);
+size_t __wrap_sandbox_json_escape(const char *s, const char *last,
+                                  uint32_t *code, const char **reason);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+
+size_t
+__wrap_sandbox_json_escape(const char *s, const char *last, uint32_t *code,
+                           const char **reason)
+{
+    escapes++;
+
+    return __real_sandbox_json_escape(s, last, code, reason);
+}
+
+
+/* Fails once mallocs_left is 0; -1 is without an end. */
+void *
+__wrap_malloc(size_t size)
+{
+    if (mallocs_left == 0) {
+        return NULL;
+    }
+
+    mallocs_left -= mallocs_left > 0;
+
+    return __real_malloc(size);
+}
 
 
 static uint64_t random_state = 0x9e3779b97f4a7c15u;
@@ -565,6 +602,109 @@ test_hostile_object(void **state)
 }
 
 
+/* The digits of i behind 37 times "a": 40 escapes, and a digit without one. */
+static void
+add_escaped_name(sandbox_text_t *t, unsigned i)
+{
+    unsigned n;
+
+    sandbox_text_str(t, i ? ",\"" : "{\"");
+
+    for (n = 0; n < 37; n++) {
+        sandbox_text_str(t, "\\u0061");
+    }
+
+    sandbox_text_fmt(t, "%u\\u003%u\\u003%u\\u003%u\":0", i / 1000,
+                     i / 100 % 10, i / 10 % 10, i % 10);
+}
+
+
+/*
+ * As much as a body may have: each escape is read twice, not as often as its
+ * name is compared.
+ */
+static void
+test_long_escaped_names(void **state)
+{
+    int rc, twice;
+    char *copy;
+    unsigned i;
+    sandbox_json_t doc;
+    sandbox_json_error_t err;
+    sandbox_text_t t;
+
+    (void) state;
+
+    for (twice = 0; twice < 2; twice++) {
+        memset(&t, 0, sizeof(t));
+
+        for (i = 0; i < SANDBOX_JSON_MAX_MEMBERS - 1; i++) {
+            add_escaped_name(&t, i);
+        }
+
+        /* the name of 1234, spelled with fewer escapes */
+        sandbox_text_fmt(&t, ",\"%.37s\\u0031%s\":0}",
+                         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                         twice ? "234" : "2345");
+        assert_false(sandbox_text_failed(&t));
+
+        escapes = 0;
+        copy = parse(&doc, t.data, t.len, &rc, &err);
+        assert_int_equal(rc, twice ? -1 : 0);
+        assert_true(escapes <= 2 * (40 * SANDBOX_JSON_MAX_MEMBERS));
+
+        if (twice) {
+            assert_string_equal(err.reason, "is given twice");
+            assert_int_equal(err.offset,
+                             t.len - strlen("\"\\u0031234\":0}") - 37);
+        } else {
+            sandbox_json_free(&doc);
+        }
+
+        free(copy);
+        sandbox_text_free(&t);
+    }
+}
+
+
+/* Memory ends at each of the names in turn. */
+static void
+test_names_without_memory(void **state)
+{
+    int n, rc;
+    unsigned i;
+    sandbox_json_t doc;
+    sandbox_json_error_t err;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    (void) state;
+
+    for (i = 0; i < 40; i++) {
+        add_escaped_name(&t, i);
+    }
+
+    sandbox_text_str(&t, "}");
+    assert_false(sandbox_text_failed(&t));
+
+    for (n = 0; n < 1000; n++) {
+        mallocs_left = n;
+        rc = sandbox_json_parse(&doc, t.data, t.len, &err);
+        mallocs_left = -1;
+
+        if (rc == 0) {
+            break;
+        }
+
+        assert_string_equal(err.reason, "needs more memory than there is");
+    }
+
+    assert_int_equal(n, 1 + 40);
+
+    sandbox_json_free(&doc);
+    sandbox_text_free(&t);
+}
+
+
 static void
 test_too_many_members(void **state)
 {
@@ -770,6 +910,8 @@ main(void)
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_nodes),
         cmocka_unit_test(test_hostile_object),
+        cmocka_unit_test(test_long_escaped_names),
+        cmocka_unit_test(test_names_without_memory),
         cmocka_unit_test(test_too_many_members),
         cmocka_unit_test(test_integer),
         cmocka_unit_test(test_prefixes),
