@@ -62,6 +62,23 @@ $t->is_error($t->delete('/v1/sandboxes/sb_x?%zz'), 400, 'invalid_request',
 $t->is_error($t->delete('/v1/sandboxes/sb_x?'), 404, 'sandbox_not_found',
              'an empty one is none');
 
+# --- queries that agents read ------------------------------------------------
+
+for (['GET', 'files?path=/a%zz', 'path'], ['PUT', 'files?path=/a%2', 'path'],
+     ['DELETE', 'files?path=%', 'path'], ['GET', 'files/stat?a%2g', 'query'],
+     ['HEAD', 'files/list?path=%'], ['GET', 'files/archive?a=%2F&b=%', 'b'],
+     ['PUT', 'files/archive?path=%%41', 'path'],
+     ['GET', 'processes/1/logs?follow=%f', 'follow'],
+     ['GET', 'ws?channel=%', 'channel']) {
+    my ($method, $what, $field) = @$_;
+    $r = $t->request($method, "/v1/sandboxes/sb_x/$what");
+    $field ? $t->is_error($r, 400, 'invalid_request', "$method $what", $field)
+           : is($r->{status}, 400, "$method $what");
+}
+
+$t->is_error($t->get('/v1/sandboxes/sb_x/files?path=%2f%e9&%41=%00'), 404,
+             'sandbox_not_found', 'other escapes are for the agent to judge');
+
 # --- ids -----------------------------------------------------------------------
 
 for my $id ('sb_aaaaaaaaaaaaaaaaaaaa', 'sb-aaaaaaaaaaaaaaaaaaaa', 'x',

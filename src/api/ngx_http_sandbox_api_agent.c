@@ -438,7 +438,17 @@ ngx_http_sandbox_agent_call(ngx_http_request_t *r, ngx_uint_t websocket)
 static void
 ngx_http_sandbox_agent_start(ngx_http_request_t *r, ngx_uint_t websocket)
 {
+    sandbox_query_error_t err;
+    sandbox_query_status_t rc;
     ngx_http_sandbox_call_t *call;
+
+    /* the agent's library takes a malformed escape for what it spells */
+    rc = sandbox_query_escapes((char *) r->args.data, r->args.len, &err);
+
+    if (rc != SANDBOX_QUERY_OK) {
+        ngx_http_sandbox_api_fail_query(r, rc, &err);
+        return;
+    }
 
     call = ngx_http_sandbox_agent_call(r, websocket);
 

@@ -11,6 +11,8 @@
 
 #define QUERY_WORD_SHOWN 64 /* bytes of a client's word in a reason */
 
+static const char query_malformed[] = "has a malformed percent escape";
+
 
 sandbox_query_status_t
 sandbox_query_refuse(sandbox_query_error_t *err, const char *field,
@@ -41,6 +43,19 @@ query_hex(char c)
 }
 
 
+/* The byte of the percent escape at s, or -1 if it is malformed. */
+static int
+query_escape(const char *s, const char *last)
+{
+    int high, low;
+
+    high = last - s > 2 ? query_hex(s[1]) : -1;
+    low = high < 0 ? -1 : query_hex(s[2]);
+
+    return low < 0 ? -1 : high << 4 | low;
+}
+
+
 /*
  * Decodes len bytes of s into out, which has room for len + 1.  NULL, or why
  * they are refused.
@@ -48,7 +63,7 @@ query_hex(char c)
 static const char *
 query_decode(char *out, const char *s, size_t len)
 {
-    int high, low;
+    int byte;
     char c, *p;
     size_t n;
     const char *last;
@@ -59,14 +74,13 @@ query_decode(char *out, const char *s, size_t len)
         c = *s == '+' ? ' ' : *s;
 
         if (c == '%') {
-            high = last - s > 2 ? query_hex(s[1]) : -1;
-            low = high < 0 ? -1 : query_hex(s[2]);
+            byte = query_escape(s, last);
 
-            if (low < 0) {
-                return "has a malformed percent escape";
+            if (byte < 0) {
+                return query_malformed;
             }
 
-            c = (char) (high << 4 | low);
+            c = (char) byte;
             s += 2;
         }
 
@@ -178,6 +192,40 @@ sandbox_query_parse(sandbox_query_param_t *params, const char *text, size_t len,
     free(buf);
 
     return rc;
+}
+
+
+sandbox_query_status_t
+sandbox_query_escapes(const char *text, size_t len, sandbox_query_error_t *err)
+{
+    size_t n;
+    char name[sizeof(err->field)];
+    const char *s, *param, *value, *last;
+
+    param = text;
+    value = NULL;
+    last = text + len;
+
+    for (s = text; s < last; s++) {
+        if (*s == '&') {
+            param = s + 1;
+            value = NULL;
+
+        } else if (*s == '=' && value == NULL) {
+            value = s;
+
+        } else if (*s == '%' && query_escape(s, last) < 0) {
+            n = value ? (size_t) (value - param) : 0;
+            (void) snprintf(name, sizeof(name), "%.*s",
+                            n < sizeof(name) ? (int) n : 0, param);
+
+            return sandbox_query_refuse(err,
+                                        query_showable(name) ? name : "query",
+                                        "%s", query_malformed);
+        }
+    }
+
+    return SANDBOX_QUERY_OK;
 }
 
 

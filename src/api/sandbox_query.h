@@ -36,6 +36,10 @@ sandbox_query_parse(sandbox_query_param_t *params, const char *text, size_t len,
                     sandbox_query_error_t *err);
 void sandbox_query_free(sandbox_query_param_t *params);
 
+/* Checks nothing but percent escapes, of a query that the agent reads. */
+sandbox_query_status_t
+sandbox_query_escapes(const char *text, size_t len, sandbox_query_error_t *err);
+
 /* The number (below 32) of a word, or -1. */
 typedef int (*sandbox_query_find_pt)(const char *word, size_t len);
 
