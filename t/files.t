@@ -66,6 +66,10 @@ $r = files('HEAD', '', '/workspace/a b/file');
 is("$r->{status} $r->{headers}{'content-length'}", '200 ' . length $data,
    'HEAD');
 
+$r = files('HEAD', '', '/workspace/none');
+is("$r->{status} $r->{headers}{'content-type'}", '404 application/json',
+   'HEAD of what is not there');
+
 for (['bytes=0-9', 0, 10], ['bytes=2097150-', 2097150, 2],
      ['bytes=-3', 2097149, 3], ['bytes=100-100', 100, 1]) {
     my ($range, $first, $len) = @$_;

@@ -134,13 +134,30 @@ def choices(c):
 def denied(c):
     return status(c, b"401 Unauthorized")
 
+def page(c):
+    return status(c, b"431 Request Header Fields Too Large",
+                  b"Content-Type: text/html\r\nContent-Length: 4\r\n")
+
+def bare(c):
+    return status(c, b"500 Internal Server Error")
+
+def nearly(c):
+    return status(c, b"400 Bad Request",
+                  b"Content-Type: application/jsonx\r\nContent-Length: 4\r\n")
+
+def refused(c):
+    return status(c, b"409 Conflict",
+                  b"Content-Type: Application/JSON; charset=utf-8\r\n"
+                  b"Content-Length: 2\r\n", b"{}")
+
 def fresh(c):
     return status(c, b"304 Not Modified", b"", b"")
 
 NAMES = {n: globals()[n] for n in
          ("good", "garbage", "nothing", "headers", "line", "interim", "switch",
           "slow", "short", "long", "twice", "chunks", "huge", "steer", "lure",
-          "created", "moved", "choices", "denied", "fresh")}
+          "created", "moved", "choices", "denied", "page", "bare", "nearly",
+          "refused", "fresh")}
 
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
@@ -222,7 +239,8 @@ is_deeply([@$r{qw(status body)}], [200, 'good'],
 # --- what clients would follow or believe ------------------------------------
 
 for (['lure', 200], ['created', 201], ['fresh', 304], ['moved', 502],
-     ['choices', 502], ['denied', 502]) {
+     ['choices', 502], ['denied', 502], ['page', 502], ['bare', 502],
+     ['nearly', 502], ['refused', 409]) {
     my ($behaviour, $status) = @$_;
     my $r = agent($behaviour);
 

@@ -41,6 +41,9 @@ ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
                                  ngx_http_sandbox_headers_t *it,
                                  const char *name);
 
+/* 1 if a Content-Type says JSON, whatever its parameters. */
+ngx_uint_t ngx_http_sandbox_api_json_type(const ngx_str_t *type);
+
 /*
  * Reads a body that is to be JSON, of at most 1 MiB, and calls handler with
  * it; or r is finalized with what is wrong.

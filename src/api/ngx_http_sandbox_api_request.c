@@ -43,13 +43,23 @@ ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
 }
 
 
+ngx_uint_t
+ngx_http_sandbox_api_json_type(const ngx_str_t *type)
+{
+    size_t len = sizeof("application/json") - 1;
+
+    return type->len >= len
+           && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
+                  == 0
+           && (type->len == len || type->data[len] == ';'
+               || type->data[len] == ' ');
+}
+
+
 /* 1 if there is no body, or its Content-Type is JSON. */
 static ngx_uint_t
 ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
 {
-    ngx_str_t *type;
-    size_t len = sizeof("application/json") - 1;
-
     if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
         return 1;
     }
@@ -58,13 +68,7 @@ ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
         return 0;
     }
 
-    type = &r->headers_in.content_type->value;
-
-    return type->len >= len
-           && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
-                  == 0
-           && (type->len == len || type->data[len] == ';'
-               || type->data[len] == ' ');
+    return ngx_http_sandbox_api_json_type(&r->headers_in.content_type->value);
 }
 
 

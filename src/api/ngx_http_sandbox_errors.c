@@ -9,6 +9,7 @@
 
 #include "ngx_http_sandbox_errors.h"
 
+#include "ngx_http_sandbox_api.h"
 #include "sandbox_accept.h"
 #include "sandbox_text.h"
 
@@ -532,20 +533,24 @@ ngx_http_sandbox_by_agent(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 
 
 /*
- * 1 if the status is one that no real agent sends here.  Clients would follow a
- * redirect with their key, and take a 401 for the end of the key.
+ * 1 if a client must not see the answer.  It would follow a redirect with its
+ * key, take a 401 for the end of the key, and find no envelope in an error that
+ * is not JSON: the agent's library has pages of its own.
  */
 static ngx_uint_t
-ngx_http_sandbox_odd_status(ngx_http_request_t *r)
+ngx_http_sandbox_odd_answer(ngx_http_request_t *r)
 {
     ngx_uint_t status;
 
     status = r->upstream->headers_in.status_n;
 
+    if (status < NGX_HTTP_BAD_REQUEST) {
+        return status >= NGX_HTTP_SPECIAL_RESPONSE
+               && status != NGX_HTTP_NOT_MODIFIED;
+    }
+
     return status == NGX_HTTP_UNAUTHORIZED
-           || (status >= NGX_HTTP_SPECIAL_RESPONSE
-               && status < NGX_HTTP_BAD_REQUEST
-               && status != NGX_HTTP_NOT_MODIFIED);
+           || !ngx_http_sandbox_api_json_type(&r->headers_out.content_type);
 }
 
 
@@ -604,7 +609,7 @@ ngx_http_sandbox_guard(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
     agent = ngx_http_sandbox_by_agent(r, ctx);
 
     if (ngx_http_sandbox_no_answer(r, ctx)
-        || (agent && ngx_http_sandbox_odd_status(r)))
+        || (agent && ngx_http_sandbox_odd_answer(r)))
     {
         return NGX_DECLINED;
     }
