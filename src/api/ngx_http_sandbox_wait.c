@@ -94,8 +94,9 @@ ngx_http_sandbox_wait_for(ngx_http_sandbox_wait_t *wait,
 
 
 /*
- * The Idempotency-Key of r, in its pool.  Otherwise *reason (static) is set:
- * NGX_DECLINED if it is missing, NGX_ERROR if malformed or memory is out.
+ * The Idempotency-Key of r, in its pool.  NGX_ERROR if memory is out; otherwise
+ * *reason (static) is set: NGX_DECLINED if it is missing, NGX_ABORT if
+ * malformed.
  */
 static ngx_int_t
 ngx_http_sandbox_idem_header(ngx_http_request_t *r, ngx_str_t *key,
@@ -110,7 +111,7 @@ ngx_http_sandbox_idem_header(ngx_http_request_t *r, ngx_str_t *key,
     while ((h = ngx_http_sandbox_api_next_header(r, &it, "idempotency-key"))) {
         if (value) {
             *reason = "is given twice";
-            return NGX_ERROR;
+            return NGX_ABORT;
         }
         value = h;
     }
@@ -120,8 +121,6 @@ ngx_http_sandbox_idem_header(ngx_http_request_t *r, ngx_str_t *key,
         return NGX_DECLINED;
     }
 
-    *reason = "needs more memory than there is";
-
     key->data = ngx_pnalloc(r->pool, SANDBOX_IDEM_KEY_MAX);
     if (key->data == NULL) {
         return NGX_ERROR;
@@ -130,7 +129,7 @@ ngx_http_sandbox_idem_header(ngx_http_request_t *r, ngx_str_t *key,
     key->len = sandbox_idem_key((char *) key->data, (char *) value->value.data,
                                 value->value.len, reason);
 
-    return key->len ? NGX_OK : NGX_ERROR;
+    return key->len ? NGX_OK : NGX_ABORT;
 }
 
 
@@ -142,22 +141,29 @@ ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
 
     rc = ngx_http_sandbox_idem_header(r, key, &reason);
 
-    if (rc == NGX_OK) {
+    switch (rc) {
+    case NGX_OK:
         return NGX_OK;
-    }
 
-    if (rc == NGX_DECLINED) {
+    case NGX_DECLINED:
         ngx_http_sandbox_api_fail_field(
             r, &ngx_http_sandbox_idempotency_key_required,
             "The Idempotency-Key header is required.", "Idempotency-Key",
             reason);
         return NGX_ERROR;
-    }
 
-    ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
-                                    "The Idempotency-Key header is malformed.",
-                                    "Idempotency-Key", reason);
-    return NGX_ERROR;
+    case NGX_ABORT:
+        ngx_http_sandbox_api_fail_field(
+            r, &ngx_http_sandbox_invalid_request,
+            "The Idempotency-Key header is malformed.", "Idempotency-Key",
+            reason);
+        return NGX_ERROR;
+
+    default:
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_internal_error,
+                                  "Out of memory.");
+        return NGX_ERROR;
+    }
 }
 
 
