@@ -129,7 +129,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     listed = ngx_http_sandbox_reply_integer(reply, 0)
              + (int64_t) ngx_http_sandbox_worker.conf->lease;
 
-    due = reply->element[1];
+    due = ngx_http_sandbox_reply_array(reply, 1);
     ngx_http_sandbox_agenda.more = due->elements == 2 * wanted;
 
     for (i = 0; i + 1 < due->elements; i += 2) {

@@ -528,6 +528,21 @@ ngx_http_sandbox_reply_integer(redisReply *reply, size_t n)
 }
 
 
+redisReply *
+ngx_http_sandbox_reply_array(redisReply *reply, size_t n)
+{
+    static redisReply none = { .type = REDIS_REPLY_ARRAY };
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= n
+        || reply->element[n]->type != REDIS_REPLY_ARRAY)
+    {
+        return &none;
+    }
+
+    return reply->element[n];
+}
+
+
 /* In a thread. */
 static void
 ngx_http_sandbox_probe(void *data, ngx_log_t *log)

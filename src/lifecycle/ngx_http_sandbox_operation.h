@@ -332,8 +332,12 @@ void ngx_http_sandbox_op_hasten_at(const char *id, int64_t at);
 /* A handler for replies that are not needed. */
 void ngx_http_sandbox_op_ignore(void *data, redisReply *reply);
 
-/* The nth element of an array reply as text ("" if none) or integer. */
+/*
+ * The nth element of an array reply as text ("" if none), integer (0) or array
+ * (an empty one).
+ */
 const char *ngx_http_sandbox_reply_string(redisReply *reply, size_t n);
 int64_t ngx_http_sandbox_reply_integer(redisReply *reply, size_t n);
+redisReply *ngx_http_sandbox_reply_array(redisReply *reply, size_t n);
 
 #endif

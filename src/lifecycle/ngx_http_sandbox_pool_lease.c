@@ -33,7 +33,7 @@ ngx_http_sandbox_pool_lease_due(void *data, redisReply *reply)
         return;
     }
 
-    due = reply->element[1];
+    due = ngx_http_sandbox_reply_array(reply, 1);
 
     for (i = 0; i + 1 < due->elements; i += 2) {
         text = ngx_http_sandbox_reply_string(due, i);

@@ -479,9 +479,12 @@ ngx_http_sandbox_tend_hold(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
 {
     int64_t until, counts[NGX_HTTP_SANDBOX_METRIC_POOL_N];
     ngx_uint_t i;
+    redisReply *sizes;
+
+    sizes = ngx_http_sandbox_reply_array(reply, 8);
 
     for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_POOL_N; i++) {
-        counts[i] = ngx_http_sandbox_reply_integer(reply->element[8], i);
+        counts[i] = ngx_http_sandbox_reply_integer(sizes, i);
     }
 
     ngx_http_sandbox_metric_pool(t->op.id, counts,
@@ -512,8 +515,8 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
     const char *text;
     redisReply *destroy, *check;
 
-    destroy = reply->element[3];
-    check = reply->element[4];
+    destroy = ngx_http_sandbox_reply_array(reply, 3);
+    check = ngx_http_sandbox_reply_array(reply, 4);
 
     ngx_http_sandbox_op_schedule_in(t->op.id,
                                     ngx_http_sandbox_reply_integer(reply, 2));
