@@ -86,7 +86,8 @@ sub without_module {
 }
 
 
-# A container may not raise its limit, and nginx calls that an alert.
+# A container may not raise its limit, and nginx calls that an alert; of more
+# connections than it has descriptors it warns.
 sub hard_limit_nofile {
     my ($wanted) = @_;
     my ($hard) = read_file('/proc/self/limits')
@@ -129,6 +130,7 @@ sub nginx_conf {
         sandbox_templates => '/run/stack/templates',
         sandbox_node      => $o{node},
         worker_rlimit_nofile => hard_limit_nofile(65536),
+        worker_connections   => hard_limit_nofile(32768),
         %{ $o{set} // {} },
     );
 
