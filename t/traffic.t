@@ -149,6 +149,12 @@ for (['by name', $t->{traffic}, '', $host],
     my %distinct = map { $_ => 1 } @connections;
     cmp_ok(scalar(keys %distinct), '<', 20, 'connections to guests are kept');
 
+    # a server in a guest may close them after two seconds
+    sleep 1.5;
+    $r = $http->request('GET', '/echo', [Host => $host]);
+    ok(!$distinct{ json->decode($r->{body})->{connection} },
+       'but not once they are idle for a second');
+
     $http->send(join '', map {
         $http->format_request('POST', "/echo?$_", [Host => $host], "body $_")
     } 1 .. 5);
