@@ -99,9 +99,9 @@ get() {
 }
 get www.example.com /
 get unknown.example.org /
-get api.sandbox.example.com /healthz
-get api.sandbox.example.com /v1/sandboxes; echo
-get 8000-sb-none.sandbox.example.com / >/dev/null
+get api.example.com /healthz
+get api.example.com /v1/sandboxes; echo
+get 8000-sb-none.sandbox.example.net / >/dev/null
 cd /var/log/nginx
 echo "logs: $(grep -c . access.log) $(grep -c . sandbox.log)"
 END
@@ -114,6 +114,15 @@ SKIP: {
     like($text, qr/(?:the\ site\ that\ was\ there\n){2} ok\n
                    \{.*"code":"unauthorized".*\}\n .* logs:\ 2\ 2$/xms,
          'and both answer, each with a log of its own') or diag($text);
+}
+
+{
+    my $conf = SandboxLeft::slurp("$top/conf/sandbox.conf");
+    my ($domain) = $conf =~ /^sandbox_domain (\S+);/m;
+    my ($api) = $conf =~ /^    server_name ([^*;\s]+);/m;
+    my ($far, $near) = map { ($_ // '') =~ /([^.]+\.[^.]+)$/ } $domain, $api;
+
+    isnt($near, $far, 'no cookie of a sandbox is for the name of the API');
 }
 
 # --- conf/systemd --------------------------------------------------------------

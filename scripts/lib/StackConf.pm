@@ -136,8 +136,8 @@ sub nginx_conf {
 
     set_directive(\$text, $_, $set{$_}) for sort keys %set;
 
-    $text =~ s/sandbox\.example\.com/$o{domain}/g
-        or die "conf/sandbox.conf has no domain \"sandbox.example.com\"\n";
+    $text =~ s/sandbox\.example\.net/$o{domain}/g
+        or die "conf/sandbox.conf has no domain \"sandbox.example.net\"\n";
 
     my %seen;
     each_server(\$text, sub {
