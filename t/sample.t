@@ -101,9 +101,10 @@ get www.example.com /
 get unknown.example.org /
 get api.example.com /healthz
 get api.example.com /v1/sandboxes; echo
-get 8000-sb-none.sandbox.example.net / >/dev/null
+get 8000-sb-none.sandbox.example.net '/a?token=secret' >/dev/null
 cd /var/log/nginx
 echo "logs: $(grep -c . access.log) $(grep -c . sandbox.log)"
+grep -o '"GET /a.*"' sandbox.log
 END
 
 SKIP: {
@@ -112,8 +113,10 @@ SKIP: {
     is($rc, 0, 'an nginx with another server takes the node in') or diag($text);
     no_warning($text, 'without a warning');
     like($text, qr/(?:the\ site\ that\ was\ there\n){2} ok\n
-                   \{.*"code":"unauthorized".*\}\n .* logs:\ 2\ 2$/xms,
-         'and both answer, each with a log of its own') or diag($text);
+                   \{.*"code":"unauthorized".*\}\n .* logs:\ 2\ 2\n
+                   "GET\ \/a\ HTTP\/[0-9.]+"$/xms,
+         'and both answer, each with a log of its own, without queries')
+        or diag($text);
 }
 
 {
