@@ -19,7 +19,21 @@
 #define SANDBOX_DISK_PIECE 65536
 
 
-/* 0 or -1; the stream is finished or aborted either way. */
+/*
+ * After a piece was not sent or received; n is what libvirt returned.  After an
+ * error libvirt has aborted the stream itself, and Abort would forget the
+ * error.
+ */
+static void
+sandbox_disk_abort(virStreamPtr stream, int n)
+{
+    if (n == 0) {
+        (void) virStreamAbort(stream);
+    }
+}
+
+
+/* 0, or -1 with libvirt's error; the stream has ended either way. */
 static int
 sandbox_disk_send(virStreamPtr stream, const unsigned char *data, size_t size)
 {
@@ -31,7 +45,7 @@ sandbox_disk_send(virStreamPtr stream, const unsigned char *data, size_t size)
         n = virStreamSend(stream, (const char *) data, piece);
 
         if (n <= 0) {
-            (void) virStreamAbort(stream);
+            sandbox_disk_abort(stream, n);
             return -1;
         }
 
@@ -54,10 +68,9 @@ sandbox_disk_fill(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 
     rc = -1;
     volume = virStorageVolLookupByName(pool, name);
-    stream = virStreamNew(conn->virt, 0);
+    stream = volume ? virStreamNew(conn->virt, 0) : NULL;
 
-    if (volume && stream
-        && virStorageVolUpload(volume, stream, 0, size, 0) == 0) {
+    if (stream && virStorageVolUpload(volume, stream, 0, size, 0) == 0) {
         rc = sandbox_disk_send(stream, data, size);
     }
 
@@ -129,7 +142,10 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
 }
 
 
-/* Reads exactly size bytes; 0 or -1.  The stream is ended either way. */
+/*
+ * Reads exactly size bytes; 0, or -1 with libvirt's error, which a file that is
+ * too short has none of.  The stream has ended either way.
+ */
 static int
 sandbox_disk_receive(virStreamPtr stream, unsigned char *data, size_t size)
 {
@@ -141,7 +157,7 @@ sandbox_disk_receive(virStreamPtr stream, unsigned char *data, size_t size)
         n = virStreamRecv(stream, (char *) data, piece);
 
         if (n <= 0) {
-            (void) virStreamAbort(stream);
+            sandbox_disk_abort(stream, n);
             return -1;
         }
 

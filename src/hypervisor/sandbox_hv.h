@@ -63,8 +63,8 @@ sandbox_hv_set(sandbox_hv_error_t *err, sandbox_hv_status_t status,
 /*
  * Sets *err from libvirt's last error of this thread; the one place that maps
  * virError to our status.  The message begins with what failed.  No other call
- * into libvirt, not even for a name in the message, may come in between: it
- * would clear the error.
+ * into libvirt, not even for a name in the message, may come in between: Free,
+ * Abort and New forget the error as well.
  */
 sandbox_hv_status_t
 sandbox_hv_fail(sandbox_hv_error_t *err, sandbox_hv_conn_t *conn,
