@@ -2,6 +2,7 @@
 
 #include "sandbox_network_answer.h"
 
+#include <libvirt/virterror.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,6 +47,35 @@ answer_is_told(virDomainPtr domain, const char *text)
 
 
 static void
+answer_write(const answer_t *answer, virDomainPtr domain, const char *text)
+{
+    const char *name;
+
+    /* before the call whose error is told: asking would forget that */
+    name = virDomainGetName(domain);
+
+    if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, text,
+                             SANDBOX_NETWORK_APPLIED_KEY,
+                             SANDBOX_NETWORK_APPLIED, VIR_DOMAIN_AFFECT_LIVE)
+        < 0)
+    {
+        (void) fprintf(stderr,
+                       "sandbox-network: %s: policy %lld cannot be answered: "
+                       "%s\n",
+                       name, (long long) answer->generation,
+                       virGetLastErrorMessage());
+        return;
+    }
+
+    (void) fprintf(stderr, "sandbox-network: %s: policy %lld %s\n", name,
+                   (long long) answer->generation,
+                   answer->error    ? answer->error
+                   : answer->silent ? "waits: the guest is silent"
+                                    : "is in force");
+}
+
+
+static void
 answer_tell(const answer_t *answer)
 {
     char text[160];
@@ -63,16 +93,7 @@ answer_tell(const answer_t *answer)
         answer->error ? "\"" : "");
 
     if (!answer_is_told(domain, text)) {
-        (void) virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, text,
-                                    SANDBOX_NETWORK_APPLIED_KEY,
-                                    SANDBOX_NETWORK_APPLIED,
-                                    VIR_DOMAIN_AFFECT_LIVE);
-
-        (void) fprintf(stderr, "sandbox-network: %s: policy %lld %s\n",
-                       virDomainGetName(domain), (long long) answer->generation,
-                       answer->error    ? answer->error
-                       : answer->silent ? "waits: the guest is silent"
-                                        : "is in force");
+        answer_write(answer, domain, text);
     }
 
     (void) virDomainFree(domain);

@@ -272,7 +272,16 @@ watch_read_news(watch_conn_t *conn)
 }
 
 
-/* All active domains, in memory the caller frees; -1 with libvirt's error. */
+/* Before libvirt's next call, which forgets the error. */
+static void
+watch_unread(const char *why)
+{
+    (void) fprintf(stderr, "sandbox-network: domains cannot be read: %s\n",
+                   why);
+}
+
+
+/* All active domains, in memory the caller frees; -1: the reason is logged. */
 static int
 watch_list(watch_conn_t *conn, network_domain_t **domains, size_t *n)
 {
@@ -282,16 +291,25 @@ watch_list(watch_conn_t *conn, network_domain_t **domains, size_t *n)
     count = virConnectListAllDomains(conn->virt, &list,
                                      VIR_CONNECT_LIST_DOMAINS_ACTIVE);
     if (count < 0) {
+        watch_unread(virGetLastErrorMessage());
         return -1;
     }
 
+    rc = 0;
     *n = 0;
     *domains = malloc(((size_t) count + 1) * sizeof(**domains));
-    rc = *domains ? 0 : -1;
+
+    if (*domains == NULL) {
+        watch_unread("out of memory");
+        rc = -1;
+    }
 
     for (i = 0; i < count; i++) {
         if (rc == 0) {
             rc = watch_look(list[i], &(*domains)[(*n)++]);
+            if (rc != 0) {
+                watch_unread(virGetLastErrorMessage());
+            }
         }
 
         (void) virDomainFree(list[i]);
@@ -315,8 +333,6 @@ watch_reconcile(watch_conn_t *conn, const char *bridge)
     network_domain_t *domains;
 
     if (watch_list(conn, &domains, &n) != 0) {
-        (void) fprintf(stderr, "sandbox-network: domains cannot be read: %s\n",
-                       virGetLastErrorMessage());
         return -1;
     }
 
@@ -621,7 +637,7 @@ main(int argc, char **argv)
         watch_rest();
     }
 
-    /* exit() frees what the guard uses: it waits for ever now */
+    /* the guard waits for ever from here on, since exit() frees what it uses */
     (void) pthread_mutex_lock(&watch_guests);
 
     return 0;
