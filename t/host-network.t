@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX ();
 use Test::More;
@@ -149,6 +150,24 @@ is(must('ip -o address; nft list ruleset'), $before, 'up twice is up once');
 my ($rc, $out) = command("$script up --subnet 10.99.0.0/24");
 is($rc, 1, 'another subnet for the same bridge is refused');
 like($out, qr/has another address than 10\.99\.0\.1\/24/, 'in a sentence');
+
+# An address of the host's that is not understood leaves no hole.
+{
+    my $dir = tempdir(CLEANUP => 1);
+    my ($ip) = grep { -x } map { "$_/ip" } split /:/, $ENV{PATH};
+
+    open(my $fh, '>', "$dir/ip") or BAIL_OUT("$dir/ip: $!");
+    print $fh "#!/bin/sh\ncase \"\$*\" in *'scope link'*) echo 192.0.2 dev x ;;"
+              . " *) exec $ip \"\$@\" ;; esac\n";
+    close $fh;
+    chmod 0755, "$dir/ip";
+
+    my ($rc, $out) = command("PATH=$dir:\$PATH $script up");
+    isnt($rc, 0, 'up fails if the host has an address that nft would not take');
+    like($out, qr/"192\.0\.2" of --deny is no IPv4 address/, 'in a sentence');
+    is(must('ip -o address; nft list ruleset'), $before,
+       'up that fails leaves the rules as they are');
+}
 
 # --- packets ---------------------------------------------------------------
 
