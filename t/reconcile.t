@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/../scripts/lib";
 use SandboxTest;
 use StackConf qw(read_file write_file);
 use Digest::SHA qw(sha256);
+use POSIX ();
 
 use constant { INTERVAL => 1, GRACE => 3 };
 
@@ -41,17 +42,21 @@ sub calls {
         =~ /cmdstat_$command:calls=(\d+)/ ? $1 : 0;
 }
 
-# Goes on telling that a sandbox of a node cannot be reached, as workers do
-# whose clients go on asking for it, until what it gives goes away.
+# Publishes again and again that a sandbox cannot be reached, as workers do
+# while clients ask for it, until the returned guard is dropped.
 sub suspect {
     my ($id, $name) = @_;
     my $pid = fork() // die "fork: $!";
 
     ($name) = $node =~ /\{(.*)\}/ if !defined $name;
-    exec("$SandboxTest::top/scripts/stack", 'run', '--dir', $t->dir, '--',
-         'sh', '-c', "while :; do echo PUBLISH sbx:events '\"$id suspect $name\"';"
-         . ' sleep 0.02; done | redis-cli -s /run/redis/redis-server.sock'
-         . ' >/dev/null') if $pid == 0;
+
+    if ($pid == 0) {
+        exec("$SandboxTest::top/scripts/stack", 'run', '--dir', $t->dir, '--',
+             'sh', '-c', "while :; do echo PUBLISH sbx:events '\"$id suspect "
+             . "$name\"'; sleep 0.02; done "
+             . '| redis-cli -s /run/redis/redis-server.sock >/dev/null')
+            or POSIX::_exit(127);
+    }
 
     return guard(sub {
         $t->inside('pkill', '-f', "PUBLISH sbx:events '\"$id suspect");
