@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,4 +33,39 @@ clock_gettime(clockid_t clock, struct timespec *ts)
     }
 
     return rc;
+}
+
+
+int
+gettimeofday(struct timeval *tv, void *zone)
+{
+    struct timespec ts;
+
+    (void) zone;
+
+    if (clock_gettime(CLOCK_REALTIME, &ts) != 0) {
+        return -1;
+    }
+
+    tv->tv_sec = ts.tv_sec;
+    tv->tv_usec = ts.tv_nsec / 1000;
+
+    return 0;
+}
+
+
+time_t
+time(time_t *seconds)
+{
+    struct timespec ts;
+
+    if (clock_gettime(CLOCK_REALTIME, &ts) != 0) {
+        return -1;
+    }
+
+    if (seconds) {
+        *seconds = ts.tv_sec;
+    }
+
+    return ts.tv_sec;
 }
