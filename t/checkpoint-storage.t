@@ -118,7 +118,7 @@ sub flattens {
 }
 
 
-# By one who is killed then.
+# Begins to flatten the disk, by a driver that is then killed.
 sub begun_and_left {
     my ($id) = @_;
     my $wait = $d->later('flatten', $id);
@@ -395,7 +395,7 @@ is(digests($one, $address), $said, 'and has all');
         return $wait;
     };
 
-    # What has stopped with the driver, on this side, lets it go on.
+    # Continues nsenter, which has stopped together with the driver.
     my $go_on = sub { run_command('pkill', '-CONT', '-P', $$, '-x', 'nsenter') };
 
     my $is_refused = sub {

@@ -77,7 +77,7 @@ for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
     });
 }
 
-# Who takes it sleeps until another process has paused it; then he wakes.
+# The taker sleeps until another process has paused the sandbox; then it wakes.
 for my $point ('take.seal.before', 'take.state.before') {
     subtest("a hibernation asleep at $point" => sub {
         my $s = $crash->made;
@@ -106,7 +106,8 @@ for my $point ('take.seal.before', 'take.state.before') {
 
 # --- a memory that is copied while its machine starts ------------------------
 
-# Of the process of that machine: what it has of its memory, in kB.
+# The resident kB of the machine's memory file in its QEMU; -1 if it was not
+# found.
 sub resident {
     my ($id) = @_;
 

@@ -26,7 +26,7 @@ typedef enum {
 
 typedef struct ngx_http_sandbox_pools_s ngx_http_sandbox_pools_t;
 
-/* Answers by the reply of a script, an array. */
+/* Answers the request from a script's reply, which is an array. */
 typedef void (*ngx_http_sandbox_pools_pt)(ngx_http_sandbox_pools_t *p,
                                           redisReply *reply);
 
@@ -92,7 +92,10 @@ ngx_http_sandbox_pools_none(ngx_http_sandbox_pools_t *p)
 }
 
 
-/* The same, for the pool that the path names; NULL when r was answered. */
+/*
+ * As ngx_http_sandbox_pools(), for the pool that the path names; NULL when r
+ * was answered.
+ */
 static ngx_http_sandbox_pools_t *
 ngx_http_sandbox_pools_one(ngx_http_request_t *r)
 {
@@ -337,7 +340,8 @@ ngx_http_sandbox_pools_created(ngx_http_sandbox_pools_t *p, redisReply *reply)
     if (ngx_strcmp(outcome, "new") != 0) {
         ngx_http_sandbox_api_fail(
             p->request, &ngx_http_sandbox_quota_exceeded,
-            "There may be no more warm pools; delete one that is not needed.");
+            "The limit of warm pools is reached; delete one that is not "
+            "needed.");
         return;
     }
 
@@ -383,7 +387,7 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_pools_arg_int(a, "memory_mb", spec->memory_mb);
     ngx_http_sandbox_pools_arg_int(a, "disk_mb", spec->disk_mb);
 
-    /* what stands between the braces, behind the id */
+    /* the members without their braces; checkout.lua puts the id before them */
     ngx_http_sandbox_arg(a, "head");
     ngx_http_sandbox_arg_len(a, head->data + 1, head->len - 2);
 

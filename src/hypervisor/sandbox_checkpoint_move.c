@@ -52,7 +52,10 @@ move_ends(sandbox_take_t *t, const int ends[2], sandbox_hv_error_t *err)
 }
 
 
-/* Afterwards the pipe is the two QEMUs': if one dies, the other notices. */
+/*
+ * Afterwards only the two QEMUs have the pipe open: if one dies, the other
+ * notices.
+ */
 static sandbox_hv_status_t
 move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
@@ -239,7 +242,10 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-/* Asks again for a source that had written little: it may have written more. */
+/*
+ * Decides again whether a source that had written little is copied while it
+ * runs: it may have written more since.
+ */
 static sandbox_hv_status_t
 move_ready(sandbox_take_t *t, sandbox_hv_error_t *err)
 {

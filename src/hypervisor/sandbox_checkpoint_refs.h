@@ -1,7 +1,7 @@
 /*
  * Which domains and checkpoints need which file of the directory of disks.  For
- * a domain its live XML is the truth, for a checkpoint its "<id>.state".  Not
- * for other rooms.
+ * a domain its live XML is the truth, for a checkpoint its "<id>.state".
+ * Private to src/hypervisor.
  */
 
 #ifndef SANDBOX_CHECKPOINT_REFS_H

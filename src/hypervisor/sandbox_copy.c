@@ -707,7 +707,10 @@ copy_rest(sandbox_copy_t *c, int pipe, const int *stop, sandbox_hv_error_t *err)
         if (__atomic_load_n(stop, __ATOMIC_RELAXED)) {
             errno = ECANCELED;
 
-            /* QEMU has sent a page before the machine could change it */
+            /*
+             * The pipe comes last: QEMU sends a page before the machine can
+             * change it, so what was sent is right.
+             */
         } else if (copy_own(c, i, copy_count(c, i), pipe) == 0
                    && (pipe == -1 || copy_sent(c, pipe) == 0))
         {

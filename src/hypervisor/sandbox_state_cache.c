@@ -24,7 +24,10 @@ static state_cache_entry_t *state_cache;
 static size_t state_cache_n, state_cache_size;
 
 
-/* The length in bytes of such a list of names, its empty one included. */
+/*
+ * The length in bytes of a list of names (see the header), the empty name at
+ * its end included.
+ */
 static size_t
 state_cache_length(const char *files)
 {

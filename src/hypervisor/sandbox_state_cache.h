@@ -20,8 +20,8 @@
 char *sandbox_state_cache_get(const char *id, const struct stat *st);
 
 /*
- * Keeps a copy of files.  st: from a stat() before the state was read, with a
- * time of change so old that another change would have another time.  Without
+ * Keeps a copy of files.  st comes from a stat() before the state was read; its
+ * time of change must be so old that a later change has another one.  Without
  * memory nothing is kept.
  */
 void sandbox_state_cache_put(const char *id, const struct stat *st,

@@ -156,7 +156,10 @@ storage_is_forgotten(const storage_t *s, const char *id)
 }
 
 
-/* Has references by such checkpoints not counted: their files are spare too. */
+/*
+ * Marks the references made by such checkpoints as not counted, so that their
+ * files are spare, too.
+ */
 static void
 storage_forget(storage_t *s)
 {

@@ -7,7 +7,7 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_time.h"
 
-/* Ms until a renewal is tried again that Redis was away for. */
+/* Ms until a renewal is tried again that failed because Redis was away. */
 #define NGX_HTTP_SANDBOX_RENEW_AGAIN_MS 100
 
 

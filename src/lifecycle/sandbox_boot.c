@@ -230,8 +230,9 @@ sandbox_boot_network(sandbox_boot_t *boot, sandbox_network_t *network)
     }
 
     boot->result.status = SANDBOX_HV_FAILED;
-    (void) snprintf(boot->result.message, sizeof(boot->result.message),
-                    "the policy in the record of \"%s\" is odd", boot->id);
+    (void) snprintf(
+        boot->result.message, sizeof(boot->result.message),
+        "the egress policy in the record of \"%s\" cannot be parsed", boot->id);
 
     return -1;
 }

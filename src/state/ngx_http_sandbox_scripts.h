@@ -1,8 +1,8 @@
 /*
  * The Lua scripts beside this file, by name.  Each script's head says its keys
- * and result, and names its arguments: in the order in which its caller appends
- * them, one ngx_http_sandbox_arg…() a name (arg_transition() appends "allowed"
- * and "new_state").  Event loop only.
+ * and result, and lists its arguments in the order in which the caller appends
+ * them: one call of ngx_http_sandbox_arg…() for each (arg_transition() appends
+ * two, "allowed" and "new_state").  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_SCRIPTS_H

@@ -110,8 +110,8 @@ drain_step(drain_pipe_t *pipe)
     /* an abandoned pipe is found again at each look, but empty: not logged */
     if (pipe->name[0] != '\0' && pipe->bytes) {
         (void) fprintf(stderr,
-                       "sandbox-memory: %s had no reader, %llu bytes were read "
-                       "away\n",
+                       "sandbox-memory: %s had no reader; %llu bytes were read "
+                       "and dropped\n",
                        pipe->name, pipe->bytes);
     }
 
@@ -155,7 +155,8 @@ memory_drain_take(int fd, const char **why)
 
     /* a descriptor that could write to the pipe would never see its end */
     if ((flags & O_ACCMODE) != O_RDONLY || !(flags & O_NONBLOCK)) {
-        *why = "the pipe is not to be read without waiting";
+        *why = "the descriptor is not a read-only, non-blocking end of a "
+               "pipe";
         return -1;
     }
 

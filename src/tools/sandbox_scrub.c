@@ -40,7 +40,8 @@ scrub_usage(FILE *out)
         "  --all            lists also what is needed\n"
         "  --data-dir DIR   (default: /var/lib/nginx-sandbox)\n"
         "  --uri URI        of libvirt (default: qemu:///system)\n"
-        "  --older SECONDS  since its last change (default: 600)\n"
+        "  --older SECONDS  spares files that changed within that time "
+        "(default: 600)\n"
         "  --records -      checkpoints that have a record, a line each\n");
 }
 
