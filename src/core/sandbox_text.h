@@ -2,7 +2,8 @@
  * A growing text buffer, and JSON written into it.
  *
  * Errors are sticky: after memory ran out every call does nothing, and
- * sandbox_text_failed() tells; a writer checks once at its end.
+ * sandbox_text_failed() tells; a writer checks once at its end.  What adds to a
+ * buffer may move its data.
  * Any thread; one buffer belongs to one thread at a time.
  */
 
