@@ -65,7 +65,7 @@ sub in_use {
     my ($rc, $text) = $d->run('discard', $checkpoint);
 
     like($text, qr/status=7 .* runs from /, "$name: is in use");
-    is(scalar(files($checkpoint)), 3, 'and stays whole');
+    is(scalar(files($checkpoint)), 3, "$name: stays whole");
 }
 
 
@@ -126,7 +126,7 @@ sub begun_and_left {
     ok(wait_for(10, sub { flattens($id) }), 'a disk is made flatter');
     $t->stack('exec-in', 'pkill', '-KILL', '-x', 'drive');
     $wait->();
-    ok(flattens($id), 'and is so without who has begun it');
+    ok(flattens($id), 'flattening goes on without who has begun it');
 }
 
 
@@ -184,10 +184,10 @@ take($one, $snaps[0]);
 used($boot, 1, 'a checkpoint stands on it');
 discard($boot, 'what nothing runs from goes');
 is_layer($boot, 'the shape');
-used($boot, 1, 'which is used');
+used($boot, 1, 'a shape that is a layer is used');
 (undef, $text) = $d->run('checkpoints');
 like($text, qr/^checkpoint $boot whole=0 bytes=0 left=[1-9]\d*$/m,
-     'it is listed as what it is') or diag($text);
+     'a layer is listed as one') or diag($text);
 
 # --- sizes -------------------------------------------------------------------
 
@@ -196,8 +196,9 @@ like($text, qr/^checkpoint $snaps[0] whole=1 bytes=(\d+) left=0$/m,
 my ($listed) = $text =~ /^checkpoint $snaps[0] whole=1 bytes=(\d+)/m;
 (undef, $text) = $d->run('size', $snaps[0]);
 my ($size) = $text =~ /^size $snaps[0] (\d+)$/m;
-is($size, $listed, 'with its size');
-is($size, blocks($snaps[0]), 'which is the blocks of its files');
+is($size, $listed, 'a checkpoint is listed with its size');
+is($size, blocks($snaps[0]),
+   'the size of a checkpoint is the blocks of its files');
 like(($d->run('size', $boot))[1], qr/status=6 there is no checkpoint/,
      'a layer is no checkpoint');
 
@@ -222,15 +223,16 @@ take($three, $snaps[2], 1);
 discard($snaps[2], 'one taken of a sandbox that goes on');
 is_layer($snaps[2], 'the third');
 take($three, $snaps[3], 1);
-discard($snaps[3], 'and one more');
+discard($snaps[3], 'another one taken of a sandbox that goes on');
 ($rc, $text) = $collector->();
 is($rc, 0, 'others collect meanwhile') or diag($text);
-unlike($text, qr/is removed/, 'and remove nothing') or diag($text);
+unlike($text, qr/is removed/,
+       'collecting meanwhile removes nothing') or diag($text);
 
 sleep GRACE;
 unlike(collect(), qr/is removed/, 'nor later');
 used($_, 1, 'a layer is used') for $boot, @snaps[0 .. 3];
-is(digests($three, $address), $said, 'which the guest reads');
+is(digests($three, $address), $said, 'the guest reads what is in its layers');
 
 # --- flat --------------------------------------------------------------------
 
@@ -238,7 +240,7 @@ my $depth = depth($three);
 is($depth, 7, 'a chain of seven');
 ($rc, $text) = $d->run(['DRIVE_MAX=6'], 'flatten', $three);
 is($rc, 0, 'is not too deep') or diag($text);
-is(depth($three), 7, 'and stays');
+is(depth($three), 7, 'a chain that is not too deep stays');
 
 ($rc, $text) = $d->run(['DRIVE_WAIT_MS=50'], 'flatten', $three);
 is($rc, 0, 'with too little time') or diag($text);
@@ -248,14 +250,16 @@ ok(!flattens($three), 'at all');
 begun_and_left($three);
 take($three, $snaps[4], 1);
 is(depth($three), 8, 'a take breaks it off');
-is(digests($three, $address), $said, 'and nothing is lost');
+is(digests($three, $address), $said,
+   'a take that breaks flattening off loses nothing');
 
 begun_and_left($three);
 ($rc, $text) = $d->run(['DRIVE_URGENT=1', 'DRIVE_MAX=6'], 'flatten', $three);
 my ($ms) = $text =~ /^flatten $three ok ms=(\d+)$/m;
 is($rc, 0, 'is joined by one that is urgent') or diag($text);
-cmp_ok($ms // 9e9, '<', 2500, 'which does not keep to its bandwidth');
-is(depth($three), 2, 'and it is flat');
+cmp_ok($ms // 9e9, '<', 2500,
+       'urgent flattening does not keep to the bandwidth');
+is(depth($three), 2, 'the chain is flat');
 is(digests($three, $address), $said, 'all is there');
 ($rc, $text) = $d->run('flatten', $three);
 is($rc, 0, 'once more does nothing') or diag($text);
@@ -280,7 +284,8 @@ is(join(' ', sort map { s{\.[^.]+\.}{.}r } files('*')),
    "$last.qcow2 $last.ram $last.state", 'one checkpoint is left of all');
 
 $address = start($last, $one);
-is(digests($one, $address), $said, 'and has all');
+is(digests($one, $address), $said,
+   'what is started from the last checkpoint has all');
 
 # --- flatter -----------------------------------------------------------------
 
@@ -328,17 +333,18 @@ is(digests($one, $address), $said, 'and has all');
     is(depth($id), 8, 'a chain of eight');
     cmp_ok($flatten->(4, 'what is above the large one'), '<', 8000,
            'is merged soon');
-    cmp_ok(blocks($id), '<', 40e6, 'and nothing else');
+    cmp_ok(blocks($id), '<', 40e6, 'the large layer is not merged');
     is(digests($id, $at), $data, 'all is there');
 
     my @sizes;
 
     for my $i (1 .. 3) {
         $wake->($pause->());
-        is(digests($id, $at), $data, 'and after a wake') if $i == 1;
+        is(digests($id, $at), $data,
+           'all is there after a wake, too') if $i == 1;
         $data = plant($id, $at, 'small1', 1);
         is(depth($id), 5, 'each cycle a layer more');
-        $flatten->(4, 'and less', 'DRIVE_MAX=3');
+        $flatten->(4, 'each cycle is flattened again', 'DRIVE_MAX=3');
         push @sizes, blocks($id);
     }
 
@@ -350,7 +356,8 @@ is(digests($one, $address), $said, 'and has all');
                            $id);
     like($text, qr/status=3 /, 'one that is not done at the deadline');
     ok(wait_for(20, sub { depth($id) == 4 }), 'is done later');
-    is(digests($id, $at), $data, 'with all there is');
+    is(digests($id, $at), $data,
+       'what is flattened after its deadline has all there is');
 
     # nothing is put on a layer that libvirt knows by another name
     plant($id, $at, 'more', 20);
@@ -360,10 +367,11 @@ is(digests($one, $address), $said, 'and has all');
     $flatten->(6, 'none that was renamed is a base', 'DRIVE_WAIT_MS=1500',
                'DRIVE_MAX=4');
     $wake->($pause->());
-    is(digests($id, $at), $data, 'and a take finds what it stands on');
+    is(digests($id, $at), $data,
+       'a take after a renamed layer has all there is');
 
     ($rc, $text) = $d->run('destroy', $id);
-    is($rc, 0, 'it ends');
+    is($rc, 0, 'the flattened sandbox ends');
     (undef, $text) = $d->run('checkpoints');
     discard($_, 'one of the chain')
         for grep { $_ ne $last } $text =~ /^checkpoint (snap_\S+) whole=1/mg;
@@ -403,7 +411,7 @@ is(digests($one, $address), $said, 'and has all');
         my ($rc, $text) = $d->run('flatten', $id);
 
         like($text, qr/status=3 .* held by who takes it/, "$name: is refused");
-        ok(!flattens($id), 'and nothing is begun');
+        ok(!flattens($id), "$name: no flattening is begun");
     };
 
     # before its disk is flipped
@@ -415,10 +423,10 @@ is(digests($one, $address), $said, 'and has all');
     $is_refused->('one that is to be flipped');
     $go_on->();
     my ($rc, $text) = $wait->();
-    is($rc, 0, 'it is taken') or diag($text);
-    is(depth($id), $depth + 1, 'and flipped');
+    is($rc, 0, 'a take that flattening waited for succeeds') or diag($text);
+    is(depth($id), $depth + 1, 'the disk of what was taken is flipped');
     is(($d->run('thaw', $id))[0], 0, 'thawed');
-    is(digests($id, $at), $data, 'with all it had');
+    is(digests($id, $at), $data, 'what was taken has all it had');
 
     # by one who does not know of takes
     is(($d->run('freeze', $id))[0], 0, 'frozen');
@@ -428,11 +436,14 @@ is(digests($one, $address), $said, 'and has all');
     ok(flattens($id), 'an operator makes it flatter');
     $go_on->();
     ($rc, $text) = $wait->();
-    is($rc, 0, 'it is taken all the same') or diag($text);
-    like($text, qr/ a new overlay: .*block job/, 'and it is said why');
+    is($rc, 0,
+       'a take beside an operator\'s flattening succeeds') or diag($text);
+    like($text, qr/ a new overlay: .*block job/,
+         'a take beside an operator\'s flattening says what failed');
     ok(!flattens($id), 'nor made flatter');
     is(($d->run('thaw', $id))[0], 0, 'thawed');
-    is(digests($id, $at), $data, 'with all it had');
+    is(digests($id, $at), $data,
+       'a take beside an operator\'s flattening loses nothing');
 
     # who begins, and does not go on, or dies
     $wait = $until->('flatten.begin.before', 'stop', [], 'flatten', $id);
@@ -456,7 +467,7 @@ is(digests($one, $address), $said, 'and has all');
     ($rc, $text) = $d->run(["DRIVE_CHECKPOINT=$taken[3]"], 'cancel', $id);
     is($rc, 0, 'a take is settled while its disk is made flatter')
         or diag($text);
-    ok(!flattens($id), 'which ends');
+    ok(!flattens($id), 'settling a take ends the flattening');
     is(($d->run('thaw', $id))[0], 0, 'thawed');
     is(digests($id, $at), $data, 'all is there');
 
@@ -470,11 +481,12 @@ is(digests($one, $address), $said, 'and has all');
     unlike(collect(), qr/is removed/, 'what it stands on stays');
     $go_on->();
     ($rc, $text) = $wait->();
-    is($rc, 0, 'it is hibernated') or diag($text);
+    is($rc, 0,
+       'a hibernation that flattening waited for succeeds') or diag($text);
     $at = start($taken[4], $child, 'DRIVE_ADDRESS=1');
-    is(digests($child, $at), $data, 'and has all it had');
+    is(digests($child, $at), $data, 'what is woken after that has all it had');
 
-    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('destroy', $child))[0], 0, 'what was woken ends');
     discard($taken[4], 'what it was hibernated in');
     sleep GRACE;
     collect();
@@ -498,7 +510,8 @@ is(digests($one, $address), $said, 'and has all');
 
     my $at = start($paused, $child, 'DRIVE_ADDRESS=1');
     is(digests($child, $at), $said, 'the source has all it had');
-    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('destroy', $child))[0], 0,
+       'the child of a take that was settled late ends');
     discard($paused, 'what it was paused in');
     sleep GRACE;
     collect();
@@ -526,11 +539,11 @@ touch("$snaps[0].aaaaaaaa.tmp.qcow2");
 $text = scrub('--all');
 like($text, qr/^needed .* $last\.\S+ram  \(runs from it: $one\)$/m,
      'what runs is needed') or diag($text);
-like($text, qr/^needed .* $one\.qcow2 /m, 'with its disk');
+like($text, qr/^needed .* $one\.qcow2 /m, 'the disk of what runs is needed');
 like($text, qr/^spare .* $gone\.qcow2 /m, 'an overlay without a sandbox is not');
-like($text, qr/^2 files, .* could be removed$/m, 'and another');
+like($text, qr/^2 files, .* could be removed$/m, 'two files are spare');
 scrub('--remove');
-is(scalar(files($_)), 0, 'they are gone') for $gone, $snaps[0];
+is(scalar(files($_)), 0, 'what is spare is removed') for $gone, $snaps[0];
 
 is(($d->run('destroy', $one))[0], 0, 'the sandbox ends');
 $t->redis('HSET', "sbx:{aa}:snapshot:$last", 'state', 'ready');
@@ -540,9 +553,9 @@ like(scrub('--no-redis', '--remove'), qr/^0 files/m, 'so it does unasked');
 $text = scrub();
 like($text, qr/^spare .* $last\.state  \(a checkpoint without a record\)$/m,
      'one without is spare') or diag($text);
-is(scalar(files($last)), 3, 'and is only listed');
+is(scalar(files($last)), 3, 'a spare checkpoint is only listed');
 like(scrub('--remove'), qr/^3 files, .* removed$/m, 'until it is removed');
-is(scalar(files($last)), 0, 'it is gone');
+is(scalar(files($last)), 0, 'the spare checkpoint is gone');
 
 # --- what is not to be collected ---------------------------------------------
 
@@ -554,12 +567,13 @@ sleep GRACE;
 touch("$young.aaaaaaaa.ram");
 touch("$young.aaaaaaaa.qcow2");
 unlike(collect(), qr/is removed/, 'the young, the torn, and others\' stay');
-is(scalar(files($_)), 2, 'with all their files') for $torn, $young;
+is(scalar(files($_)), 2,
+   'the young and the torn have all their files') for $torn, $young;
 
 sleep GRACE;
 like(collect(), qr/"$young\.\S+" is removed: nothing needs it/,
      'one grows old, and it is said');
-is(scalar(files($young)), 0, 'it is gone');
+is(scalar(files($young)), 0, 'what has grown old is gone');
 is(scalar(files($torn)), 2, 'the torn one is there');
 
 discard($torn, 'a torn one');

@@ -131,9 +131,9 @@ if ($guest == 0) {
 }
 sleep 3;
 ok(!-s "$t->{base}/count", 'a new command waits');
-is(($d->run('thaw', $ids[0]))[0], 0, 'they go on');
+is(($d->run('thaw', $ids[0]))[0], 0, 'the commands go on');
 waitpid $guest, 0;
-ok(-s "$t->{base}/count", 'and the new one too');
+ok(-s "$t->{base}/count", 'a command that has waited goes on');
 unlink "$t->{base}/count";
 goes_on($ids[0], $address, 'thawed');
 
@@ -143,7 +143,8 @@ is(($d->run('freeze', $ids[0]))[0], 0, 'frozen for what comes');
 
 take($ids[0], $snaps[0]);
 is(join(' ', $t->domains), '', 'the sandbox is gone');
-is(scalar(my @none = glob("$disks/sb_*")), 0, 'and so is its disk');
+is(scalar(my @none = glob("$disks/sb_*")), 0,
+   'the disk of what was taken is gone');
 is(scalar(my @three = glob("$disks/$snaps[0].*")), 3, 'three files');
 like(take($ids[0], $snaps[0]), qr/ok/, 'once more does nothing');
 
@@ -176,7 +177,7 @@ isnt($facts[0][$_], $facts[1][$_],
 
 my ($early, $now) = (time(), $d->guest($ids[1], $at{$ids[1]}, 'date +%s.%N'));
 cmp_ok($now, '>', $early - 0.5, 'the clock does not lag');
-cmp_ok($now, '<', time() + 0.5, 'and is not ahead');
+cmp_ok($now, '<', time() + 0.5, 'the clock is not ahead');
 
 $d->guest($ids[1], $at{$ids[1]}, 'echo other > /root/disk; sync');
 is(digests($ids[2], $at{$ids[2]}), $planted, 'what one writes is its own');
@@ -213,8 +214,9 @@ is(($d->run('destroy', $id, $ids[1]))[0], 0, 'the sandboxes end');
     $there = start($snap, $child);
     is(digests($child, $there), $lost, 'memory and disk are what they were');
     goes_on($child, $there, 'booted once');
-    is(($d->run('destroy', $child))[0], 0, 'it ends');
-    is(($d->run('discard', $snap))[0], 0, 'and its checkpoint');
+    is(($d->run('destroy', $child))[0], 0, 'the child ends');
+    is(($d->run('discard', $snap))[0], 0,
+       'the checkpoint of the child is discarded');
 }
 
 # --- what cannot be written --------------------------------------------------
@@ -236,8 +238,9 @@ for my $case ([0, 1], [0, 2], [1, 1], [1, 2], [1, 3]) {
     is(($d->run('thaw', $ids[3]))[0], 0, 'thawed');
     is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
     goes_on($ids[3], $address, $name);
-    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
-    is(($d->run('discard', $snap))[0], 0, 'with what is left of the take');
+    is(($d->run('destroy', $ids[3]))[0], 0, "$name: the sandbox ends");
+    is(($d->run('discard', $snap))[0], 0,
+       "$name: what is left of the take is discarded");
 }
 
 # One who has died before it was synced: it is undone, and can be made again.
@@ -262,7 +265,7 @@ for my $case ([0, 1], [0, 2], [1, 1], [1, 2], [1, 3]) {
     my ($child) = $d->ids(1);
     $address = start($snap, $child);
     is(digests($child, $address), $planted, 'nothing is lost');
-    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('destroy', $child))[0], 0, 'the child ends');
     is(($d->run('discard', $snap))[0], 0, 'discard');
 }
 
@@ -305,7 +308,7 @@ for my $point ('take.seal.before', 'take.state.before') {
     is(($d->run('thaw', $ids[3]))[0], 0, 'thawed');
     is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
     goes_on($ids[3], $address, 'the sandbox');
-    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+    is(($d->run('destroy', $ids[3]))[0], 0, 'the sandbox ends');
 }
 
 # One that has died writes nothing: the checkpoint is all that is left of it.
@@ -317,7 +320,7 @@ for my $point ('take.seal.before', 'take.state.before') {
     is($rc, 0, "$point: what has died is taken") or diag($text);
     $address = start($snap, $child);
     is(digests($child, $address), $planted, 'nothing is lost');
-    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('destroy', $child))[0], 0, "$point: the child ends");
     is(($d->run('discard', $snap))[0], 0, 'discard');
 }
 
@@ -327,13 +330,16 @@ for my $point ('take.seal.before', 'take.state.before') {
 
     ($rc, $text) = disturbed_at('flip.after', $snap, 1, 'resume');
     is($rc, 0, 'what goes on is taken the other way') or diag($text);
-    like($text, qr/could not be copied.* does not stand still/, 'it is said');
-    like($text, qr/ way=moved /, 'and done');
-    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+    like($text, qr/could not be copied.* does not stand still/,
+         'a take that goes the other way says why');
+    like($text, qr/ way=moved /, 'a take that goes the other way is done');
+    is(($d->run('destroy', $ids[3]))[0], 0,
+       'the source of a take that went the other way ends');
     $address = start($snap, $child);
     is(digests($child, $address), $planted, 'nothing is lost');
     goes_on($child, $address, 'a child');
-    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('destroy', $child))[0], 0,
+       'the child of a take that went the other way ends');
     is(($d->run('discard', $snap))[0], 0, 'discard');
 }
 
@@ -348,13 +354,14 @@ for my $point ('take.seal.before', 'take.state.before') {
     # with the disk full it would end in the same way, by SIGBUS
     ok(wait_for(10, sub {
         return ($t->try_stack('kill', "qemu:$snap"))[0] == 0;
-    }), 'it is killed');
+    }), 'the receiver is killed');
     ($rc, $text) = $wait->();
     is($rc, 1, 'nothing is taken') or diag($text);
     is(scalar(my @parts = glob("$disks/$snap.*")), 0, 'no part is left');
     is(digests($ids[3], $address), $planted, 'the sandbox has all it had');
     goes_on($ids[3], $address, 'the sandbox');
-    is(($d->run('destroy', $ids[3]))[0], 0, 'it ends');
+    is(($d->run('destroy', $ids[3]))[0], 0,
+       'the sandbox whose receiver was killed ends');
     $t->stack('start', 'memory');
 }
 
@@ -373,13 +380,14 @@ sub disturbed {
     take($ids[3], $snap);
     is(scalar(my @parts = glob("$disks/$snap.*")), 3,
        "$name after $ms ms: three files");
-    is(join(' ', $t->domains), '', 'and no domain');
+    is(join(' ', $t->domains), '', "$name after $ms ms: no domain is left");
 
     my ($child) = $d->ids(1);
     $address = start($snap, $child);
     is(digests($child, $address), $planted, 'nothing is lost');
     goes_on($child, $address, "$name after $ms ms");
-    is(($d->run('destroy', $child))[0], 0, 'it ends');
+    is(($d->run('destroy', $child))[0], 0,
+       "$name after $ms ms: the child ends");
     is(($d->run('discard', $snap))[0], 0, 'discard');
 }
 

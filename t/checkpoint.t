@@ -57,7 +57,7 @@ is(scalar(() = $text =~ /made=0/g), 5, 'the others get it');
 my ($boot) = $text =~ /^keep (boot_[a-z2-7]{20}) /m;
 is(join(' ', $t->domains), '', 'no domain is left');
 is(scalar(glob_count("$boot.*")), 3, 'three files');
-is(scalar(glob_count('*')), 3, 'and no other');
+is(scalar(glob_count('*')), 3, 'no files but those of the checkpoint');
 
 sub glob_count {
     my ($pattern) = @_;
@@ -68,16 +68,18 @@ sub glob_count {
 my ($ram) = glob("$disks/$boot.*.ram");
 my ($state) = glob("$disks/$boot.state");
 is(-s $ram, 192 * 1048576, 'the memory has its length');
-cmp_ok((stat $ram)[12] * 512, '<', 0.9 * 192 * 1048576, 'and is sparse');
+cmp_ok((stat $ram)[12] * 512, '<', 0.9 * 192 * 1048576, 'the memory is sparse');
 is((stat $_)[2] & 07, 0, 'nobody else may read them')
     for $ram, $state;
 
 (undef, $text) = $d->run('checkpoints');
-like($text, qr/^checkpoint $boot whole=1 bytes=\d+ left=0$/m, 'it is listed');
+like($text, qr/^checkpoint $boot whole=1 bytes=\d+ left=0$/m,
+     'the checkpoint is listed');
 my ($bytes) = $text =~ /bytes=(\d+)/;
 my $blocks = 0;
 $blocks += (stat $_)[12] * 512 for glob("$disks/$boot.*");
-cmp_ok(abs($bytes - $blocks), '<=', 65536, 'with the blocks it takes');
+cmp_ok(abs($bytes - $blocks), '<=', 65536,
+       'the checkpoint is listed with the blocks it takes');
 
 # --- children ----------------------------------------------------------------
 
@@ -103,7 +105,7 @@ is(scalar(grep { length } map { @$_ } @facts), 12, 'all is said');
 my ($here, $there) = (time(), $d->guest($ids[0], $address{$ids[0]},
                                        'date +%s.%N'), time());
 cmp_ok($there, '>', $here - 0.5, 'the clock of a child does not lag');
-cmp_ok($there, '<', time() + 0.5, 'and is not ahead');
+cmp_ok($there, '<', time() + 0.5, 'the clock of a child is not ahead');
 
 $d->guest($ids[0], $address{$ids[0]}, <<'END');
 head -c 8000000 /dev/urandom > /dev/shm/mine
@@ -118,15 +120,15 @@ is_deeply(digests($boot), $before, 'the checkpoint stays as it was');
 
 ($rc, $text) = $d->run('discard', $boot);
 is($rc, 1, 'a checkpoint with children stays');
-like($text, qr/status=7 .* runs from /, 'and it is said why');
+like($text, qr/status=7 .* runs from /, 'a discard that is refused says why');
 is((my @left = glob("$disks/$boot.*")), 3, 'whole');
 
 ($rc, $text) = $d->run([@$shape, "DRIVE_CHECKPOINT=$boot"], 'start', $ids[0]);
 is($rc, 0, 'a start may be repeated') or diag($text);
-like($text, qr/domain_ms=0/, 'and does nothing');
+like($text, qr/domain_ms=0/, 'a repeated start does nothing');
 
 is(($d->run('destroy', @ids))[0], 0, 'the children end');
-is(scalar(glob_count('sb_*')), 0, 'with their overlays');
+is(scalar(glob_count('sb_*')), 0, 'the overlays of the children are gone');
 
 # --- a larger disk -----------------------------------------------------------
 
@@ -134,7 +136,7 @@ is(scalar(glob_count('sb_*')), 0, 'with their overlays');
 my $mb = $d->guest($ids[0], $address{$ids[0]},
                   q{df -m / | awk 'NR == 2 {print $2}'});
 cmp_ok($mb, '>', 2900, 'a child with a larger disk has it from its begin');
-is(($d->run('destroy', $ids[0]))[0], 0, 'it ends');
+is(($d->run('destroy', $ids[0]))[0], 0, 'the child with a larger disk ends');
 
 # --- speed -------------------------------------------------------------------
 
@@ -150,7 +152,8 @@ for (1 .. 3) {
 }
 is(@cold + @warm, 6, 'all of them came up');
 diag("ms cold @cold, from the checkpoint @warm");
-cmp_ok(median(@cold), '>', 3 * median(@warm), 'it is worth it');
+cmp_ok(median(@cold), '>', 3 * median(@warm),
+       'starts are faster than cold boots');
 
 # --- torn --------------------------------------------------------------------
 
@@ -189,7 +192,7 @@ like(($d->run('checkpoints'))[1], qr/^checkpoint $boot whole=0 /m,
      'listed as torn');
 
 ($rc, $text) = $d->run($shape, 'keep', 'x');
-like($text, qr/made=1/, 'it is made anew') or diag($text);
+like($text, qr/made=1/, 'a torn checkpoint is made anew') or diag($text);
 is(scalar(glob_count("$boot.*")), 3, 'the torn one is gone');
 
 my ($disk) = glob("$disks/$boot.*.qcow2");
@@ -234,7 +237,7 @@ rename $state, "$state-aside" or die $!;
 my $wait = begin();
 kill_makers();
 $wait->();
-is(scalar($t->domains), 1, 'it died half-way');
+is(scalar($t->domains), 1, 'a maker died half-way');
 like(($d->run('checkpoints'))[1], qr/^checkpoint $boot whole=0 /m,
      'its parts are listed');
 
@@ -251,11 +254,11 @@ $wait = begin();
 ($rc, $text) = $d->run(['DRIVE_WAIT_MS=100', @$shape], 'keep', 'x');
 is($rc, 1, 'who waits for a slow maker');
 like($text, qr/status=3 /, 'gives up in time');
-is(scalar($t->domains), 1, 'and leaves it alone');
+is(scalar($t->domains), 1, 'who gives up leaves a slow maker alone');
 is(($d->run(['DRIVE_TEMPLATE='], 'sweep'))[0], 0, 'so does a sweep');
 is(scalar($t->domains), 1, 'of all templates');
 ($rc, $text) = $wait->();
-like($text, qr/made=1/, 'and it gets there') or diag($text);
+like($text, qr/made=1/, 'a slow maker gets there') or diag($text);
 is(($d->run('discard', $boot))[0], 0, 'discard');
 
 $wait = begin();
@@ -265,7 +268,8 @@ $wait->();
 like($text, qr/made=1/, 'the next one after a dead maker makes it')
     or diag($text);
 %address = start($boot, [], $ids[0]);
-like($d->guest($ids[0], $address{$ids[0]}, 'uname'), qr/Linux/, 'and it runs');
+like($d->guest($ids[0], $address{$ids[0]}, 'uname'), qr/Linux/,
+     'a child of what was made at last runs');
 
 # --- a sweep, and a bound ----------------------------------------------------
 
@@ -283,16 +287,16 @@ is(scalar(glob_count("$boot.*")), 3, 'leaves what a template has');
 
 ($rc, $text) = $d->run(['DRIVE_MEMORY_MB=208', 'DRIVE_MAX=1'], 'keep', 'x');
 like($text, qr/made=1/, 'one that nothing uses makes room') or diag($text);
-is(scalar(glob_count("$boot.*")), 0, 'and is gone');
+is(scalar(glob_count("$boot.*")), 0, 'a checkpoint that made room is gone');
 
 $wait = begin();
 kill_makers();
 $wait->();
 like(($d->run('sweep'))[1], qr/maker of the checkpoint "$boot" has died/,
      'a sweep ends the domain of a dead maker');
-is(scalar($t->domains), 0, 'it is gone');
-is(scalar(glob_count("$boot.*")), 0, 'with its parts');
-is(scalar(glob_count('*')), 3, 'and no other');
+is(scalar($t->domains), 0, 'the domain of a dead maker is gone');
+is(scalar(glob_count("$boot.*")), 0, 'the parts of a dead maker are gone');
+is(scalar(glob_count('*')), 3, 'no other files are gone');
 
 ($rc, $text) = $d->run(['DRIVE_TEMPLATE='], 'sweep');
 like($text, qr/is removed: no present template has it/, 'a sweep says so');

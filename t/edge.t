@@ -177,7 +177,7 @@ for (['--http2', 2], ['--http1.1', '1.1']) {
     like($r->{body}, qr/"traffic_token_required"/, 'in JSON');
     $r = curl($private, '/', $option, '-H', 'Accept: text/html');
     like($r->{body}, qr/^<!DOCTYPE html>.*traffic_token_required/s,
-         'and for a browser a page');
+         'a browser without a token gets a page');
     $r = curl($public, '/', $option, '-X', 'TRACE');
     is($r->{status}, 405, 'refused by nginx');
     like($r->{body}, qr/"method_not_allowed"/, 'in JSON as well');
@@ -300,7 +300,7 @@ for (['by its name', $t->{traffic}, '', $t->host($public, 8000)],
         is($switch->('/switch?h2c', @$_)->{status}, 502,
            "$asked: no guest asked for $name may switch to it");
         $r = $switch->('/echo', @$_);
-        is($r->{status}, 200, 'and it is asked');
+        is($r->{status}, 200, "$asked: the guest is asked for $name");
         my $headers = (eval { json->decode($r->{body}) } // {})->{headers};
         ok($headers && !exists $headers->{upgrade}
            && ($headers->{connection} // '') !~ /upgrade/i, 'without it');
@@ -325,7 +325,7 @@ for (['-tls1_3', 'TLSv1.3'], ['-tls1_2', 'TLSv1.2'], ['-tls1_1', undef],
     ok($slow->read_head, 'a client that does not read');
     is(ask($public)->{status}, 200, 'keeps nobody waiting');
     is(length($slow->read_bytes(3_000_000) // ''), 3_000_000,
-       'and gets all in the end');
+       'a client that read late gets all');
 
     $slow = SandboxHttp->new($t->{traffic}, 20);
     my $text = $slow->format_request('PUT', '/', [
@@ -415,7 +415,7 @@ for ([410, 'invalid_request'], [451, 'invalid_request'],
     } $private, $paused;
     is($answers[0], $answers[1], 'who has no token does not learn the state');
     is($records->command('HGET', $records->key('sandbox', $paused), 'state'),
-       'paused', 'and wakes nothing');
+       'paused', 'who has no token wakes nothing');
 
     for my $accept ('text/html', 'text/html;q=0.5, application/json',
                     'application/json', '*/*') {
@@ -496,14 +496,15 @@ reloaded();
     };
     ok(wait_for(5, sub { $fill->('/sleep?2') }), 'one too many is refused');
     $r = ask($public);
-    $t->is_error($r, 429, 'rate_limit_exceeded', 'with its code');
+    $t->is_error($r, 429, 'rate_limit_exceeded',
+                 'one connection too many is refused with its code');
     is(ask($private, '/', headers => [HEADER, TOKEN])->{status}, 200,
        'another sandbox is not');
     cmp_ok($t->metric('sandbox_limited_total{limit="connections"}'), '>=', 2,
-           'which is counted');
+           'connections refused are counted');
     is(scalar(grep { ($_->read_response // {})->{status} == 200 } @busy), 4,
        'those before it are served');
-    is(ask($public)->{status}, 200, 'and make room');
+    is(ask($public)->{status}, 200, 'connections that have ended make room');
 
     # their places are free for others from then on
     @busy = ();
@@ -518,7 +519,7 @@ reloaded();
     ok(wait_for(10, sub { 2 == grep { !$old{$_} } $t->workers }),
        'the workers are killed');
     ok(wait_for(10, sub { (eval { ask($public) } // {})->{status} == 200 }),
-       'and what they had counted is forgotten');
+       'what killed workers had counted is forgotten');
     $t->expect_log(qr/exited on signal 9/);
 
     # nobody takes the place of one that was exiting; again if it took so long
@@ -534,9 +535,11 @@ reloaded();
     }), 'full, by workers that are exiting');
     my @exiting = exiting();
     kill 'KILL', @exiting;
-    ok(wait_for(10, sub { !kill 0, @exiting }), 'they are killed');
+    ok(wait_for(10, sub { !kill 0, @exiting }),
+       'workers that are exiting are killed');
     @busy = map { endless($id) } 1 .. 4;
-    is(scalar @busy, 4, 'and what they had counted is forgotten, too');
+    is(scalar @busy, 4,
+       'what killed workers that were exiting had counted is forgotten');
 }
 
 # --- for how long -----------------------------------------------------------------------------------
@@ -547,12 +550,12 @@ reloaded();
     is($ws->ws_open('/ws', [Host => $t->host($public, 8000)])->{status}, 101,
        'a WebSocket');
     my $events = begun($public, '/events');
-    is($events->read_head->{status}, 200, 'and events');
+    is($events->read_head->{status}, 200, 'events are begun');
     my $hangs = begun($public, '/sleep?20');
 
     is_deeply([$ws->ws_read(10)], [8, pack('n', 1001)],
-              'it is told to go when it is too old');
-    ok($ws->closed(5), 'and closed');
+              'a WebSocket is told to go when it is too old');
+    ok($ws->closed(5), 'a WebSocket that is too old is closed');
     my $n;
     1 while $n = $events->fill(time() + 5);
     is($n, 0, 'as they are');
@@ -577,7 +580,7 @@ reloaded();
         return !@frame || $frame[0] != 1;
     });
     is_deeply(\@frame, [8, pack('n', 1001)], 'is told to go as well');
-    ok($ws->closed(5), 'and closed');
+    ok($ws->closed(5), 'the second WebSocket is closed');
     $ws->close;
     ok(wait_for(20, sub { !exiting() }), 'so that the worker is gone');
 }
@@ -601,14 +604,15 @@ reloaded();
        'of the same owner');
     is(ask($private)->{status}, 403, 'unless they are refused anyway');
     is(ask($id)->{status}, 200, 'another owner is not concerned');
-    ok(wait_for(5, sub { ask($public)->{status} == 200 }), 'it passes');
+    ok(wait_for(5, sub { ask($public)->{status} == 200 }),
+       'the limit of requests passes');
     $other->clear;
 
     my @answers = map { $t->get('/v1/sandboxes') } 1 .. 14;
     is($answers[0]{status}, 200, 'requests to the API');
     is($answers[-1]{status}, 429, 'are limited as well');
     cmp_ok($answers[-1]{headers}{'retry-after'}, '>', 1,
-           'and told for how long');
+           'limited requests are told for how long');
     is($t->get('/v1/sandboxes', key => $t->key('third'))->{status}, 200,
        'by owner');
 }

@@ -85,7 +85,7 @@ sub ticks {
                     . 'echo $(( $(stat -c %s /tmp/ticks) - a ))')->{stdout};
 }
 
-cmp_ok(ticks(), '>', 0, 'and lives');
+cmp_ok(ticks(), '>', 0, 'a connection to somebody allowed lives');
 $r = patch($open, { deny_out => ['192.0.2.0/28'] });
 is($r->{status}, 200, 'a block is denied') or diag($r->{body});
 is(ticks(), "0\n", 'the connection into it has ended');
@@ -100,7 +100,8 @@ is_deeply(patch($open, { internet_access => $no })->{json},
 is_deeply($world->reaches($open, @web), [], 'none');
 patch($open, { internet_access => $yes, deny_out => [],
                allow_out => ['198.51.100.0/24'] });
-is_deeply($world->reaches($open, @web), ['198.51.100.10'], 'and some again');
+is_deeply($world->reaches($open, @web), ['198.51.100.10'],
+          'some are allowed again');
 
 $t->is_error(patch($open, { allow_out => ['10.0.0.0/8', '10.0.0.1/8'] }), 400,
              'invalid_request', 'bits behind the prefix', 'allow_out[1]');
@@ -131,12 +132,12 @@ ok(wait_for(5, sub { $t->traffic($open, 8000, 'GET', '/')->{status} == 403 }),
    'a token is needed');
 is($t->traffic($open, 8000, 'GET', '/', headers => [
        'x-nullspace-traffic-access-token', $open->{token}])->{body},
-   'localhost:8000', 'and the host is masked');
+   'localhost:8000', 'the host of traffic with a token is masked');
 is(patch($open, { allow_public_traffic => $yes, mask_request_host => '' })
        ->{json}{mask_request_host}, undef, 'the mask is taken away');
 ok(wait_for(5, sub {
     $t->traffic($open, 8000, 'GET', '/')->{body} eq $t->host($open, 8000)
-}), 'and traffic is public again');
+}), 'traffic is public again');
 
 # --- who comes from it ------------------------------------------------------
 
@@ -171,10 +172,11 @@ is_deeply(patch($some, { deny_out => [] })->{json}{allow_out},
 $r = $t->post("/v1/sandboxes/$some->{id}/resume", json => {});
 my $resumed = $t->sandbox($r);
 is_deeply($world->reaches($resumed, @web), ['192.0.2.10', '192.0.2.20'],
-          'and has it when it is resumed');
+          'a resumed sandbox has the policy');
 is(patch($some->{id}, { allow_out => [] })->{status}, 200,
    'an alias leads there');
-is_deeply($world->reaches($resumed, @web), \@web, 'and it is changed');
+is_deeply($world->reaches($resumed, @web), \@web,
+          'a policy is changed by an alias');
 
 # --- a later owner of the address -------------------------------------------
 
@@ -183,7 +185,8 @@ my $flows = sub { scalar grep { /src=\Q$address\E / } split /\n/,
                   $t->inside('cat', '/proc/net/nf_conntrack') };
 cmp_ok($flows->(), '>', 0, 'connections of a sandbox are tracked');
 $t->destroy($open->{id});
-ok(wait_for(5, sub { $flows->() == 0 }), 'and forgotten with it');
+ok(wait_for(5, sub { $flows->() == 0 }),
+   'connections of a sandbox are forgotten with it');
 
 # --- the watcher is away ----------------------------------------------------
 
@@ -199,7 +202,7 @@ $t->stack('reload', 'nginx');
 $t->is_error($t->end($slow), 503, 'hypervisor_unavailable',
              'one that waits for it is answered by a worker that is to exit');
 $t->is_error($t->post('/v1/sandboxes', json => {}), 503,
-             'hypervisor_unavailable', 'and nobody lets a guest in: none runs');
+             'hypervisor_unavailable', 'nobody lets a guest in: none runs');
 like($t->log_text, qr/sandbox-network-watch does not answer/,
      'the log says why');
 my $starter = fork() // die "fork: $!";
@@ -209,10 +212,11 @@ my $gone = $t->create;
 ok($gone, 'a create waits for one that comes back');
 waitpid $starter, 0;
 is($?, 0, 'as it has');
-is_deeply($world->reaches($closed, @web), [], 'which knows the old policy');
+is_deeply($world->reaches($closed, @web), [],
+          'a watcher that comes back knows the old policy');
 is(patch($closed, { internet_access => $yes })->{status}, 200,
    'then another one is put in force');
-is_deeply($world->reaches($closed, @web), \@web, 'it is');
+is_deeply($world->reaches($closed, @web), \@web, 'another policy is in force');
 
 my $lines = $t->inside('sh', '-c', "$SandboxTest::top/build/tools/"
                        . 'sandbox-network-watch 2>&1; echo $?');
@@ -233,14 +237,14 @@ is_deeply($world->reaches($closed, '192.0.2.10'), [], 'without an element');
 $t->stack('start', 'network');
 is_deeply($world->reaches($closed, '192.0.2.10'), ['192.0.2.10'],
           'the watcher makes it anew from the domains when it starts');
-is($flows->(), 0, 'and forgets the connections of who has gone');
+is($flows->(), 0, 'the watcher forgets the connections of who has gone');
 
 # What somebody else has done to the sets is found with the next change.
 $t->inside('nft', 'flush', 'set', 'inet', 'sandbox_sbx0', 'online');
 is(patch($closed, { internet_access => $no })->{status}, 200,
    'a policy is put in force over a set that was emptied');
 is_deeply($world->reaches($some = $t->create, '192.0.2.10'), ['192.0.2.10'],
-          'and guests go on to come in');
+          'guests go on to come in');
 
 # --- ports of the bridge ------------------------------------------------------
 
@@ -250,9 +254,10 @@ my $mac = join ':', '02', '5b', map { sprintf '%02x', $_ } split /\./, $ip;
 my $port = $t->inside('bridge', '-d', 'link', 'show', 'dev', $tap);
 
 like($port, qr/ learning off /, 'nothing is learnt from a guest');
-like($port, qr/ flood off /, 'it gets no frames of others');
+like($port, qr/ flood off /, 'a guest gets no frames of others');
 like($t->inside('bridge', 'fdb', 'show', 'dev', $tap),
-     qr/^$mac master sbx0 static$/m, 'and its own whatever it says');
+     qr/^$mac master sbx0 static$/m,
+     'a guest gets its own frames, whatever it says');
 
 # --- all rules are flushed ------------------------------------------------------
 
@@ -290,7 +295,7 @@ kill 'CONT', $libvirtd;
 waitpid $starter, 0;
 is($?, 0, 'the watcher goes on with libvirtd');
 ok(wait_for(5, sub { ($world->reaches($some, '192.0.2.10'))->[0] }),
-   'and lets guests in');
+   'the watcher lets guests in after libvirtd was away');
 
 # --- a watcher that begins again and again ---------------------------------------
 
@@ -305,15 +310,16 @@ my ($files, $tried) = ($open_files->(), $attempts->());
 cmp_ok($files, '>', 2, 'the watcher has files open');
 $t->inside('nft', 'flush', 'ruleset');
 $t->stack('restart', 'libvirtd');
-ok(wait_for(20, sub { $attempts->() >= $tried + 5 }), 'it tries five times');
+ok(wait_for(20, sub { $attempts->() >= $tried + 5 }),
+   'the watcher tries five times');
 # an attempt of this moment has some
 ok(wait_for(5, sub { $open_files->() <= $files }),
-   'and keeps nothing of them open');
+   'the watcher keeps nothing of its attempts open');
 $t->inside("$SandboxTest::top/scripts/host-network", 'up');
 ok(wait_for(5, sub { ($world->reaches($some, '192.0.2.10'))->[0] }),
    'then guests are let in');
 ok(wait_for(5, sub { $open_files->() == $files }),
-   'and as many files are open as before')
+   'the watcher has as many files open as before')
     or diag("$files before, now ", $open_files->());
 
 undef $_ for $open, $closed, $some, $fork, $child, $resumed, $gone;

@@ -49,7 +49,8 @@ $r = files('PUT', '', '/workspace/a b/file', body => $data,
 is($r->{status}, 201, 'a new file of two megabytes') or diag($r->{body});
 is_deeply($r->{json}, { path => '/workspace/a b/file', mode => '0600',
                         size => length $data, sha256 => $sum }, 'its object');
-like(sh('sha256sum "/workspace/a b/file"'), qr/^$sum /, 'it is in the guest');
+like(sh('sha256sum "/workspace/a b/file"'), qr/^$sum /,
+     'the new file is in the guest');
 
 my $etag = $r->{headers}{etag};
 $r = files('GET', '', '/workspace/a b/file');
@@ -77,7 +78,7 @@ for (['bytes=0-9', 0, 10], ['bytes=2097150-', 2097150, 2],
     is("$r->{status} $r->{headers}{'content-range'}",
        sprintf('206 bytes %d-%d/%d', $first, $first + $len - 1, length $data),
        $range);
-    ok($r->{body} eq substr($data, $first, $len), 'and its bytes');
+    ok($r->{body} eq substr($data, $first, $len), "$range: its bytes");
 }
 
 $r = files('GET', '', '/workspace/a b/file',
@@ -108,11 +109,11 @@ $r = files('PUT', '', '/workspace/a b/file', body => 'x',
            headers => ['X-Content-SHA256' => $sum]);
 $t->is_error($r, 409, 'conflict', 'not with another sum', 'X-Content-SHA256');
 is(sha256_hex(files('GET', '', '/workspace/a b/file')->{body}), $sum,
-   'and it is as it was');
+   'a file that was refused is as it was');
 $r = files('PUT', '', '/workspace/a b/file', body => 'new',
            headers => ['If-Match' => $etag]);
 is($r->{status}, 200, 'over the one that is meant');
-is($r->{json}{mode}, '0600', 'it keeps the mode');
+is($r->{json}{mode}, '0600', 'a file that was replaced keeps the mode');
 
 # Two who replace the same one at a time: the second would undo the first.
 {
@@ -128,9 +129,9 @@ is($r->{json}{mode}, '0600', 'it keeps the mode');
        'is overtaken by another');
     $slow->send('ow');
     is($slow->read_response->{status}, 412,
-       'and is not over the one that is meant any more');
+       'a slow write is not over the one that is meant any more');
     is(files('GET', '', '/workspace/a b/file')->{body}, 'quick',
-       'which is there');
+       'the faster write is there');
 }
 
 # --- chunked, aborted, bounded --------------------------------------------------------
@@ -159,7 +160,8 @@ is($r->{json}{mode}, '0600', 'it keeps the mode');
     ok(wait_for(20, sub {
         sh('pgrep -c "^init$"; ls -A /workspace | wc -l') eq "1\n2\n"
     }), 'one that is cut off leaves nothing') or diag(sh('pgrep -l init; ls -Al /workspace'));
-    like(sh('sha256sum /workspace/chunked'), qr/^$sum /, 'and changes nothing');
+    like(sh('sha256sum /workspace/chunked'), qr/^$sum /,
+         'a body that is cut off changes nothing');
 }
 
 for my $path ("/v1/sandboxes/$s->{id}/exec",
@@ -219,10 +221,10 @@ is(sh('rm /workspace/$(printf "\303\251\377"); echo $?'), "0\n", 'is that one');
     is(length $long, 4000, 'a long path');
     is(files('PUT', '', $long, body => 'far', query => { parents => 'true' })
        ->{status}, 201, 'is written to');
-    is(files('GET', '', $long)->{body}, 'far', 'and read from');
+    is(files('GET', '', $long)->{body}, 'far', 'a long path is read from');
     my $j = files('GET', '/stat', $long)->{json} // {};
     utf8::encode($j->{path} //= '');
-    is($j->{path}, $long, 'and told');
+    is($j->{path}, $long, 'a long path is told');
     files('DELETE', '', "/workspace/" . "\xe6\xb8\xac" x 82,
           query => { recursive => 'true' });
 }
@@ -237,7 +239,8 @@ $t->is_error(files('POST', '/mkdir', undef, type => 'application/json',
              'mkdir of what is there');
 is(files('POST', '/mkdir', undef, type => 'application/json',
          json => { path => '/workspace/d/e', parents => JSON::PP::true }
-        )->{body}, '{"path":"/workspace/d/e","mode":"0700"}', 'with parents');
+        )->{body}, '{"path":"/workspace/d/e","mode":"0700"}',
+        'mkdir with parents');
 is(files('PUT', '', "/workspace/d/$_", body => $_)->{status}, 201, "file $_")
     for 'b', 'a', 'e/x';
 sh('ln -s a /workspace/d/l');
@@ -267,11 +270,11 @@ is_deeply([map { "$_->{path} $_->{type}" } @{ $r->{json}{items} }],
           ['/workspace/d/a file', '/workspace/d/b file',
            '/workspace/d/e directory', '/workspace/d/e/x file',
            '/workspace/d/l symlink'], 'a recursive list is sorted');
-ok(!$r->{json}{truncated}, 'and whole');
+ok(!$r->{json}{truncated}, 'a recursive list is whole');
 $r = files('GET', '/list', '/workspace/d', query => { limit => 2 });
 is(join(' ', map { $_->{path} } @{ $r->{json}{items} }),
    '/workspace/d/a /workspace/d/b', 'a limited one is the beginning');
-ok($r->{json}{truncated}, 'and says so');
+ok($r->{json}{truncated}, 'a limited list says so');
 $r = files('GET', '/list', '/', query => { limit => 5000,
                                            recursive => 'true' });
 is(scalar @{ $r->{json}{items} }, 5000, 'five thousand of all there is');
@@ -286,8 +289,10 @@ sub move {
 $t->is_error(move(from => '/workspace/d/a', to => '/workspace/d/b'), 409,
              'conflict', 'moving over a file');
 is(move(from => '/workspace/d/a', to => '/workspace/d/b',
-        overwrite => JSON::PP::true)->{status}, 200, 'and when told to');
-is(files('GET', '', '/workspace/d/b')->{body}, 'a', 'it is the other one');
+        overwrite => JSON::PP::true)->{status}, 200,
+        'moving over a file when told to');
+is(files('GET', '', '/workspace/d/b')->{body}, 'a',
+   'a file that was moved over is the other one');
 $t->is_error(move(from => '/workspace/d', to => '/workspace/d/e/d'), 400,
              'invalid_request', 'into itself', 'to');
 
@@ -385,7 +390,7 @@ $t->is_error(files('PUT', '/archive', '/workspace/un',
 $t->is_error(files('DELETE', '', '/workspace/d'), 409, 'conflict',
              'a directory that is not empty');
 is(files('DELETE', '', '/workspace/d', query => { recursive => 'true' })
-   ->{status}, 200, 'with all that is in it');
+   ->{status}, 200, 'a directory with all that is in it');
 is(files('DELETE', '', '/workspace/un/there', query => { recursive => 'true' })
    ->{status}, 200, 'a link');
 is(sh('ls /etc/passwd; ls -d /workspace/d 2>&1 | wc -l'), "/etc/passwd\n1\n",
@@ -485,7 +490,8 @@ sub hibernate {
         ($t->get("/v1/sandboxes/$s->{id}")->{json}{status} // '') eq 'running'
     }), 'a part of a body wakes it');
     $http->send(substr $data, 70_000);
-    is(($http->read_response // {})->{status}, 201, 'and all of it arrives');
+    is(($http->read_response // {})->{status}, 201,
+       'all of a body arrives that has woken a sandbox');
     like(sh('sha256sum /workspace/woken'), qr/^$sum /, 'whole');
 }
 
@@ -504,7 +510,7 @@ sub hibernate {
     $t->is_error($r, 409, 'transition_in_progress',
                  'a body that is cut by a hibernation');
     is(sh('ls -A /workspace | grep -v -e woken -e chunked -e "a b" -e un -e w'), '',
-       'which leaves nothing once it runs again');
+       'a body that is cut by a hibernation leaves nothing');
 }
 
 $t->finish;

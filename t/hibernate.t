@@ -59,7 +59,7 @@ is(status($id), 'paused', 'the sandbox is paused');
 is($t->get("/v1/sandboxes/$id")->{json}{snapshot_id}, $snapshot,
    'its snapshot is told');
 is($t->get('/v1/sandboxes?state=paused')->{json}{items}[0]{id}, $id,
-   'it is listed as paused');
+   'a hibernated sandbox is listed as paused');
 unlike($t->inside('sh', '-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " "'),
        qr/guest=$id/, 'there is no QEMU of it');
 
@@ -84,8 +84,10 @@ isnt($second, $id, 'a new id');
 is($r->{json}{status}, 'running', 'runs');
 isnt($r->{json}{traffic_access_token}, $s->{token}, 'a new token');
 is($r->{headers}{location}, "/v1/sandboxes/$second", 'Location');
-is($r->{json}{timeout_action}, 'hibernate', 'with the same action');
-is_deeply($r->{json}{metadata}, { n => 1 }, 'and metadata');
+is($r->{json}{timeout_action}, 'hibernate',
+   'a resumed sandbox has the same action');
+is_deeply($r->{json}{metadata}, { n => 1 },
+          'a resumed sandbox has its metadata');
 my $s2 = $t->sandbox($r);
 
 is(stdout($s2, $sums), $before, 'memory and disk are what they were');
@@ -126,7 +128,8 @@ $t->is_error($t->post("/v1/sandboxes/$snapshot/resume"), 404,
         is($r->{json}{error_detail}{state}, 'running', 'its state');
     }
     $set->($was =~ s/ xmlns:sandbox="[^"]*"//r);
-    is(stdout($s2, 'echo on'), "on\n", 'it goes on');
+    is(stdout($s2, 'echo on'), "on\n",
+       'a sandbox that is not hibernated goes on');
 }
 
 # --- again, by the first id and by the snapshot ------------------------------
@@ -134,7 +137,7 @@ $t->is_error($t->post("/v1/sandboxes/$snapshot/resume"), 404,
 $r = $t->post("/v1/sandboxes/$id/hibernate");
 is($r->{status}, 200, 'hibernate by the first id');
 is(status($id), 'paused', 'paused by the first id');
-is(status($second), 'paused', 'and by the second');
+is(status($second), 'paused', 'paused by the second id');
 $r = $t->post("/v1/sandboxes/$r->{json}{id}/resume");
 is($r->{status}, 201, 'resume by the snapshot') or diag($r->{body});
 my $s3 = $t->sandbox($r);
@@ -153,12 +156,15 @@ $r = $t->post("/v1/sandboxes/$id/fork", idem => $key);
 is($r->{status}, 201, 'fork by the first id') or diag($r->{body});
 my $child = $t->sandbox($r);
 isnt($child->{id}, $s3->{id}, 'a child of its own');
-is_deeply($r->{json}{metadata}, { n => 1 }, 'with its metadata');
-is(stdout($child, $sums), $before, 'with memory and disk');
-is(stdout($s3, $sums), $before, 'which the source still has');
+is_deeply($r->{json}{metadata}, { n => 1 },
+          'a fork has the metadata of its source');
+is(stdout($child, $sums), $before, 'a fork has memory and disk of its source');
+is(stdout($s3, $sums), $before,
+   'the source of a fork still has memory and disk');
 my $again = $t->post("/v1/sandboxes/$id/fork", idem => $key);
 is($again->{body}, $r->{body}, 'a fork is repeated byte for byte');
-is($again->{headers}{'idempotent-replayed'}, 'true', 'and says so');
+is($again->{headers}{'idempotent-replayed'}, 'true',
+   'a fork that is repeated says so');
 $t->is_error($t->post("/v1/sandboxes/$id/fork", idem => $key,
                       json => { metadata => { x => 1 } }),
              422, 'idempotency_key_reused', 'another one with its key');
@@ -170,17 +176,19 @@ isnt(stdout($child, 'head -c 16 /dev/urandom | od -An -tx1'),
      'their randomness differs');
 isnt(stdout($child, 'hostname -I; cat /sys/class/net/*/address'),
      stdout($s3, 'hostname -I; cat /sys/class/net/*/address'),
-     'and their addresses');
+     'addresses of a fork and its source differ');
 
 $r = $t->post("/v1/sandboxes/$child->{id}/fork", idem => $t->idem,
               json => { metadata => { x => 1.50 } });
 is($r->{status}, 201, 'a fork of a fork') or diag($r->{body});
-like($r->{body}, qr/"metadata":\{"x":1\.5\b/, 'with metadata of its own');
+like($r->{body}, qr/"metadata":\{"x":1\.5\b/,
+     'a fork of a fork has metadata of its own');
 my $grandchild = $t->sandbox($r);
 is(stdout($grandchild, 'cat /root/d/disk /dev/shm/m/memory'), "child\nchild\n",
    'has what its parent had');
 is($t->destroy($child->{id})->{status}, 200, 'the parent ends first');
-is(stdout($grandchild, 'cat /root/d/disk'), "child\n", 'which does not matter');
+is(stdout($grandchild, 'cat /root/d/disk'), "child\n",
+   'a fork does not need its parent');
 is($t->destroy($grandchild->{id})->{status}, 200, 'the grandchild ends');
 
 # --- a fork that waits, while what it is to have is changed ------------------
@@ -200,7 +208,7 @@ is($t->destroy($grandchild->{id})->{status}, 200, 'the grandchild ends');
     ok(wait_for(10, sub { $admitted->() != $was }), 'a fork has read its source');
     is($t->request('PATCH', "/v1/sandboxes/$source->{id}/network", json => {
            mask_request_host => '', allow_out => [], deny_out => [] })->{status},
-       200, 'which has no mask and no lists any more');
+       200, 'the source of a fork loses its mask and its lists');
     $t->redis('HDEL', $record, 'busy_by', 'busy_until');
 
     $r = $t->end($http);
@@ -209,7 +217,8 @@ is($t->destroy($grandchild->{id})->{status}, 200, 'the grandchild ends');
     is_deeply($t->request('PATCH', "/v1/sandboxes/$late->{id}/network",
                           json => {})->{json},
               $t->request('PATCH', "/v1/sandboxes/$source->{id}/network",
-                          json => {})->{json}, 'and has none either');
+                          json => {})->{json},
+              'a fork under way loses them, too');
 }
 
 # --- the end, by the first id ------------------------------------------------
@@ -259,9 +268,11 @@ echo after >>dirty
 echo down
 END
 $r = $t->post("/v1/sandboxes/$s->{id}/hibernate");
-$t->is_error($r, 409, 'transition_conflict', 'it is not hibernated');
-like($r->{json}{error}, qr/write to its disk/, 'and why');
-is(status($s->{id}), 'running', 'it goes on');
+$t->is_error($r, 409, 'transition_conflict',
+             'a disk that cannot be written: not hibernated');
+like($r->{json}{error}, qr/write to its disk/,
+     'a refused hibernation says why');
+is(status($s->{id}), 'running', 'the sandbox of a refused hibernation goes on');
 is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200, 'destroyed');
 $t->expect_log(qr/the guest refused/);
 
@@ -279,7 +290,8 @@ $t->expect_log(qr/the guest refused/);
     for my $verb ('hibernate', 'snapshots', 'fork') {
         $r = $t->post("/v1/sandboxes/$s->{id}/$verb", idem => $t->idem);
         $t->is_error($r, 503, 'hypervisor_unavailable', "$verb fails");
-        is(stdout($s, 'cat /dev/shm/word'), "kept\n", 'and it goes on');
+        is(stdout($s, 'cat /dev/shm/word'), "kept\n",
+           "the sandbox goes on after $verb");
     }
 
     undef $readable;
@@ -302,13 +314,14 @@ $t->expect_log(qr/the guest refused/);
     like($r->{json}{error}, qr/tried again/, 'is not given up');
     cmp_ok($t->redis('HGET', $record, 'lease_at')
            - 1000 * (split /\n/, $t->redis('TIME'))[0], '<=', 1000,
-           'and nobody has to wait for the lease of who has failed');
-    is($t->delete("/v1/sandboxes/$s2->{id}")->{status}, 200, 'as a DELETE');
+           'a hibernation that failed leaves no lease to wait for');
+    is($t->delete("/v1/sandboxes/$s2->{id}")->{status}, 200,
+       'a DELETE does not wait for it');
     ok(!grep({ $_ eq $s2->{id} } $t->domains), 'whose machine is gone');
 
     undef $readable;
     ok(wait_for(60, sub { $t->redis('HGET', $record, 'state') eq 'destroyed' }),
-       'and once it can, all of it');
+       'once the directory can be read, the rest of it goes');
 }
 
 # --- by its deadline ---------------------------------------------------------
@@ -318,7 +331,8 @@ $s = $t->create({ memory_mb => 128, lifecycle => { on_timeout => 'pause' },
 ok(wait_for(15, sub { status($s->{id}) eq 'paused' }),
    'a deadline hibernates');
 $r = $t->post("/v1/sandboxes/$s->{id}/resume");
-is($r->{status}, 201, 'and it can be resumed') or diag($r->{body});
+is($r->{status}, 201,
+   'what a deadline hibernated can be resumed') or diag($r->{body});
 $s2 = $t->sandbox($r);
 ok(wait_for(15, sub { status($s->{id}) eq 'paused' }),
    'its next deadline counts from then');

@@ -118,11 +118,11 @@ sub between {
 # --- usage -------------------------------------------------------------------
 
 is((run_command('env', "PYTHONPYCACHEPREFIX=$tmp", 'python3', '-m',
-                'py_compile', $tool))[0], 0, 'it compiles');
+                'py_compile', $tool))[0], 0, 'sandboxctl compiles');
 like(good('--help', '--help'), qr/Exit codes: 0, 1 refused/, 'its help');
 is(good('help', 'help'), good('--help', '--help'), 'as a command');
 is(good('help url', 'help', 'url'), good('url --help', 'url', '--help'),
-   'and of a command');
+   'help of a command');
 is(ctl('nothing')->{code}, 2, 'an unknown command');
 for (0, 65536, 99999, 'abc', '08', '1e3', '') {
     $r = ctl('url', 'sb_' . 'a' x 20, $_);
@@ -150,11 +150,13 @@ bad('a wrong key', 1, qr/\(unauthorized, req_\w+\)/,
     { SANDBOX_API_KEY => 'ns_live_no' }, 'list');
 write_file("$tmp/key", "$t->{key}\n");
 is(good('a key from a file', { SANDBOX_API_KEY => '' }, '--key-file',
-        "$tmp/key", 'list', '-q'), '', 'and nothing is there yet');
+        "$tmp/key", 'list', '-q'), '',
+        'a key from a file works, and nothing is there yet');
 for my $shell ('bash', 'zsh') {
     write_file("$tmp/completion", good("completion for $shell", 'completion',
                                        $shell) . "\n");
-    is((run_command('bash', '-n', "$tmp/completion"))[0], 0, 'it is a script')
+    is((run_command('bash', '-n', "$tmp/completion"))[0], 0,
+       "completion for $shell is a script")
         if $shell eq 'bash';
 }
 
@@ -222,7 +224,8 @@ like($id, qr/^sb_[a-z2-7]{20}$/, 'prints its id');
 my $s = made($id);
 $r = json->decode(good('the same create', @create, '--json'));
 is($r->{id}, $id, 'is a replay');
-like($r->{traffic_access_token}, qr/^\w{22,}$/, 'with the token, as JSON');
+like($r->{traffic_access_token}, qr/^\w{22,}$/,
+     'a replay as JSON has the token');
 
 is(good('list', 'list', '-q'), $id, 'ids only');
 like(good('list', 'list', '--state', 'running'),
@@ -246,9 +249,9 @@ is(json->decode($r->{err})->{code}, 'sandbox_not_found', 'an error as JSON');
 like(good('prepare', 'prepare', '--template', 'base', '--memory', 192),
      qr/^base, 1 vcpus, 192 MB: made in \d+\.\d\d s$/, 'says what was made');
 $r = json->decode(good('prepare as JSON', 'prepare', '--json', '--memory', 192));
-is($r->{memory_mb}, 192, 'with the same in it');
-cmp_ok($r->{seconds}, '>', 0, 'and the time');
-is(good('list', 'list', '-q'), $id, 'it is gone again');
+is($r->{memory_mb}, 192, 'prepare as JSON says what was made');
+cmp_ok($r->{seconds}, '>', 0, 'prepare as JSON says how long it took');
+is(good('list', 'list', '-q'), $id, 'what was prepared is gone again');
 bad('a shape there is not', 1, qr/template_not_found/, 'prepare', '--template',
     'none');
 
@@ -314,13 +317,14 @@ is($r->{err}, "err\n", 'its errors');
 
 my $pid = good('in the background', 'exec', '--background', '--shell', $id,
                'for i in 1 2 3; do echo $i; sleep 0.2; done; exec sleep 600');
-like(good('ps', 'ps', $id), qr/^$pid +running +\S+Z  /m, 'it is listed');
+like(good('ps', 'ps', $id), qr/^$pid +running +\S+Z  /m,
+     'ps lists a background command');
 {
     my (undef, $wait) = begin('logs', '-f', $id, $pid);
     my $out = "$tmp/out$t->{runs}";
     ok(wait_for(20, sub { slurp($out) eq "1\n2\n3\n" }), 'logs -f');
     good('kill', 'kill', '-s', 'KILL', $id, $pid);
-    is($wait->()->{code}, 0, 'it ends with the command');
+    is($wait->()->{code}, 0, 'logs -f ends with the command');
 }
 is(good('logs', 'logs', $id, $pid), "1\n2\n3", 'what it had printed');
 bad('kill of one that is gone', 1, qr/\(conflict, /, 'kill', $id, $pid);
@@ -330,7 +334,7 @@ bad('kill of another one', 1, qr/\(not_found, /, 'kill', $id, 1);
 
 good('cp', 'cp', "$tmp/large", "$id:/tmp/large");
 is(sha256_hex(ctl('cp', "$id:/tmp/large", '-')->{out}), sha256_hex($large),
-   'and back to a stream');
+   'cp to a stream');
 {
     # of what has a length, all but the last byte
     my ($url, $guard) = between(sub {
@@ -344,7 +348,7 @@ is(sha256_hex(ctl('cp', "$id:/tmp/large", '-')->{out}), sha256_hex($large),
     ok(!-e "$tmp/short", 'leaves no file');
 }
 good('cp of a stream', { stdin => "$tmp/large" }, 'cp', '-', "$id:stream");
-good('and to a file', 'cp', "$id:stream", "$tmp/stream");
+good('cp of that to a file', 'cp', "$id:stream", "$tmp/stream");
 is(sha256_hex(slurp("$tmp/stream")), sha256_hex($large), 'the same');
 
 run_command('sh', '-c', 'mkdir -p "$1/d/e" && cd "$1/d" && echo a >e/f'
@@ -355,7 +359,8 @@ like(good('ls', 'ls', '-r', "$id:/tmp/d"),
 good('cp into a directory', 'cp', "$tmp/d", "$id:/tmp/d");
 is(good('under its name', 'exec', $id, 'cat', '/tmp/d/d/e/f'), 'a', 'is there');
 good('cp back', 'cp', "$id:/tmp/d/d", "$tmp/back");
-is((run_command('diff', '-r', "$tmp/d", "$tmp/back"))[1], '', 'it is the same');
+is((run_command('diff', '-r', "$tmp/d", "$tmp/back"))[1], '',
+   'a directory copied there and back is the same');
 is((stat "$tmp/back/e/f")[2] & 0777, 0741, 'modes too');
 
 bad('cp of nothing', 1, qr/There is no "\/none"/, 'cp', "$id:/none", $tmp);
@@ -405,13 +410,13 @@ is("$rc $text", '0 ', 'archives that lead out are refused');
 my $snapshot = good('snapshot create', 'snapshot', 'create', $id);
 like($snapshot, qr/^snap_/, 'its id');
 like(good('snapshot list', 'snapshot', 'list', '--sandbox', $id),
-     qr/^$snapshot +$id /m, 'it is listed');
+     qr/^$snapshot +$id /m, 'a snapshot is listed');
 is(json->decode(good('snapshot get', 'snapshot', 'get', $snapshot, '--json'))
    ->{sandbox_id}, $id, 'its source');
 my $child = good('fork', 'fork', $id);
 my $forked = made($child);
 is(good('what it was', 'exec', $child, 'cat', '/tmp/d/e/f'), 'a',
-   'it has its files');
+   'a fork has the files of its source');
 good('rm', 'rm', $child);
 bad('rm once more, of another tenant', 1, qr/sandbox_not_found/,
     { SANDBOX_API_KEY => $t->key('ctl-other') }, 'rm', $child);
@@ -447,10 +452,11 @@ my $end = guard(sub { run_command(@tmux, 'kill-server') });
 
 shows(qr/\w+:\/workspace[#\$] *\n*\z/, 'a shell in the guest');
 type('stty size; echo "$TERM"', 'Enter');
-shows(qr/^25 90\nxterm$/m, 'it has the size of the terminal, and its name');
+shows(qr/^25 90\nxterm$/m,
+      'a shell has the size of the terminal, and its name');
 run_command(@tmux, 'resize-window', '-x', 100, '-y', 30);
 type('stty size', 'Enter');
-shows(qr/^30 100$/m, 'and a new one when that changes');
+shows(qr/^30 100$/m, 'a shell has a new size when the terminal has');
 
 type('sleep 601', 'Enter');
 ok(wait_for(20, sub {
@@ -463,8 +469,9 @@ shows(qr/^ended 130$/m, 'Ctrl-C interrupts it');
 type('vi /tmp/typed', 'Enter');
 shows(qr/^~\n~\n.*typed/ms, 'an editor has the whole screen');
 type('iwritten', 'Escape', ':wq', 'Enter');
-shows(qr/vi \/tmp\/typed\n/, 'and gives it back');
-is(good('exec', 'exec', $id, 'cat', '/tmp/typed'), 'written', 'it was written');
+shows(qr/vi \/tmp\/typed\n/, 'an editor gives the screen back');
+is(good('exec', 'exec', $id, 'cat', '/tmp/typed'), 'written',
+   'what was typed into an editor was written');
 
 type('for i in $(seq 101 115); do echo "[$i]"; sleep 0.1; done', 'Enter');
 shows(qr/^\[103\]$/m, 'output that goes on');
@@ -481,7 +488,8 @@ my ($session) = screen() =~ /--session (pty_\w+)/;
 run_command(@tmux, 'respawn-pane', '-k', 'sh', '-c',
             '"$0" shell --session "$1" "$2"; echo "code $?"; exec sleep 600',
             $tool, $session // 'none', $id);
-shows(qr/MARK=here\n.*[#\$] *\n*\z/, 'and a client has its output again');
+shows(qr/MARK=here\n.*[#\$] *\n*\z/,
+      'a client of that session has its output again');
 type('echo "mark $MARK"; exit 6', 'Enter');
 shows(qr/^mark here\n.*code 6$/ms, 'the session is found again; its exit code');
 undef $end;
@@ -495,7 +503,7 @@ bad('a stream for it', 1, qr/auto_resume_disabled/, 'run', $id, 'true');
 my $next = good('resume', 'resume', $id);
 isnt($next, $id, 'a new id');
 is(good('its first id leads to it', 'exec', $id, 'cat', '/tmp/typed'),
-   'written', 'it has what it had');
+   'written', 'a resumed sandbox has what it had');
 good('rm', 'rm', $next, $id);
 is(good('list', 'list', '-q', '--state', 'running,paused'), '', 'all are gone');
 

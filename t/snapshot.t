@@ -97,7 +97,7 @@ like($first->{body}, qr/"metadata":\{"z":1\.10, "a" : \[1e3,12345678901234567890
      'metadata byte for byte');
 goes_on($s, 'the source goes on');
 is($t->get("/v1/sandboxes/$id", key => $key)->{json}{status}, 'running',
-   'and is said to run');
+   'the source of a snapshot is said to run');
 ok(settled($id), 'nothing is under way any more');
 my ($line) = $t->log_text($mark) =~ /snapshot $snap: (taken of \S+ in .*)/;
 like($line // '', qr/^taken of $id in \d+ ms, (live|standing still|moved): queue \d+, flush \d+, take \d+, commands stood still \d+, the machine \d+, commit \d+; \d+ bytes/,
@@ -169,7 +169,8 @@ for my $case (['creating', 409, 'sandbox_not_ready'],
     $records->flush;
     $r = take($one);
     $t->is_error($r, 503, 'no_eligible_runtime_host', 'of one on another node');
-    is($r->{json}{error_detail}{node}, 'another', 'which is named');
+    is($r->{json}{error_detail}{node}, 'another',
+       'the node that has the source is named');
 
     $one = $records->add(created_at => 1e12, node => $node, busy_by => 'x',
                          busy_until => int(time() * 1000) + 60_000);
@@ -185,9 +186,10 @@ for my $case (['creating', 409, 'sandbox_not_ready'],
     $records->flush;
     $r = take($alias, '{"metadata":{"alias":true}}');
     is($r->{status}, 201, 'of an alias') or diag($r->{body});
-    is($r->{json}{sandbox_id}, $two->{id}, 'it is of the one that runs');
+    is($r->{json}{sandbox_id}, $two->{id},
+       'a snapshot of an alias is of the execution that runs');
     is($t->delete("/v1/snapshots/$r->{json}{id}", key => $key)->{status}, 200,
-       'it can be deleted though its source runs');
+       'a snapshot can be deleted though its source runs');
 
     # one that becomes an alias while it is waited for, and whose events go on
     my $resuming = $records->add(created_at => 1e12, state => 'resuming');
@@ -206,9 +208,10 @@ for my $case (['creating', 409, 'sandbox_not_ready'],
     $r = $t->end($http);
     is($r->{status}, 201, 'of one that was resumed meanwhile')
         or diag($r->{body});
-    is($r->{json}{sandbox_id}, $two->{id}, 'it is of the one that runs');
+    is($r->{json}{sandbox_id}, $two->{id},
+       'a snapshot of one resumed meanwhile is of the one that runs');
     is($t->delete("/v1/snapshots/$r->{json}{id}", key => $key)->{status}, 200,
-       'and can be deleted');
+       'a snapshot of one resumed meanwhile can be deleted');
     $records->clear;
 }
 is_deeply([grep { /^snap_/ } @{ $records->command('ZRANGE', $agenda, 0, -1) }],
@@ -231,7 +234,7 @@ is_deeply([grep { /^snap_/ } @{ $records->command('ZRANGE', $agenda, 0, -1) }],
     is_deeply([map { $_->{status} } @r], [(201) x 4], 'four at once');
     is($r[1]{body}, $r[0]{body}, 'those with the same key');
     is($r[2]{body}, $r[0]{body}, 'are one');
-    isnt($r[3]{body}, $r[0]{body}, 'and another one waits for it');
+    isnt($r[3]{body}, $r[0]{body}, 'one with another key waits and is another');
     goes_on($s, 'the source goes on');
 
     for my $answer (@r[0, 3]) {
@@ -275,7 +278,7 @@ is_deeply($r->{json}{items}, [$second->{json}], 'a page');
 $r = $t->get("/v1/snapshots?limit=1&next_token=$r->{json}{next_token}",
              key => $key);
 is_deeply($r->{json}, { items => [$first->{json}], next_token => undef },
-          'and the last one');
+          'the last page has the first snapshot');
 for my $bad ('limit=0', 'next_token=nt_x', 'state=ready', 'fields=id',
              'sandbox_id=x', 'metadata=1') {
     my ($name) = $bad =~ /^(\w+)/;
@@ -313,7 +316,8 @@ for my $bad ('limit=0', 'next_token=nt_x', 'state=ready', 'fields=id',
         push @got, map { $_->{id} } @{ $r->{json}{items} };
         $token = $r->{json}{next_token};
     }
-    is_deeply(\@got, [@ready[100 .. $#ready]], 'and pages the rest, each once');
+    is_deeply(\@got, [@ready[100 .. $#ready]],
+              'the next pages have the rest, each once');
 
     $many->later('DEL', map { $many->key('snapshot', $_) } @ids);
     $many->later('DEL', $index);
@@ -326,8 +330,9 @@ my $child = $t->create({ snapshot_id => $snap, timeout_ms => 3_600_000 },
                        key => $key);
 goes_on($child, 'what is started from it goes on');
 $t->is_error($t->delete("/v1/snapshots/$snap", key => $key), 409,
-             'snapshot_in_use', 'it is in use');
-is($t->get("/v1/snapshots/$snap", key => $key)->{status}, 200, 'and stays');
+             'snapshot_in_use', 'a snapshot with a child is in use');
+is($t->get("/v1/snapshots/$snap", key => $key)->{status}, 200,
+   'a snapshot that is in use stays');
 $t->is_error($t->delete("/v1/snapshots/$snap", key => $other), 404,
              'snapshot_not_found', 'for a stranger there is none');
 
@@ -335,11 +340,12 @@ $r = $t->post("/v1/sandboxes/$child->{id}/hibernate", key => $key);
 is($r->{status}, 200, 'its child hibernates') or diag($r->{body});
 my $hibernated = $r->{json}{id};
 $t->is_error($t->delete("/v1/snapshots/$snap", key => $key), 409,
-             'snapshot_in_use', 'and still is a life');
+             'snapshot_in_use',
+             'a child that hibernates keeps its snapshot in use');
 $t->is_error($t->delete("/v1/snapshots/$hibernated", key => $key), 404,
              'snapshot_not_found', 'whose own snapshot is not to be deleted');
 $r = $t->post("/v1/sandboxes/$child->{id}/resume", key => $key);
-is($r->{status}, 201, 'it is resumed') or diag($r->{body});
+is($r->{status}, 201, 'the child is resumed') or diag($r->{body});
 $t->is_error($t->delete("/v1/snapshots/$snap", key => $key), 409,
              'snapshot_in_use', 'its later execution, too');
 
@@ -358,9 +364,10 @@ $t->is_error($t->delete("/v1/snapshots/$snap", key => $key), 409,
 
 is($t->destroy($child->{id})->{status}, 200, 'the child ends');
 is_deeply($records->command('SMEMBERS', $records->key('snapshot', "$snap:lives")),
-          [], 'and is no life any more');
+          [], 'a child that has ended is no life any more');
 $r = $t->delete("/v1/snapshots/$snap", key => $key);
-is($r->{status}, 200, 'and it can be deleted') or diag($r->{body});
+is($r->{status}, 200,
+   'a snapshot without lives can be deleted') or diag($r->{body});
 is($r->{body}, qq({"id":"$snap","status":"deleted"}), 'the answer');
 is($t->delete("/v1/snapshots/$snap", key => $key)->{body}, $r->{body},
    'once more');
@@ -369,14 +376,14 @@ $t->is_error($t->delete("/v1/snapshots/$snap", key => $other), 404,
 $t->is_error($t->delete('/v1/snapshots/snap_' . 'a' x 20, key => $key), 404,
              'snapshot_not_found', 'another one');
 $t->is_error($t->get("/v1/snapshots/$snap", key => $key), 404,
-             'snapshot_not_found', 'it is gone');
+             'snapshot_not_found', 'a snapshot that was deleted is gone');
 $t->is_error($t->post('/v1/sandboxes', key => $key,
                       json => { snapshot_id => $snap }), 404,
              'snapshot_not_found', 'nothing starts from it');
 is(take($id, $body, idem => $idem)->{body}, $first->{body},
    'a replay is answered still');
 is($t->get('/v1/snapshots', key => $key)->{body}, '[]', 'none is left');
-is_deeply([states()], [], 'and no file that vouches for one');
+is_deeply([states()], [], 'no state of a snapshot is left');
 goes_on($s, 'the source, whose disk stands on them, goes on');
 
 # --- a guest that is mute ----------------------------------------------------
@@ -402,7 +409,7 @@ goes_on($s, 'the source, whose disk stands on them, goes on');
         like($answer->{status}, qr/^50[34]$/, "$what of a guest that is mute");
         like($answer->{json}{code}, qr/^(?:timeout|hypervisor_unavailable)$/,
              'its code');
-        ok($took < 20, sprintf('it is known soon: %.1f s', $took));
+        ok($took < 20, sprintf('a mute guest is known soon: %.1f s', $took));
         goes_on($s, 'the source goes on');
         ok(wait_for(LEASE + 5, sub { settled($id) }), 'nothing is left of it');
     }
@@ -449,7 +456,8 @@ for my $when (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95) {
                         $records->key('sandbox', $id))]));
         my $list = $t->ids('/v1/snapshots', key => $key);
         cmp_ok(scalar(@$list), '<=', 1, 'one snapshot or none');
-        is_deeply([states()], $list, 'and no files of another');
+        is_deeply([states()], $list,
+                  'there are states of the listed snapshots alone');
         diag(sprintf '%s: %s after %.1f s', $name,
              @$list ? 'a snapshot' : 'nothing', time() - $killed);
         goes_on($s, 'the source goes on');
@@ -461,7 +469,8 @@ for my $when (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95) {
         }), 'the same request gives a snapshot') or diag($answer->{body});
         is($answer->{json}{id}, $list->[0], 'the one that was there')
             if @$list;
-        is_deeply([states()], [$answer->{json}{id}], 'and the only one');
+        is_deeply([states()], [$answer->{json}{id}],
+                  'the snapshot of a repeated request is the only one');
         is($t->delete("/v1/snapshots/$answer->{json}{id}", key => $key)
            ->{status}, 200, 'deleted');
     });
@@ -482,8 +491,9 @@ for my $when (0.005, 0.03) {
     }), 'workers killed during a delete') or diag(
         explain($records->command('HGETALL', $records->key('snapshot', $one))));
     is($t->delete("/v1/snapshots/$one", key => $key)->{status}, 200,
-       'it may be repeated');
-    is($t->get('/v1/snapshots', key => $key)->{body}, '[]', 'it is done');
+       'a delete whose workers were killed may be repeated');
+    is($t->get('/v1/snapshots', key => $key)->{body}, '[]',
+       'a repeated delete is done');
     is_deeply([states()], [], 'no files');
 }
 
@@ -498,8 +508,10 @@ for my $when (0.005, 0.03) {
     ok(wait_for(10, sub {
         defined $records->command('ZSCORE', 'sbx:{far}:agenda', $one)
     }), 'the other node finds it on its agenda');
-    is(field('snapshot', $one, 'state'), 'deleting', 'it is to be deleted');
-    ok(!defined $records->command('ZSCORE', $agenda, $one), 'and this one not');
+    is(field('snapshot', $one, 'state'), 'deleting',
+       'a snapshot of another node is to be deleted');
+    ok(!defined $records->command('ZSCORE', $agenda, $one),
+       'this node has no place on its agenda for it');
 
     # as if that node had been this one all the time
     $records->command('HSET', $records->key('snapshot', $one), node => $node);
@@ -507,7 +519,8 @@ for my $when (0.005, 0.03) {
     $records->command('ZADD', $agenda, 1, $one);
     my $answer = $http->read_response;
     is($answer->{status}, 200, 'the client is answered when it is gone');
-    is_deeply([states()], [], 'and it is');
+    is_deeply([states()], [],
+              'the state of what another node has deleted is gone');
 }
 
 # --- metrics -----------------------------------------------------------------
@@ -519,12 +532,12 @@ if ($r->{status} == 200) {
     like($r->{body}, qr/^sandbox_snapshots_total\{outcome="refused"\} [1-9]/m,
          'refused ones too');
     like($r->{body}, qr/^sandbox_snapshots_total\{outcome="replayed"\} [1-9]/m,
-         'and replays');
+         'replays are counted');
     like($r->{body}, qr/^sandbox_snapshot_pause_seconds_count [1-9]/m,
          'their pauses');
     like($r->{body}, qr/^sandbox_snapshot_seconds_count [1-9]/m, 'their times');
     like($r->{body}, qr/^sandbox_takes_total\{way="still"\} [1-9]/m,
-         'and how');
+         'ways of takes are counted');
 }
 
 # layers are swept a while after the last that stood on them

@@ -35,7 +35,8 @@ sub pool {
                              min_ready => $ready,
                              resources => { memory_mb => 128 } })));
 
-    is($r->{status}, 201, 'it makes a pool') or BAIL_OUT($r->{body});
+    is($r->{status}, 201,
+       'the second node makes a pool') or BAIL_OUT($r->{body});
     return $r->{json}{id};
 }
 
@@ -108,18 +109,22 @@ sub is_hit {
 
 becomes('the pool is filled', \&status, ready => READY, warming => 0);
 is(holder(), 'node2', 'by the node that made it');
-is(nodes_of(members('ready')), 'node2', 'with its machines');
+is(nodes_of(members('ready')), 'node2',
+   'the members are on the node that made the pool');
 my $was = fence();
 
 $t->is_error(take('require'), 503, 'warm_pool_unavailable',
              'the other node has no such machines', 'warm_pool.id');
 my $cold = take('prefer');
-is($cold->{status}, 201, 'and makes one') or diag($cold->{body});
+is($cold->{status}, 201,
+   'the other node makes a machine of its own') or diag($cold->{body});
 ok(!$cold->{json}{warm_pool_checkout}{hit}, 'that is not from the pool');
-is($t->delete("/v1/sandboxes/$cold->{json}{id}")->{status}, 200, 'which ends');
+is($t->delete("/v1/sandboxes/$cold->{json}{id}")->{status}, 200,
+   'a machine that is not from the pool ends');
 
 my $kept = is_hit(take_second(), 'the node that has the pool hands one out');
-becomes('and fills it', \&status, ready => READY, warming => 0, claimed => 1);
+becomes('the pool is filled again by its node', \&status, ready => READY,
+        warming => 0, claimed => 1);
 is(fence(), $was, 'under one lease');
 
 # --- its node is killed ------------------------------------------------------
@@ -161,17 +166,20 @@ is(scalar(@ids), 2 * READY, 'who asks meanwhile is served');
 is(join(' ', keys %refused), 'warm_pool_unavailable',
    'or refused as long as nobody has the pool');
 is(holder(), 'stack', 'the other node has the pool');
-is(fence(), $was + 1, 'with the next fence');
+is(fence(), $was + 1, 'taking the pool over changes the fence by one');
 like($t->log_text($mark), qr/warm pool \Q$pool\E: taken over with fence/,
-     'and says so');
-becomes('it is filled again', \&status, ready => READY, warming => 0,
-        unavailable => 0);
-is(nodes_of(members('ready')), 'stack', 'with machines of that node');
+     'taking the pool over is logged');
+becomes('the pool is filled again after its node was killed', \&status,
+        ready => READY, warming => 0, unavailable => 0);
+is(nodes_of(members('ready')), 'stack',
+   'the members are on the node that took the pool');
 
 my %distinct = map { $_ => 1 } @ids, $kept;
 is(scalar(keys %distinct), 1 + 2 * READY, 'each with a machine of its own');
-is(scalar(grep { $left{$_} } @ids), 0, 'and none of the node that is gone');
-is($t->exec($_, 'echo ok')->{stdout}, "ok\n", 'which works') for @ids;
+is(scalar(grep { $left{$_} } @ids), 0,
+   'no machine of the node that is gone is handed out');
+is($t->exec($_, 'echo ok')->{stdout}, "ok\n",
+   'a machine that was handed out works') for @ids;
 
 becomes('what that node has left is on its way out', \&status,
         draining => READY);
@@ -192,12 +200,13 @@ unlike($second->end($second->begin('GET', '/metrics'))->{body},
 like($t->get('/metrics')->{body}, qr/warm_pool_\w+\{pool="\Q$pool\E"/,
      'but its own');
 is(take_second()->{json}{code}, 'warm_pool_unavailable',
-   'and is not had from the node of before');
+   'the node that had the pool before hands nothing out');
 is($second->exec($kept, 'echo', 'ok')->{stdout}, "ok\n",
    'what that one had handed out goes on');
 $t->is_error($t->post("/v1/sandboxes/$kept/exec",
                       json => { command => 'echo ok' }),
-             503, 'no_eligible_runtime_host', 'and is reached there alone');
+             503, 'no_eligible_runtime_host',
+             'what a node handed out is reached there alone');
 
 # --- the state store sleeps --------------------------------------------------
 
@@ -210,8 +219,8 @@ ok(wait_for(30, sub {
 }), 'Redis is back after longer than a lease, and the lease is prolonged');
 is(holder(), 'stack', 'by who had it');
 is(fence(), $was + 1, 'under the same fence');
-becomes('with the same members', \&status, ready => READY, warming => 0,
-        draining => 0);
+becomes('the pool has the same members after Redis slept', \&status,
+        ready => READY, warming => 0, draining => 0);
 
 # --- the holder sleeps -------------------------------------------------------
 
@@ -229,14 +238,16 @@ sub second_status {
 
 becomes('the other node takes the pool', \&second_status, ready => READY,
         warming => 0, unavailable => 0);
-is(nodes_of(members('ready')), 'node2', 'and fills it');
-is(fence(), $was + 2, 'with the next fence');
+is(nodes_of(members('ready')), 'node2',
+   'the other node fills the pool of the one that sleeps');
+is(fence(), $was + 2, 'the pool of the one that sleeps has the next fence');
 push @hits, is_hit(take_second(60_000), 'a machine of it');
 kill('CONT', @first);
 
 becomes('what the first one had goes', \&status, draining => 0, failed => 0,
         expired => 0, ready => READY, warming => 0);
-is(nodes_of(members('ready')), 'node2', 'and never comes into the pool');
+is(nodes_of(members('ready')), 'node2',
+   'what the first node made never comes into the pool');
 my %now = map { $_ => 1 } $t->domains;
 is(scalar(grep { $now{$_} } @asleep), 0, 'nor stays on the host');
 is(scalar(grep { my $id = $_; grep { $_ eq $id } @asleep } @hits[1 .. $#hits]),
@@ -256,9 +267,9 @@ my %lacks = (pool('another-build', 1) => 'version',
 
 for my $id (sort keys %lacks) {
     ($record) = $t->redis('KEYS', "*:pool:$id");
-    becomes('it is filled', $id, ready => 1, warming => 0);
+    becomes('a pool to be left is filled', $id, ready => 1, warming => 0);
     $t->redis('HSET', $record, $lacks{$id}, 'gone');
-    becomes("and there is no such $lacks{$id} any more", $id, ready => 1,
+    becomes("there is no such $lacks{$id} any more", $id, ready => 1,
             reason => 'artifact_not_ready');
     $left{$_} = 1 for members(qw(ready old));
 }
@@ -268,15 +279,17 @@ for my $id (sort keys %lacks) {
     my $id = pool('nobody-has-it', 1);
 
     ($record) = $t->redis('KEYS', "*:pool:$id");
-    becomes('it is filled', $id, ready => 1, warming => 0);
+    becomes('a pool that nobody has is filled', $id, ready => 1, warming => 0);
     $t->redis('HSET', $record, template => 'gone');
-    is($t->post("$root/$id/drain", json => {})->{status}, 200, 'and drained');
-    becomes('and empty', $id, ready => 0, warming => 0, draining => 0);
+    is($t->post("$root/$id/drain", json => {})->{status}, 200,
+       'a pool that nobody has is drained');
+    becomes('a pool that was drained is empty', $id, ready => 0, warming => 0,
+            draining => 0);
 
     my $fence = $t->redis('HGET', $record, 'fence');
     sleep 3 * LEASE;
     cmp_ok($t->redis('HGET', $record, 'fence'), '<=', $fence + 1,
-           'it stays with one of them');
+           'a drained pool stays with one node');
     is($t->delete("$root/$id")->{status}, 200, 'until it is deleted');
 }
 
@@ -286,7 +299,7 @@ is($t->post("$root/$_/drain", json => {})->{status}, 200,
 
 for my $id ($pool, keys %lacks) {
     ok(wait_for(60, sub { $t->delete("$root/$id")->{status} == 200 }),
-       'and deleted');
+       'a pool whose node is gone is deleted');
 }
 
 is(scalar(grep { $left{$_} } $t->domains), READY + keys %lacks,
@@ -295,7 +308,8 @@ ok(wait_for(10, sub { !$t->redis('ZCARD', 'sbx:leases') }),
    'nobody looks for its lease any more');
 
 $second = SandboxNginx->new($t, 'node2', sandbox_limits => 'sandboxes=1');
-ok(wait_for(30, sub { !$t->domains }), 'which ends when it is there again');
+ok(wait_for(30, sub { !$t->domains }),
+   'what a node has left ends when it is there again');
 
 # --- a node without room -----------------------------------------------------
 
@@ -309,11 +323,12 @@ ok(wait_for(30, sub {
 $pool = pool('moved', 1);
 ($record) = $t->redis('KEYS', "*:pool:$pool");
 becomes('its pool is filled by another one', \&status, ready => 1);
-is(nodes_of(members('ready')), 'stack', 'which has it now');
-is(status()->{reason}, undef, 'and nothing is wrong with it');
-is($t->post("$root/$pool/drain", json => {})->{status}, 200, 'it is drained');
+is(nodes_of(members('ready')), 'stack', 'the node with room has the pool now');
+is(status()->{reason}, undef, 'nothing is wrong with the pool that has moved');
+is($t->post("$root/$pool/drain", json => {})->{status}, 200,
+   'the pool that has moved is drained');
 ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
-   'and deleted');
+   'the pool that has moved is deleted');
 is($second->end($second->begin('DELETE', "/v1/sandboxes/$only->{json}{id}"))
        ->{status}, 200, 'the sandbox ends');
 
@@ -328,8 +343,10 @@ $t->redis('SET', 'sbx:{node2}:host', 'f' x 32);     # and its heartbeat
 becomes('that node is another host, of which nothing is heard: the pool goes',
         \&status, draining => 1, ready => 1, warming => 0);
 is(holder(), 'stack', 'to the other node');
-is(nodes_of(members('ready')), 'stack', 'which fills it');
-is($t->post("$root/$pool/drain", json => {})->{status}, 200, 'it is drained');
+is(nodes_of(members('ready')), 'stack',
+   'the other node fills the pool of another host');
+is($t->post("$root/$pool/drain", json => {})->{status}, 200,
+   'the pool of another host is drained');
 becomes('by that one', \&status, draining => 1, ready => 0, warming => 0);
 is(join(' ', $t->domains), $there, 'what the first one had waits for that host');
 $t->redis('DEL', 'sbx:{node2}:host');
@@ -361,7 +378,8 @@ $second->stop;
 ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');
 $second = SandboxNginx->new($t, 'node2',
                             sandbox_templates => '/run/stack/data/few');
-ok(wait_for(10, sub { $second->answers }), 'and comes without the template');
+ok(wait_for(10, sub { $second->answers }),
+   'the second node comes without the template');
 
 $pool = $pools->make('starved', min_ready => 1);
 ($record) = $t->redis('KEYS', "*:pool:$pool");
@@ -378,9 +396,10 @@ cmp_ok($t->redis('ZSCORE', 'sbx:leases', $pool) / 1000 - $seen, '<', 1,
 kill('CONT', @first);
 ok(wait_for(60, sub { holder() eq 'stack' }), 'the first one takes it')
     or diag(holder());
-is($t->post("$root/$pool/drain", json => {})->{status}, 200, 'it is drained');
+is($t->post("$root/$pool/drain", json => {})->{status}, 200,
+   'the pool that one node may not take is drained');
 ok(wait_for(60, sub { $t->delete("$root/$pool")->{status} == 200 }),
-   'and deleted');
+   'the pool that one node may not take is deleted');
 $second->stop;
 ok(wait_for(30, sub { 2 == $t->workers }), 'the second node ends');
 $t->redis('DEL', 'sbx:{gone}:agenda');
