@@ -62,6 +62,13 @@ sub send_post {
     return $t->begin('POST', $path, body => '{}', idem => $key, timeout => 60);
 }
 
+# The key of the record that is being taken.
+sub taking {
+    return (grep { ($redis->command('HGET', $_, 'state') // '') eq 'taking' }
+            grep { !/:lives$/ }
+            @{ $redis->command('KEYS', '*:snapshot:snap_*') })[0];
+}
+
 ok(wait_for(20, sub { counted() > 5 }), 'it counts');
 
 for my $point (@take) {
@@ -97,6 +104,27 @@ for my $point ('snapshot.take.before', @take, 'snapshot.take.after',
     });
 }
 
+# Tries that do not come to the source are not counted: when the hypervisor is
+# back, its commands go on, however often it was looked for.
+subtest('killed with the commands frozen, and libvirtd is away for long' => sub {
+    my $key = SandboxTest::idem();
+
+    $crash->arm('take.freeze.after', 'kill');
+    my $first = $crash->reach('take.freeze.after', sub { send_post($key) });
+    $t->stack('kill', 'libvirtd');
+    $first->read_response;
+    my $record = taking();
+    ok($record, 'there is a record') or return;
+    ok(wait_for(60, sub { $redis->command('HGET', $record, 'fence') > 9 }),
+       'it was tried again and again');
+    is($redis->command('HGET', $record, 'tries'), undef, 'for nothing');
+    $t->stack('start', 'libvirtd');
+    ok(wait_for(30, sub { !$redis->command('EXISTS', $record) }),
+       'and is undone when libvirtd is back');
+    goes_on();
+    one($key);
+});
+
 # The record is somebody else's, but its taker does not know: it has to undo
 # what it has taken well.
 for my $point (@untake) {
@@ -106,9 +134,7 @@ for my $point (@untake) {
         $crash->arm($point, 'kill');
         $crash->arm('snapshot.take.after', 'sleep 2000');
         my $first = $crash->reach('snapshot.take.after', sub { send_post($key) });
-        my ($record) = grep {
-            ($redis->command('HGET', $_, 'state') // '') eq 'taking'
-        } grep { !/:lives$/ } @{ $redis->command('KEYS', '*:snapshot:snap_*') };
+        my $record = taking();
         ok($record, 'there is a record') or return;
         $redis->command('HINCRBY', $record, 'fence', 1);
         $crash->reached($point);

@@ -27,8 +27,8 @@
 #include "sandbox_crash.h"
 #include "sandbox_time.h"
 
-/* Claims after which a source that does not thaw is not asked any more. */
-#define NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS 6
+/* Tries after which a source that does not thaw is not asked any more. */
+#define NGX_HTTP_SANDBOX_SNAPSHOT_TRIES 6
 
 /* Ms until a checkpoint without a record that is in use is looked at again. */
 #define NGX_HTTP_SANDBOX_SNAPSHOT_USED_MS 600000
@@ -90,7 +90,7 @@ ngx_http_sandbox_unsnap_claim(ngx_http_sandbox_unsnap_op_t *u)
     ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg_key(&a, &sandboxes);
     ngx_http_sandbox_arg_states(&a, NGX_HTTP_SANDBOX_LIVE);
-    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_SNAPSHOT_CLAIMS);
+    ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_SNAPSHOT_TRIES);
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_unsnap_claimed, u,
@@ -410,16 +410,42 @@ ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
 }
 
 
+static void
+ngx_http_sandbox_unsnap_tried(void *data, redisReply *reply)
+{
+    ngx_http_sandbox_unsnap_gone(data);
+}
+
+
+/*
+ * What is left of its taking stays for the agenda.  The source, which nothing
+ * else may touch meanwhile, is kept for so many tries; those do not count that
+ * a hypervisor which is away has failed.
+ */
+static void
+ngx_http_sandbox_unsnap_untaken(ngx_http_sandbox_unsnap_op_t *u)
+{
+    ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR,
+                            "what is left of its taking from %s cannot be "
+                            "undone yet: %s",
+                            u->source, u->result.message);
+
+    if (u->result.status == SANDBOX_HV_UNAVAILABLE
+        || ngx_http_sandbox_snapshot_end(&u->op, "tried", NULL,
+                                         ngx_http_sandbox_unsnap_tried)
+               != NGX_OK)
+    {
+        ngx_http_sandbox_unsnap_gone(u);
+    }
+}
+
+
 /* The snapshot may be removed in part: leaves the rest to the agenda. */
 static void
 ngx_http_sandbox_unsnap_later(ngx_http_sandbox_unsnap_op_t *u)
 {
     if (u->taking) {
-        ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR,
-                                "what is left of its taking from %s cannot be "
-                                "undone yet: %s",
-                                u->source, u->result.message);
-        ngx_http_sandbox_unsnap_gone(u);
+        ngx_http_sandbox_unsnap_untaken(u);
         return;
     }
 

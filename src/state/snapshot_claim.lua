@@ -17,11 +17,11 @@ local id,
       self,          -- this node
       record_prefix, -- of sandbox records
       living,        -- states of a sandbox that lives
-      last_fence     -- under which its source is still kept busy
+      most_tries     -- to undo its taking, with its source kept busy
       = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'kind', 'node',
-                          'lease_at', 'sandbox_id')
+                          'lease_at', 'sandbox_id', 'tries')
 local state, node = record[1], record[4]
 local due = by_tenant == ''
 
@@ -107,10 +107,10 @@ if not ours then
 end
 
 -- The source is busy until this claim has run out, unless it does not run, is
--- busy for another operation, or the settling was tried too often.
+-- busy for another operation, or the settling has failed too often.
 local held = state == 'taking' and is[1] == 'running'
              and (not is[2] or is[2] == id)
-             and fence <= tonumber(last_fence)
+             and tonumber(record[7] or 0) < tonumber(most_tries)
 
 if held then
     redis.call('HSET', source, 'busy_by', id, 'busy_until', now + lease)

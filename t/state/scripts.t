@@ -274,6 +274,39 @@ is_deeply(settle(state => 'hibernating', lease_at => 7),
           'nor a hibernation whose worker has died');
 is_in(field($source, 'busy_until'), LEASE, 'which waits for this claim');
 
+# Tries are counted by who has tried, not by who has claimed.
+sub claim_again {
+    $r->command('HSET', $key{$snap}, 'lease_at', 1);
+    return run('snapshot_claim', [$key{$snap}], $snap, '', 'me', LEASE, 'here',
+               $r->key('sandbox', ''), ' running ', 6);
+}
+
+sub tried {
+    return run('snapshot_end', [$key{$snap}], 'me', $_[0], $snap, 'events',
+               $r->key('sandbox', ''), $r->key('tenant', ''), 'tried', '',
+               LEASE);
+}
+
+settle(state => 'running', busy_by => $snap, busy_until => 7);
+$r->command('HSET', $key{$snap}, 'idem', $idem);
+$r->command('HSET', $idem, 'id', $snap);
+$a = claim_again() for 1 .. 9;
+is_deeply($a, ['claimed', 11, 'taking', $source, 1],
+          'its source is kept for whoever claims it next');
+is(tried(10), 0, 'who was fenced off has not tried');
+
+for my $n (1 .. 6) {
+    is($a->[4], 1, "kept for try $n");
+    is(tried($a->[1]), 1, 'which is counted');
+    is(field($snap, 'state'), 'taking', 'it is still to be undone');
+    is($r->command('HGET', $idem, 'id'), $snap, 'under its key');
+    is(field($source, 'busy_by'), $snap, 'and its source busy');
+    $a = claim_again();
+}
+
+is($a->[4], 0, 'and then no more');
+$r->command('DEL', $idem);
+
 # --- the end of a fork that is being taken -----------------------------------
 
 sub destroy {
