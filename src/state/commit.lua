@@ -1,5 +1,6 @@
 -- Ends a create well: the sandbox runs and its answer is kept for replays.
--- Of a resume, the paused sandbox becomes an alias of the new execution.
+-- Of a resume, the paused sandbox becomes an alias of the new execution; of a
+-- fork, the source is free, should free.lua not have come to Redis.
 --
 -- KEYS  1 record  2 idempotency key, or of a resume the tenant index
 --       3 of a resume the record of the snapshot it was started from
@@ -18,7 +19,7 @@ local owner, fence, id, channel, retention_ms,
       = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
-                          'resume_of', 'origin')
+                          'resume_of', 'origin', 'fork_of')
 local old, origin = record[4], record[5]
 
 if not record[1] then
@@ -35,8 +36,14 @@ end
 redis.call('HSET', KEYS[1], 'state', new_state, unpack(ARGV, 10))
 redis.call('HDEL', KEYS[1], 'owner', 'lease_at', 'resume_of', 'fork_of')
 
+local prefix = string.sub(KEYS[1], 1, -#id - 1)
+
+if record[6] and redis.call('HGET', prefix .. record[6], 'busy_by') == id then
+    redis.call('HDEL', prefix .. record[6], 'busy_by', 'busy_until')
+    redis.call('PUBLISH', channel, record[6] .. ' free')
+end
+
 if old then
-    local prefix = string.sub(KEYS[1], 1, -#id - 1)
     local known = redis.call('EXISTS', prefix .. origin) == 1
 
     -- A middle execution's alias leads to the first one, whose leads here.

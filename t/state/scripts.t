@@ -235,6 +235,27 @@ for my $what (sort keys %keyed) {
     }
 }
 
+# --- a fork that ends well ------------------------------------------------------
+
+for (['free.lua was lost: its source', $child, undef],
+     ['a source that is busy for another one', $other, $other])
+{
+    my ($what, $by, $then) = @$_;
+
+    $r->command('DEL', $idem);
+    $r->command('HSET', $idem, id => $child);
+    put($child, state => 'creating', owner => 'me', fence => 1,
+        fork_of => $source);
+    put($source, state => 'running', busy_by => $by, busy_until => KEPT);
+    is($keyed{'a sandbox'}[1]->(), 1, 'a fork ends well');
+    is(field($child, 'fork_of'), undef, 'it is a sandbox like others');
+    is(field($source, 'busy_by'), $then,
+       $what . ($then ? ' stays so' : ' is free'));
+    is(field($source, 'busy_until'), $then && KEPT, 'at once');
+}
+
+$r->command('DEL', $idem);
+
 # --- the settling of a snapshot ----------------------------------------------
 
 sub settle {
