@@ -104,6 +104,25 @@ subtest('a snapshot whose DELETE is killed' => sub {
     is_deeply(whole(), [], 'and cannot be started from');
 });
 
+# As if a DELETE had waited so long for a thread that another operation has taken
+# the snapshot over and kept it.
+subtest('a snapshot whose DELETE is late' => sub {
+    my ($id, $record) = snapshot();
+
+    $crash->arm('unsnap.work.before', 'sleep 3000');
+    my $first = $crash->reach('unsnap.work.before', sub {
+        $t->begin('DELETE', "/v1/snapshots/$id");
+    });
+    $t->redis('HSET', $record, 'state', 'ready');
+    $t->redis('HINCRBY', $record, 'fence', 1);
+    $t->redis('HDEL', $record, 'owner', 'lease_at');
+    $t->is_error($t->end($first), 409, 'transition_in_progress',
+                 'who has lost the lease is told to repeat it');
+    is_deeply(whole(), [$id], 'and has removed nothing');
+    $crash->persist(200, 'DELETE', "/v1/snapshots/$id");
+    is_deeply(whole(), [], 'repeated, it does');
+});
+
 # A domain that is only defined, and would run from the checkpoint.
 sub use_of {
     my ($id) = @_;

@@ -516,16 +516,9 @@ ngx_http_sandbox_create_teardown(void *data, ngx_log_t *log)
         if (c->fork.taken) {
             (void) sandbox_checkpoint_discard(c->checkpoint, &c->boot.result);
 
-        } else if (sandbox_time_monotonic_ms() < c->op.holds_until_ms) {
+        } else if (ngx_http_sandbox_op_holds(&c->op, &c->boot.result)) {
             sandbox_untake(&c->fork.take, 1);
             c->boot.result = c->fork.take.result;
-
-        } else {
-            /* another operation may be working on the source by now */
-            c->boot.result.status = SANDBOX_HV_FAILED;
-            (void) snprintf(c->boot.result.message,
-                            sizeof(c->boot.result.message),
-                            "the lease was lost while a fork was taken");
         }
     }
 

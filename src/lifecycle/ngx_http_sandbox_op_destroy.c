@@ -475,10 +475,12 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
     ngx_memzero(&take, sizeof(sandbox_take_t));
 
     if (d->result.status == SANDBOX_HV_OK && d->fork_of[0]) {
-        take.id = d->checkpoint;
-        take.sandbox = d->fork_of;
-        sandbox_untake(&take, 1);
-        d->result = take.result;
+        if (ngx_http_sandbox_op_holds(&d->op, &d->result)) {
+            take.id = d->checkpoint;
+            take.sandbox = d->fork_of;
+            sandbox_untake(&take, 1);
+            d->result = take.result;
+        }
 
     } else if (d->result.status == SANDBOX_HV_OK && d->checkpoint[0]
                && sandbox_checkpoint_discard(d->checkpoint, &d->result)

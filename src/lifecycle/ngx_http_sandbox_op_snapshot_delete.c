@@ -49,6 +49,7 @@ typedef struct {
     unsigned recorded : 1; /* there is a record to end */
     unsigned taking : 1;   /* its taker has died or failed */
     unsigned held : 1;     /* taking, and its source is to be thawed */
+    unsigned late : 1;     /* the lease had passed before the work began */
     unsigned whole : 1;    /* in use, and can still be started from */
 } ngx_http_sandbox_unsnap_op_t;
 
@@ -380,7 +381,10 @@ ngx_http_sandbox_unsnap_work(void *data, ngx_log_t *log)
 
     SANDBOX_CRASH_POINT("unsnap.work.before");
 
-    if (u->taking) {
+    if (u->recorded && !ngx_http_sandbox_op_holds(&u->op, &u->result)) {
+        u->late = 1;
+
+    } else if (u->taking) {
         u->take.id = u->op.id;
         u->take.sandbox = u->source;
         sandbox_untake(&u->take, u->held);
@@ -420,7 +424,7 @@ ngx_http_sandbox_unsnap_tried(void *data, redisReply *reply)
 /*
  * What is left of its taking stays for the agenda.  The source, which nothing
  * else may touch meanwhile, is kept for so many tries; those do not count that
- * a hypervisor which is away has failed.
+ * found no hypervisor.
  */
 static void
 ngx_http_sandbox_unsnap_untaken(ngx_http_sandbox_unsnap_op_t *u)
@@ -473,6 +477,15 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
         }
 
         ngx_http_sandbox_unsnap_gone(u);
+        return;
+    }
+
+    if (u->late) {
+        ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR, "is left alone: %s",
+                                u->result.message);
+        ngx_http_sandbox_op_finish_error(
+            &u->op, &ngx_http_sandbox_transition_in_progress,
+            "Another operation may have the snapshot by now; try again.");
         return;
     }
 

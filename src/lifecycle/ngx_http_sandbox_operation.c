@@ -215,6 +215,21 @@ ngx_http_sandbox_op_give_up_lease(ngx_http_sandbox_op_t *op)
 }
 
 
+ngx_uint_t
+ngx_http_sandbox_op_holds(const ngx_http_sandbox_op_t *op,
+                          sandbox_hv_error_t *err)
+{
+    if (sandbox_time_monotonic_ms() < op->holds_until_ms) {
+        return 1;
+    }
+
+    err->status = SANDBOX_HV_TIMEOUT;
+    (void) snprintf(err->message, sizeof(err->message), "the lease has passed");
+
+    return 0;
+}
+
+
 static void
 ngx_http_sandbox_op_lingered(ngx_event_t *ev)
 { /* void */

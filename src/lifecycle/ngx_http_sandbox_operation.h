@@ -230,6 +230,13 @@ ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms);
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
 
 /*
+ * In a thread: 1 if the lease holds.  Else *err is TIMEOUT: another operation
+ * may be at the same work by now.
+ */
+ngx_uint_t ngx_http_sandbox_op_holds(const ngx_http_sandbox_op_t *op,
+                                     sandbox_hv_error_t *err);
+
+/*
  * Ends the lease of an operation that stops before its work is done, so that
  * another operation need not wait until the lease has run out.
  */

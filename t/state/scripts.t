@@ -157,16 +157,36 @@ is_in(field($source, 'busy_until'), 2 * LEASE, 'its source is busy');
 put($child, state => 'creating', owner => 'me', fence => 1);
 is(renew($child), 1, 'one that is no fork is renewed');
 
-# Who settles has a bound, which renewing must not take away.
-put($snap, state => 'taking', owner => 'me', fence => 7, lease_at => 1,
-    sandbox_id => $source);
-put($source, state => 'running', busy_by => $snap, busy_until => 7);
-is(renew($snap, 7), 1, 'who settles is renewed');
-is_in(field($snap, 'lease_at'), LEASE, 'for a lease');
-is(field($source, 'busy_until'), 7, 'its source is busy no longer than it was');
+# Who settles keeps the source that its claim has made busy, and no other.
+for (['', busy_by => $snap, busy_until => now() + 1000],
+     ['of another one', busy_by => $other, busy_until => now() + 1000],
+     ['that was not kept', busy_by => $snap, busy_until => 7])
+{
+    my ($which, %busy) = @$_;
+
+    put($snap, state => 'taking', owner => 'me', fence => 2, lease_at => 1,
+        sandbox_id => $source);
+    put($source, state => 'running', %busy);
+    is(renew($snap, 2), 1, 'who settles is renewed');
+    is_in(field($snap, 'lease_at'), LEASE, 'for a lease');
+    $which
+        ? is(field($source, 'busy_until'), $busy{busy_until},
+             "a source $which is busy no longer than it was")
+        : is_in(field($source, 'busy_until'), LEASE,
+                'its source is busy for as long');
+}
+
+put($child, state => 'destroying', owner => 'me', fence => 2, lease_at => 1,
+    fork_of => $source);
+put($source, state => 'hibernating', busy_by => $child,
+    busy_until => now() + 1000);
+is(renew($child, 2), 1, 'who ends a fork is renewed');
+is_in(field($source, 'busy_until'), LEASE,
+      'its source is busy, whatever becomes of that');
 
 put($snap, state => 'taking', owner => 'me', fence => 4, lease_at => 1,
     sandbox_id => $source);
+put($source, state => 'running', busy_by => $snap, busy_until => 7);
 is(renew($snap), 0, 'who was fenced off renews nothing');
 is(field($snap, 'lease_at'), 1, 'not the lease');
 is(field($source, 'busy_until'), 7, 'nor how long the source is busy');
