@@ -146,6 +146,31 @@ sub virsh { $t->inside('virsh', '-q', '-c', 'qemu:///system', @_) }
 
 sub place { return $t->redis('ZSCORE', $agenda, $_[0]) =~ /^(\d+)/ ? $1 : 0 }
 
+# It is ready again, and claimed anew, before who has kept it takes it off the
+# agenda.
+subtest('a snapshot that is kept, and whose next DELETE is killed' => sub {
+    my ($id, $record) = snapshot();
+
+    use_of($id);
+    $crash->arm('unsnap.end.after', 'sleep 1500');
+    my $first = $crash->reach('unsnap.end.after', sub {
+        $t->begin('DELETE', "/v1/snapshots/$id");
+    });
+
+    # it is the other worker's, for this one sleeps
+    $crash->arm('unsnap.work.before', 'kill');
+    my $http = $t->begin('DELETE', "/v1/snapshots/$id");
+    $crash->reached('unsnap.work.before');
+    virsh('undefine', 'user');
+    $http->read_response;
+    $t->is_error($t->end($first), 409, 'snapshot_in_use', 'it is kept');
+    ok(wait_for(LEASE + 15, sub {
+        $t->redis('HGET', $record, 'state') eq 'deleted'
+    }), 'then it is deleted all the same')
+        or diag($t->redis('HGET', $record, 'state'));
+    is_deeply(whole(), [], 'and cannot be started from');
+});
+
 # That what was left of a sandbox is on the agenda until it can be removed.
 sub is_removed_later {
     my ($id) = @_;

@@ -177,7 +177,8 @@ ngx_http_sandbox_unsnap_gone(ngx_http_sandbox_unsnap_op_t *u)
 
 /*
  * An event of the snapshot, or the timer.  A claim may be under way if u ends
- * here: its reply is forgotten.
+ * here: its reply is forgotten.  Not if the snapshot was kept: the claim may
+ * have come after that, and then u has to go on.
  */
 static void
 ngx_http_sandbox_unsnap_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
@@ -192,6 +193,10 @@ ngx_http_sandbox_unsnap_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
     }
 
     if (word && ngx_http_sandbox_events_is(word, "kept")) {
+        if (u->asking) {
+            return;
+        }
+
         error = ngx_http_sandbox_code_find(detail->data, detail->len);
         ngx_http_sandbox_op_finish_error(
             &u->op, error ? error : &ngx_http_sandbox_internal_error,
@@ -524,7 +529,11 @@ ngx_http_sandbox_unsnap_ended(void *data, redisReply *reply)
         return;
     }
 
-    if (reply->integer == 1) {
+    if (reply->integer == 1 && u->whole) {
+        /* it may have been claimed anew since */
+        ngx_http_sandbox_op_unschedule_idle(&u->op);
+
+    } else if (reply->integer == 1) {
         ngx_http_sandbox_op_unschedule(u->op.id);
     }
 

@@ -273,7 +273,7 @@ ngx_http_sandbox_op_release_address(const char *id,
 /* Takes id off the agenda of this node; the address of id stays held. */
 void ngx_http_sandbox_op_unschedule(const char *id);
 /*
- * The same for an operation that has found nothing to be done: if the entry is
+ * The same for an operation after which nothing is to be done: if the entry is
  * no longer where op->listed says, another one may need it, and it stays.
  */
 void ngx_http_sandbox_op_unschedule_idle(ngx_http_sandbox_op_t *op);
