@@ -47,6 +47,85 @@ for my $point ('take.seal.before', 'take.state.before') {
     });
 }
 
+# --- a claim that Redis has lost ---------------------------------------------
+
+# As if Redis had died right after the claim, and come back without it.
+sub unclaimed {
+    my ($id, $state, @gone) = @_;
+    my $record = $redis->key('sandbox', $id);
+
+    $redis->command('HSET', $record, 'state', $state);
+    $redis->command('HINCRBY', $record, 'fence', -1);
+    $redis->command('HDEL', $record, 'owner', 'lease_at', @gone);
+}
+
+{
+    my $s = $crash->made;
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    # until a renewal has told it, too
+    $crash->arm('hibernate.take.after', 'sleep 1500');
+    my $first = $crash->reach('hibernate.take.after', sub {
+        $t->begin('POST', "$path/hibernate");
+    });
+    unclaimed($s->{id}, 'running', 'snapshot_id');
+    my $r = $t->end($first);
+    is($r->{status}, 200, 'a hibernation whose claim is lost ends well')
+        or diag($r->{body});
+    is($t->get($path)->{json}{snapshot_id}, $r->{json}{id},
+       'the sandbox is paused');
+    is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
+       'it can be resumed');
+    $crash->remembers($s->{id}, 'with all it had');
+    $crash->gone($s->{id});
+}
+
+# The sandbox has another execution by now, which is not what was hibernated.
+{
+    my $s = $crash->made;
+    my $next = $crash->made;
+    my $path = "/v1/sandboxes/$s->{id}";
+    my $record = $redis->key('sandbox', $s->{id});
+
+    $crash->arm('hibernate.take.after', 'sleep 1500');
+    my $first = $crash->reach('hibernate.take.after', sub {
+        $t->begin('POST', "$path/hibernate");
+    });
+    unclaimed($s->{id}, 'resumed');
+    $redis->command('HSET', $record, 'next', $next->{id});
+    $t->is_error($t->end($first), 409, 'transition_in_progress',
+                 'a hibernation that finds its sandbox resumed is given up');
+    is($t->get("/v1/sandboxes/$next->{id}")->{json}{status}, 'running',
+       'what it was resumed as goes on');
+    $crash->remembers($next->{id}, 'with all it had');
+
+    $redis->command('HSET', $record, 'state', 'hibernating');
+    $redis->command('HDEL', $record, 'next');
+    $crash->persist(200, 'POST', "$path/hibernate");
+    $crash->persist(200, 'DELETE', $path);
+    $crash->gone($next->{id});
+}
+
+for my $state ('running', 'paused') {
+    my $s = $crash->made;
+    my $path = "/v1/sandboxes/$s->{id}";
+    my @index = map { $redis->key('tenant', "default$_") } '', ':destroyed';
+
+    is($t->post("$path/hibernate")->{status}, 200, 'hibernated')
+        if $state eq 'paused';
+    $crash->arm('destroy.bury.before', 'sleep 1500');
+    my $first = $crash->reach('destroy.bury.before', sub {
+        $t->begin('DELETE', $path);
+    });
+    unclaimed($s->{id}, $state);
+    $redis->command('ZADD', $index[0], 1, $s->{id});
+    $redis->command('ZREM', $index[1], $s->{id});
+    is($t->end($first)->{status}, 200,
+       "a DELETE of one that was $state, whose claim is lost, ends well");
+    is($t->get($path)->{status}, 404, 'the sandbox is gone');
+    $crash->only('and nothing is left');
+}
+
 # --- a snapshot --------------------------------------------------------------
 
 # Its source is busy as long as somebody renews the lease.

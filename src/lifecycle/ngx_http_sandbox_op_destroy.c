@@ -602,12 +602,39 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
 }
 
 
+/*
+ * The record is not d's any more: another operation has taken it over, or Redis
+ * has lost the claim with its last second.  Then the record is as before and
+ * nobody would bury it: d claims it anew, as if the client had asked again.
+ */
+static void
+ngx_http_sandbox_destroy_again(ngx_http_sandbox_destroy_op_t *d)
+{
+    ngx_http_sandbox_op_drop_lease(&d->op);
+    d->op.fence = 0;
+    d->op.status = 0;
+    d->cause = -1;
+    d->used = 0;
+
+    if (d->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX
+        || ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK)
+    {
+        ngx_http_sandbox_destroy_give_up(d);
+    }
+}
+
+
 static void
 ngx_http_sandbox_destroy_buried(void *data, redisReply *reply)
 {
     ngx_http_sandbox_destroy_op_t *d = data;
 
     SANDBOX_CRASH_POINT("destroy.bury.after");
+
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+        ngx_http_sandbox_destroy_again(d);
+        return;
+    }
 
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         ngx_http_sandbox_destroy_count(d);

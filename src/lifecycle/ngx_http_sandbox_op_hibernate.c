@@ -217,7 +217,8 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
     h->take.id = h->snapshot;
     h->take.sandbox = h->op.id;
     h->take.durable = 1;
-    h->take.again = ngx_http_sandbox_reply_integer(reply, 4) != 0;
+    h->take.again = ngx_http_sandbox_reply_integer(reply, 4) != 0 || h->gone;
+    h->gone = 0;
     h->take.holds_until_ms = &h->op.holds_until_ms;
     h->take.asked_ms = sandbox_time_monotonic_ms();
     h->take.deadline_ms = h->take.asked_ms + (int64_t) mcf->boot_timeout;
@@ -310,6 +311,12 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
         ngx_http_sandbox_hibernate_answer(
             h, ngx_http_sandbox_reply_integer(reply, 2),
             ngx_http_sandbox_reply_integer(reply, 3));
+
+    } else if (ngx_strcmp(outcome, "moved") == 0 && h->gone) {
+        /* that execution is not what the checkpoint was taken of */
+        ngx_http_sandbox_op_finish_error(
+            &h->op, &ngx_http_sandbox_transition_in_progress,
+            "Another operation has taken the sandbox over.");
 
     } else if (ngx_strcmp(outcome, "moved") == 0) {
         ngx_http_sandbox_hibernate_follow(
@@ -494,6 +501,26 @@ ngx_http_sandbox_hibernate_released(void *data, redisReply *reply)
 }
 
 
+/*
+ * The checkpoint is whole, but the record is not h's any more: another
+ * operation has taken it over, or Redis has lost the claim with its last
+ * second.  Then the record says running, and the sandbox would be taken for
+ * lost: h claims it anew, with the same snapshot's id, of which all is done.
+ */
+static ngx_int_t
+ngx_http_sandbox_hibernate_again(ngx_http_sandbox_hibernate_op_t *h)
+{
+    if (h->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_sandbox_op_drop_lease(&h->op);
+    h->op.fence = 0;
+
+    return ngx_http_sandbox_hibernate_claim(h);
+}
+
+
 static void
 ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
 {
@@ -513,6 +540,10 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     }
 
     if (ngx_http_sandbox_reply_integer(reply, 0) == 0) {
+        if (h->gone && ngx_http_sandbox_hibernate_again(h) == NGX_OK) {
+            return;
+        }
+
         if (h->op.error == NULL) {
             h->op.error = &ngx_http_sandbox_transition_in_progress;
             h->op.message = "Another operation has taken the sandbox over.";

@@ -196,6 +196,8 @@ ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms)
     op->holds_until_ms =
         taken_ms + (int64_t) ngx_http_sandbox_worker.conf->lease;
     op->held_until_ms = op->holds_until_ms;
+    op->renewing_ms = 0;
+    op->fenced = 0;
 
     op->lease.handler = ngx_http_sandbox_op_renew;
     op->lease.data = op;

@@ -223,7 +223,8 @@ void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
 
 /*
  * Starts and stops the renewal of the lease of op->id.  taken_ms is when
- * the script that took the lease was sent (monotonic).
+ * the script that took the lease was sent (monotonic).  A stopped one may be
+ * started anew, after another claim.
  */
 void
 ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms);
