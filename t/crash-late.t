@@ -207,6 +207,32 @@ for my $gone (0, 1) {
     $crash->gone($s->{id});
 }
 
+# Who ends it waits for a thread until his lease is over: he leaves its source
+# to the next one.
+{
+    my $s = $crash->made;
+
+    $crash->arm('fork.take.after', 'kill');
+    my $first = $crash->reach('fork.take.after', sub {
+        $t->begin('POST', "/v1/sandboxes/$s->{id}/fork", body => '{}',
+                  idem => SandboxTest::idem());
+    });
+    $crash->arm('destroy.teardown.before', 'sleep ' . LATE);
+    $first->read_response;
+    $crash->reached('destroy.teardown.before');
+    my ($record) = grep {
+        $redis->command('HEXISTS', $_, 'fork_of')
+    } grep { !/:aliases$/ } @{ $redis->command('KEYS', '*:sandbox:sb_*') };
+    ok($record, 'a fork is being undone') or die;
+    $redis->command('HINCRBY', $record, 'fence', 1);
+    ok(wait_for(20, sub {
+        $t->log_text =~ /cannot be destroyed yet: the lease has passed/
+    }), 'who has lost the lease does not touch its source');
+    $crash->only('the next one does', $s->{id});
+    $crash->remembers($s->{id}, 'and it goes on');
+    $crash->gone($s->{id});
+}
+
 # --- a network policy --------------------------------------------------------
 
 sub patch {
@@ -333,4 +359,7 @@ sub redis_again {
     $crash->persist(200, 'DELETE', "/v1/sandboxes/$s->{id}");
 }
 
+# workers that are killed are worth an alert to nginx
+$t->expect_log(qr/worker process \d+ exited on signal 9/,
+               qr/\[alert\] .*(shared memory zone|signal 9)/);
 $t->finish;
