@@ -221,6 +221,8 @@ network_is_single(int fd, const char *name)
     struct ifreq all[NET_ADDRESSES_MAX];
     struct ifconf conf = { .ifc_len = sizeof(all), .ifc_req = all };
 
+    memset(all, 0, sizeof(all));
+
     if (ioctl(fd, SIOCGIFCONF, &conf) == -1
         || conf.ifc_len >= (int) sizeof(all)) {
         return 0;
