@@ -24,8 +24,9 @@
 #include "memory.h"
 
 #define HTTP_CONNECTIONS 1024
-#define HTTP_CONNECTION_MEMORY 163840 /* all that nginx takes: 4 of 32 KiB */
-#define HTTP_IDLE_S 120               /* longer than nginx keeps a connection */
+#define HTTP_CONNECTION_MEMORY                                                 \
+    163840              /* a few headers as long as nginx takes them */
+#define HTTP_IDLE_S 120 /* longer than nginx keeps a connection */
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
 #define HTTP_ALLOW_SIZE 64
@@ -388,6 +389,27 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
 }
 
 
+/* Ends what serves the request: nobody waits for it any more. */
+static void
+http_end_service(agent_request_t *r)
+{
+    void *ctx;
+
+    ctx = r->ctx;
+    r->ctx = NULL;
+    agent_loop_unwatch(&r->hangup);
+
+    if (ctx != NULL) {
+        r->route->abort(ctx);
+    }
+
+    if (r->source != NULL) {
+        r->source->end(r->source_ctx);
+        r->source = NULL;
+    }
+}
+
+
 static void
 http_completed(void *data, struct MHD_Connection *c, void **ctx,
                enum MHD_RequestTerminationCode why)
@@ -405,15 +427,7 @@ http_completed(void *data, struct MHD_Connection *c, void **ctx,
 
     *ctx = NULL;
     LIST_REMOVE(r, link);
-    agent_loop_unwatch(&r->hangup);
-
-    if (r->ctx != NULL) {
-        r->route->abort(r->ctx);
-    }
-
-    if (r->source != NULL) {
-        r->source->end(r->source_ctx);
-    }
+    http_end_service(r);
 
     if (r->response != NULL) {
         MHD_destroy_response(r->response);
@@ -666,6 +680,20 @@ http_bury(void *data)
 }
 
 
+/* Ends all requests, whose connections stand still until they are freed. */
+static void
+http_abort(void)
+{
+    agent_request_t *r;
+
+    for (r = LIST_FIRST(&http.requests); r != NULL; r = LIST_NEXT(r, link)) {
+        r->gone = 1;
+        http_end_service(r);
+        http_forget(r);
+    }
+}
+
+
 /* Has connections end without a packet, where the kernel can do that. */
 static void
 http_drop(void)
@@ -696,6 +724,7 @@ agent_http_retire(void)
 
     http_bury(NULL);
     http_detach();
+    http_abort();
     http_drop();
 
     http.retired = http.daemon;

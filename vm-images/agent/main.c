@@ -176,8 +176,8 @@ main_configure(void *data, const sandbox_json_t *doc,
     rc = agent_freeze_hold(error, AGENT_ERROR_SIZE);
 
     /* Connections of an earlier execution have no business in this one. */
-    agent_ws_stop();
     agent_http_retire();
+    agent_ws_stop();
 
     if (rc == 0) {
         rc = agent_config_apply(&config, main_steps, COUNT(main_steps), error,

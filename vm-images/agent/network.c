@@ -3,8 +3,9 @@
  * kernel's own calls.
  *
  * An earlier execution of the same memory left an address.  Taking away the
- * last address of an interface drops its routes and neighbours, too; while it
- * has none the connections are ended, so that nothing is sent for them.  The
+ * last one of an interface drops its routes and neighbours, too; while it has
+ * none the connections are ended, so that nothing is sent for them.  (IPv6, if
+ * commands turned that on, and routes by nexthop objects are left.)  The
  * link stays up: to close the card and open it again is most of the work that
  * the kernel would have, and with some kernels costs it its carrier.
  */
@@ -60,18 +61,30 @@ network_is_ethernet(int fd, const char *name)
 }
 
 
+/* 1 if it has a device behind it, and is not a bridge or a veth. */
+static int
+network_is_card(int fd, const char *name)
+{
+    char path[NET_PATH_MAX];
+
+    snprintf(path, sizeof(path), NET_DIR "/%s/device", name);
+
+    return access(path, F_OK) == 0 && strlen(name) < IFNAMSIZ
+           && network_is_ethernet(fd, name);
+}
+
+
 /*
- * The first interface that has a device behind it, not a bridge or a veth; or
- * the one of before, unless that was renamed.  0 if network_name has it, or -1.
+ * The first interface that is a card, or the one of before, unless that was
+ * renamed.  0 if network_name has it, or -1.
  */
 static int
 network_find(int fd)
 {
     DIR *dir;
-    char path[NET_PATH_MAX];
     struct dirent *entry;
 
-    if (network_name[0] != '\0' && network_is_ethernet(fd, network_name)) {
+    if (network_name[0] != '\0' && network_is_card(fd, network_name)) {
         return 0;
     }
 
@@ -83,12 +96,7 @@ network_find(int fd)
     network_name[0] = '\0';
 
     while (network_name[0] == '\0' && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof(path), NET_DIR "/%s/device", entry->d_name);
-
-        if (entry->d_name[0] != '.' && access(path, F_OK) == 0
-            && strlen(entry->d_name) < IFNAMSIZ
-            && network_is_ethernet(fd, entry->d_name))
-        {
+        if (entry->d_name[0] != '.' && network_is_card(fd, entry->d_name)) {
             memcpy(network_name, entry->d_name, strlen(entry->d_name) + 1);
         }
     }
@@ -212,7 +220,7 @@ network_resolver(const agent_config_t *c)
 }
 
 
-/* 1 if the interface has one IPv4 address or none; 0 if more, or unknown. */
+/* 1 if the interface has one IPv4 address or none; 0 if more, or it may. */
 static int
 network_is_single(int fd, const char *name)
 {
@@ -233,9 +241,16 @@ network_is_single(int fd, const char *name)
     n = conf.ifc_len / (int) sizeof(all[0]);
 
     for (i = 0; i < n; i++) {
-        /* the label of an address: the interface, or "interface:word" */
-        own += strncmp(all[i].ifr_name, name, len) == 0
-               && (all[i].ifr_name[len] == '\0' || all[i].ifr_name[len] == ':');
+        if (strncmp(all[i].ifr_name, name, len) != 0) {
+            continue;
+        }
+
+        /* a label of its own, which SIOCSIFADDR does not find by the name */
+        if (all[i].ifr_name[len] != '\0') {
+            return 0;
+        }
+
+        own++;
     }
 
     return own <= 1;

@@ -275,11 +275,20 @@ agent_places_forget(agent_places_t *p, const char *path)
 {
     agent_place_t *place, *next;
 
+    /* what is not found any more might have been news */
+    for (place = TAILQ_FIRST(&p->unseen); place != NULL; place = next) {
+        next = TAILQ_NEXT(place, link);
+
+        if (sandbox_path_within(place->path, path)) {
+            p->overflow |= place->told;
+            places_drop(&p->unseen, place);
+        }
+    }
+
     for (place = TAILQ_FIRST(&p->watched); place != NULL; place = next) {
         next = TAILQ_NEXT(place, link);
 
         if (sandbox_path_within(place->path, path)) {
-            /* what is not found any more might have been news */
             p->overflow |= place == p->place && place->told;
             (void) inotify_rm_watch(p->fd, place->wd);
             agent_places_lose(p, place);

@@ -68,7 +68,7 @@ typedef struct {
 void agent_ws_channels(const agent_ws_channel_t *const *channels, size_t n);
 void agent_ws_handler(agent_request_t *r, const char *body, size_t len);
 
-/* Ends all sockets; before agent_http_stop(). */
+/* Ends all sockets; before agent_http_stop(), or after agent_http_retire(). */
 void agent_ws_stop(void);
 
 /* Attaches a new stream; called from a handler that opens. */
