@@ -106,7 +106,7 @@ sub unclaimed {
     $crash->gone($next->{id});
 }
 
-for my $state ('running', 'paused') {
+for my $state ('running', 'paused', 'forgotten') {
     my $s = $crash->made;
     my $path = "/v1/sandboxes/$s->{id}";
     my @index = map { $redis->key('tenant', "default$_") } '', ':destroyed';
@@ -117,9 +117,15 @@ for my $state ('running', 'paused') {
     my $first = $crash->reach('destroy.bury.before', sub {
         $t->begin('DELETE', $path);
     });
-    unclaimed($s->{id}, $state);
-    $redis->command('ZADD', $index[0], 1, $s->{id});
-    $redis->command('ZREM', $index[1], $s->{id});
+    if ($state eq 'forgotten') {
+        $redis->command('DEL', $redis->key('sandbox', $s->{id}));
+        $redis->command('ZREM', $_, $s->{id}) for @index;
+
+    } else {
+        unclaimed($s->{id}, $state);
+        $redis->command('ZADD', $index[0], 1, $s->{id});
+        $redis->command('ZREM', $index[1], $s->{id});
+    }
     is($t->end($first)->{status}, 200,
        "a DELETE of one that was $state, whose claim is lost, ends well");
     is($t->get($path)->{status}, 404, 'the sandbox is gone');

@@ -38,6 +38,7 @@ typedef struct {
     int64_t wait_until_ms; /* monotonic: when the wait ends */
     unsigned asking : 1;   /* claim.lua or schedule.lua is under way */
     unsigned certain : 1;  /* the record says destroying */
+    unsigned again : 1;    /* the work is done, by an earlier claim of it */
 
     /* what claim.lua said; without a record op.fence stays 0 */
     char snapshot[SANDBOX_ID_SIZE];   /* of its hibernation, if one began */
@@ -450,7 +451,7 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
         /* "destroyed": what is left on the node is removed */
         ngx_http_sandbox_destroy_start(d, ngx_http_sandbox_destroy_teardown);
 
-    } else if (ngx_strcmp(outcome, "destroyed") == 0) {
+    } else if (d->again || ngx_strcmp(outcome, "destroyed") == 0) {
         ngx_http_sandbox_destroy_end(d);
 
     } else {
@@ -603,23 +604,33 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
 
 
 /*
- * The record is not d's any more: another operation has taken it over, or Redis
- * has lost the claim with its last second.  Then the record is as before and
- * nobody would bury it: d claims it anew, as if the client had asked again.
+ * The record is not d's any more.  Either another operation has taken it over,
+ * or Redis has lost the claim with its last second: then the record is as
+ * before, and nobody would bury it.  d claims it anew, which is right in both
+ * cases, and forgets what the earlier claim told: a source may be another
+ * operation's by now.
  */
 static void
 ngx_http_sandbox_destroy_again(ngx_http_sandbox_destroy_op_t *d)
 {
+    if (d->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+        ngx_http_sandbox_destroy_give_up(d);
+        return;
+    }
+
     ngx_http_sandbox_op_drop_lease(&d->op);
+    d->again = 1;
     d->op.fence = 0;
     d->op.status = 0;
     d->cause = -1;
     d->used = 0;
+    d->was_creating = 0;
+    d->snapshot[0] = '\0';
+    d->checkpoint[0] = '\0';
+    d->fork_of[0] = '\0';
 
-    if (d->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX
-        || ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK)
-    {
-        ngx_http_sandbox_destroy_give_up(d);
+    if (ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK) {
+        ngx_http_sandbox_op_no_redis(&d->op);
     }
 }
 

@@ -502,22 +502,22 @@ ngx_http_sandbox_hibernate_released(void *data, redisReply *reply)
 
 
 /*
- * The checkpoint is whole, but the record is not h's any more: another
+ * The checkpoint is whole, but the record is not h's any more.  Either another
  * operation has taken it over, or Redis has lost the claim with its last
- * second.  Then the record says running, and the sandbox would be taken for
- * lost: h claims it anew, with the same snapshot's id, of which all is done.
+ * second: then the record says running, and the sandbox would be taken for
+ * lost.  h claims it anew, which is right in both cases.
  */
-static ngx_int_t
+static void
 ngx_http_sandbox_hibernate_again(ngx_http_sandbox_hibernate_op_t *h)
 {
-    if (h->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
-        return NGX_ERROR;
+    ngx_http_sandbox_op_drop_lease(&h->op);
+
+    if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
+        ngx_http_sandbox_op_no_redis(&h->op);
+        return;
     }
 
-    ngx_http_sandbox_op_drop_lease(&h->op);
     h->op.fence = 0;
-
-    return ngx_http_sandbox_hibernate_claim(h);
 }
 
 
@@ -540,7 +540,8 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     }
 
     if (ngx_http_sandbox_reply_integer(reply, 0) == 0) {
-        if (h->gone && ngx_http_sandbox_hibernate_again(h) == NGX_OK) {
+        if (h->gone && h->hops++ < NGX_HTTP_SANDBOX_HOPS_MAX) {
+            ngx_http_sandbox_hibernate_again(h);
             return;
         }
 

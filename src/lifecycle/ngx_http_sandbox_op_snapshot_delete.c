@@ -420,7 +420,7 @@ ngx_http_sandbox_unsnap_keep(ngx_http_sandbox_unsnap_op_t *u)
 
 
 static void
-ngx_http_sandbox_unsnap_tried(void *data, redisReply *reply)
+ngx_http_sandbox_unsnap_untried(void *data, redisReply *reply)
 {
     ngx_http_sandbox_unsnap_gone(data);
 }
@@ -428,8 +428,8 @@ ngx_http_sandbox_unsnap_tried(void *data, redisReply *reply)
 
 /*
  * What is left of its taking stays for the agenda.  The source, which nothing
- * else may touch meanwhile, is kept for so many tries; those do not count that
- * found no hypervisor.
+ * else may touch meanwhile, is kept for so many tries; one that found no
+ * hypervisor, or began too late, is none.
  */
 static void
 ngx_http_sandbox_unsnap_untaken(ngx_http_sandbox_unsnap_op_t *u)
@@ -439,9 +439,9 @@ ngx_http_sandbox_unsnap_untaken(ngx_http_sandbox_unsnap_op_t *u)
                             "undone yet: %s",
                             u->source, u->result.message);
 
-    if (u->result.status == SANDBOX_HV_UNAVAILABLE
-        || ngx_http_sandbox_snapshot_end(&u->op, "tried", NULL,
-                                         ngx_http_sandbox_unsnap_tried)
+    if (!u->held || (!u->late && u->result.status != SANDBOX_HV_UNAVAILABLE)
+        || ngx_http_sandbox_snapshot_end(&u->op, "untried", NULL,
+                                         ngx_http_sandbox_unsnap_untried)
                != NGX_OK)
     {
         ngx_http_sandbox_unsnap_gone(u);
@@ -485,7 +485,7 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
         return;
     }
 
-    if (u->late) {
+    if (u->late && !u->taking) {
         ngx_http_sandbox_op_log(&u->op, NGX_LOG_ERR, "is left alone: %s",
                                 u->result.message);
         ngx_http_sandbox_op_finish_error(

@@ -176,6 +176,9 @@ end
 if taking then
     redis.call('HSET', prefix .. record[15], 'busy_until',
                now + tonumber(lease_ms))
+
+    -- until when renew.lua keeps the source: a thread may hang
+    redis.call('HSET', KEYS[1], 'settle_until', now + 10 * lease_ms)
 end
 
 return { 'claimed', fence, hold > now and 1 or 0, interrupted and 0 or 1,

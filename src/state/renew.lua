@@ -10,7 +10,7 @@ local owner, fence,
       = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'sandbox_id',
-                          'fork_of')
+                          'fork_of', 'settle_until')
 local source = record[3] or record[4]
 
 if record[1] ~= owner or record[2] ~= fence then
@@ -39,9 +39,11 @@ if source then
         redis.call('HSET', key, 'busy_until', math.max(busy, now + 2 * lease))
 
     elseif ours and busy > now then
-        -- a later one settles, and keeps what its claim made busy, see
-        -- snapshot_claim.lua and claim.lua
-        redis.call('HSET', key, 'busy_until', math.max(busy, now + lease))
+        -- a later one settles, and keeps what its claim made busy, for as
+        -- long as that has said: snapshot_claim.lua and claim.lua
+        redis.call('HSET', key, 'busy_until',
+                   math.max(busy, math.min(tonumber(record[5] or 0),
+                                           now + lease)))
     end
 end
 

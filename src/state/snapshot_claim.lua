@@ -89,8 +89,11 @@ if ours and state == 'taking' then
 
     -- A hibernation whose worker has died waits until this claim has run out.
     if is[1] == 'hibernating' then
-        redis.call('HSET', source, 'busy_until', now + lease)
+        redis.call('HSET', source, 'busy_by', id, 'busy_until', now + lease)
     end
+
+    -- until when renew.lua keeps the source: a thread may hang
+    redis.call('HSET', KEYS[1], 'settle_until', now + 10 * lease)
 end
 
 if state == 'ready' then
@@ -107,13 +110,15 @@ if not ours then
 end
 
 -- The source is busy until this claim has run out, unless it does not run, is
--- busy for another operation, or the settling has failed too often.
+-- busy for another operation, or the settling was tried too often.  A worker
+-- that dies at it has tried; see snapshot_end.lua, too.
 local held = state == 'taking' and is[1] == 'running'
              and (not is[2] or is[2] == id)
              and tonumber(record[7] or 0) < tonumber(most_tries)
 
 if held then
     redis.call('HSET', source, 'busy_by', id, 'busy_until', now + lease)
+    redis.call('HINCRBY', KEYS[1], 'tries', 1)
 end
 
 return { 'claimed', fence, state, record[6], held and 1 or 0 }

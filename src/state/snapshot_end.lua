@@ -4,8 +4,8 @@
 --           snapshot leaves a tombstone for a repeated DELETE
 --   "left"  its taking has failed and could not be undone yet: the record
 --           stays for the agenda, and its source stays busy
---   "tried" that could be tried, but not be done: it is counted, see
---           snapshot_claim.lua, and all stays as it is
+--   "untried"  that was not tried after all: the claim is not counted as a
+--           try, see snapshot_claim.lua, and all stays as it is
 --   "kept"  it is whole, and in use after all: it is ready again
 --
 -- KEYS  1 snapshot
@@ -26,8 +26,8 @@ if record[1] ~= owner or record[2] ~= fence then
     return 0
 end
 
-if how == 'tried' then
-    redis.call('HINCRBY', KEYS[1], 'tries', 1)
+if how == 'untried' then
+    redis.call('HINCRBY', KEYS[1], 'tries', -1)
     return 1
 end
 

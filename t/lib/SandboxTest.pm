@@ -180,14 +180,16 @@ sub post { my $self = shift; return $self->request('POST', @_) }
 sub delete { my $self = shift; return $self->request('DELETE', @_) }
 
 
-# What a GET lists, as [{ id, status, ... }]; without a list, one element that
-# says what was answered.
+# What a GET lists, as [{ id, status, ... }]; fails the test if it lists nothing.
 sub list {
     my ($self, $path, %o) = @_;
     my $r = $self->get($path, %o);
 
-    return ref $r->{json} eq 'ARRAY' ? $r->{json}
-        : [{ id => "no list: $r->{status} $r->{body}", status => '' }];
+    return $r->{json} if ref $r->{json} eq 'ARRAY';
+
+    fail("GET $path gives a list");
+    diag("$r->{status} $r->{body}");
+    return [];
 }
 
 

@@ -165,7 +165,7 @@ for (['', busy_by => $snap, busy_until => now() + 1000],
     my ($which, %busy) = @$_;
 
     put($snap, state => 'taking', owner => 'me', fence => 2, lease_at => 1,
-        sandbox_id => $source);
+        sandbox_id => $source, settle_until => now() + 10 * LEASE);
     put($source, state => 'running', %busy);
     is(renew($snap, 2), 1, 'who settles is renewed');
     is_in(field($snap, 'lease_at'), LEASE, 'for a lease');
@@ -176,8 +176,14 @@ for (['', busy_by => $snap, busy_until => now() + 1000],
                 'its source is busy for as long');
 }
 
+put($snap, state => 'taking', owner => 'me', fence => 2, lease_at => 1,
+    sandbox_id => $source, settle_until => now() + 5000);
+put($source, state => 'running', busy_by => $snap, busy_until => now() + 1000);
+is(renew($snap, 2), 1, 'who settles for very long is renewed');
+is_in(field($source, 'busy_until'), 5000, 'but keeps the source no longer');
+
 put($child, state => 'destroying', owner => 'me', fence => 2, lease_at => 1,
-    fork_of => $source);
+    fork_of => $source, settle_until => now() + 10 * LEASE);
 put($source, state => 'hibernating', busy_by => $child,
     busy_until => now() + 1000);
 is(renew($child, 2), 1, 'who ends a fork is renewed');
@@ -315,36 +321,37 @@ is_deeply(settle(state => 'hibernating', lease_at => 7),
           'nor a hibernation whose worker has died');
 is_in(field($source, 'busy_until'), LEASE, 'which waits for this claim');
 
-# Tries are counted by who has tried, not by who has claimed.
+# A claim counts as a try unless that is taken back.
 sub claim_again {
     $r->command('HSET', $key{$snap}, 'lease_at', 1);
     return run('snapshot_claim', [$key{$snap}], $snap, '', 'me', LEASE, 'here',
                $r->key('sandbox', ''), ' running ', 6);
 }
 
-sub tried {
+sub untried {
     return run('snapshot_end', [$key{$snap}], 'me', $_[0], $snap, 'events',
-               $r->key('sandbox', ''), $r->key('tenant', ''), 'tried', '',
+               $r->key('sandbox', ''), $r->key('tenant', ''), 'untried', '',
                LEASE);
 }
 
 settle(state => 'running', busy_by => $snap, busy_until => 7);
 $r->command('HSET', $key{$snap}, 'idem', $idem);
 $r->command('HSET', $idem, 'id', $snap);
-$a = claim_again() for 1 .. 9;
+$a = claim_again(), untried($a->[1]) for 1 .. 9;
 is_deeply($a, ['claimed', 11, 'taking', $source, 1],
           'its source is kept for whoever claims it next');
-is(tried(10), 0, 'who was fenced off has not tried');
+is_in(field($snap, 'settle_until'), 10 * LEASE, 'for ten leases at most');
+is(untried(10), 0, 'who was fenced off takes nothing back');
+is(field($snap, 'state'), 'taking', 'it is still to be undone');
+is($r->command('HGET', $idem, 'id'), $snap, 'under its key');
 
-for my $n (1 .. 6) {
-    is($a->[4], 1, "kept for try $n");
-    is(tried($a->[1]), 1, 'which is counted');
-    is(field($snap, 'state'), 'taking', 'it is still to be undone');
-    is($r->command('HGET', $idem, 'id'), $snap, 'under its key');
-    is(field($source, 'busy_by'), $snap, 'and its source busy');
+for my $n (2 .. 6) {
     $a = claim_again();
+    is($a->[4], 1, "kept for try $n");
+    is(field($source, 'busy_by'), $snap, 'and its source busy');
 }
 
+$a = claim_again();
 is($a->[4], 0, 'and then no more');
 $r->command('DEL', $idem);
 
