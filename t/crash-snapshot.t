@@ -117,7 +117,8 @@ subtest('killed with the commands frozen, and libvirtd is away for long' => sub 
     ok($record, 'there is a record') or return;
     ok(wait_for(60, sub { $redis->command('HGET', $record, 'fence') > 9 }),
        'it was tried again and again');
-    is($redis->command('HGET', $record, 'tries'), undef, 'for nothing');
+    cmp_ok($redis->command('HGET', $record, 'tries'), '<=', 1,
+           'which does not count, but for one that may be under way');
     $t->stack('start', 'libvirtd');
     ok(wait_for(30, sub { !$redis->command('EXISTS', $record) }),
        'and is undone when libvirtd is back');
