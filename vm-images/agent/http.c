@@ -24,9 +24,8 @@
 #include "memory.h"
 
 #define HTTP_CONNECTIONS 1024
-#define HTTP_CONNECTION_MEMORY                                                 \
-    163840              /* a few headers as long as nginx takes them */
-#define HTTP_IDLE_S 120 /* longer than nginx keeps a connection */
+#define HTTP_CONNECTION_MEMORY 163840 /* some headers of 32 KiB */
+#define HTTP_IDLE_S 120               /* longer than nginx keeps a connection */
 #define HTTP_BACKLOG 256
 #define HTTP_TOKEN_MAX 128
 #define HTTP_ALLOW_SIZE 64
