@@ -226,8 +226,11 @@ take($three, $snaps[3], 1);
 discard($snaps[3], 'another one taken of a sandbox that goes on');
 ($rc, $text) = $collector->();
 is($rc, 0, 'others collect meanwhile') or diag($text);
-unlike($text, qr/is removed/,
-       'collecting meanwhile removes nothing') or diag($text);
+# A discard removes the memory after the state: who collects may be quicker.
+my $discarded = join '|', @snaps[0, 2, 3];
+is_deeply([grep { !/"(?:$discarded)\.\w+\.ram"/ } $text =~ /^(.*is removed.*)$/mg],
+          [], 'collecting meanwhile removes nothing that is needed')
+    or diag($text);
 
 sleep GRACE;
 unlike(collect(), qr/is removed/, 'nor later');
