@@ -40,7 +40,7 @@ void ngx_http_sandbox_snapshot_run(ngx_http_sandbox_snapshot_op_t *s);
 /*
  * Sends snapshot_end.lua for op->id.  how is "gone", "left", "untried" or
  * "kept"; error is published to the operations that wait for op->id, NULL for
- * none. Result and handler are as for ngx_http_sandbox_redis_eval().
+ * none.  Result and handler are as for ngx_http_sandbox_redis_eval().
  */
 ngx_int_t
 ngx_http_sandbox_snapshot_end(ngx_http_sandbox_op_t *op, const char *how,

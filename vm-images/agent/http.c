@@ -201,10 +201,25 @@ http_begin(struct MHD_Connection *c, const char *url, const char *method,
 }
 
 
+/* Tells the route that nobody waits for its answer any more. */
+static void
+http_abandon(agent_request_t *r)
+{
+    void *ctx;
+
+    ctx = r->ctx;
+    r->ctx = NULL;
+    r->gone = 1;
+
+    if (ctx != NULL) {
+        r->route->abort(ctx);
+    }
+}
+
+
 static void
 http_hangup(void *data, uint32_t events)
 {
-    void *ctx;
     agent_request_t *r = data;
 
     (void) events;
@@ -217,14 +232,7 @@ http_hangup(void *data, uint32_t events)
         return;
     }
 
-    ctx = r->ctx;
-    r->ctx = NULL;
-    r->gone = 1;
-
-    if (ctx != NULL) {
-        r->route->abort(ctx);
-    }
-
+    http_abandon(r);
     http_resume(r);
 }
 
@@ -388,19 +396,12 @@ http_access(void *data, struct MHD_Connection *c, const char *url,
 }
 
 
-/* Ends what serves the request: nobody waits for it any more. */
+/* Ends what serves the request. */
 static void
 http_end_service(agent_request_t *r)
 {
-    void *ctx;
-
-    ctx = r->ctx;
-    r->ctx = NULL;
     agent_loop_unwatch(&r->hangup);
-
-    if (ctx != NULL) {
-        r->route->abort(ctx);
-    }
+    http_abandon(r);
 
     if (r->source != NULL) {
         r->source->end(r->source_ctx);
@@ -686,7 +687,6 @@ http_abort(void)
     agent_request_t *r;
 
     for (r = LIST_FIRST(&http.requests); r != NULL; r = LIST_NEXT(r, link)) {
-        r->gone = 1;
         http_end_service(r);
         http_forget(r);
     }

@@ -151,14 +151,6 @@ static const agent_step_t main_steps[] = {
 static int main_failed;
 
 
-static void
-main_stop(void)
-{
-    agent_ws_stop();
-    agent_http_stop();
-}
-
-
 static int
 main_configure(void *data, const sandbox_json_t *doc,
                char error[AGENT_ERROR_SIZE])
@@ -187,7 +179,8 @@ main_configure(void *data, const sandbox_json_t *doc,
     if (rc == 0) {
         main_failed = 0;
     } else {
-        main_stop();
+        agent_ws_stop();
+        agent_http_stop();
         agent_log("not configured: %s", error);
     }
 

@@ -995,19 +995,26 @@ client_restart(void)
 }
 
 
+/* A scenario in which handler runs when the client has asked. */
 static void
-test_restart(void **state)
+scenario_meanwhile(void (*handler)(void *data), void (*client)(void))
 {
     agent_timer_t timer;
 
-    (void) state;
-
     memset(&timer, 0, sizeof(timer));
-    timer.handler = restart;
+    timer.handler = handler;
     server_start(routes, COUNT(routes), "127.0.0.1");
     agent_loop_timer(&timer, 400);
-    scenario(client_restart);
+    scenario(client);
     agent_http_stop();
+}
+
+
+static void
+test_restart(void **state)
+{
+    (void) state;
+    scenario_meanwhile(restart, client_restart);
 }
 
 
@@ -1055,16 +1062,8 @@ client_retired(void)
 static void
 test_retired(void **state)
 {
-    agent_timer_t timer;
-
     (void) state;
-
-    memset(&timer, 0, sizeof(timer));
-    timer.handler = retire;
-    server_start(routes, COUNT(routes), "127.0.0.1");
-    agent_loop_timer(&timer, 400);
-    scenario(client_retired);
-    agent_http_stop();
+    scenario_meanwhile(retire, client_retired);
 }
 
 
