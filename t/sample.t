@@ -141,7 +141,7 @@ cp -r "$1"/conf/systemd/* "$2"
 mv "$2/memory.mount" \
     "$2/$(systemd-escape -p --suffix=mount /var/lib/nginx-sandbox/memory)"
 # what the steps put into /usr/local/sbin
-for name in host-network libvirt-purge sandbox-network-watch \
+for name in host-network libvirt-purge lock-programs sandbox-network-watch \
     sandbox-memory-broker; do
     ln -s /bin/true "$2/$name"
 done

@@ -112,6 +112,17 @@ is((run_command($stack, 'status', '--dir', $dir))[0], 1,
 is((run_command($stack, 'start', '--dir', $dir, 'redis'))[0], 0, 'start');
 ($rc, $text) = run_command($stack, 'status', '--dir', $dir);
 is($rc, 0, 'all run');
+{
+    my ($program) = $text =~ /^programs running, pid (\d+)/m;
+    my ($locked) = $program
+        ? SandboxLeft::slurp("/proc/$program/status") =~ /^VmLck:\s+(\d+)/m : ();
+    my $pages = 0;
+
+    $pages += int(((-s $_) + 4095) / 4096)
+        for split /\n/, (run_command("$SandboxTest::top/scripts/lock-programs",
+                                     '--list'))[1];
+    is($locked, 4 * $pages, 'the programs of a start are locked in memory');
+}
 like($text, qr/^memory running/m, 'the memory broker, too');
 is((run_command($stack, 'kill', '--dir', $dir, 'memory'))[0], 0,
    'which is killed');

@@ -7,6 +7,7 @@
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_crash.h"
 #include "sandbox_memory.h"
+#include "sandbox_memory_ahead.h"
 #include "sandbox_time.h"
 
 #include <libvirt/virterror.h>
@@ -109,6 +110,7 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     char uuid[SANDBOX_UUID_SIZE];
     char disk[SANDBOX_HV_PATH_SIZE], memory[SANDBOX_HV_PATH_SIZE];
     int64_t start, made;
+    sandbox_memory_ahead_t ahead;
     sandbox_template_t template;
     sandbox_domain_xml_t host;
     sandbox_domain_ram_t ram;
@@ -150,6 +152,12 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         spec.network = &network;
     }
 
+    /* not before the disk is made, which would be read behind it */
+    ahead.fd = -1;
+    if (copy->fd == -1 && sandbox_hv_is_local()) {
+        sandbox_memory_ahead(&ahead, memory);
+    }
+
     ram.path = copy->fd == -1 ? memory : copy->path;
     ram.shared = 0;
     ram.incoming = 1;
@@ -162,6 +170,7 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     host.checkpoint = c->id;
 
     (void) checkpoint_launch(conn, c, &spec, &host, copy, replaced, state, err);
+    sandbox_memory_ahead_end(&ahead);
     times->domain_ms = sandbox_time_monotonic_ms() - made;
 
     return err->status;
