@@ -237,6 +237,31 @@ is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernate');
 is($t->delete("/v1/sandboxes/$s->{id}")->{status}, 200,
    'a paused one is destroyed');
 
+# --- one that is being resumed is destroyed ------------------------------------
+
+$s = $t->create({ memory_mb => 128 });
+is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernate');
+{
+    my ($record) = $t->redis('KEYS', "*:sandbox:$s->{id}");
+
+    $t->stack('kill', 'libvirtd', 'STOP');
+    my $going = guard(sub { $t->stack('kill', 'libvirtd', 'CONT') });
+    my $resume = $t->begin('POST', "/v1/sandboxes/$s->{id}/resume");
+    ok(wait_for(10, sub { $t->redis('HGET', $record, 'next') }), 'a resume');
+
+    my $new = $t->redis('HGET', $record, 'next');
+    my $delete = $t->begin('DELETE', "/v1/sandboxes/$new");
+    sleep 0.5; # for the DELETE to be there
+
+    undef $going;
+    is($t->end($resume)->{status}, 201, 'goes on');
+    $r = $t->end($delete);
+    is($r->{status}, 200, 'its DELETE by the new id') or diag($r->{body});
+    is($r->{json}{id}, $new, 'which it answers');
+    is($t->get("/v1/sandboxes/$_")->{status}, 404, "ends $_")
+        for $s->{id}, $new;
+}
+
 # --- one whose disk is full ---------------------------------------------------
 
 $s = $t->create({ memory_mb => 128 });

@@ -207,7 +207,7 @@ ngx_http_sandbox_destroy_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
 }
 
 
-/* The id is an alias: goes on with the execution that it leads to. */
+/* The id leads to another one of the same sandbox: goes on with that. */
 static void
 ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
                                 const char *next)

@@ -4,7 +4,8 @@
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms,
 --       state} (another operation has it, or its deadline has not come),
 --       {"elsewhere", node} (that node's agenda is to do it), {"moved", id}
---       (it is an alias of id), {"hibernate"} (at its deadline it hibernates),
+--       (it is an alias of id, or what the sandbox id is being resumed as),
+--       {"hibernate"} (at its deadline it hibernates),
 --       {"idle"} (it has no business on an agenda), {"unplaced", node} (it is
 --       paused and must be put on that node's agenda first) or {"claimed",
 --       fence, 1 if its creator may still be at work, 1 if no operation was at
@@ -61,6 +62,15 @@ if state == 'resumed' then
     return { 'moved', record[9] }
 end
 
+local prefix = string.sub(KEYS[1], 1, -#id - 1)
+
+if state == 'creating' and not due and record[14]
+   and redis.call('HGET', prefix .. record[14], 'next') == id
+then
+    -- a DELETE waits as for the paused one, and ends what comes of it
+    return { 'moved', record[14] }
+end
+
 if state == 'resuming' then
     -- wait until its new execution runs or has failed
     return { 'wait', now + tonumber(lease_ms), state }
@@ -97,7 +107,6 @@ if state == 'running' then
 end
 
 -- It is to be a fork, and the checkpoint of its source may be in the making.
-local prefix = string.sub(KEYS[1], 1, -#id - 1)
 local source = record[15] and redis.call('HMGET', prefix .. record[15],
                                          'busy_by', 'state', 'lease_at')
 local taking = source and source[1] == id

@@ -393,6 +393,31 @@ for my $state ('creating', 'destroying') {
     is($a->[6], '', 'and leaves its source alone');
 }
 
+# --- a DELETE of what is being resumed -----------------------------------------
+
+# A DELETE of $child, which $source is resumed as.
+sub delete_resumed {
+    my ($by, %paused) = @_;
+
+    put($child, state => 'creating', tenant => 'acme', node => 'here', fence => 1,
+        owner => 'other', lease_at => now() + LEASE, created_at => 1,
+        resume_of => $source);
+    put($source, tenant => 'acme', %paused);
+    return run('claim', [$key{$child}], $child, $by, 'me', LEASE, 'events',
+               $r->key('tenant', ''), ' creating destroying ', 'destroying',
+               'here', LEASE, 0);
+}
+
+is_deeply(delete_resumed('acme', state => 'resuming', next => $child),
+          ['moved', $source], 'a DELETE of what is being resumed is the old one\'s');
+is(field($child, 'state'), 'creating', 'and fences nobody off');
+is(delete_resumed('other', state => 'resuming', next => $child)->[0], 'none',
+   'a stranger\'s is nobody\'s');
+is(delete_resumed('', state => 'resuming', next => $child)->[0], 'wait',
+   'the agenda waits for its lease');
+is(delete_resumed('acme', state => 'paused')->[0], 'claimed',
+   'one that the paused sandbox knows nothing of is claimed');
+
 # --- the end of a sandbox that others know by its first id ----------------------
 
 my $lives = "$key{$snap}:lives";
