@@ -181,11 +181,17 @@ ok(!-e $dir, 'removes the directory');
 is((run_command($stack, 'down', '--dir', $dir))[0], 0, 'down again');
 is(mounts(), $mounts, 'no mount is left');
 
-($rc, $text) = up('--no-memory-broker');
+# as in a container without CAP_IPC_LOCK
+($rc, $text) = run_command(
+    qw(setpriv --bounding-set -ipc_lock prlimit --memlock=65536 --), $stack,
+    'up', '--dir', $dir, '--plain', '--no-memory-broker');
 is($rc, 0, 'up again in the same place') or diag($text);
 ($rc, $text) = run_command($stack, 'status', '--dir', $dir);
 is($rc, 0, 'without a memory broker all run');
 unlike($text, qr/^memory/m, 'but that');
+unlike($text, qr/^programs/m, 'and what may lock no memory');
+like((run_command($stack, 'logs', '--dir', $dir, 'stack', 'programs'))[1],
+     qr/goes on without "programs".*mlock/s, 'the logs say why');
 ($rc, $text) = run_command($stack, 'start', '--dir', $dir, 'memory');
 is($rc, 1, 'which cannot be started');
 like($text, qr/no service "memory": .* network and nginx are/, 'it says so');

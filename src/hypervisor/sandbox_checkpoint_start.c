@@ -152,7 +152,7 @@ checkpoint_child(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         spec.network = &network;
     }
 
-    /* not before the disk is made, which would be read behind it */
+    /* not before the disk is made: qemu-img would wait behind it */
     ahead.fd = -1;
     if (copy->fd == -1 && sandbox_hv_is_local()) {
         sandbox_memory_ahead(&ahead, memory);

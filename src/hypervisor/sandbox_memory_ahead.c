@@ -11,6 +11,12 @@
 /* Two pieces are under way at most, behind which other reads wait. */
 #define AHEAD_PIECE 262144
 
+/*
+ * One posix_fadvise() reads no more than the disk's read_ahead_kb, 128 unless
+ * somebody has set it, or its largest transfer.
+ */
+#define AHEAD_STEP 131072
+
 
 /* The next piece from at on: its beginning and its end, or -1. */
 static off_t
@@ -22,7 +28,7 @@ ahead_next(int fd, off_t at, off_t *end)
     }
 
     *end = lseek(fd, at, SEEK_HOLE);
-    if (*end == -1) {
+    if (*end <= at) {
         return -1;
     }
 
@@ -31,6 +37,23 @@ ahead_next(int fd, off_t at, off_t *end)
     }
 
     return at;
+}
+
+
+static int
+ahead_begin(int fd, off_t at, off_t end)
+{
+    off_t len;
+
+    for (; at < end; at += len) {
+        len = end - at < AHEAD_STEP ? end - at : AHEAD_STEP;
+
+        if (posix_fadvise(fd, at, len, POSIX_FADV_WILLNEED) != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -46,8 +69,7 @@ ahead_read(void *data)
     for (at = 0; !__atomic_load_n(&ahead->stop, __ATOMIC_RELAXED); at = end) {
         at = ahead_next(ahead->fd, at, &end);
 
-        if (at == -1
-            || posix_fadvise(ahead->fd, at, end - at, POSIX_FADV_WILLNEED) != 0
+        if (at == -1 || ahead_begin(ahead->fd, at, end) != 0
             || (before != -1 && pread(ahead->fd, &byte, 1, before) != 1))
         {
             break;

@@ -27,6 +27,7 @@
 static char path[] = "/var/tmp/sandbox-test-XXXXXX";
 static int fd;
 static int refused; /* 1: there is no thread */
+static int kept; /* 1: the file system keeps all in memory, or has no holes */
 
 
 int
@@ -97,6 +98,7 @@ drop(void **state)
 
     assert_int_equal(fsync(fd), 0);
     assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    kept = cached(0, SIZE) != 0 || lseek(fd, 0, SEEK_HOLE) != 0;
     return 0;
 }
 
@@ -108,10 +110,16 @@ test_reads_data(void **state)
     sandbox_memory_ahead_t ahead;
 
     (void) state;
-    assert_int_equal(cached(0, SIZE), 0);
+    if (kept) {
+        skip();
+    }
 
     sandbox_memory_ahead(&ahead, path);
-    for (turn = 0; turn < TURNS && cached(SIZE - PAGE, PAGE) == 0; turn++) {
+    for (turn = 0; turn < TURNS
+                   && (cached(SIZE - PAGE, PAGE) == 0
+                       || cached(SIZE / 2, DATA) < DATA / PAGE);
+         turn++)
+    {
         (void) usleep(10000);
     }
     sandbox_memory_ahead_end(&ahead);
@@ -123,7 +131,7 @@ test_reads_data(void **state)
 }
 
 
-/* The second end is that of an error's way. */
+/* Ending twice is harmless. */
 static void
 test_ends_at_once(void **state)
 {
@@ -159,7 +167,7 @@ test_without_a_thread(void **state)
     sandbox_memory_ahead(&ahead, path);
     assert_int_equal(ahead.fd, -1);
     sandbox_memory_ahead_end(&ahead);
-    assert_int_equal(cached(0, SIZE), 0);
+    assert_true(kept || cached(0, SIZE) == 0);
 }
 
 
