@@ -26,8 +26,8 @@ void sandbox_memory_ahead(sandbox_memory_ahead_t *ahead, const char *path);
 
 /*
  * Ends the reading, finished or not: always, when the machine runs or was given
- * up.  On a slow disk the guest's own reads would wait behind it.  Waits for the
- * two pieces that are under way.
+ * up.  On a slow disk the guest's own reads would wait behind it.  Waits for
+ * the two pieces that are under way.
  */
 void sandbox_memory_ahead_end(sandbox_memory_ahead_t *ahead);
 
