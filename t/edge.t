@@ -506,6 +506,21 @@ reloaded();
        'those before it are served');
     is(ask($public)->{status}, 200, 'connections that have ended make room');
 
+    # who waits for a sandbox to wake has a place, too
+    my $asleep = record(state => 'resuming', auto_resume => 1, address => '');
+    @busy = map { begun($asleep, '/') } 1 .. 4;
+    ok(wait_for(5, sub {
+        (begun($asleep, '/')->read_head(0.5) // {})->{status} == 429;
+    }), 'one too many that waits is refused');
+    is(ask($public)->{status}, 200, 'another sandbox is served');
+    $records->later('HSET', $records->key('sandbox', $asleep), state => 'running',
+                    address => unpack('N', pack('C4', 10, 88, 1, 1)));
+    $records->later('PUBLISH', SandboxRecords::PREFIX . 'events', "$asleep running");
+    $records->flush;
+    is(scalar(grep { ($_->read_response // {})->{status} == 200 } @busy), 4,
+       'those that waited are served when it runs');
+    is(ask($asleep)->{status}, 200, 'and have made room');
+
     # their places are free for others from then on
     @busy = ();
     my %first = map { $_ => 1 } $t->workers;

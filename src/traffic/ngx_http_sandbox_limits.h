@@ -24,8 +24,8 @@ ngx_int_t ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag);
 void ngx_http_sandbox_limits_start(ngx_uint_t slot);
 
 /*
- * Counts one more connection to the sandbox.  The counter, which the caller
- * gives to leave(), or NULL if max connections are counted already.
+ * Counts one more connection to the sandbox, or wait for one.  The counter,
+ * which the caller gives to leave(), or NULL if max are counted already.
  */
 typedef uint16_t ngx_http_sandbox_count_t;
 

@@ -64,7 +64,7 @@ ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
 }
 
 
-/* The visit has left its guest: takes its connection off the count. */
+/* The visit has left its sandbox: takes it off the count. */
 static void
 ngx_http_sandbox_visit_leave(ngx_http_sandbox_visit_t *visit)
 {
@@ -141,11 +141,41 @@ ngx_http_sandbox_visit_make(ngx_http_request_t *r)
 }
 
 
+/* Counts the visit at the sandbox: at its guest, or waiting for one. */
+static ngx_int_t
+ngx_http_sandbox_visit_enter(ngx_http_sandbox_visit_t *visit,
+                             const ngx_http_sandbox_route_t *route)
+{
+    ngx_uint_t max;
+
+    max = ngx_http_sandbox_worker.conf->max_connections;
+
+    if (max == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_visit_leave(visit);
+    visit->count = ngx_http_sandbox_limits_enter(route->id, max);
+
+    if (visit->count) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS, 1);
+
+    return ngx_http_sandbox_error(
+        visit->request, &ngx_http_sandbox_rate_limit_exceeded,
+        "The sandbox has too many connections at the moment.");
+}
+
+
 /* NGX_OK if the visit can go to a guest, NGX_AGAIN if it waits for one. */
 static ngx_int_t
 ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
                              const ngx_http_sandbox_route_t *route)
 {
+    ngx_int_t rc;
     ngx_http_request_t *r;
 
     r = visit->request;
@@ -163,7 +193,10 @@ ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
     case NGX_HTTP_SANDBOX_HIBERNATING:
     case NGX_HTTP_SANDBOX_RESUMING:
         if (route->auto_resume && !visit->spent) {
-            return ngx_http_sandbox_visit_wake(visit, route);
+            rc = ngx_http_sandbox_visit_enter(visit, route);
+
+            return rc == NGX_OK ? ngx_http_sandbox_visit_wake(visit, route)
+                                : rc;
         }
 
         break;
@@ -254,34 +287,6 @@ ngx_http_sandbox_visit_rate(ngx_http_request_t *r,
         r, &ngx_http_sandbox_rate_limit_exceeded,
         "There are too many requests for the sandboxes of this owner.",
         seconds);
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_visit_enter(ngx_http_sandbox_visit_t *visit,
-                             const ngx_http_sandbox_route_t *route)
-{
-    ngx_uint_t max;
-
-    max = ngx_http_sandbox_worker.conf->max_connections;
-
-    if (max == 0) {
-        return NGX_OK;
-    }
-
-    ngx_http_sandbox_visit_leave(visit);
-    visit->count = ngx_http_sandbox_limits_enter(route->id, max);
-
-    if (visit->count) {
-        return NGX_OK;
-    }
-
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
-                                NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS, 1);
-
-    return ngx_http_sandbox_error(
-        visit->request, &ngx_http_sandbox_rate_limit_exceeded,
-        "The sandbox has too many connections at the moment.");
 }
 
 
