@@ -31,7 +31,7 @@ my @snapshot = points_of(qr/^snapshot\./);
 my @delete = points_of(qr/^unsnap\./);
 
 is_deeply([grep { !/^(?:create|boot|destroy|undo|hibernate|resume|fork|take
-                      |snapshot|unsnap|untake|checkout|member|tend
+                      |snapshot|unsnap|untake|settle|checkout|member|tend
                       |network|memory|flatten|flip|agent)\./x }
                sort keys %$points], [],
           'every point is of a known kind');

@@ -144,6 +144,35 @@ for my $point (@untake) {
     });
 }
 
+# Who settles a take is stopped before it removes what the source's disk does not
+# stand on, and goes on when his lease is over: by then the source has no other
+# disk.
+subtest('asleep in the middle of settling' => sub {
+    my ($key, $next) = (SandboxTest::idem(), SandboxTest::idem());
+
+    $crash->arm('take.seal.before', 'kill');
+    my $first = $crash->reach('take.seal.before', sub { send_post($key) });
+    $crash->arm('settle.files.before', 'stop');
+    $first->read_response;
+    $crash->reached('settle.files.before');
+    my $worker = $crash->stopped_worker
+        or return fail('a worker has stopped');
+
+    my $r = $t->post($path, json => {}, idem => $next, timeout => 60);
+    ok($r->{status} == 201 || $r->{json}{retryable},
+       'another snapshot is taken, or to be asked for again')
+        or diag($r->{body});
+    kill 'CONT', $worker;
+    my $other = $crash->persist(201, 'POST', $path, idem => $next);
+    sleep LEASE;
+    my ($disk) = $t->inside(qw(virsh -q -c qemu:///system domblklist), $id)
+                     =~ m{/(\Q$id\E\.[^/\s]+)};
+    ok($disk && -e "$t->{dir}/data/disks/$disk", 'the source has its disk')
+        or diag($disk // 'none');
+    $crash->persist(200, 'DELETE', "/v1/snapshots/$other->{json}{id}");
+    one($key);
+});
+
 # workers that are killed are worth an alert to nginx
 $t->expect_log(qr/worker process \d+ exited on signal 9/,
                qr/\[alert\] .*(shared memory zone|signal 9)/);

@@ -137,7 +137,9 @@ sandbox_hv_status_t sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
  * Settles a take that failed or whose taker died: removes the checkpoint,
  * except a layer that the sandbox's disk stands on, and resumes the sandbox if
  * it has a domain.  IN_USE if a domain runs from the checkpoint.  The caller
- * sees to it that no take of this checkpoint or this sandbox is in progress.
+ * sees to it that no take of this checkpoint or this sandbox is in progress;
+ * ours, unless NULL, tells as in a take whether that still holds.  If not, or
+ * if somebody else is in the middle of that, nothing is done (TIMEOUT).
  *
  * whole: 1: a checkpoint that is whole is cancelled too.  0: it is left alone
  * (IN_USE), because it may be all that is left of a sandbox that was to end;
@@ -145,6 +147,7 @@ sandbox_hv_status_t sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
  */
 sandbox_hv_status_t
 sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
+                          int (*ours)(void *data), void *data,
                           sandbox_hv_error_t *err);
 
 /*

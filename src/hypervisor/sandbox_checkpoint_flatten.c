@@ -37,8 +37,9 @@
 #define FLATTEN_DISK "vda"
 #define FLATTEN_POLL_MS 100
 
-/* A file for locks alone: each sandbox locks one byte, nothing is written. */
+/* A file for locks alone: a sandbox locks two bytes, nothing is written. */
 #define FLATTEN_CHAINS ".chains"
+#define FLATTEN_UNDO ((off_t) 1 << 32) /* the first of those for undoing */
 #define FLATTEN_CHAIN_POLL_MS 5
 
 /* Bytes a second: a disk of today hardly notices, nor does a guest on it. */
@@ -83,10 +84,9 @@ flatten_lock(int fd, off_t place, int alone)
 }
 
 
-sandbox_hv_status_t
-sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
-                              int64_t deadline_ms, int *fd,
-                              sandbox_hv_error_t *err)
+static sandbox_hv_status_t
+flatten_hold(const char *sandbox, off_t first, int alone, int64_t deadline_ms,
+             int *fd, sandbox_hv_error_t *err)
 {
     int rc;
     off_t place;
@@ -107,7 +107,7 @@ sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
     }
 
     /* two sandboxes with the same place only wait for each other */
-    place = (off_t) strtoul(uuid, NULL, 16);
+    place = first + (off_t) strtoul(uuid, NULL, 16);
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     while ((rc = *fd == -1 ? -1 : flatten_lock(*fd, place, alone)) == 0
@@ -122,8 +122,8 @@ sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
 
     if (rc == 0) {
         (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                              "the disk of \"%s\" is held by who takes it or "
-                              "makes it flatter",
+                              "the disk of \"%s\" is held by who takes it, "
+                              "settles a take of it or makes it flatter",
                               sandbox);
     } else {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -137,6 +137,23 @@ sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
     }
 
     return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
+                              int64_t deadline_ms, int *fd,
+                              sandbox_hv_error_t *err)
+{
+    return flatten_hold(sandbox, 0, alone, deadline_ms, fd, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_hold_undo(const char *sandbox, int64_t deadline_ms, int *fd,
+                             sandbox_hv_error_t *err)
+{
+    return flatten_hold(sandbox, FLATTEN_UNDO, 1, deadline_ms, fd, err);
 }
 
 

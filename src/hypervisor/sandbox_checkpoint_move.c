@@ -190,14 +190,11 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
 static int
 move_is_lost(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    if (t->take->ours == NULL || t->take->ours(t->take->data)) {
+    if (sandbox_take_is_ours(t, err)) {
         return 0;
     }
 
     (void) virDomainResume(t->source);
-    (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
-                          "\"%s\" may be taken by somebody else by now",
-                          t->take->sandbox);
 
     return 1;
 }

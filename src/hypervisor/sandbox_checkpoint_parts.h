@@ -174,6 +174,15 @@ sandbox_checkpoint_hold_chain(const char *sandbox, int alone,
                               sandbox_hv_error_t *err);
 
 /*
+ * Locks the undoing of takes of a sandbox in the same way, exclusively: who is
+ * held up in the middle keeps everybody else from undoing and from beginning a
+ * take.  Whether the sandbox is still his is to be asked with the lock held.
+ */
+sandbox_hv_status_t
+sandbox_checkpoint_hold_undo(const char *sandbox, int64_t deadline_ms, int *fd,
+                             sandbox_hv_error_t *err);
+
+/*
  * Breaks off the flattening of a running domain's disk, if there is one: before
  * the disk is changed, or the domain suspended and kept.  The caller holds the
  * chain, otherwise another flattening may begin.

@@ -232,19 +232,17 @@ take_next(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-static int
-take_is_ours(const sandbox_take_t *t)
+int
+sandbox_take_is_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    return t->take->ours == NULL || t->take->ours(t->take->data);
-}
+    if (t->take->ours == NULL || t->take->ours(t->take->data)) {
+        return 1;
+    }
 
-
-static sandbox_hv_status_t
-take_not_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
-{
-    return sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
+    (void) sandbox_hv_set(err, SANDBOX_HV_TIMEOUT,
                           "\"%s\" may be taken by somebody else by now",
                           t->take->sandbox);
+    return 0;
 }
 
 
@@ -298,8 +296,8 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
 {
     sandbox_take_t *t = data;
 
-    if (!take_is_ours(t)) {
-        return take_not_ours(t, err);
+    if (!sandbox_take_is_ours(t, err)) {
+        return err->status;
     }
 
     if (take_goes_on(t, err)) {
@@ -431,8 +429,8 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    if (!take_is_ours(t)) {
-        return take_not_ours(t, err);
+    if (!sandbox_take_is_ours(t, err)) {
+        return err->status;
     }
 
     if (sandbox_take_live_begin(t, err) != SANDBOX_HV_OK
@@ -452,8 +450,8 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
     t->take->move_ms = take_lap(&start);
     t->take->way = take_way(t);
 
-    if (!take_is_ours(t)) {
-        return take_not_ours(t, err);
+    if (!sandbox_take_is_ours(t, err)) {
+        return err->status;
     }
 
     (void) take_keep(t, err);
@@ -514,7 +512,7 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     take_reset(t);
 
-    if (!take_is_ours(t)) {
+    if (!sandbox_take_is_ours(t, &failed)) {
         t->direct = 0;
         sandbox_take_woken(t);
         return err->status;
@@ -539,8 +537,8 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
                               t->take->sandbox);
     }
 
-    if (!take_is_ours(t)) {
-        return take_not_ours(t, err);
+    if (!sandbox_take_is_ours(t, err)) {
+        return err->status;
     }
 
     /* QEMU may still be sending the memory for the last take */
@@ -602,8 +600,8 @@ take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
     int quits;
 
     /* the checkpoint is whole: the process that took over ends the source */
-    if (!t->take->keep && !take_is_ours(t)) {
-        return take_not_ours(t, err);
+    if (!t->take->keep && !sandbox_take_is_ours(t, err)) {
+        return err->status;
     }
 
     quits = take_quits(t);
@@ -882,6 +880,7 @@ take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
 
 sandbox_hv_status_t
 sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
+                          int (*ours)(void *data), void *data,
                           sandbox_hv_error_t *err)
 {
     sandbox_take_t t;
@@ -892,6 +891,8 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
     take.id = id;
     take.sandbox = sandbox;
     take.keep = 1;
+    take.ours = ours;
+    take.data = data;
 
     take_init(&t, &take);
 

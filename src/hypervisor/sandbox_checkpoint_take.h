@@ -150,13 +150,17 @@ sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err);
 sandbox_hv_status_t
 sandbox_take_was_resumed(const sandbox_take_t *t, sandbox_hv_error_t *err);
 
+/* 1, or 0 with *err: another process may have taken over; see `ours`. */
+int sandbox_take_is_ours(const sandbox_take_t *t, sandbox_hv_error_t *err);
+
 /* sandbox_checkpoint_undo.c */
 
 /*
  * Removes the checkpoint, except a layer that the source's disk, or a
  * checkpoint that the source was paused into, stands on; breaks off a
  * flattening of the source's disk, and resumes the source.  t->source is NULL
- * if there is no domain; else the caller holds the chain.
+ * if there is no domain; else the caller holds the chain.  Nothing is done if
+ * the take is not ours any more, or another undoing goes on (TIMEOUT).
  */
 sandbox_hv_status_t
 sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err);

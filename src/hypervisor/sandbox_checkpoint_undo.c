@@ -9,6 +9,7 @@
  */
 
 #include "sandbox_checkpoint_take.h"
+#include "sandbox_crash.h"
 #include "sandbox_memory.h"
 #include "sandbox_time.h"
 
@@ -21,6 +22,9 @@
 #define UNDO_MOVE_MS 60000
 #define UNDO_RESUME_MS 2000
 #define UNDO_POLL_MS 2
+
+/* How long another undoing is waited for, which mostly takes milliseconds. */
+#define UNDO_HOLD_MS 10000
 
 
 static const char *
@@ -309,6 +313,8 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
+    SANDBOX_CRASH_POINT("settle.files.before");
+
     if (undo_files(&chain, t->take->id, err) == SANDBOX_HV_OK) {
         (void) undo_files(&chain, t->take->sandbox, err);
     }
@@ -350,8 +356,9 @@ undo_orphan(sandbox_take_t *t, sandbox_hv_error_t *err)
 }
 
 
-sandbox_hv_status_t
-sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
+/* With the undoing locked. */
+static sandbox_hv_status_t
+undo(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     char name[SANDBOX_CHECKPOINT_NAME_SIZE];
 
@@ -373,4 +380,29 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_memory_remove(t->take->id);
 
     return t->source ? err->status : undo_orphan(t, err);
+}
+
+
+sandbox_hv_status_t
+sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
+{
+    int held;
+
+    if (sandbox_checkpoint_hold_undo(t->take->sandbox,
+                                     sandbox_time_monotonic_ms() + UNDO_HOLD_MS,
+                                     &held, err)
+        != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    if (sandbox_take_is_ours(t, err)) {
+        (void) undo(t, err);
+    }
+
+    if (held != -1) {
+        (void) close(held);
+    }
+
+    return err->status;
 }

@@ -474,6 +474,7 @@ ngx_http_sandbox_destroy_checkpoints(ngx_http_sandbox_destroy_op_t *d,
     sandbox_take_t take;
 
     ngx_memzero(&take, sizeof(sandbox_take_t));
+    take.holds_until_ms = &d->op.holds_until_ms;
 
     if (d->result.status == SANDBOX_HV_OK && d->fork_of[0]) {
         if (ngx_http_sandbox_op_holds(&d->op, &d->result)) {

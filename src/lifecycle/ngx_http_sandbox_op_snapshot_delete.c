@@ -392,8 +392,10 @@ ngx_http_sandbox_unsnap_work(void *data, ngx_log_t *log)
     } else if (u->taking) {
         u->take.id = u->op.id;
         u->take.sandbox = u->source;
+        u->take.holds_until_ms = &u->op.holds_until_ms;
         sandbox_untake(&u->take, u->held);
         u->result = u->take.result;
+        u->late = u->take.lost;
 
     } else {
         ngx_http_sandbox_unsnap_discard(u);

@@ -57,6 +57,14 @@ sandbox_take_ours(sandbox_take_t *take)
 }
 
 
+/* As the engine asks for it. */
+static int
+sandbox_take_holds(void *data)
+{
+    return sandbox_take_ours(data);
+}
+
+
 /* 1 if the lease holds and the deadline has not passed; else sets result. */
 static int
 sandbox_take_may(sandbox_take_t *take)
@@ -169,7 +177,7 @@ sandbox_take_resumed(void *data)
 
 
 static int
-sandbox_take_holds(void *data)
+sandbox_take_guest_holds(void *data)
 {
     sandbox_take_guest_t *g = data;
 
@@ -191,7 +199,7 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
                                     .deadline_ms = take->deadline_ms,
                                     .stopping = sandbox_take_stopping,
                                     .resumed = sandbox_take_resumed,
-                                    .ours = sandbox_take_holds,
+                                    .ours = sandbox_take_guest_holds,
                                     .data = g };
 
     now = sandbox_time_monotonic_ms();
@@ -209,7 +217,8 @@ sandbox_take_checkpoint(sandbox_take_guest_t *g)
         && (!sandbox_take_ours(take)
             || (!t.untouched
                 && sandbox_checkpoint_cancel(take->id, take->sandbox,
-                                             take->keep, &undone)
+                                             take->keep, sandbox_take_holds,
+                                             take, &undone)
                        != SANDBOX_HV_OK)))
     {
         take->left = 1;
@@ -283,7 +292,9 @@ sandbox_take_finished(sandbox_take_t *take)
 {
     sandbox_checkpoint_take_t t = { .id = take->id,
                                     .sandbox = take->sandbox,
-                                    .deadline_ms = take->deadline_ms };
+                                    .deadline_ms = take->deadline_ms,
+                                    .ours = sandbox_take_holds,
+                                    .data = take };
 
     if (take->keep || !take->again) {
         return 0;
@@ -388,7 +399,8 @@ sandbox_take_settle(sandbox_take_t *take, int whole, int thaw)
 {
     sandbox_channel_t *channel;
 
-    if (sandbox_checkpoint_cancel(take->id, take->sandbox, whole, &take->result)
+    if (sandbox_checkpoint_cancel(take->id, take->sandbox, whole,
+                                  sandbox_take_holds, take, &take->result)
             != SANDBOX_HV_OK
         || !thaw || sandbox_take_orphaned(take)
         || take->result.status != SANDBOX_HV_OK)

@@ -56,9 +56,10 @@ typedef struct {
 void sandbox_take(sandbox_take_t *take);
 
 /*
- * Settles a take whose taker has died or failed.  The caller sets id and
- * sandbox.  The result is OK if nothing is left of the checkpoint and, with
- * thaw set, the source, unless its domain is gone, runs and was thawed.
+ * Settles a take whose taker has died or failed.  The caller sets id, sandbox
+ * and holds_until_ms.  The result is OK if nothing is left of the checkpoint
+ * and, with thaw set, the source, unless its domain is gone, runs and was
+ * thawed; TIMEOUT with "lost" set if the lease has passed.
  */
 void sandbox_untake(sandbox_take_t *take, int thaw);
 

@@ -153,7 +153,7 @@ drive_cancel(const drive_job_t *job)
     sandbox_hv_error_t err;
 
     if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id, 1,
-                                  &err)
+                                  NULL, NULL, &err)
         != SANDBOX_HV_OK)
     {
         return drive_failed("cancel", job->id, &err);
