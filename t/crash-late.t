@@ -80,6 +80,79 @@ sub unclaimed {
     $crash->gone($s->{id});
 }
 
+# Its deadline had come, which somebody has moved since, or something is taken of
+# it; or it was called lost by then.
+for my $found ([running => timeout_at => 4e12],
+               [running => timeout_at => 4e12, timeout_action => 'destroy'],
+               [running => busy_by => 'x', busy_until => 4e12],
+               [error => error_detail => '{"reason":"x"}']) {
+    my ($state, %fields) = @$found;
+    my $s = $crash->made(timeout_action => 'hibernate');
+    my $path = "/v1/sandboxes/$s->{id}";
+    my $record = $redis->key('sandbox', $s->{id});
+
+    $crash->arm('hibernate.take.after', 'sleep 1500');
+    $redis->command('HSET', $record, 'timeout_at', 1);
+    $redis->command('ZADD', @{ $redis->command('KEYS', '*:agenda') }, 1,
+                    $s->{id});
+    $crash->reached('hibernate.take.after');
+    unclaimed($s->{id}, $state, 'snapshot_id');
+    $redis->command('HSET', $record, %fields);
+    ok(wait_for(20, sub { $t->get($path)->{json}{status} eq 'paused' }),
+       "hibernated at its deadline, and found $state: @{[sort keys %fields]}")
+        or diag($t->get($path)->{body});
+    $redis->command('HDEL', $record, 'busy_by', 'busy_until');
+    is($t->get($path)->{json}{error_detail}, undef, 'nothing is wrong with it');
+    is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
+       'it can be resumed');
+    $crash->remembers($s->{id}, 'with all it had');
+    $crash->gone($s->{id});
+}
+
+# Redis is away when the machine has ended, and has forgotten all of that when
+# it is back.
+{
+    my $s = $crash->made;
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    $crash->arm('hibernate.take.after', 'sleep 1500');
+    my $first = $crash->reach('hibernate.take.after', sub {
+        $t->begin('POST', "$path/hibernate");
+    });
+    unclaimed($s->{id}, 'running', 'snapshot_id');
+    $t->stack('kill', 'redis');
+    $t->is_error($t->end($first), 503, 'state_store_unavailable',
+                 'a hibernation that ends without Redis says so');
+    $t->stack('start', 'redis');
+    $redis = SandboxRecords->new($t->redis_socket, 'default');
+    ok(wait_for(30, sub {
+        ($t->get($path)->{json}{status} // '') eq 'paused'
+    }), 'and pauses the sandbox when Redis is back')
+        or diag($t->get($path)->{body});
+    is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
+       'it can be resumed');
+    $crash->remembers($s->{id}, 'with all it had');
+    $crash->gone($s->{id});
+}
+
+# --- a create that is deleted while it is made -------------------------------
+
+# Who waits with its key is told the same, and makes no other.
+{
+    my @create = ('POST', '/v1/sandboxes', body => '{}',
+                  idem => SandboxTest::idem());
+
+    $crash->arm('create.boot.before', 'sleep ' . LATE);
+    my $first = $crash->reach('create.boot.before', sub { $t->begin(@create) });
+    my $second = $t->begin(@create);
+    ok(!defined $second->read_head(0.5), 'a second request waits');
+    my ($id) = @{ $crash->ids('/v1/sandboxes') };
+    is($t->delete("/v1/sandboxes/$id")->{status}, 200, 'it is deleted');
+    $t->is_error($t->end($_), 409, 'transition_in_progress', 'which is told')
+        for $second, $first;
+    $crash->only('nothing is left, and nothing made');
+}
+
 # The sandbox has another execution by now, which is not what was hibernated.
 {
     my $s = $crash->made;
@@ -278,13 +351,13 @@ sub policy {
     # as if a later one had come between the look at the clock and the change
     my $xml = $t->inside(qw(virsh -q -c qemu:///system metadata), $id,
                          '--uri', 'urn:nginx-sandbox:network:1', '--live');
-    $xml =~ s/generation="\d+"/'generation="' . ($generation + 100) . '"'/e;
+    $xml =~ s/generation="\d+"/'generation="' . ($generation + 1e9) . '"'/e;
     $t->inside(qw(virsh -q -c qemu:///system metadata), $id, '--uri',
                'urn:nginx-sandbox:network:1', '--key', 'sandboxnet', '--live',
                '--set', $xml);
     is($t->end(patch($id, '192.0.2.3/32'))->{status}, 503,
        'one that is older than what is in force is refused');
-    is_deeply([policy($id)], [$generation + 100, '192.0.2.2/32'],
+    is_deeply([policy($id)], [$generation + 1e9, '192.0.2.2/32'],
               'and changes nothing');
     $t->expect_log(qr/has a later policy by now/);
     $crash->gone($id);

@@ -31,6 +31,12 @@
 #define NGX_HTTP_SANDBOX_HIBERNATE_AGAIN_MS 30000
 #define NGX_HTTP_SANDBOX_HIBERNATE_RARELY_MS SANDBOX_SURVEY_RETRY_MS
 
+/*
+ * Ms until Redis is asked again that was away when the machine had ended: less
+ * than the time between two surveys, after which the sandbox is called lost.
+ */
+#define NGX_HTTP_SANDBOX_HIBERNATE_STORE_MS 200
+
 
 typedef struct {
     ngx_http_sandbox_op_t op;
@@ -51,6 +57,8 @@ typedef struct {
 
 
 static void ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply);
+static void
+ngx_http_sandbox_hibernate_no_redis(ngx_http_sandbox_hibernate_op_t *h);
 static void ngx_http_sandbox_hibernate_take(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_hibernate_taken(ngx_event_t *ev);
 static void ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply);
@@ -102,6 +110,7 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
     ngx_http_sandbox_arg_transition(&a, NGX_HTTP_SANDBOX_HIBERNATE);
     ngx_http_sandbox_arg_self(&a);
     ngx_http_sandbox_arg(&a, h->snapshot);
+    ngx_http_sandbox_arg_int(&a, h->gone);
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_hibernate_claimed, h,
@@ -152,7 +161,9 @@ ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if (h->op.done == NULL || sandbox_time_monotonic_ms() >= h->wait_until_ms) {
+    if ((h->op.done == NULL && !h->gone)
+        || sandbox_time_monotonic_ms() >= h->wait_until_ms)
+    {
         ngx_http_sandbox_op_finish_error(
             &h->op, &ngx_http_sandbox_transition_in_progress,
             "The sandbox is changing its state; try again.");
@@ -160,7 +171,7 @@ ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
     }
 
     if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
-        ngx_http_sandbox_op_no_redis(&h->op);
+        ngx_http_sandbox_hibernate_no_redis(h);
     }
 }
 
@@ -286,7 +297,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
     h->asking = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_op_no_redis(&h->op);
+        ngx_http_sandbox_hibernate_no_redis(h);
         return;
     }
 
@@ -295,7 +306,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
     if (ngx_strcmp(outcome, "claimed") == 0) {
         ngx_http_sandbox_hibernate_start(h, reply);
 
-    } else if (ngx_strcmp(outcome, "wait") == 0 && h->tenant[0]) {
+    } else if (ngx_strcmp(outcome, "wait") == 0 && (h->tenant[0] || h->gone)) {
         ngx_http_sandbox_await(&h->op.await, h->op.id,
                                ngx_http_sandbox_hibernate_wake, h);
 
@@ -334,6 +345,12 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
             "The sandbox runs on another node.");
 
     } else {
+        if (h->gone) {
+            /* the agenda discards a checkpoint that has no record */
+            ngx_http_sandbox_op_schedule_in(
+                h->snapshot, (int64_t) ngx_http_sandbox_worker.conf->lease);
+        }
+
         ngx_http_sandbox_op_finish_error(&h->op,
                                          &ngx_http_sandbox_sandbox_not_found,
                                          "There is no such sandbox.");
@@ -513,11 +530,40 @@ ngx_http_sandbox_hibernate_again(ngx_http_sandbox_hibernate_op_t *h)
     ngx_http_sandbox_op_drop_lease(&h->op);
 
     if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
-        ngx_http_sandbox_op_no_redis(&h->op);
+        ngx_http_sandbox_hibernate_no_redis(h);
         return;
     }
 
     h->op.fence = 0;
+}
+
+
+static void
+ngx_http_sandbox_hibernate_retry(ngx_event_t *ev)
+{
+    ngx_http_sandbox_hibernate_again(ev->data);
+}
+
+
+/*
+ * Redis is away.  Its client is told; but if the machine has ended, h goes on:
+ * Redis may have lost the claim when it is back.
+ */
+static void
+ngx_http_sandbox_hibernate_no_redis(ngx_http_sandbox_hibernate_op_t *h)
+{
+    if (!h->gone || ngx_exiting) {
+        ngx_http_sandbox_op_no_redis(&h->op);
+        return;
+    }
+
+    ngx_http_sandbox_op_tell_no_redis(&h->op);
+    ngx_http_sandbox_await_end(&h->op.await);
+    ngx_http_sandbox_op_drop_lease(&h->op);
+    h->op.lease.handler = ngx_http_sandbox_hibernate_retry;
+    h->op.lease.data = h;
+    h->op.lease.log = ngx_cycle->log;
+    ngx_add_timer(&h->op.lease, NGX_HTTP_SANDBOX_HIBERNATE_STORE_MS);
 }
 
 
@@ -528,14 +574,14 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
 
     SANDBOX_CRASH_POINT("hibernate.pause.after");
 
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+    if ((reply == NULL || reply->type != REDIS_REPLY_ARRAY) && h->op.error) {
         /* the agenda finds the record when the lease has run out */
-        if (h->op.error == NULL) {
-            h->op.error = &ngx_http_sandbox_state_store_unavailable;
-            h->op.message = "The state store does not answer; try again.";
-        }
-
         ngx_http_sandbox_op_finish(&h->op);
+        return;
+    }
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        ngx_http_sandbox_hibernate_no_redis(h);
         return;
     }
 

@@ -11,6 +11,10 @@
 #define NGX_HTTP_SANDBOX_RENEW_AGAIN_MS 100
 
 
+static const char ngx_http_sandbox_op_redis_away[] =
+    "The state store does not answer; try again.";
+
+
 void
 ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,
                          ngx_http_sandbox_op_done_pt done, void *data)
@@ -103,9 +107,25 @@ ngx_http_sandbox_op_elsewhere(ngx_http_sandbox_op_t *op, const char *node)
 void
 ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op)
 {
-    ngx_http_sandbox_op_finish_error(
-        op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again.");
+    ngx_http_sandbox_op_finish_error(op,
+                                     &ngx_http_sandbox_state_store_unavailable,
+                                     ngx_http_sandbox_op_redis_away);
+}
+
+
+void
+ngx_http_sandbox_op_tell_no_redis(ngx_http_sandbox_op_t *op)
+{
+    if (op->done == NULL) {
+        return;
+    }
+
+    op->error = &ngx_http_sandbox_state_store_unavailable;
+    op->message = ngx_http_sandbox_op_redis_away;
+    op->done(op->data, op);
+
+    ngx_http_sandbox_op_detach(op);
+    op->error = NULL;
 }
 
 

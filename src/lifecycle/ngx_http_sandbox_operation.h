@@ -209,6 +209,9 @@ void ngx_http_sandbox_op_elsewhere(ngx_http_sandbox_op_t *op, const char *node);
 /* Redis does not answer: ends op with a 503 and undoes nothing. */
 void ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op);
 
+/* The same for whoever waits for op, which goes on without. */
+void ngx_http_sandbox_op_tell_no_redis(ngx_http_sandbox_op_t *op);
+
 /* Initializes the common members of a zeroed op; ctx may be NULL. */
 void
 ngx_http_sandbox_op_init(ngx_http_sandbox_op_t *op, ngx_http_sandbox_ctx_t *ctx,

@@ -156,6 +156,12 @@ if state == 'creating' and record[5]
    and redis.call('HGET', record[5], 'id') == id
 then
     redis.call('DEL', record[5])
+
+    if not due then
+        -- who waits with the same key is not to make what was just deleted
+        redis.call('PUBLISH', channel,
+                   id .. ' failed transition_in_progress')
+    end
 end
 
 -- As in abandon.lua: the paused sandbox that was to be resumed is paused again.

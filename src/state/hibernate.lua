@@ -1,5 +1,8 @@
 -- Claims a running sandbox for its hibernation, or one whose hibernation was
--- begun by a worker that has died.
+-- begun by a worker that has died.  Or one that has been hibernated, but Redis
+-- has lost the claim: then its machine is gone, and all there is is in the
+-- snapshot, so neither its deadline nor who keeps it busy matters any more, nor
+-- that it was called lost.
 --
 -- KEYS  1 record  2 record of the snapshot that is to be taken
 -- Gives {"none"}, {"moved", id} (it is an alias of id), {"conflict", state},
@@ -13,7 +16,8 @@ local id,
       allowed,   -- states of the record
       new_state,
       self,      -- this node
-      snapshot_id
+      snapshot_id,
+      ended      -- 1: it has been hibernated into that snapshot
       = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'node',
@@ -45,6 +49,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local again = state == new_state
 
+ended = ended == '1' and (state == 'running' or state == 'error')
+
 if state == 'resuming' and not due then
     return { 'wait', now }
 end
@@ -53,6 +59,9 @@ if again then
     if tonumber(record[4] or 0) > now then
         return { 'wait', tonumber(record[4]) }
     end
+
+elseif ended then
+    -- goes on below
 
 elseif not string.find(allowed, ' ' .. state .. ' ', 1, true) then
     return { 'conflict', state }
@@ -67,7 +76,7 @@ if record[3] ~= self then
     return { 'elsewhere', record[3] or '' }
 end
 
-if tonumber(record[5] or 0) > now then
+if tonumber(record[5] or 0) > now and not ended then
     return { 'wait', tonumber(record[5]) }
 end
 

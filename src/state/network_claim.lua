@@ -6,8 +6,10 @@
 --       address, internet access, allow_out, deny_out}, the last three "" if
 --       the record has none.
 --
--- A generation is used once.  The generation after it belongs to the claimer,
--- too, in case the change has to be undone.
+-- A generation is used once, also if Redis has lost the last ones: what the
+-- host has in force may be later than the record, never than the clock.  The
+-- generation after it belongs to the claimer, too, in case the change has to be
+-- undone.
 
 local tenant,
       claim,    -- a token of the claimer
@@ -17,7 +19,8 @@ local tenant,
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'tenant', 'next',
                           'network_until', 'node', 'address',
-                          'internet_access', 'allow_out', 'deny_out', 'member')
+                          'internet_access', 'allow_out', 'deny_out', 'member',
+                          'network_generation')
 local state = record[1]
 
 if not state or record[2] ~= tenant or state == 'destroying'
@@ -41,10 +44,10 @@ if tonumber(record[4] or 0) > now then
     return { 'busy' }
 end
 
-local generation = redis.call('HINCRBY', KEYS[1], 'network_generation', 2)
+local generation = math.max(tonumber(record[11] or 0) + 2, now)
 
-redis.call('HSET', KEYS[1], 'network_by', claim,
-           'network_until', now + tonumber(claim_ms))
+redis.call('HSET', KEYS[1], 'network_generation', generation,
+           'network_by', claim, 'network_until', now + tonumber(claim_ms))
 
 return { 'claimed', generation, state, record[5] or '', record[6] or '0',
          record[7] or '', record[8] or '', record[9] or '' }

@@ -31,7 +31,8 @@ if snapshot_id == '' then
 else
     -- a paused sandbox has no deadline, no address, and no checkpoint of its
     -- own: its memory is in the snapshot
-    redis.call('HDEL', KEYS[1], 'timeout_at', 'address', 'checkpoint')
+    redis.call('HDEL', KEYS[1], 'timeout_at', 'address', 'checkpoint',
+               'error_detail')
 
     local names = { 'tenant', 'node', 'template', 'vcpus', 'memory_mb',
                     'disk_mb' }

@@ -203,9 +203,9 @@ sub only {
 
 # A sandbox that remembers a word, in memory and on its disk.
 sub made {
-    my ($self) = @_;
+    my ($self, %o) = @_;
     my $t = $self->{test};
-    my $s = $t->create({ memory_mb => 128, timeout_ms => 3_600_000 });
+    my $s = $t->create({ memory_mb => 128, timeout_ms => 3_600_000, %o });
 
     is($t->exec($s, 'echo word > /dev/shm/a; echo word > /root/b; sync')
          ->{exit_code}, 0, 'it has something to lose');

@@ -418,6 +418,26 @@ is(delete_resumed('', state => 'resuming', next => $child)->[0], 'wait',
 is(delete_resumed('acme', state => 'paused')->[0], 'claimed',
    'one that the paused sandbox knows nothing of is claimed');
 
+# --- a network policy -----------------------------------------------------------
+
+# A PATCH of $source; its generation.
+sub patch {
+    my $a = run('network_claim', [$key{$source}], 'acme', 'me', -1, ' running ');
+
+    is($a->[0], 'claimed', 'a policy is claimed');
+    return $a->[1];
+}
+
+put($source, state => 'running', tenant => 'acme', node => 'here');
+my $generation = patch();
+$r->command('HDEL', $key{$source}, 'network_generation');
+sleep 0.01;
+cmp_ok(patch(), '>', $generation, 'a generation that Redis lost is not used again');
+put($source, state => 'running', tenant => 'acme', node => 'here',
+    network_generation => 4e12);
+is(patch(), 4e12 + 2, 'nor one that is later than the clock');
+is(field($source, 'network_generation'), 4e12 + 2, 'which is noted');
+
 # --- the end of a sandbox that others know by its first id ----------------------
 
 my $lives = "$key{$snap}:lives";
