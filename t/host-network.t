@@ -332,16 +332,35 @@ is(connects('a', 'outside', '198.51.100.7'), '192.0.2.1', 'and not otherwise');
 
 # --- room ------------------------------------------------------------------------
 
+# How many connections of a guest the host has in its table.
+sub tracked {
+    my ($protocol) = @_;
+
+    return scalar grep { /\b$protocol\b.* src=10\.88\.0\.2 / } split /\n/,
+                       must('cat /proc/net/nf_conntrack');
+}
+
+
 must("$script up --flows 20 --allow 192.0.2.2");
 is(inside('a', 'for my $n (1 .. 200) { my $s = IO::Socket::INET->new(Proto => '
           . '"udp", PeerAddr => "192.0.2.2", PeerPort => 1000 + $n) or exit 1; '
           . 'send($s, "x", 0) }'), 0, 'many datagrams are sent');
-my $tracked = grep { /udp.* src=10\.88\.0\.2 / } split /\n/,
-                   must('cat /proc/net/nf_conntrack');
-cmp_ok($tracked, '>=', 10, 'some of them make connections');
-cmp_ok($tracked, '<=', 21, 'and no guest fills the table of the host');
+cmp_ok(tracked('udp'), '>=', 10, 'some of them make connections');
+cmp_ok(tracked('udp'), '<=', 21, 'and no guest fills the table of the host');
 is(connects('b', 'outside', '192.0.2.2'), '192.0.2.1',
    'nor takes the room of another');
+
+must("$script up --flows 20");          # begins to count anew
+is(inside('a', 'socket(my $s, 2, 3, 1) or exit 1;'
+          . 'my $to = sockaddr_in(0, inet_aton("10.88.0.1"));'
+          . 'for my $id (1 .. 5000) { my $sum = 0x800 + $id;'
+          . 'send($s, pack("CCnnn", 8, 0, ~$sum & 0xffff, $id, 0), 0, $to) }'), 0,
+   'many pings are sent to the gateway, each with an id of its own');
+cmp_ok(tracked('icmp'), '>=', 10, 'some of them are answered');
+cmp_ok(tracked('icmp'), '<=', 21, 'and they do not fill the table either');
+ok(pings('b', '10.88.0.1'), 'while another one pings');
+must("$script up --flows 20");
+ok(pings('a', '10.88.0.1'), 'as the first one may when it has room');
 
 # --- a bridge that is down ---------------------------------------------------
 
