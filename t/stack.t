@@ -103,6 +103,50 @@ for (['no way to run guests', 2, qr/--accel/, '--accel', 'fast'],
     unlike($text, qr{1/8}, 'before anything is built');
 }
 
+# What would make the tree of another Debian only says where.
+{
+    my $tree = "$SandboxTest::top/scripts/debian-tree";
+    my $bin = "$base/bin";
+    my %program = (
+        'apt-get' => '. /etc/os-release; '
+                     . 'echo deb http://localhost/debian $VERSION_CODENAME main',
+        mmdebstrap => 'for at; do [ "$at" != - ] || break; root=$at; done; '
+                      . 'stat -c "in %n %a %u" "$root"; exit 1');
+
+    mkdir $bin;
+    for (keys %program) {
+        open(my $fh, '>', "$bin/$_") or die "$bin/$_: $!";
+        print $fh "#!/bin/sh\n$program{$_}\n";
+        close $fh;
+        chmod 0755, "$bin/$_";
+    }
+    local $ENV{PATH} = "$bin:$ENV{PATH}";
+
+    ($rc, $text) = run_command($tree, 'bookworm', '--', 'true');
+    my ($made) = $text =~ m{^in (/var/tmp/debian-tree-\w+) 755 0$}m;
+    ok($made, 'debian-tree makes a directory of its own') or diag($text);
+    ok(!-e $made, 'and removes it') if $made;
+
+    ($rc, $text) = run_command($tree, '--dir', "$base/tree", 'bookworm', '--',
+                               'true');
+    like($text, qr{^in \Q$base\E/tree 755 0$}m, 'or the one that it is given');
+    ok(!-e "$base/tree", 'and removes that, too');
+
+    mkdir "$base/foreign";
+    ($rc, $text) = run_command($tree, '--dir', "$base/foreign", 'bookworm',
+                               '--', 'true');
+    is($rc, 1, 'one that is there');
+    like($text, qr/^debian-tree: .* is not mine$/, 'is refused');
+    open(my $fh, '>', "$base/foreign/.sandbox-debian-tree") or die $!;
+    close $fh;
+    chown 65534, 65534, "$base/foreign";
+    ($rc, $text) = run_command($tree, '--dir', "$base/foreign", 'bookworm',
+                               '--', 'true');
+    like($text, qr/^debian-tree: .* is not mine$/,
+         'so is one of somebody else, whatever it says');
+    ok(-e "$base/foreign", 'and both are left alone');
+}
+
 # --- services ----------------------------------------------------------------
 
 is((run_command($stack, 'kill', '--dir', $dir, 'redis'))[0], 0,
