@@ -141,6 +141,22 @@ $e = $t->exec($s, 'yes | head -c 30000000; echo done >&2');
 is($e->{stderr}, "done\n", 'more output than is kept does not block');
 cmp_ok(length $e->{stdout}, '<', 30000000, 'and is cut');
 
+# --- the console -------------------------------------------------------------
+# A file of the host's, for each sandbox there was.
+
+my @logs;
+
+is($t->exec($s, 'yes | head -c 200000 >/dev/ttyS0; echo the end >/dev/ttyS0')
+   ->{exit_code}, 0, 'much is written to the console');
+ok(wait_for(10, sub {
+    @logs = glob "\Q$t->{dir}\E/log/libvirt/qemu/$s->{id}.log*";
+    SandboxLeft::slurp($logs[0]) =~ /^the end\r?$/m;
+}), 'the end is in its log');
+my $room = 0;
+$room += -s $_ for @logs;
+cmp_ok($room, '<=', 128 * 1024, 'which does not keep all of it');
+cmp_ok($room, '>=', 64 * 1024, 'but what came last');
+
 # --- many --------------------------------------------------------------------
 
 {
