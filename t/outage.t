@@ -125,6 +125,42 @@ for my $how ('killed', 'stopped') {
     }
 }
 
+# --- Redis refuses writes ----------------------------------------------------
+
+{
+    my $errors = 'sandbox_redis_errors_total';
+    my $short = $t->create({ memory_mb => 128, timeout_ms => 8000 });
+    my $due = time() + 8;
+    my $mark = $t->log_mark;
+    my $before = $t->metric($errors);
+
+    is($t->redis('CONFIG', 'SET', 'maxmemory', 1), 'OK', 'Redis is full');
+    $t->is_error($t->delete("/v1/sandboxes/$id"), 503,
+                 'state_store_unavailable', 'a delete is a write');
+    ok(wait_for(5, sub {
+        $t->log_text($mark)
+            =~ /\[error\] .*: redis \S+ refuses a command: OOM command not/
+    }), 'the log says what Redis says');
+    works('what runs goes on');
+    sleep 0.1 while time() < $due + 3;
+    ok(scalar(grep { $_ eq $short->{id} } $t->domains),
+       'a deadline ends nothing');
+    is($t->metric('sandbox_redis_connected{worker="0",link="commands"}'), 1,
+       'while the connection stands');
+    cmp_ok($t->metric($errors) - $before, '>', 5, 'the refusals are counted');
+    my $lines = () = $t->log_text($mark) =~ /refuses a command/g;
+    cmp_ok($lines, '<=', scalar($t->workers), 'and not logged each');
+
+    is($t->redis('CONFIG', 'SET', 'maxmemory', 0), 'OK', 'it has room again');
+    ok(wait_for(15, sub {
+        !grep { $_ eq $short->{id} } $t->domains
+    }), 'the deadline is made up for');
+    my $after = $t->metric($errors);
+    sleep 1.5;
+    is($t->metric($errors), $after, 'and nothing is refused');
+    works('after it');
+}
+
 # --- libvirtd ----------------------------------------------------------------
 
 $t->stack('kill', 'libvirtd');

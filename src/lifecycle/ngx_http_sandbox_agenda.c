@@ -120,7 +120,7 @@ ngx_http_sandbox_agenda_due(void *data, redisReply *reply)
     ngx_http_sandbox_agenda.more = 0;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        return; /* Redis is away, or another host has the node's name */
+        return; /* Redis is away or refuses, or another host is the node */
     }
 
     ngx_http_sandbox_clock_hear(ngx_http_sandbox_reply_integer(reply, 0));

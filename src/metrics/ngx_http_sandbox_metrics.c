@@ -229,6 +229,9 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
         COUNTER, "redis_timeouts_total", 1, none, none,
         "Connections to Redis that were dropped because a command was not "
         "answered in time."),
+    [NGX_HTTP_SANDBOX_METRIC_REDIS_ERRORS] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "redis_errors_total", 1, none, none,
+                                "Commands that Redis refused."),
     [NGX_HTTP_SANDBOX_METRIC_FOREIGN] = NGX_HTTP_SANDBOX_METRIC(
         GAUGE, "node_foreign", 1, none, none,
         "1 while another host has the name of the node in this Redis."),

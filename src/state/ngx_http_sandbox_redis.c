@@ -23,6 +23,8 @@
 #define NGX_HTTP_SANDBOX_REDIS_OWNERS 1024     /* a power of two */
 #define NGX_HTTP_SANDBOX_REDIS_READS 32        /* remembered at a time */
 #define NGX_HTTP_SANDBOX_REDIS_SHARED_MAX 2048 /* bytes of a command */
+#define NGX_HTTP_SANDBOX_REDIS_SAY_MS 60000    /* between two log lines */
+#define NGX_HTTP_SANDBOX_REDIS_SAY_MAX 200     /* bytes of what Redis says */
 
 
 typedef struct {
@@ -58,6 +60,7 @@ struct ngx_http_sandbox_redis_s {
     ngx_event_t deadline; /* set while something is pending */
     ngx_uint_t overdue;   /* the first pending command was, a moment ago */
     ngx_uint_t others;    /* commands sent so far that may write */
+    ngx_msec_t quiet;     /* until then no refusal is logged */
     ngx_http_sandbox_redis_read_t reads[NGX_HTTP_SANDBOX_REDIS_READS];
     ngx_queue_t listeners;
 };
@@ -271,6 +274,41 @@ ngx_http_sandbox_redis_retry(ngx_http_sandbox_redis_t *redis,
 }
 
 
+/*
+ * An error reply.  To the handlers it is as good as none, and as long as Redis
+ * refuses writes (its disk or memory is full, it is a replica) nothing else
+ * tells: the connection stands.
+ */
+static void
+ngx_http_sandbox_redis_refused(ngx_http_sandbox_redis_t *redis,
+                               redisReply *reply)
+{
+    size_t i, n;
+    u_char text[NGX_HTTP_SANDBOX_REDIS_SAY_MAX];
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_REDIS_ERRORS, 0, 1);
+
+    if ((ngx_msec_int_t) (redis->quiet - ngx_current_msec) > 0) {
+        return;
+    }
+
+    redis->quiet = ngx_current_msec + NGX_HTTP_SANDBOX_REDIS_SAY_MS;
+    n = ngx_min(reply->len, sizeof(text));
+
+    for (i = 0; i < n; i++) {
+        text[i] = (u_char) reply->str[i];
+
+        if (text[i] < ' ' || text[i] == 0x7f) {
+            text[i] = '?';
+        }
+    }
+
+    ngx_log_error(NGX_LOG_ERR, redis->link.log, 0,
+                  "redis %V refuses a command: %*s", &redis->link.conf->name, n,
+                  text);
+}
+
+
 static void
 ngx_http_sandbox_redis_reply(void *data, redisReply *reply)
 {
@@ -289,6 +327,10 @@ ngx_http_sandbox_redis_reply(void *data, redisReply *reply)
 
     if (ngx_http_sandbox_redis_retry(redis, cmd, reply) == NGX_OK) {
         return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        ngx_http_sandbox_redis_refused(redis, reply);
     }
 
     ngx_http_sandbox_redis_complete(cmd, reply);

@@ -31,9 +31,9 @@ typedef struct ngx_http_sandbox_redis_s ngx_http_sandbox_redis_t;
 /*
  * Called exactly once per accepted command, never from inside the call that
  * made it.  reply is NULL if there is none (connection lost, deadline passed,
- * worker exiting); it may be of type REDIS_REPLY_ERROR.  The handler must not
- * change reply, since other handlers may get the same one; it is freed after
- * the handler returns.
+ * worker exiting); it may be of type REDIS_REPLY_ERROR, which is counted, and
+ * logged once a minute at most.  The handler must not change reply, since other
+ * handlers may get the same one; it is freed after the handler returns.
  */
 typedef void (*ngx_http_sandbox_redis_handler_pt)(void *data,
                                                   redisReply *reply);

@@ -270,8 +270,13 @@ subtest 'commands' => sub {
     is answer('/command?GET,nothing'), '200 nil', 'nil';
     is answer('/command?SET,key,'), '200 OK', 'an empty argument';
     is answer('/command?GET,key'), '200 ', 'and back';
+    like answer("/command?EVAL,return{err='FULL'..string.char(7)..('x'):rep(300)},0"),
+        qr/^500 FULL\x07x{300}/, 'a long error reply';
+    is logged('\[error\] .*redis \S+ refuses a command: FULL\?x{195}\n'), 1,
+        'has a line in the log';
     like answer('/command?NOSUCH'), qr/^500 ERR unknown command/,
         'an error reply';
+    is logged('refuses a command'), 1, 'one a minute';
     is redis('EXISTS', 'key'), ':1', 'in the configured database';
     my $big = 'x' x 6000;
     is answer("/command?SET,big,$big"), '200 OK', 'longer than the first buffer';
