@@ -685,6 +685,8 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_sandbox_limits_start(ngx_http_sandbox_metrics_start());
+    ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_SANDBOXES_MAX, 0,
+                                mcf->max_sandboxes);
     ngx_http_sandbox_loop_start(cycle);
 
     worker = &ngx_http_sandbox_worker;

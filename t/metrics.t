@@ -11,7 +11,8 @@ use SandboxPools;
 use SandboxTest;
 use StackConf qw(read_file write_file);
 
-my $t = SandboxTest->new(own => 1);
+my $t = SandboxTest->new(own => 1, up => [
+    '--set', 'sandbox_reconcile=interval=1s grace=30s']);
 my $dir = $t->dir;
 
 # The page: { 'name{labels}' => value }.
@@ -167,6 +168,11 @@ grows("$api\{route=\"GET /v1/sandboxes/{id}\",status=\"2xx\"}", 2,
       'GET of any id is one route', sub {
     $t->get("/v1/sandboxes/$r->{json}{id}") for 1 .. 2;
 });
+ok(wait_for(5, sub { metrics()->{sandbox_sandboxes} == 1 }),
+   'it has a place on the node');
+is(metrics()->{sandbox_sandboxes_max},
+   (read_file("$dir/etc/nginx.conf") =~ /^[^#]*\bsandboxes=(\d+)/m)[0] // 256,
+   'which has so many');
 is($t->post("/v1/sandboxes/$r->{json}{id}/timeout",
             json => { timeout_ms => 12_000 })->{status}, 200,
    'its deadline is moved');
@@ -199,6 +205,9 @@ ok(wait_for(3, sub { total(metrics(), 'sandbox_operations') == 0 }),
 ok(wait_for(20 + $born + 12 - time(), sub {
     metrics()->{'sandbox_destroys_total{cause="deadline"}'} == 1
 }), 'its end is counted as the deadline\'s');
+
+ok(wait_for(5, sub { metrics()->{sandbox_sandboxes} == 0 }),
+   'its place is free');
 
 my $m = metrics();
 cmp_ok($m->{sandbox_agenda_lateness_seconds_count}, '>=', 1,

@@ -172,6 +172,9 @@ $t->is_error($t->post("/v1/sandboxes/$id/hibernate"), 503,
 works('what runs goes on');
 is_deeply($t->ids('/v1/sandboxes'), [$id],
           'nothing is listed that is not there');
+ok(wait_for(20, sub { $t->metric('sandbox_hypervisor_away') }),
+   'a metric says that libvirt is away');
+is($t->metric('sandbox_lost_total'), 0, 'no sandbox is taken for lost');
 
 $t->stack('start', 'libvirtd');
 {
@@ -184,6 +187,9 @@ $t->stack('start', 'libvirtd');
     is($t->exec($new, 'echo 1')->{stdout}, "1\n", 'works') if $new;
 }
 works('and so does what ran before');
+ok(wait_for(20, sub { $t->get('/metrics')->{body}
+                          =~ /^sandbox_hypervisor_away 0$/m }),
+   'libvirt is not away');
 
 # --- a delete that libvirtd cannot do now ------------------------------------
 

@@ -91,6 +91,7 @@ sub works {
         $r->{json}{status} eq 'error'
     }), 'QEMU is killed: the sandbox is in state error') or diag($r->{body});
     diag(sprintf 'a killed QEMU: known after %.1f s', time() - $began);
+    ok(wait_for(3, sub { $t->metric('sandbox_lost_total') == 1 }), 'is counted');
     like($r->{json}{error_detail}{reason} // '', qr/machine/, 'and says why');
     like($r->{json}{error_detail}{at} // '', qr/^\d{4}-.*Z$/, 'and when');
     ok(wait_for(5, \&only_one_left), 'overlay and address are free');

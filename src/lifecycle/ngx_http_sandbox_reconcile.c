@@ -21,6 +21,7 @@
 #include "ngx_http_sandbox_doubt.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_leader.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_settle.h"
 #include "ngx_http_sandbox_sweep.h"
@@ -329,6 +330,10 @@ ngx_http_sandbox_reconcile_node(void *data, redisReply *reply)
 {
     if (ngx_http_sandbox_reconcile_pairs(reply, data != NULL) != NGX_OK) {
         ngx_http_sandbox_reconcile_void();
+
+    } else if (data == NULL) {
+        ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_SANDBOXES, 0,
+                                    (int64_t) reply->elements / 2);
     }
 
     ngx_http_sandbox_reconcile_asked();
@@ -464,6 +469,8 @@ ngx_http_sandbox_reconcile_records(ngx_event_t *ev)
     ngx_http_sandbox_reconcile_t *r;
 
     r = &ngx_http_sandbox_reconciler;
+    ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_HYPERVISOR_AWAY, 0,
+                                r->result.status != SANDBOX_HV_OK);
 
     if (r->result.status != SANDBOX_HV_OK) {
         if (!r->away) {

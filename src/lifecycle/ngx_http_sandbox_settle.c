@@ -19,6 +19,7 @@
 #include "ngx_http_sandbox_settle.h"
 
 #include "ngx_http_sandbox_clock.h"
+#include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
@@ -152,6 +153,7 @@ ngx_http_sandbox_settle_lost(void *data, redisReply *reply)
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         ngx_http_sandbox_settle_log(e, NGX_LOG_WARN,
                                     "its machine has ended by itself");
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LOST, 0, 1);
         e->verdict = SANDBOX_SURVEY_REMAINS;
     }
 

@@ -23,7 +23,8 @@ typedef enum {
     NGX_HTTP_SANDBOX_COUNTER = 0, /* the sum over all workers since the start */
     NGX_HTTP_SANDBOX_HISTOGRAM,   /* likewise */
     NGX_HTTP_SANDBOX_GAUGE,       /* of each worker that lives */
-    NGX_HTTP_SANDBOX_PEAK         /* of each slot, over all its workers */
+    NGX_HTTP_SANDBOX_PEAK,        /* of each slot, over all its workers */
+    NGX_HTTP_SANDBOX_NODE         /* of the node: what a worker has set last */
 } ngx_http_sandbox_metric_kind_e;
 
 typedef struct {
@@ -163,6 +164,15 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_DESTROYS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "destroys_total", 1, causes, none,
                                 "Sandboxes destroyed, by cause."),
+    [NGX_HTTP_SANDBOX_METRIC_LOST] =
+        NGX_HTTP_SANDBOX_METRIC(COUNTER, "lost_total", 1, none, none,
+                                "Sandboxes whose machine has ended by itself."),
+    [NGX_HTTP_SANDBOX_METRIC_SANDBOXES] = NGX_HTTP_SANDBOX_METRIC(
+        NODE, "sandboxes", 1, none, none,
+        "Sandboxes that have a place on the node, at the last survey."),
+    [NGX_HTTP_SANDBOX_METRIC_SANDBOXES_MAX] =
+        NGX_HTTP_SANDBOX_METRIC(NODE, "sandboxes_max", 1, none, none,
+                                "The sandboxes of sandbox_limits."),
     [NGX_HTTP_SANDBOX_METRIC_HIBERNATES] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "hibernates_total", 1, ends, none,
                                 "Hibernations that were begun, by outcome."),
@@ -232,6 +242,9 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_REDIS_ERRORS] =
         NGX_HTTP_SANDBOX_METRIC(COUNTER, "redis_errors_total", 1, none, none,
                                 "Commands that Redis refused."),
+    [NGX_HTTP_SANDBOX_METRIC_HYPERVISOR_AWAY] = NGX_HTTP_SANDBOX_METRIC(
+        NODE, "hypervisor_away", 1, none, none,
+        "1 if libvirt could not tell the node's machines at the last survey."),
     [NGX_HTTP_SANDBOX_METRIC_FOREIGN] = NGX_HTTP_SANDBOX_METRIC(
         GAUGE, "node_foreign", 1, none, none,
         "1 while another host has the name of the node in this Redis."),
@@ -263,6 +276,9 @@ static ngx_http_sandbox_slot_t ngx_http_sandbox_slot_nowhere;
 static ngx_http_sandbox_slot_t *ngx_http_sandbox_slot =
     &ngx_http_sandbox_slot_nowhere;
 static ngx_http_sandbox_slot_t *ngx_http_sandbox_slots;
+/* Where the values of the node are: the first slot, which all workers write. */
+static ngx_http_sandbox_slot_t *ngx_http_sandbox_slot_node =
+    &ngx_http_sandbox_slot_nowhere;
 
 
 /* Cells of a metric: one per series, or buckets (one is +Inf) and the sum. */
@@ -429,6 +445,7 @@ ngx_http_sandbox_metrics_start(void)
 
     slot->used = 1;
     ngx_http_sandbox_slot = slot;
+    ngx_http_sandbox_slot_node = &ngx_http_sandbox_slots[0];
 
     return number;
 }
@@ -440,14 +457,20 @@ ngx_http_sandbox_metrics_stop(void)
     (void) ngx_atomic_cmp_set(&ngx_http_sandbox_slot->pid,
                               (ngx_atomic_uint_t) ngx_pid, 0);
     ngx_http_sandbox_slot = &ngx_http_sandbox_slot_nowhere;
+    ngx_http_sandbox_slot_node = &ngx_http_sandbox_slot_nowhere;
 }
 
 
 static ngx_atomic_t *
 ngx_http_sandbox_metric_cell(ngx_http_sandbox_metric_e metric, ngx_uint_t i)
 {
-    return &ngx_http_sandbox_slot
-                ->cells[ngx_http_sandbox_metric_base[metric] + i];
+    ngx_http_sandbox_slot_t *slot;
+
+    slot = ngx_http_sandbox_metric_table[metric].kind == NGX_HTTP_SANDBOX_NODE
+               ? ngx_http_sandbox_slot_node
+               : ngx_http_sandbox_slot;
+
+    return &slot->cells[ngx_http_sandbox_metric_base[metric] + i];
 }
 
 
@@ -644,7 +667,7 @@ ngx_http_sandbox_metrics_text(sandbox_text_t *t)
     ngx_uint_t i, n, base;
     const ngx_http_sandbox_metric_t *m;
     static const char *const types[] = { "counter", "histogram", "gauge",
-                                         "gauge" };
+                                         "gauge", "gauge" };
 
     for (i = 0; i < NGX_HTTP_SANDBOX_METRIC_N; i++) {
         m = &ngx_http_sandbox_metric_table[i];
@@ -658,11 +681,13 @@ ngx_http_sandbox_metrics_text(sandbox_text_t *t)
             continue;
         }
 
-        if (m->kind != NGX_HTTP_SANDBOX_COUNTER) {
+        if (m->kind == NGX_HTTP_SANDBOX_GAUGE
+            || m->kind == NGX_HTTP_SANDBOX_PEAK) {
             ngx_http_sandbox_metric_workers(t, m, base);
             continue;
         }
 
+        /* of a value of the node, other slots than the first have none */
         for (n = 0; n < ngx_http_sandbox_metric_size(m); n++) {
             ngx_http_sandbox_metric_sample(
                 t, m, n, -1, ngx_http_sandbox_metric_sum(base + n));

@@ -25,6 +25,9 @@ typedef enum {
     NGX_HTTP_SANDBOX_METRIC_CREATE_STEPS,
     NGX_HTTP_SANDBOX_METRIC_STARTS,
     NGX_HTTP_SANDBOX_METRIC_DESTROYS,
+    NGX_HTTP_SANDBOX_METRIC_LOST,
+    NGX_HTTP_SANDBOX_METRIC_SANDBOXES,
+    NGX_HTTP_SANDBOX_METRIC_SANDBOXES_MAX,
     NGX_HTTP_SANDBOX_METRIC_HIBERNATES,
     NGX_HTTP_SANDBOX_METRIC_RESUMES,
     NGX_HTTP_SANDBOX_METRIC_WAKES,
@@ -46,6 +49,7 @@ typedef enum {
     NGX_HTTP_SANDBOX_METRIC_REDIS_RECONNECTS,
     NGX_HTTP_SANDBOX_METRIC_REDIS_TIMEOUTS,
     NGX_HTTP_SANDBOX_METRIC_REDIS_ERRORS,
+    NGX_HTTP_SANDBOX_METRIC_HYPERVISOR_AWAY,
     NGX_HTTP_SANDBOX_METRIC_FOREIGN,
     NGX_HTTP_SANDBOX_METRIC_LATENESS,
     NGX_HTTP_SANDBOX_METRIC_LAG,
@@ -161,7 +165,7 @@ ngx_uint_t ngx_http_sandbox_metrics_alive(ngx_uint_t number);
 /*
  * label is the index of the label's value, 0 if there is none; with two
  * labels, first * (values of the second) + second.  Values are in the unit
- * that the table says.
+ * that the table says.  One of the node replaces what any worker has set.
  */
 void ngx_http_sandbox_metric_add(ngx_http_sandbox_metric_e metric,
                                  ngx_uint_t label, int64_t n);
