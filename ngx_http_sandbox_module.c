@@ -32,6 +32,7 @@ static char *
 ngx_http_sandbox_traffic_used(ngx_conf_t *cf, void *post, void *flag);
 static ngx_int_t ngx_http_sandbox_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sandbox_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_sandbox_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_sandbox_init_process(ngx_cycle_t *cycle);
 static void ngx_http_sandbox_exit_process(ngx_cycle_t *cycle);
 
@@ -188,7 +189,7 @@ ngx_module_t ngx_http_sandbox_module = {
     ngx_http_sandbox_commands,     /* module directives */
     NGX_HTTP_MODULE,               /* module type */
     NULL,                          /* init master */
-    NULL,                          /* init module */
+    ngx_http_sandbox_init_module,  /* init module */
     ngx_http_sandbox_init_process, /* init process */
     NULL,                          /* init thread */
     NULL,                          /* exit thread */
@@ -663,6 +664,19 @@ ngx_http_sandbox_hypervisor_log(int level, const char *message)
 {
     ngx_log_error((ngx_uint_t) level, ngx_cycle->log, 0, "sandbox: %s",
                   message);
+}
+
+
+/* In the master, at the start and at each reload, which keeps the module. */
+static ngx_int_t
+ngx_http_sandbox_init_module(ngx_cycle_t *cycle)
+{
+    if (!ngx_test_config) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0, "sandbox: version %s",
+                      ngx_http_sandbox_version);
+    }
+
+    return NGX_OK;
 }
 
 

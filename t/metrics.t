@@ -122,6 +122,12 @@ my $docs = read_file("$SandboxTest::top/docs/metrics.md");
 my %documented = $docs =~ /^\| `(sandbox_\w+)` \| (\w+) \|/mg;
 is_deeply(\%documented, \%type, 'docs/metrics.md has the same metrics');
 
+my ($version) = $page->{body} =~ /^sandbox_build_info\{version="(\S+)"\} 1$/m;
+like($version // '', qr/^\w[\w.+-]*$/,
+     'the version of the module');
+my @started = $t->log_text(0) =~ /\[notice\] .*: sandbox: version (\S+)$/mg;
+is_deeply(\@started, [$version], 'is in the log, once');
+
 # --- creates, destroys, API requests -----------------------------------------
 
 my $idem = $t->idem;

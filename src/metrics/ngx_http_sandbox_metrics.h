@@ -193,6 +193,9 @@ void
 ngx_http_sandbox_metric_pool(const char *id, const int64_t *values, int64_t ms);
 void ngx_http_sandbox_metric_pools_text(sandbox_text_t *t);
 
+/* What "git describe" says of the clone this is built from, or "unknown". */
+extern const char ngx_http_sandbox_version[];
+
 /* Appends all metrics in Prometheus' text format 0.0.4. */
 void ngx_http_sandbox_metrics_text(sandbox_text_t *t);
 

@@ -28,6 +28,11 @@ ngx_http_sandbox_metrics_render(ngx_http_request_t *r)
     ngx_memzero(t, sizeof(sandbox_text_t));
     cln->handler = ngx_http_sandbox_metrics_free;
 
+    sandbox_text_fmt(t,
+                     "# HELP sandbox_build_info The version of the module.\n"
+                     "# TYPE sandbox_build_info gauge\n"
+                     "sandbox_build_info{version=\"%s\"} 1\n",
+                     ngx_http_sandbox_version);
     ngx_http_sandbox_metrics_text(t);
 
     return sandbox_text_failed(t) ? NULL : t;
