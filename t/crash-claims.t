@@ -135,6 +135,49 @@ is(distinct(@r), READY + 2, 'with a machine of its own');
 gone(@r);
 settles(0, 'it is filled again');
 
+# --- a Redis that forgets its last second ------------------------------------
+
+# Claimed, and then Redis is as it was before that: another Redis, without it.
+subtest('a claim that Redis has forgotten' => sub {
+    (my $records = $record) =~ s/:pool:.*/:sandbox:/;
+    my @ready = split /\n/, $t->redis('ZRANGE', "$record:ready", 0, -1,
+                                      'WITHSCORES');
+    my %ready = @ready;
+    my %was = map {
+        $_ => [split /\n/, $t->redis('HGETALL', "$records$_"), -1]
+    } keys %ready;
+
+    hold('9e15');
+    my ($first) = burst(1, body('require'));
+    my $id = $first->{json}{id} // '';
+    ok($ready{$id}, 'one of the members is claimed') or return;
+
+    $t->redis('DEL', "$records$id", split /\n/, $t->redis('KEYS', '*:idem:*'));
+    $t->redis('HSET', "$records$id", @{ $was{$id} });
+    my ($index) = $records =~ /^(.*:)sandbox:$/;
+    $t->redis('ZREM', $_, $id)
+        for "$record:claimed", grep { !/:destroyed$|:graves$/ }
+            split /\n/, $t->redis('KEYS', "$index" . 'tenant:*');
+    $t->redis('ZADD', "$record:ready", $ready{$id}, $id);
+    $t->stack('kill', 'redis');
+    $t->stack('start', 'redis');
+
+    my $second = $crash->persist(201, 'POST', '/v1/sandboxes',
+                                 idem => SandboxTest::idem(),
+                                 body => body('prefer'));
+    ok(!$ready{ $second->{json}{id} // '' },
+       'the next one gets no member from before')
+        or diag($second->{body});
+    is($t->exec($second->{json}{id}, 'echo ok')->{stdout}, "ok\n",
+       'but a sandbox');
+    ok(wait_for(20, sub { !grep { $ready{$_} } $t->domains }),
+       'their machines are ended, as what Redis has forgotten');
+    is($t->get("/v1/sandboxes/$id")->{status}, 404, 'also that one');
+    hold(0);
+    gone($second);
+    settles(0, 'the pool is filled with others');
+});
+
 # --- workers that die --------------------------------------------------------
 
 my $points = SandboxCrash->points;

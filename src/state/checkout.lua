@@ -32,7 +32,7 @@ end
 
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'template', 'vcpus',
                         'memory_mb', 'disk_mb', 'head', 'checkout_policy',
-                        'tenant', 'reason', 'lease_at', 'track_tag')
+                        'tenant', 'reason', 'lease_at', 'track_tag', 'history')
 
 -- the tenant's name stands in the index key, behind the hash tag
 if not pool[1] or pool[1] == 'deleted'
@@ -74,6 +74,15 @@ end
 if pool[2] ~= self then
     return miss(tonumber(pool[11] or 0) > now and 'no_eligible_hosts'
                 or 'empty')
+end
+
+-- Redis was restarted, or failed over, since the pool was tended.  It may have
+-- forgotten that a member was handed out: pool_tend.lua ends them all.
+local history = string.match(redis.call('INFO', 'replication'),
+                             'master_replid:(%x+)') or ''
+
+if pool[13] ~= history then
+    return miss('empty')
 end
 
 local records = string.gsub(string.sub(KEYS[1], 1, -#pool_id - 1),

@@ -15,6 +15,10 @@
 -- holder gets a new fence, which makes the operations of the former holder
 -- fail; and the members of the former holder go, since they run on its host.
 --
+-- The members that can be handed out also go when Redis was restarted, or
+-- failed over: it may have forgotten that one was.  Redis has another
+-- replication id then, the name of a history of its data.
+--
 -- A member is in one set: warming, ready, old (it may be handed out, but is to
 -- be replaced), or, before it is destroyed, draining, expired or failed; a
 -- member that was handed out is in claimed.  Scripts move a member together
@@ -34,7 +38,7 @@ local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'min_ready',
                         'max_ready', 'last_claim', 'idle_timeout_ms',
                         'stale_after_ms', 'version', 'version_policy',
                         'retry_at', 'reason', 'lease_at', 'fence', 'doubt_at',
-                        'failures')
+                        'failures', 'history')
 local state, version = pool[1], pool[8]
 
 if not state or state == 'deleted' then
@@ -94,16 +98,8 @@ local function retire(id, from, to)
     redis.call('HSET', records .. id, 'timeout_at', now)
 end
 
-if holder ~= self or not fence then
-    fence = tostring(redis.call('HINCRBY', KEYS[1], 'fence', 1))
-end
-
-if holder ~= self then
-    redis.call('HSET', KEYS[1], 'node', self)
-    redis.call('HDEL', KEYS[1], 'retry_at', 'failures', 'reason', 'reason_at')
-    pool[10], pool[11], pool[15] = false, false, false
-
-    for _, name in ipairs({ 'ready', 'old', 'warming' }) do
+local function drain(...)
+    for _, name in ipairs({ ... }) do
         for _, id in ipairs(members(name)) do
             if redis.call('EXISTS', records .. id) == 1 then
                 retire(id, name, 'draining')
@@ -112,6 +108,25 @@ if holder ~= self then
             end
         end
     end
+end
+
+if holder ~= self or not fence then
+    fence = tostring(redis.call('HINCRBY', KEYS[1], 'fence', 1))
+end
+
+if holder ~= self then
+    redis.call('HSET', KEYS[1], 'node', self)
+    redis.call('HDEL', KEYS[1], 'retry_at', 'failures', 'reason', 'reason_at')
+    pool[10], pool[11], pool[15] = false, false, false
+    drain('ready', 'old', 'warming')
+end
+
+local history = string.match(redis.call('INFO', 'replication'),
+                             'master_replid:(%x+)') or ''
+
+if pool[16] ~= history then
+    redis.call('HSET', KEYS[1], 'history', history)
+    drain('ready', 'old')
 end
 
 -- A holder that cannot make members lets the lease run out; it remains the
@@ -218,11 +233,7 @@ if state == 'enabled' then
     end
 
 elseif state == 'draining' then
-    for _, name in ipairs({ 'ready', 'old' }) do
-        for _, id in ipairs(members(name)) do
-            retire(id, name, 'draining')
-        end
-    end
+    drain('ready', 'old')
 end
 
 redis.call('HSET', KEYS[1], 'target', target)

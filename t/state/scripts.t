@@ -2,8 +2,8 @@
 
 # Scripts of src/state on a real Redis, where a race is only seen in what they
 # answer, and what is left over only in the sets: who keeps a source busy, and
-# for how long; who is in the sets of a snapshot and of a warm pool; whose a
-# node is.  Starts a redis-server of its own.
+# for how long; who is in the sets of a snapshot and of a warm pool; what becomes
+# of a pool in another Redis; whose a node is.  Starts a redis-server of its own.
 
 use strict;
 use warnings;
@@ -613,6 +613,55 @@ $a = tend() for 1 .. 49;
 is($a->[8][2], 900, 'until all were');
 is_deeply([grep { !$r->command('EXISTS', $r->key('sandbox', $_)) } @{ claimed() }],
           [], 'and those without a record are gone');
+
+# --- a Redis that was restarted ----------------------------------------------
+
+{
+    my $index = $r->key('tenant', 'acme');
+    my $idem = 0;
+    my $checkout = sub {
+        return run('checkout', [$pool, $index, $r->key('idem', ++$idem)], 'print',
+                   $pool_id, 'here', now(), '', '', 0, 0, 0, LEASE, 'events',
+                   ' pooled ', 'running', '}', 'timeout_ms', LEASE);
+    };
+    my $add = sub {
+        my ($id, $set) = @_;
+
+        put($id, state => 'pooled', node => 'here', member => $pool,
+            pool_version => 'v1', ready_at => now(), checked_at => now(),
+            timeout_at => now() + LEASE, address => 1);
+        $r->command('ZADD', "$pool:$set", now(), $id);
+    };
+    my $fill = sub {
+        $r->command('DEL', map { "$pool:$_" } qw(ready old draining claimed));
+        $add->(@$_) for [$first, 'ready'], [$second, 'old'], [$source, 'ready'];
+    };
+
+    $r->command('HSET', $pool, tenant => 'acme', head => '"x":1', max_ready => 8,
+                last_claim => now(), idle_timeout_ms => LEASE, target => 8);
+    tend();
+    my $history = $r->command('HGET', $pool, 'history');
+    like($r->command('INFO', 'replication'), qr/master_replid:\Q$history\E\r/,
+         'a pool knows which Redis it was tended in');
+    $fill->();
+    is_deeply(tend()->[8], [3, 0, 0, 0, 0, 0, 8], 'there it keeps its members');
+    is($checkout->()->[0], 'hit', 'and hands them out');
+
+    $fill->();
+    $r->command('HSET', $pool, history => 'f' x 40);
+    is_deeply([@{ $checkout->() }[0, 1]], ['miss', 'empty'],
+              'in another one it has none to hand out');
+    is_deeply(tend()->[8], [0, 0, 0, 3, 0, 0, 8], 'and lets them go');
+    is_deeply([sort @{ $r->command('ZRANGE', "$pool:draining", 0, -1) }],
+              [sort $first, $second, $source], 'all of them');
+    ok(field($first, 'timeout_at') <= now(), 'at once');
+    $r->command('DEL', "$pool:draining");
+    is_deeply([@{ $checkout->() }[0, 1]], ['miss', 'empty'], 'it is empty');
+
+    $add->($child, 'ready');
+    is_deeply([@{ $checkout->() }[0, 1]], ['hit', $child],
+              'a new member is handed out');
+}
 
 # --- whose a node is ---------------------------------------------------------
 
