@@ -250,6 +250,10 @@ is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernate');
     ok(wait_for(10, sub { $t->redis('HGET', $record, 'next') }), 'a resume');
 
     my $new = $t->redis('HGET', $record, 'next');
+    is_deeply([grep { $_ eq $new || $_ eq $s->{id} }
+               @{ $t->ids('/v1/sandboxes') }], [$s->{id}],
+              'meanwhile the paused one alone is listed');
+
     my $delete = $t->begin('DELETE', "/v1/sandboxes/$new");
     sleep 0.5; # for the DELETE to be there
 

@@ -41,7 +41,7 @@ ngx_int_t
 ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
 {
     char execution[17];
-    ngx_http_sandbox_key_t record, index, old, events;
+    ngx_http_sandbox_key_t record, old, events;
     ngx_http_sandbox_args_t a;
 
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
@@ -49,12 +49,10 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, c->op.id);
-    ngx_http_sandbox_key_tenant(&index, c->tenant);
     ngx_http_sandbox_key_record(&old, c->parent.id);
     ngx_http_sandbox_key_events(&events);
 
     ngx_http_sandbox_arg_key(&a, &record);
-    ngx_http_sandbox_arg_key(&a, &index);
     ngx_http_sandbox_arg_key(&a, &old);
     ngx_http_sandbox_arg(&a, c->parent.id);
     ngx_http_sandbox_arg(&a, c->op.id);
@@ -75,5 +73,5 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
-        &ngx_http_sandbox_lua_resume, 3, a.n, a.values);
+        &ngx_http_sandbox_lua_resume, 2, a.n, a.values);
 }

@@ -19,7 +19,7 @@ local owner, fence, id, channel, retention_ms,
       = unpack(ARGV)
 
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
-                          'resume_of', 'origin', 'fork_of')
+                          'resume_of', 'origin', 'fork_of', 'created_at')
 local old, origin = record[4], record[5]
 
 if not record[1] then
@@ -80,6 +80,7 @@ if old then
     end
 
     redis.call('ZREM', KEYS[2], old)
+    redis.call('ZADD', KEYS[2], record[7], id)
     redis.call('DEL', KEYS[3])
     redis.call('PUBLISH', channel, old .. ' resumed')
 

@@ -1,6 +1,7 @@
--- Reserves the new execution of a paused sandbox.
+-- Reserves the new execution of a paused sandbox.  In the tenant's index stands
+-- the paused one until commit.lua puts the new one in its place.
 --
--- KEYS  1 new record  2 tenant index  3 paused sandbox's record
+-- KEYS  1 new record  2 paused sandbox's record
 -- Gives {"new", fence, created_at}, {"late"}, or {"changed"} if the sandbox is
 --       not paused any more, or its network policy was changed.
 
@@ -16,7 +17,7 @@ local paused_id,
       -- and from the 11th on: fields and values of the new record
       = unpack(ARGV)
 
-local old = redis.call('HMGET', KEYS[3], 'state', 'network_generation')
+local old = redis.call('HMGET', KEYS[2], 'state', 'network_generation')
 local state = old[1]
 
 if not state or not string.find(allowed, ' ' .. state .. ' ', 1, true)
@@ -32,13 +33,13 @@ if now >= tonumber(admitted_until) then
     return { 'late' }
 end
 
-redis.call('HSET', KEYS[3], 'state', new_state, 'next', id)
+redis.call('HSET', KEYS[2], 'state', new_state, 'next', id)
 redis.call('HSET', KEYS[1], 'state', 'creating', 'owner', owner,
            'lease_at', now + tonumber(lease_ms), 'fence', 1,
            'created_at', now, 'resume_of', paused_id, unpack(ARGV, 11))
 
 -- the count of wakes is passed on from execution to execution
-local wakes = redis.call('HMGET', KEYS[3], 'wakes', 'wakes_since')
+local wakes = redis.call('HMGET', KEYS[2], 'wakes', 'wakes_since')
 local n, since = tonumber(wakes[1] or 0), tonumber(wakes[2] or 0)
 local interval = tonumber(wakes_ms)
 
@@ -53,7 +54,6 @@ if n > 0 then
     redis.call('HSET', KEYS[1], 'wakes', n, 'wakes_since', since)
 end
 
-redis.call('ZADD', KEYS[2], now, id)
 redis.call('PUBLISH', channel, paused_id .. ' ' .. new_state)
 
 return { 'new', 1, now }

@@ -509,14 +509,14 @@ is_deeply([lives(), claimed()], [[$first], [$first]], 'it stays in its sets');
 # The nth execution, as an id.
 sub execution { return $r->id(10_000 + $_[0]) }
 
-# A paused sandbox with an id more is resumed: as resume.lua and commit.lua do.
+# A paused sandbox with an id more is resumed, by commit.lua after resume.lua.
 sub resumed {
     my ($old, $new) = @_;
     my $to = $r->key('sandbox', $new);
 
     $r->command('HSET', $to, state => 'creating', owner => 'me', fence => 1,
                 tenant => 'acme', resume_of => $old, origin => execution(0),
-                metadata => '{}');
+                created_at => 7, metadata => '{}');
     return run('commit', [$to, $r->key('tenant', 'acme'), $key{$snap}], 'me', 1,
                $new, 'events', LEASE, 201, '', ' creating ', 'running',
                started_at => 1);
@@ -531,7 +531,10 @@ sub of_execution {
 my $aliases = $r->key('sandbox', execution(0) . ':aliases');
 
 of_execution('HSET', 0, state => 'resuming', tenant => 'acme');
+$r->command('ZADD', $r->key('tenant', 'acme'), 1, execution(0));
 resumed(execution($_ - 1), execution($_)) for 1 .. 101;
+is_deeply($r->command('ZRANGE', $r->key('tenant', 'acme'), 0, -1, 'WITHSCORES'),
+          [execution(101), 7], 'the newest alone is listed, as what was made then');
 is(of_execution('HGET', 0, 'next'), execution(101), 'the first leads to the newest');
 is(of_execution('PTTL', 0), -1, 'and is kept');
 is(of_execution('HGET', $_, 'next'), execution(0), "number $_ leads to the first")
