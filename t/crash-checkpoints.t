@@ -77,6 +77,36 @@ for my $i (0 .. (@hibernate > @resume ? $#hibernate : $#resume)) {
     });
 }
 
+# With a key the answer that was lost comes all the same, and with it the token.
+for my $resume (grep { /^create\.commit\./ } @resume) {
+    subtest("killed at $resume of a resume with a key" => sub {
+        my $s = $crash->made;
+        my $path = "/v1/sandboxes/$s->{id}";
+
+        is($t->request('PATCH', "$path/network", json => {
+            allow_public_traffic => JSON::PP::false })->{status}, 200, 'private');
+        $crash->persist(200, 'POST', "$path/hibernate");
+        $crash->arm($resume, 'kill');
+        my $r = $crash->persist(201, 'POST', "$path/resume",
+                                idem => SandboxTest::idem());
+        $crash->reached($resume);
+        is($r->{headers}{'idempotent-replayed'},
+           $resume =~ /after/ ? 'true' : undef,
+           'what it has done is not done again');
+
+        my $new = $t->sandbox($r);
+        $crash->only('there is one sandbox', $new->{id});
+        for (['another token', 'no' x 16, 403], ['its token', $new->{token}, 502]) {
+            my ($name, $token, $status) = @$_;
+            is($t->traffic($new, 9999, 'GET', '/', headers =>
+                   ['X-Nullspace-Traffic-Access-Token' => $token])->{status},
+               $status, $name);
+        }
+        $crash->remembers($s->{id}, 'it has all it had');
+        $crash->gone($s->{id});
+    });
+}
+
 # The taker sleeps until another process has paused the sandbox; then it wakes.
 for my $point ('take.seal.before', 'take.state.before') {
     subtest("a hibernation asleep at $point" => sub {

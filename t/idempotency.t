@@ -161,6 +161,50 @@ $t->is_error(create($key), 422, 'idempotency_key_reused',
     isnt($s->{id}, $id, 'but a sandbox of its own');
 }
 
+# --- of a resume, which may have one -------------------------------------------
+
+{
+    my $s = $t->create({ memory_mb => 128 });
+    my $path = "/v1/sandboxes/$s->{id}";
+    my $one = SandboxTest::idem();
+    my $resume = sub {
+        my ($idem, %o) = @_;
+        return $t->post("$path/resume", idem => $idem, %o);
+    };
+
+    $t->is_error($resume->('a b'), 400, 'invalid_request', 'a key that is none',
+                 'Idempotency-Key');
+    $t->is_error($resume->($one), 409, 'transition_conflict',
+                 'a resume of one that runs');
+    is($t->post("$path/hibernate")->{status}, 200, 'hibernate');
+
+    my @c = map { $t->begin('POST', "$path/resume", idem => $one) } 1 .. RACERS;
+    my @r = map { $t->end($_) } @c;
+    is_deeply([map { $_->{status} } @r], [(201) x RACERS],
+              'with its key, which is free, ' . RACERS . ' resumes at once');
+    is(scalar(grep { ($_->{headers}{'idempotent-replayed'} // '') eq 'true' }
+              @r), RACERS - 1, 'all but one are replays');
+    my ($first) = grep { !$_->{headers}{'idempotent-replayed'} } @r;
+    is(scalar(grep { $_->{body} eq $first->{body} } @r), RACERS,
+       'with the same bytes');
+    my $new = $t->sandbox($first);
+    is_deeply($t->ids('/v1/sandboxes'), [$new->{id}], 'there is one sandbox');
+
+    is_replay($resume->($one, body => '{ }'), $first, 'a replay later');
+    $t->is_error($t->post("/v1/sandboxes/$new->{id}/resume", idem => $one), 422,
+                 'idempotency_key_reused', 'the key for another id');
+    $t->is_error($resume->(SandboxTest::idem()), 409, 'transition_conflict',
+                 'another key');
+    $t->is_error($t->post("$path/resume"), 409, 'transition_conflict', 'no key');
+
+    is($t->post("$path/hibernate")->{status}, 200, 'hibernate once more');
+    is_replay($resume->($one), $first, 'a replay starts nothing');
+    is($t->get($path)->{json}{status}, 'paused', 'it is paused');
+    my $r = $resume->(SandboxTest::idem());
+    is($r->{status}, 201, 'a new key does') or diag($r->{body});
+    isnt($r->{json}{id}, $new->{id}, 'a new execution');
+}
+
 # --- at once -----------------------------------------------------------------
 
 {

@@ -494,10 +494,13 @@ post("$path/fork", { metadata => { b => 2 } }, idem => $fork_idem);
 post("$path/resume");
 undef $child;
 
+my $resume_idem = SandboxTest::idem();
 post("$path/hibernate");
 ask('GET', $path);
-$r = post("$path/resume");
+$r = post("$path/resume", undef, idem => $resume_idem);
 my $again = $t->sandbox($r, key => $key);
+post("$path/resume", undef, idem => $resume_idem);
+post("/v1/sandboxes/$again->{id}/resume", undef, idem => $resume_idem);
 ask('DELETE', $path);
 ask('DELETE', "/v1/snapshots/$snapshot");
 undef $_ for $s, $again;

@@ -59,9 +59,11 @@ void
 ngx_http_sandbox_api_resume(ngx_http_request_t *r)
 {
     char id[SANDBOX_ID_SIZE];
+    ngx_str_t key;
     ngx_http_sandbox_wait_t *wait;
 
-    if (ngx_http_sandbox_resume_id(r, id) != NGX_OK
+    if (ngx_http_sandbox_wait_optional_key(r, &key) != NGX_OK
+        || ngx_http_sandbox_resume_id(r, id) != NGX_OK
         || ngx_http_sandbox_wait_nothing(r) != NGX_OK)
     {
         return;
@@ -75,8 +77,8 @@ ngx_http_sandbox_api_resume(ngx_http_request_t *r)
     wait->answer = ngx_http_sandbox_api_created;
     ngx_http_sandbox_wait_for(
         wait, ngx_http_sandbox_op_resume(
-                  id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module), 0,
-                  ngx_http_sandbox_wait_done, wait));
+                  id, ngx_http_get_module_ctx(r, ngx_http_sandbox_module),
+                  key.len ? &key : NULL, 0, ngx_http_sandbox_wait_done, wait));
 }
 
 

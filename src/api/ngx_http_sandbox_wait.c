@@ -133,8 +133,9 @@ ngx_http_sandbox_idem_header(ngx_http_request_t *r, ngx_str_t *key,
 }
 
 
-ngx_int_t
-ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
+static ngx_int_t
+ngx_http_sandbox_wait_any_key(ngx_http_request_t *r, ngx_str_t *key,
+                              ngx_uint_t required)
 {
     ngx_int_t rc;
     const char *reason;
@@ -146,6 +147,11 @@ ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
         return NGX_OK;
 
     case NGX_DECLINED:
+        if (!required) {
+            ngx_str_null(key);
+            return NGX_OK;
+        }
+
         ngx_http_sandbox_api_fail_field(
             r, &ngx_http_sandbox_idempotency_key_required,
             "The Idempotency-Key header is required.", "Idempotency-Key",
@@ -164,6 +170,20 @@ ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
                                   "Out of memory.");
         return NGX_ERROR;
     }
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    return ngx_http_sandbox_wait_any_key(r, key, 1);
+}
+
+
+ngx_int_t
+ngx_http_sandbox_wait_optional_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    return ngx_http_sandbox_wait_any_key(r, key, 0);
 }
 
 

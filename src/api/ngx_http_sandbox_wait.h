@@ -53,6 +53,10 @@ ngx_int_t ngx_http_sandbox_wait_id(ngx_http_request_t *r, char *id);
  */
 ngx_int_t ngx_http_sandbox_wait_key(ngx_http_request_t *r, ngx_str_t *key);
 
+/* The same; without the header NGX_OK, and key->len is 0. */
+ngx_int_t
+ngx_http_sandbox_wait_optional_key(ngx_http_request_t *r, ngx_str_t *key);
+
 /*
  * The body of r, and the error for its parser, in r's pool.  NGX_ERROR when r
  * was answered because memory is out.

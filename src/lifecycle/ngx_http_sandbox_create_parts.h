@@ -19,12 +19,13 @@
 /* The routes in the scope of an Idempotency-Key. */
 #define NGX_HTTP_SANDBOX_ROUTE_CREATE "sandboxes"
 #define NGX_HTTP_SANDBOX_ROUTE_FORK "fork"
+#define NGX_HTTP_SANDBOX_ROUTE_RESUME "resume"
 
 typedef enum {
     NGX_HTTP_SANDBOX_FROM_TEMPLATE = 0,
     NGX_HTTP_SANDBOX_FROM_SNAPSHOT,
     NGX_HTTP_SANDBOX_FROM_FORK,   /* of a running sandbox */
-    NGX_HTTP_SANDBOX_FROM_PAUSED, /* a resume; no idempotency key */
+    NGX_HTTP_SANDBOX_FROM_PAUSED, /* a resume; idempotency key or none */
     NGX_HTTP_SANDBOX_FOR_POOL     /* from a template; no idempotency key */
 } ngx_http_sandbox_source_e;
 

@@ -310,7 +310,7 @@ static ngx_int_t
 ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
 {
     int64_t started_at;
-    ngx_http_sandbox_key_t record, idem, events, snapshot;
+    ngx_http_sandbox_key_t record, index, idem, events, snapshot;
     ngx_uint_t nkeys;
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
@@ -329,12 +329,13 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_arg_key(&a, &record);
 
     if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED) {
-        ngx_http_sandbox_key_tenant(&idem, c->tenant);
+        ngx_http_sandbox_key_tenant(&index, c->tenant);
         ngx_http_sandbox_key_snapshot(&snapshot, c->checkpoint);
-        ngx_http_sandbox_arg_key(&a, &idem);
+        ngx_http_sandbox_arg_key(&a, &index);
         ngx_http_sandbox_arg_key(&a, &snapshot);
+    }
 
-    } else {
+    if (ngx_http_sandbox_idem_given(&c->idem)) {
         ngx_http_sandbox_create_idem_key(c, &idem);
         ngx_http_sandbox_arg_key(&a, &idem);
     }

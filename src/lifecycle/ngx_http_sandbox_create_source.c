@@ -266,6 +266,18 @@ ngx_http_sandbox_source_fork(ngx_http_sandbox_create_op_t *c, redisReply *reply,
 static void
 ngx_http_sandbox_source_awake(ngx_http_sandbox_create_op_t *c)
 {
+    if (ngx_http_sandbox_idem_given(&c->idem) && !c->idem.again) {
+        /* perhaps since another request with the same key has resumed it */
+        c->idem.again = 1;
+        ngx_http_sandbox_await_end(&c->op.await);
+
+        if (ngx_http_sandbox_idem_peek(&c->idem) != NGX_OK) {
+            ngx_http_sandbox_create_no_redis(c);
+        }
+
+        return;
+    }
+
     if (!c->resume.wake) {
         ngx_http_sandbox_source_conflict(
             c, ngx_http_sandbox_state_name(NGX_HTTP_SANDBOX_RUNNING),

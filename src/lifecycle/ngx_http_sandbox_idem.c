@@ -21,6 +21,13 @@ ngx_http_sandbox_idem_init(ngx_http_sandbox_idem_t *idem, const ngx_str_t *key,
 }
 
 
+ngx_uint_t
+ngx_http_sandbox_idem_given(const ngx_http_sandbox_idem_t *idem)
+{
+    return idem->fingerprint[0] != '\0';
+}
+
+
 void
 ngx_http_sandbox_idem_name(ngx_http_sandbox_idem_t *idem,
                            ngx_http_sandbox_key_t *name)
@@ -51,7 +58,9 @@ ngx_http_sandbox_idem_no_redis(ngx_http_sandbox_idem_t *idem)
 {
     ngx_http_sandbox_op_finish_error(
         idem->op, &ngx_http_sandbox_state_store_unavailable,
-        "The state store does not answer; try again with the same key.");
+        ngx_http_sandbox_idem_given(idem)
+            ? "The state store does not answer; try again with the same key."
+            : "The state store does not answer; try again.");
 }
 
 

@@ -19,13 +19,16 @@ typedef struct {
     char fingerprint[SANDBOX_SHA256_HEX_SIZE]; /* of the request */
     int64_t wait_until_ms; /* monotonic: when the wait ends; 0: not begun */
     unsigned peeking : 1;
-    unsigned again : 1; /* the read was asked for by idem_again() */
+    unsigned again : 1; /* the key is read a second time, so by idem_again() */
 } ngx_http_sandbox_idem_t;
 
 /* Fills key and fingerprint; NGX_ERROR if OpenSSL fails. */
 ngx_int_t
 ngx_http_sandbox_idem_init(ngx_http_sandbox_idem_t *idem, const ngx_str_t *key,
                            const uint8_t *fingerprint);
+
+/* 1 if the request has a key: idem_init() was called. */
+ngx_uint_t ngx_http_sandbox_idem_given(const ngx_http_sandbox_idem_t *idem);
 
 /* The name of the key in Redis. */
 void ngx_http_sandbox_idem_name(ngx_http_sandbox_idem_t *idem,

@@ -82,7 +82,7 @@ ngx_http_sandbox_create_go(ngx_http_sandbox_op_t *op)
 
     SANDBOX_CRASH_POINT("create.peek.after");
 
-    if (c->idem.again) {
+    if (c->idem.again && c->source != NGX_HTTP_SANDBOX_FROM_PAUSED) {
         ngx_http_sandbox_op_finish_error(
             op, &ngx_http_sandbox_capacity_exceeded,
             "The node runs as many sandboxes as it may.");
@@ -150,14 +150,12 @@ ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
     ngx_http_sandbox_key_record(&k->record, c->op.id);
     ngx_http_sandbox_key_tenant(&k->index, c->tenant);
 
-    if (c->source == NGX_HTTP_SANDBOX_FROM_PAUSED
-        || c->source == NGX_HTTP_SANDBOX_FOR_POOL)
-    {
-        k->idem = k->record;
-        k->idem.name.data = k->idem.buf;
+    if (ngx_http_sandbox_idem_given(&c->idem)) {
+        ngx_http_sandbox_create_idem_key(c, &k->idem);
 
     } else {
-        ngx_http_sandbox_create_idem_key(c, &k->idem);
+        k->idem = k->record;
+        k->idem.name.data = k->idem.buf;
     }
 
     a->n = a->nnumbers = 0;
@@ -618,7 +616,7 @@ ngx_http_sandbox_create_reserved(void *data, redisReply *reply)
         ngx_http_sandbox_op_release(c->op.id);
         ngx_http_sandbox_op_finish_error(
             &c->op, &ngx_http_sandbox_state_store_unavailable,
-            "The state store answered too late; try again with the same key.");
+            "The state store answered too late; try again.");
         return;
     }
 

@@ -1,7 +1,6 @@
 /*
- * Resumes a paused sandbox: a create from the checkpoint of its hibernation,
- * without an idempotency key.  The head comment of ngx_http_sandbox_op_create.c
- * lists all steps.
+ * Resumes a paused sandbox: a create from the checkpoint of its hibernation.
+ * The head comment of ngx_http_sandbox_op_create.c lists all steps.
  */
 
 #include "ngx_http_sandbox_create_source.h"
@@ -9,14 +8,16 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_crash.h"
+#include "sandbox_digest.h"
 #include "sandbox_time.h"
 
 
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
-                           ngx_uint_t wake, ngx_http_sandbox_op_done_pt done,
-                           void *data)
+                           ngx_str_t *idem_key, ngx_uint_t wake,
+                           ngx_http_sandbox_op_done_pt done, void *data)
 {
+    uint8_t fingerprint[SANDBOX_SHA256_LEN];
     ngx_http_sandbox_create_op_t *c;
 
     c = ngx_http_sandbox_create_new(ctx, done, data);
@@ -25,10 +26,19 @@ ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
     }
 
     c->source = NGX_HTTP_SANDBOX_FROM_PAUSED;
+    c->idem.route = NGX_HTTP_SANDBOX_ROUTE_RESUME;
     c->resume.wake = wake;
     ngx_cpystrn((u_char *) c->parent.id, (u_char *) id, sizeof(c->parent.id));
 
-    if (ngx_http_sandbox_source_ask(c) != NGX_OK) {
+    /* the body says nothing: requests differ by the id only */
+    if ((idem_key
+         && (sandbox_sha256(fingerprint, id, ngx_strlen(id)) != 0
+             || ngx_http_sandbox_idem_init(&c->idem, idem_key, fingerprint)
+                    != NGX_OK))
+        || (idem_key ? ngx_http_sandbox_idem_peek(&c->idem)
+                     : ngx_http_sandbox_source_ask(c))
+               != NGX_OK)
+    {
         ngx_http_sandbox_op_discard(&c->op);
         return NULL;
     }
@@ -41,7 +51,8 @@ ngx_int_t
 ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
 {
     char execution[17];
-    ngx_http_sandbox_key_t record, old, events;
+    ngx_uint_t nkeys;
+    ngx_http_sandbox_key_t record, old, idem, events;
     ngx_http_sandbox_args_t a;
 
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
@@ -54,6 +65,13 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
 
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg_key(&a, &old);
+
+    if (ngx_http_sandbox_idem_given(&c->idem)) {
+        ngx_http_sandbox_idem_name(&c->idem, &idem);
+        ngx_http_sandbox_arg_key(&a, &idem);
+    }
+
+    nkeys = a.n;
     ngx_http_sandbox_arg(&a, c->parent.id);
     ngx_http_sandbox_arg(&a, c->op.id);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
@@ -66,6 +84,8 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
         &a, c->resume.wake
                 ? (int64_t) ngx_http_sandbox_worker.conf->wakes_interval
                 : 0);
+    ngx_http_sandbox_arg(&a, c->idem.fingerprint);
+    ngx_http_sandbox_arg_int(&a, ngx_http_sandbox_idem_kept());
     ngx_http_sandbox_create_record(c, &a, NULL, execution);
 
     SANDBOX_CRASH_POINT("resume.reserve.before");
@@ -73,5 +93,5 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
 
     return ngx_http_sandbox_redis_eval(
         ngx_http_sandbox_worker.redis, ngx_http_sandbox_create_reserved, c,
-        &ngx_http_sandbox_lua_resume, 2, a.n, a.values);
+        &ngx_http_sandbox_lua_resume, nkeys, a.n, a.values);
 }

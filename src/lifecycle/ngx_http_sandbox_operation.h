@@ -109,7 +109,7 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
 /*
  * Starts a new execution of a paused sandbox.  id names any execution of the
  * sandbox, or the snapshot of its hibernation.  op->id becomes the id of the
- * new execution.
+ * new execution.  idem_key may be NULL; else all that is said of it above.
  *
  * wake: a request wants to use the sandbox.  Then a sandbox that runs already,
  * or that another operation is starting (this one waits for it), is no error:
@@ -119,8 +119,8 @@ ngx_http_sandbox_op_fork(const char *id, ngx_http_sandbox_ctx_t *ctx,
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
-                           ngx_uint_t wake, ngx_http_sandbox_op_done_pt done,
-                           void *data);
+                           ngx_str_t *idem_key, ngx_uint_t wake,
+                           ngx_http_sandbox_op_done_pt done, void *data);
 
 /*
  * Hibernates a running sandbox of ctx's tenant; with ctx NULL, one of any

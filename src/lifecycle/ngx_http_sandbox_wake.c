@@ -85,7 +85,7 @@ ngx_http_sandbox_wake_begin(ngx_http_sandbox_wake_t *wake,
     ngx_memzero(&ctx, sizeof(ngx_http_sandbox_ctx_t));
     ctx.request_id = *request_id;
 
-    return ngx_http_sandbox_op_resume(wake->id, &ctx, 1,
+    return ngx_http_sandbox_op_resume(wake->id, &ctx, NULL, 1,
                                       ngx_http_sandbox_wake_done, wake)
                ? NGX_OK
                : NGX_ERROR;

@@ -1,8 +1,8 @@
 -- Ends a create that failed: the idempotency key is freed, and the record is
 -- removed if the create was undone, or else left to the agenda.
 --
--- KEYS  1 record  2 tenant index  3 idempotency key (a resume, or a member of
---       a warm pool, has none: the record again)
+-- KEYS  1 record  2 tenant index  3 idempotency key (if there is none, of a
+--       resume or a member of a warm pool: the record again)
 -- Gives 1, or 0 if the operation was fenced off (then only the hold by which
 --       claim.lua keeps the address is ended).
 

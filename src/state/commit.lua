@@ -2,8 +2,8 @@
 -- Of a resume, the paused sandbox becomes an alias of the new execution; of a
 -- fork, the source is free, should free.lua not have come to Redis.
 --
--- KEYS  1 record  2 idempotency key, or of a resume the tenant index
---       3 of a resume the record of the snapshot it was started from
+-- KEYS  1 record  2 idempotency key; of a resume 2 tenant index  3 the record
+--       of the snapshot it was started from  4 idempotency key, if given
 -- Gives 1, 0 if the operation was fenced off or has lost its key, or -1 if
 --       Redis has lost the record (nothing is changed then).
 --
@@ -21,6 +21,7 @@ local owner, fence, id, channel, retention_ms,
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner', 'fence',
                           'resume_of', 'origin', 'fork_of', 'created_at')
 local old, origin = record[4], record[5]
+local key = KEYS[old and 4 or 2]
 
 if not record[1] then
     return -1
@@ -28,7 +29,7 @@ end
 
 if record[2] ~= owner or record[3] ~= fence
    or not string.find(allowed, ' ' .. record[1] .. ' ', 1, true)
-   or not old and redis.call('HGET', KEYS[2], 'id') ~= id
+   or key and redis.call('HGET', key, 'id') ~= id
 then
     return 0
 end
@@ -83,11 +84,11 @@ if old then
     redis.call('ZADD', KEYS[2], record[7], id)
     redis.call('DEL', KEYS[3])
     redis.call('PUBLISH', channel, old .. ' resumed')
+end
 
-else
-    redis.call('HSET', KEYS[2], 'state', 'done', 'status', status,
-               'answer', answer)
-    redis.call('PEXPIRE', KEYS[2], retention_ms)
+if key then
+    redis.call('HSET', key, 'state', 'done', 'status', status, 'answer', answer)
+    redis.call('PEXPIRE', key, retention_ms)
 end
 
 redis.call('PUBLISH', channel, id .. ' ' .. new_state)
