@@ -4,6 +4,7 @@
 # it likes, and harms nobody but its own clients.
 
 use FindBin;
+use IO::Select;
 use lib "$FindBin::Bin/lib";
 use SandboxTest;
 
@@ -194,13 +195,14 @@ sub agent {
                     %o);
 }
 
-# Resident memory of all workers, in MiB.
+# Resident memory of all workers, in MiB; RssAnon: without files.
 sub memory {
+    my $name = $_[0] // 'VmRSS';
     my $sum = 0;
 
     for my $worker ($t->workers) {
         open my $in, '<', "/proc/$worker/status" or next;
-        /^VmRSS:\s+(\d+)/ and $sum += $1 for <$in>;
+        /^$name:\s+(\d+)/ and $sum += $1 for <$in>;
     }
     return $sum / 1024;
 }
@@ -279,5 +281,83 @@ is_deeply([sort $t->workers], [sort @workers], 'in the same workers');
 
 undef $restore;
 is($t->exec($s, 'echo back')->{stdout}, "back\n", 'the true agent answers');
+
+# --- the port of the agent ---------------------------------------------------
+
+# Root takes the agent's place at its port. Asked to flush, it says that it did,
+# and then sends as much as the host takes, until that has taken nothing for two
+# seconds.
+$program = <<'END';
+import ctypes, json, os, signal, time
+
+syscall = ctypes.CDLL(None, use_errno=True).syscall
+PTRACE, PIDFD_GETFD, ATTACH, WALL = 101, 438, 16, 0x40000000
+
+for name in os.listdir("/proc/1/fd"):
+    if os.readlink("/proc/1/fd/" + name).startswith("/dev/vport"):
+        fd = syscall(PIDFD_GETFD, os.pidfd_open(1), int(name), 0)
+
+if syscall(PTRACE, ATTACH, 1, 0, 0) != 0:
+    raise OSError(ctypes.get_errno(), "ptrace")
+os.waitpid(1, WALL)
+signal.alarm(40)
+asked = b""
+
+def flood():
+    last = time.monotonic()
+    while time.monotonic() < last + 2:
+        try:
+            os.write(fd, b"\n" * 32768)
+            last = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.001)
+
+while True:
+    try:
+        asked += os.read(fd, 4096)
+    except BlockingIOError:
+        pass
+    time.sleep(0.01)
+    *lines, asked = asked.split(b"\n")
+    for line in filter(None, lines):
+        ask = json.loads(line)
+        os.write(fd, json.dumps({"op": ask["op"], "nonce": ask["nonce"],
+                                 "ok": True}).encode() + b"\n")
+        if ask["op"] == "flush":
+            flood()
+            os._exit(0)
+END
+
+{
+    # so large that the taking lasts for a while
+    my $s = $t->create({ memory_mb => 1024 }) or $t->finish, exit;
+    my $exec = "/v1/sandboxes/$s->{id}/exec";
+    (my $quoted = $program) =~ s/'/'\\''/g;
+
+    $t->exec($s, "printf %s '$quoted' >/root/port.py; (sleep 0.5; "
+             . 'exec python3 /root/port.py) >/root/port.log 2>&1 </dev/null &');
+    ok(wait_for(20, sub { !$t->post($exec, json => { command => 'true' },
+                                    timeout => 1)->{status} }),
+       'somebody is at the port of the agent');
+
+    my $before = memory('RssAnon');
+    my $most = $before;
+    my $http = $t->begin('POST', "/v1/sandboxes/$s->{id}/snapshots",
+                         json => {}, idem => SandboxTest::idem());
+    my $answer = IO::Select->new($http->socket);
+
+    while (!$answer->can_read(0.02)) {
+        my $now = memory('RssAnon');
+        $most = $now if $now > $most;
+    }
+
+    $t->is_error($t->end($http), 503, 'hypervisor_unavailable',
+                 'a snapshot of a sandbox that floods it');
+    cmp_ok($most, '<', $before + 16, 'memory does not grow');
+    ok(wait_for(30, sub { $t->exec($s, 'echo back')->{stdout} eq "back\n" }),
+       'when that is over, the sandbox goes on');
+    is($t->exec($s, 'cat /root/port.log')->{stdout}, '', 'as it did');
+    is_deeply([sort $t->workers], [sort @workers], 'in the same workers');
+}
 
 $t->finish;

@@ -2,9 +2,11 @@
  * Channels: a byte stream to a guest, through libvirt, with deadlines.
  *
  * A libvirt stream that blocks knows no time limit.  Ours does not block: the
- * event loop thread watches it while somebody waits, and wakes the waiter.
- * Readiness is level-triggered and the loop would spin on it, so the callback
- * first disarms itself and then reports; whoever waits arms it again.
+ * event loop thread reads it and wakes the waiter.
+ *
+ * libvirt takes off the wire all that a guest sends and queues it without a
+ * limit, whether somebody waits or not.  So the loop thread reads always, into
+ * a buffer, and ends the stream of a guest that fills it.
  */
 
 #include "sandbox_hv.h"
@@ -18,6 +20,15 @@
 
 /* Bytes that one message to libvirtd carries; more is cut into pieces. */
 #define SANDBOX_CHANNEL_PIECE 65536
+
+/*
+ * Bytes that wait to be read.  More than a conversation puts up with
+ * (SANDBOX_GUEST_NOISE_MAX and a line), so that its reader finds the fault.
+ */
+#define SANDBOX_CHANNEL_BUFFER 131072
+
+/* How long is waited before a message that libvirt did not take is repeated. */
+#define SANDBOX_CHANNEL_TURN_MS 10
 
 /*
  * The stream reports the end of a guest, but not always: after a QEMU was
@@ -39,11 +50,14 @@
 struct sandbox_channel_s {
     virStreamPtr stream;
     virDomainPtr domain;
-    pthread_mutex_t mutex; /* for what follows */
+    int unanswered;        /* 1: nothing was read since the last message */
+    pthread_mutex_t mutex; /* for what follows, and for reading the stream */
     pthread_cond_t ready;
-    int events; /* seen since the waiter last armed */
-    int byte;   /* read ahead; -1: none; this and the rest: without the mutex */
-    int unanswered; /* 1: nothing was read since the last message */
+    int64_t rests_ms; /* the stream must not be ended before; monotonic */
+    int full;         /* the guest has sent too much: nothing is written */
+    int ended;        /* the stream gives no more, and may be gone */
+    size_t len;
+    char data[SANDBOX_CHANNEL_BUFFER]; /* len bytes, not read yet */
 };
 
 
@@ -67,7 +81,6 @@ sandbox_channel_alloc(void)
     (void) pthread_cond_init(&ch->ready, &attr);
     (void) pthread_condattr_destroy(&attr);
     (void) pthread_mutex_init(&ch->mutex, NULL);
-    ch->byte = -1;
 
     return ch;
 }
@@ -91,77 +104,104 @@ sandbox_channel_bury(int timer, void *data)
 }
 
 
-/* In the loop thread. */
+/*
+ * With the mutex: nothing more is read.  Readiness is level-triggered, and the
+ * loop would spin on the end of a stream.
+ */
+static void
+sandbox_channel_end(sandbox_channel_t *ch)
+{
+    ch->ended = 1;
+    (void) virStreamEventUpdateCallback(ch->stream, 0);
+    (void) pthread_cond_signal(&ch->ready);
+}
+
+
+/*
+ * With the mutex: reads what has arrived.  What comes once the guest has sent
+ * too much is thrown away, until the stream may be ended.
+ */
+static void
+sandbox_channel_fill(sandbox_channel_t *ch)
+{
+    int n;
+
+    if (ch->full) {
+        ch->len = 0;
+    }
+
+    n = virStreamRecv(ch->stream, ch->data + ch->len,
+                      sizeof(ch->data) - ch->len);
+
+    if (n > 0) {
+        ch->len += (size_t) n;
+        ch->full |= ch->len == sizeof(ch->data);
+        (void) pthread_cond_signal(&ch->ready);
+
+        /* -2 is nothing to read yet, 0 the end of the stream */
+    } else if (n != -2) {
+        sandbox_channel_end(ch);
+    }
+}
+
+
+/*
+ * In the loop thread.  libvirt allows that a stream is ended in its callback,
+ * as virsh does with a console: no lock of its own is held.
+ */
 static void
 sandbox_channel_event(virStreamPtr stream, int events, void *data)
 {
     sandbox_channel_t *ch = data;
 
-    (void) virStreamEventUpdateCallback(stream, 0);
-
     (void) pthread_mutex_lock(&ch->mutex);
-    ch->events |= events;
-    (void) pthread_cond_signal(&ch->ready);
+
+    if (!ch->ended && ch->full && sandbox_time_monotonic_ms() >= ch->rests_ms) {
+        ch->ended = 1;
+        (void) virStreamEventRemoveCallback(stream);
+        (void) virStreamAbort(stream);
+
+    } else if (!ch->ended) {
+        sandbox_channel_fill(ch);
+
+        if (!ch->ended && (events & SANDBOX_CHANNEL_ENDED)) {
+            sandbox_channel_end(ch);
+        }
+    }
+
     (void) pthread_mutex_unlock(&ch->mutex);
 }
 
 
-/* 1 if something happened before the time (monotonic ms). */
+/* With the mutex.  1: look again; 0: the deadline passed; -1: broken. */
 static int
-sandbox_channel_sleep(sandbox_channel_t *ch, int64_t until_ms)
+sandbox_channel_wait(sandbox_channel_t *ch, int64_t deadline_ms)
 {
-    int seen;
+    int active;
+    int64_t until_ms;
     struct timespec ts;
+
+    until_ms = sandbox_time_monotonic_ms() + SANDBOX_CHANNEL_LOOK_MS;
+    if (until_ms > deadline_ms) {
+        until_ms = deadline_ms;
+    }
 
     ts.tv_sec = (time_t) (until_ms / 1000);
     ts.tv_nsec = (long) (until_ms % 1000) * 1000000;
 
+    if (pthread_cond_timedwait(&ch->ready, &ch->mutex, &ts) == 0) {
+        return 1;
+    }
+
+    if (until_ms == deadline_ms) {
+        return 0;
+    }
+
+    (void) pthread_mutex_unlock(&ch->mutex);
+    active = virDomainIsActive(ch->domain);
     (void) pthread_mutex_lock(&ch->mutex);
 
-    while (ch->events == 0
-           && pthread_cond_timedwait(&ch->ready, &ch->mutex, &ts) == 0)
-    {
-        /* woken for nothing: go on waiting */
-    }
-
-    seen = ch->events;
-    (void) pthread_mutex_unlock(&ch->mutex);
-
-    return seen != 0;
-}
-
-
-/* 1: something happened, look; 0: the deadline passed; -1: broken. */
-static int
-sandbox_channel_wait(sandbox_channel_t *ch, int events, int64_t deadline_ms)
-{
-    int64_t until_ms;
-
-    (void) pthread_mutex_lock(&ch->mutex);
-    ch->events = 0;
-    (void) pthread_mutex_unlock(&ch->mutex);
-
-    if (virStreamEventUpdateCallback(ch->stream, events | SANDBOX_CHANNEL_ENDED)
-        < 0)
-    {
-        return -1;
-    }
-
-    for (;;) {
-        until_ms = sandbox_time_monotonic_ms() + SANDBOX_CHANNEL_LOOK_MS;
-
-        if (until_ms >= deadline_ms) {
-            return sandbox_channel_sleep(ch, deadline_ms);
-        }
-
-        if (sandbox_channel_sleep(ch, until_ms)) {
-            return 1;
-        }
-
-        if (virDomainIsActive(ch->domain) != 1) {
-            return -1;
-        }
-    }
+    return active == 1 ? 1 : -1;
 }
 
 
@@ -182,9 +222,11 @@ sandbox_channel_wrap(sandbox_hv_conn_t *conn, virDomainPtr domain,
         ch->domain = domain;
         (void) virDomainRef(domain);
 
-        if (virStreamEventAddCallback(stream, 0, sandbox_channel_event, ch,
-                                      NULL)
-            == 0) {
+        if (virStreamEventAddCallback(
+                stream, VIR_STREAM_EVENT_READABLE | SANDBOX_CHANNEL_ENDED,
+                sandbox_channel_event, ch, NULL)
+            == 0)
+        {
             return ch;
         }
 
@@ -256,23 +298,52 @@ sandbox_channel_open(sandbox_channel_t **ch, const char *id,
 static int
 sandbox_channel_alive(sandbox_channel_t *ch)
 {
-    int n;
-    char byte;
+    int alive;
 
     if (virDomainIsActive(ch->domain) != 1) {
         return 0;
     }
 
-    if (ch->byte != -1) {
-        return 1;
+    (void) pthread_mutex_lock(&ch->mutex);
+
+    if (!ch->ended && !ch->full) {
+        sandbox_channel_fill(ch);
     }
 
-    n = virStreamRecv(ch->stream, &byte, 1);
-    if (n == 1) {
-        ch->byte = (unsigned char) byte;
+    alive = !ch->ended;
+    (void) pthread_mutex_unlock(&ch->mutex);
+
+    return alive;
+}
+
+
+/* As virStreamSend(): the bytes taken, -2: not now, -1: broken. */
+static int
+sandbox_channel_send(sandbox_channel_t *ch, const char *data, size_t len)
+{
+    int n, may;
+
+    (void) pthread_mutex_lock(&ch->mutex);
+
+    may = !ch->ended && !ch->full;
+    if (may) {
+        ch->rests_ms = INT64_MAX;
     }
 
-    return n == 1 || n == -2;
+    (void) pthread_mutex_unlock(&ch->mutex);
+
+    if (!may) {
+        return -1;
+    }
+
+    /* without the mutex: it may block, and the loop thread must not */
+    n = virStreamSend(ch->stream, data, len);
+
+    (void) pthread_mutex_lock(&ch->mutex);
+    ch->rests_ms = sandbox_time_monotonic_ms() + SANDBOX_CHANNEL_REST_MS;
+    (void) pthread_mutex_unlock(&ch->mutex);
+
+    return n;
 }
 
 
@@ -292,7 +363,7 @@ sandbox_channel_write(void *ch, const char *data, size_t len,
 
     while (len) {
         piece = len < SANDBOX_CHANNEL_PIECE ? len : SANDBOX_CHANNEL_PIECE;
-        n = virStreamSend(c->stream, data, piece);
+        n = sandbox_channel_send(c, data, piece);
 
         if (n > 0) {
             data += n;
@@ -300,12 +371,12 @@ sandbox_channel_write(void *ch, const char *data, size_t len,
             continue;
         }
 
-        if (n == -1
-            || sandbox_channel_wait(c, VIR_STREAM_EVENT_WRITABLE, deadline_ms)
-                   != 1)
-        {
+        /* libvirt's remote streams take all, or block */
+        if (n == -1 || sandbox_time_monotonic_ms() >= deadline_ms) {
             return -1;
         }
+
+        sandbox_hv_sleep_ms(SANDBOX_CHANNEL_TURN_MS);
     }
 
     return 0;
@@ -315,37 +386,31 @@ sandbox_channel_write(void *ch, const char *data, size_t len,
 int64_t
 sandbox_channel_read(void *ch, char *data, size_t size, int64_t deadline_ms)
 {
-    int n, rc;
+    int rc;
+    int64_t n;
     sandbox_channel_t *c = ch;
 
-    if (size > SANDBOX_CHANNEL_PIECE) {
-        size = SANDBOX_CHANNEL_PIECE;
+    (void) pthread_mutex_lock(&c->mutex);
+
+    rc = 1;
+    while (c->len == 0 && !c->full && !c->ended && rc == 1) {
+        rc = sandbox_channel_wait(c, deadline_ms);
     }
 
-    if (c->byte != -1 && size) {
-        *data = (char) c->byte;
-        c->byte = -1;
-        return 1;
+    if (c->len == 0) {
+        n = rc == 1 ? -1 : rc;
+
+    } else {
+        n = (int64_t) (size < c->len ? size : c->len);
+        memcpy(data, c->data, (size_t) n);
+        c->len -= (size_t) n;
+        memmove(c->data, c->data + n, c->len);
+        c->unanswered = 0;
     }
 
-    for (;;) {
-        n = virStreamRecv(c->stream, data, size);
+    (void) pthread_mutex_unlock(&c->mutex);
 
-        if (n > 0) {
-            c->unanswered = 0;
-            return n;
-        }
-
-        /* 0 is the end of the stream, -2 nothing to read yet */
-        if (n != -2) {
-            return -1;
-        }
-
-        rc = sandbox_channel_wait(c, VIR_STREAM_EVENT_READABLE, deadline_ms);
-        if (rc != 1) {
-            return rc;
-        }
-    }
+    return n;
 }
 
 
@@ -355,6 +420,11 @@ sandbox_channel_close(sandbox_channel_t *ch)
     if (ch == NULL) {
         return;
     }
+
+    /* the callback may be called still, and leaves the stream alone then */
+    (void) pthread_mutex_lock(&ch->mutex);
+    ch->ended = 1;
+    (void) pthread_mutex_unlock(&ch->mutex);
 
     (void) virStreamEventRemoveCallback(ch->stream);
 

@@ -172,7 +172,11 @@ sandbox_hv_status_t sandbox_channel_open(sandbox_channel_t **ch, const char *id,
 /* Writes all of it before the deadline (sandbox_time_monotonic_ms) or fails. */
 int sandbox_channel_write(void *ch, const char *data, size_t len,
                           int64_t deadline_ms);
-/* Bytes read (1..size), 0 when the deadline passed, -1 when the peer ended. */
+/*
+ * Bytes read (1..size), 0 when the deadline passed, -1 when the peer ended.  A
+ * peer that has sent more than 128 KiB which nobody has read is ended: what is
+ * kept of it is still read, and nothing is written to it any more.
+ */
 int64_t
 sandbox_channel_read(void *ch, char *data, size_t size, int64_t deadline_ms);
 void sandbox_channel_close(sandbox_channel_t *ch);
