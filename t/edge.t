@@ -24,11 +24,14 @@ my ($r, $http);
 
 sub inside { return $t->stack('exec-in', @_) }
 
+sub address { return unpack('N', pack('C4', 10, 88, 1, shift)) }
+
+sub execution { return sprintf '%016x', rand 2**48 }
+
 # A sandbox at the listener.
 sub record {
     my (%o) = @_;
-    my $id = $records->add(address => unpack('N', pack('C4', 10, 88, 1, 1)),
-                           execution => sprintf('%016x', rand 2**48),
+    my $id = $records->add(address => address(1), execution => execution(),
                            traffic_token => TOKEN, %o);
 
     $records->flush;
@@ -630,6 +633,29 @@ reloaded();
            'limited requests are told for how long');
     is($t->get('/v1/sandboxes', key => $t->key('third'))->{status}, 200,
        'by owner');
+}
+
+# --- other limits, after a reload --------------------------------------------------------------------
+
+{
+    my $raised = SandboxRecords->new($socket, 'raised');
+    my $id = $raised->add(address => address(1));
+    my $conf = nginx_conf();
+    my $limit = sub {
+        nginx_conf($conf =~ s{(sandbox_traffic_limits) [^;]+;}{$1 $_[0];}r);
+        reloaded();
+    };
+
+    $raised->flush;
+    $limit->('rate=1r/m burst=5');
+    my @answers = map { ask($id)->{status} } 1 .. 8;
+    is("@answers", '200 200 200 200 200 200 429 429', 'a low rate is used up');
+    $limit->('rate=100r/s burst=5');
+    ok(wait_for(1, sub { ask($id)->{status} == 200 }),
+       'a higher one holds at once');
+    nginx_conf($conf);
+    reloaded();
+    $raised->clear;
 }
 
 # --- Redis away --------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@
  * Sandboxes whose ids have the same hash share their limit: one in 16,384.
  *
  * Rates: a leaky bucket is one number for a tenant, the time at which the
- * bucket will be empty.  So it needs no repair when a worker is killed.
+ * bucket will be empty.  So it needs no repair when a worker is killed.  After
+ * a reload with other limits a bucket may be fuller than it can be now: it then
+ * counts as full.
  */
 
 #include "ngx_http_sandbox_limits.h"
@@ -23,6 +25,9 @@
 #define NGX_HTTP_SANDBOX_LIMIT_PLACES 16384 /* 2 ^ (64 - shift) */
 #define NGX_HTTP_SANDBOX_LIMIT_SHIFT 50
 #define NGX_HTTP_SANDBOX_LIMIT_TENANTS 4096 /* a power of two */
+
+/* The clocks of two workers, which are set once a turn, differ by less. */
+#define NGX_HTTP_SANDBOX_LIMIT_SKEW_US 1000000
 
 typedef struct {
     ngx_atomic_t nrows; /* rows that were ever used */
@@ -140,7 +145,7 @@ ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t *count)
 ngx_uint_t
 ngx_http_sandbox_limits_rate(ngx_http_sandbox_rate_e which, uint64_t tenant)
 {
-    uint64_t now, empty, old;
+    uint64_t now, empty, full, old;
     ngx_atomic_t *cell;
     ngx_http_sandbox_rate_t *rate;
 
@@ -151,6 +156,7 @@ ngx_http_sandbox_limits_rate(ngx_http_sandbox_rate_e which, uint64_t tenant)
     }
 
     now = (uint64_t) ngx_current_msec * 1000;
+    full = now + rate->burst * rate->interval;
     cell = &ngx_http_sandbox_limits_table
                 ->rates[which][tenant & (NGX_HTTP_SANDBOX_LIMIT_TENANTS - 1)];
 
@@ -158,10 +164,12 @@ ngx_http_sandbox_limits_rate(ngx_http_sandbox_rate_e which, uint64_t tenant)
         old = *cell;
         empty = old > now ? old : now;
 
-        if (empty - now > rate->burst * rate->interval) {
-            return (ngx_uint_t) ((empty - now - rate->burst * rate->interval)
-                                 / 1000000)
-                   + 1;
+        if (empty > full + rate->interval + NGX_HTTP_SANDBOX_LIMIT_SKEW_US) {
+            empty = full; /* counted by other limits */
+        }
+
+        if (empty > full) {
+            return (ngx_uint_t) ((empty - full) / 1000000) + 1;
         }
     } while (!ngx_atomic_cmp_set(cell, old, empty + rate->interval));
 
