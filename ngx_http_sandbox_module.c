@@ -449,6 +449,27 @@ ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler)
 }
 
 
+ngx_int_t
+ngx_http_sandbox_watch_client(ngx_http_request_t *r)
+{
+    ngx_event_t *rev;
+
+    rev = r->connection->read;
+
+    if (rev->ready) {
+        /* as limit_req does: the end may have come with the request */
+        ngx_post_event(rev, &ngx_posted_events);
+
+    } else if (ngx_handle_read_event(rev, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+
+    return NGX_OK;
+}
+
+
 ngx_http_sandbox_ctx_t *
 ngx_http_sandbox_ctx(ngx_http_request_t *r)
 {

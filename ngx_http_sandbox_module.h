@@ -167,6 +167,12 @@ extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
  */
 void ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler);
 
+/*
+ * r waits: ends it when its client goes away, or at once (after this returns)
+ * if it has gone.  NGX_ERROR if nginx's events fail.
+ */
+ngx_int_t ngx_http_sandbox_watch_client(ngx_http_request_t *r);
+
 /* The context of r, made at first use; NULL if memory is out. */
 ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
 

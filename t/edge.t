@@ -38,6 +38,16 @@ sub record {
     return $id;
 }
 
+# Changes a record to a sandbox that runs at an address, after an event.
+sub runs {
+    my ($of, $id, $event, $n) = @_;
+
+    $of->later('HSET', $of->key('sandbox', $id), state => 'running',
+               address => address($n), execution => execution());
+    $of->later('PUBLISH', SandboxRecords::PREFIX . 'events', "$id $event");
+    $of->flush;
+}
+
 sub ask {
     my ($id, $path, %o) = @_;
 
@@ -516,13 +526,32 @@ reloaded();
         (begun($asleep, '/')->read_head(0.5) // {})->{status} == 429;
     }), 'one too many that waits is refused');
     is(ask($public)->{status}, 200, 'another sandbox is served');
-    $records->later('HSET', $records->key('sandbox', $asleep), state => 'running',
-                    address => unpack('N', pack('C4', 10, 88, 1, 1)));
-    $records->later('PUBLISH', SandboxRecords::PREFIX . 'events', "$asleep running");
-    $records->flush;
+    runs($records, $asleep, 'running', 1);
     is(scalar(grep { ($_->read_response // {})->{status} == 200 } @busy), 4,
        'those that waited are served when it runs');
     is(ask($asleep)->{status}, 200, 'and have made room');
+
+    # unless it has gone by then: all comes to the workers at once
+    my $gone = record(state => 'resuming', auto_resume => 1, address => '');
+    my $at_once = sub {
+        my ($code) = @_;
+        my @workers = $t->workers;
+        my $go = guard(sub { kill 'CONT', @workers });
+        kill 'STOP', @workers;
+        $code->();
+    };
+    my $left = 'sandbox_wake_waits_total{outcome="left"}';
+    my $before = $t->metric($left);
+    $at_once->(sub {
+        $t->begin('POST', "/v1/sandboxes/$gone/exec", key => $t->key('edge'),
+                  json => { command => 'true' })->close;
+    });
+    ok(wait_for(5, sub { $t->metric($left) > $before }),
+       'who called its agent and left does not wait');
+    $at_once->(sub { begun($gone, '/')->close for 1 .. 4 });
+    ok(wait_for(5, sub { !begun($gone, '/')->read_head(0.5) }),
+       'nor has who left a place');
+    runs($records, $gone, 'running', 1);
 
     # their places are free for others from then on
     @busy = ();

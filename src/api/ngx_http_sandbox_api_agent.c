@@ -155,10 +155,7 @@ ngx_http_sandbox_agent_wake(ngx_http_sandbox_call_t *call, const char *id)
 
     switch (ngx_http_sandbox_wake(&call->waker, id, ngx_http_sandbox_ctx(r))) {
     case NGX_OK:
-        /* ends the request if its client goes away */
-        r->read_event_handler = ngx_http_test_reading;
-
-        if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        if (ngx_http_sandbox_watch_client(r) != NGX_OK) {
             ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         }
 

@@ -46,14 +46,11 @@ ngx_http_sandbox_visit_wait(ngx_http_sandbox_visit_t *visit)
 
     r = visit->request;
 
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+    if (ngx_http_sandbox_watch_client(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     visit->state = NGX_HTTP_SANDBOX_VISIT_WAITS;
-
-    /* ends the request if its client goes away */
-    r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
     return NGX_AGAIN;
