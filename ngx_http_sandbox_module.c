@@ -449,6 +449,21 @@ ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler)
 }
 
 
+static void
+ngx_http_sandbox_lingered(ngx_event_t *ev)
+{ /* void */
+}
+
+
+void
+ngx_http_sandbox_linger(ngx_event_t *ev, ngx_msec_t ms)
+{
+    ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_lingered);
+    ev->cancelable = 0;
+    ngx_add_timer(ev, ms);
+}
+
+
 ngx_int_t
 ngx_http_sandbox_watch_client(ngx_http_request_t *r)
 {

@@ -168,6 +168,14 @@ extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
 void ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler);
 
 /*
+ * Makes ev, memory that was zeroed once, a timer that keeps a worker that is
+ * shutting down alive for ms, or until it is deleted.  For a task in a thread:
+ * without a timer nginx leaves its event loop, and waits for the thread in a
+ * loop that takes a CPU.
+ */
+void ngx_http_sandbox_linger(ngx_event_t *ev, ngx_msec_t ms);
+
+/*
  * r waits: ends it when its client goes away, or at once (after this returns)
  * if it has gone.  NGX_ERROR if nginx's events fail.
  */

@@ -5,6 +5,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use POSIX ();
 use SandboxPools;
 use SandboxTest;
 
@@ -67,6 +68,15 @@ sub member_key {
 
     (my $member = $record) =~ s/:pool:.*/:sandbox:$id/;
     return ($record, $member, $id);
+}
+
+# Seconds of CPU that a process has taken; 0 if it is gone.
+sub cpu {
+    my ($pid) = @_;
+    my $stat = SandboxLeft::slurp("/proc/$pid/stat") // '';
+    my @fields = split / /, $stat =~ s/.*\) //rs;
+
+    return @fields && ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
 # --- the resource ------------------------------------------------------------
@@ -243,6 +253,21 @@ is_miss(take($none, { wait_ms => 60_000 }), $none, 'nobody waits for it');
 becomes('there are three', $main, ready => 3, warming => 0);
 my ($record, $member, $id) = member_key($main, 'ready');
 $t->inside('virsh', '-q', '-c', 'qemu:///system', 'suspend', $id);
+{
+    # a connection to port 891 that is not answered
+    my @workers = $t->workers;
+    ok(wait_for(20, sub {
+        $t->inside('cat', '/proc/net/tcp') =~ /:037B 02 /;
+    }), 'one that hangs is asked');
+    my ($master) = grep { $_->[1] =~ /^nginx: master/ } $t->{left}->processes;
+    kill 'HUP', $master->[0];
+    sleep 0.5;
+    my %before = map { $_ => cpu($_) } @workers;
+    sleep 0.5;
+    my @waits = grep { cpu($_) } @workers;
+    is(scalar @waits, 1, 'by a worker that is exiting');
+    cmp_ok(cpu($_) - $before{$_}, '<', 0.2, 'which takes no CPU') for @waits;
+}
 ok(wait_for(40, sub { !grep { $_ eq $id } $t->domains }),
    'a member that does not answer is destroyed');
 becomes('and replaced', $main, ready => 3, warming => 0, failed => 0);

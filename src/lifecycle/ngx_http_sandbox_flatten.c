@@ -11,9 +11,13 @@
 
 #define NGX_HTTP_SANDBOX_FLATTEN_MS 60000
 
+/* The same with the wait for a thread. */
+#define NGX_HTTP_SANDBOX_FLATTEN_LINGER_MS 120000
+
 
 static struct {
     ngx_thread_task_t task;
+    ngx_event_t linger;
     sandbox_hv_error_t result; /* of the thread */
     char id[SANDBOX_ID_SIZE];
     unsigned busy : 1;
@@ -37,6 +41,10 @@ ngx_http_sandbox_flatten_done(ngx_event_t *ev)
 {
     ngx_http_sandbox_flattening.busy = 0;
 
+    if (ngx_http_sandbox_flattening.linger.timer_set) {
+        ngx_del_timer(&ngx_http_sandbox_flattening.linger);
+    }
+
     if (ngx_http_sandbox_flattening.result.status != SANDBOX_HV_OK) {
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                       "sandbox %s: its disk is not made flatter: %s",
@@ -51,7 +59,7 @@ ngx_http_sandbox_flatten(const char *id)
 {
     ngx_thread_task_t *task;
 
-    if (ngx_http_sandbox_flattening.busy) {
+    if (ngx_http_sandbox_flattening.busy || ngx_exiting) {
         return;
     }
 
@@ -67,4 +75,9 @@ ngx_http_sandbox_flatten(const char *id)
     ngx_http_sandbox_flattening.busy =
         ngx_thread_task_post(ngx_http_sandbox_worker.conf->slow, task)
         == NGX_OK;
+
+    if (ngx_http_sandbox_flattening.busy) {
+        ngx_http_sandbox_linger(&ngx_http_sandbox_flattening.linger,
+                                NGX_HTTP_SANDBOX_FLATTEN_LINGER_MS);
+    }
 }

@@ -10,8 +10,8 @@
  * Looks at the disk of a sandbox that has just begun to run, and flattens its
  * backing chain if that is long.  Each worker waits for one flattening at a
  * time, for a minute at most; it then goes on by itself until the next take.
- * Nothing depends on the result: what is not done now is done after a later
- * start.
+ * A worker that is shutting down begins none.  Nothing depends on the result:
+ * what is not done now is done after a later start.
  */
 void ngx_http_sandbox_flatten(const char *id);
 

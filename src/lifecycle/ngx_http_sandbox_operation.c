@@ -252,20 +252,10 @@ ngx_http_sandbox_op_holds(const ngx_http_sandbox_op_t *op,
 }
 
 
-static void
-ngx_http_sandbox_op_lingered(ngx_event_t *ev)
-{ /* void */
-}
-
-
 void
 ngx_http_sandbox_op_linger(ngx_http_sandbox_op_t *op, ngx_msec_t ms)
 {
-    op->lease.handler = ngx_http_sandbox_op_lingered;
-    op->lease.data = op;
-    op->lease.log = ngx_cycle->log;
-
-    ngx_add_timer(&op->lease, ms);
+    ngx_http_sandbox_linger(&op->lease, ms);
 }
 
 

@@ -21,6 +21,9 @@
 #define NGX_HTTP_SANDBOX_TEND_CHECKS 8
 #define NGX_HTTP_SANDBOX_TEND_PATIENCE_MS 10000
 
+/* The same with the wait for a thread. */
+#define NGX_HTTP_SANDBOX_TEND_LINGER_MS 30000
+
 /* Times that a lease can be prolonged before it is over. */
 #define NGX_HTTP_SANDBOX_TEND_PROLONGS 3
 
@@ -46,6 +49,7 @@ typedef struct {
 
 typedef struct {
     ngx_thread_task_t task;
+    ngx_event_t linger;
     char id[SANDBOX_ID_SIZE];
     char pool[SANDBOX_ID_SIZE];
     uint32_t address;
@@ -419,7 +423,11 @@ ngx_http_sandbox_tend_pinged(ngx_event_t *ev)
     ngx_http_sandbox_key_t record, pool;
     ngx_http_sandbox_args_t a;
 
-    if (check->answers) {
+    if (check->linger.timer_set) {
+        ngx_del_timer(&check->linger);
+    }
+
+    if (check->answers || ngx_exiting) {
         ngx_free(check);
         return;
     }
@@ -469,7 +477,10 @@ ngx_http_sandbox_tend_check(ngx_http_sandbox_tend_op_t *t, const char *id,
         != NGX_OK)
     {
         ngx_free(check);
+        return;
     }
+
+    ngx_http_sandbox_linger(&check->linger, NGX_HTTP_SANDBOX_TEND_LINGER_MS);
 }
 
 
