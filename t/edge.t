@@ -130,7 +130,11 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
             error_page 502 504 /file;
             proxy_pass http://sandboxes;
         }
-        location = /file { internal; alias /run/stack/digits; }
+        location = /file {
+            internal;
+            gzip_static on;
+            alias /run/stack/digits;
+        }
         location /page/ {
             error_page 502 504 /page;
             proxy_pass http://sandboxes;
@@ -403,7 +407,13 @@ $t->is_error($t->traffic($public, 8001, 'GET', '/'), 502, 'port_not_open',
 inside('sh', '-c', 'echo 0123456789 >/run/stack/digits');
 $r = $t->traffic($public, 8001, 'GET', '/file/');
 $t->is_error($r, 502, 'port_not_open', 'one that is redirected to a file');
-ok(!exists $r->{headers}{etag}, 'without anything of it');
+ok(!exists $r->{headers}{$_}, "without its $_") for qw(etag last-modified);
+inside('gzip', '-k', '/run/stack/digits');
+$r = $t->traffic($public, 8001, 'GET', '/file/',
+                 headers => ['Accept-Encoding' => 'gzip']);
+$t->is_error($r, 502, 'port_not_open', 'one to a file that is compressed');
+ok(!exists $r->{headers}{$_}, "without its $_")
+    for qw(etag last-modified content-encoding);
 $r = $t->traffic($public, 8001, 'GET', '/page/');
 is("$r->{status} $r->{body}", "502 0123456789\n", 'a page of the operator\'s');
 

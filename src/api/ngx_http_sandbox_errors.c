@@ -445,6 +445,12 @@ ngx_http_sandbox_replace_page(ngx_http_request_t *r,
 
     /* of the file that error_page names */
     ngx_http_clear_etag(r);
+    ngx_http_clear_last_modified(r);
+
+    if (r->headers_out.content_encoding) {
+        r->headers_out.content_encoding->hash = 0;
+        r->headers_out.content_encoding = NULL;
+    }
 
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
