@@ -113,6 +113,12 @@ typedef struct {
     ngx_uint_t retry_after; /* seconds; 0: not retryable */
 } ngx_http_sandbox_error_t;
 
+/* A guest's address and port, as long as nginx may name what it has tried. */
+typedef struct {
+    ngx_str_t name; /* in text */
+    char text[SANDBOX_NET_IPV4_SIZE + SANDBOX_NET_PORT_SIZE];
+} ngx_http_sandbox_peer_name_t;
+
 typedef struct {
     ngx_str_t request_id; /* in request */
     char request[SANDBOX_ID_SIZE];
@@ -122,8 +128,8 @@ typedef struct {
 
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;
-    ngx_str_t peer_name; /* the same as text, in peer_text */
-    char peer_text[SANDBOX_NET_IPV4_SIZE + SANDBOX_NET_PORT_SIZE];
+    ngx_str_t *peer_name; /* the same as text; NULL before the first one */
+    ngx_http_sandbox_peer_name_t first_peer;
     struct ngx_http_sandbox_live_s *live; /* the request at that guest */
     ngx_str_t host; /* the Host that the guest sees, if masked */
 

@@ -148,16 +148,19 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
         $2}m or BAIL_OUT('no traffic server');
     nginx_conf($conf);
 }
-my $listener = fork // die;
-if ($listener == 0) {
-    open($_, '>', '/dev/null') for \*STDOUT, \*STDERR;
-    exec("$SandboxTest::top/scripts/stack", 'exec-in', '--dir', $t->{dir},
-         'python3', $SandboxTest::guest_server, 8000, '10.88.1.1')
-        or POSIX::_exit(127);
-}
+my @listeners = map {
+    my $pid = fork // die;
+    if ($pid == 0) {
+        open($_, '>', '/dev/null') for \*STDOUT, \*STDERR;
+        exec("$SandboxTest::top/scripts/stack", 'exec-in', '--dir', $t->{dir},
+             'python3', @$_) or POSIX::_exit(127);
+    }
+    $pid;
+} [$SandboxTest::guest_server, 8000, '10.88.1.1'],
+  [$SandboxTest::guest_server, 8000, '10.88.1.2'];
 my $reaper = guard(sub {
-    kill 'TERM', $listener;
-    waitpid $listener, 0;
+    kill 'TERM', @listeners;
+    waitpid $_, 0 for @listeners;
 });
 $t->stack('restart', 'nginx');
 
@@ -506,6 +509,21 @@ reloaded();
     ok(!$first->read_head(0.5), 'is looked for at no guest of this one');
     $first->abort;
     is(ask(record(node => ''))->{status}, 200, 'one that names none is ours');
+}
+
+# --- the guests that were tried ----------------------------------------------------------------
+
+{
+    my $id = record(address => address(2));
+    my $moves = begun($id, '/sleep?2');
+    sleep 0.5;
+    runs($records, $id, 'paused', 1);
+    is(($moves->read_response // {})->{status}, 200,
+       'a request whose guest has gone is answered by the next one');
+    ok(wait_for(5, sub {
+        inside('tail', '-n', 50, '/var/log/nginx/sandbox.log')
+            =~ / 10\.88\.1\.2:8000 : 10\.88\.1\.1:8000 /;
+    }), 'and logged with both');
 }
 
 # --- how many at once ---------------------------------------------------------------------------

@@ -310,15 +310,15 @@ ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
         return;
     }
 
+    ngx_http_sandbox_record_to_route(&route, record);
+
     if (ngx_http_sandbox_agent_credentials(r, record->agent_token) != NGX_OK
-        || ngx_http_sandbox_agent_request_id(r, ctx) != NGX_OK)
+        || ngx_http_sandbox_agent_request_id(r, ctx) != NGX_OK
+        || ngx_http_sandbox_peer_set(r, &route, SANDBOX_AGENT_PORT) != NGX_OK)
     {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
-
-    ngx_http_sandbox_record_to_route(&route, record);
-    ngx_http_sandbox_peer_set(ctx, &route, SANDBOX_AGENT_PORT);
 
     /* the agent gets the path that was routed, not the client's spelling */
     r->valid_unparsed_uri = 0;

@@ -169,7 +169,7 @@ ngx_http_sandbox_peer_get(ngx_peer_connection_t *pc, void *data)
 
     pc->sockaddr = (struct sockaddr *) &ctx->peer;
     pc->socklen = sizeof(struct sockaddr_in);
-    pc->name = &ctx->peer_name;
+    pc->name = ctx->peer_name;
 
     /* these are left over when a kept connection failed */
     pc->cached = 0;
@@ -253,12 +253,24 @@ ngx_http_sandbox_peer_free(ngx_peer_connection_t *pc, void *data,
 }
 
 
-void
-ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,
+ngx_int_t
+ngx_http_sandbox_peer_set(ngx_http_request_t *r,
                           const ngx_http_sandbox_route_t *route,
                           ngx_uint_t port)
 {
     size_t len;
+    ngx_http_sandbox_ctx_t *ctx;
+    ngx_http_sandbox_peer_name_t *peer;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    /* $upstream_addr names what was tried before, too */
+    peer = ctx->peer_name
+               ? ngx_palloc(r->pool, sizeof(ngx_http_sandbox_peer_name_t))
+               : &ctx->first_peer;
+    if (peer == NULL) {
+        return NGX_ERROR;
+    }
 
     ctx->peer.sin_family = AF_INET;
     ctx->peer.sin_addr.s_addr = route->address;
@@ -267,9 +279,11 @@ ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,
 
     /* for log lines and $upstream_addr */
     len = route->text_len;
-    ngx_memcpy(ctx->peer_text, route->text, sizeof(route->text));
-    ctx->peer_text[len++] = ':';
-    ctx->peer_name.len =
-        len + sandbox_net_port(ctx->peer_text + len, (uint16_t) port);
-    ctx->peer_name.data = (u_char *) ctx->peer_text;
+    ngx_memcpy(peer->text, route->text, sizeof(route->text));
+    peer->text[len++] = ':';
+    peer->name.len = len + sandbox_net_port(peer->text + len, (uint16_t) port);
+    peer->name.data = (u_char *) peer->text;
+    ctx->peer_name = &peer->name;
+
+    return NGX_OK;
 }

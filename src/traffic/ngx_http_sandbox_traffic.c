@@ -298,7 +298,6 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
     ngx_str_t token;
     ngx_uint_t ntokens;
     ngx_http_request_t *r;
-    ngx_http_sandbox_ctx_t *ctx;
 
     r = visit->request;
 
@@ -333,14 +332,12 @@ ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
         return rc;
     }
 
-    if (route->masked
-        && ngx_http_sandbox_traffic_mask(r, route, visit->host.port) != NGX_OK)
+    if ((route->masked
+         && ngx_http_sandbox_traffic_mask(r, route, visit->host.port) != NGX_OK)
+        || ngx_http_sandbox_peer_set(r, route, visit->host.port) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-    ngx_http_sandbox_peer_set(ctx, route, visit->host.port);
 
     visit->live.back = ngx_http_sandbox_visit_back;
     visit->live.data = visit;

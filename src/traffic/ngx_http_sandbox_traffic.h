@@ -111,9 +111,12 @@ ngx_http_sandbox_traffic_admit(ngx_http_request_t *r,
                                const ngx_http_sandbox_route_t *route,
                                ngx_uint_t ntokens, const ngx_str_t *token);
 
-/* Points ctx->peer at a port of a guest, keyed by execution (see peer.c). */
-void ngx_http_sandbox_peer_set(ngx_http_sandbox_ctx_t *ctx,
-                               const ngx_http_sandbox_route_t *route,
-                               ngx_uint_t port);
+/*
+ * Points the peer of r's context at a port of a guest, keyed by execution (see
+ * peer.c).  NGX_ERROR if memory is out.
+ */
+ngx_int_t ngx_http_sandbox_peer_set(ngx_http_request_t *r,
+                                    const ngx_http_sandbox_route_t *route,
+                                    ngx_uint_t port);
 
 #endif
