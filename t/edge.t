@@ -148,6 +148,13 @@ inside('sh', '-c', 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '
         $2}m or BAIL_OUT('no traffic server');
     nginx_conf($conf);
 }
+# an agent that never answers
+my $mute = <<'END';
+import socket, threading
+
+s = socket.create_server(("10.88.1.1", 891), backlog=64)
+threading.Event().wait()
+END
 my @listeners = map {
     my $pid = fork // die;
     if ($pid == 0) {
@@ -157,7 +164,7 @@ my @listeners = map {
     }
     $pid;
 } [$SandboxTest::guest_server, 8000, '10.88.1.1'],
-  [$SandboxTest::guest_server, 8000, '10.88.1.2'];
+  [$SandboxTest::guest_server, 8000, '10.88.1.2'], ['-c', $mute];
 my $reaper = guard(sub {
     kill 'TERM', @listeners;
     waitpid $_, 0 for @listeners;
@@ -615,6 +622,40 @@ reloaded();
     @busy = map { endless($id) } 1 .. 4;
     is(scalar @busy, 4,
        'what killed workers that were exiting had counted is forgotten');
+}
+
+# calls of the agent are counted for themselves, those that wait among them
+{
+    my $calls = SandboxRecords->new($socket, 'calls');
+    my $id = $calls->add(state => 'resuming', auto_resume => 1, address => '');
+    my $call = sub {
+        return $t->begin('POST', "/v1/sandboxes/$id/exec",
+                         key => $t->key('calls'), json => { command => 'true' });
+    };
+    my $full = sub {
+        my ($name) = @_;
+        my $r = $t->end($call->());
+        $t->is_error($r, 429, 'rate_limit_exceeded', $name);
+        cmp_ok($r->{headers}{'retry-after'}, '>', 0, 'for a while');
+    };
+    my $refused = 'sandbox_limited_total{limit="api_connections"}';
+    my $before = $t->metric($refused);
+
+    $calls->flush;
+    my @busy = map { $call->() } 1 .. 4;
+    sleep 0.5;
+    $full->('one call too many that waits is refused');
+    runs($calls, $id, 'running', 1);
+    sleep 0.5;
+    $full->('as one at the guest is');
+    is($t->metric($refused) - $before, 2, 'both are counted');
+    is(ask($id)->{status}, 200, 'visitors are not concerned');
+    @busy = map { begun($id, '/sleep?20') } 1 .. 4;
+    sleep 0.5;
+    is(ask($id)->{status}, 429, 'when they are too many');
+    my $last = $call->();
+    ok(!$last->read_head(0.5), 'calls that have ended have made room');
+    $calls->clear;
 }
 
 # --- for how long -----------------------------------------------------------------------------------

@@ -8,7 +8,8 @@
  * or woken, they wait in the kernel and at the client.  When the guest ends
  * before it has answered, or is silent, the request comes back here (live.h).
  * An exec has a time limit of its own, and is answered soon after it, whatever
- * runs in the guest in place of the agent.
+ * runs in the guest in place of the agent.  As many requests may be at an
+ * agent, or wait for one, as visitors at a sandbox's ports.
  *
  * A record may be older than an event that this worker has handled, because the
  * two come on different connections: a request that went by such a record would
@@ -16,6 +17,7 @@
  * (flights.c), if anything about the sandbox has changed since the read began.
  */
 
+#include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_record.h"
@@ -43,6 +45,7 @@ typedef struct {
     ngx_uint_t reads;
     ngx_http_sandbox_waker_t waker;
     ngx_http_sandbox_live_t live;
+    ngx_http_sandbox_count_t *count; /* at a guest or waiting, or NULL */
 } ngx_http_sandbox_call_t;
 
 
@@ -144,10 +147,34 @@ ngx_http_sandbox_agent_woken(void *data, const ngx_http_sandbox_error_t *error,
 }
 
 
+/* Counts the call at the sandbox; NGX_BUSY when r was refused. */
+static ngx_int_t
+ngx_http_sandbox_agent_enter(ngx_http_sandbox_call_t *call, const char *id)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_sandbox_limits_enter(&call->count, NGX_HTTP_SANDBOX_TO_AGENT,
+                                       id);
+
+    if (rc != NGX_OK) {
+        ngx_http_sandbox_api_fail(call->request,
+                                  &ngx_http_sandbox_rate_limit_exceeded,
+                                  "Too many requests are at the sandbox's "
+                                  "agent at the moment.");
+    }
+
+    return rc;
+}
+
+
 static void
 ngx_http_sandbox_agent_wake(ngx_http_sandbox_call_t *call, const char *id)
 {
     ngx_http_request_t *r;
+
+    if (ngx_http_sandbox_agent_enter(call, id) != NGX_OK) {
+        return;
+    }
 
     r = call->request;
     call->waker.handler = ngx_http_sandbox_agent_woken;
@@ -232,6 +259,7 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     ngx_http_sandbox_call_t *call;
 
     call = data;
+    ngx_http_sandbox_limits_leave(&call->count);
     call->waker.wait_until_ms = 0; /* the waits led to a guest */
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     ctx->passed = 0;
@@ -310,6 +338,10 @@ ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
         return;
     }
 
+    if (ngx_http_sandbox_agent_enter(call, record->id) != NGX_OK) {
+        return;
+    }
+
     ngx_http_sandbox_record_to_route(&route, record);
 
     if (ngx_http_sandbox_agent_credentials(r, record->agent_token) != NGX_OK
@@ -359,6 +391,7 @@ ngx_http_sandbox_agent_cleanup(void *data)
 
     ngx_http_sandbox_wake_leave(&call->waker);
     ngx_http_sandbox_live_leave(&call->live);
+    ngx_http_sandbox_limits_leave(&call->count);
 }
 
 

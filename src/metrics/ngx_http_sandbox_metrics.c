@@ -95,7 +95,7 @@ static const char *const ngx_http_sandbox_lookups[] = {
     "joined",
 };
 static const char *const ngx_http_sandbox_limits[] = {
-    "connections", "rate", "api_rate", "wakes", "age",
+    "connections", "api_connections", "rate", "api_rate", "wakes", "age",
 };
 static const char *const ngx_http_sandbox_links[] = { "commands", "events" };
 

@@ -9,7 +9,8 @@
  * worker that gets it.  A worker for which there is no row counts in memory of
  * its own, which other workers do not see.  A worker counts a connection before
  * it compares the sum with the limit, so that there are never too many.
- * Sandboxes whose ids have the same hash share their limit: one in 16,384.
+ * Sandboxes whose ids have the same hash share their limit: one in 16,384.  The
+ * calls of a sandbox's agent are counted at another place than its visitors.
  *
  * Rates: a leaky bucket is one number for a tenant, the time at which the
  * bucket will be empty.  So it needs no repair when a worker is killed.  After
@@ -103,16 +104,11 @@ ngx_http_sandbox_limits_sum(uint64_t place, ngx_uint_t all)
 }
 
 
-ngx_http_sandbox_count_t *
-ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max)
+/* The counter, or NULL if there are max connections. */
+static ngx_http_sandbox_count_t *
+ngx_http_sandbox_limits_count(uint64_t place, ngx_uint_t max)
 {
-    uint64_t place;
     ngx_http_sandbox_count_t *count;
-
-    /* the end of an id is random */
-    ngx_memcpy(&place, id + SANDBOX_ID_LEN - sizeof(place), sizeof(place));
-    place *= 0x9e3779b97f4a7c15;
-    place >>= NGX_HTTP_SANDBOX_LIMIT_SHIFT;
 
     count = &ngx_http_sandbox_limits_row[place];
 
@@ -135,10 +131,50 @@ ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max)
 }
 
 
-void
-ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t *count)
+ngx_int_t
+ngx_http_sandbox_limits_enter(ngx_http_sandbox_count_t **count,
+                              ngx_http_sandbox_connections_e which,
+                              const char *id)
 {
-    (*count)--;
+    uint64_t place;
+    ngx_uint_t max;
+
+    ngx_http_sandbox_limits_leave(count);
+    max = ngx_http_sandbox_worker.conf->max_connections;
+
+    if (max == 0) {
+        return NGX_OK;
+    }
+
+    /* the end of an id is random */
+    ngx_memcpy(&place, id + SANDBOX_ID_LEN - sizeof(place), sizeof(place));
+    place += which;
+    place *= 0x9e3779b97f4a7c15;
+    place >>= NGX_HTTP_SANDBOX_LIMIT_SHIFT;
+
+    *count = ngx_http_sandbox_limits_count(place, max);
+
+    if (*count) {
+        return NGX_OK;
+    }
+
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
+                                which == NGX_HTTP_SANDBOX_TO_AGENT
+                                    ? NGX_HTTP_SANDBOX_LIMIT_API_CONNECTIONS
+                                    : NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS,
+                                1);
+
+    return NGX_BUSY;
+}
+
+
+void
+ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t **count)
+{
+    if (*count) {
+        (**count)--;
+        *count = NULL;
+    }
 }
 
 

@@ -1,5 +1,5 @@
 /*
- * Limits of what reaches sandboxes: connections of a sandbox at once, and
+ * Limits of what reaches sandboxes: connections to a sandbox at once, and
  * requests of a tenant in a second.  Event loop only.
  */
 
@@ -23,15 +23,24 @@ ngx_int_t ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag);
  */
 void ngx_http_sandbox_limits_start(ngx_uint_t slot);
 
-/*
- * Counts one more connection to the sandbox, or wait for one.  The counter,
- * which the caller gives to leave(), or NULL if max are counted already.
- */
+/* Those to its ports, and those to its agent, are counted for themselves. */
+typedef enum {
+    NGX_HTTP_SANDBOX_TO_PORTS = 0,
+    NGX_HTTP_SANDBOX_TO_AGENT
+} ngx_http_sandbox_connections_e;
+
 typedef uint16_t ngx_http_sandbox_count_t;
 
-ngx_http_sandbox_count_t *
-ngx_http_sandbox_limits_enter(const char *id, ngx_uint_t max);
-void ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t *count);
+/*
+ * Counts one more connection to the sandbox, or wait for one, in *count, which
+ * is left first.  NGX_BUSY if there are too many, which the metrics then tell;
+ * *count is NULL then, and if there is no limit.
+ */
+ngx_int_t ngx_http_sandbox_limits_enter(ngx_http_sandbox_count_t **count,
+                                        ngx_http_sandbox_connections_e which,
+                                        const char *id);
+/* Takes the connection off *count, which may be NULL, and is afterwards. */
+void ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t **count);
 
 /*
  * Counts a request of a tenant, given by ngx_http_sandbox_tenant_hash().  0 if

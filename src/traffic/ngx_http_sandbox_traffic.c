@@ -64,17 +64,6 @@ ngx_http_sandbox_traffic_mask(ngx_http_request_t *r,
 }
 
 
-/* The visit has left its sandbox: takes it off the count. */
-static void
-ngx_http_sandbox_visit_leave(ngx_http_sandbox_visit_t *visit)
-{
-    if (visit->count) {
-        ngx_http_sandbox_limits_leave(visit->count);
-        visit->count = NULL;
-    }
-}
-
-
 /* From the cleanup of the request. */
 static void
 ngx_http_sandbox_visit_cleanup(void *data)
@@ -87,7 +76,7 @@ ngx_http_sandbox_visit_cleanup(void *data)
     }
 
     ngx_http_sandbox_live_leave(&visit->live);
-    ngx_http_sandbox_visit_leave(visit);
+    ngx_http_sandbox_limits_leave(&visit->count);
 }
 
 
@@ -146,23 +135,12 @@ static ngx_int_t
 ngx_http_sandbox_visit_enter(ngx_http_sandbox_visit_t *visit,
                              const ngx_http_sandbox_route_t *route)
 {
-    ngx_uint_t max;
-
-    max = ngx_http_sandbox_worker.conf->max_connections;
-
-    if (max == 0) {
+    if (ngx_http_sandbox_limits_enter(&visit->count, NGX_HTTP_SANDBOX_TO_PORTS,
+                                      route->id)
+        == NGX_OK)
+    {
         return NGX_OK;
     }
-
-    ngx_http_sandbox_visit_leave(visit);
-    visit->count = ngx_http_sandbox_limits_enter(route->id, max);
-
-    if (visit->count) {
-        return NGX_OK;
-    }
-
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_LIMITS,
-                                NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS, 1);
 
     return ngx_http_sandbox_error(
         visit->request, &ngx_http_sandbox_rate_limit_exceeded,
@@ -241,7 +219,7 @@ ngx_http_sandbox_visit_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
     ngx_http_sandbox_visit_t *visit = data;
 
-    ngx_http_sandbox_visit_leave(visit);
+    ngx_http_sandbox_limits_leave(&visit->count);
 
     visit->state = NGX_HTTP_SANDBOX_VISIT_ASKS;
     visit->spent = spent;
