@@ -12,6 +12,7 @@
 #include "ngx_http_sandbox_conf.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_metrics.h"
@@ -96,7 +97,7 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
     { ngx_string("sandbox_node"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_conf_set_str_slot, NGX_HTTP_SANDBOX_MAIN(node), NULL },
 
-    { ngx_string("sandbox_thread_pools"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE23,
+    { ngx_string("sandbox_thread_pools"), NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE,
       ngx_http_sandbox_thread_pools, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL },
 
     { ngx_string("sandbox_limits"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
@@ -222,6 +223,8 @@ ngx_http_sandbox_create_main_conf(ngx_conf_t *cf)
     mcf->route_stale = NGX_CONF_UNSET_MSEC;
     mcf->reconcile_interval = NGX_CONF_UNSET_MSEC;
     mcf->reconcile_grace = 30000;
+    mcf->tenant_threads = 3;
+    mcf->tenant_queue = 64;
     mcf->refill_parallel = 2;
     mcf->refill_interval = 5000;
     mcf->refill_check = 30000;
@@ -776,6 +779,7 @@ ngx_http_sandbox_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_sandbox_gate_init();
     ngx_http_sandbox_op_probe();
     ngx_http_sandbox_reconcile_start();
 

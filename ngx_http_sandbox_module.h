@@ -55,6 +55,8 @@ typedef struct {
     ngx_thread_pool_t *quick;  /* teardown, surveys; well under a second */
     ngx_thread_pool_t *slow;   /* boots: seconds */
     ngx_thread_pool_t *refill; /* boots for warm pools; slow, if not given */
+    ngx_int_t tenant_threads;  /* of slow, that one tenant may have at once */
+    ngx_int_t tenant_queue;    /* tasks of one tenant that wait for these */
 
     ngx_int_t max_vcpus;
     ngx_int_t max_memory_mb;

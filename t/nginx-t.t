@@ -171,6 +171,8 @@ accepted('a domain that ends in a dot', sandbox_domain => 'a-1.EXAMPLE.');
 accepted('a lease of two timeouts', sandbox_lease => '2s');
 accepted('a map in place of a variable of ours', add =>
          'map $http_upgrade $sandbox_connection { default upgrade; "" ""; }');
+accepted('shares of threads', sandbox_thread_pools =>
+         'quick=quick slow=slow refill=slow tenant_threads=1 tenant_queue=0');
 accepted('a small subnet', sandbox_network => 'bridge=b subnet=10.1.1.0/30');
 
 {
@@ -249,6 +251,10 @@ for (['sandbox_zone', 'sandboxes', qr/invalid zone "sandboxes"/],
      ['sandbox_thread_pools', 'quick=quick fast=slow',
       qr/invalid parameter "fast=slow"/],
      ['sandbox_thread_pools', 'quick=slow slow=slow', qr/needs two pools/],
+     ['sandbox_thread_pools', 'quick=quick slow=slow tenant_threads=0',
+      qr/invalid parameter "tenant_threads=0"/],
+     ['sandbox_thread_pools', 'quick=quick slow=slow tenant_queue=-1',
+      qr/invalid parameter "tenant_queue=-1"/],
      ['sandbox_limits', 'memory_mb=127', qr/less than the template "base"/],
      ['sandbox_limits', 'disk_mb=511', qr/less than the template "base"/],
      ['sandbox_limits', 'vcpus=0', qr/invalid parameter "vcpus=0"/],

@@ -278,6 +278,22 @@ ngx_http_sandbox_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
+        if (ngx_http_sandbox_param(&args[i], "tenant_threads", &value)) {
+            mcf->tenant_threads = ngx_atoi(value.data, value.len);
+
+            if (mcf->tenant_threads >= 1 && mcf->tenant_threads <= 1024) {
+                continue;
+            }
+        }
+
+        if (ngx_http_sandbox_param(&args[i], "tenant_queue", &value)) {
+            mcf->tenant_queue = ngx_atoi(value.data, value.len);
+
+            if (mcf->tenant_queue >= 0 && mcf->tenant_queue <= 65536) {
+                continue;
+            }
+        }
+
         return ngx_http_sandbox_invalid_param(cf, &args[i]);
     }
 

@@ -129,15 +129,17 @@ ngx_http_sandbox_create_queue(ngx_http_sandbox_create_op_t *c,
                               void (*work)(void *data, ngx_log_t *log),
                               void (*then)(ngx_event_t *ev))
 {
-    ngx_thread_pool_t *pool;
+    ngx_int_t rc;
+    ngx_http_sandbox_main_conf_t *mcf;
 
+    mcf = ngx_http_sandbox_worker.conf;
     SANDBOX_CRASH_POINT("create.queue.before");
 
-    pool = c->source == NGX_HTTP_SANDBOX_FOR_POOL
-               ? ngx_http_sandbox_worker.conf->refill
-               : ngx_http_sandbox_worker.conf->slow;
+    rc = c->source == NGX_HTTP_SANDBOX_FOR_POOL && mcf->refill != mcf->slow
+             ? ngx_http_sandbox_op_task(&c->op, mcf->refill, work, then)
+             : ngx_http_sandbox_op_slow_task(&c->op, c->tenant, work, then);
 
-    if (ngx_http_sandbox_op_task(&c->op, pool, work, then) == NGX_OK) {
+    if (rc != NGX_ERROR) {
         SANDBOX_CRASH_POINT("create.queue.after");
         return;
     }
@@ -477,7 +479,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     ngx_http_sandbox_create_log(c);
 
     if (c->source != NGX_HTTP_SANDBOX_FROM_TEMPLATE) {
-        ngx_http_sandbox_flatten(c->op.id);
+        ngx_http_sandbox_flatten(c->op.id, c->tenant);
     }
 
     SANDBOX_CRASH_POINT("create.answer.before");

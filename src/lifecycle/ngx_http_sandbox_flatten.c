@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_flatten.h"
 
+#include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_module.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_time.h"
@@ -18,6 +19,8 @@
 static struct {
     ngx_thread_task_t task;
     ngx_event_t linger;
+    ngx_http_sandbox_gate_place_t place;
+    char tenant[128];
     sandbox_hv_error_t result; /* of the thread */
     char id[SANDBOX_ID_SIZE];
     unsigned busy : 1;
@@ -55,16 +58,20 @@ ngx_http_sandbox_flatten_done(ngx_event_t *ev)
 
 
 void
-ngx_http_sandbox_flatten(const char *id)
+ngx_http_sandbox_flatten(const char *id, const char *tenant)
 {
     ngx_thread_task_t *task;
 
-    if (ngx_http_sandbox_flattening.busy || ngx_exiting) {
+    if (ngx_http_sandbox_flattening.busy || ngx_exiting
+        || !ngx_http_sandbox_gate_open(tenant))
+    {
         return;
     }
 
     ngx_cpystrn((u_char *) ngx_http_sandbox_flattening.id, (u_char *) id,
                 sizeof(ngx_http_sandbox_flattening.id));
+    ngx_cpystrn((u_char *) ngx_http_sandbox_flattening.tenant,
+                (u_char *) tenant, sizeof(ngx_http_sandbox_flattening.tenant));
 
     task = &ngx_http_sandbox_flattening.task;
     ngx_memzero(task, sizeof(ngx_thread_task_t));
@@ -73,7 +80,8 @@ ngx_http_sandbox_flatten(const char *id)
     task->event.log = ngx_cycle->log;
 
     ngx_http_sandbox_flattening.busy =
-        ngx_thread_task_post(ngx_http_sandbox_worker.conf->slow, task)
+        ngx_http_sandbox_gate_post(&ngx_http_sandbox_flattening.place, task,
+                                   ngx_http_sandbox_flattening.tenant)
         == NGX_OK;
 
     if (ngx_http_sandbox_flattening.busy) {

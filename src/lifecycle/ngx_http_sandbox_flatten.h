@@ -11,8 +11,9 @@
  * backing chain if that is long.  Each worker waits for one flattening at a
  * time, for a minute at most; it then goes on by itself until the next take.
  * A worker that is shutting down begins none.  Nothing depends on the result:
- * what is not done now is done after a later start.
+ * what is not done now, because the sandbox's tenant has its share of the
+ * threads or for another reason, is done after a later start.
  */
-void ngx_http_sandbox_flatten(const char *id);
+void ngx_http_sandbox_flatten(const char *id, const char *tenant);
 
 #endif

@@ -42,6 +42,7 @@ typedef struct {
     ngx_http_sandbox_op_t op;
 
     char tenant[128]; /* empty: due on the agenda */
+    char owner[128];  /* the tenant of the sandbox */
     char snapshot[SANDBOX_ID_SIZE];
     char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
     int64_t claiming_ms;              /* monotonic: when the claim was sent */
@@ -210,6 +211,7 @@ static void
 ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
                                  redisReply *reply)
 {
+    ngx_int_t rc;
     ngx_http_sandbox_main_conf_t *mcf;
 
     mcf = ngx_http_sandbox_worker.conf;
@@ -221,6 +223,9 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
     ngx_cpystrn((u_char *) h->checkpoint,
                 (u_char *) ngx_http_sandbox_reply_string(reply, 3),
                 sizeof(h->checkpoint));
+    ngx_cpystrn((u_char *) h->owner,
+                (u_char *) ngx_http_sandbox_reply_string(reply, 5),
+                sizeof(h->owner));
 
     ngx_http_sandbox_await_end(&h->op.await);
     ngx_http_sandbox_op_hold_lease(&h->op, h->claiming_ms);
@@ -236,16 +241,21 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
 
     SANDBOX_CRASH_POINT("hibernate.queue.before");
 
-    if (ngx_http_sandbox_op_task(&h->op, mcf->slow,
-                                 ngx_http_sandbox_hibernate_take,
-                                 ngx_http_sandbox_hibernate_taken)
-        != NGX_OK)
-    {
+    rc = ngx_http_sandbox_op_slow_task(&h->op, h->owner,
+                                       ngx_http_sandbox_hibernate_take,
+                                       ngx_http_sandbox_hibernate_taken);
+
+    if (rc == NGX_ERROR) {
         /* nothing has begun, except by an earlier taker */
         h->take.left = h->take.again;
         h->op.error = &ngx_http_sandbox_capacity_exceeded;
         h->op.message = "Too many sandboxes are being started or kept at once.";
         ngx_http_sandbox_hibernate_taken(&h->op.task.event);
+
+    } else if (rc == NGX_AGAIN && h->tenant[0] == '\0' && h->op.done) {
+        /* the agenda goes on: one tenant's would be all it has at once */
+        h->op.done(h->op.data, &h->op);
+        ngx_http_sandbox_op_detach(&h->op);
     }
 }
 

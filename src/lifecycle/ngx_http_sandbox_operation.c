@@ -283,13 +283,11 @@ ngx_http_sandbox_op_work(void *data, ngx_log_t *log)
 }
 
 
-ngx_int_t
-ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
+static void
+ngx_http_sandbox_op_plan(ngx_http_sandbox_op_t *op,
                          void (*work)(void *op, ngx_log_t *log),
                          void (*then)(ngx_event_t *ev))
 {
-    ngx_uint_t row;
-
     op->work = work;
     ngx_memzero(&op->task, sizeof(ngx_thread_task_t));
     op->task.ctx = op;
@@ -297,24 +295,46 @@ ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
     op->task.event.handler = then;
     op->task.event.data = op;
     op->task.event.log = ngx_cycle->log;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
+                         void (*work)(void *op, ngx_log_t *log),
+                         void (*then)(ngx_event_t *ev))
+{
+    ngx_http_sandbox_op_plan(op, work, then);
 
     if (ngx_thread_task_post(pool, &op->task) == NGX_OK) {
         return NGX_OK;
     }
 
-    if (pool == ngx_http_sandbox_worker.conf->quick) {
-        row = NGX_HTTP_SANDBOX_POOL_QUICK;
-
-    } else if (pool == ngx_http_sandbox_worker.conf->slow) {
-        row = NGX_HTTP_SANDBOX_POOL_SLOW;
-
-    } else {
-        row = NGX_HTTP_SANDBOX_POOL_REFILL;
-    }
-
-    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OVERFLOWS, row, 1);
+    ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OVERFLOWS,
+                                pool == ngx_http_sandbox_worker.conf->quick
+                                    ? NGX_HTTP_SANDBOX_POOL_QUICK
+                                    : NGX_HTTP_SANDBOX_POOL_REFILL,
+                                1);
 
     return NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_op_slow_task(ngx_http_sandbox_op_t *op, const char *tenant,
+                              void (*work)(void *op, ngx_log_t *log),
+                              void (*then)(ngx_event_t *ev))
+{
+    ngx_int_t rc;
+
+    ngx_http_sandbox_op_plan(op, work, then);
+    rc = ngx_http_sandbox_gate_post(&op->place, &op->task, tenant);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_OVERFLOWS,
+                                    NGX_HTTP_SANDBOX_POOL_SLOW, 1);
+    }
+
+    return rc;
 }
 
 

@@ -17,6 +17,7 @@
 #define NGX_HTTP_SANDBOX_OPERATION_H
 
 #include "ngx_http_sandbox_await.h"
+#include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_create.h"
 #include "sandbox_network_patch.h"
@@ -56,6 +57,7 @@ struct ngx_http_sandbox_op_s {
     _Atomic int64_t holds_until_ms;
     int64_t held_until_ms; /* what that was before the last renewal */
     ngx_thread_task_t task;
+    ngx_http_sandbox_gate_place_t place;    /* of the task, if slow */
     void (*work)(void *op, ngx_log_t *log); /* of the task, in its thread */
     ngx_http_sandbox_await_t await;
     unsigned fenced : 1;   /* another owner has taken the record over */
@@ -124,8 +126,8 @@ ngx_http_sandbox_op_resume(const char *id, ngx_http_sandbox_ctx_t *ctx,
 
 /*
  * Hibernates a running sandbox of ctx's tenant; with ctx NULL, one of any
- * tenant whose deadline has passed.  The answer is the snapshot.  The rest is
- * as above.
+ * tenant whose deadline has passed; then done is called earlier if op has to
+ * wait for a thread.  The answer is the snapshot.  The rest is as above.
  */
 ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
@@ -259,6 +261,16 @@ ngx_int_t
 ngx_http_sandbox_op_task(ngx_http_sandbox_op_t *op, ngx_thread_pool_t *pool,
                          void (*work)(void *op, ngx_log_t *log),
                          void (*then)(ngx_event_t *ev));
+
+/*
+ * The same in the pool slow, as one of tenant's, whose name must stay until
+ * then: NGX_AGAIN if it has to wait for others of the tenant to end (gate.h).
+ * NGX_ERROR also if too many of the tenant's wait.
+ */
+ngx_int_t
+ngx_http_sandbox_op_slow_task(ngx_http_sandbox_op_t *op, const char *tenant,
+                              void (*work)(void *op, ngx_log_t *log),
+                              void (*then)(ngx_event_t *ev));
 
 /*
  * Sends release.lua, which gives the address and the agenda entry of id back.

@@ -127,10 +127,10 @@ ngx_http_sandbox_snapshot_run(ngx_http_sandbox_snapshot_op_t *s)
 
     SANDBOX_CRASH_POINT("snapshot.queue.before");
 
-    if (ngx_http_sandbox_op_task(&s->op, mcf->slow,
-                                 ngx_http_sandbox_snapshot_take,
-                                 ngx_http_sandbox_snapshot_taken)
-        != NGX_OK)
+    if (ngx_http_sandbox_op_slow_task(&s->op, s->tenant,
+                                      ngx_http_sandbox_snapshot_take,
+                                      ngx_http_sandbox_snapshot_taken)
+        == NGX_ERROR)
     {
         s->op.error = &ngx_http_sandbox_capacity_exceeded;
         s->op.message = "Too much is being done at once.";

@@ -214,7 +214,12 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
         GAUGE, "operations", 1, none, none, "Operations in flight."),
     [NGX_HTTP_SANDBOX_METRIC_OVERFLOWS] = NGX_HTTP_SANDBOX_METRIC(
         COUNTER, "thread_pool_overflows_total", 1, pools, none,
-        "Tasks that found the queue of their thread pool full."),
+        "Tasks that found the queue of their thread pool, or of their tenant, "
+        "full."),
+    [NGX_HTTP_SANDBOX_METRIC_TENANT_WAITS] = NGX_HTTP_SANDBOX_METRIC(
+        COUNTER, "thread_pool_tenant_waits_total", 1, none, none,
+        "Tasks that had to wait because their tenant had its share of the slow "
+        "threads."),
     [NGX_HTTP_SANDBOX_METRIC_API] = NGX_HTTP_SANDBOX_METRIC(
         COUNTER, "api_requests_total", 1, routes, classes,
         "API requests by route and class of status."),

@@ -8,7 +8,8 @@
 -- Gives {"none"}, {"moved", id} (it is an alias of id), {"conflict", state},
 --       {"wait", until ms}, {"elsewhere", node}, {"paused", snapshot,
 --       created_at, bytes} (it is paused already) or {"claimed", fence,
---       snapshot, its own checkpoint or "", 1 if another worker has begun it}.
+--       snapshot, its own checkpoint or "", 1 if another worker has begun it,
+--       tenant}.
 
 local id,
       by_tenant, -- asked by a client, or "": due on the agenda
@@ -90,4 +91,5 @@ redis.call('HSET', KEYS[1], 'state', new_state, 'owner', owner,
            'lease_at', now + tonumber(lease_ms), 'snapshot_id', snapshot)
 redis.call('PUBLISH', channel, id .. ' ' .. new_state)
 
-return { 'claimed', fence, snapshot, record[7] or '', again and 1 or 0 }
+return { 'claimed', fence, snapshot, record[7] or '', again and 1 or 0,
+         record[2] or '' }
