@@ -115,7 +115,7 @@ for my $found ([running => timeout_at => 4e12],
     my $s = $crash->made;
     my $path = "/v1/sandboxes/$s->{id}";
 
-    $crash->arm('hibernate.take.after', 'sleep 1500');
+    $crash->arm('hibernate.take.after', 'sleep 5000');
     my $first = $crash->reach('hibernate.take.after', sub {
         $t->begin('POST', "$path/hibernate");
     });

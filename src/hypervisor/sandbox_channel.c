@@ -125,21 +125,19 @@ static void
 sandbox_channel_fill(sandbox_channel_t *ch)
 {
     int n;
+    char ignored[4096];
 
-    if (ch->full) {
-        ch->len = 0;
-    }
+    n = ch->full ? virStreamRecv(ch->stream, ignored, sizeof(ignored))
+                 : virStreamRecv(ch->stream, ch->data + ch->len,
+                                 sizeof(ch->data) - ch->len);
 
-    n = virStreamRecv(ch->stream, ch->data + ch->len,
-                      sizeof(ch->data) - ch->len);
-
-    if (n > 0) {
+    if (n > 0 && !ch->full) {
         ch->len += (size_t) n;
         ch->full |= ch->len == sizeof(ch->data);
         (void) pthread_cond_signal(&ch->ready);
 
         /* -2 is nothing to read yet, 0 the end of the stream */
-    } else if (n != -2) {
+    } else if (n <= 0 && n != -2) {
         sandbox_channel_end(ch);
     }
 }

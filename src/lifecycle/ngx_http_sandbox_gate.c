@@ -26,6 +26,14 @@ ngx_http_sandbox_gate_open(const char *tenant)
 }
 
 
+ngx_uint_t
+ngx_http_sandbox_gate_full(const char *tenant)
+{
+    return sandbox_gate_ask(&ngx_http_sandbox_gate.gate, tenant)
+           == SANDBOX_GATE_FULL;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_gate_start(ngx_http_sandbox_gate_place_t *place)
 {

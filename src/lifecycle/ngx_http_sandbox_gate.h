@@ -39,4 +39,7 @@ void ngx_http_sandbox_gate_init(void);
 /* 1 if a task of tenant would not have to wait. */
 ngx_uint_t ngx_http_sandbox_gate_open(const char *tenant);
 
+/* 1 if a task of tenant would be refused, as too many wait. */
+ngx_uint_t ngx_http_sandbox_gate_full(const char *tenant);
+
 #endif

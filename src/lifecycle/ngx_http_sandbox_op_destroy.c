@@ -17,6 +17,7 @@
  */
 
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"
@@ -25,6 +26,9 @@
 #include "sandbox_crash.h"
 #include "sandbox_take.h"
 #include "sandbox_time.h"
+
+/* Ms until a hibernation is due again if too many of its tenant's wait. */
+#define NGX_HTTP_SANDBOX_DESTROY_FULL_MS 2000
 
 
 typedef struct {
@@ -268,9 +272,17 @@ ngx_http_sandbox_destroy_place(ngx_http_sandbox_destroy_op_t *d,
 
 /* The sandbox is due for a hibernation, not its end: starts that operation. */
 static void
-ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d)
+ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d,
+                                   const char *tenant)
 {
     ngx_http_sandbox_op_t *op;
+
+    if (ngx_http_sandbox_gate_full(tenant)) {
+        ngx_http_sandbox_op_schedule_in(d->op.id,
+                                        NGX_HTTP_SANDBOX_DESTROY_FULL_MS);
+        ngx_http_sandbox_destroy_end(d);
+        return;
+    }
 
     op = ngx_http_sandbox_op_hibernate(d->op.id, NULL, d->op.done, d->op.data);
 
@@ -428,7 +440,8 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
             d, ngx_http_sandbox_reply_string(reply, 1));
 
     } else if (ngx_strcmp(outcome, "hibernate") == 0) {
-        ngx_http_sandbox_destroy_hibernate(d);
+        ngx_http_sandbox_destroy_hibernate(
+            d, ngx_http_sandbox_reply_string(reply, 1));
 
     } else if (ngx_strcmp(outcome, "idle") == 0) {
         (void) ngx_http_sandbox_op_release_address(

@@ -162,8 +162,10 @@ ngx_http_sandbox_hibernate_wake(void *data, ngx_str_t *word, ngx_str_t *detail)
         return;
     }
 
-    if ((h->op.done == NULL && !h->gone)
-        || sandbox_time_monotonic_ms() >= h->wait_until_ms)
+    /* who has ended the machine waits for as long as another one works on it */
+    if (!h->gone
+        && (h->op.done == NULL
+            || sandbox_time_monotonic_ms() >= h->wait_until_ms))
     {
         ngx_http_sandbox_op_finish_error(
             &h->op, &ngx_http_sandbox_transition_in_progress,

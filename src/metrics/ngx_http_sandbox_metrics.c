@@ -249,7 +249,7 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
                                 "Commands that Redis refused."),
     [NGX_HTTP_SANDBOX_METRIC_HYPERVISOR_AWAY] = NGX_HTTP_SANDBOX_METRIC(
         NODE, "hypervisor_away", 1, none, none,
-        "1 if libvirt could not tell the node's machines at the last survey."),
+        "1 if machines or disks could not be listed at the last survey."),
     [NGX_HTTP_SANDBOX_METRIC_FOREIGN] = NGX_HTTP_SANDBOX_METRIC(
         GAUGE, "node_foreign", 1, none, none,
         "1 while another host has the name of the node in this Redis."),
@@ -469,13 +469,8 @@ ngx_http_sandbox_metrics_stop(void)
 static ngx_atomic_t *
 ngx_http_sandbox_metric_cell(ngx_http_sandbox_metric_e metric, ngx_uint_t i)
 {
-    ngx_http_sandbox_slot_t *slot;
-
-    slot = ngx_http_sandbox_metric_table[metric].kind == NGX_HTTP_SANDBOX_NODE
-               ? ngx_http_sandbox_slot_node
-               : ngx_http_sandbox_slot;
-
-    return &slot->cells[ngx_http_sandbox_metric_base[metric] + i];
+    return &ngx_http_sandbox_slot
+                ->cells[ngx_http_sandbox_metric_base[metric] + i];
 }
 
 
@@ -491,7 +486,15 @@ void
 ngx_http_sandbox_metric_set(ngx_http_sandbox_metric_e metric, ngx_uint_t label,
                             int64_t value)
 {
-    *ngx_http_sandbox_metric_cell(metric, label) = (ngx_atomic_uint_t) value;
+    ngx_atomic_t *cell;
+
+    /* values of the node are only set, never added to */
+    cell = ngx_http_sandbox_metric_table[metric].kind == NGX_HTTP_SANDBOX_NODE
+               ? &ngx_http_sandbox_slot_node
+                      ->cells[ngx_http_sandbox_metric_base[metric] + label]
+               : ngx_http_sandbox_metric_cell(metric, label);
+
+    *cell = (ngx_atomic_uint_t) value;
 }
 
 

@@ -32,7 +32,7 @@ end
 
 local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'template', 'vcpus',
                         'memory_mb', 'disk_mb', 'head', 'checkout_policy',
-                        'tenant', 'reason', 'lease_at', 'track_tag', 'history')
+                        'tenant', 'reason', 'lease_at', 'track_tag', 'redis_run')
 
 -- the tenant's name stands in the index key, behind the hash tag
 if not pool[1] or pool[1] == 'deleted'
@@ -78,10 +78,9 @@ end
 
 -- Redis was restarted, or failed over, since the pool was tended.  It may have
 -- forgotten that a member was handed out: pool_tend.lua ends them all.
-local history = string.match(redis.call('INFO', 'replication'),
-                             'master_replid:(%x+)') or ''
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 
-if pool[13] ~= history then
+if pool[13] ~= run then
     return miss('empty')
 end
 

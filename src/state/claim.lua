@@ -5,7 +5,7 @@
 --       state} (another operation has it, or its deadline has not come),
 --       {"elsewhere", node} (that node's agenda is to do it), {"moved", id}
 --       (it is an alias of id, or what the sandbox id is being resumed as),
---       {"hibernate"} (at its deadline it hibernates),
+--       {"hibernate", tenant} (at its deadline it hibernates),
 --       {"idle"} (it has no business on an agenda), {"unplaced", node} (it is
 --       paused and must be put on that node's agenda first) or {"claimed",
 --       fence, 1 if its creator may still be at work, 1 if no operation was at
@@ -127,7 +127,7 @@ end
 if due and (state == 'hibernating'
             or state == 'running' and record[10] == 'hibernate')
 then
-    return { 'hibernate' }
+    return { 'hibernate', tenant }
 end
 
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)

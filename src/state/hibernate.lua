@@ -49,8 +49,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local again = state == new_state
+local whole = ended == '1'
 
-ended = ended == '1' and (state == 'running' or state == 'error')
+ended = whole and (state == 'running' or state == 'error')
 
 if state == 'resuming' and not due then
     return { 'wait', now }
@@ -81,7 +82,7 @@ if tonumber(record[5] or 0) > now and not ended then
     return { 'wait', tonumber(record[5]) }
 end
 
-if not again then
+if not again or whole then
     snapshot = snapshot_id
 end
 

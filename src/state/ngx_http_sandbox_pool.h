@@ -18,8 +18,8 @@
  *
  * The record of a member that nobody has claimed names its pool's key in
  * "member"; that of a claimed member names it in "claimed_from".  A node has a
- * pool until "lease_at" (ms), under the number "fence"; "history" is the
- * replication id that Redis had when the pool was tended; see pool_tend.lua.
+ * pool until "lease_at" (ms), under the number "fence"; "redis_run" is
+ * the run_id that Redis had when the pool was tended; see pool_tend.lua.
  */
 
 #ifndef NGX_HTTP_SANDBOX_POOL_H

@@ -16,8 +16,8 @@
 -- fail; and the members of the former holder go, since they run on its host.
 --
 -- The members that can be handed out also go when Redis was restarted, or
--- failed over: it may have forgotten that one was.  Redis has another
--- replication id then, the name of a history of its data.
+-- failed over: it may have forgotten that one was.  Redis has another run_id
+-- then.
 --
 -- A member is in one set: warming, ready, old (it may be handed out, but is to
 -- be replaced), or, before it is destroyed, draining, expired or failed; a
@@ -38,8 +38,11 @@ local pool = redis.call('HMGET', KEYS[1], 'state', 'node', 'min_ready',
                         'max_ready', 'last_claim', 'idle_timeout_ms',
                         'stale_after_ms', 'version', 'version_policy',
                         'retry_at', 'reason', 'lease_at', 'fence', 'doubt_at',
-                        'failures', 'history')
+                        'failures', 'redis_run')
 local state, version = pool[1], pool[8]
+
+-- before anything is written: a user of Redis may not be allowed to ask
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 
 if not state or state == 'deleted' then
     return { 'none' }
@@ -121,12 +124,13 @@ if holder ~= self then
     drain('ready', 'old', 'warming')
 end
 
-local history = string.match(redis.call('INFO', 'replication'),
-                             'master_replid:(%x+)') or ''
+if pool[16] ~= run then
+    redis.call('HSET', KEYS[1], 'redis_run', run)
 
-if pool[16] ~= history then
-    redis.call('HSET', KEYS[1], 'history', history)
-    drain('ready', 'old')
+    -- a pool of the version before has none
+    if pool[16] then
+        drain('ready', 'old')
+    end
 end
 
 -- A holder that cannot make members lets the lease run out; it remains the

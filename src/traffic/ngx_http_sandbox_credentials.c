@@ -66,8 +66,9 @@ ngx_http_sandbox_traffic_take_token(ngx_http_request_t *r, ngx_str_t *token)
 }
 
 
-void
-ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r)
+/* A function of its own: most requests have none, and pay no stack guard. */
+static __attribute__((noinline)) void
+ngx_http_sandbox_traffic_hide_key(ngx_http_request_t *r)
 {
     ngx_str_t key;
     ngx_table_elt_t *h;
@@ -84,6 +85,15 @@ ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r)
         {
             ngx_http_sandbox_traffic_hide(h);
         }
+    }
+}
+
+
+void
+ngx_http_sandbox_traffic_take_key(ngx_http_request_t *r)
+{
+    if (r->headers_in.authorization) {
+        ngx_http_sandbox_traffic_hide_key(r);
     }
 }
 
@@ -110,24 +120,30 @@ ngx_http_sandbox_traffic_websocket(ngx_http_request_t *r)
 }
 
 
-void
-ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r,
-                                      ngx_uint_t websocket)
+/* As hide_key(). */
+static __attribute__((noinline)) void
+ngx_http_sandbox_traffic_hide_upgrade(ngx_http_request_t *r)
 {
     ngx_table_elt_t *h;
     ngx_http_sandbox_headers_t it;
-
-    if (r->headers_in.upgrade == NULL
-        || (websocket && ngx_http_sandbox_traffic_websocket(r)))
-    {
-        return;
-    }
 
     r->headers_in.upgrade = NULL;
     ngx_memzero(&it, sizeof(it));
 
     while ((h = ngx_http_sandbox_api_next_header(r, &it, "upgrade"))) {
         ngx_http_sandbox_traffic_hide(h);
+    }
+}
+
+
+void
+ngx_http_sandbox_traffic_take_upgrade(ngx_http_request_t *r,
+                                      ngx_uint_t websocket)
+{
+    if (r->headers_in.upgrade
+        && !(websocket && ngx_http_sandbox_traffic_websocket(r)))
+    {
+        ngx_http_sandbox_traffic_hide_upgrade(r);
     }
 }
 

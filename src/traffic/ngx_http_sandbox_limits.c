@@ -139,7 +139,6 @@ ngx_http_sandbox_limits_enter(ngx_http_sandbox_count_t **count,
     uint64_t place;
     ngx_uint_t max;
 
-    ngx_http_sandbox_limits_leave(count);
     max = ngx_http_sandbox_worker.conf->max_connections;
 
     if (max == 0) {
@@ -151,6 +150,14 @@ ngx_http_sandbox_limits_enter(ngx_http_sandbox_count_t **count,
     place += which;
     place *= 0x9e3779b97f4a7c15;
     place >>= NGX_HTTP_SANDBOX_LIMIT_SHIFT;
+
+    if (*count) {
+        if (*count == &ngx_http_sandbox_limits_row[place]) {
+            return NGX_OK;
+        }
+
+        ngx_http_sandbox_limits_leave(count);
+    }
 
     *count = ngx_http_sandbox_limits_count(place, max);
 

@@ -33,8 +33,9 @@ typedef uint16_t ngx_http_sandbox_count_t;
 
 /*
  * Counts one more connection to the sandbox, or wait for one, in *count, which
- * is left first.  NGX_BUSY if there are too many, which the metrics then tell;
- * *count is NULL then, and if there is no limit.
+ * is left first unless it is one to this sandbox.  NGX_BUSY if there are too
+ * many, which the metrics then tell; *count is NULL then, and if there is no
+ * limit.
  */
 ngx_int_t ngx_http_sandbox_limits_enter(ngx_http_sandbox_count_t **count,
                                         ngx_http_sandbox_connections_e which,

@@ -643,15 +643,15 @@ is_deeply([grep { !$r->command('EXISTS', $r->key('sandbox', $_)) } @{ claimed() 
     $r->command('HSET', $pool, tenant => 'acme', head => '"x":1', max_ready => 8,
                 last_claim => now(), idle_timeout_ms => LEASE, target => 8);
     tend();
-    my $history = $r->command('HGET', $pool, 'history');
-    like($r->command('INFO', 'replication'), qr/master_replid:\Q$history\E\r/,
+    my $run = $r->command('HGET', $pool, 'redis_run');
+    like($r->command('INFO', 'server'), qr/run_id:\Q$run\E\r/,
          'a pool knows which Redis it was tended in');
     $fill->();
     is_deeply(tend()->[8], [3, 0, 0, 0, 0, 0, 8], 'there it keeps its members');
     is($checkout->()->[0], 'hit', 'and hands them out');
 
     $fill->();
-    $r->command('HSET', $pool, history => 'f' x 40);
+    $r->command('HSET', $pool, redis_run => 'f' x 40);
     is_deeply([@{ $checkout->() }[0, 1]], ['miss', 'empty'],
               'in another one it has none to hand out');
     is_deeply(tend()->[8], [0, 0, 0, 3, 0, 0, 8], 'and lets them go');
