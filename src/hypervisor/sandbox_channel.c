@@ -125,7 +125,7 @@ static void
 sandbox_channel_fill(sandbox_channel_t *ch)
 {
     int n;
-    char ignored[4096];
+    static char ignored[SANDBOX_CHANNEL_BUFFER]; /* by the loop thread alone */
 
     n = ch->full ? virStreamRecv(ch->stream, ignored, sizeof(ignored))
                  : virStreamRecv(ch->stream, ch->data + ch->len,
