@@ -293,8 +293,13 @@ import ctypes, json, os, signal, time
 syscall = ctypes.CDLL(None, use_errno=True).syscall
 PTRACE, PIDFD_GETFD, ATTACH, WALL = 101, 438, 16, 0x40000000
 
+# the agent closes others meanwhile
 for name in os.listdir("/proc/1/fd"):
-    if os.readlink("/proc/1/fd/" + name).startswith("/dev/vport"):
+    try:
+        path = os.readlink("/proc/1/fd/" + name)
+    except FileNotFoundError:
+        continue
+    if path.startswith("/dev/vport"):
         fd = syscall(PIDFD_GETFD, os.pidfd_open(1), int(name), 0)
 
 if syscall(PTRACE, ATTACH, 1, 0, 0) != 0:
