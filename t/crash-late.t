@@ -18,6 +18,16 @@ my $t = SandboxTest->new(own => 1, up => ['--crash-points', '--workers', 1,
 my $crash = SandboxCrash->new($t);
 my $redis = SandboxRecords->new($t->redis_socket, 'default');
 
+# A paused sandbox: it is resumed, and ended.
+sub comes_back {
+    my ($s) = @_;
+
+    is($crash->persist(201, 'POST', "/v1/sandboxes/$s->{id}/resume")->{status},
+       201, 'it can be resumed');
+    $crash->remembers($s->{id}, 'with all it had');
+    $crash->gone($s->{id});
+}
+
 # --- a hibernation -----------------------------------------------------------
 
 # Before what vouches for the checkpoint is looked at for the last time, and
@@ -40,10 +50,7 @@ for my $point ('take.seal.before', 'take.state.before') {
 
         is($t->get($path)->{json}{status}, 'paused', 'it is paused');
         $crash->only_listed('and has no place on the node', $s->{id});
-        is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
-           'it can be resumed');
-        $crash->remembers($s->{id}, 'with all it had');
-        $crash->gone($s->{id});
+        comes_back($s);
     });
 }
 
@@ -74,10 +81,7 @@ sub unclaimed {
         or diag($r->{body});
     is($t->get($path)->{json}{snapshot_id}, $r->{json}{id},
        'the sandbox is paused');
-    is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
-       'it can be resumed');
-    $crash->remembers($s->{id}, 'with all it had');
-    $crash->gone($s->{id});
+    comes_back($s);
 }
 
 # Its deadline had come, which somebody has moved since, or something is taken of
@@ -103,10 +107,7 @@ for my $found ([running => timeout_at => 4e12],
         or diag($t->get($path)->{body});
     $redis->command('HDEL', $record, 'busy_by', 'busy_until');
     is($t->get($path)->{json}{error_detail}, undef, 'nothing is wrong with it');
-    is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
-       'it can be resumed');
-    $crash->remembers($s->{id}, 'with all it had');
-    $crash->gone($s->{id});
+    comes_back($s);
 }
 
 # Redis is away when the machine has ended, and has forgotten all of that when
@@ -129,10 +130,7 @@ for my $found ([running => timeout_at => 4e12],
         ($t->get($path)->{json}{status} // '') eq 'paused'
     }), 'and pauses the sandbox when Redis is back')
         or diag($t->get($path)->{body});
-    is($crash->persist(201, 'POST', "$path/resume")->{status}, 201,
-       'it can be resumed');
-    $crash->remembers($s->{id}, 'with all it had');
-    $crash->gone($s->{id});
+    comes_back($s);
 }
 
 # --- a create that is deleted while it is made -------------------------------

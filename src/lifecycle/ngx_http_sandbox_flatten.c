@@ -63,7 +63,7 @@ ngx_http_sandbox_flatten(const char *id, const char *tenant)
     ngx_thread_task_t *task;
 
     if (ngx_http_sandbox_flattening.busy || ngx_exiting
-        || !ngx_http_sandbox_gate_open(tenant))
+        || ngx_http_sandbox_gate_ask(tenant) != SANDBOX_GATE_OPEN)
     {
         return;
     }

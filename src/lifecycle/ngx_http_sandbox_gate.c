@@ -18,19 +18,10 @@ static struct {
 static void ngx_http_sandbox_gate_left(ngx_event_t *ev);
 
 
-ngx_uint_t
-ngx_http_sandbox_gate_open(const char *tenant)
+sandbox_gate_answer_t
+ngx_http_sandbox_gate_ask(const char *tenant)
 {
-    return sandbox_gate_ask(&ngx_http_sandbox_gate.gate, tenant)
-           == SANDBOX_GATE_OPEN;
-}
-
-
-ngx_uint_t
-ngx_http_sandbox_gate_full(const char *tenant)
-{
-    return sandbox_gate_ask(&ngx_http_sandbox_gate.gate, tenant)
-           == SANDBOX_GATE_FULL;
+    return sandbox_gate_ask(&ngx_http_sandbox_gate.gate, tenant);
 }
 
 
@@ -130,7 +121,7 @@ ngx_http_sandbox_gate_post(ngx_http_sandbox_gate_place_t *place,
     place->task = task;
     place->entry.tenant = tenant;
 
-    switch (sandbox_gate_ask(&ngx_http_sandbox_gate.gate, tenant)) {
+    switch (ngx_http_sandbox_gate_ask(tenant)) {
     case SANDBOX_GATE_OPEN:
         if (ngx_http_sandbox_gate_start(place) != NGX_OK) {
             return NGX_ERROR;

@@ -36,10 +36,7 @@ ngx_http_sandbox_gate_post(ngx_http_sandbox_gate_place_t *place,
 /* Called once, from init_process. */
 void ngx_http_sandbox_gate_init(void);
 
-/* 1 if a task of tenant would not have to wait. */
-ngx_uint_t ngx_http_sandbox_gate_open(const char *tenant);
-
-/* 1 if a task of tenant would be refused, as too many wait. */
-ngx_uint_t ngx_http_sandbox_gate_full(const char *tenant);
+/* What a task of tenant would have to do. */
+sandbox_gate_answer_t ngx_http_sandbox_gate_ask(const char *tenant);
 
 #endif

@@ -56,11 +56,14 @@ ngx_http_sandbox_idem_kept(void)
 void
 ngx_http_sandbox_idem_no_redis(ngx_http_sandbox_idem_t *idem)
 {
+    if (!ngx_http_sandbox_idem_given(idem)) {
+        ngx_http_sandbox_op_no_redis(idem->op);
+        return;
+    }
+
     ngx_http_sandbox_op_finish_error(
         idem->op, &ngx_http_sandbox_state_store_unavailable,
-        ngx_http_sandbox_idem_given(idem)
-            ? "The state store does not answer; try again with the same key."
-            : "The state store does not answer; try again.");
+        "The state store does not answer; try again with the same key.");
 }
 
 

@@ -277,7 +277,7 @@ ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d,
 {
     ngx_http_sandbox_op_t *op;
 
-    if (ngx_http_sandbox_gate_full(tenant)) {
+    if (ngx_http_sandbox_gate_ask(tenant) == SANDBOX_GATE_FULL) {
         ngx_http_sandbox_op_schedule_in(d->op.id,
                                         NGX_HTTP_SANDBOX_DESTROY_FULL_MS);
         ngx_http_sandbox_destroy_end(d);

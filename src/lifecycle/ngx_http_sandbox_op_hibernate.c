@@ -586,14 +586,15 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
 
     SANDBOX_CRASH_POINT("hibernate.pause.after");
 
-    if ((reply == NULL || reply->type != REDIS_REPLY_ARRAY) && h->op.error) {
-        /* the agenda finds the record when the lease has run out */
-        ngx_http_sandbox_op_finish(&h->op);
-        return;
-    }
-
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        ngx_http_sandbox_hibernate_no_redis(h);
+        if (h->op.error) {
+            /* the agenda finds the record when the lease has run out */
+            ngx_http_sandbox_op_finish(&h->op);
+
+        } else {
+            ngx_http_sandbox_hibernate_no_redis(h);
+        }
+
         return;
     }
 

@@ -50,8 +50,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local again = state == new_state
 local whole = ended == '1'
-
-ended = whole and (state == 'running' or state == 'error')
+local forgotten = whole and (state == 'running' or state == 'error')
 
 if state == 'resuming' and not due then
     return { 'wait', now }
@@ -62,14 +61,13 @@ if again then
         return { 'wait', tonumber(record[4]) }
     end
 
-elseif ended then
-    -- goes on below
-
-elseif not string.find(allowed, ' ' .. state .. ' ', 1, true) then
+elseif not forgotten
+       and not string.find(allowed, ' ' .. state .. ' ', 1, true)
+then
     return { 'conflict', state }
 
-elseif due and (record[10] ~= 'hibernate'
-                or tonumber(record[9] or 0) > now)
+elseif not forgotten and due
+       and (record[10] ~= 'hibernate' or tonumber(record[9] or 0) > now)
 then
     return { 'conflict', state }
 end
@@ -78,7 +76,7 @@ if record[3] ~= self then
     return { 'elsewhere', record[3] or '' }
 end
 
-if tonumber(record[5] or 0) > now and not ended then
+if tonumber(record[5] or 0) > now and not forgotten then
     return { 'wait', tonumber(record[5]) }
 end
 
