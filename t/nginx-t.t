@@ -372,4 +372,12 @@ write_file("$dir/bad/base/manifest.json", "{\n");
 refused('a manifest that is not JSON', qr{bad/base/manifest\.json},
         sandbox_templates => "$dir/bad");
 
+# --- what other modules see of this one --------------------------------------
+
+my ($rc, $symbols) = run_command(qw(nm -D --defined-only), $module);
+is($rc, 0, 'the module has a table of symbols') or diag($symbols);
+is_deeply([sort $symbols =~ /(\S+)$/mg],
+          [qw(ngx_module_names ngx_module_order ngx_modules)],
+          'it exports what nginx looks up, and nothing else');
+
 done_testing();

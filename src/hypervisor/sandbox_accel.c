@@ -56,6 +56,8 @@
  * 64-bit code asks the chipset for S5: PM1a_CNT of q35, where SeaBIOS puts it.
  */
 __asm__(".pushsection .rodata\n"
+        ".globl sandbox_accel_sector\n"
+        ".hidden sandbox_accel_sector\n"
         "sandbox_accel_sector:\n"
         ".code16\n"
         "  cli\n"
