@@ -318,7 +318,7 @@ sandbox_accel_refused(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
     }
 
     sandbox_hv_log(SANDBOX_HV_LOG_NOTICE, "%s", err->message);
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -435,7 +435,7 @@ sandbox_accel_ask(sandbox_hv_conn_t *conn, const char *key,
     for (;; sandbox_hv_sleep_ms(100)) {
         *answer = sandbox_accel_load(key);
         if (*answer != SANDBOX_ACCEL_AUTO) {
-            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+            return sandbox_hv_ok(err);
         }
 
         if (sandbox_disk_put(conn, SANDBOX_ACCEL_NAME, sandbox_accel_sector,
@@ -494,7 +494,7 @@ sandbox_hypervisor_accel(sandbox_accel_t *accel, sandbox_hv_error_t *err)
 {
     sandbox_hv_conn_t *conn;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     if (sandbox_hv_conf()->accel != SANDBOX_ACCEL_AUTO) {
         *accel = sandbox_hv_conf()->accel;

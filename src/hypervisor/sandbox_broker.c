@@ -122,7 +122,7 @@ broker_call(const char *text, int fd, sandbox_rights_t *answer, size_t n,
     if (answer->whole && answer->n == n
         && strcmp(answer->text, SANDBOX_BROKER_OK) == 0)
     {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     }
 
     sandbox_rights_close(answer);

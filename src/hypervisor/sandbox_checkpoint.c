@@ -83,7 +83,7 @@ checkpoint_shape(char id[SANDBOX_ID_SIZE], sandbox_hv_conn_t *conn,
     }
     id[i] = '\0';
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -202,7 +202,7 @@ checkpoint_usable(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
         }
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -296,7 +296,7 @@ sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
                               reason);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -410,7 +410,7 @@ checkpoint_suspend(sandbox_hv_conn_t *conn, virDomainPtr domain,
         return sandbox_hv_fail(err, conn, "cannot suspend \"%s\"", name);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

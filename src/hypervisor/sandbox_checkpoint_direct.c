@@ -109,16 +109,16 @@ direct_look(void *data)
 sandbox_hv_status_t
 sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    (void) sandbox_hv_set(&t->looked, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(&t->looked);
 
     if (t->kind.memory_mb > DIRECT_LOOK_MB) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     }
 
     t->looking = sandbox_hv_thread(&t->looker, direct_look, t) == 0;
 
     return t->looking
-               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+               ? sandbox_hv_ok(err)
                : sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
 }
 
@@ -171,7 +171,7 @@ sandbox_take_direct_start(sandbox_take_t *t, sandbox_hv_error_t *err)
     t->copying = sandbox_hv_thread(&t->copier, direct_copy, t) == 0;
 
     return t->copying
-               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+               ? sandbox_hv_ok(err)
                : sandbox_hv_set(err, SANDBOX_HV_NO_CAPACITY, "no thread");
 }
 

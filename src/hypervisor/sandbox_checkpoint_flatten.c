@@ -93,7 +93,7 @@ flatten_hold(const char *sandbox, off_t first, int alone, int64_t deadline_ms,
     char path[SANDBOX_HV_PATH_SIZE], uuid[SANDBOX_UUID_SIZE];
 
     *fd = -1;
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     if (!sandbox_hv_is_local()) {
         return err->status;
@@ -208,7 +208,7 @@ sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
 {
     const char *name;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
     name = virDomainGetName(domain);
 
     if (flatten_goes_on(conn, domain, err) <= 0
@@ -224,7 +224,7 @@ sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
                                  &(virDomainBlockJobInfo){ 0 }, 0)
         == 0)
     {
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        (void) sandbox_hv_ok(err);
     }
 
     return err->status;
@@ -339,7 +339,7 @@ flatten_begin(const sandbox_flatten_t *f, const sandbox_domain_files_t *files,
                                  &(virDomainBlockJobInfo){ 0 }, 0)
         == 1)
     {
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        (void) sandbox_hv_ok(err);
         return 1;
     }
 

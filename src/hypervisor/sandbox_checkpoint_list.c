@@ -140,7 +140,7 @@ checkpoint_inform(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
     } else if (err->status == SANDBOX_HV_NO_CHECKPOINT) {
         /* a checkpoint that only another host could start is whole too */
         info->whole = info->bytes > 0 && !torn;
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        (void) sandbox_hv_ok(err);
     }
 
     return err->status;

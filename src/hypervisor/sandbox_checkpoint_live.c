@@ -279,7 +279,7 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     int64_t now;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     if (!t->live) {
         return err->status;
@@ -451,7 +451,7 @@ live_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
         }
 
         if (state == VIR_DOMAIN_RUNNING) {
-            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+            return sandbox_hv_ok(err);
         }
 
         if (live_is_over(t, turn, err)) {

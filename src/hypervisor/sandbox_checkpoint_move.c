@@ -83,7 +83,7 @@ move_suspend(sandbox_take_t *t, sandbox_hv_error_t *err)
                                t->take->sandbox);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -92,7 +92,7 @@ static sandbox_hv_status_t
 move_flip(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
     if (!t->take->keep) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     }
 
     (void) sandbox_disk_flip(t->conn, t->source, t->next, err);
@@ -149,9 +149,8 @@ sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
                                t->take->sandbox);
     }
 
-    return state == VIR_DOMAIN_PAUSED
-               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
-               : sandbox_take_was_resumed(t, err);
+    return state == VIR_DOMAIN_PAUSED ? sandbox_hv_ok(err)
+                                      : sandbox_take_was_resumed(t, err);
 }
 
 
@@ -246,7 +245,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 move_ready(sandbox_take_t *t, sandbox_hv_error_t *err)
 {
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     if (!t->live) {
         sandbox_take_live(t);

@@ -326,7 +326,7 @@ sandbox_checkpoint_refs_domains(sandbox_hv_conn_t *conn,
     size_t sorted;
     virDomainPtr *domains;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     count = virConnectListAllDomains(conn->virt, &domains, 0);
     if (count < 0) {
@@ -437,7 +437,7 @@ sandbox_checkpoint_files(sandbox_hv_conn_t *conn, const char *id, char **files,
     struct stat st;
     sandbox_checkpoint_t c;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
     (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
     known = sandbox_disk_stat(name, &st);

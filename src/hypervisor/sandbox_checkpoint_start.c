@@ -43,7 +43,7 @@ checkpoint_grow(sandbox_hv_conn_t *conn, virDomainPtr domain,
                                spec->id);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

@@ -25,7 +25,7 @@ sandbox_checkpoint_lock(int64_t deadline_ms, sandbox_hv_error_t *err)
 {
     int fd;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     /* each call opens its own description, so threads exclude each other too */
     fd = open(sandbox_hv_conf()->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -113,7 +113,7 @@ sandbox_checkpoint_room(sandbox_hv_conn_t *conn, const char *id, size_t max,
                               "%zu shapes are kept, and all are in use", kept);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

@@ -120,7 +120,7 @@ take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
                               t->take->id);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -155,7 +155,7 @@ take_store(sandbox_take_t *t, sandbox_hv_error_t *err)
     char path[SANDBOX_HV_PATH_SIZE];
 
     if (t->memory == -1 || !t->take->durable) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     }
 
     if (sandbox_disk_ram(t->conn, t->names.ram, t->kind.memory_mb, path,
@@ -219,7 +219,7 @@ take_next(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_checkpoint_names_t names;
 
     if (!t->take->keep) {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     }
 
     if (sandbox_checkpoint_names(&names, t->take->sandbox) != 0) {
@@ -310,7 +310,7 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
     }
 
     SANDBOX_CRASH_POINT("take.state.before");
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -613,7 +613,7 @@ take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
         (void) sandbox_take_resume(t, err);
 
     } else {
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        (void) sandbox_hv_ok(err);
     }
 
     if (err->status == SANDBOX_HV_OK && !(quits && t->take->keep)) {
@@ -825,7 +825,7 @@ take_unsealed(const char *id, sandbox_hv_error_t *err)
 
     switch (sandbox_checkpoint_size(id, &bytes, err)) {
     case SANDBOX_HV_NO_CHECKPOINT:
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     case SANDBOX_HV_OK:
         return sandbox_hv_set(err, SANDBOX_HV_IN_USE,
                               "\"%s\" is whole: it is not cancelled", id);

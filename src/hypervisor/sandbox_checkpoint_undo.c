@@ -72,7 +72,7 @@ undo_rename(sandbox_take_t *t, const char *from, const char *to,
                               t->take->sandbox);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -110,7 +110,7 @@ sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
         if (virDomainGetState(t->source, &state, NULL, 0) == 0
             && (state != VIR_DOMAIN_PAUSED || virDomainResume(t->source) == 0))
         {
-            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+            return sandbox_hv_ok(err);
         }
 
         (void) sandbox_hv_fail(err, t->conn, "cannot resume \"%s\"",
@@ -215,7 +215,7 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
     if (chain->n < 2
         || strncmp(undo_base(chain->layers[1]), prefix, strlen(prefix)) != 0)
     {
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     }
 
     /*

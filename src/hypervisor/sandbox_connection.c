@@ -479,8 +479,7 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
 {
     sandbox_hv_conn_t *conn;
 
-    err->status = SANDBOX_HV_OK;
-    err->message[0] = '\0';
+    (void) sandbox_hv_ok(err);
 
     if (!sandbox_hv.key_made) {
         (void) sandbox_hv_set(err, SANDBOX_HV_UNAVAILABLE,

@@ -205,7 +205,7 @@ copy_find(sandbox_copy_t *c, const char *path, int64_t mb,
                               "QEMU has not mapped \"%s\" as it should", path);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -549,7 +549,7 @@ sandbox_copy_base(sandbox_copy_t *c, int to, sandbox_hv_error_t *err)
         }
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -646,7 +646,7 @@ sandbox_copy_look(sandbox_copy_t *c, sandbox_hv_error_t *err)
 
     c->looked = 1;
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -721,7 +721,7 @@ copy_rest(sandbox_copy_t *c, int pipe, const int *stop, sandbox_hv_error_t *err)
             c->stream.error ? c->stream.error : "what it has written", err);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

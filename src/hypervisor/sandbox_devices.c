@@ -125,7 +125,7 @@ devices_origin(sandbox_devices_t *d, int64_t memory_mb, sandbox_hv_error_t *err)
         (void) munmap((void *) state, len);
     }
 
-    return d->prefix ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+    return d->prefix ? sandbox_hv_ok(err)
                      : sandbox_hv_set(err, SANDBOX_HV_FAILED,
                                       "the device state it was started with "
                                       "is of another kind");
@@ -247,7 +247,7 @@ sandbox_devices_join(const sandbox_devices_t *d, sandbox_hv_error_t *err)
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "QEMU's device state cannot be read");
     } else {
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        (void) sandbox_hv_ok(err);
     }
 
     if (origin) {

@@ -148,8 +148,7 @@ sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err)
     free(xml);
 
     if (pool) {
-        err->status = SANDBOX_HV_OK;
-        err->message[0] = '\0';
+        (void) sandbox_hv_ok(err);
     }
 
     return pool;
@@ -336,7 +335,7 @@ sandbox_disk_room(const char *name, sandbox_hv_error_t *err)
         }
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -380,7 +379,7 @@ sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
 
     (void) virStorageVolFree(volume);
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -456,9 +455,7 @@ sandbox_disk_delete_later(const char *id, sandbox_hv_error_t *err)
 
     /* takes need a readable directory: without it there are no such files */
     if (sandbox_disk_local(prefix, &names, &n, err) != SANDBOX_HV_OK) {
-        return sandbox_disk_is_seen()
-                   ? err->status
-                   : sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_disk_is_seen() ? err->status : sandbox_hv_ok(err);
     }
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {

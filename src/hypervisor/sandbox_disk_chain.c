@@ -172,5 +172,5 @@ sandbox_disk_flip(sandbox_hv_conn_t *conn, virDomainPtr domain,
     }
 
     (void) virDomainSnapshotFree(snapshot);
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }

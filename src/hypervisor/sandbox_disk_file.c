@@ -100,7 +100,7 @@ sandbox_disk_put(sandbox_hv_conn_t *conn, const char *name,
     virStoragePoolPtr pool;
 
     *exists = 0;
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     if (sandbox_disk_path(path, name) != 0) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -244,7 +244,7 @@ sandbox_disk_look(sandbox_hv_conn_t *conn, const char *name,
         return err->status;
     }
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
     found = sandbox_disk_find(pool, name, 1);
 
     if (found && virStorageVolGetInfo(found, info) == 0) {
@@ -314,7 +314,7 @@ sandbox_disk_measure(const char *name, unsigned long long length, size_t max,
 
     *size = length > max ? max : (size_t) length;
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -328,7 +328,7 @@ sandbox_disk_load_local(const char *name, size_t max, int whole,
     char path[SANDBOX_HV_PATH_SIZE];
     struct stat st;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     switch (sandbox_disk_stat(name, &st)) {
     case 0:
@@ -463,7 +463,7 @@ sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
         /* fall through */
 
     case 0:
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
 
     default:
         break;
@@ -597,7 +597,7 @@ sandbox_disk_volumes(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
     }
 
     (void) virStoragePoolFree(pool);
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
     *names = calloc((size_t) count + 1, sizeof(**names));
 
     if (*names == NULL

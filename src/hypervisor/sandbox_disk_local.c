@@ -41,7 +41,7 @@ sandbox_disk_local(const char *prefix, char ***names, size_t *n,
 
     *n = 0;
     *names = NULL;
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     dir = sandbox_disk_path(path, ".") == 0 ? opendir(path) : NULL;
     if (dir == NULL) {
@@ -101,7 +101,7 @@ sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err)
                               name);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -141,5 +141,5 @@ sandbox_disk_sync(int fd, sandbox_hv_error_t *err)
                               strerror(errno));
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }

@@ -193,7 +193,7 @@ sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
     virErrorPtr e;
     virDomainPtr domain;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
     domain = virDomainLookupByUUIDString(conn->virt, uuid);
 
     if (domain == NULL) {
@@ -286,7 +286,7 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
 
         if (sandbox_domain_is_lost(domain, uuid)) {
             (void) virDomainFree(domain);
-            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+            return sandbox_hv_ok(err);
         }
 
         lost = sandbox_domain_kill(conn, domain, uuid, err);
@@ -294,7 +294,7 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
 
         if (lost) {
             sandbox_domain_lose(uuid);
-            return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+            return sandbox_hv_ok(err);
         }
 
         if (err->status == SANDBOX_HV_UNAVAILABLE) {

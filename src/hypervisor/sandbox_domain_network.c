@@ -133,7 +133,7 @@ sandbox_hv_status_t
 sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
                    const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err)
 {
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     if (spec->network
         && network_wait(conn, domain, spec->id, spec->network,

@@ -60,6 +60,16 @@ sandbox_hv_status_t
 sandbox_hv_set(sandbox_hv_error_t *err, sandbox_hv_status_t status,
                const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Sets *err to OK, without a message; OK. */
+static inline sandbox_hv_status_t
+sandbox_hv_ok(sandbox_hv_error_t *err)
+{
+    err->status = SANDBOX_HV_OK;
+    err->message[0] = '\0';
+
+    return SANDBOX_HV_OK;
+}
+
 /*
  * Sets *err from libvirt's last error of this thread; the one place that maps
  * virError to our status.  The message begins with what failed.  No other call

@@ -196,7 +196,7 @@ sandbox_memory_create(const char *path, int64_t mb, int whole,
         return -1;
     }
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
     return fd;
 }
 
@@ -383,7 +383,7 @@ memory_fill(int fd, int64_t mb, sandbox_hv_error_t *err)
         return memory_no_room(mb, errno, err);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

@@ -196,7 +196,7 @@ sandbox_memory_store(int fd, const char *name, int64_t mb,
                               "\"%s\" cannot be written: %s", name,
                               strerror(errno));
     } else {
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        (void) sandbox_hv_ok(err);
     }
 
     if (walk.to != -1) {
@@ -372,7 +372,7 @@ sandbox_memory_whole(sandbox_memory_start_t *start, sandbox_hv_error_t *err)
                               strerror(start->error));
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

@@ -245,7 +245,7 @@ sandbox_memory_tidy(sandbox_hv_conn_t *conn, int room, sandbox_hv_error_t *err)
     char path[SANDBOX_HV_PATH_SIZE];
     sandbox_checkpoint_refs_t refs;
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     directory = sandbox_memory_directory(path) == 0 ? opendir(path) : NULL;
     if (directory == NULL) {

@@ -86,7 +86,7 @@ sandbox_monitor_answer(const char *what, const char *text, const char *name,
         if (value) {
             *value = sandbox_monitor_string(&doc, node, name);
         }
-        (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        (void) sandbox_hv_ok(err);
     }
 
     sandbox_json_free(&doc);
@@ -346,7 +346,7 @@ sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
         == 0)
     {
         free(answer);
-        return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+        return sandbox_hv_ok(err);
     }
 
     /* QEMU ends at once, maybe before libvirt has read its answer */
@@ -355,7 +355,7 @@ sandbox_monitor_quit(sandbox_hv_conn_t *conn, virDomainPtr domain,
     return sandbox_hv_fail(err, conn, "cannot ask QEMU for \"quit\"")
                        == SANDBOX_HV_FAILED
                    && ended
-               ? sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "")
+               ? sandbox_hv_ok(err)
                : err->status;
 }
 
@@ -368,7 +368,7 @@ sandbox_monitor_query(sandbox_hv_conn_t *conn, virDomainPtr domain,
 
     *answer = NULL;
     (void) snprintf(command, sizeof(command), "{\"execute\":\"%s\"}", what);
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
 
     if (virDomainQemuMonitorCommand(domain, command, answer,
                                     VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)

@@ -172,7 +172,7 @@ sandbox_disk_head(sandbox_hv_conn_t *c, const char *name, size_t max,
         memcpy(*data, state->text, state->len);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -217,7 +217,7 @@ sandbox_disk_names(sandbox_hv_conn_t *c, const char *prefix, char ***names,
         world.at_list(++world.listed);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

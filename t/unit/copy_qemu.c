@@ -133,7 +133,7 @@ sandbox_broker_open(const char *sandbox, int fds[SANDBOX_BROKER_FILES],
     }
 
     return qemu.refuses ? sandbox_hv_set(e, SANDBOX_HV_UNAVAILABLE, "none")
-                        : sandbox_hv_set(e, SANDBOX_HV_OK, "%s", "");
+                        : sandbox_hv_ok(e);
 }
 
 

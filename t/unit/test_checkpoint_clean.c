@@ -22,7 +22,7 @@ static void (*at_remove)(const char *name);
 sandbox_hv_conn_t *
 sandbox_hv_connection(sandbox_hv_error_t *err)
 {
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    (void) sandbox_hv_ok(err);
     return &conn;
 }
 
@@ -55,7 +55,7 @@ sandbox_domain_end(sandbox_hv_conn_t *c, const char *uuid,
 {
     (void) c;
     (void) uuid;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -70,7 +70,7 @@ sandbox_disk_remove(sandbox_hv_conn_t *c, const char *name,
         at_remove(name);
     }
 
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

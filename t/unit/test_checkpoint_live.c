@@ -51,7 +51,7 @@ sandbox_monitor_fd(sandbox_hv_conn_t *c, virDomainPtr domain, const char *name,
     (void) domain;
     assert_string_equal(name, SANDBOX_TAKE_READER);
     assert_int_not_equal(fd, -1);
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -60,7 +60,7 @@ sandbox_take_source(sandbox_take_t *source, int fd, sandbox_hv_error_t *err)
 {
     assert_ptr_equal(source, &t);
     assert_int_not_equal(fd, -1);
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -72,7 +72,7 @@ sandbox_monitor_capability(sandbox_hv_conn_t *c, virDomainPtr domain,
     (void) domain;
     assert_string_equal(name, SANDBOX_MONITOR_LIVE);
     assert_int_equal(on, 1);
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -103,7 +103,7 @@ sandbox_monitor_begins(sandbox_hv_conn_t *c, virDomainPtr domain, int *begins,
     (void) c;
     (void) domain;
     *begins = 0;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -169,7 +169,7 @@ sandbox_memory_reserve(sandbox_hv_conn_t *c, int fd, int64_t mb,
     (void) c;
     (void) fd;
     (void) mb;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -193,7 +193,7 @@ sandbox_hv_status_t
 sandbox_take_direct_looked(sandbox_take_t *source, sandbox_hv_error_t *err)
 {
     (void) source;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -201,7 +201,7 @@ sandbox_hv_status_t
 sandbox_take_direct_start(sandbox_take_t *source, sandbox_hv_error_t *err)
 {
     (void) source;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 

@@ -96,7 +96,7 @@ sandbox_monitor_fdset(sandbox_hv_conn_t *c, virDomainPtr dom, int set, int fd,
 
     qemu.set = set;
     qemu.fd = dup(fd);
-    return sandbox_hv_set(e, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(e);
 }
 
 
@@ -112,7 +112,7 @@ sandbox_monitor_devices(sandbox_hv_conn_t *c, virDomainPtr dom, int set,
         assert_int_equal(write(qemu.fd, qemu.saves, qemu.len), qemu.len);
     }
 
-    return sandbox_hv_set(e, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(e);
 }
 
 
@@ -127,7 +127,7 @@ sandbox_monitor_fdset_close(sandbox_hv_conn_t *c, virDomainPtr dom, int set,
     qemu.set = 0;
     (void) close(qemu.fd);
     qemu.closed++;
-    return sandbox_hv_set(e, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(e);
 }
 
 

@@ -163,7 +163,7 @@ sandbox_hv_status_t
 sandbox_hypervisor_accel(sandbox_accel_t *accel, sandbox_hv_error_t *err)
 {
     *accel = SANDBOX_ACCEL_TCG;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -178,7 +178,7 @@ sandbox_disk_create(sandbox_hv_conn_t *c, const char *stem, const char *backing,
     (void) mb;
     (void) path;
     (void) replaced;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -188,7 +188,7 @@ sandbox_disk_delete(sandbox_hv_conn_t *c, const char *id,
 {
     (void) c;
     (void) id;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
@@ -199,7 +199,7 @@ sandbox_domain_run(sandbox_hv_conn_t *c, virDomainPtr domain,
     (void) c;
     (void) domain;
     (void) spec;
-    return sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    return sandbox_hv_ok(err);
 }
 
 
