@@ -49,7 +49,7 @@ direct_not(const char *why)
 
 
 void
-sandbox_take_direct(sandbox_take_t *t)
+sandbox_taking_direct(sandbox_taking_t *t)
 {
     sandbox_hv_error_t err;
 
@@ -81,7 +81,7 @@ sandbox_take_direct(sandbox_take_t *t)
 
 
 sandbox_hv_status_t
-sandbox_take_direct_base(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_direct_base(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     t->to = t->memory != -1 ? fcntl(t->memory, F_DUPFD_CLOEXEC, 0)
                             : open(t->names.ram_path, O_WRONLY | O_CLOEXEC);
@@ -98,7 +98,7 @@ sandbox_take_direct_base(sandbox_take_t *t, sandbox_hv_error_t *err)
 static void *
 direct_look(void *data)
 {
-    sandbox_take_t *t = data;
+    sandbox_taking_t *t = data;
 
     (void) sandbox_copy_look(t->copy, &t->looked);
 
@@ -107,7 +107,7 @@ direct_look(void *data)
 
 
 sandbox_hv_status_t
-sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_direct_look(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     (void) sandbox_hv_ok(&t->looked);
 
@@ -124,9 +124,9 @@ sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
-sandbox_take_direct_looked(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_direct_looked(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
-    sandbox_take_join(&t->looking, t->looker);
+    sandbox_taking_join(&t->looking, t->looker);
     *err = t->looked;
 
     return err->status;
@@ -141,7 +141,7 @@ static void *
 direct_copy(void *data)
 {
     int pipe;
-    sandbox_take_t *t = data;
+    sandbox_taking_t *t = data;
     sandbox_hv_error_t err;
 
     pipe = t->pipe.ends[1];
@@ -166,7 +166,7 @@ direct_copy(void *data)
 
 
 sandbox_hv_status_t
-sandbox_take_direct_start(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_direct_start(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     t->copying = sandbox_hv_thread(&t->copier, direct_copy, t) == 0;
 
@@ -177,16 +177,16 @@ sandbox_take_direct_start(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 int
-sandbox_take_direct_broken(const sandbox_take_t *t)
+sandbox_taking_direct_broken(const sandbox_taking_t *t)
 {
     return __atomic_load_n(&t->broken, __ATOMIC_RELAXED);
 }
 
 
 sandbox_hv_status_t
-sandbox_take_direct_end(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_direct_end(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
-    sandbox_take_join(&t->copying, t->copier);
+    sandbox_taking_join(&t->copying, t->copier);
     *err = t->copied;
 
     return err->status;
@@ -194,7 +194,7 @@ sandbox_take_direct_end(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 int
-sandbox_take_direct_state(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_direct_state(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int state;
 
@@ -206,11 +206,11 @@ sandbox_take_direct_state(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 void
-sandbox_take_direct_close(sandbox_take_t *t)
+sandbox_taking_direct_close(sandbox_taking_t *t)
 {
     __atomic_store_n(&t->stop, 1, __ATOMIC_RELAXED);
-    sandbox_take_join(&t->looking, t->looker);
-    sandbox_take_join(&t->copying, t->copier);
+    sandbox_taking_join(&t->looking, t->looker);
+    sandbox_taking_join(&t->copying, t->copier);
 
     if (t->to != -1) {
         (void) close(t->to);

@@ -52,7 +52,7 @@
 
 
 static void
-live_close_end(sandbox_take_t *t, int i)
+live_close_end(sandbox_taking_t *t, int i)
 {
     if (t->pipe.ends[i] != -1) {
         (void) close(t->pipe.ends[i]);
@@ -62,7 +62,7 @@ live_close_end(sandbox_take_t *t, int i)
 
 
 static void
-live_close(sandbox_take_t *t)
+live_close(sandbox_taking_t *t)
 {
     int i;
 
@@ -79,7 +79,7 @@ live_close(sandbox_take_t *t)
  * waits until the rest is read away.
  */
 static sandbox_hv_status_t
-live_open(sandbox_take_t *t, sandbox_hv_error_t *err)
+live_open(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int *ends;
 
@@ -92,14 +92,14 @@ live_open(sandbox_take_t *t, sandbox_hv_error_t *err)
     /* fewer switches between writer and reader; a smaller pipe does no harm */
     (void) fcntl(ends[0], F_SETPIPE_SZ, LIVE_PIPE);
 
-    if (sandbox_monitor_fd(t->conn, t->source, SANDBOX_TAKE_READER, ends[2],
+    if (sandbox_monitor_fd(t->conn, t->source, SANDBOX_TAKING_READER, ends[2],
                            err)
         != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    return sandbox_take_source(t, ends[0], err);
+    return sandbox_taking_source(t, ends[0], err);
 }
 
 
@@ -109,7 +109,7 @@ live_open(sandbox_take_t *t, sandbox_hv_error_t *err)
  * header has to wait, and the reading is done before the source stands still.
  */
 static sandbox_hv_status_t
-live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
+live_begin(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int fd, flags;
     ssize_t n;
@@ -133,11 +133,11 @@ live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* The source stands still and is flipped: empties the pipe, so QEMU goes on. */
 static sandbox_hv_status_t
-live_release(sandbox_take_t *t, sandbox_hv_error_t *err)
+live_release(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int begins;
     ssize_t n;
-    sandbox_take_pipe_t *pipe;
+    sandbox_taking_pipe_t *pipe;
     char piece[4096];
 
     pipe = &t->pipe;
@@ -185,7 +185,7 @@ live_not_live(const char *why)
  * page.
  */
 static sandbox_hv_status_t
-live_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
+live_reserve(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     char path[SANDBOX_HV_PATH_SIZE];
     const char *name;
@@ -205,7 +205,7 @@ live_reserve(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 static void
-live_let_go(sandbox_take_t *t)
+live_let_go(sandbox_taking_t *t)
 {
     if (t->held != -1) {
         (void) close(t->held);
@@ -220,7 +220,7 @@ live_let_go(sandbox_take_t *t)
  * is made of.
  */
 static int
-live_hold(sandbox_take_t *t)
+live_hold(sandbox_taking_t *t)
 {
     sandbox_hv_error_t err;
 
@@ -246,7 +246,7 @@ live_hold(sandbox_take_t *t)
 static void *
 live_touch(void *data)
 {
-    sandbox_take_t *t = data;
+    sandbox_taking_t *t = data;
 
     t->late = !sandbox_monitor_touch(t->conn, t->source, t->kind.memory_mb,
                                      t->touch_until_ms, &t->hurry);
@@ -256,7 +256,7 @@ live_touch(void *data)
 
 
 void
-sandbox_take_join(int *running, pthread_t thread)
+sandbox_taking_join(int *running, pthread_t thread)
 {
     if (*running) {
         (void) pthread_join(thread, NULL);
@@ -266,7 +266,7 @@ sandbox_take_join(int *running, pthread_t thread)
 
 
 void
-sandbox_take_live(sandbox_take_t *t)
+sandbox_taking_live(sandbox_taking_t *t)
 {
     t->live = t->copy != NULL && t->take->keep
               && sandbox_copy_pages(t->copy) >= SANDBOX_LIVE_PAGES
@@ -275,7 +275,7 @@ sandbox_take_live(sandbox_take_t *t)
 
 
 sandbox_hv_status_t
-sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_live_begin(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int64_t now;
 
@@ -302,22 +302,22 @@ sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* The source stands still for the copying; QEMU was told to send nothing. */
 static void
-live_give_up(sandbox_take_t *t)
+live_give_up(sandbox_taking_t *t)
 {
     live_not_live("QEMU takes too long to read its memory");
     sandbox_memory_fifo_remove(t->take->id);
-    sandbox_take_live_close(t);
+    sandbox_taking_live_close(t);
     t->live = 0;
 }
 
 
 /* Pages that QEMU has not read by then it reads in the pause. */
 void
-sandbox_take_live_ready(sandbox_take_t *t)
+sandbox_taking_live_ready(sandbox_taking_t *t)
 {
     int64_t left;
 
-    sandbox_take_join(&t->touching, t->toucher);
+    sandbox_taking_join(&t->touching, t->toucher);
 
     if (t->live && t->late) {
         live_give_up(t);
@@ -340,10 +340,10 @@ sandbox_take_live_ready(sandbox_take_t *t)
 
 
 void
-sandbox_take_live_close(sandbox_take_t *t)
+sandbox_taking_live_close(sandbox_taking_t *t)
 {
     __atomic_store_n(&t->hurry, 1, __ATOMIC_RELAXED);
-    sandbox_take_join(&t->touching, t->toucher);
+    sandbox_taking_join(&t->touching, t->toucher);
     live_close(t);
     live_let_go(t);
     t->pipe.filler = 0;
@@ -356,7 +356,7 @@ sandbox_take_live_close(sandbox_take_t *t)
  * each turn, because the source needs the same processors.
  */
 static int
-live_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
+live_is_over(sandbox_taking_t *t, int turn, sandbox_hv_error_t *err)
 {
     if (turn % LIVE_LOOK != LIVE_LOOK - 1) {
         return 0;
@@ -368,7 +368,7 @@ live_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
         return 1;
     }
 
-    if (sandbox_take_direct_broken(t)) {
+    if (sandbox_taking_direct_broken(t)) {
         (void) sandbox_hv_set(err, SANDBOX_HV_FAILED,
                               "what reads its memory has failed");
         return 1;
@@ -381,7 +381,7 @@ live_is_over(sandbox_take_t *t, int turn, sandbox_hv_error_t *err)
 static void *
 live_resume(void *data)
 {
-    sandbox_take_t *t = data;
+    sandbox_taking_t *t = data;
 
     (void) virDomainResume(t->source);
 
@@ -390,9 +390,9 @@ live_resume(void *data)
 
 
 void
-sandbox_take_woken(sandbox_take_t *t)
+sandbox_taking_woken(sandbox_taking_t *t)
 {
-    sandbox_take_join(&t->waking, t->waker);
+    sandbox_taking_join(&t->waking, t->waker);
 }
 
 
@@ -402,7 +402,7 @@ sandbox_take_woken(sandbox_take_t *t)
  * wait until a page is sent, as QEMU does: see below.
  */
 static sandbox_hv_status_t
-live_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
+live_wake(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int sends, turn;
     char *answer;
@@ -440,7 +440,7 @@ live_wake(sandbox_take_t *t, sandbox_hv_error_t *err)
  * the sender for the reader of the pipe.  libvirt learns the state by an event.
  */
 static sandbox_hv_status_t
-live_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
+live_wait(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int state, turn;
 
@@ -463,10 +463,10 @@ live_wait(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Has the suspended source send its memory, and starts the reading thread. */
 static sandbox_hv_status_t
-live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
+live_send(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
-    if (sandbox_take_direct_looked(t, err) != SANDBOX_HV_OK
-        || sandbox_take_stands(t, err) != SANDBOX_HV_OK
+    if (sandbox_taking_direct_looked(t, err) != SANDBOX_HV_OK
+        || sandbox_taking_stands(t, err) != SANDBOX_HV_OK
         || (t->pipe.begun_ms
                 ? live_release(t, err)
                 : sandbox_monitor_migrate(t->conn, t->source, 0,
@@ -480,12 +480,12 @@ live_send(sandbox_take_t *t, sandbox_hv_error_t *err)
     live_close_end(t, 0);
     live_close_end(t, 2);
 
-    return sandbox_take_direct_start(t, err);
+    return sandbox_taking_direct_start(t, err);
 }
 
 
 sandbox_hv_status_t
-sandbox_take_live_run(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_live_run(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (live_send(t, err) != SANDBOX_HV_OK
         || (t->conn->facts.qemu >= LIVE_WAKE_SINCE

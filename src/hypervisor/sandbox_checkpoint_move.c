@@ -20,7 +20,7 @@
 
 
 sandbox_hv_status_t
-sandbox_take_source(sandbox_take_t *t, int fd, sandbox_hv_error_t *err)
+sandbox_taking_source(sandbox_taking_t *t, int fd, sandbox_hv_error_t *err)
 {
     /* sends all of the memory, also if it is a shared file */
     if (sandbox_monitor_capability(t->conn, t->source, "x-ignore-shared", 0,
@@ -37,9 +37,9 @@ sandbox_take_source(sandbox_take_t *t, int fd, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-move_ends(sandbox_take_t *t, const int ends[2], sandbox_hv_error_t *err)
+move_ends(sandbox_taking_t *t, const int ends[2], sandbox_hv_error_t *err)
 {
-    if (sandbox_take_source(t, ends[1], err) != SANDBOX_HV_OK
+    if (sandbox_taking_source(t, ends[1], err) != SANDBOX_HV_OK
         || sandbox_monitor_fd(t->conn, t->receiver, SANDBOX_CHECKPOINT_FD,
                               ends[0], err)
                != SANDBOX_HV_OK)
@@ -57,7 +57,7 @@ move_ends(sandbox_take_t *t, const int ends[2], sandbox_hv_error_t *err)
  * notices.
  */
 static sandbox_hv_status_t
-move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_connect(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int ends[2];
 
@@ -76,7 +76,7 @@ move_connect(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-move_suspend(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_suspend(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (virDomainSuspend(t->source) < 0) {
         return sandbox_hv_fail(err, t->conn, "cannot suspend \"%s\"",
@@ -89,7 +89,7 @@ move_suspend(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Flips the disk of a source that is to go on to its new overlay. */
 static sandbox_hv_status_t
-move_flip(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_flip(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (!t->take->keep) {
         return sandbox_hv_ok(err);
@@ -104,7 +104,7 @@ move_flip(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Called once the source runs again. */
 static void
-move_resumed(sandbox_take_t *t, int64_t start)
+move_resumed(sandbox_taking_t *t, int64_t start)
 {
     t->take->pause_ms = sandbox_time_monotonic_ms() - start;
 
@@ -116,21 +116,21 @@ move_resumed(sandbox_take_t *t, int64_t start)
 
 /* The source goes on while it is copied. */
 static sandbox_hv_status_t
-move_live(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
+move_live(sandbox_taking_t *t, int64_t start, sandbox_hv_error_t *err)
 {
-    if (sandbox_take_live_run(t, err) != SANDBOX_HV_OK) {
+    if (sandbox_taking_live_run(t, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 
     move_resumed(t, start);
-    sandbox_take_woken(t);
+    sandbox_taking_woken(t);
 
-    return sandbox_take_direct_end(t, err);
+    return sandbox_taking_direct_end(t, err);
 }
 
 
 sandbox_hv_status_t
-sandbox_take_was_resumed(const sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_was_resumed(const sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     return sandbox_hv_set(
         err, SANDBOX_HV_FAILED,
@@ -140,7 +140,7 @@ sandbox_take_was_resumed(const sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
-sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_stands(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int state;
 
@@ -150,13 +150,13 @@ sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     return state == VIR_DOMAIN_PAUSED ? sandbox_hv_ok(err)
-                                      : sandbox_take_was_resumed(t, err);
+                                      : sandbox_taking_was_resumed(t, err);
 }
 
 
 /* The source stands still until all of its memory is copied or moved. */
 static sandbox_hv_status_t
-move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
+move_still(sandbox_taking_t *t, int64_t start, sandbox_hv_error_t *err)
 {
     if (t->copy) {
         (void) sandbox_copy_still(t->copy, err);
@@ -170,8 +170,8 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
     }
 
     if (err->status == SANDBOX_HV_OK
-        && sandbox_take_stands(t, err) == SANDBOX_HV_OK && t->take->keep
-        && sandbox_take_resume(t, err) == SANDBOX_HV_OK)
+        && sandbox_taking_stands(t, err) == SANDBOX_HV_OK && t->take->keep
+        && sandbox_taking_resume(t, err) == SANDBOX_HV_OK)
     {
         move_resumed(t, start);
     }
@@ -187,9 +187,9 @@ move_still(sandbox_take_t *t, int64_t start, sandbox_hv_error_t *err)
  * sees that the sandbox does not stand still, and fails.
  */
 static int
-move_is_lost(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_is_lost(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
-    if (sandbox_take_is_ours(t, err)) {
+    if (sandbox_taking_is_ours(t, err)) {
         return 0;
     }
 
@@ -200,7 +200,7 @@ move_is_lost(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_over(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int64_t start;
 
@@ -225,7 +225,7 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
     start = sandbox_time_monotonic_ms();
 
     if (move_suspend(t, err) != SANDBOX_HV_OK || move_is_lost(t, err)
-        || (t->live && sandbox_take_direct_look(t, err) != SANDBOX_HV_OK)
+        || (t->live && sandbox_taking_direct_look(t, err) != SANDBOX_HV_OK)
         || move_flip(t, err) != SANDBOX_HV_OK
         || (t->copy
             && sandbox_devices_save(&t->devices, t->conn, t->source, err)
@@ -243,26 +243,26 @@ move_over(sandbox_take_t *t, sandbox_hv_error_t *err)
  * runs: it may have written more since.
  */
 static sandbox_hv_status_t
-move_ready(sandbox_take_t *t, sandbox_hv_error_t *err)
+move_ready(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     (void) sandbox_hv_ok(err);
 
     if (!t->live) {
-        sandbox_take_live(t);
+        sandbox_taking_live(t);
 
-        if (t->live && sandbox_take_live_begin(t, err) != SANDBOX_HV_OK) {
+        if (t->live && sandbox_taking_live_begin(t, err) != SANDBOX_HV_OK) {
             return err->status;
         }
     }
 
-    sandbox_take_live_ready(t);
+    sandbox_taking_live_ready(t);
 
     return err->status;
 }
 
 
 sandbox_hv_status_t
-sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_move(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (t->copy) {
         if (move_ready(t, err) == SANDBOX_HV_OK) {

@@ -33,7 +33,7 @@
 
 /* Finds the file that the source's memory maps, if there is one. */
 static void
-take_ram(sandbox_take_t *t, const char *xml)
+take_ram(sandbox_taking_t *t, const char *xml)
 {
     sandbox_domain_files_t files;
 
@@ -47,7 +47,7 @@ take_ram(sandbox_take_t *t, const char *xml)
 
 /* Describes the machine by the checkpoint it was started from, or its XML. */
 static sandbox_hv_status_t
-take_kind(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_kind(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int torn;
     char *xml, *id;
@@ -82,7 +82,7 @@ take_kind(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Reads what the source is, and its disk chain. */
 static sandbox_hv_status_t
-take_source(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_source(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     virDomainBlockInfo disk;
 
@@ -111,7 +111,7 @@ take_source(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_names(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (sandbox_checkpoint_names(&t->names, t->take->id) != 0
         || sandbox_disk_path(t->names.disk_path, t->names.disk) != 0)
@@ -129,7 +129,7 @@ take_names(sandbox_take_t *t, sandbox_hv_error_t *err)
  * runs from there can be copied while it runs.
  */
 static sandbox_hv_status_t
-take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_memory(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int replaced;
 
@@ -149,7 +149,7 @@ take_memory(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Copies the new memory to disk, if it was made on tmpfs and is durable. */
 static sandbox_hv_status_t
-take_store(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_store(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int replaced;
     char path[SANDBOX_HV_PATH_SIZE];
@@ -171,12 +171,12 @@ take_store(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-take_scratch(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_scratch(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int replaced;
     char stem[SANDBOX_HV_STEM_SIZE];
 
-    if (snprintf(stem, sizeof(stem), "%s" SANDBOX_TAKE_SCRATCH, t->names.stem)
+    if (snprintf(stem, sizeof(stem), "%s" SANDBOX_TAKING_SCRATCH, t->names.stem)
         >= (int) sizeof(stem))
     {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no names for \"%s\"",
@@ -190,7 +190,7 @@ take_scratch(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Starts a machine like the source, which waits for the source's state. */
 static sandbox_hv_status_t
-take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_receiver(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     sandbox_domain_ram_t ram;
     sandbox_domain_xml_t host;
@@ -213,7 +213,7 @@ take_receiver(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Makes the overlay that a sandbox which goes on will write to. */
 static sandbox_hv_status_t
-take_next(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_next(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int replaced;
     sandbox_checkpoint_names_t names;
@@ -233,7 +233,7 @@ take_next(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 int
-sandbox_take_is_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_is_ours(const sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (t->take->ours == NULL || t->take->ours(t->take->data)) {
         return 1;
@@ -251,7 +251,7 @@ sandbox_take_is_ours(const sandbox_take_t *t, sandbox_hv_error_t *err)
  * the syncing may have taken longer than the grace of a collect.
  */
 static int
-take_renew(const sandbox_take_t *t)
+take_renew(const sandbox_taking_t *t)
 {
     char path[SANDBOX_HV_PATH_SIZE];
 
@@ -271,7 +271,7 @@ take_renew(const sandbox_take_t *t)
  * writes nothing, and the checkpoint may be all that is left of it.
  */
 static int
-take_goes_on(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_goes_on(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int state;
 
@@ -281,7 +281,7 @@ take_goes_on(sandbox_take_t *t, sandbox_hv_error_t *err)
         return 0;
     }
 
-    (void) sandbox_take_was_resumed(t, err);
+    (void) sandbox_taking_was_resumed(t, err);
 
     return 1;
 }
@@ -294,9 +294,9 @@ take_goes_on(sandbox_take_t *t, sandbox_hv_error_t *err)
 static sandbox_hv_status_t
 take_may_seal(void *data, sandbox_hv_error_t *err)
 {
-    sandbox_take_t *t = data;
+    sandbox_taking_t *t = data;
 
-    if (!sandbox_take_is_ours(t, err)) {
+    if (!sandbox_taking_is_ours(t, err)) {
         return err->status;
     }
 
@@ -315,16 +315,16 @@ take_may_seal(void *data, sandbox_hv_error_t *err)
 
 
 static int
-take_is_durable(const sandbox_take_t *t)
+take_is_durable(const sandbox_taking_t *t)
 {
     return t->take->durable || !t->take->keep;
 }
 
 
 static int
-take_state(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_state(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
-    return t->copy ? sandbox_take_direct_state(t, err)
+    return t->copy ? sandbox_taking_direct_state(t, err)
                    : sandbox_checkpoint_save(t->conn, t->receiver, t->take->id,
                                              err);
 }
@@ -332,7 +332,7 @@ take_state(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Memory, devices and disk become a checkpoint. */
 static sandbox_hv_status_t
-take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_keep(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int state;
     size_t i;
@@ -356,7 +356,7 @@ take_keep(sandbox_take_t *t, sandbox_hv_error_t *err)
     c.layers[i + 1] = NULL;
 
     /* nobody writes to it: the disk is flipped, or the source is suspended */
-    if (sandbox_take_freeze(t, t->chain.layers[0], err) != SANDBOX_HV_OK
+    if (sandbox_taking_freeze(t, t->chain.layers[0], err) != SANDBOX_HV_OK
         || take_store(t, err) != SANDBOX_HV_OK)
     {
         return err->status;
@@ -394,7 +394,7 @@ take_lap(int64_t *start)
 
 
 static sandbox_checkpoint_way_t
-take_way(const sandbox_take_t *t)
+take_way(const sandbox_taking_t *t)
 {
     return t->copy == NULL ? SANDBOX_CHECKPOINT_MOVED
            : t->live       ? SANDBOX_CHECKPOINT_LIVE
@@ -403,7 +403,7 @@ take_way(const sandbox_take_t *t)
 
 
 static sandbox_hv_status_t
-take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_steps(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int64_t start;
 
@@ -417,10 +417,10 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
     }
 
     if (t->direct) {
-        sandbox_take_direct(t);
+        sandbox_taking_direct(t);
     }
 
-    sandbox_take_live(t);
+    sandbox_taking_live(t);
 
     if (take_memory(t, err) != SANDBOX_HV_OK
         || (t->copy == NULL && take_scratch(t, err) != SANDBOX_HV_OK)
@@ -429,12 +429,13 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    if (!sandbox_take_is_ours(t, err)) {
+    if (!sandbox_taking_is_ours(t, err)) {
         return err->status;
     }
 
-    if (sandbox_take_live_begin(t, err) != SANDBOX_HV_OK
-        || (t->copy ? sandbox_take_direct_base(t, err) : take_receiver(t, err))
+    if (sandbox_taking_live_begin(t, err) != SANDBOX_HV_OK
+        || (t->copy ? sandbox_taking_direct_base(t, err)
+                    : take_receiver(t, err))
                != SANDBOX_HV_OK)
     {
         return err->status;
@@ -442,7 +443,7 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     t->take->prepare_ms = take_lap(&start);
 
-    if (sandbox_take_move(t, err) != SANDBOX_HV_OK) {
+    if (sandbox_taking_move(t, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 
@@ -450,7 +451,7 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
     t->take->move_ms = take_lap(&start);
     t->take->way = take_way(t);
 
-    if (!sandbox_take_is_ours(t, err)) {
+    if (!sandbox_taking_is_ours(t, err)) {
         return err->status;
     }
 
@@ -463,10 +464,10 @@ take_steps(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Frees what a try has opened, except the source. */
 static void
-take_reset(sandbox_take_t *t)
+take_reset(sandbox_taking_t *t)
 {
-    sandbox_take_direct_close(t);
-    sandbox_take_live_close(t);
+    sandbox_taking_direct_close(t);
+    sandbox_taking_live_close(t);
     sandbox_checkpoint_free(&t->kind);
     sandbox_disk_chain_free(&t->chain);
     free(t->ram);
@@ -490,7 +491,7 @@ take_reset(sandbox_take_t *t)
 
 
 static void
-take_unsettled(const sandbox_take_t *t, const sandbox_hv_error_t *failed)
+take_unsettled(const sandbox_taking_t *t, const sandbox_hv_error_t *failed)
 {
     sandbox_hv_log(SANDBOX_HV_LOG_WARN, "the take of \"%s\" is not settled: %s",
                    t->take->sandbox, failed->message);
@@ -502,7 +503,7 @@ take_unsettled(const sandbox_take_t *t, const sandbox_hv_error_t *failed)
  * on, unless the undoing failed or another process has taken over.
  */
 static sandbox_hv_status_t
-take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_try(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     sandbox_hv_error_t failed;
 
@@ -512,24 +513,24 @@ take_try(sandbox_take_t *t, sandbox_hv_error_t *err)
 
     take_reset(t);
 
-    if (!sandbox_take_is_ours(t, &failed)) {
+    if (!sandbox_taking_is_ours(t, &failed)) {
         t->direct = 0;
-        sandbox_take_woken(t);
+        sandbox_taking_woken(t);
         return err->status;
     }
 
-    if (sandbox_take_undo(t, &failed) != SANDBOX_HV_OK) {
+    if (sandbox_taking_undo(t, &failed) != SANDBOX_HV_OK) {
         take_unsettled(t, &failed);
         t->direct = 0;
     }
 
-    sandbox_take_woken(t);
+    sandbox_taking_woken(t);
     return err->status;
 }
 
 
 static sandbox_hv_status_t
-take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_run(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (!sandbox_hv_is_local()) {
         return sandbox_hv_set(err, SANDBOX_HV_FAILED,
@@ -537,7 +538,7 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
                               t->take->sandbox);
     }
 
-    if (!sandbox_take_is_ours(t, err)) {
+    if (!sandbox_taking_is_ours(t, err)) {
         return err->status;
     }
 
@@ -552,7 +553,7 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
     if (sandbox_checkpoint_hold_chain(t->take->sandbox, 0, t->take->deadline_ms,
                                       &t->held_chain, err)
             != SANDBOX_HV_OK
-        || sandbox_take_undo(t, err) != SANDBOX_HV_OK)
+        || sandbox_taking_undo(t, err) != SANDBOX_HV_OK)
     {
         return err->status;
     }
@@ -583,7 +584,7 @@ take_run(sandbox_take_t *t, sandbox_hv_error_t *err)
  * process every 200 ms: discard, too, ends a receiver that is left.
  */
 static int
-take_quits(sandbox_take_t *t)
+take_quits(sandbox_taking_t *t)
 {
     sandbox_hv_error_t ignored;
 
@@ -595,12 +596,12 @@ take_quits(sandbox_take_t *t)
 
 /* Resumes or ends the source, and ends the receiver. */
 static sandbox_hv_status_t
-take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
+take_domains(sandbox_taking_t *t, const char *uuid, sandbox_hv_error_t *err)
 {
     int quits;
 
     /* the checkpoint is whole: the process that took over ends the source */
-    if (!t->take->keep && !sandbox_take_is_ours(t, err)) {
+    if (!t->take->keep && !sandbox_taking_is_ours(t, err)) {
         return err->status;
     }
 
@@ -610,7 +611,7 @@ take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
         (void) sandbox_domain_end(t->conn, uuid, err);
 
     } else if (t->source) {
-        (void) sandbox_take_resume(t, err);
+        (void) sandbox_taking_resume(t, err);
 
     } else {
         (void) sandbox_hv_ok(err);
@@ -629,7 +630,7 @@ take_domains(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
  * earlier taker left it when it died.
  */
 static sandbox_hv_status_t
-take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
+take_finish(sandbox_taking_t *t, const char *uuid, sandbox_hv_error_t *err)
 {
     size_t i, n;
     char **names;
@@ -647,7 +648,7 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
     t->take->bytes = 0;
 
     for (i = 0; i < n && err->status == SANDBOX_HV_OK; i++) {
-        if (strstr(names[i], SANDBOX_TAKE_SCRATCH ".")) {
+        if (strstr(names[i], SANDBOX_TAKING_SCRATCH ".")) {
             (void) sandbox_disk_unlink(names[i], err);
         } else {
             t->take->bytes += sandbox_disk_blocks(names[i]);
@@ -664,14 +665,14 @@ take_finish(sandbox_take_t *t, const char *uuid, sandbox_hv_error_t *err)
  * there: the next take of it finds nothing, and begins anew.
  */
 static void
-take_unseal(sandbox_take_t *t)
+take_unseal(sandbox_taking_t *t)
 {
     sandbox_hv_error_t failed;
 
     if (sandbox_checkpoint_hold_chain(t->take->sandbox, 0, t->take->deadline_ms,
                                       &t->held_chain, &failed)
             != SANDBOX_HV_OK
-        || sandbox_take_undo(t, &failed) != SANDBOX_HV_OK)
+        || sandbox_taking_undo(t, &failed) != SANDBOX_HV_OK)
     {
         take_unsettled(t, &failed);
     }
@@ -680,7 +681,7 @@ take_unseal(sandbox_take_t *t)
 
 /* Called with the source's turn held. */
 static sandbox_hv_status_t
-take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
+take_sandbox(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int torn;
     char uuid[SANDBOX_UUID_SIZE];
@@ -737,7 +738,7 @@ take_sandbox(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* 1 if this take has begun nothing; the undoing before was an earlier one's. */
 static int
-take_untouched(const sandbox_take_t *t)
+take_untouched(const sandbox_taking_t *t)
 {
     int state;
 
@@ -748,7 +749,7 @@ take_untouched(const sandbox_take_t *t)
 
 
 static void
-take_free(sandbox_take_t *t)
+take_free(sandbox_taking_t *t)
 {
     take_reset(t);
 
@@ -767,7 +768,7 @@ take_free(sandbox_take_t *t)
 
 
 static void
-take_init(sandbox_take_t *t, sandbox_checkpoint_take_t *take)
+take_init(sandbox_taking_t *t, sandbox_checkpoint_take_t *take)
 {
     memset(t, 0, sizeof(*t));
     t->take = take;
@@ -788,7 +789,7 @@ sandbox_hv_status_t
 sandbox_checkpoint_take(sandbox_checkpoint_take_t *take,
                         sandbox_hv_error_t *err)
 {
-    sandbox_take_t t;
+    sandbox_taking_t t;
     sandbox_domain_turn_t turn;
 
     take_init(&t, take);
@@ -836,7 +837,7 @@ take_unsealed(const char *id, sandbox_hv_error_t *err)
 
 
 static sandbox_hv_status_t
-take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
+take_cancel(sandbox_taking_t *t, int whole, sandbox_hv_error_t *err)
 {
     char uuid[SANDBOX_UUID_SIZE];
 
@@ -871,7 +872,7 @@ take_cancel(sandbox_take_t *t, int whole, sandbox_hv_error_t *err)
             || sandbox_checkpoint_unused(t->conn, t->take->id, err)
                    == SANDBOX_HV_OK))
     {
-        (void) sandbox_take_undo(t, err);
+        (void) sandbox_taking_undo(t, err);
     }
 
     return err->status;
@@ -883,7 +884,7 @@ sandbox_checkpoint_cancel(const char *id, const char *sandbox, int whole,
                           int (*ours)(void *data), void *data,
                           sandbox_hv_error_t *err)
 {
-    sandbox_take_t t;
+    sandbox_taking_t t;
     sandbox_domain_turn_t turn;
     sandbox_checkpoint_take_t take;
 

@@ -9,15 +9,15 @@
 
 #include <pthread.h>
 
-#define SANDBOX_TAKE_SCRATCH ".tmp"
-#define SANDBOX_TAKE_READER "sandbox-reader"
+#define SANDBOX_TAKING_SCRATCH ".tmp"
+#define SANDBOX_TAKING_READER "sandbox-reader"
 
 /* The pipe to which the QEMU of a source that goes on sends its memory. */
 typedef struct {
     int ends[3];      /* one to write, two to read (O_NONBLOCK); or -1 */
     size_t filler;    /* bytes in the pipe that are to be read away first */
     int64_t begun_ms; /* monotonic: when QEMU was told to migrate; or 0 */
-} sandbox_take_pipe_t;
+} sandbox_taking_pipe_t;
 
 typedef struct {
     sandbox_checkpoint_take_t *take;
@@ -53,7 +53,7 @@ typedef struct {
 
     /* the source goes on while it is copied */
     int live; /* 1: this way is used */
-    sandbox_take_pipe_t pipe;
+    sandbox_taking_pipe_t pipe;
     int held;               /* the source's memory on tmpfs, locked, or -1 */
     int touching;           /* 1: toucher is to be joined */
     int hurry;              /* 1: toucher is to end */
@@ -67,35 +67,35 @@ typedef struct {
     virDomainPtr receiver;
     char uuid[SANDBOX_UUID_SIZE]; /* the receiver's, even if there is none */
     char scratch[SANDBOX_HV_PATH_SIZE]; /* the receiver's disk, never used */
-} sandbox_take_t;
+} sandbox_taking_t;
 
 /* sandbox_checkpoint_direct.c */
 
 /* Sets t->copy if the source can be copied out of its process. */
-void sandbox_take_direct(sandbox_take_t *t);
+void sandbox_taking_direct(sandbox_taking_t *t);
 /* Copies the pages that the source has not changed, while it runs. */
 sandbox_hv_status_t
-sandbox_take_direct_base(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_direct_base(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /*
  * With the source suspended, before its memory is protected: begins a look at
  * which pages are its own, in a thread; the second function waits for the end.
  */
 sandbox_hv_status_t
-sandbox_take_direct_look(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_direct_look(sandbox_taking_t *t, sandbox_hv_error_t *err);
 sandbox_hv_status_t
-sandbox_take_direct_looked(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_direct_looked(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /* Starts the copying thread: the source is about to run and send its memory. */
 sandbox_hv_status_t
-sandbox_take_direct_start(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_direct_start(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /* 1 if the copying has failed; between start and end. */
-int sandbox_take_direct_broken(const sandbox_take_t *t);
+int sandbox_taking_direct_broken(const sandbox_taking_t *t);
 /* Waits until all of the memory is copied; the source may still be sending. */
 sandbox_hv_status_t
-sandbox_take_direct_end(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_direct_end(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /* The device state of the checkpoint, which the caller closes; -1 with *err. */
-int sandbox_take_direct_state(sandbox_take_t *t, sandbox_hv_error_t *err);
+int sandbox_taking_direct_state(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /* Ends the threads and closes all of this way; may be repeated. */
-void sandbox_take_direct_close(sandbox_take_t *t);
+void sandbox_taking_direct_close(sandbox_taking_t *t);
 
 /* sandbox_checkpoint_live.c */
 
@@ -103,55 +103,56 @@ void sandbox_take_direct_close(sandbox_take_t *t);
  * Sets t->live: whether the source can be copied out of its process while it
  * runs, and has written enough for that to pay.
  */
-void sandbox_take_live(sandbox_take_t *t);
+void sandbox_taking_live(sandbox_taking_t *t);
 /*
  * If t->live, begins what takes long: QEMU reads all of the source's memory
  * once.  After a failure from here to the move, undoing may have to wait until
  * QEMU has sent all of the memory, so the caller does what fails easily before.
  */
 sandbox_hv_status_t
-sandbox_take_live_begin(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_live_begin(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /*
- * Waits for the reading that sandbox_take_live_begin() has begun, if it has. If
- * it takes more than half of the time that was left, t->live is 0 afterwards.
+ * Waits for the reading that sandbox_taking_live_begin() has begun, if it has.
+ * If it takes more than half of the time that was left, t->live is 0
+ * afterwards.
  */
-void sandbox_take_live_ready(sandbox_take_t *t);
+void sandbox_taking_live_ready(sandbox_taking_t *t);
 /* Has the suspended source send its memory, and waits until it runs again. */
 sandbox_hv_status_t
-sandbox_take_live_run(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_live_run(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /*
  * Waits for the thread that resumes the source.  After a move that failed only
  * after the undoing, for which that thread may be waiting.
  */
-void sandbox_take_woken(sandbox_take_t *t);
+void sandbox_taking_woken(sandbox_taking_t *t);
 /* Closes what these have opened in this process; may be repeated. */
-void sandbox_take_live_close(sandbox_take_t *t);
+void sandbox_taking_live_close(sandbox_taking_t *t);
 /* Joins the thread if *running, and clears *running. */
-void sandbox_take_join(int *running, pthread_t thread);
+void sandbox_taking_join(int *running, pthread_t thread);
 
 /* sandbox_checkpoint_move.c */
 
 /* Prepares the source for sending all of its memory to fd. */
 sandbox_hv_status_t
-sandbox_take_source(sandbox_take_t *t, int fd, sandbox_hv_error_t *err);
+sandbox_taking_source(sandbox_taking_t *t, int fd, sandbox_hv_error_t *err);
 /*
  * Suspends the source and copies or moves its memory and devices.  With keep,
  * the source runs again when this returns OK, its disk flipped to t->next.
  */
 sandbox_hv_status_t
-sandbox_take_move(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_move(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /*
  * OK if the source stands still.  A taker that has lost its lease may resume
  * it, once: so it has stood still all the time if it still does.
  */
 sandbox_hv_status_t
-sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_stands(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /* Sets the error of a source that does not; gives its status. */
 sandbox_hv_status_t
-sandbox_take_was_resumed(const sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_was_resumed(const sandbox_taking_t *t, sandbox_hv_error_t *err);
 
 /* 1, or 0 with *err: another process may have taken over; see `ours`. */
-int sandbox_take_is_ours(const sandbox_take_t *t, sandbox_hv_error_t *err);
+int sandbox_taking_is_ours(const sandbox_taking_t *t, sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_undo.c */
 
@@ -163,17 +164,17 @@ int sandbox_take_is_ours(const sandbox_take_t *t, sandbox_hv_error_t *err);
  * the take is not ours any more, or another undoing goes on (TIMEOUT).
  */
 sandbox_hv_status_t
-sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_undo(sandbox_taking_t *t, sandbox_hv_error_t *err);
 
 /*
  * Renames the layer of the source's disk at path, which nobody writes to any
  * more, to the checkpoint's disk, also in the header of the overlay above it.
  */
-sandbox_hv_status_t sandbox_take_freeze(sandbox_take_t *t, const char *path,
-                                        sandbox_hv_error_t *err);
+sandbox_hv_status_t sandbox_taking_freeze(sandbox_taking_t *t, const char *path,
+                                          sandbox_hv_error_t *err);
 
 /* Resumes the source if it stands still. */
 sandbox_hv_status_t
-sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err);
+sandbox_taking_resume(sandbox_taking_t *t, sandbox_hv_error_t *err);
 
 #endif

@@ -57,12 +57,12 @@ static int
 undo_is_disk(const char *name)
 {
     return sandbox_checkpoint_ends(name, ".qcow2")
-           && strstr(name, SANDBOX_TAKE_SCRATCH ".") == NULL;
+           && strstr(name, SANDBOX_TAKING_SCRATCH ".") == NULL;
 }
 
 
 static sandbox_hv_status_t
-undo_rename(sandbox_take_t *t, const char *from, const char *to,
+undo_rename(sandbox_taking_t *t, const char *from, const char *to,
             sandbox_hv_error_t *err)
 {
     if (rename(from, to) == -1) {
@@ -77,8 +77,8 @@ undo_rename(sandbox_take_t *t, const char *from, const char *to,
 
 
 sandbox_hv_status_t
-sandbox_take_freeze(sandbox_take_t *t, const char *path,
-                    sandbox_hv_error_t *err)
+sandbox_taking_freeze(sandbox_taking_t *t, const char *path,
+                      sandbox_hv_error_t *err)
 {
     sandbox_disk_chain_t chain;
 
@@ -98,7 +98,7 @@ sandbox_take_freeze(sandbox_take_t *t, const char *path,
 
 
 sandbox_hv_status_t
-sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_resume(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int state;
     int64_t deadline_ms;
@@ -127,12 +127,12 @@ sandbox_take_resume(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* Prepares the source, which does not send any more, for another take. */
 static void
-undo_quiet(sandbox_take_t *t)
+undo_quiet(sandbox_taking_t *t)
 {
     sandbox_hv_error_t ignored;
 
     /* QEMU refuses if it has no such descriptor, or no such capability */
-    (void) sandbox_monitor_fd_close(t->conn, t->source, SANDBOX_TAKE_READER,
+    (void) sandbox_monitor_fd_close(t->conn, t->source, SANDBOX_TAKING_READER,
                                     &ignored);
     (void) sandbox_monitor_capability(t->conn, t->source, SANDBOX_MONITOR_LIVE,
                                       0, &ignored);
@@ -142,7 +142,7 @@ undo_quiet(sandbox_take_t *t)
 
 /* Ends whatever the source is sending. */
 static sandbox_hv_status_t
-undo_move(sandbox_take_t *t, sandbox_hv_error_t *err)
+undo_move(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     if (sandbox_checkpoint_sent(t->conn, t->source, t->take->sandbox,
                                 t->take->id,
@@ -178,10 +178,10 @@ undo_frozen(const sandbox_disk_chain_t *chain, char **names, size_t n)
  * that had sent all of its state, until that runs.
  */
 static sandbox_hv_status_t
-undo_backing(sandbox_take_t *t, sandbox_disk_chain_t *chain, const char *path,
+undo_backing(sandbox_taking_t *t, sandbox_disk_chain_t *chain, const char *path,
              sandbox_hv_error_t *err)
 {
-    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+    if (sandbox_taking_resume(t, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 
@@ -191,7 +191,7 @@ undo_backing(sandbox_take_t *t, sandbox_disk_chain_t *chain, const char *path,
 
 /* Makes the names of the source's disk and of the layer below right again. */
 static sandbox_hv_status_t
-undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
+undo_disk(sandbox_taking_t *t, sandbox_disk_chain_t *chain, char **names,
           size_t n, sandbox_hv_error_t *err)
 {
     char prefix[SANDBOX_HV_STEM_SIZE], path[SANDBOX_HV_PATH_SIZE];
@@ -223,7 +223,7 @@ undo_disk(sandbox_take_t *t, sandbox_disk_chain_t *chain, char **names,
      * has sent all of the machine would end if it had to write a header before
      * it runs again.
      */
-    if (sandbox_take_resume(t, err) != SANDBOX_HV_OK) {
+    if (sandbox_taking_resume(t, err) != SANDBOX_HV_OK) {
         return err->status;
     }
 
@@ -281,7 +281,7 @@ undo_files(const sandbox_disk_chain_t *chain, const char *id,
 
 /* The source has a domain: repairs its disk chain, and resumes it. */
 static sandbox_hv_status_t
-undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
+undo_source(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     size_t n;
     char **names;
@@ -307,7 +307,7 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
     sandbox_disk_chain_free(&chain);
 
     if (err->status != SANDBOX_HV_OK
-        || sandbox_take_resume(t, err) != SANDBOX_HV_OK
+        || sandbox_taking_resume(t, err) != SANDBOX_HV_OK
         || sandbox_disk_chain(t->conn, t->source, &chain, err) != SANDBOX_HV_OK)
     {
         return err->status;
@@ -330,7 +330,7 @@ undo_source(sandbox_take_t *t, sandbox_hv_error_t *err)
  * nothing needs it; the other files go.
  */
 static sandbox_hv_status_t
-undo_orphan(sandbox_take_t *t, sandbox_hv_error_t *err)
+undo_orphan(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     size_t i, n;
     char **names;
@@ -358,7 +358,7 @@ undo_orphan(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 /* With the undoing locked. */
 static sandbox_hv_status_t
-undo(sandbox_take_t *t, sandbox_hv_error_t *err)
+undo(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     char name[SANDBOX_CHECKPOINT_NAME_SIZE];
 
@@ -384,7 +384,7 @@ undo(sandbox_take_t *t, sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
-sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_undo(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     int held;
 
@@ -396,7 +396,7 @@ sandbox_take_undo(sandbox_take_t *t, sandbox_hv_error_t *err)
         return err->status;
     }
 
-    if (sandbox_take_is_ours(t, err)) {
+    if (sandbox_taking_is_ours(t, err)) {
         (void) undo(t, err);
     }
 

@@ -18,7 +18,7 @@
 
 static sandbox_hv_conn_t conn;
 static sandbox_checkpoint_take_t take;
-static sandbox_take_t t;
+static sandbox_taking_t t;
 static int pipes; /* with a name */
 static int whole; /* QEMU reads all of the memory */
 
@@ -49,14 +49,14 @@ sandbox_monitor_fd(sandbox_hv_conn_t *c, virDomainPtr domain, const char *name,
 {
     (void) c;
     (void) domain;
-    assert_string_equal(name, SANDBOX_TAKE_READER);
+    assert_string_equal(name, SANDBOX_TAKING_READER);
     assert_int_not_equal(fd, -1);
     return sandbox_hv_ok(err);
 }
 
 
 sandbox_hv_status_t
-sandbox_take_source(sandbox_take_t *source, int fd, sandbox_hv_error_t *err)
+sandbox_taking_source(sandbox_taking_t *source, int fd, sandbox_hv_error_t *err)
 {
     assert_ptr_equal(source, &t);
     assert_int_not_equal(fd, -1);
@@ -89,7 +89,7 @@ sandbox_monitor_migrate(sandbox_hv_conn_t *c, virDomainPtr domain, int incoming,
 
 
 sandbox_hv_status_t
-sandbox_take_stands(sandbox_take_t *t, sandbox_hv_error_t *err)
+sandbox_taking_stands(sandbox_taking_t *t, sandbox_hv_error_t *err)
 {
     (void) t;
     return sandbox_hv_set(err, SANDBOX_HV_FAILED, "not before the pause");
@@ -190,7 +190,7 @@ sandbox_copy_mapped(sandbox_copy_t *c, int64_t ms)
 
 
 sandbox_hv_status_t
-sandbox_take_direct_looked(sandbox_take_t *source, sandbox_hv_error_t *err)
+sandbox_taking_direct_looked(sandbox_taking_t *source, sandbox_hv_error_t *err)
 {
     (void) source;
     return sandbox_hv_ok(err);
@@ -198,7 +198,7 @@ sandbox_take_direct_looked(sandbox_take_t *source, sandbox_hv_error_t *err)
 
 
 sandbox_hv_status_t
-sandbox_take_direct_start(sandbox_take_t *source, sandbox_hv_error_t *err)
+sandbox_taking_direct_start(sandbox_taking_t *source, sandbox_hv_error_t *err)
 {
     (void) source;
     return sandbox_hv_ok(err);
@@ -206,7 +206,7 @@ sandbox_take_direct_start(sandbox_take_t *source, sandbox_hv_error_t *err)
 
 
 int
-sandbox_take_direct_broken(const sandbox_take_t *source)
+sandbox_taking_direct_broken(const sandbox_taking_t *source)
 {
     (void) source;
     return 0;
@@ -287,9 +287,9 @@ begin(int64_t ms)
     t.pipe.ends[0] = t.pipe.ends[1] = t.pipe.ends[2] = -1;
     pipes = 0;
 
-    sandbox_take_live(&t);
+    sandbox_taking_live(&t);
     assert_int_equal(t.live, 1);
-    assert_int_equal(sandbox_take_live_begin(&t, &err), SANDBOX_HV_OK);
+    assert_int_equal(sandbox_taking_live_begin(&t, &err), SANDBOX_HV_OK);
     assert_int_equal(pipes, 1);
 }
 
@@ -301,12 +301,12 @@ test_whole(void **state)
     whole = 1;
 
     begin(60000);
-    sandbox_take_live_ready(&t);
+    sandbox_taking_live_ready(&t);
     assert_int_equal(t.live, 1);
     assert_int_equal(pipes, 1);
     assert_int_not_equal(t.pipe.ends[0], -1);
     assert_int_not_equal(t.held, -1);
-    sandbox_take_live_close(&t);
+    sandbox_taking_live_close(&t);
 }
 
 
@@ -318,13 +318,13 @@ test_late(void **state)
     whole = 0;
 
     begin(2000);
-    sandbox_take_live_ready(&t);
+    sandbox_taking_live_ready(&t);
     assert_true(sandbox_time_monotonic_ms() < take.deadline_ms);
     assert_int_equal(t.live, 0);
     assert_int_equal(pipes, 0);
     assert_int_equal(t.pipe.ends[0], -1);
     assert_int_equal(t.held, -1);
-    sandbox_take_live_close(&t);
+    sandbox_taking_live_close(&t);
 }
 
 
@@ -336,7 +336,7 @@ test_closed(void **state)
     whole = 0;
 
     begin(60000);
-    sandbox_take_live_close(&t);
+    sandbox_taking_live_close(&t);
     assert_true(sandbox_time_monotonic_ms() < take.deadline_ms - 30000);
     assert_int_equal(t.touching, 0);
 }
