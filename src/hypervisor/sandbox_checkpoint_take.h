@@ -69,6 +69,25 @@ typedef struct {
     char scratch[SANDBOX_HV_PATH_SIZE]; /* the receiver's disk, never used */
 } sandbox_taking_t;
 
+/* sandbox_checkpoint_take.c */
+
+/* 1, or 0 with *err: another process may have taken over; see `ours`. */
+int sandbox_taking_is_ours(const sandbox_taking_t *t, sandbox_hv_error_t *err);
+/* 1 if the checkpoint is to be on disk when the verb returns. */
+int sandbox_taking_is_durable(const sandbox_taking_t *t);
+
+/* sandbox_checkpoint_steps.c */
+
+/*
+ * Makes the checkpoint, by the way that t->direct says; the caller holds the
+ * chain.  OK: it is whole.  Else the caller resets and undoes; t->direct is
+ * still 1 if the other way may be tried then.
+ */
+sandbox_hv_status_t
+sandbox_taking_steps(sandbox_taking_t *t, sandbox_hv_error_t *err);
+/* Frees what the steps have opened, except the source; may be repeated. */
+void sandbox_taking_reset(sandbox_taking_t *t);
+
 /* sandbox_checkpoint_direct.c */
 
 /* Sets t->copy if the source can be copied out of its process. */
@@ -150,9 +169,6 @@ sandbox_taking_stands(sandbox_taking_t *t, sandbox_hv_error_t *err);
 /* Sets the error of a source that does not; gives its status. */
 sandbox_hv_status_t
 sandbox_taking_was_resumed(const sandbox_taking_t *t, sandbox_hv_error_t *err);
-
-/* 1, or 0 with *err: another process may have taken over; see `ours`. */
-int sandbox_taking_is_ours(const sandbox_taking_t *t, sandbox_hv_error_t *err);
 
 /* sandbox_checkpoint_undo.c */
 
