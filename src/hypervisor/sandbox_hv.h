@@ -41,6 +41,8 @@ struct sandbox_hv_conn_s {
     sandbox_hv_facts_t facts;
 };
 
+/* sandbox_connection.c */
+
 const sandbox_hypervisor_conf_t *sandbox_hv_conf(void);
 /*
  * 1 if libvirt is on this machine: it shares our boot and our files, and takes
@@ -88,7 +90,9 @@ void sandbox_hv_sleep_ms(int ms);
 /* A thread that no signal is delivered to: 0, to be joined, or -1. */
 int sandbox_hv_thread(pthread_t *thread, void *(*run)(void *data), void *data);
 
-/* sandbox_facts.c: fills conn->facts by RPC; on failure some may be set. */
+/* sandbox_facts.c */
+
+/* Fills conn->facts by RPC; on failure some may be set. */
 sandbox_hv_status_t
 sandbox_hv_facts_read(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 /* The same, if QEMU was upgraded since. */
@@ -112,17 +116,7 @@ sandbox_disk_create(sandbox_hv_conn_t *conn, const char *stem,
 sandbox_hv_status_t sandbox_disk_delete(sandbox_hv_conn_t *conn, const char *id,
                                         sandbox_hv_error_t *err);
 
-/*
- * sandbox_inventory.c: the ids of all domains, sorted, by one call of libvirt;
- * the caller frees the list.
- */
-sandbox_hv_status_t
-sandbox_inventory_names(sandbox_hv_conn_t *conn, char (**list)[SANDBOX_ID_SIZE],
-                        size_t *n, sandbox_hv_error_t *err);
-int sandbox_inventory_has(const char (*list)[SANDBOX_ID_SIZE], size_t n,
-                          const char *id);
-
-/* For sandbox_disk.c and sandbox_disk_file.c: the running pool, referenced. */
+/* The running pool, referenced; for sandbox_disk_file.c. */
 virStoragePoolPtr
 sandbox_disk_pool(sandbox_hv_conn_t *conn, sandbox_hv_error_t *err);
 /* 0, or -1 if it does not fit into SANDBOX_HV_PATH_SIZE. */
@@ -143,6 +137,16 @@ sandbox_hv_status_t
 sandbox_disk_make(sandbox_hv_conn_t *conn, virStoragePoolPtr pool,
                   const char *name, const char *xml, int *replaced,
                   sandbox_hv_error_t *err);
+/* OK as well if there is no such file. */
+sandbox_hv_status_t
+sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
+                    sandbox_hv_error_t *err);
+/*
+ * Has libvirtd forget files that others have renamed or removed.  libvirtd
+ * looks into each file of the directory for that, so call it rarely.  0, or -1:
+ * not possible now.
+ */
+int sandbox_disk_refresh(sandbox_hv_conn_t *conn);
 
 /* sandbox_disk_file.c: raw volumes by name. */
 
@@ -177,7 +181,6 @@ sandbox_disk_ram(sandbox_hv_conn_t *conn, const char *name, int64_t mb,
 sandbox_hv_status_t
 sandbox_disk_names(sandbox_hv_conn_t *conn, const char *prefix, char ***names,
                    size_t *n, sandbox_hv_error_t *err);
-void sandbox_disk_names_free(char **names, size_t n);
 /* 1 if name is among the n names, which are sorted. */
 int sandbox_disk_names_have(char **names, size_t n, const char *name);
 /* In bytes: the file's length, or -1 if there is none, and its blocks. */
@@ -186,16 +189,6 @@ sandbox_disk_size(sandbox_hv_conn_t *conn, const char *name, int64_t *length,
                   int64_t *blocks, sandbox_hv_error_t *err);
 /* Ms since the file was made, renamed or written; 0 if that is unknown. */
 int64_t sandbox_disk_age(const char *name);
-/* OK as well if there is no such file. */
-sandbox_hv_status_t
-sandbox_disk_remove(sandbox_hv_conn_t *conn, const char *name,
-                    sandbox_hv_error_t *err);
-/*
- * Has libvirtd forget files that others have renamed or removed.  libvirtd
- * looks into each file of the directory for that, so call it rarely.  0, or -1:
- * not possible now.
- */
-int sandbox_disk_refresh(sandbox_hv_conn_t *conn);
 
 /* sandbox_monitor.c: QEMU's monitor; functions that wait say so. */
 
@@ -323,6 +316,7 @@ sandbox_hv_status_t sandbox_disk_local(const char *prefix, char ***names,
 sandbox_hv_status_t
 sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err);
 int64_t sandbox_disk_blocks(const char *name);
+void sandbox_disk_names_free(char **names, size_t n);
 /*
  * Syncing the file system that the directory is on.  QEMU's files a worker may
  * not open, but so it syncs them.  Only errors of writing since the descriptor
@@ -333,6 +327,18 @@ int64_t sandbox_disk_blocks(const char *name);
  */
 int sandbox_disk_sync_open(void);
 sandbox_hv_status_t sandbox_disk_sync(int fd, sandbox_hv_error_t *err);
+
+/* sandbox_inventory.c */
+
+/*
+ * The ids of all domains, sorted, by one call of libvirt; the caller frees the
+ * list.
+ */
+sandbox_hv_status_t
+sandbox_inventory_names(sandbox_hv_conn_t *conn, char (**list)[SANDBOX_ID_SIZE],
+                        size_t *n, sandbox_hv_error_t *err);
+int sandbox_inventory_has(const char (*list)[SANDBOX_ID_SIZE], size_t n,
+                          const char *id);
 
 /* sandbox_domain.c */
 
@@ -385,15 +391,6 @@ void sandbox_domain_undo(sandbox_hv_conn_t *conn,
 void sandbox_domain_host(sandbox_domain_xml_t *host, sandbox_hv_conn_t *conn,
                          sandbox_accel_t accel);
 
-/*
- * sandbox_domain_network.c: resumes a paused domain as soon as the watcher has
- * admitted it to its network.  NETWORK: the watcher did not within 5 s, or
- * could not.
- */
-sandbox_hv_status_t
-sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
-                   const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err);
-
 /* NULL with OK: there is no such domain; NULL with another status: failure. */
 virDomainPtr sandbox_domain_lookup(sandbox_hv_conn_t *conn, const char *uuid,
                                    sandbox_hv_error_t *err);
@@ -407,5 +404,15 @@ virDomainPtr sandbox_domain_of(sandbox_hv_conn_t **conn, const char *id,
 sandbox_hv_status_t
 sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
                    sandbox_hv_error_t *err);
+
+/* sandbox_domain_network.c */
+
+/*
+ * Resumes a paused domain as soon as the watcher has admitted it to its
+ * network.  NETWORK: the watcher did not within 5 s, or could not.
+ */
+sandbox_hv_status_t
+sandbox_domain_run(sandbox_hv_conn_t *conn, virDomainPtr domain,
+                   const sandbox_domain_spec_t *spec, sandbox_hv_error_t *err);
 
 #endif
