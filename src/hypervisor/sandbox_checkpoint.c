@@ -24,10 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#define CHECKPOINT_RANDOM_LEN 8
 
 /*
  * libvirt's numbers are 1000000 * major + 1000 * minor + micro.  Within a
@@ -105,24 +102,6 @@ sandbox_checkpoint_shape(char id[SANDBOX_ID_SIZE],
     }
 
     return checkpoint_shape(id, conn, accel, template, vcpus, memory_mb, err);
-}
-
-
-int
-sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id)
-{
-    char token[SANDBOX_TOKEN_SIZE];
-
-    if (sandbox_token_make(token) != 0) {
-        return -1;
-    }
-
-    (void) snprintf(names->stem, sizeof(names->stem), "%s.%.*s", id,
-                    CHECKPOINT_RANDOM_LEN, token);
-    (void) snprintf(names->ram, sizeof(names->ram), "%s.ram", names->stem);
-    (void) snprintf(names->disk, sizeof(names->disk), "%s.qcow2", names->stem);
-
-    return 0;
 }
 
 
@@ -297,25 +276,6 @@ sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
     }
 
     return sandbox_hv_ok(err);
-}
-
-
-const unsigned char *
-sandbox_checkpoint_map(int fd, size_t *len)
-{
-    void *map;
-    struct stat st;
-
-    if (fstat(fd, &st) == -1 || st.st_size <= 0
-        || st.st_size > SANDBOX_CHECKPOINT_STATE_MAX)
-    {
-        return NULL;
-    }
-
-    *len = (size_t) st.st_size;
-    map = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
-
-    return map == MAP_FAILED ? NULL : map;
 }
 
 

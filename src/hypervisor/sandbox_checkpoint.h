@@ -174,7 +174,7 @@ sandbox_checkpoint_flatten(const char *sandbox, size_t max_layers, int urgent,
 /*
  * Removes a checkpoint; OK as well if there is none.  IN_USE if a domain runs
  * from its memory.  Its disk stays as long as the disk of a domain or of
- * another checkpoint stands on it, and goes with the last of them: see collect.
+ * another checkpoint stands on it, and goes when nothing does any more.
  * A start from the checkpoint at the same time fails, or makes this IN_USE.
  * The caller sees to it that the checkpoint is not being taken.
  */
@@ -182,46 +182,15 @@ sandbox_hv_status_t
 sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err);
 
 /*
- * *used: 1 if a domain runs from the checkpoint's memory, the disk of a domain
- * or of another checkpoint stands on its disk, or that cannot be told.  Also of
- * a checkpoint that was discarded.
- */
-sandbox_hv_status_t
-sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err);
-
-/*
- * Removes memories and disks that nothing needs any more, left by checkpoints
- * that were discarded or whose maker died.  Safe at any time: files that have
- * changed within the grace stay, and nothing is removed while a take renames a
- * disk.  Reads the directory; only if a file there may be spare, also each
- * domain and checkpoint.  The sweep and a discard do the same by themselves.
- */
-#ifndef SANDBOX_CHECKPOINT_GRACE_MS
-#define SANDBOX_CHECKPOINT_GRACE_MS 60000
-#endif
-sandbox_hv_status_t sandbox_checkpoint_collect(sandbox_hv_error_t *err);
-
-/*
  * Removes boot checkpoints that nothing runs from, if they are torn or no
  * template of the list (NULL-terminated) has that shape on this host any more,
  * and the domains and files of makers that died.  Each removal is logged.  All
- * that is skipped while a boot checkpoint is being made.  Then collects, and
- * tidies the memories on tmpfs.
+ * that is skipped while a boot checkpoint is being made.  Then disks and
+ * memories that nothing needs are removed, and those on tmpfs tidied.
  */
 sandbox_hv_status_t
 sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
                          sandbox_hv_error_t *err);
-
-typedef struct {
-    char id[SANDBOX_ID_SIZE];
-    int whole;     /* 0: only parts (being made, or failed), or a layer */
-    int64_t bytes; /* blocks of its memory, disk and state, in bytes */
-    int64_t left;  /* the same of other files of its name: layers, parts */
-} sandbox_checkpoint_info_t;
-
-/* All checkpoints on this host; *list is malloc'd, the caller frees it. */
-sandbox_hv_status_t sandbox_checkpoint_list(sandbox_checkpoint_info_t **list,
-                                            size_t *n, sandbox_hv_error_t *err);
 
 /*
  * The blocks of a checkpoint in bytes: memory, state, and its own disk without

@@ -59,31 +59,6 @@ sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
 }
 
 
-sandbox_hv_status_t
-sandbox_checkpoint_used(const char *id, int *used, sandbox_hv_error_t *err)
-{
-    sandbox_hv_conn_t *conn;
-    sandbox_checkpoint_refs_t refs;
-
-    *used = 0;
-
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    memset(&refs, 0, sizeof(refs));
-
-    /* as long as that cannot be told, the checkpoint counts as used */
-    if (sandbox_checkpoint_refs(conn, &refs, err) == SANDBOX_HV_OK) {
-        *used = refs.unsettled || sandbox_checkpoint_refs_id(&refs, id, 0);
-    }
-
-    sandbox_checkpoint_refs_free(&refs);
-    return err->status;
-}
-
-
 typedef struct {
     sandbox_hv_conn_t *conn;
     sandbox_checkpoint_refs_t refs;
@@ -492,18 +467,4 @@ sandbox_checkpoint_discard(const char *id, sandbox_hv_error_t *err)
     }
 
     return err->status;
-}
-
-
-sandbox_hv_status_t
-sandbox_checkpoint_collect(sandbox_hv_error_t *err)
-{
-    sandbox_hv_conn_t *conn;
-
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL) {
-        return err->status;
-    }
-
-    return sandbox_checkpoint_clean(conn, NULL, err);
 }

@@ -23,6 +23,30 @@
 /* Time limit for saving or loading a device state, which takes milliseconds. */
 #define SANDBOX_CHECKPOINT_STATE_MS 10000
 
+/* sandbox_checkpoint_names.c */
+
+/*
+ * The names of a new generation of files, so that makers of one checkpoint
+ * never touch each other's.
+ */
+typedef struct {
+    char stem[SANDBOX_HV_STEM_SIZE];
+    char ram[SANDBOX_CHECKPOINT_NAME_SIZE];
+    char disk[SANDBOX_CHECKPOINT_NAME_SIZE];
+    char ram_path[SANDBOX_HV_PATH_SIZE];
+    char disk_path[SANDBOX_HV_PATH_SIZE];
+} sandbox_checkpoint_names_t;
+
+int sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id);
+
+/* The id in a file's name; 0, or -1: the file is not a checkpoint's. */
+int sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name);
+int sandbox_checkpoint_ends(const char *name, const char *suffix);
+/* 1 if id is that of a boot checkpoint. */
+int sandbox_checkpoint_is_shape(const char *id);
+
+/* sandbox_checkpoint.c */
+
 /*
  * Reads the checkpoint and checks that it is whole and may be started here.
  * state, unless NULL, receives the descriptor of a copy of the device state,
@@ -43,20 +67,6 @@ sandbox_hv_status_t
 sandbox_checkpoint_booted(sandbox_hv_conn_t *conn, virDomainPtr domain,
                           const char *xml, sandbox_accel_t accel,
                           sandbox_checkpoint_t *c, sandbox_hv_error_t *err);
-
-/*
- * The names of a new generation of files, so that makers of one checkpoint
- * never touch each other's.
- */
-typedef struct {
-    char stem[SANDBOX_HV_STEM_SIZE];
-    char ram[SANDBOX_CHECKPOINT_NAME_SIZE];
-    char disk[SANDBOX_CHECKPOINT_NAME_SIZE];
-    char ram_path[SANDBOX_HV_PATH_SIZE];
-    char disk_path[SANDBOX_HV_PATH_SIZE];
-} sandbox_checkpoint_names_t;
-
-int sandbox_checkpoint_names(sandbox_checkpoint_names_t *names, const char *id);
 
 /*
  * Starts a domain named id, of the machine that the checkpoint describes; the
@@ -151,10 +161,16 @@ sandbox_checkpoint_unused(sandbox_hv_conn_t *conn, const char *id,
                           sandbox_hv_error_t *err);
 
 /*
- * Removes disks and memories that nothing needs: those that have not changed
- * within the grace, and, whatever their age, those of checkpoints whose id
- * begins with `only` (or NULL); the caller knows that nobody makes these.
+ * Removes disks and memories that nothing needs any more, left by checkpoints
+ * that were discarded or whose maker died: those that have not changed within
+ * the grace, and, whatever their age, those of checkpoints whose id begins with
+ * `only` (or NULL); the caller knows that nobody makes these.  Safe at any
+ * time: nothing is removed while a take renames a disk.  Reads the directory;
+ * only if a file there may be spare, also each domain and checkpoint.
  */
+#ifndef SANDBOX_CHECKPOINT_GRACE_MS
+#define SANDBOX_CHECKPOINT_GRACE_MS 60000
+#endif
 sandbox_hv_status_t
 sandbox_checkpoint_clean(sandbox_hv_conn_t *conn, const char *only,
                          sandbox_hv_error_t *err);
@@ -190,12 +206,6 @@ sandbox_checkpoint_hold_undo(const char *sandbox, int64_t deadline_ms, int *fd,
 sandbox_hv_status_t
 sandbox_checkpoint_unflatten(sandbox_hv_conn_t *conn, virDomainPtr domain,
                              sandbox_hv_error_t *err);
-
-/* The id in a file's name; 0, or -1: the file is not a checkpoint's. */
-int sandbox_checkpoint_id(char id[SANDBOX_ID_SIZE], const char *name);
-int sandbox_checkpoint_ends(const char *name, const char *suffix);
-/* 1 if id is that of a boot checkpoint. */
-int sandbox_checkpoint_is_shape(const char *id);
 
 /* sandbox_checkpoint_sweep.c */
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The first version of QEMU that has "file:" with an offset. */
@@ -49,6 +50,25 @@ sandbox_checkpoint_memory(const unsigned char *data, size_t len)
     }
 
     return fd;
+}
+
+
+const unsigned char *
+sandbox_checkpoint_map(int fd, size_t *len)
+{
+    void *map;
+    struct stat st;
+
+    if (fstat(fd, &st) == -1 || st.st_size <= 0
+        || st.st_size > SANDBOX_CHECKPOINT_STATE_MAX)
+    {
+        return NULL;
+    }
+
+    *len = (size_t) st.st_size;
+    map = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
+
+    return map == MAP_FAILED ? NULL : map;
 }
 
 

@@ -221,7 +221,7 @@ steps_next(sandbox_taking_t *t, sandbox_hv_error_t *err)
 
 /*
  * Renews the change time of the memory on disk, which nothing refers to yet:
- * the syncing may have taken longer than the grace of a collect.
+ * the syncing may have taken longer than SANDBOX_CHECKPOINT_GRACE_MS.
  */
 static int
 steps_renew(const sandbox_taking_t *t)

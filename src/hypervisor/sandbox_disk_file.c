@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libvirt/virterror.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -499,40 +498,6 @@ sandbox_disk_age(const char *name)
           + (now.tv_nsec - st.st_ctim.tv_nsec) / 1000000;
 
     return age > 0 ? age : 0;
-}
-
-
-/* Sums up the files called "<id>.*", as a rule one: all are the sandbox's. */
-sandbox_hv_status_t
-sandbox_disk_usage(const char *id, int64_t *bytes, sandbox_hv_error_t *err)
-{
-    size_t i, n;
-    int64_t length, blocks;
-    char prefix[SANDBOX_HV_STEM_SIZE];
-    char **names;
-    sandbox_hv_conn_t *conn;
-
-    *bytes = 0;
-    (void) snprintf(prefix, sizeof(prefix), "%s.", id);
-
-    conn = sandbox_hv_connection(err);
-    if (conn == NULL
-        || sandbox_disk_names(conn, prefix, &names, &n, err) != SANDBOX_HV_OK)
-    {
-        return err->status;
-    }
-
-    for (i = 0; i < n; i++) {
-        if (sandbox_disk_size(conn, names[i], &length, &blocks, err)
-            != SANDBOX_HV_OK) {
-            break;
-        }
-
-        *bytes += blocks;
-    }
-
-    sandbox_disk_names_free(names, n);
-    return err->status;
 }
 
 

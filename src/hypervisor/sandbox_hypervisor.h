@@ -157,10 +157,6 @@ sandbox_hv_status_t
 sandbox_hypervisor_list_disks(char (**ids)[SANDBOX_ID_SIZE], size_t *n,
                               sandbox_hv_error_t *err);
 
-/* The blocks of a sandbox's own disk in bytes; 0: it has none. */
-sandbox_hv_status_t
-sandbox_disk_usage(const char *id, int64_t *bytes, sandbox_hv_error_t *err);
-
 /*
  * The bootstrap channel (virtio-serial "org.sandbox.agent.0") of a running
  * domain, through libvirt, so that it works on remote hosts too.

@@ -1,8 +1,8 @@
 /*
  * Drives the VM engine from the command line, for t/hypervisor.t and
  * t/checkpoint.t: boots, talks, destroys and lists sandboxes and checkpoints
- * through the public headers of the room alone.  Each verb prints one line
- * per sandbox and exits 0, 1 (it failed) or 2 (usage).
+ * through the public headers of the room alone (but drive_storage.c).  Each
+ * verb prints one line per sandbox and exits 0, 1 (it failed) or 2 (usage).
  */
 
 #include "drive.h"
@@ -129,28 +129,6 @@ drive_list(void)
 }
 
 
-static int
-drive_checkpoints(void)
-{
-    size_t i, n;
-    sandbox_hv_error_t err;
-    sandbox_checkpoint_info_t *list;
-
-    if (sandbox_checkpoint_list(&list, &n, &err) != SANDBOX_HV_OK) {
-        return drive_failed("checkpoints", "-", &err);
-    }
-
-    for (i = 0; i < n; i++) {
-        (void) printf("checkpoint %s whole=%d bytes=%lld left=%lld\n",
-                      list[i].id, list[i].whole, (long long) list[i].bytes,
-                      (long long) list[i].left);
-    }
-
-    free(list);
-    return 0;
-}
-
-
 /* Of the template of the environment, or of none. */
 static int
 drive_sweep(void)
@@ -160,22 +138,6 @@ drive_sweep(void)
 
     if (sandbox_checkpoint_sweep(templates, &err) != SANDBOX_HV_OK) {
         return drive_failed("sweep", "-", &err);
-    }
-
-    return 0;
-}
-
-
-/* So many times. */
-static int
-drive_collect(int times)
-{
-    sandbox_hv_error_t err;
-
-    while (times-- > 0) {
-        if (sandbox_checkpoint_collect(&err) != SANDBOX_HV_OK) {
-            return drive_failed("collect", "-", &err);
-        }
     }
 
     return 0;

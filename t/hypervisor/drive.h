@@ -33,6 +33,8 @@ sandbox_hv_status_t drive_ready(void *data, sandbox_channel_t *channel,
                                 int64_t deadline_ms, sandbox_hv_error_t *err);
 
 /* The verbs: 0, or 1 if one failed. */
+int drive_checkpoints(void);
+int drive_collect(int times);
 int drive_boot(const drive_job_t *job);
 int drive_cold(const drive_job_t *job);
 int drive_destroy(const drive_job_t *job);

@@ -200,38 +200,3 @@ drive_flatten(const drive_job_t *job)
                   (long long) (sandbox_time_monotonic_ms() - start));
     return 0;
 }
-
-
-int
-drive_used(const drive_job_t *job)
-{
-    int used;
-    sandbox_hv_error_t err;
-
-    if (sandbox_checkpoint_used(job->id, &used, &err) != SANDBOX_HV_OK) {
-        return drive_failed("used", job->id, &err);
-    }
-
-    (void) printf("used %s %d\n", job->id, used);
-    return 0;
-}
-
-
-/* What the checkpoint takes, or the disk of the sandbox. */
-int
-drive_size(const drive_job_t *job)
-{
-    int64_t bytes;
-    sandbox_hv_error_t err;
-
-    if ((strncmp(job->id, "sb_", 3) == 0
-             ? sandbox_disk_usage(job->id, &bytes, &err)
-             : sandbox_checkpoint_size(job->id, &bytes, &err))
-        != SANDBOX_HV_OK)
-    {
-        return drive_failed("size", job->id, &err);
-    }
-
-    (void) printf("size %s %lld\n", job->id, (long long) bytes);
-    return 0;
-}

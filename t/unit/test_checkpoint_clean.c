@@ -121,7 +121,8 @@ collect(void)
 {
     sandbox_hv_error_t err;
 
-    assert_int_equal(sandbox_checkpoint_collect(&err), SANDBOX_HV_OK);
+    assert_int_equal(sandbox_checkpoint_clean(&conn, NULL, &err),
+                     SANDBOX_HV_OK);
 }
 
 
