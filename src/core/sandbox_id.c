@@ -2,6 +2,7 @@
 
 #include "sandbox_id.h"
 
+#include "sandbox_base32.h"
 #include "sandbox_digest.h"
 
 #include <errno.h>
@@ -31,8 +32,6 @@ typedef struct {
 
 static _Thread_local sandbox_random_t sandbox_random_pool;
 static pthread_once_t sandbox_random_once = PTHREAD_ONCE_INIT;
-
-static const char sandbox_base32[] = "abcdefghijklmnopqrstuvwxyz234567";
 
 
 /* After fork(), in the child: drops the words, which the parent will use. */
@@ -196,7 +195,7 @@ sandbox_id_shard(char shard[SANDBOX_SHARD_LEN], const char *tenant, size_t len)
     }
 
     for (i = 0; i < SANDBOX_SHARD_LEN; i++) {
-        shard[i] = sandbox_base32[(hash >> (i * 5 + 10)) & 31];
+        shard[i] = SANDBOX_BASE32[(hash >> (i * 5 + 10)) & 31];
     }
 }
 

@@ -12,6 +12,7 @@
 
 #define _GNU_SOURCE
 
+#include "sandbox_base32.h"
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_digest.h"
 #include "sandbox_memory.h"
@@ -53,10 +54,8 @@ checkpoint_shape(char id[SANDBOX_ID_SIZE], sandbox_hv_conn_t *conn,
                  sandbox_accel_t accel, const sandbox_template_t *template,
                  int vcpus, int64_t memory_mb, sandbox_hv_error_t *err)
 {
-    size_t i;
     uint8_t digest[SANDBOX_SHA256_LEN];
     sandbox_text_t t = SANDBOX_TEXT_INIT;
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
 
     sandbox_text_fmt(&t, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n", template->name,
                      template->version, template->kernel, template->initrd,
@@ -73,12 +72,8 @@ checkpoint_shape(char id[SANDBOX_ID_SIZE], sandbox_hv_conn_t *conn,
     sandbox_text_free(&t);
 
     (void) snprintf(id, SANDBOX_ID_SIZE, SANDBOX_CHECKPOINT_SHAPE_PREFIX);
-    id += sizeof(SANDBOX_CHECKPOINT_SHAPE_PREFIX) - 1;
-
-    for (i = 0; i < SANDBOX_ID_BODY_LEN; i++) {
-        id[i] = letters[digest[i] & 31];
-    }
-    id[i] = '\0';
+    sandbox_base32(id + sizeof(SANDBOX_CHECKPOINT_SHAPE_PREFIX) - 1, digest,
+                   SANDBOX_ID_BODY_LEN);
 
     return sandbox_hv_ok(err);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "sandbox_base32.h"
 #include "sandbox_id.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -208,6 +209,32 @@ test_parse(void **state)
 }
 
 
+static void
+test_base32(void **state)
+{
+    uint8_t bytes[256];
+    char text[sizeof(bytes) + 1];
+    size_t i;
+
+    (void) state;
+
+    for (i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t) i;
+    }
+
+    memset(text, '?', sizeof(text));
+    sandbox_base32(text, bytes, sizeof(bytes));
+    assert_int_equal(strlen(text), sizeof(bytes));
+
+    for (i = 0; i < sizeof(bytes); i++) {
+        assert_int_equal(text[i], "abcdefghijklmnopqrstuvwxyz234567"[i & 31]);
+    }
+
+    sandbox_base32(text, bytes, 0);
+    assert_string_equal(text, "");
+}
+
+
 /* The same for the same tenant for ever, and spread over the shards. */
 static void
 test_shard(void **state)
@@ -302,6 +329,7 @@ main(void)
         cmocka_unit_test(test_parse),      cmocka_unit_test(test_shard),
         cmocka_unit_test(test_request_id), cmocka_unit_test(test_characters),
         cmocka_unit_test(test_uuid),       cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_base32),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 
 #include "console.h"
 #include "http_head.h"
+#include "sandbox_base32.h"
 
 #define HEAD_ID_MAX 64
 #define HEAD_PREFIX "/v1/sandboxes/"
@@ -80,7 +81,6 @@ head_id_valid(const char *s, size_t len)
 void
 agent_head_id(struct MHD_Connection *c, char id[AGENT_REQUEST_ID_SIZE])
 {
-    size_t i;
     uint8_t random[20];
     const char *value;
 
@@ -97,11 +97,7 @@ agent_head_id(struct MHD_Connection *c, char id[AGENT_REQUEST_ID_SIZE])
     }
 
     snprintf(id, AGENT_REQUEST_ID_SIZE, "req_");
-    for (i = 0; i < sizeof(random); i++) {
-        id[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] & 31];
-    }
-
-    id[4 + i] = '\0';
+    sandbox_base32(id + 4, random, sizeof(random));
 }
 
 

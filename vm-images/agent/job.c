@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #include "job.h"
+#include "sandbox_base32.h"
 #include "sandbox_time.h"
 #include "sandbox_utf8.h"
 
@@ -179,18 +180,13 @@ job_done(void *data, const agent_exit_t *e)
 static void
 job_session_id(char out[AGENT_SESSION_ID_SIZE])
 {
-    size_t i;
     uint8_t random[26];
 
     while (getrandom(random, sizeof(random), 0) != sizeof(random)) { /* void */
     }
 
     snprintf(out, AGENT_SESSION_ID_SIZE, "pty_");
-    for (i = 0; i < sizeof(random); i++) {
-        out[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] & 31];
-    }
-
-    out[4 + i] = '\0';
+    sandbox_base32(out + 4, random, sizeof(random));
 }
 
 

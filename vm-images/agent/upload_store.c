@@ -15,6 +15,7 @@
 
 #include "fs.h"
 #include "replace.h"
+#include "sandbox_base32.h"
 #include "sandbox_json.h"
 #include "sandbox_time.h"
 #include "sum.h"
@@ -91,7 +92,6 @@ agent_upload_request(agent_upload_request_t *request, sandbox_text_t *canonical,
 void
 agent_upload_id(char id[AGENT_UPLOAD_ID_SIZE], const char *key, size_t len)
 {
-    size_t i;
     uint8_t raw[AGENT_SHA256_LEN];
     struct sha256_ctx sum;
 
@@ -100,11 +100,7 @@ agent_upload_id(char id[AGENT_UPLOAD_ID_SIZE], const char *key, size_t len)
     sha256_digest(&sum, sizeof(raw), raw);
 
     strcpy(id, "upl_");
-    for (i = 0; i < AGENT_UPLOAD_ID_SIZE - 5; i++) {
-        id[4 + i] = "abcdefghijklmnopqrstuvwxyz234567"[raw[i] & 31];
-    }
-
-    id[4 + i] = '\0';
+    sandbox_base32(id + 4, raw, AGENT_UPLOAD_ID_SIZE - 5);
 }
 
 
@@ -234,8 +230,7 @@ store_is_id(const char *name)
 {
     return strlen(name) == AGENT_UPLOAD_ID_SIZE - 1
            && strncmp(name, "upl_", 4) == 0
-           && name[4 + strspn(name + 4, "abcdefghijklmnopqrstuvwxyz234567")]
-                  == '\0';
+           && name[4 + strspn(name + 4, SANDBOX_BASE32)] == '\0';
 }
 
 
