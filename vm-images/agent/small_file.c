@@ -16,14 +16,18 @@
 #define SMALL_FILE_IN_PLACE 4096
 
 
+/* Reads a file to its end: the number of bytes, or -1 with errno set. */
 static ssize_t
 small_file_read_all(int fd, char *buf, size_t size)
 {
     size_t len;
     ssize_t n;
 
-    for (len = 0; len < size; len += n) {
-        n = read(fd, buf + len, size - len);
+    for (len = 0; len < size; len += (size_t) n) {
+        do {
+            n = read(fd, buf + len, size - len);
+        } while (n == -1 && errno == EINTR);
+
         if (n == -1) {
             return -1;
         }
@@ -33,7 +37,7 @@ small_file_read_all(int fd, char *buf, size_t size)
         }
     }
 
-    return len;
+    return (ssize_t) len;
 }
 
 
@@ -80,16 +84,11 @@ agent_small_file_open(const char *path)
 
 
 char *
-agent_small_file_read(const char *path, size_t max)
+agent_small_file_text(int fd, size_t max)
 {
-    int fd, err;
+    int err;
     char *text;
     ssize_t n;
-
-    fd = small_file_open(path);
-    if (fd == -1) {
-        return NULL;
-    }
 
     text = malloc(max + 1);
     n = text ? small_file_read_all(fd, text, max) : -1;
@@ -105,6 +104,17 @@ agent_small_file_read(const char *path, size_t max)
     text[n] = '\0';
 
     return text;
+}
+
+
+char *
+agent_small_file_read(const char *path, size_t max)
+{
+    int fd;
+
+    fd = small_file_open(path);
+
+    return fd == -1 ? NULL : agent_small_file_text(fd, max);
 }
 
 

@@ -15,6 +15,9 @@ FILE *agent_small_file_open(const char *path);
  */
 char *agent_small_file_read(const char *path, size_t max);
 
+/* The same of a descriptor, which is closed in any case. */
+char *agent_small_file_text(int fd, size_t max);
+
 /*
  * Makes path a file of mode 0644 with this text, whatever path was before (also
  * a dangling link of an image), and makes its directory.  A small regular file

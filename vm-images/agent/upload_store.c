@@ -18,6 +18,7 @@
 #include "sandbox_base32.h"
 #include "sandbox_json.h"
 #include "sandbox_time.h"
+#include "small_file.h"
 #include "sum.h"
 #include "tree.h"
 #include "upload_store.h"
@@ -145,57 +146,14 @@ agent_upload_room(int fd)
 }
 
 
-/* Reads a file to its end: the number of bytes, or -1 with errno set. */
-static ssize_t
-store_read_all(int fd, char *buf, size_t size)
-{
-    size_t len;
-    ssize_t n;
-
-    for (len = 0; len < size; len += (size_t) n) {
-        do {
-            n = read(fd, buf + len, size - len);
-        } while (n == -1 && errno == EINTR);
-
-        if (n == -1) {
-            return -1;
-        }
-
-        if (n == 0) {
-            break;
-        }
-    }
-
-    return (ssize_t) len;
-}
-
-
 char *
 agent_upload_text(int dir, const char *name)
 {
-    int fd, err;
-    char *text;
-    ssize_t n;
+    int fd;
 
     fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd == -1) {
-        return NULL;
-    }
 
-    text = malloc(STORE_TEXT_MAX + 1);
-    n = text ? store_read_all(fd, text, STORE_TEXT_MAX) : -1;
-    err = errno;
-    close(fd);
-
-    if (n == -1) {
-        free(text);
-        errno = err;
-        return NULL;
-    }
-
-    text[n] = '\0';
-
-    return text;
+    return fd == -1 ? NULL : agent_small_file_text(fd, STORE_TEXT_MAX);
 }
 
 
