@@ -24,8 +24,8 @@
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
+#include "sandbox_agent.h"
 #include "sandbox_crash.h"
-#include "sandbox_guest.h"
 #include "sandbox_json.h"
 
 /* The agent's own bounds of "timeout_secs". */

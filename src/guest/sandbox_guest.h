@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SANDBOX_AGENT_PORT 891
 #define SANDBOX_GUEST_LINE_MAX 4096
 #define SANDBOX_GUEST_NOISE_MAX 65536
 

@@ -9,6 +9,7 @@
  * a buffer, and ends the stream of a guest that fills it.
  */
 
+#include "sandbox_agent.h"
 #include "sandbox_hv.h"
 #include "sandbox_time.h"
 
@@ -253,7 +254,7 @@ sandbox_channel_attach(sandbox_channel_t **ch, sandbox_hv_conn_t *conn,
     }
 
     /* by force: the previous owner may have died with the channel open */
-    if (virDomainOpenChannel(domain, SANDBOX_HV_CHANNEL, stream,
+    if (virDomainOpenChannel(domain, SANDBOX_AGENT_CHANNEL, stream,
                              VIR_DOMAIN_CHANNEL_FORCE)
         < 0)
     {

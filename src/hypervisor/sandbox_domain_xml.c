@@ -2,6 +2,7 @@
 
 #include "sandbox_domain_xml.h"
 
+#include "sandbox_agent.h"
 #include "sandbox_text.h"
 #include "sandbox_xml.h"
 
@@ -113,8 +114,8 @@ sandbox_xml_channel(sandbox_xml_t *x)
 
     sandbox_xml_start(x, "channel");
     sandbox_xml_attr(x, "type", "unix");
-    sandbox_xml_empty(x, "target", "type", "virtio", "name", SANDBOX_HV_CHANNEL,
-                      NULL);
+    sandbox_xml_empty(x, "target", "type", "virtio", "name",
+                      SANDBOX_AGENT_CHANNEL, NULL);
     sandbox_xml_end(x);
 }
 

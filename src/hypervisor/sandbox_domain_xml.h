@@ -18,7 +18,6 @@
 
 /* The memory's name in device states: must never change. */
 #define SANDBOX_DOMAIN_RAM "sandbox.ram"
-#define SANDBOX_HV_CHANNEL "org.sandbox.agent.0"
 #define SANDBOX_HV_NAMESPACE "urn:nginx-sandbox:domain:1"
 
 /* The memory of a domain. */

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "sandbox_guest.h"
+#include "sandbox_agent.h"
 
 /* A DNS label; port, dash and id fit with room to spare. */
 #define SANDBOX_HOST_LABEL_MAX 63

@@ -16,7 +16,6 @@
 
 #include "sandbox_text.h"
 
-#define AGENT_HTTP_PORT 891
 #define AGENT_BODY_MAX (1024 * 1024)
 
 typedef struct agent_request_s agent_request_t;

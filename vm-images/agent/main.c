@@ -27,6 +27,7 @@
 #include "port.h"
 #include "processes.h"
 #include "reap.h"
+#include "sandbox_agent.h"
 #include "steps.h"
 #include "upload_routes.h"
 #include "watch.h"
@@ -107,7 +108,7 @@ main_step_http(const agent_config_t *c, char *error, size_t size)
     agent_http_conf_t conf;
 
     conf.address = c->address;
-    conf.port = AGENT_HTTP_PORT;
+    conf.port = SANDBOX_AGENT_PORT;
     conf.peer = c->gateway;
     conf.token = c->token;
     conf.routes = main_routes;

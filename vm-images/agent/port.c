@@ -19,6 +19,7 @@
 #include "console.h"
 #include "loop.h"
 #include "port.h"
+#include "sandbox_agent.h"
 
 #define PORTS_DIR "/sys/class/virtio-ports"
 #define PORT_WAIT_MS 30000
@@ -75,7 +76,7 @@ port_find(void)
 
     while (fd == -1 && (entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] != '.'
-            && port_named(entry->d_name, AGENT_PORT_NAME)) {
+            && port_named(entry->d_name, SANDBOX_AGENT_CHANNEL)) {
             snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
             fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
         }
@@ -143,7 +144,7 @@ agent_port_open(void (*input)(void *data, const char *buf, size_t len),
 
     for (waited = 0; (fd = port_find()) == -1; waited += PORT_STEP_MS) {
         if (waited >= PORT_WAIT_MS) {
-            agent_log("the port %s did not appear", AGENT_PORT_NAME);
+            agent_log("the port %s did not appear", SANDBOX_AGENT_CHANNEL);
             return -1;
         }
 
@@ -155,7 +156,7 @@ agent_port_open(void (*input)(void *data, const char *buf, size_t len),
     port.watch.handler = port_event;
 
     if (agent_loop_watch(&port.watch, fd, EPOLLIN | EPOLLOUT | EPOLLET) == -1) {
-        agent_log("the port %s could not be watched: %s", AGENT_PORT_NAME,
+        agent_log("the port %s could not be watched: %s", SANDBOX_AGENT_CHANNEL,
                   strerror(errno));
         close(fd);
         return -1;

@@ -7,8 +7,6 @@
 
 #include <stddef.h>
 
-#define AGENT_PORT_NAME "org.sandbox.agent.0"
-
 /*
  * Waits for the port, opens and watches it; input gets what the host writes.
  * 0, or -1 after a console line.
