@@ -144,12 +144,10 @@ static const struct {
 
 
 /* Row 0 of the metric is for what matches no route. */
-typedef char ngx_http_sandbox_api_routes_check
-    [sizeof(ngx_http_sandbox_api_routes)
-             < NGX_HTTP_SANDBOX_METRIC_ROUTES
-                   * sizeof(ngx_http_sandbox_api_routes[0])
-         ? 1
-         : -1];
+_Static_assert(sizeof(ngx_http_sandbox_api_routes)
+                   < NGX_HTTP_SANDBOX_METRIC_ROUTES
+                         * sizeof(ngx_http_sandbox_api_routes[0]),
+               "too many routes");
 
 
 static void ngx_http_sandbox_api_proceed(ngx_http_request_t *r);

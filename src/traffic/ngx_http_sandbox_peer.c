@@ -21,8 +21,8 @@
 #include "sandbox_suspects.h"
 
 
-typedef char ngx_http_sandbox_sin_zero_check
-    [sizeof(((struct sockaddr_in *) 0)->sin_zero) == sizeof(uint64_t) ? 1 : -1];
+_Static_assert(sizeof(((struct sockaddr_in *) 0)->sin_zero) == sizeof(uint64_t),
+               "an execution fits into the rest of an address");
 
 
 static ngx_int_t

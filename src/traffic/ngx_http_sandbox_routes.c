@@ -70,15 +70,15 @@ typedef struct {
     uint32_t tag;
 } ngx_http_sandbox_place_t;
 
-typedef char ngx_http_sandbox_bucket_size_check
-    [sizeof(ngx_http_sandbox_bucket_t)
-                 == NGX_HTTP_SANDBOX_CACHE_LINE
-                        + SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE
-             && SANDBOX_ID_LEN + 1 == 3 * sizeof(uint64_t)
-             && offsetof(ngx_http_sandbox_entry_t, text)
-                    <= NGX_HTTP_SANDBOX_CACHE_LINE
-         ? 1
-         : -1];
+_Static_assert(sizeof(ngx_http_sandbox_bucket_t)
+                   == NGX_HTTP_SANDBOX_CACHE_LINE
+                          + SANDBOX_WAYS * NGX_HTTP_SANDBOX_ENTRY_SIZE,
+               "a bucket has no padding");
+_Static_assert(SANDBOX_ID_LEN + 1 == 3 * sizeof(uint64_t),
+               "an id is three words");
+_Static_assert(offsetof(ngx_http_sandbox_entry_t, text)
+                   <= NGX_HTTP_SANDBOX_CACHE_LINE,
+               "the members before text are in the first line");
 
 
 static ngx_int_t
