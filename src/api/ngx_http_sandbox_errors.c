@@ -337,28 +337,17 @@ ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json)
 static ngx_uint_t
 ngx_http_sandbox_wants_page(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 {
-    ngx_uint_t i;
-    ngx_list_part_t *part;
     ngx_table_elt_t *h;
+    ngx_http_sandbox_headers_t it;
 
     if (!ctx->traffic) {
         return 0;
     }
 
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        h = part->elts;
+    ngx_memzero(&it, sizeof(it));
+    h = ngx_http_sandbox_api_next_header(r, &it, "accept");
 
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].key.len == sizeof("accept") - 1
-                && ngx_strncmp(h[i].lowcase_key, "accept", 6) == 0)
-            {
-                return sandbox_accept_html((char *) h[i].value.data,
-                                           h[i].value.len);
-            }
-        }
-    }
-
-    return 0;
+    return h ? sandbox_accept_html((char *) h->value.data, h->value.len) : 0;
 }
 
 
