@@ -57,10 +57,19 @@ typedef struct {
     }
 
 static const char *const ngx_http_sandbox_outcomes[] = {
-    "created", "replayed", "joined", "refused", "failed", "unavailable",
+    [NGX_HTTP_SANDBOX_CREATE_MADE] = "created",
+    [NGX_HTTP_SANDBOX_CREATE_REPLAYED] = "replayed",
+    [NGX_HTTP_SANDBOX_CREATE_JOINED] = "joined",
+    [NGX_HTTP_SANDBOX_CREATE_REFUSED] = "refused",
+    [NGX_HTTP_SANDBOX_CREATE_FAILED] = "failed",
+    [NGX_HTTP_SANDBOX_CREATE_UNAVAILABLE] = "unavailable",
 };
 static const char *const ngx_http_sandbox_steps[] = {
-    "queue", "disk", "domain", "guest", "commit",
+    [NGX_HTTP_SANDBOX_STEP_QUEUE] = "queue",
+    [NGX_HTTP_SANDBOX_STEP_DISK] = "disk",
+    [NGX_HTTP_SANDBOX_STEP_DOMAIN] = "domain",
+    [NGX_HTTP_SANDBOX_STEP_GUEST] = "guest",
+    [NGX_HTTP_SANDBOX_STEP_COMMIT] = "commit",
 };
 /* as sandbox_boot_way_t */
 static const char *const ngx_http_sandbox_ways[] = { "cold", "checkpoint",
@@ -69,35 +78,64 @@ static const char *const ngx_http_sandbox_ways[] = { "cold", "checkpoint",
 static const char *const ngx_http_sandbox_takes[] = { "still", "live",
                                                       "moved" };
 static const char *const ngx_http_sandbox_causes[] = {
-    "api",
-    "deadline",
-    "lease",
-    "orphan",
+    [NGX_HTTP_SANDBOX_CAUSE_API] = "api",
+    [NGX_HTTP_SANDBOX_CAUSE_DEADLINE] = "deadline",
+    [NGX_HTTP_SANDBOX_CAUSE_LEASE] = "lease",
+    [NGX_HTTP_SANDBOX_CAUSE_ORPHAN] = "orphan",
 };
-static const char *const ngx_http_sandbox_checkouts[] = { "hit", "miss",
-                                                          "unavailable" };
-static const char *const ngx_http_sandbox_members[] = { "ready", "failed",
-                                                        "unfit" };
-static const char *const ngx_http_sandbox_ends[] = { "done", "failed" };
-static const char *const ngx_http_sandbox_waits[] = { "served", "failed",
-                                                      "late", "left" };
-static const char *const ngx_http_sandbox_pools[] = { "quick", "slow",
-                                                      "refill" };
+static const char *const ngx_http_sandbox_checkouts[] = {
+    [NGX_HTTP_SANDBOX_CHECKOUT_HIT] = "hit",
+    [NGX_HTTP_SANDBOX_CHECKOUT_MISS] = "miss",
+    [NGX_HTTP_SANDBOX_CHECKOUT_UNAVAILABLE] = "unavailable",
+};
+static const char *const ngx_http_sandbox_members[] = {
+    [NGX_HTTP_SANDBOX_MEMBER_READY] = "ready",
+    [NGX_HTTP_SANDBOX_MEMBER_FAILED] = "failed",
+    [NGX_HTTP_SANDBOX_MEMBER_UNFIT] = "unfit",
+};
+static const char *const ngx_http_sandbox_ends[] = {
+    [NGX_HTTP_SANDBOX_OUTCOME_DONE] = "done",
+    [NGX_HTTP_SANDBOX_OUTCOME_FAILED] = "failed",
+};
+static const char *const ngx_http_sandbox_waits[] = {
+    [NGX_HTTP_SANDBOX_WAKE_SERVED] = "served",
+    [NGX_HTTP_SANDBOX_WAKE_FAILED] = "failed",
+    [NGX_HTTP_SANDBOX_WAKE_LATE] = "late",
+    [NGX_HTTP_SANDBOX_WAKE_LEFT] = "left",
+};
+static const char *const ngx_http_sandbox_pools[] = {
+    [NGX_HTTP_SANDBOX_POOL_QUICK] = "quick",
+    [NGX_HTTP_SANDBOX_POOL_SLOW] = "slow",
+    [NGX_HTTP_SANDBOX_POOL_REFILL] = "refill",
+};
 static const char *const ngx_http_sandbox_classes[] = {
     "1xx", "2xx", "3xx", "4xx", "5xx",
 };
 static const char *const ngx_http_sandbox_traffics[] = {
-    "proxied", "refused", "not_found", "unreachable", "unavailable", "failed",
+    [NGX_HTTP_SANDBOX_TRAFFIC_PROXIED] = "proxied",
+    [NGX_HTTP_SANDBOX_TRAFFIC_REFUSED] = "refused",
+    [NGX_HTTP_SANDBOX_TRAFFIC_NOT_FOUND] = "not_found",
+    [NGX_HTTP_SANDBOX_TRAFFIC_UNREACHABLE] = "unreachable",
+    [NGX_HTTP_SANDBOX_TRAFFIC_UNAVAILABLE] = "unavailable",
+    [NGX_HTTP_SANDBOX_TRAFFIC_FAILED] = "failed",
 };
 static const char *const ngx_http_sandbox_lookups[] = {
-    "hit",
-    "miss",
-    "joined",
+    [NGX_HTTP_SANDBOX_LOOKUP_HIT] = "hit",
+    [NGX_HTTP_SANDBOX_LOOKUP_MISS] = "miss",
+    [NGX_HTTP_SANDBOX_LOOKUP_JOINED] = "joined",
 };
 static const char *const ngx_http_sandbox_limits[] = {
-    "connections", "api_connections", "rate", "api_rate", "wakes", "age",
+    [NGX_HTTP_SANDBOX_LIMIT_CONNECTIONS] = "connections",
+    [NGX_HTTP_SANDBOX_LIMIT_API_CONNECTIONS] = "api_connections",
+    [NGX_HTTP_SANDBOX_LIMIT_RATE] = "rate",
+    [NGX_HTTP_SANDBOX_LIMIT_API_RATE] = "api_rate",
+    [NGX_HTTP_SANDBOX_LIMIT_WAKES] = "wakes",
+    [NGX_HTTP_SANDBOX_LIMIT_AGE] = "age",
 };
-static const char *const ngx_http_sandbox_links[] = { "commands", "events" };
+static const char *const ngx_http_sandbox_links[] = {
+    [NGX_HTTP_SANDBOX_LINK_COMMANDS] = "commands",
+    [NGX_HTTP_SANDBOX_LINK_EVENTS] = "events",
+};
 
 /* Rows that have no name are not printed. */
 static const char *ngx_http_sandbox_routes[NGX_HTTP_SANDBOX_METRIC_ROUTES];

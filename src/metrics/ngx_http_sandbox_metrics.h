@@ -1,10 +1,10 @@
 /*
  * Counters, gauges and histograms of all workers, in shared memory.
  *
- * Knows neither HTTP nor sandboxes; what each metric is stands in the table
- * of ngx_http_sandbox_metrics.c.  Each worker counts into a slot of its own,
- * so that workers neither wait for each other nor share cache lines, and a
- * killed worker leaves no lock behind.  What a worker has counted
+ * What each metric is stands in the table of ngx_http_sandbox_metrics.c; what
+ * it tells of is counted where it happens.  Each worker counts into a slot of
+ * its own, so that workers neither wait for each other nor share cache lines,
+ * and a killed worker leaves no lock behind.  What a worker has counted
  * outlives it and a reload; only a restart of nginx begins at 0.
  *
  * Event loop only.  Before a worker has its slot, and in the master, all these
@@ -61,7 +61,7 @@ typedef enum {
     NGX_HTTP_SANDBOX_METRIC_N
 } ngx_http_sandbox_metric_e;
 
-/* Values of labels, in the order of the sets in ngx_http_sandbox_metrics.c. */
+/* Values of labels; ngx_http_sandbox_metrics.c has their texts. */
 /* Of creates and snapshots. */
 enum {
     NGX_HTTP_SANDBOX_CREATE_MADE = 0,
@@ -146,7 +146,7 @@ enum {
 /* Classes of status, "1xx" to "5xx"; others count as the nearest. */
 #define NGX_HTTP_SANDBOX_METRIC_CLASSES 5
 
-/* From postconfiguration: the shared memory zone. */
+/* From init_main_conf: the shared memory zones. */
 ngx_int_t ngx_http_sandbox_metrics_init(ngx_conf_t *cf, void *tag);
 
 /* The label of a row of the API's route table; name is static. */

@@ -22,7 +22,7 @@ typedef struct {
     void (*mapped)(ngx_slab_pool_t *pool);
 } ngx_http_sandbox_shm_t;
 
-/* From postconfiguration; tag as that of ngx_shared_memory_add(). */
+/* From init_main_conf; tag as that of ngx_shared_memory_add(). */
 ngx_int_t ngx_http_sandbox_shm_add(ngx_conf_t *cf, ngx_http_sandbox_shm_t *shm,
                                    void *tag);
 

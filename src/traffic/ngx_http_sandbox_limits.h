@@ -14,7 +14,7 @@ typedef enum {
     NGX_HTTP_SANDBOX_RATES
 } ngx_http_sandbox_rate_e;
 
-/* From postconfiguration: the shared memory zone. */
+/* From init_main_conf: the shared memory zone. */
 ngx_int_t ngx_http_sandbox_limits_init(ngx_conf_t *cf, void *tag);
 
 /*
