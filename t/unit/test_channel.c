@@ -18,7 +18,7 @@
 #define KB 1024
 #define BURST (64 * KB) /* that a guest which floods sends in a turn */
 #define MOST (512 * KB) /* that libvirt may ever have to queue */
-#define REST_MS 60      /* a little more than the channel's */
+#define REST_MS 50      /* the channel's */
 
 /* What libvirt has read off the wire, and what it was told to do. */
 static struct {
@@ -32,6 +32,7 @@ static struct {
     int aborted, freed;
     int touched; /* calls for the stream once it was ended */
     char sent[256];
+    int64_t clock_ms; /* 0: the time passes */
     int events;
     virStreamEventCallback event, last_event;
     void *data, *last_data;
@@ -266,6 +267,17 @@ sandbox_domain_of(sandbox_hv_conn_t **c, const char *id,
 }
 
 
+int64_t __real_sandbox_time_monotonic_ms(void);
+int64_t __wrap_sandbox_time_monotonic_ms(void);
+
+
+int64_t
+__wrap_sandbox_time_monotonic_ms(void)
+{
+    return world.clock_ms ? world.clock_ms : __real_sandbox_time_monotonic_ms();
+}
+
+
 void
 sandbox_hv_sleep_ms(int ms)
 {
@@ -286,6 +298,7 @@ setup(void **state)
     world.active = 1;
     world.aborted = world.freed = world.touched = 0;
     world.sent[0] = '\0';
+    world.clock_ms = 0;
     world.event = NULL;
 
     return sandbox_channel_open(&ch, "sb_a", &err) == SANDBOX_HV_OK ? 0 : -1;
@@ -411,13 +424,16 @@ test_message(void **state)
     (void) state;
     world.floods = 1;
     world.floods_send = 100;
+    world.clock_ms = sandbox_time_monotonic_ms();
 
     assert_int_equal(write_to("ask"), 0);
+    turns(1);
+    world.clock_ms += REST_MS - 1;
     turns(1);
     assert_int_equal(world.aborted, 0);
     assert_in_range(world.most, 1, MOST);
 
-    sandbox_hv_sleep_ms(REST_MS);
+    world.clock_ms++;
     turns(1);
     assert_int_equal(world.aborted, 1);
     (void) read_all(&n);
