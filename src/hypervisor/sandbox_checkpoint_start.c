@@ -188,17 +188,7 @@ checkpoint_start(sandbox_hv_conn_t *conn, const char *id,
     sandbox_checkpoint_t c;
     sandbox_memory_start_t memory;
 
-    if (sandbox_id_uuid(uuid, spec->id) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
-                              spec->id);
-    }
-
-    switch (sandbox_domain_settle(conn, uuid, err)) {
-    case 1:
-        return SANDBOX_HV_OK;
-    case 0:
-        break;
-    default:
+    if (!sandbox_domain_missing(conn, spec->id, uuid, err)) {
         return err->status;
     }
 

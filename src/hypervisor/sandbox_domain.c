@@ -316,7 +316,11 @@ sandbox_domain_end(sandbox_hv_conn_t *conn, const char *uuid,
 }
 
 
-int
+/*
+ * 1: the domain runs; 0: there is none (any more); -1 with *err.  Waits for a
+ * domain that another process is starting, and removes one that has ended.
+ */
+static int
 sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
                       sandbox_hv_error_t *err)
 {
@@ -355,6 +359,19 @@ sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
 
         return sandbox_domain_end(conn, uuid, err) == SANDBOX_HV_OK ? 0 : -1;
     }
+}
+
+
+int
+sandbox_domain_missing(sandbox_hv_conn_t *conn, const char *id,
+                       char uuid[SANDBOX_UUID_SIZE], sandbox_hv_error_t *err)
+{
+    if (sandbox_id_uuid(uuid, id) != 0) {
+        (void) sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"", id);
+        return 0;
+    }
+
+    return sandbox_domain_settle(conn, uuid, err) == 0;
 }
 
 
@@ -465,17 +482,7 @@ sandbox_domain_boot(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
     sandbox_domain_xml_t host;
     static const sandbox_domain_ram_t ram = { NULL, 0, 0 };
 
-    if (sandbox_id_uuid(uuid, spec->id) != 0) {
-        return sandbox_hv_set(err, SANDBOX_HV_FAILED, "no UUID for \"%s\"",
-                              spec->id);
-    }
-
-    switch (sandbox_domain_settle(conn, uuid, err)) {
-    case 1:
-        return SANDBOX_HV_OK;
-    case 0:
-        break;
-    default:
+    if (!sandbox_domain_missing(conn, spec->id, uuid, err)) {
         return err->status;
     }
 

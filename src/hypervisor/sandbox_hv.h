@@ -371,11 +371,13 @@ sandbox_domain_start(sandbox_hv_conn_t *conn, const sandbox_domain_spec_t *spec,
                      const sandbox_domain_xml_t *host, unsigned flags,
                      sandbox_hv_error_t *err);
 /*
- * 1: the domain runs; 0: there is none (any more); -1 with *err.  Waits for a
- * domain that another process is starting, and removes one that has ended.
+ * 1 if the domain of id, whose UUID is written, is to be started; 0 with *err,
+ * which is OK if it runs.  Waits for a domain that another process is starting,
+ * and removes one that has ended.
  */
-int sandbox_domain_settle(sandbox_hv_conn_t *conn, const char *uuid,
-                          sandbox_hv_error_t *err);
+int
+sandbox_domain_missing(sandbox_hv_conn_t *conn, const char *id,
+                       char uuid[SANDBOX_UUID_SIZE], sandbox_hv_error_t *err);
 /*
  * After starting the domain has failed: OK if another process has started it
  * meanwhile, else *err as it was, and the overlay is removed.
