@@ -16,11 +16,14 @@
 #   /noise             bytes that are no answer
 #   /ws                a WebSocket that gives back what it gets
 #   /switch?PROTOCOL   101 to this protocol, whatever was asked for
+#   /busy?HOST         how many requests for this host are being answered
 #   any other path     the request as JSON, with the digest of its body
 
-import base64, hashlib, http.server, json, struct, sys, time
+import base64, collections, hashlib, http.server, json, struct, sys
+import threading, time
 
 seen = set()
+busy, lock = collections.Counter(), threading.Lock()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,7 +73,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "headers": {k.lower(): v for k, v in self.headers.items()}})
         self.answer(200, text.encode(), Content_Type="application/json")
 
+    def count(self, n):
+        with lock:
+            busy[self.headers.get("Host")] += n
+
     def do_GET(self):
+        self.count(1)
+        try:
+            self.route()
+        finally:
+            self.count(-1)
+
+    def route(self):
         path, _, query = self.path.partition("?")
         if path == "/hello":
             self.answer(200, b"hello\n", Content_Type="text/plain")
@@ -121,6 +135,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         elif path == "/ws":
             self.websocket()
+        elif path == "/busy":
+            self.answer(200, b"%d" % busy[query])
         elif path == "/switch":
             self.head(101, Upgrade=query, Connection="Upgrade")
             time.sleep(5)
