@@ -126,7 +126,7 @@ $began = time();
 cmp_ok(time() - $began, '<', 30, 'stopped in the middle: keepalive notices')
     or diag($text);
 $t->stack('kill', 'libvirtd', 'CONT');
-sleep 1;
+ok(wait_for(10, sub { ($d->run('list'))[0] == 0 }), 'it goes on');
 is(($d->run('destroy', $id))[0], 0, 'what came of it is destroyed');
 nothing_left('nothing is left');
 
