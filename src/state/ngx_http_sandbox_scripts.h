@@ -10,42 +10,51 @@
 
 #include "ngx_http_sandbox_redis.h"
 
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_abandon;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_admit;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_adopt;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_bury;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_checkout;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_claim;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_commit;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_due;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_free;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_hibernate;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_lead;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_list;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_lose;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_network_claim;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_network_commit;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_paused;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_change;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_create;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_delete;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_failed;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_read;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_ready;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_reserve;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_tend;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_pool_unfit;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_release;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_renew;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_reserve;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_resume;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_schedule;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_claim;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_commit;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_end;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_snapshot_reserve;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_timeout;
-extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_unschedule;
+/* X(name), for each script <name>.lua: ngx_http_sandbox_lua_<name> */
+#define NGX_HTTP_SANDBOX_SCRIPTS(X)                                            \
+    X(abandon)                                                                 \
+    X(admit)                                                                   \
+    X(adopt)                                                                   \
+    X(bury)                                                                    \
+    X(checkout)                                                                \
+    X(claim)                                                                   \
+    X(commit)                                                                  \
+    X(due)                                                                     \
+    X(free)                                                                    \
+    X(hibernate)                                                               \
+    X(lead)                                                                    \
+    X(list)                                                                    \
+    X(lose)                                                                    \
+    X(network_claim)                                                           \
+    X(network_commit)                                                          \
+    X(paused)                                                                  \
+    X(pool_change)                                                             \
+    X(pool_create)                                                             \
+    X(pool_delete)                                                             \
+    X(pool_failed)                                                             \
+    X(pool_read)                                                               \
+    X(pool_ready)                                                              \
+    X(pool_reserve)                                                            \
+    X(pool_tend)                                                               \
+    X(pool_unfit)                                                              \
+    X(release)                                                                 \
+    X(renew)                                                                   \
+    X(reserve)                                                                 \
+    X(resume)                                                                  \
+    X(schedule)                                                                \
+    X(snapshot_claim)                                                          \
+    X(snapshot_commit)                                                         \
+    X(snapshot_end)                                                            \
+    X(snapshot_reserve)                                                        \
+    X(timeout)                                                                 \
+    X(unschedule)
+
+#define NGX_HTTP_SANDBOX_SCRIPT_EXTERN(name)                                   \
+    extern ngx_http_sandbox_script_t ngx_http_sandbox_lua_##name;
+
+NGX_HTTP_SANDBOX_SCRIPTS(NGX_HTTP_SANDBOX_SCRIPT_EXTERN)
+
+#undef NGX_HTTP_SANDBOX_SCRIPT_EXTERN
 
 /* Computes the scripts' SHA-1 digests; called from init_process. */
 void ngx_http_sandbox_scripts_init(void);
