@@ -57,7 +57,8 @@ typedef struct {
 
 
 static void ngx_http_sandbox_reconcile_look(ngx_event_t *ev);
-static void ngx_http_sandbox_reconcile_node(void *data, redisReply *reply);
+static void ngx_http_sandbox_reconcile_guests(void *data, redisReply *reply);
+static void ngx_http_sandbox_reconcile_agenda(void *data, redisReply *reply);
 static void ngx_http_sandbox_reconcile_time(void *data, redisReply *reply);
 static void ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log);
 static void ngx_http_sandbox_reconcile_records(ngx_event_t *ev);
@@ -149,26 +150,39 @@ ngx_http_sandbox_reconcile_void(void)
 
 
 static ngx_int_t
-ngx_http_sandbox_reconcile_ask(const char *command, const char *kind)
+ngx_http_sandbox_reconcile_ask_guests(void)
 {
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
     a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_node(&key, kind);
-    ngx_http_sandbox_arg(&a, command);
+    ngx_http_sandbox_key_node(&key, "guests");
+    ngx_http_sandbox_arg(&a, "HGETALL");
     ngx_http_sandbox_arg_key(&a, &key);
 
-    if (ngx_strcmp(command, "ZRANGE") == 0) {
-        ngx_http_sandbox_arg(&a, "0");
-        ngx_http_sandbox_arg(&a, "-1");
-        ngx_http_sandbox_arg(&a, "WITHSCORES");
-    }
+    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_reconcile_guests,
+                                          NULL, a.n, a.values);
+}
 
-    /* data tells the reply of the agenda from that of the guests (NULL) */
-    return ngx_http_sandbox_redis_command(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_reconcile_node,
-        a.n > 2 ? &ngx_http_sandbox_reconciler : NULL, a.n, a.values);
+
+static ngx_int_t
+ngx_http_sandbox_reconcile_ask_agenda(void)
+{
+    ngx_http_sandbox_key_t key;
+    ngx_http_sandbox_args_t a;
+
+    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_key_node(&key, "agenda");
+    ngx_http_sandbox_arg(&a, "ZRANGE");
+    ngx_http_sandbox_arg_key(&a, &key);
+    ngx_http_sandbox_arg(&a, "0");
+    ngx_http_sandbox_arg(&a, "-1");
+    ngx_http_sandbox_arg(&a, "WITHSCORES");
+
+    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
+                                          ngx_http_sandbox_reconcile_agenda,
+                                          NULL, a.n, a.values);
 }
 
 
@@ -190,11 +204,11 @@ ngx_http_sandbox_reconcile_look(ngx_event_t *ev)
     r->survey.n = 0;
     r->pending = 0;
 
-    if (ngx_http_sandbox_reconcile_ask("HGETALL", "guests") == NGX_OK) {
+    if (ngx_http_sandbox_reconcile_ask_guests() == NGX_OK) {
         r->pending++;
     }
 
-    if (ngx_http_sandbox_reconcile_ask("ZRANGE", "agenda") == NGX_OK) {
+    if (ngx_http_sandbox_reconcile_ask_agenda() == NGX_OK) {
         r->pending++;
     }
 
@@ -326,14 +340,25 @@ ngx_http_sandbox_reconcile_asked(void)
 
 
 static void
-ngx_http_sandbox_reconcile_node(void *data, redisReply *reply)
+ngx_http_sandbox_reconcile_guests(void *data, redisReply *reply)
 {
-    if (ngx_http_sandbox_reconcile_pairs(reply, data != NULL) != NGX_OK) {
-        ngx_http_sandbox_reconcile_void();
-
-    } else if (data == NULL) {
+    if (ngx_http_sandbox_reconcile_pairs(reply, 0) == NGX_OK) {
         ngx_http_sandbox_metric_set(NGX_HTTP_SANDBOX_METRIC_SANDBOXES, 0,
                                     (int64_t) reply->elements / 2);
+
+    } else {
+        ngx_http_sandbox_reconcile_void();
+    }
+
+    ngx_http_sandbox_reconcile_asked();
+}
+
+
+static void
+ngx_http_sandbox_reconcile_agenda(void *data, redisReply *reply)
+{
+    if (ngx_http_sandbox_reconcile_pairs(reply, 1) != NGX_OK) {
+        ngx_http_sandbox_reconcile_void();
     }
 
     ngx_http_sandbox_reconcile_asked();
