@@ -10,6 +10,7 @@
 
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"

@@ -6,7 +6,9 @@
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_pool_lease.h"
 #include "ngx_http_sandbox_pool_object.h"
+#include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_resources.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_wait.h"
@@ -392,7 +394,7 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_arg_len(a, head->data + 1, head->len - 2);
 
     /* before the pool exists, so that the agenda cannot miss it */
-    ngx_http_sandbox_op_schedule_in(p->id, NGX_HTTP_SANDBOX_POOLS_SOON_MS);
+    ngx_http_sandbox_schedule_in(p->id, NGX_HTTP_SANDBOX_POOLS_SOON_MS);
     ngx_http_sandbox_pool_lease_begin(p->id, (int64_t) mcf->lease);
 
     ngx_http_sandbox_pools_eval(p, &ngx_http_sandbox_lua_pool_create, 3, a,

@@ -5,6 +5,7 @@
 #include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_tend.h"
 

@@ -3,7 +3,7 @@
  * it, the end of its operation's lease or its deadline; snapshots that are
  * taken or deleted and warm pools have entries, too.  Each worker asks Redis
  * twice a second for the ids that are due; due.lua hands each id to one worker.
- * Event loop only.
+ * schedule.h writes the agenda.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_AGENDA_H

@@ -14,6 +14,8 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_pool.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_transition.h"
@@ -421,7 +423,7 @@ ngx_http_sandbox_checkout_hit(ngx_http_sandbox_create_op_t *c,
     ngx_cpystrn((u_char *) c->op.id,
                 (u_char *) ngx_http_sandbox_reply_string(reply, 1),
                 sizeof(c->op.id));
-    ngx_http_sandbox_op_postpone_at(c->op.id, c->timeout_at);
+    ngx_http_sandbox_schedule_postpone_at(c->op.id, c->timeout_at);
     ngx_http_sandbox_tend(c->checkout.pool);
     ngx_http_sandbox_metric_add(NGX_HTTP_SANDBOX_METRIC_CHECKOUTS,
                                 NGX_HTTP_SANDBOX_CHECKOUT_HIT, 1);

@@ -3,6 +3,7 @@
 #include "ngx_http_sandbox_create_source.h"
 
 #include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_reply.h"
 
 
 /*

@@ -8,6 +8,8 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_pool.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_transition.h"
@@ -112,8 +114,8 @@ ngx_http_sandbox_member_committed(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_op_postpone_at(c->op.id,
-                                    ngx_http_sandbox_reply_integer(reply, 1));
+    ngx_http_sandbox_schedule_postpone_at(
+        c->op.id, ngx_http_sandbox_reply_integer(reply, 1));
     ngx_http_sandbox_create_log(c);
 
     c->op.status = NGX_HTTP_CREATED;

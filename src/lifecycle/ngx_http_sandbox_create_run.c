@@ -10,6 +10,7 @@
 #include "ngx_http_sandbox_flatten.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_take_error.h"
 #include "ngx_http_sandbox_transition.h"
@@ -473,7 +474,7 @@ ngx_http_sandbox_create_committed(void *data, redisReply *reply)
     }
 
     SANDBOX_CRASH_POINT("create.agenda.before");
-    ngx_http_sandbox_op_postpone_at(c->op.id, c->timeout_at);
+    ngx_http_sandbox_schedule_postpone_at(c->op.id, c->timeout_at);
     SANDBOX_CRASH_POINT("create.agenda.after");
 
     ngx_http_sandbox_create_log(c);
@@ -555,7 +556,7 @@ ngx_http_sandbox_create_abandoned(void *data, redisReply *reply)
         if (reply->integer == 0 && !c->lost) {
             /* another owner has the record: the agenda looks at once */
             ngx_http_sandbox_create_fenced(c);
-            ngx_http_sandbox_op_schedule_in(c->op.id, 0);
+            ngx_http_sandbox_schedule_in(c->op.id, 0);
 
         } else if (!c->left) {
             ngx_http_sandbox_op_release(c->op.id);

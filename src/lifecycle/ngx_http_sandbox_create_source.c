@@ -10,6 +10,7 @@
 #include "ngx_http_sandbox_create_source.h"
 
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_reply.h"
 #include "sandbox_time.h"
 
 

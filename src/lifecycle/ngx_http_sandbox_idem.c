@@ -4,6 +4,7 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_reply.h"
 #include "sandbox_digest.h"
 #include "sandbox_time.h"
 

@@ -30,6 +30,7 @@
 #include "ngx_http_sandbox_counts.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_pool.h"
+#include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_crash.h"
 #include "sandbox_digest.h"

@@ -20,6 +20,8 @@
 #include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"
@@ -155,7 +157,7 @@ ngx_http_sandbox_op_destroy(const char *id, ngx_http_sandbox_ctx_t *ctx,
         SANDBOX_CRASH_POINT("destroy.hasten.before");
 
         /* before the claim: if this worker dies, the agenda goes on */
-        ngx_http_sandbox_op_hasten_in(id, (int64_t) mcf->lease);
+        ngx_http_sandbox_schedule_hasten_in(id, (int64_t) mcf->lease);
         SANDBOX_CRASH_POINT("destroy.hasten.after");
     }
 
@@ -222,7 +224,7 @@ ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
     }
 
     ngx_cpystrn((u_char *) d->op.id, (u_char *) next, sizeof(d->op.id));
-    ngx_http_sandbox_op_hasten_in(
+    ngx_http_sandbox_schedule_hasten_in(
         d->op.id, (int64_t) ngx_http_sandbox_worker.conf->lease);
 
     if (ngx_http_sandbox_destroy_claim(d, 0) != NGX_OK) {
@@ -260,8 +262,8 @@ ngx_http_sandbox_destroy_place(ngx_http_sandbox_destroy_op_t *d,
     node.len = ngx_strlen(node.data);
     d->asking = 1;
 
-    if (ngx_http_sandbox_op_place_in(
-            &node, d->op.id, (int64_t) ngx_http_sandbox_worker.conf->lease, 0,
+    if (ngx_http_sandbox_schedule_place_in(
+            &node, d->op.id, (int64_t) ngx_http_sandbox_worker.conf->lease,
             ngx_http_sandbox_destroy_placed, d)
         != NGX_OK)
     {
@@ -278,8 +280,8 @@ ngx_http_sandbox_destroy_hibernate(ngx_http_sandbox_destroy_op_t *d,
     ngx_http_sandbox_op_t *op;
 
     if (ngx_http_sandbox_gate_ask(tenant) == SANDBOX_GATE_FULL) {
-        ngx_http_sandbox_op_schedule_in(d->op.id,
-                                        NGX_HTTP_SANDBOX_DESTROY_FULL_MS);
+        ngx_http_sandbox_schedule_in(d->op.id,
+                                     NGX_HTTP_SANDBOX_DESTROY_FULL_MS);
         ngx_http_sandbox_destroy_end(d);
         return;
     }
@@ -306,7 +308,7 @@ ngx_http_sandbox_destroy_forward(ngx_http_sandbox_destroy_op_t *d,
     node.len = ngx_strlen(node.data);
 
     d->certain = 1;
-    ngx_http_sandbox_op_schedule_on(&node, d->op.id, 0);
+    ngx_http_sandbox_schedule_on(&node, d->op.id, 0);
     ngx_http_sandbox_await(&d->op.await, d->op.id,
                            ngx_http_sandbox_destroy_wake, d);
 }
@@ -321,7 +323,7 @@ ngx_http_sandbox_destroy_wait(ngx_http_sandbox_destroy_op_t *d, int64_t until,
         ngx_http_sandbox_state_of(state) == NGX_HTTP_SANDBOX_DESTROYING;
 
     if (d->tenant[0] == '\0') {
-        ngx_http_sandbox_op_postpone_at(d->op.id, until);
+        ngx_http_sandbox_schedule_postpone_at(d->op.id, until);
         ngx_http_sandbox_destroy_end(d);
         return;
     }
@@ -376,12 +378,12 @@ ngx_http_sandbox_destroy_take(ngx_http_sandbox_destroy_op_t *d,
 
     if (d->was_creating) {
         /* the creator's boot may yet begin: address and entry stay till then */
-        ngx_http_sandbox_op_schedule_in(
+        ngx_http_sandbox_schedule_in(
             d->op.id, (int64_t) (mcf->boot_timeout + mcf->lease));
 
     } else {
         /* a look while it was paused may have taken it off the agenda */
-        ngx_http_sandbox_op_schedule_in(d->op.id, (int64_t) mcf->lease);
+        ngx_http_sandbox_schedule_in(d->op.id, (int64_t) mcf->lease);
     }
 
     ngx_http_sandbox_destroy_start(d, ngx_http_sandbox_destroy_teardown);
@@ -445,8 +447,8 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 
     } else if (ngx_strcmp(outcome, "idle") == 0) {
         (void) ngx_http_sandbox_op_release_address(
-            d->op.id, ngx_http_sandbox_op_ignore, NULL);
-        ngx_http_sandbox_op_unschedule_idle(&d->op);
+            d->op.id, ngx_http_sandbox_reply_ignore, NULL);
+        ngx_http_sandbox_schedule_remove_idle(d->op.id, d->op.listed);
         ngx_http_sandbox_destroy_end(d);
 
     } else if (ngx_strcmp(outcome, "conflict") == 0) {
@@ -569,7 +571,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     if (d->stands) {
         ngx_http_sandbox_op_log(&d->op, NGX_LOG_NOTICE,
                                 "has no record and is kept");
-        ngx_http_sandbox_op_unschedule(d->op.id);
+        ngx_http_sandbox_schedule_remove(d->op.id);
         ngx_http_sandbox_op_finish(&d->op);
         return;
     }
@@ -580,7 +582,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
 
     if (d->used) {
         /* before the record, which names the checkpoint, is buried */
-        ngx_http_sandbox_op_schedule_in(
+        ngx_http_sandbox_schedule_in(
             d->checkpoint, (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 

@@ -16,6 +16,8 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"
 #include "ngx_http_sandbox_take_error.h"
@@ -95,7 +97,7 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
     h->asking = 1;
 
     /* before the claim: if this worker dies, the agenda goes on */
-    ngx_http_sandbox_op_hasten_in(h->op.id, (int64_t) mcf->lease);
+    ngx_http_sandbox_schedule_hasten_in(h->op.id, (int64_t) mcf->lease);
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, h->op.id);
@@ -323,7 +325,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
                                ngx_http_sandbox_hibernate_wake, h);
 
     } else if (ngx_strcmp(outcome, "wait") == 0) {
-        ngx_http_sandbox_op_postpone_at(
+        ngx_http_sandbox_schedule_postpone_at(
             h->op.id, ngx_http_sandbox_reply_integer(reply, 1));
         ngx_http_sandbox_op_finish(&h->op);
 
@@ -359,7 +361,7 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
     } else {
         if (h->gone) {
             /* the agenda discards a checkpoint that has no record */
-            ngx_http_sandbox_op_schedule_in(
+            ngx_http_sandbox_schedule_in(
                 h->snapshot, (int64_t) ngx_http_sandbox_worker.conf->lease);
         }
 
@@ -466,7 +468,7 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
 
     if (h->kept) {
         /* before paused.lua removes its id from the record */
-        ngx_http_sandbox_op_schedule_in(
+        ngx_http_sandbox_schedule_in(
             h->checkpoint, (int64_t) ngx_http_sandbox_worker.conf->lease);
     }
 
@@ -511,10 +513,10 @@ ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
              : NGX_HTTP_SANDBOX_HIBERNATE_AGAIN_MS;
 
     if (h->tenant[0]) {
-        ngx_http_sandbox_op_postpone_in(h->op.id, ms);
+        ngx_http_sandbox_schedule_postpone_in(h->op.id, ms);
 
     } else {
-        ngx_http_sandbox_op_schedule_in(h->op.id, ms);
+        ngx_http_sandbox_schedule_in(h->op.id, ms);
     }
 }
 

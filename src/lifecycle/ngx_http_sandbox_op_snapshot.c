@@ -20,6 +20,8 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_counts.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_crash.h"
@@ -53,9 +55,9 @@ ngx_http_sandbox_snapshot_place(ngx_http_sandbox_snapshot_op_t *s)
     SANDBOX_CRASH_POINT("snapshot.place.before");
     s->asking = 1;
 
-    return ngx_http_sandbox_op_place_in(&mcf->node, s->op.id,
-                                        (int64_t) mcf->lease, 0,
-                                        ngx_http_sandbox_snapshot_placed, s);
+    return ngx_http_sandbox_schedule_place_in(
+        &mcf->node, s->op.id, (int64_t) mcf->lease,
+        ngx_http_sandbox_snapshot_placed, s);
 }
 
 
@@ -201,7 +203,7 @@ ngx_http_sandbox_snapshot_refuse(ngx_http_sandbox_snapshot_op_t *s,
                                  const ngx_http_sandbox_error_t *error,
                                  const char *message)
 {
-    ngx_http_sandbox_op_unschedule(s->op.id);
+    ngx_http_sandbox_schedule_remove(s->op.id);
     ngx_http_sandbox_op_finish_error(&s->op, error, message);
 }
 
@@ -321,7 +323,7 @@ ngx_http_sandbox_snapshot_reserved(void *data, redisReply *reply)
 
     } else {
         ngx_http_sandbox_await_end(&s->op.await);
-        ngx_http_sandbox_op_unschedule(s->op.id);
+        ngx_http_sandbox_schedule_remove(s->op.id);
         s->op.id[0] = '\0'; /* that id is never used again */
         ngx_http_sandbox_idem_taken(&s->idem, reply);
     }

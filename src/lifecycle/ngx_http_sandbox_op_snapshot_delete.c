@@ -21,6 +21,8 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"
@@ -134,9 +136,9 @@ ngx_http_sandbox_unsnap(const char *id, ngx_http_sandbox_ctx_t *ctx,
         ngx_cpystrn((u_char *) u->tenant, ctx->tenant.data, sizeof(u->tenant));
 
         /* before the claim: if this worker dies, the agenda goes on */
-        (void) ngx_http_sandbox_op_place_in(&mcf->node, id,
-                                            (int64_t) mcf->lease, 0,
-                                            ngx_http_sandbox_unsnap_placed, u);
+        (void) ngx_http_sandbox_schedule_place_in(
+            &mcf->node, id, (int64_t) mcf->lease,
+            ngx_http_sandbox_unsnap_placed, u);
     }
 
     if (ngx_http_sandbox_unsnap_claim(u) != NGX_OK) {
@@ -234,12 +236,12 @@ ngx_http_sandbox_unsnap_wait(ngx_http_sandbox_unsnap_op_t *u, redisReply *reply,
         node.len = ngx_strlen(node.data);
 
         /* in this order: if another host has our name, both agendas are one */
-        ngx_http_sandbox_op_unschedule(u->op.id);
-        ngx_http_sandbox_op_schedule_on(&node, u->op.id, 0);
+        ngx_http_sandbox_schedule_remove(u->op.id);
+        ngx_http_sandbox_schedule_on(&node, u->op.id, 0);
 
     } else if (u->tenant[0] == '\0') {
-        ngx_http_sandbox_op_schedule_at(
-            u->op.id, ngx_http_sandbox_reply_integer(reply, 1));
+        ngx_http_sandbox_schedule_at(u->op.id,
+                                     ngx_http_sandbox_reply_integer(reply, 1));
     }
 
     if (u->tenant[0] == '\0') {
@@ -307,7 +309,7 @@ ngx_http_sandbox_unsnap_none(ngx_http_sandbox_unsnap_op_t *u)
 
     if (u->placed) {
         /* else requests with invented ids would fill the agenda */
-        ngx_http_sandbox_op_unschedule(u->op.id);
+        ngx_http_sandbox_schedule_remove(u->op.id);
     }
 
     ngx_http_sandbox_op_finish_error(&u->op,
@@ -343,7 +345,7 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
         ngx_http_sandbox_unsnap_wait(u, reply, 1);
 
     } else if (ngx_strcmp(outcome, "in_use") == 0) {
-        ngx_http_sandbox_op_unschedule_idle(&u->op);
+        ngx_http_sandbox_schedule_remove_idle(u->op.id, u->op.listed);
         ngx_http_sandbox_op_finish_error(&u->op,
                                          &ngx_http_sandbox_snapshot_in_use,
                                          "Sandboxes live on this snapshot.");
@@ -351,7 +353,7 @@ ngx_http_sandbox_unsnap_claimed(void *data, redisReply *reply)
     } else if (ngx_strcmp(outcome, "ready") == 0
                || ngx_strcmp(outcome, "deleted") == 0)
     {
-        ngx_http_sandbox_op_unschedule_idle(&u->op);
+        ngx_http_sandbox_schedule_remove_idle(u->op.id, u->op.listed);
         ngx_http_sandbox_unsnap_gone(u);
 
     } else {
@@ -475,12 +477,12 @@ ngx_http_sandbox_unsnap_done(ngx_event_t *ev)
 
     if (!u->recorded) {
         if (u->result.status == SANDBOX_HV_OK) {
-            ngx_http_sandbox_op_unschedule(u->op.id);
+            ngx_http_sandbox_schedule_remove(u->op.id);
 
         } else if (u->result.status == SANDBOX_HV_IN_USE) {
             /* a later execution owns it and ends it, or it has no owner */
-            ngx_http_sandbox_op_schedule_in(u->op.id,
-                                            NGX_HTTP_SANDBOX_SNAPSHOT_USED_MS);
+            ngx_http_sandbox_schedule_in(u->op.id,
+                                         NGX_HTTP_SANDBOX_SNAPSHOT_USED_MS);
         }
 
         ngx_http_sandbox_unsnap_gone(u);
@@ -533,10 +535,10 @@ ngx_http_sandbox_unsnap_ended(void *data, redisReply *reply)
 
     if (reply->integer == 1 && u->whole) {
         /* it may have been claimed anew since */
-        ngx_http_sandbox_op_unschedule_idle(&u->op);
+        ngx_http_sandbox_schedule_remove_idle(u->op.id, u->op.listed);
 
     } else if (reply->integer == 1) {
-        ngx_http_sandbox_op_unschedule(u->op.id);
+        ngx_http_sandbox_schedule_remove(u->op.id);
     }
 
     if (reply->integer == 1 && u->op.error == NULL) {

@@ -14,6 +14,8 @@
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 
@@ -26,11 +28,6 @@ typedef struct {
     const char *action; /* static, or NULL */
     ngx_uint_t hops;
 } ngx_http_sandbox_timeout_op_t;
-
-typedef struct {
-    char id[SANDBOX_ID_SIZE];
-    int64_t at; /* ms by Redis' clock; 0: not known yet */
-} ngx_http_sandbox_postponed_t;
 
 
 static void ngx_http_sandbox_timeout_moved(void *data, redisReply *reply);
@@ -50,7 +47,7 @@ ngx_http_sandbox_timeout_move(ngx_http_sandbox_timeout_op_t *t)
     ngx_http_sandbox_args_t a;
 
     /* before the record: if this worker dies, the entry is not too late */
-    ngx_http_sandbox_op_hasten_in(t->op.id, t->timeout_ms);
+    ngx_http_sandbox_schedule_hasten_in(t->op.id, t->timeout_ms);
 
     a.n = a.nnumbers = 0;
     ngx_http_sandbox_key_record(&record, t->op.id);
@@ -132,31 +129,6 @@ ngx_http_sandbox_timeout_done(void *data, redisReply *reply)
 }
 
 
-/* Sends ZADD LT: the agenda looks at id at that time at the latest. */
-static ngx_int_t
-ngx_http_sandbox_timeout_hasten(const char *id, const ngx_str_t *node,
-                                int64_t at,
-                                ngx_http_sandbox_redis_handler_pt handler,
-                                void *data)
-{
-    ngx_http_sandbox_key_t agenda;
-    ngx_http_sandbox_args_t a;
-
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_of_node(
-        &agenda, node->len ? node : &ngx_http_sandbox_worker.conf->node,
-        "agenda");
-    ngx_http_sandbox_arg(&a, "ZADD");
-    ngx_http_sandbox_arg_key(&a, &agenda);
-    ngx_http_sandbox_arg(&a, "LT");
-    ngx_http_sandbox_arg_int(&a, at);
-    ngx_http_sandbox_arg(&a, id);
-
-    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          handler, data, a.n, a.values);
-}
-
-
 static void
 ngx_http_sandbox_timeout_set(ngx_http_sandbox_op_t *op, redisReply *reply)
 {
@@ -189,8 +161,9 @@ ngx_http_sandbox_timeout_set(ngx_http_sandbox_op_t *op, redisReply *reply)
     node.data = (u_char *) ngx_http_sandbox_reply_string(reply, 2);
     node.len = ngx_strlen(node.data);
 
-    if (ngx_http_sandbox_timeout_hasten(op->id, &node, at,
-                                        ngx_http_sandbox_timeout_done, op)
+    if (ngx_http_sandbox_schedule_place_by(
+            node.len ? &node : &ngx_http_sandbox_worker.conf->node, op->id, at,
+            ngx_http_sandbox_timeout_done, op)
         != NGX_OK)
     {
         ngx_http_sandbox_op_no_redis(op);
@@ -256,121 +229,5 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
         ngx_http_sandbox_op_finish_error(op,
                                          &ngx_http_sandbox_sandbox_not_found,
                                          "There is no such sandbox.");
-    }
-}
-
-
-/* The record, read after its entry was put off: moves the entry up again. */
-static void
-ngx_http_sandbox_postpone_checked(void *data, redisReply *reply)
-{
-    ngx_http_sandbox_postponed_t *p = data;
-
-    int64_t at;
-    const char *state;
-
-    state = reply ? ngx_http_sandbox_reply_string(reply, 0) : "";
-
-    if (ngx_http_sandbox_state_of(state) == NGX_HTTP_SANDBOX_RUNNING) {
-        at = ngx_http_sandbox_reply_integer(reply, 1);
-
-    } else if (ngx_http_sandbox_state_of(state) == NGX_HTTP_SANDBOX_DESTROYING
-               || ngx_http_sandbox_state_of(state)
-                      == NGX_HTTP_SANDBOX_HIBERNATING)
-    {
-        /* a DELETE or a hibernation has begun meanwhile: its lease counts */
-        at = ngx_http_sandbox_reply_integer(reply, 2);
-
-    } else {
-        at = 0;
-    }
-
-    if (at && at < p->at) {
-        ngx_http_sandbox_op_hasten_at(p->id, at);
-    }
-
-    ngx_free(p);
-}
-
-
-static void
-ngx_http_sandbox_postpone_check(void *data, redisReply *reply)
-{
-    ngx_http_sandbox_postponed_t *p = data;
-
-    ngx_http_sandbox_key_t record;
-    ngx_http_sandbox_args_t a;
-
-    if (reply && p->at == 0) {
-        p->at = ngx_http_sandbox_reply_integer(reply, 0);
-    }
-
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_key_record(&record, p->id);
-    ngx_http_sandbox_arg(&a, "HMGET");
-    ngx_http_sandbox_arg_key(&a, &record);
-    ngx_http_sandbox_arg(&a, "state");
-    ngx_http_sandbox_arg(&a, "timeout_at");
-    ngx_http_sandbox_arg(&a, "lease_at");
-
-    if (reply == NULL
-        || ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          ngx_http_sandbox_postpone_checked, p,
-                                          a.n, a.values)
-               != NGX_OK)
-    {
-        ngx_free(p);
-    }
-}
-
-
-static ngx_http_sandbox_postponed_t *
-ngx_http_sandbox_postponed(const char *id, int64_t at)
-{
-    ngx_http_sandbox_postponed_t *p;
-
-    p = ngx_alloc(sizeof(ngx_http_sandbox_postponed_t), ngx_cycle->log);
-
-    if (p) {
-        ngx_cpystrn((u_char *) p->id, (u_char *) id, sizeof(p->id));
-        p->at = at;
-    }
-
-    return p;
-}
-
-
-void
-ngx_http_sandbox_op_postpone_in(const char *id, int64_t ms)
-{
-    ngx_http_sandbox_postponed_t *p;
-
-    p = ngx_http_sandbox_postponed(id, 0);
-
-    if (p
-        && ngx_http_sandbox_op_place_in(&ngx_http_sandbox_worker.conf->node, id,
-                                        ms, 0, ngx_http_sandbox_postpone_check,
-                                        p)
-               != NGX_OK)
-    {
-        ngx_free(p);
-    }
-}
-
-
-void
-ngx_http_sandbox_op_postpone_at(const char *id, int64_t at)
-{
-    ngx_http_sandbox_postponed_t *p;
-
-    p = ngx_http_sandbox_postponed(id, at);
-
-    if (p
-        && ngx_http_sandbox_op_place_at(&ngx_http_sandbox_worker.conf->node, id,
-                                        at, 0, ngx_http_sandbox_postpone_check,
-                                        p)
-               != NGX_OK)
-    {
-        ngx_free(p);
     }
 }

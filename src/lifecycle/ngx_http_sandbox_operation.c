@@ -4,6 +4,7 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_time.h"
 
@@ -233,7 +234,8 @@ ngx_http_sandbox_op_give_up_lease(ngx_http_sandbox_op_t *op)
     ngx_http_sandbox_op_drop_lease(op);
     op->holds_until_ms = 0;
 
-    (void) ngx_http_sandbox_op_lease(op, 0, ngx_http_sandbox_op_ignore, NULL);
+    (void) ngx_http_sandbox_op_lease(op, 0, ngx_http_sandbox_reply_ignore,
+                                     NULL);
 }
 
 
@@ -338,12 +340,6 @@ ngx_http_sandbox_op_slow_task(ngx_http_sandbox_op_t *op, const char *tenant,
 }
 
 
-void
-ngx_http_sandbox_op_ignore(void *data, redisReply *reply)
-{
-}
-
-
 static ngx_int_t
 ngx_http_sandbox_op_give_back(const char *id, const char *what,
                               ngx_http_sandbox_redis_handler_pt handler,
@@ -366,8 +362,8 @@ ngx_http_sandbox_op_give_back(const char *id, const char *what,
 void
 ngx_http_sandbox_op_release(const char *id)
 {
-    (void) ngx_http_sandbox_op_give_back(id, "all", ngx_http_sandbox_op_ignore,
-                                         NULL);
+    (void) ngx_http_sandbox_op_give_back(id, "all",
+                                         ngx_http_sandbox_reply_ignore, NULL);
 }
 
 
@@ -395,198 +391,8 @@ ngx_http_sandbox_op_free(const char *id, const char *taker)
     ngx_http_sandbox_arg_key(&args, &events);
 
     (void) ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_reply_ignore, NULL,
         &ngx_http_sandbox_lua_free, 1, args.n, args.values);
-}
-
-
-void
-ngx_http_sandbox_op_unschedule(const char *id)
-{
-    ngx_http_sandbox_key_t key;
-    ngx_http_sandbox_args_t args;
-
-    args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_node(&key, "agenda");
-    ngx_http_sandbox_arg(&args, "ZREM");
-    ngx_http_sandbox_arg_key(&args, &key);
-    ngx_http_sandbox_arg(&args, id);
-
-    (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          ngx_http_sandbox_op_ignore, NULL,
-                                          args.n, args.values);
-}
-
-
-void
-ngx_http_sandbox_op_unschedule_idle(ngx_http_sandbox_op_t *op)
-{
-    ngx_http_sandbox_key_t key;
-    ngx_http_sandbox_args_t args;
-
-    args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_node(&key, "agenda");
-    ngx_http_sandbox_arg_key(&args, &key);
-    ngx_http_sandbox_arg(&args, op->id);
-    ngx_http_sandbox_arg_int(&args, op->listed);
-
-    (void) ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
-        &ngx_http_sandbox_lua_unschedule, 1, args.n, args.values);
-}
-
-
-ngx_int_t
-ngx_http_sandbox_op_list_in(ngx_http_sandbox_key_t *list, const char *id,
-                            int64_t ms, ngx_uint_t hasten,
-                            ngx_http_sandbox_redis_handler_pt handler,
-                            void *data)
-{
-    ngx_http_sandbox_args_t args;
-
-    args.n = args.nnumbers = 0;
-    ngx_http_sandbox_arg_key(&args, list);
-    ngx_http_sandbox_arg(&args, id);
-    ngx_http_sandbox_arg_int(&args, ms);
-    ngx_http_sandbox_arg(&args, hasten ? "hasten" : "");
-
-    return ngx_http_sandbox_redis_eval(ngx_http_sandbox_worker.redis, handler,
-                                       data, &ngx_http_sandbox_lua_schedule, 1,
-                                       args.n, args.values);
-}
-
-
-ngx_int_t
-ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
-                             ngx_uint_t hasten,
-                             ngx_http_sandbox_redis_handler_pt handler,
-                             void *data)
-{
-    ngx_http_sandbox_key_t key;
-
-    ngx_http_sandbox_key_of_node(&key, node, "agenda");
-
-    return ngx_http_sandbox_op_list_in(&key, id, ms, hasten, handler, data);
-}
-
-
-ngx_int_t
-ngx_http_sandbox_op_place_at(const ngx_str_t *node, const char *id, int64_t at,
-                             ngx_uint_t hasten,
-                             ngx_http_sandbox_redis_handler_pt handler,
-                             void *data)
-{
-    ngx_http_sandbox_key_t key;
-    ngx_http_sandbox_args_t args;
-
-    args.n = args.nnumbers = 0;
-    ngx_http_sandbox_key_of_node(&key, node, "agenda");
-    ngx_http_sandbox_arg(&args, "ZADD");
-    ngx_http_sandbox_arg_key(&args, &key);
-
-    if (hasten) {
-        ngx_http_sandbox_arg(&args, "XX");
-        ngx_http_sandbox_arg(&args, "LT");
-    }
-
-    ngx_http_sandbox_arg_int(&args, at);
-    ngx_http_sandbox_arg(&args, id);
-
-    return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          handler, data, args.n, args.values);
-}
-
-
-void
-ngx_http_sandbox_op_schedule_on(const ngx_str_t *node, const char *id,
-                                int64_t ms)
-{
-    (void) ngx_http_sandbox_op_place_in(node, id, ms, 0,
-                                        ngx_http_sandbox_op_ignore, NULL);
-}
-
-
-void
-ngx_http_sandbox_op_schedule_in(const char *id, int64_t ms)
-{
-    ngx_http_sandbox_op_schedule_on(&ngx_http_sandbox_worker.conf->node, id,
-                                    ms);
-}
-
-
-void
-ngx_http_sandbox_op_schedule_at(const char *id, int64_t at)
-{
-    (void) ngx_http_sandbox_op_place_at(&ngx_http_sandbox_worker.conf->node, id,
-                                        at, 0, ngx_http_sandbox_op_ignore,
-                                        NULL);
-}
-
-
-void
-ngx_http_sandbox_op_hasten_on(const ngx_str_t *node, const char *id, int64_t ms)
-{
-    (void) ngx_http_sandbox_op_place_in(node, id, ms, 1,
-                                        ngx_http_sandbox_op_ignore, NULL);
-}
-
-
-void
-ngx_http_sandbox_op_hasten_in(const char *id, int64_t ms)
-{
-    ngx_http_sandbox_op_hasten_on(&ngx_http_sandbox_worker.conf->node, id, ms);
-}
-
-
-void
-ngx_http_sandbox_op_hasten_at(const char *id, int64_t at)
-{
-    (void) ngx_http_sandbox_op_place_at(&ngx_http_sandbox_worker.conf->node, id,
-                                        at, 1, ngx_http_sandbox_op_ignore,
-                                        NULL);
-}
-
-
-const char *
-ngx_http_sandbox_reply_string(redisReply *reply, size_t n)
-{
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= n
-        || reply->element[n]->type != REDIS_REPLY_STRING)
-    {
-        return "";
-    }
-
-    return reply->element[n]->str;
-}
-
-
-int64_t
-ngx_http_sandbox_reply_integer(redisReply *reply, size_t n)
-{
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= n) {
-        return 0;
-    }
-
-    if (reply->element[n]->type == REDIS_REPLY_INTEGER) {
-        return reply->element[n]->integer;
-    }
-
-    return strtoll(ngx_http_sandbox_reply_string(reply, n), NULL, 10);
-}
-
-
-redisReply *
-ngx_http_sandbox_reply_array(redisReply *reply, size_t n)
-{
-    static redisReply none = { .type = REDIS_REPLY_ARRAY };
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements <= n
-        || reply->element[n]->type != REDIS_REPLY_ARRAY)
-    {
-        return &none;
-    }
-
-    return reply->element[n];
 }
 
 

@@ -286,81 +286,10 @@ ngx_http_sandbox_op_release_address(const char *id,
                                     ngx_http_sandbox_redis_handler_pt handler,
                                     void *data);
 
-/* Takes id off the agenda of this node; the address of id stays held. */
-void ngx_http_sandbox_op_unschedule(const char *id);
-/*
- * The same for an operation after which nothing is to be done: if the entry is
- * no longer where op->listed says, another one may need it, and it stays.
- */
-void ngx_http_sandbox_op_unschedule_idle(ngx_http_sandbox_op_t *op);
-
-/*
- * Puts id on a node's agenda, ms from now; with hasten, only moves an entry
- * that is there at a later time.  Result and handler are as for
- * ngx_http_sandbox_redis_eval(); the reply is that of schedule.lua.
- */
-ngx_int_t
-ngx_http_sandbox_op_list_in(ngx_http_sandbox_key_t *list, const char *id,
-                            int64_t ms, ngx_uint_t hasten,
-                            ngx_http_sandbox_redis_handler_pt handler,
-                            void *data);
-
-/* The same on a node's agenda. */
-ngx_int_t
-ngx_http_sandbox_op_place_in(const ngx_str_t *node, const char *id, int64_t ms,
-                             ngx_uint_t hasten,
-                             ngx_http_sandbox_redis_handler_pt handler,
-                             void *data);
-
-/*
- * The same at a time (ms since the epoch) by the clock of Redis, which decides
- * when an entry is due; never a time of this host's clock.  Result and handler
- * are as for ngx_http_sandbox_redis_command(); the reply is that of ZADD.
- */
-ngx_int_t
-ngx_http_sandbox_op_place_at(const ngx_str_t *node, const char *id, int64_t at,
-                             ngx_uint_t hasten,
-                             ngx_http_sandbox_redis_handler_pt handler,
-                             void *data);
-
-/*
- * The same without a handler: _on() for the agenda of a node, _in() and _at()
- * for that of this node.
- */
-void ngx_http_sandbox_op_schedule_on(const ngx_str_t *node, const char *id,
-                                     int64_t ms);
-void ngx_http_sandbox_op_schedule_in(const char *id, int64_t ms);
-void ngx_http_sandbox_op_schedule_at(const char *id, int64_t at);
-
-/*
- * Puts the agenda entry of id off after a look at its record.  The record may
- * have got an earlier deadline or lease since: it is read again afterwards, and
- * the entry is moved up to that time.
- */
-void ngx_http_sandbox_op_postpone_in(const char *id, int64_t ms);
-void ngx_http_sandbox_op_postpone_at(const char *id, int64_t at);
-
 /*
  * Sends free.lua: the sandbox id is no longer busy with the checkpoint that
  * taker (the id of a snapshot or of a fork) was taking of it.
  */
 void ngx_http_sandbox_op_free(const char *id, const char *taker);
-
-/* Moves the agenda entry of id, if there is one at a later time, up. */
-void ngx_http_sandbox_op_hasten_on(const ngx_str_t *node, const char *id,
-                                   int64_t ms);
-void ngx_http_sandbox_op_hasten_in(const char *id, int64_t ms);
-void ngx_http_sandbox_op_hasten_at(const char *id, int64_t at);
-
-/* A handler for replies that are not needed. */
-void ngx_http_sandbox_op_ignore(void *data, redisReply *reply);
-
-/*
- * The nth element of an array reply as text ("" if none), integer (0) or array
- * (an empty one).
- */
-const char *ngx_http_sandbox_reply_string(redisReply *reply, size_t n);
-int64_t ngx_http_sandbox_reply_integer(redisReply *reply, size_t n);
-redisReply *ngx_http_sandbox_reply_array(redisReply *reply, size_t n);
 
 #endif

@@ -2,8 +2,9 @@
 
 #include "ngx_http_sandbox_pool_lease.h"
 
-#include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_pool.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 
 /* Until a pool is due again, and between two looks of a worker, mostly. */
@@ -98,8 +99,8 @@ ngx_http_sandbox_pool_lease_set(const char *id, int64_t until)
     ngx_http_sandbox_arg(&a, id);
 
     (void) ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
-                                          ngx_http_sandbox_op_ignore, NULL, a.n,
-                                          a.values);
+                                          ngx_http_sandbox_reply_ignore, NULL,
+                                          a.n, a.values);
 }
 
 
@@ -116,8 +117,8 @@ ngx_http_sandbox_pool_lease_begin(const char *id, int64_t ms)
     ngx_http_sandbox_key_t key;
 
     ngx_http_sandbox_key_leases(&key);
-    (void) ngx_http_sandbox_op_list_in(&key, id, ms, 0,
-                                       ngx_http_sandbox_op_ignore, NULL);
+    (void) ngx_http_sandbox_schedule_list_in(
+        &key, id, ms, ngx_http_sandbox_reply_ignore, NULL);
 }
 
 

@@ -22,7 +22,8 @@
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_leader.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_settle.h"
 #include "ngx_http_sandbox_sweep.h"
 #include "ngx_http_sandbox_walk.h"
@@ -765,5 +766,5 @@ ngx_http_sandbox_reconcile_start(void)
 void
 ngx_http_sandbox_reconcile_stop(void)
 {
-    (void) ngx_http_sandbox_leader_pulse(ngx_http_sandbox_op_ignore, 0);
+    (void) ngx_http_sandbox_leader_pulse(ngx_http_sandbox_reply_ignore, 0);
 }

@@ -20,7 +20,8 @@
 
 #include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "ngx_http_sandbox_walk.h"
@@ -232,7 +233,7 @@ static ngx_int_t
 ngx_http_sandbox_settle_move(sandbox_survey_entry_t *e, int64_t at)
 {
     /* the entry of a late one may have been moved up or removed since */
-    return ngx_http_sandbox_op_place_at(
+    return ngx_http_sandbox_schedule_place_at(
         &ngx_http_sandbox_worker.conf->node, e->id, at,
         e->verdict == SANDBOX_SURVEY_LATE, ngx_http_sandbox_settle_written, e);
 }

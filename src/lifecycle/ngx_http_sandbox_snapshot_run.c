@@ -8,6 +8,7 @@
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_take_error.h"
 #include "sandbox_checkpoint.h"
@@ -80,10 +81,10 @@ ngx_http_sandbox_snapshot_abandoned(void *data, redisReply *reply)
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (s->take.left || (reply->integer == 0 && !s->lost)) {
             /* not undone, or another owner has it: the agenda looks soon */
-            ngx_http_sandbox_op_schedule_in(s->op.id,
-                                            NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN_MS);
+            ngx_http_sandbox_schedule_in(s->op.id,
+                                         NGX_HTTP_SANDBOX_SNAPSHOT_AGAIN_MS);
         } else {
-            ngx_http_sandbox_op_unschedule(s->op.id);
+            ngx_http_sandbox_schedule_remove(s->op.id);
         }
     }
 
@@ -313,7 +314,7 @@ ngx_http_sandbox_snapshot_committed(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_sandbox_op_unschedule(s->op.id);
+    ngx_http_sandbox_schedule_remove(s->op.id);
 
     take = &s->take;
     ngx_http_sandbox_metric_observe(NGX_HTTP_SANDBOX_METRIC_SNAPSHOT_PAUSE,

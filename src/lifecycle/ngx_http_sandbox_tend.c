@@ -6,6 +6,8 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_pool_lease.h"
+#include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "sandbox_agent.h"
 #include "sandbox_crash.h"
@@ -164,7 +166,7 @@ ngx_http_sandbox_tend(const char *id)
 
     if (ngx_exiting || !ngx_http_sandbox_worker.ours) {
         /* its templates may be outdated, or another host has the node's name */
-        ngx_http_sandbox_op_hasten_in(id, 0);
+        ngx_http_sandbox_schedule_hasten_in(id, 0);
         return;
     }
 
@@ -271,7 +273,7 @@ ngx_http_sandbox_tend_failed(const ngx_http_sandbox_making_t *making,
     ngx_http_sandbox_arg_int(&a, making->fence);
 
     (void) ngx_http_sandbox_redis_eval(
-        ngx_http_sandbox_worker.redis, ngx_http_sandbox_op_ignore, NULL,
+        ngx_http_sandbox_worker.redis, ngx_http_sandbox_reply_ignore, NULL,
         &ngx_http_sandbox_lua_pool_failed, 1, a.n, a.values);
 }
 
@@ -529,8 +531,8 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
     destroy = ngx_http_sandbox_reply_array(reply, 3);
     check = ngx_http_sandbox_reply_array(reply, 4);
 
-    ngx_http_sandbox_op_schedule_in(t->op.id,
-                                    ngx_http_sandbox_reply_integer(reply, 2));
+    ngx_http_sandbox_schedule_in(t->op.id,
+                                 ngx_http_sandbox_reply_integer(reply, 2));
 
     for (i = 0; i + 1 < destroy->elements; i += 2) {
         text = ngx_http_sandbox_reply_string(destroy, i);
@@ -538,7 +540,7 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
         node.len = ngx_strlen(node.data);
 
         if (sandbox_id_parse(id, "sb", text, ngx_strlen(text)) == 0) {
-            ngx_http_sandbox_op_hasten_on(&node, id, 0);
+            ngx_http_sandbox_schedule_hasten_on(&node, id, 0);
         }
     }
 
@@ -559,7 +561,7 @@ ngx_http_sandbox_tend_act(ngx_http_sandbox_tend_op_t *t, redisReply *reply)
 static void
 ngx_http_sandbox_tend_let_go(ngx_http_sandbox_tend_op_t *t)
 {
-    ngx_http_sandbox_op_unschedule(t->op.id);
+    ngx_http_sandbox_schedule_remove(t->op.id);
     ngx_http_sandbox_metric_pool(t->op.id, NULL, 0);
 }
 
@@ -602,7 +604,7 @@ ngx_http_sandbox_tend_told(void *data, redisReply *reply)
             ngx_http_sandbox_pool_lease_again(t->op.id);
         }
 
-        ngx_http_sandbox_op_schedule_on(&node, t->op.id, 0);
+        ngx_http_sandbox_schedule_on(&node, t->op.id, 0);
         ngx_http_sandbox_tend_let_go(t);
 
     } else {

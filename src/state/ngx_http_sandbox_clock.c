@@ -2,7 +2,7 @@
 
 #include "ngx_http_sandbox_clock.h"
 
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_reply.h"
 #include "sandbox_time.h"
 
 
@@ -28,9 +28,9 @@ ngx_http_sandbox_clock_hear_time(redisReply *reply)
         return NGX_ERROR;
     }
 
-    ngx_http_sandbox_clock_hear(
-        ngx_http_sandbox_reply_int(reply->element[0]) * 1000
-        + ngx_http_sandbox_reply_int(reply->element[1]) / 1000);
+    ngx_http_sandbox_clock_hear(ngx_http_sandbox_reply_integer(reply, 0) * 1000
+                                + ngx_http_sandbox_reply_integer(reply, 1)
+                                      / 1000);
 
     return NGX_OK;
 }

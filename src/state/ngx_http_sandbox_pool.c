@@ -5,6 +5,8 @@
 
 #include "ngx_http_sandbox_pool.h"
 
+#include "ngx_http_sandbox_reply.h"
+
 
 /* clang-format off */
 
@@ -137,11 +139,11 @@ ngx_http_sandbox_pool_row(ngx_http_sandbox_pool_t *pool, redisReply *row)
         member = (u_char *) pool + ngx_http_sandbox_pool_members[i].member;
 
         if (ngx_http_sandbox_pool_members[i].text) {
-            text = ngx_http_sandbox_reply_text(row->element[i]);
+            text = ngx_http_sandbox_value_text(row->element[i]);
             ngx_memcpy(member, &text, sizeof(text));
 
         } else {
-            number = ngx_http_sandbox_reply_int(row->element[i]);
+            number = ngx_http_sandbox_value_integer(row->element[i]);
             ngx_memcpy(member, &number, sizeof(number));
         }
     }

@@ -5,6 +5,7 @@
 
 #include "ngx_http_sandbox_record.h"
 
+#include "ngx_http_sandbox_reply.h"
 #include "sandbox_digest.h"
 
 
@@ -296,33 +297,6 @@ ngx_http_sandbox_arg_field_int(ngx_http_sandbox_args_t *args, const char *name,
 }
 
 
-const char *
-ngx_http_sandbox_reply_text(redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
-}
-
-
-/* 0 if the value is no number; no number in our records is negative. */
-int64_t
-ngx_http_sandbox_reply_int(redisReply *reply)
-{
-    int64_t n;
-
-    if (reply->type == REDIS_REPLY_INTEGER) {
-        return reply->integer;
-    }
-
-    if (reply->type != REDIS_REPLY_STRING) {
-        return 0;
-    }
-
-    n = ngx_atoof((u_char *) reply->str, reply->len);
-
-    return n == NGX_ERROR ? 0 : n;
-}
-
-
 ngx_http_sandbox_state_e
 ngx_http_sandbox_state_of(const char *name)
 {
@@ -372,32 +346,32 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
 
     ngx_memzero(record, sizeof(ngx_http_sandbox_record_t));
 
-    record->tenant = ngx_http_sandbox_reply_text(v[0]);
+    record->tenant = ngx_http_sandbox_value_text(v[0]);
     record->state = ngx_http_sandbox_reply_state(v[1]);
-    record->template = ngx_http_sandbox_reply_text(v[2]);
-    record->vcpus = ngx_http_sandbox_reply_int(v[3]);
-    record->memory_mb = ngx_http_sandbox_reply_int(v[4]);
-    record->disk_mb = ngx_http_sandbox_reply_int(v[5]);
-    record->created_at = ngx_http_sandbox_reply_int(v[6]);
-    record->started_at = ngx_http_sandbox_reply_int(v[7]);
-    record->timeout_ms = ngx_http_sandbox_reply_int(v[8]);
-    record->timeout_at = ngx_http_sandbox_reply_int(v[9]);
+    record->template = ngx_http_sandbox_value_text(v[2]);
+    record->vcpus = ngx_http_sandbox_value_integer(v[3]);
+    record->memory_mb = ngx_http_sandbox_value_integer(v[4]);
+    record->disk_mb = ngx_http_sandbox_value_integer(v[5]);
+    record->created_at = ngx_http_sandbox_value_integer(v[6]);
+    record->started_at = ngx_http_sandbox_value_integer(v[7]);
+    record->timeout_ms = ngx_http_sandbox_value_integer(v[8]);
+    record->timeout_at = ngx_http_sandbox_value_integer(v[9]);
     record->metadata =
-        ngx_http_sandbox_reply_text(v[NGX_HTTP_SANDBOX_FIELD_METADATA]);
-    record->cwd = ngx_http_sandbox_reply_text(v[11]);
-    record->address = (uint32_t) ngx_http_sandbox_reply_int(v[12]);
-    execution = ngx_http_sandbox_reply_text(v[13]);
+        ngx_http_sandbox_value_text(v[NGX_HTTP_SANDBOX_FIELD_METADATA]);
+    record->cwd = ngx_http_sandbox_value_text(v[11]);
+    record->address = (uint32_t) ngx_http_sandbox_value_integer(v[12]);
+    execution = ngx_http_sandbox_value_text(v[13]);
     record->execution = execution ? strtoull(execution, NULL, 16) : 0;
-    record->agent_token = ngx_http_sandbox_reply_text(v[14]);
-    record->timeout_action = ngx_http_sandbox_reply_text(v[15]);
-    record->error_detail = ngx_http_sandbox_reply_text(v[16]);
-    record->auto_resume = ngx_http_sandbox_reply_int(v[17]);
-    record->next = ngx_http_sandbox_reply_text(v[19]);
+    record->agent_token = ngx_http_sandbox_value_text(v[14]);
+    record->timeout_action = ngx_http_sandbox_value_text(v[15]);
+    record->error_detail = ngx_http_sandbox_value_text(v[16]);
+    record->auto_resume = ngx_http_sandbox_value_integer(v[17]);
+    record->next = ngx_http_sandbox_value_text(v[19]);
     record->elsewhere =
         ngx_http_sandbox_reply_elsewhere(v[20]) ? v[20]->str : NULL;
 
     if (record->state == NGX_HTTP_SANDBOX_PAUSED) {
-        record->snapshot_id = ngx_http_sandbox_reply_text(v[18]);
+        record->snapshot_id = ngx_http_sandbox_value_text(v[18]);
     }
 
     if (record->timeout_action == NULL) {
@@ -583,38 +557,38 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
     const char *execution, *token, *mask, *next, *tenant;
 
     route->state = ngx_http_sandbox_reply_state(v[0]);
-    ngx_http_sandbox_route_address(route,
-                                   (uint32_t) ngx_http_sandbox_reply_int(v[1]));
-    execution = ngx_http_sandbox_reply_text(v[2]);
+    ngx_http_sandbox_route_address(
+        route, (uint32_t) ngx_http_sandbox_value_integer(v[1]));
+    execution = ngx_http_sandbox_value_text(v[2]);
     route->execution = execution ? strtoull(execution, NULL, 16) : 0;
-    route->public_traffic = ngx_http_sandbox_reply_int(v[3]) != 0;
+    route->public_traffic = ngx_http_sandbox_value_integer(v[3]) != 0;
 
-    token = ngx_http_sandbox_reply_text(v[4]);
+    token = ngx_http_sandbox_value_text(v[4]);
     if (!route->public_traffic && token) {
         ngx_cpystrn((u_char *) route->token, (u_char *) token,
                     sizeof(route->token));
     }
 
-    mask = ngx_http_sandbox_reply_text(v[5]);
+    mask = ngx_http_sandbox_value_text(v[5]);
     if (mask) {
         route->masked = 1;
         ngx_cpystrn((u_char *) route->mask_host, (u_char *) mask,
                     sizeof(route->mask_host));
     }
 
-    route->auto_resume = ngx_http_sandbox_reply_int(v[6]) != 0;
+    route->auto_resume = ngx_http_sandbox_value_integer(v[6]) != 0;
 
-    tenant = ngx_http_sandbox_reply_text(v[8]);
+    tenant = ngx_http_sandbox_value_text(v[8]);
     if (tenant) {
         route->tenant = ngx_http_sandbox_tenant_hash(tenant);
     }
 
-    route->wakes = ngx_http_sandbox_reply_int(v[9]);
-    route->wakes_since = ngx_http_sandbox_reply_int(v[10]);
-    route->busy_until = ngx_http_sandbox_reply_int(v[12]);
+    route->wakes = ngx_http_sandbox_value_integer(v[9]);
+    route->wakes_since = ngx_http_sandbox_value_integer(v[10]);
+    route->busy_until = ngx_http_sandbox_value_integer(v[12]);
     route->elsewhere = ngx_http_sandbox_reply_elsewhere(v[11]);
 
-    next = ngx_http_sandbox_reply_text(v[7]);
+    next = ngx_http_sandbox_value_text(v[7]);
     if (route->state == NGX_HTTP_SANDBOX_RESUMED && next) {
         ngx_cpystrn((u_char *) route->next, (u_char *) next,
                     sizeof(route->next));

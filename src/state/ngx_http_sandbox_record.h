@@ -133,10 +133,6 @@ typedef struct {
 void ngx_http_sandbox_node_keys(ngx_http_sandbox_node_keys_t *keys,
                                 ngx_http_sandbox_args_t *args);
 
-/* One value of a reply; NULL, or 0, if the reply has no such value. */
-const char *ngx_http_sandbox_reply_text(redisReply *reply);
-int64_t ngx_http_sandbox_reply_int(redisReply *reply);
-
 /* Strings point into the reply they were read from, NUL-terminated. */
 typedef struct {
     const char *id;

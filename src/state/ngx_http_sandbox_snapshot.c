@@ -5,6 +5,8 @@
 
 #include "ngx_http_sandbox_snapshot.h"
 
+#include "ngx_http_sandbox_reply.h"
+
 
 static const struct {
     const char *name;
@@ -80,7 +82,7 @@ ngx_http_sandbox_snapshot_state(redisReply *reply)
     ngx_uint_t i;
     const char *text;
 
-    text = ngx_http_sandbox_reply_text(reply);
+    text = ngx_http_sandbox_value_text(reply);
 
     for (i = 0; text
                 && i < sizeof(ngx_http_sandbox_snapshot_states)
@@ -102,23 +104,23 @@ ngx_http_sandbox_snapshot_values(ngx_http_sandbox_snapshot_t *s, redisReply **v)
 {
     ngx_memzero(s, sizeof(ngx_http_sandbox_snapshot_t));
 
-    s->tenant = ngx_http_sandbox_reply_text(v[0]);
-    s->node = ngx_http_sandbox_reply_text(v[1]);
+    s->tenant = ngx_http_sandbox_value_text(v[0]);
+    s->node = ngx_http_sandbox_value_text(v[1]);
     s->state = ngx_http_sandbox_snapshot_state(v[2]);
-    s->kind = ngx_http_sandbox_reply_text(v[3]);
-    s->sandbox_id = ngx_http_sandbox_reply_text(v[4]);
-    s->created_at = ngx_http_sandbox_reply_int(v[5]);
-    s->size_bytes = ngx_http_sandbox_reply_int(v[6]);
+    s->kind = ngx_http_sandbox_value_text(v[3]);
+    s->sandbox_id = ngx_http_sandbox_value_text(v[4]);
+    s->created_at = ngx_http_sandbox_value_integer(v[5]);
+    s->size_bytes = ngx_http_sandbox_value_integer(v[6]);
     s->metadata =
-        ngx_http_sandbox_reply_text(v[NGX_HTTP_SANDBOX_SNAPSHOT_METADATA]);
-    s->template = ngx_http_sandbox_reply_text(v[8]);
-    s->vcpus = ngx_http_sandbox_reply_int(v[9]);
-    s->memory_mb = ngx_http_sandbox_reply_int(v[10]);
-    s->disk_mb = ngx_http_sandbox_reply_int(v[11]);
-    s->cwd = ngx_http_sandbox_reply_text(v[12]);
-    s->envs = ngx_http_sandbox_reply_text(v[13]);
-    s->public_traffic = ngx_http_sandbox_reply_int(v[14]);
-    s->mask_host = ngx_http_sandbox_reply_text(v[15]);
+        ngx_http_sandbox_value_text(v[NGX_HTTP_SANDBOX_SNAPSHOT_METADATA]);
+    s->template = ngx_http_sandbox_value_text(v[8]);
+    s->vcpus = ngx_http_sandbox_value_integer(v[9]);
+    s->memory_mb = ngx_http_sandbox_value_integer(v[10]);
+    s->disk_mb = ngx_http_sandbox_value_integer(v[11]);
+    s->cwd = ngx_http_sandbox_value_text(v[12]);
+    s->envs = ngx_http_sandbox_value_text(v[13]);
+    s->public_traffic = ngx_http_sandbox_value_integer(v[14]);
+    s->mask_host = ngx_http_sandbox_value_text(v[15]);
 
     if (s->state == 0 || s->tenant == NULL) {
         return NGX_DECLINED;
