@@ -198,7 +198,7 @@ ngx_http_sandbox_create_taken(ngx_event_t *ev)
     c->boot.asked_ms = sandbox_time_monotonic_ms();
 
     /* the checkpoint is taken: the source need not be busy any longer */
-    ngx_http_sandbox_op_free(c->parent.id, c->op.id);
+    ngx_http_sandbox_op_unbusy(c->parent.id, c->op.id);
     ngx_http_sandbox_create_queue(c, ngx_http_sandbox_create_boot,
                                   ngx_http_sandbox_create_booted);
 }

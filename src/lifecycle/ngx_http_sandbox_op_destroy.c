@@ -577,7 +577,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     }
 
     if (d->fork_of[0]) {
-        ngx_http_sandbox_op_free(d->fork_of, d->op.id);
+        ngx_http_sandbox_op_unbusy(d->fork_of, d->op.id);
     }
 
     if (d->used) {

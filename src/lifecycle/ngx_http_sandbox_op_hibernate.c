@@ -43,8 +43,8 @@
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[128]; /* empty: due on the agenda */
-    char owner[128];  /* the tenant of the sandbox */
+    char by_tenant[128]; /* of the client; empty: due on the agenda */
+    char tenant[128];    /* of the sandbox */
     char snapshot[SANDBOX_ID_SIZE];
     char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
     int64_t claiming_ms;              /* monotonic: when the claim was sent */
@@ -106,7 +106,7 @@ ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg_key(&a, &snapshot);
     ngx_http_sandbox_arg(&a, h->op.id);
-    ngx_http_sandbox_arg(&a, h->tenant);
+    ngx_http_sandbox_arg(&a, h->by_tenant);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_worker.owner);
     ngx_http_sandbox_arg_int(&a, (int64_t) mcf->lease);
     ngx_http_sandbox_arg_key(&a, &events);
@@ -139,7 +139,8 @@ ngx_http_sandbox_op_hibernate(const char *id, ngx_http_sandbox_ctx_t *ctx,
         h->op.started_ms + (int64_t) ngx_http_sandbox_worker.conf->wake_timeout;
 
     if (ctx) {
-        ngx_cpystrn((u_char *) h->tenant, ctx->tenant.data, sizeof(h->tenant));
+        ngx_cpystrn((u_char *) h->by_tenant, ctx->tenant.data,
+                    sizeof(h->by_tenant));
     }
 
     if (sandbox_id_make(h->snapshot, "snap_", ngx_http_sandbox_id_shard(id))
@@ -227,9 +228,9 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
     ngx_cpystrn((u_char *) h->checkpoint,
                 (u_char *) ngx_http_sandbox_reply_string(reply, 3),
                 sizeof(h->checkpoint));
-    ngx_cpystrn((u_char *) h->owner,
+    ngx_cpystrn((u_char *) h->tenant,
                 (u_char *) ngx_http_sandbox_reply_string(reply, 5),
-                sizeof(h->owner));
+                sizeof(h->tenant));
 
     ngx_http_sandbox_await_end(&h->op.await);
     ngx_http_sandbox_op_hold_lease(&h->op, h->claiming_ms);
@@ -245,7 +246,7 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
 
     SANDBOX_CRASH_POINT("hibernate.queue.before");
 
-    rc = ngx_http_sandbox_op_slow_task(&h->op, h->owner,
+    rc = ngx_http_sandbox_op_slow_task(&h->op, h->tenant,
                                        ngx_http_sandbox_hibernate_take,
                                        ngx_http_sandbox_hibernate_taken);
 
@@ -256,7 +257,7 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
         h->op.message = "Too many sandboxes are being started or kept at once.";
         ngx_http_sandbox_hibernate_taken(&h->op.task.event);
 
-    } else if (rc == NGX_AGAIN && h->tenant[0] == '\0' && h->op.done) {
+    } else if (rc == NGX_AGAIN && h->by_tenant[0] == '\0' && h->op.done) {
         /* the agenda goes on: one tenant's would be all it has at once */
         h->op.done(h->op.data, &h->op);
         ngx_http_sandbox_op_detach(&h->op);
@@ -320,7 +321,8 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
     if (ngx_strcmp(outcome, "claimed") == 0) {
         ngx_http_sandbox_hibernate_start(h, reply);
 
-    } else if (ngx_strcmp(outcome, "wait") == 0 && (h->tenant[0] || h->gone)) {
+    } else if (ngx_strcmp(outcome, "wait") == 0 && (h->by_tenant[0] || h->gone))
+    {
         ngx_http_sandbox_await(&h->op.await, h->op.id,
                                ngx_http_sandbox_hibernate_wake, h);
 
@@ -512,7 +514,7 @@ ngx_http_sandbox_hibernate_later(ngx_http_sandbox_hibernate_op_t *h)
              ? NGX_HTTP_SANDBOX_HIBERNATE_RARELY_MS
              : NGX_HTTP_SANDBOX_HIBERNATE_AGAIN_MS;
 
-    if (h->tenant[0]) {
+    if (h->by_tenant[0]) {
         ngx_http_sandbox_schedule_postpone_in(h->op.id, ms);
 
     } else {
@@ -574,10 +576,10 @@ ngx_http_sandbox_hibernate_no_redis(ngx_http_sandbox_hibernate_op_t *h)
     ngx_http_sandbox_op_tell_no_redis(&h->op);
     ngx_http_sandbox_await_end(&h->op.await);
     ngx_http_sandbox_op_drop_lease(&h->op);
-    h->op.lease.handler = ngx_http_sandbox_hibernate_retry;
-    h->op.lease.data = h;
-    h->op.lease.log = ngx_cycle->log;
-    ngx_add_timer(&h->op.lease, NGX_HTTP_SANDBOX_HIBERNATE_STORE_MS);
+    h->op.timer.handler = ngx_http_sandbox_hibernate_retry;
+    h->op.timer.data = h;
+    h->op.timer.log = ngx_cycle->log;
+    ngx_add_timer(&h->op.timer, NGX_HTTP_SANDBOX_HIBERNATE_STORE_MS);
 }
 
 

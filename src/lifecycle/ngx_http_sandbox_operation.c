@@ -141,7 +141,7 @@ ngx_http_sandbox_op_renewed(void *data, redisReply *reply)
     op->renewing_ms = 0;
 
     if (reply == NULL) {
-        ngx_add_timer(&op->lease, NGX_HTTP_SANDBOX_RENEW_AGAIN_MS);
+        ngx_add_timer(&op->timer, NGX_HTTP_SANDBOX_RENEW_AGAIN_MS);
         return;
     }
 
@@ -220,11 +220,11 @@ ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms)
     op->renewing_ms = 0;
     op->fenced = 0;
 
-    op->lease.handler = ngx_http_sandbox_op_renew;
-    op->lease.data = op;
-    op->lease.log = ngx_cycle->log;
+    op->timer.handler = ngx_http_sandbox_op_renew;
+    op->timer.data = op;
+    op->timer.log = ngx_cycle->log;
 
-    ngx_add_timer(&op->lease, ngx_http_sandbox_worker.conf->lease / 3);
+    ngx_add_timer(&op->timer, ngx_http_sandbox_worker.conf->lease / 3);
 }
 
 
@@ -257,15 +257,15 @@ ngx_http_sandbox_op_holds(const ngx_http_sandbox_op_t *op,
 void
 ngx_http_sandbox_op_linger(ngx_http_sandbox_op_t *op, ngx_msec_t ms)
 {
-    ngx_http_sandbox_linger(&op->lease, ms);
+    ngx_http_sandbox_linger(&op->timer, ms);
 }
 
 
 void
 ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op)
 {
-    if (op->lease.timer_set) {
-        ngx_del_timer(&op->lease);
+    if (op->timer.timer_set) {
+        ngx_del_timer(&op->timer);
     }
 
     if (ngx_http_sandbox_worker.redis) {
@@ -377,7 +377,7 @@ ngx_http_sandbox_op_release_address(const char *id,
 
 
 void
-ngx_http_sandbox_op_free(const char *id, const char *taker)
+ngx_http_sandbox_op_unbusy(const char *id, const char *taker)
 {
     ngx_http_sandbox_key_t record, events;
     ngx_http_sandbox_args_t args;

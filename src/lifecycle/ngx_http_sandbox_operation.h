@@ -50,7 +50,8 @@ struct ngx_http_sandbox_op_s {
 
     int64_t listed; /* ms by Redis' clock: the time that this node's agenda had
                        for the id when op began; 0: unknown */
-    ngx_event_t lease;
+    ngx_event_t timer;   /* one at a time: a renewal of the lease, a linger, or
+                            another try when Redis was away */
     int64_t renewing_ms; /* monotonic; of a renewal under way, or 0 */
 
     /* monotonic: the lease holds at least till then; threads read it, too */
@@ -227,12 +228,16 @@ void ngx_http_sandbox_op_log(ngx_http_sandbox_op_t *op, ngx_uint_t level,
                              const char *fmt, ...);
 
 /*
- * Starts and stops the renewal of the lease of op->id.  taken_ms is when
- * the script that took the lease was sent (monotonic).  A stopped one may be
- * started anew, after another claim.
+ * Starts the renewal of the lease of op->id.  taken_ms is when the script that
+ * took the lease was sent (monotonic).
  */
 void
 ngx_http_sandbox_op_hold_lease(ngx_http_sandbox_op_t *op, int64_t taken_ms);
+/*
+ * Stops the renewal, or what else op->timer waits for, and forgets all of op's
+ * commands: no handler is called with op for a reply that is still to come.
+ * The renewal may be started anew, after another claim.
+ */
 void ngx_http_sandbox_op_drop_lease(ngx_http_sandbox_op_t *op);
 
 /*
@@ -247,6 +252,7 @@ ngx_uint_t ngx_http_sandbox_op_holds(const ngx_http_sandbox_op_t *op,
  * another operation need not wait until the lease has run out.
  */
 void ngx_http_sandbox_op_give_up_lease(ngx_http_sandbox_op_t *op);
+
 /*
  * For an operation that waits for a thread and has no lease: keeps a worker
  * that is shutting down alive until op ends, for at most ms.
@@ -290,6 +296,6 @@ ngx_http_sandbox_op_release_address(const char *id,
  * Sends free.lua: the sandbox id is no longer busy with the checkpoint that
  * taker (the id of a snapshot or of a fork) was taking of it.
  */
-void ngx_http_sandbox_op_free(const char *id, const char *taker);
+void ngx_http_sandbox_op_unbusy(const char *id, const char *taker);
 
 #endif
