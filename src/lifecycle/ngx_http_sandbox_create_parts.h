@@ -33,7 +33,6 @@ typedef enum {
 typedef struct {
     char id[SANDBOX_ID_SIZE]; /* of a snapshot or a sandbox */
     int64_t wait_until_ms;    /* monotonic: the end of the wait for it, or 0 */
-    ngx_uint_t hops;          /* aliases that were followed */
     unsigned reading : 1;
 } ngx_http_sandbox_create_parent_t;
 

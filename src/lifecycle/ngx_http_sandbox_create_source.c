@@ -412,12 +412,11 @@ ngx_http_sandbox_source_follow(ngx_http_sandbox_create_op_t *c,
         return 0;
     }
 
-    if (*next == '\0' || c->parent.hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+    if (ngx_http_sandbox_op_hop(&c->op, c->parent.id, next) != NGX_OK) {
         ngx_http_sandbox_source_missing(c);
         return 1;
     }
 
-    ngx_cpystrn((u_char *) c->parent.id, (u_char *) next, sizeof(c->parent.id));
     ngx_http_sandbox_create_source(c);
 
     return 1;
@@ -467,7 +466,7 @@ ngx_http_sandbox_source_read(void *data, redisReply *reply)
         return;
     }
 
-    c->parent.hops = 0;
+    c->op.hops = 0;
 
     rc = ngx_http_sandbox_source_judge(c, reply, state);
 

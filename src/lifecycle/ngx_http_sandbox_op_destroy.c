@@ -39,7 +39,6 @@ typedef struct {
     char tenant[128]; /* of the client; empty: due on the agenda */
 
     /* the claim, and the wait for one */
-    ngx_uint_t hops;
     int64_t claiming_ms;   /* monotonic: when the claim was sent */
     int64_t wait_until_ms; /* monotonic: when the wait ends */
     unsigned asking : 1;   /* claim.lua or schedule.lua is under way */
@@ -218,12 +217,11 @@ static void
 ngx_http_sandbox_destroy_follow(ngx_http_sandbox_destroy_op_t *d,
                                 const char *next)
 {
-    if (*next == '\0' || d->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+    if (ngx_http_sandbox_op_hop(&d->op, d->op.id, next) != NGX_OK) {
         ngx_http_sandbox_destroy_give_up(d);
         return;
     }
 
-    ngx_cpystrn((u_char *) d->op.id, (u_char *) next, sizeof(d->op.id));
     ngx_http_sandbox_schedule_hasten_in(
         d->op.id, (int64_t) ngx_http_sandbox_worker.conf->lease);
 
@@ -437,7 +435,7 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
     } else if (ngx_strcmp(outcome, "elsewhere") == 0) {
         ngx_http_sandbox_destroy_forward(d, reply);
 
-    } else if (ngx_strcmp(outcome, "moved") == 0) {
+    } else if (ngx_strcmp(outcome, "alias") == 0) {
         ngx_http_sandbox_destroy_follow(
             d, ngx_http_sandbox_reply_string(reply, 1));
 
@@ -629,7 +627,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
 static void
 ngx_http_sandbox_destroy_again(ngx_http_sandbox_destroy_op_t *d)
 {
-    if (d->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+    if (d->op.hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
         ngx_http_sandbox_destroy_give_up(d);
         return;
     }

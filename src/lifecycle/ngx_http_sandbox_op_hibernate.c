@@ -50,7 +50,7 @@ typedef struct {
     int64_t claiming_ms;              /* monotonic: when the claim was sent */
     int64_t wait_until_ms;            /* monotonic: when the wait ends */
     int64_t paused_at;                /* by Redis' clock */
-    ngx_uint_t hops;
+
     unsigned asking : 1; /* hibernate.lua is under way */
     unsigned gone : 1;   /* the snapshot is whole, the machine has ended */
     unsigned kept : 1;   /* its own checkpoint could not be removed */
@@ -85,8 +85,10 @@ ngx_http_sandbox_hibernate_free(ngx_http_sandbox_op_t *op)
 
 
 static ngx_int_t
-ngx_http_sandbox_hibernate_claim(ngx_http_sandbox_hibernate_op_t *h)
+ngx_http_sandbox_hibernate_claim(void *data)
 {
+    ngx_http_sandbox_hibernate_op_t *h = data;
+
     ngx_http_sandbox_key_t record, events, snapshot;
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_main_conf_t *mcf;
@@ -265,26 +267,6 @@ ngx_http_sandbox_hibernate_start(ngx_http_sandbox_hibernate_op_t *h,
 }
 
 
-/* The id is an alias: goes on with the execution that it leads to. */
-static void
-ngx_http_sandbox_hibernate_follow(ngx_http_sandbox_hibernate_op_t *h,
-                                  const char *next)
-{
-    if (*next == '\0' || h->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
-        ngx_http_sandbox_op_finish_error(&h->op,
-                                         &ngx_http_sandbox_sandbox_not_found,
-                                         "There is no such sandbox.");
-        return;
-    }
-
-    ngx_cpystrn((u_char *) h->op.id, (u_char *) next, sizeof(h->op.id));
-
-    if (ngx_http_sandbox_hibernate_claim(h) != NGX_OK) {
-        ngx_http_sandbox_op_no_redis(&h->op);
-    }
-}
-
-
 static void
 ngx_http_sandbox_hibernate_refused(ngx_http_sandbox_hibernate_op_t *h,
                                    const char *state)
@@ -339,15 +321,16 @@ ngx_http_sandbox_hibernate_claimed(void *data, redisReply *reply)
             h, ngx_http_sandbox_reply_integer(reply, 2),
             ngx_http_sandbox_reply_integer(reply, 3));
 
-    } else if (ngx_strcmp(outcome, "moved") == 0 && h->gone) {
+    } else if (ngx_strcmp(outcome, "alias") == 0 && h->gone) {
         /* that execution is not what the checkpoint was taken of */
         ngx_http_sandbox_op_finish_error(
             &h->op, &ngx_http_sandbox_transition_in_progress,
             "Another operation has taken the sandbox over.");
 
-    } else if (ngx_strcmp(outcome, "moved") == 0) {
-        ngx_http_sandbox_hibernate_follow(
-            h, ngx_http_sandbox_reply_string(reply, 1));
+    } else if (ngx_strcmp(outcome, "alias") == 0) {
+        ngx_http_sandbox_op_follow(&h->op,
+                                   ngx_http_sandbox_reply_string(reply, 1),
+                                   ngx_http_sandbox_hibernate_claim);
 
     } else if (ngx_strcmp(outcome, "conflict") == 0) {
         ngx_http_sandbox_hibernate_refused(
@@ -603,7 +586,7 @@ ngx_http_sandbox_hibernate_paused(void *data, redisReply *reply)
     }
 
     if (ngx_http_sandbox_reply_integer(reply, 0) == 0) {
-        if (h->gone && h->hops++ < NGX_HTTP_SANDBOX_HOPS_MAX) {
+        if (h->gone && h->op.hops++ < NGX_HTTP_SANDBOX_HOPS_MAX) {
             ngx_http_sandbox_hibernate_again(h);
             return;
         }

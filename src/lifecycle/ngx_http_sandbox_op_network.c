@@ -35,7 +35,7 @@ typedef struct {
     char tenant[128];
     char claim[SANDBOX_TOKEN_SIZE];
     int64_t claiming_ms; /* monotonic: when the claim was sent */
-    ngx_uint_t hops;
+
     unsigned late : 1; /* a thread came too late to begin */
     sandbox_network_patch_t patch;
 
@@ -64,8 +64,10 @@ ngx_http_sandbox_network_free(ngx_http_sandbox_op_t *op)
 
 
 static ngx_int_t
-ngx_http_sandbox_network_claim(ngx_http_sandbox_network_op_t *n)
+ngx_http_sandbox_network_claim(void *data)
 {
+    ngx_http_sandbox_network_op_t *n = data;
+
     ngx_http_sandbox_key_t record;
     ngx_http_sandbox_args_t a;
 
@@ -283,26 +285,6 @@ ngx_http_sandbox_network_begin(ngx_http_sandbox_network_op_t *n,
 }
 
 
-/* The id is an alias: goes on with the execution that it leads to. */
-static void
-ngx_http_sandbox_network_follow(ngx_http_sandbox_network_op_t *n,
-                                const char *next)
-{
-    if (*next == '\0' || n->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
-        ngx_http_sandbox_op_finish_error(&n->op,
-                                         &ngx_http_sandbox_sandbox_not_found,
-                                         "There is no such sandbox.");
-        return;
-    }
-
-    ngx_cpystrn((u_char *) n->op.id, (u_char *) next, sizeof(n->op.id));
-
-    if (ngx_http_sandbox_network_claim(n) != NGX_OK) {
-        ngx_http_sandbox_op_no_redis(&n->op);
-    }
-}
-
-
 static void
 ngx_http_sandbox_network_conflict(ngx_http_sandbox_op_t *op, const char *state)
 {
@@ -373,8 +355,9 @@ ngx_http_sandbox_network_claimed(void *data, redisReply *reply)
         ngx_http_sandbox_network_begin(n, reply);
 
     } else if (ngx_strcmp(outcome, "alias") == 0) {
-        ngx_http_sandbox_network_follow(
-            n, ngx_http_sandbox_reply_string(reply, 1));
+        ngx_http_sandbox_op_follow(&n->op,
+                                   ngx_http_sandbox_reply_string(reply, 1),
+                                   ngx_http_sandbox_network_claim);
 
     } else if (ngx_strcmp(outcome, "busy") == 0) {
         ngx_http_sandbox_op_finish_error(

@@ -236,14 +236,12 @@ static void
 ngx_http_sandbox_snapshot_follow(ngx_http_sandbox_snapshot_op_t *s,
                                  const char *next)
 {
-    if (++s->hops > NGX_HTTP_SANDBOX_HOPS_MAX) {
+    if (ngx_http_sandbox_op_hop(&s->op, s->source, next) != NGX_OK) {
         ngx_http_sandbox_snapshot_refuse(
             s, &ngx_http_sandbox_transition_in_progress,
             "The sandbox is being resumed; try again.");
         return;
     }
-
-    ngx_cpystrn((u_char *) s->source, (u_char *) next, sizeof(s->source));
 
     if (ngx_http_sandbox_snapshot_reserve(s) != NGX_OK) {
         ngx_http_sandbox_idem_no_redis(&s->idem);
@@ -296,7 +294,7 @@ ngx_http_sandbox_snapshot_reserved(void *data, redisReply *reply)
         ngx_http_sandbox_await(&s->op.await, s->source,
                                ngx_http_sandbox_snapshot_wake, s);
 
-    } else if (ngx_strcmp(outcome, "next") == 0) {
+    } else if (ngx_strcmp(outcome, "alias") == 0) {
         ngx_http_sandbox_snapshot_follow(
             s, ngx_http_sandbox_reply_string(reply, 1));
 

@@ -26,7 +26,6 @@ typedef struct {
     char tenant[128];
     int64_t timeout_ms;
     const char *action; /* static, or NULL */
-    ngx_uint_t hops;
 } ngx_http_sandbox_timeout_op_t;
 
 
@@ -41,8 +40,10 @@ ngx_http_sandbox_timeout_free(ngx_http_sandbox_op_t *op)
 
 
 static ngx_int_t
-ngx_http_sandbox_timeout_move(ngx_http_sandbox_timeout_op_t *t)
+ngx_http_sandbox_timeout_move(void *data)
 {
+    ngx_http_sandbox_timeout_op_t *t = data;
+
     ngx_http_sandbox_key_t record;
     ngx_http_sandbox_args_t a;
 
@@ -90,26 +91,6 @@ ngx_http_sandbox_op_timeout(const char *id, ngx_http_sandbox_ctx_t *ctx,
     }
 
     return &t->op;
-}
-
-
-/* The id is an alias: goes on with the execution that it leads to. */
-static void
-ngx_http_sandbox_timeout_follow(ngx_http_sandbox_timeout_op_t *t,
-                                const char *next)
-{
-    if (*next == '\0' || t->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
-        ngx_http_sandbox_op_finish_error(&t->op,
-                                         &ngx_http_sandbox_sandbox_not_found,
-                                         "There is no such sandbox.");
-        return;
-    }
-
-    ngx_cpystrn((u_char *) t->op.id, (u_char *) next, sizeof(t->op.id));
-
-    if (ngx_http_sandbox_timeout_move(t) != NGX_OK) {
-        ngx_http_sandbox_op_no_redis(&t->op);
-    }
 }
 
 
@@ -203,12 +184,13 @@ ngx_http_sandbox_timeout_moved(void *data, redisReply *reply)
 
     outcome = ngx_http_sandbox_reply_string(reply, 0);
 
-    if (ngx_strcmp(outcome, "moved") == 0) {
+    if (ngx_strcmp(outcome, "set") == 0) {
         ngx_http_sandbox_timeout_set(op, reply);
 
     } else if (ngx_strcmp(outcome, "alias") == 0) {
-        ngx_http_sandbox_timeout_follow(
-            t, ngx_http_sandbox_reply_string(reply, 1));
+        ngx_http_sandbox_op_follow(&t->op,
+                                   ngx_http_sandbox_reply_string(reply, 1),
+                                   ngx_http_sandbox_timeout_move);
 
     } else if (ngx_strcmp(outcome, "resumes") == 0) {
         ngx_http_sandbox_op_finish_error(

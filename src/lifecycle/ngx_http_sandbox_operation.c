@@ -105,6 +105,34 @@ ngx_http_sandbox_op_elsewhere(ngx_http_sandbox_op_t *op, const char *node)
 }
 
 
+ngx_int_t
+ngx_http_sandbox_op_hop(ngx_http_sandbox_op_t *op, char *id, const char *next)
+{
+    if (*next == '\0' || op->hops++ >= NGX_HTTP_SANDBOX_HOPS_MAX) {
+        return NGX_DECLINED;
+    }
+
+    ngx_cpystrn((u_char *) id, (u_char *) next, SANDBOX_ID_SIZE);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sandbox_op_follow(ngx_http_sandbox_op_t *op, const char *next,
+                           ngx_int_t (*again)(void *op))
+{
+    if (ngx_http_sandbox_op_hop(op, op->id, next) != NGX_OK) {
+        ngx_http_sandbox_op_finish_error(op,
+                                         &ngx_http_sandbox_sandbox_not_found,
+                                         "There is no such sandbox.");
+
+    } else if (again(op) != NGX_OK) {
+        ngx_http_sandbox_op_no_redis(op);
+    }
+}
+
+
 void
 ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op)
 {

@@ -61,7 +61,8 @@ struct ngx_http_sandbox_op_s {
     ngx_http_sandbox_gate_place_t place;    /* of the task, if slow */
     void (*work)(void *op, ngx_log_t *log); /* of the task, in its thread */
     ngx_http_sandbox_await_t await;
-    unsigned fenced : 1;   /* another owner has taken the record over */
+    ngx_uint_t hops;     /* aliases that were followed, and claims made anew */
+    unsigned fenced : 1; /* another owner has taken the record over */
     unsigned replayed : 1; /* the answer is that of an earlier request */
 
     /* The outcome: an error, or a status and an answer. */
@@ -208,6 +209,21 @@ void ngx_http_sandbox_op_finish_error(ngx_http_sandbox_op_t *op,
 
 /* Notes in op the node, as named in a record, of a no_eligible_runtime_host. */
 void ngx_http_sandbox_op_elsewhere(ngx_http_sandbox_op_t *op, const char *node);
+
+/*
+ * id, op->id or that of its source (SANDBOX_ID_SIZE), is an alias of next:
+ * makes it that.  NGX_DECLINED if next is "", or if too many aliases were
+ * followed.
+ */
+ngx_int_t
+ngx_http_sandbox_op_hop(ngx_http_sandbox_op_t *op, char *id, const char *next);
+
+/*
+ * The same for op->id; again, which gets op, then sends the script anew.  Ends
+ * op with a 404 if there is nothing to follow, or a 503 if Redis is away.
+ */
+void ngx_http_sandbox_op_follow(ngx_http_sandbox_op_t *op, const char *next,
+                                ngx_int_t (*again)(void *op));
 
 /* Redis does not answer: ends op with a 503 and undoes nothing. */
 void ngx_http_sandbox_op_no_redis(ngx_http_sandbox_op_t *op);

@@ -29,7 +29,6 @@ typedef struct {
     int64_t reserving_ms;  /* monotonic: when the reservation was sent */
     int64_t committing_ms; /* monotonic: when the commit was sent */
     int64_t wait_until_ms; /* monotonic: when the wait for the source ends */
-    ngx_uint_t hops;       /* aliases that were followed */
     unsigned asking : 1; /* schedule.lua or snapshot_reserve.lua is under way */
     unsigned lost : 1;   /* Redis has no record of the snapshot any more */
 } ngx_http_sandbox_snapshot_op_t;

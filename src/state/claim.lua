@@ -3,8 +3,8 @@
 -- KEYS  1 record
 -- Gives {"none"}, {"destroyed"}, {"conflict", state}, {"wait", until ms,
 --       state} (another operation has it, or its deadline has not come),
---       {"elsewhere", node} (that node's agenda is to do it), {"moved", id}
---       (it is an alias of id, or what the sandbox id is being resumed as),
+--       {"elsewhere", node} (that node's agenda is to do it), {"alias", id}
+--       (it is one of id, or what the sandbox id is being resumed as),
 --       {"hibernate", tenant} (at its deadline it hibernates),
 --       {"idle"} (it has no business on an agenda), {"unplaced", node} (it is
 --       paused and must be put on that node's agenda first) or {"claimed",
@@ -59,7 +59,7 @@ if due and (state == 'paused' or state == 'resuming' or state == 'resumed') then
 end
 
 if state == 'resumed' then
-    return { 'moved', record[9] }
+    return { 'alias', record[9] }
 end
 
 local prefix = string.sub(KEYS[1], 1, -#id - 1)
@@ -68,7 +68,7 @@ if state == 'creating' and not due and record[14]
    and redis.call('HGET', prefix .. record[14], 'next') == id
 then
     -- a DELETE waits as for the paused one, and ends what comes of it
-    return { 'moved', record[14] }
+    return { 'alias', record[14] }
 end
 
 if state == 'resuming' then

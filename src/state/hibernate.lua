@@ -5,7 +5,7 @@
 -- that it was called lost.
 --
 -- KEYS  1 record  2 record of the snapshot that is to be taken
--- Gives {"none"}, {"moved", id} (it is an alias of id), {"conflict", state},
+-- Gives {"none"}, {"alias", id} (it is one of id), {"conflict", state},
 --       {"wait", until ms}, {"elsewhere", node}, {"paused", snapshot,
 --       created_at, bytes} (it is paused already) or {"claimed", fence,
 --       snapshot, its own checkpoint or "", 1 if another worker has begun it,
@@ -35,7 +35,7 @@ then
 end
 
 if state == 'resumed' then
-    return { 'moved', record[8] }
+    return { 'alias', record[8] }
 end
 
 if state == 'paused' and not due then

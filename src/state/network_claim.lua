@@ -1,7 +1,7 @@
 -- Claims the network policy of a sandbox, which is about to be changed.
 --
 -- KEYS  1 record
--- Gives {"none"}, {"alias", id} (one of id), {"conflict", state}, {"busy"}
+-- Gives {"none"}, {"alias", id} (it is one of id), {"conflict", state}, {"busy"}
 --       (another change is under way), or {"claimed", generation, state, node,
 --       address, internet access, allow_out, deny_out}, the last three "" if
 --       the record has none.

@@ -3,7 +3,7 @@
 --
 -- KEYS  1 snapshot  2 index of snapshots  3 idempotency key  4 source
 -- Gives {"new", fence, created_at}, {"late"}, {"none"}, {"conflict", state},
---       {"busy", until ms, state}, {"next", id} (the source is an alias of
+--       {"busy", until ms, state}, {"alias", id} (the source is one of
 --       id), {"elsewhere", node}, or what HMGET gives of the key that is
 --       taken: {fingerprint, state, status, answer, id}.
 
@@ -39,7 +39,7 @@ then
 end
 
 if state == 'resumed' and record[4] then
-    return { 'next', record[4] }
+    return { 'alias', record[4] }
 end
 
 local time = redis.call('TIME')

@@ -3,7 +3,7 @@
 -- KEYS  1 record
 -- Gives {"none"}, {"alias", id} (it is one of id), {"conflict", state},
 --       {"resumes"} (with auto_resume it cannot be destroyed at the deadline)
---       or {"moved", deadline, node or "", {id, value...}}.  Only "moved"
+--       or {"set", deadline, node or "", {id, value...}}.  Only "set"
 --       changes the record; a sandbox that is being destroyed stays so.
 
 local id, tenant, timeout_ms,
@@ -49,4 +49,4 @@ end
 local row = redis.call('HMGET', KEYS[1], unpack(ARGV, 7))
 table.insert(row, 1, id)
 
-return { 'moved', deadline, record[3] or '', row }
+return { 'set', deadline, record[3] or '', row }

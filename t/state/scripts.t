@@ -409,7 +409,7 @@ sub delete_resumed {
 }
 
 is_deeply(delete_resumed('acme', state => 'resuming', next => $child),
-          ['moved', $source], 'a DELETE of what is being resumed is the old one\'s');
+          ['alias', $source], 'a DELETE of what is being resumed is the old one\'s');
 is(field($child, 'state'), 'creating', 'and fences nobody off');
 is(delete_resumed('other', state => 'resuming', next => $child)->[0], 'none',
    'a stranger\'s is nobody\'s');
