@@ -4,6 +4,9 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Select;
+use IO::Socket::UNIX;
+use SandboxNginx;
 use SandboxTest;
 
 my $t = SandboxTest->new(own => 1, up => ['--set', 'sandbox_lease=5s']);
@@ -159,6 +162,94 @@ for my $how ('killed', 'stopped') {
     sleep 1.5;
     is($t->metric($errors), $after, 'and nothing is refused');
     works('after it');
+}
+
+# --- Redis says what no script says ------------------------------------------
+
+# Between Redis and a node: while $odd exists, an outcome is another word.
+sub relay {
+    my ($path, $odd) = @_;
+    my $listener = IO::Socket::UNIX->new(Local => $path, Listen => 64)
+        or die "$path: $!";
+    my $from = $t->redis_socket;
+
+    chmod 0777, $path;
+    defined(my $pid = fork) or die "fork: $!";
+    return SandboxTest::guard(sub {
+        kill KILL => $pid;
+        waitpid $pid, 0;
+        unlink $path;
+    }) if $pid;
+
+    my $select = IO::Select->new($listener);
+    my %to;
+
+    for (;;) {
+        for my $socket ($select->can_read) {
+            if ($socket == $listener) {
+                my $node = $listener->accept;
+                my $redis = IO::Socket::UNIX->new(Peer => $from);
+
+                @to{$node, $redis} = ({ to => $redis }, { to => $node, odd => 1 });
+                $select->add($node, $redis);
+                next;
+            }
+
+            next if !$socket->opened;       # the other end has just gone
+
+            my ($way, $bytes) = $to{$socket};
+
+            if (!sysread($socket, $bytes, 65536)) {
+                $select->remove($socket, $way->{to});
+                close $_ for $socket, $way->{to};
+                next;
+            }
+
+            $bytes =~ s/^\$4\r\n(?:none|wait)\r$/\$4\r\nwhat\r/mg
+                if $way->{odd} && -e $odd;
+            syswrite($way->{to}, $bytes);
+        }
+    }
+}
+
+{
+    my $data = "$t->{dir}/data";
+    my $odd = "$data/odd";
+    my $relay = relay("$data/relay.sock", $odd);
+    my $agenda = 'sbx:{told}:agenda';
+
+    # all nodes have the bridge's subnet: this one begins where no other comes
+    $t->redis('SET', 'sbx:{told}:cursor', 1000);
+
+    my $node = SandboxNginx->new(
+        $t, 'told', sandbox_redis => 'unix:/run/stack/data/relay.sock');
+    ok(wait_for(10, sub { $node->answers }), 'a node that is told odd things');
+    my $made = $node->end($node->begin_create(
+        SandboxTest::idem(), '{"memory_mb":128,"timeout_ms":3600000}'))->{json};
+    my $one = $made->{id} // '';
+    my $deadline = $t->redis('ZSCORE', $agenda, $one);
+    my $log = sub { SandboxLeft::slurp("$t->{dir}/log/told-error.log") };
+
+    open(my $fh, '>', $odd) or die "$odd: $!";
+    close $fh;
+    $t->redis('ZADD', $agenda, 1, $one);
+    ok(wait_for(10, sub {
+        $log->() =~ /\[error\] .*\Q$one\E: claim\.lua gave the unknown outcome "what"/
+    }), 'it says what it was told of one that was due');
+    my $gone = $node->end($node->begin(
+        'DELETE', '/v1/sandboxes/sb_aaaaaaaaaaaaaaaaaaaa'));
+    is($gone->{status}, 503, 'a DELETE of one, of which it is told such a thing');
+    is($gone->{json}{code}, 'state_store_unavailable', 'is to be repeated');
+    sleep 2;
+    ok(scalar(grep { $_ eq $one } $t->domains), 'and ends nothing for that');
+
+    unlink $odd;
+    ok(wait_for(15, sub { $t->redis('ZSCORE', $agenda, $one) eq $deadline }),
+       'what was due is looked at again, and has its deadline');
+    is($node->exec($one, 'echo', 'ok')->{stdout}, "ok\n", 'it runs');
+    is($node->end($node->begin('DELETE', "/v1/sandboxes/$one"))->{status}, 200,
+       'and ends when it is to');
+    $node->stop;
 }
 
 # --- libvirtd ----------------------------------------------------------------

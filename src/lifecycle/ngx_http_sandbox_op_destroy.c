@@ -401,6 +401,29 @@ ngx_http_sandbox_destroy_orphan(ngx_http_sandbox_destroy_op_t *d)
 }
 
 
+/* claim.lua said "destroyed" (it has a tombstone) or "none". */
+static void
+ngx_http_sandbox_destroy_absent(ngx_http_sandbox_destroy_op_t *d,
+                                ngx_uint_t destroyed)
+{
+    if (d->tenant[0] == '\0' && destroyed) {
+        /* what is left on the node is removed */
+        ngx_http_sandbox_destroy_start(d, ngx_http_sandbox_destroy_teardown);
+
+    } else if (d->tenant[0] == '\0') {
+        ngx_http_sandbox_destroy_orphan(d);
+
+    } else if (destroyed || d->again) {
+        ngx_http_sandbox_destroy_end(d);
+
+    } else {
+        ngx_http_sandbox_op_finish_error(&d->op,
+                                         &ngx_http_sandbox_sandbox_not_found,
+                                         "There is no such sandbox.");
+    }
+}
+
+
 static void
 ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
 {
@@ -457,20 +480,18 @@ ngx_http_sandbox_destroy_claimed(void *data, redisReply *reply)
             &d->op, &ngx_http_sandbox_transition_conflict,
             "The sandbox cannot be destroyed in its state.");
 
-    } else if (d->tenant[0] == '\0' && ngx_strcmp(outcome, "none") == 0) {
-        ngx_http_sandbox_destroy_orphan(d);
+    } else if (ngx_strcmp(outcome, "destroyed") == 0) {
+        ngx_http_sandbox_destroy_absent(d, 1);
 
-    } else if (d->tenant[0] == '\0') {
-        /* "destroyed": what is left on the node is removed */
-        ngx_http_sandbox_destroy_start(d, ngx_http_sandbox_destroy_teardown);
-
-    } else if (d->again || ngx_strcmp(outcome, "destroyed") == 0) {
-        ngx_http_sandbox_destroy_end(d);
+    } else if (ngx_strcmp(outcome, "none") == 0) {
+        ngx_http_sandbox_destroy_absent(d, 0);
 
     } else {
-        ngx_http_sandbox_op_finish_error(&d->op,
-                                         &ngx_http_sandbox_sandbox_not_found,
-                                         "There is no such sandbox.");
+        /* the sandbox may run: nothing is torn down */
+        ngx_http_sandbox_op_log(&d->op, NGX_LOG_ERR,
+                                "claim.lua gave the unknown outcome \"%s\"",
+                                outcome);
+        ngx_http_sandbox_op_no_redis(&d->op);
     }
 }
 

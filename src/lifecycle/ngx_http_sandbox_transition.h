@@ -1,6 +1,7 @@
 /*
- * The one table of the states in which each verb is allowed, and of the state
- * that it leads to.
+ * The table of the states in which each verb is allowed, and of the state that
+ * it leads to; one more is allowed by hibernate.lua itself: "error", for a
+ * sandbox that was hibernated before Redis lost the claim.
  *
  * The scripts that change a state get "from" and "to" of their verb as
  * arguments: Redis decides, next to the record, by this table.  A script that
