@@ -404,13 +404,6 @@ ngx_http_sandbox_redis_destroy(ngx_http_sandbox_redis_t *redis)
 }
 
 
-ngx_uint_t
-ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis)
-{
-    return redis && ngx_http_sandbox_redis_link_ready(&redis->link);
-}
-
-
 /*
  * The slot in which the read argv is remembered; NULL if argv is no read of a
  * hash, or is too long.  The slot may hold another read, or one of an earlier

@@ -55,12 +55,6 @@ ngx_http_sandbox_redis_create(ngx_http_sandbox_redis_conf_t *conf,
 void ngx_http_sandbox_redis_destroy(ngx_http_sandbox_redis_t *redis);
 
 /*
- * 1 if a command sent now would be taken: there is a connection, or the first
- * attempt of this worker to get one is under way.
- */
-ngx_uint_t ngx_http_sandbox_redis_ready(ngx_http_sandbox_redis_t *redis);
-
-/*
  * Sends a command of argc binary-safe arguments; they are copied.  Equal HGET
  * or HMGET commands of one turn of the event loop are sent once and share the
  * reply.  NGX_OK, or NGX_DECLINED if Redis is away (the handler is not called).

@@ -10,7 +10,6 @@
  *   /reads?key               in one turn: a read that is forgotten, three
  *                            equal ones, a write, three more; the values read
  *   /events                  what the subscription has seen
- *   /ready                   1 or 0
  *
  * 503: declined; 502: accepted, but no reply.  Each worker starts with INCR of
  * "started", before there is a connection.
@@ -367,9 +366,8 @@ ngx_http_redis_test_state(ngx_http_request_t *r)
     u_char buf[256];
 
     last = ngx_slprintf(buf, buf + sizeof(buf),
-                        "messages=%ui lost=%ui ready=%ui last=%s up=%ui",
-                        messages, losses, readies, last_message,
-                        ngx_http_sandbox_redis_ready(redis));
+                        "messages=%ui lost=%ui ready=%ui last=%s", messages,
+                        losses, readies, last_message);
     ngx_http_redis_test_answer(r, 200, (char *) buf, last - buf);
 }
 
