@@ -5,6 +5,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use lib "$FindBin::Bin/../scripts/lib";
+use Digest::SHA qw(sha256_hex);
 use File::Temp qw(tempdir);
 use SandboxTest;
 use StackConf qw(write_file);
@@ -48,6 +49,20 @@ my $second = $t->inside("$SandboxTest::top/scripts/sandbox-key", 'create',
 chomp $second;
 is($t->get("/v1/sandboxes/$id", key => $second)->{status}, 200,
    'another key of the tenant is as good');
+
+# the longest name, and a longer one, which sandbox-key does not make
+my $long = $t->create({ memory_mb => 128 }, key => $t->key('x' x 64));
+if ($long) {
+    is_deeply($t->ids('/v1/sandboxes', key => $t->key('x' x 64)), [$long->{id}],
+              'a tenant with a name of 64 characters has its sandbox');
+    is($t->exec($long, 'echo mine', key => $t->key('x' x 64))->{stdout},
+       "mine\n", 'which runs');
+}
+
+my ($longer) = $t->redis('KEYS', '*key:' . sha256_hex($t->key('longer')));
+$t->redis('HSET', $longer, 'tenant', 'x' x 65);
+is($t->get('/v1/sandboxes', key => $t->key('longer'))->{status}, 401,
+   'one of 65 characters is refused');
 
 # revocation, also when Redis gives a key twice, as SCAN may
 my $twice = tempdir(CLEANUP => 1);

@@ -13,6 +13,7 @@
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_resources.h"
+#include "sandbox_tenant.h"
 
 /* For resources of which the contract does not list the methods. */
 #define NGX_HTTP_SANDBOX_API_ANY                                               \
@@ -297,7 +298,7 @@ ngx_http_sandbox_api_limited(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
     seconds = ngx_http_sandbox_limits_rate(
         NGX_HTTP_SANDBOX_RATE_API,
-        ngx_http_sandbox_tenant_hash((char *) ctx->tenant.data));
+        sandbox_tenant_hash((char *) ctx->tenant.data));
 
     if (seconds == 0) {
         return 0;

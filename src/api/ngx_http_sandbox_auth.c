@@ -5,6 +5,7 @@
 #include "ngx_http_sandbox_auth.h"
 
 #include "sandbox_digest.h"
+#include "sandbox_tenant.h"
 
 #define NGX_HTTP_SANDBOX_KEY_MAX 256
 
@@ -13,7 +14,7 @@ typedef struct {
     uint8_t digest[SANDBOX_SHA256_LEN];
     ngx_msec_t expires;
     u_char len; /* of tenant; 0: free */
-    u_char tenant[NGX_HTTP_SANDBOX_TENANT_MAX];
+    u_char tenant[SANDBOX_TENANT_MAX];
 } ngx_http_sandbox_auth_slot_t;
 
 typedef struct {
@@ -100,8 +101,7 @@ ngx_http_sandbox_auth_reply(void *data, redisReply *reply)
 
     /* a tenant has no colon, which separates the parts of Redis keys */
     if (reply->type != REDIS_REPLY_STRING || reply->len < 1
-        || reply->len > NGX_HTTP_SANDBOX_TENANT_MAX
-        || ngx_strchr(reply->str, ':'))
+        || reply->len > SANDBOX_TENANT_MAX || ngx_strchr(reply->str, ':'))
     {
         auth->handler(auth->request, NGX_DECLINED);
         return;

@@ -15,9 +15,6 @@
 #define NGX_HTTP_SANDBOX_AUTH_SLOTS 1024
 #define NGX_HTTP_SANDBOX_AUTH_TTL_MS 5000
 
-/* Longest tenant name that is accepted from Redis. */
-#define NGX_HTTP_SANDBOX_TENANT_MAX 64
-
 /* The key of "Authorization: Bearer <key>", in h; empty if there is none. */
 ngx_str_t ngx_http_sandbox_bearer(const ngx_table_elt_t *h);
 

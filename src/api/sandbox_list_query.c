@@ -9,10 +9,10 @@
 
 #include "sandbox_digest.h"
 #include "sandbox_syntax.h"
+#include "sandbox_tenant.h"
 
 #define LIST_TIME_DIGITS 16
 #define LIST_DIGEST_DIGITS 16
-#define LIST_TENANT_MAX 128
 
 
 /* The parameters that all lists have come first. */
@@ -56,7 +56,7 @@ list_digest(char digits[SANDBOX_SHA256_HEX_SIZE], sandbox_list_t kind,
             const char *position, const char *tenant)
 {
     int n;
-    char text[LIST_TIME_DIGITS + SANDBOX_ID_BODY_LEN + LIST_TENANT_MAX + 8];
+    char text[LIST_TIME_DIGITS + SANDBOX_ID_BODY_LEN + SANDBOX_TENANT_MAX + 8];
     uint8_t digest[SANDBOX_SHA256_LEN];
 
     n = snprintf(text, sizeof(text), "%.*s %s%s",

@@ -17,6 +17,7 @@
 #include "sandbox_id.h"
 #include "sandbox_network.h"
 #include "sandbox_template.h"
+#include "sandbox_tenant.h"
 
 typedef enum {
     SANDBOX_ACCEL_AUTO = 0,
@@ -139,7 +140,7 @@ sandbox_hypervisor_connect(const char *id, const sandbox_network_t *network,
 /* Sandboxes on this host, of whatever node, by metadata. */
 typedef struct {
     char id[SANDBOX_ID_SIZE];
-    char tenant[128];
+    char tenant[SANDBOX_TENANT_SIZE];
     unsigned ours : 1; /* the node in its metadata is that of conf */
 } sandbox_domain_info_t;
 

@@ -14,6 +14,7 @@
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_boot.h"
 #include "sandbox_take.h"
+#include "sandbox_tenant.h"
 #include "sandbox_text.h"
 
 /* The routes in the scope of an Idempotency-Key. */
@@ -78,7 +79,8 @@ typedef struct {
     ngx_http_sandbox_create_checkout_t checkout;
     ngx_http_sandbox_create_member_t member;
 
-    char tenant[128]; /* empty: a wake that has not read its record yet */
+    char tenant[SANDBOX_TENANT_SIZE]; /* empty: a wake that has not read its
+                                         record yet */
 
     /* the sandbox's own checkpoint, or that of a reusable snapshot */
     char checkpoint[SANDBOX_ID_SIZE];

@@ -5,6 +5,7 @@
 #include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_module.h"
 #include "sandbox_checkpoint.h"
+#include "sandbox_tenant.h"
 #include "sandbox_time.h"
 
 /* A take fails at 32 layers; a start gets slower with each layer. */
@@ -20,7 +21,7 @@ static struct {
     ngx_thread_task_t task;
     ngx_event_t linger;
     ngx_http_sandbox_gate_place_t place;
-    char tenant[128];
+    char tenant[SANDBOX_TENANT_SIZE];
     sandbox_hv_error_t result; /* of the thread */
     char id[SANDBOX_ID_SIZE];
     unsigned busy : 1;

@@ -27,6 +27,7 @@
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
 #include "sandbox_take.h"
+#include "sandbox_tenant.h"
 #include "sandbox_time.h"
 
 /* Ms until a hibernation is due again if too many of its tenant's wait. */
@@ -36,7 +37,8 @@
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[128]; /* of the client; empty: due on the agenda */
+    char tenant[SANDBOX_TENANT_SIZE]; /* of the client; empty: due on the agenda
+                                       */
 
     /* the claim, and the wait for one */
     int64_t claiming_ms;   /* monotonic: when the claim was sent */

@@ -26,6 +26,7 @@
 #include "sandbox_crash.h"
 #include "sandbox_survey.h"
 #include "sandbox_take.h"
+#include "sandbox_tenant.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
@@ -43,8 +44,8 @@
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char by_tenant[128]; /* of the client; empty: due on the agenda */
-    char tenant[128];    /* of the sandbox */
+    char by_tenant[SANDBOX_TENANT_SIZE]; /* of the client; empty: due */
+    char tenant[SANDBOX_TENANT_SIZE];    /* of the sandbox */
     char snapshot[SANDBOX_ID_SIZE];
     char checkpoint[SANDBOX_ID_SIZE]; /* its own, which it ran from */
     int64_t claiming_ms;              /* monotonic: when the claim was sent */

@@ -21,6 +21,7 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_crash.h"
+#include "sandbox_tenant.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 
@@ -32,7 +33,7 @@
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[128];
+    char tenant[SANDBOX_TENANT_SIZE];
     char claim[SANDBOX_TOKEN_SIZE];
     int64_t claiming_ms; /* monotonic: when the claim was sent */
 

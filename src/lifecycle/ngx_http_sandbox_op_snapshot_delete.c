@@ -27,6 +27,7 @@
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"
+#include "sandbox_tenant.h"
 #include "sandbox_time.h"
 
 /* Tries after which a source that does not thaw is not asked any more. */
@@ -39,7 +40,7 @@
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[128]; /* "": due on the agenda */
+    char tenant[SANDBOX_TENANT_SIZE]; /* "": due on the agenda */
     char source[SANDBOX_ID_SIZE];
     sandbox_take_t take; /* for the untake of one that is still taking */
     sandbox_hv_error_t result;

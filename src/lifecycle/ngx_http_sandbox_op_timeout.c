@@ -18,12 +18,13 @@
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
+#include "sandbox_tenant.h"
 
 
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[128];
+    char tenant[SANDBOX_TENANT_SIZE];
     int64_t timeout_ms;
     const char *action; /* static, or NULL */
 } ngx_http_sandbox_timeout_op_t;

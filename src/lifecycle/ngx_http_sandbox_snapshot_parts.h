@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_idem.h"
 #include "ngx_http_sandbox_operation.h"
 #include "sandbox_take.h"
+#include "sandbox_tenant.h"
 
 /* The route in the scope of an Idempotency-Key. */
 #define NGX_HTTP_SANDBOX_ROUTE_SNAPSHOT "snapshots"
@@ -19,7 +20,7 @@ typedef struct {
     ngx_http_sandbox_op_t op; /* its id is the snapshot's */
     ngx_http_sandbox_idem_t idem;
 
-    char tenant[128];
+    char tenant[SANDBOX_TENANT_SIZE];
     char source[SANDBOX_ID_SIZE];
     sandbox_snapshot_t spec;
     int64_t created_at;

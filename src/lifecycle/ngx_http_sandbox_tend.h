@@ -12,12 +12,13 @@
 #define NGX_HTTP_SANDBOX_TEND_H
 
 #include "ngx_http_sandbox_operation.h"
+#include "sandbox_tenant.h"
 
 /* What the members of a pool are made of. */
 typedef struct {
     char pool[SANDBOX_ID_SIZE];
     int64_t fence; /* of the pool's lease */
-    char tenant[128];
+    char tenant[SANDBOX_TENANT_SIZE];
     char name[256]; /* of the template, as the client wrote it */
     const sandbox_template_t *template;
     int64_t vcpus;

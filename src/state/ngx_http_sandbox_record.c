@@ -7,6 +7,7 @@
 
 #include "ngx_http_sandbox_reply.h"
 #include "sandbox_digest.h"
+#include "sandbox_tenant.h"
 
 
 static const struct {
@@ -505,21 +506,6 @@ ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row)
 }
 
 
-uint64_t
-ngx_http_sandbox_tenant_hash(const char *name)
-{
-    uint64_t hash;
-
-    hash = 0xcbf29ce484222325; /* FNV-1a */
-
-    for (/* void */; *name; name++) {
-        hash = (hash ^ (u_char) *name) * 0x100000001b3;
-    }
-
-    return hash ^ hash >> 32;
-}
-
-
 static void
 ngx_http_sandbox_route_address(ngx_http_sandbox_route_t *route,
                                uint32_t address)
@@ -580,7 +566,7 @@ ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 
     tenant = ngx_http_sandbox_value_text(v[8]);
     if (tenant) {
-        route->tenant = ngx_http_sandbox_tenant_hash(tenant);
+        route->tenant = sandbox_tenant_hash(tenant);
     }
 
     route->wakes = ngx_http_sandbox_value_integer(v[9]);

@@ -205,7 +205,7 @@ typedef struct {
     char text[SANDBOX_NET_IPV4_SIZE]; /* of the address */
     u_char text_len;
     uint64_t execution; /* differs between executions that share an address */
-    uint64_t tenant;    /* ngx_http_sandbox_tenant_hash() */
+    uint64_t tenant;    /* sandbox_tenant_hash() */
     unsigned public_traffic : 1;
     unsigned masked : 1;
     unsigned auto_resume : 1;
@@ -218,9 +218,6 @@ typedef struct {
     char mask_host[SANDBOX_MASK_HOST_MAX + 1];
     char next[SANDBOX_ID_SIZE];
 } ngx_http_sandbox_route_t;
-
-/* Tells tenants apart where their names would take too much room. */
-uint64_t ngx_http_sandbox_tenant_hash(const char *name);
 
 /* Most aliases followed: from a middle execution to the first, to the last. */
 #define NGX_HTTP_SANDBOX_HOPS_MAX 3

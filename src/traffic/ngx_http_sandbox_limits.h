@@ -44,8 +44,8 @@ ngx_int_t ngx_http_sandbox_limits_enter(ngx_http_sandbox_count_t **count,
 void ngx_http_sandbox_limits_leave(ngx_http_sandbox_count_t **count);
 
 /*
- * Counts a request of a tenant, given by ngx_http_sandbox_tenant_hash().  0 if
- * it may go on, else the seconds after which the client may repeat it.
+ * Counts a request of a tenant, given by sandbox_tenant_hash().  0 if it may go
+ * on, else the seconds after which the client may repeat it.
  */
 ngx_uint_t
 ngx_http_sandbox_limits_rate(ngx_http_sandbox_rate_e which, uint64_t tenant);

@@ -11,6 +11,8 @@
 
 #include "sandbox_list_query.h"
 
+#include "sandbox_tenant.h"
+
 #define TENANT "acme"
 #define BODY "aabcdefghijklmnop234"
 #define ID "sb_" BODY
@@ -252,6 +254,7 @@ static void
 test_snapshots(void **state)
 {
     size_t i;
+    char longest[SANDBOX_TENANT_SIZE];
     char token[SANDBOX_LIST_TOKEN_SIZE], text[128];
     sandbox_list_query_t q;
     sandbox_query_error_t err;
@@ -288,6 +291,10 @@ test_snapshots(void **state)
     memset(&p, 0, sizeof(p));
     p.created_at = 1764018848123;
     (void) snprintf(p.id, sizeof(p.id), "snap_%s", BODY);
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(
+        sandbox_list_token_make(token, SANDBOX_LIST_SNAPSHOTS, &p, longest), 0);
     assert_int_equal(
         sandbox_list_token_make(token, SANDBOX_LIST_SNAPSHOTS, &p, TENANT), 0);
     assert_int_equal(read_token(&read, token, TENANT), -1);
