@@ -22,6 +22,8 @@
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_resources.h"
+#include "ngx_http_sandbox_route.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
 #include "sandbox_agent.h"

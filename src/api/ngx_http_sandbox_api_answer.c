@@ -3,7 +3,7 @@
 #include "ngx_http_sandbox_api.h"
 
 #include "ngx_http_sandbox_object.h"
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_state.h"
 
 #define NGX_HTTP_SANDBOX_UNPROCESSABLE 422
 

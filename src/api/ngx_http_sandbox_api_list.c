@@ -8,8 +8,11 @@
  * is answered as it is, with a token to go on from.
  */
 
+#include "ngx_http_sandbox_args.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_scripts.h"

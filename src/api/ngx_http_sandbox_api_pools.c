@@ -3,13 +3,18 @@
  * script; then the pool is tended, and read for the answer.
  */
 
+#include "ngx_http_sandbox_args.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_pool_lease.h"
 #include "ngx_http_sandbox_pool_object.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_resources.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_wait.h"
 #include "sandbox_pool.h"

@@ -4,8 +4,10 @@
  * the lifecycle; decides nothing itself.
  */
 
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_resources.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "ngx_http_sandbox_wait.h"
 
 

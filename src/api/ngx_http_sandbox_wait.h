@@ -8,6 +8,7 @@
 #define NGX_HTTP_SANDBOX_WAIT_H
 
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_text.h"
 

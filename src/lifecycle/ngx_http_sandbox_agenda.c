@@ -2,7 +2,9 @@
 
 #include "ngx_http_sandbox_agenda.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_clock.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_reply.h"

@@ -9,9 +9,10 @@
 #ifndef NGX_HTTP_SANDBOX_CREATE_PARTS_H
 #define NGX_HTTP_SANDBOX_CREATE_PARTS_H
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_idem.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_operation.h"
-#include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_boot.h"
 #include "sandbox_take.h"
 #include "sandbox_tenant.h"

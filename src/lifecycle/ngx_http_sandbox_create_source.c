@@ -9,8 +9,13 @@
 
 #include "ngx_http_sandbox_create_source.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_keys.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
+#include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_state.h"
 #include "sandbox_time.h"
 
 

@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_idem.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_reply.h"

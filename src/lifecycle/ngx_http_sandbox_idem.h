@@ -7,6 +7,7 @@
 #ifndef NGX_HTTP_SANDBOX_IDEM_H
 #define NGX_HTTP_SANDBOX_IDEM_H
 
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_operation.h"
 
 /* A member of the operation that has the key. */

@@ -2,6 +2,8 @@
 
 #include "ngx_http_sandbox_leader.h"
 
+#include "ngx_http_sandbox_args.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_scripts.h"

@@ -7,7 +7,9 @@
 #ifndef NGX_HTTP_SANDBOX_OBJECT_H
 #define NGX_HTTP_SANDBOX_OBJECT_H
 
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_state.h"
 #include "sandbox_text.h"
 
 /* The status that clients see for a state. */

@@ -16,13 +16,17 @@
  * operation waits for the event.
  */
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_gate.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"

@@ -12,14 +12,18 @@
  * refuses, the sandbox goes on.
  */
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_take_error.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_checkpoint.h"

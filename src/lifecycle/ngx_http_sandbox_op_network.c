@@ -14,11 +14,15 @@
  * record stays as it is.  A claim that is not given back runs out.
  */
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_crash.h"
 #include "sandbox_tenant.h"

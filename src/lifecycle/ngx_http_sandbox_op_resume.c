@@ -5,6 +5,8 @@
 
 #include "ngx_http_sandbox_create_source.h"
 
+#include "ngx_http_sandbox_args.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_crash.h"

@@ -18,11 +18,16 @@
 
 #include "ngx_http_sandbox_snapshot_parts.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_counts.h"
+#include "ngx_http_sandbox_keys.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_transition.h"
 #include "sandbox_crash.h"
 #include "sandbox_time.h"

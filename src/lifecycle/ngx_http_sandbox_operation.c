@@ -2,10 +2,12 @@
 
 #include "ngx_http_sandbox_operation.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "sandbox_time.h"
 
 /* Ms until a renewal is tried again that failed because Redis was away. */

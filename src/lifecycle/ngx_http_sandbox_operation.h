@@ -18,7 +18,7 @@
 
 #include "ngx_http_sandbox_await.h"
 #include "ngx_http_sandbox_gate.h"
-#include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_keys.h"
 #include "sandbox_create.h"
 #include "sandbox_network_patch.h"
 #include "sandbox_snapshot.h"

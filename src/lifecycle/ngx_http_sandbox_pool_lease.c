@@ -2,6 +2,9 @@
 
 #include "ngx_http_sandbox_pool_lease.h"
 
+#include "ngx_http_sandbox_args.h"
+#include "ngx_http_sandbox_keys.h"
+#include "ngx_http_sandbox_operation.h"
 #include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_schedule.h"

@@ -17,14 +17,17 @@
 
 #include "ngx_http_sandbox_reconcile.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_doubt.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_leader.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_settle.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_sweep.h"
 #include "ngx_http_sandbox_walk.h"
 #include "sandbox_time.h"

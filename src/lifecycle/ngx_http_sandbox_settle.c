@@ -18,7 +18,9 @@
 
 #include "ngx_http_sandbox_settle.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_clock.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_schedule.h"

@@ -5,11 +5,14 @@
 
 #include "ngx_http_sandbox_snapshot_parts.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_snapshot.h"
 #include "ngx_http_sandbox_take_error.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_crash.h"

@@ -4,6 +4,7 @@
 
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_object.h"
+#include "ngx_http_sandbox_state.h"
 
 
 /* A transition_conflict of a running sandbox: no checkpoint can be taken. */

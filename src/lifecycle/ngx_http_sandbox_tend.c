@@ -2,7 +2,9 @@
 
 #include "ngx_http_sandbox_tend.h"
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_pool.h"
 #include "ngx_http_sandbox_pool_lease.h"

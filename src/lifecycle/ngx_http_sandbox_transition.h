@@ -11,7 +11,7 @@
 #ifndef NGX_HTTP_SANDBOX_TRANSITION_H
 #define NGX_HTTP_SANDBOX_TRANSITION_H
 
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_args.h"
 
 typedef enum {
     NGX_HTTP_SANDBOX_COMMIT,    /* the guest has confirmed */

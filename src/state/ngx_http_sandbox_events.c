@@ -2,7 +2,7 @@
 
 #include "ngx_http_sandbox_events.h"
 
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_keys.h"
 
 
 static ngx_http_sandbox_key_t ngx_http_sandbox_events_channel;

@@ -2,7 +2,7 @@
  * Records of warm pools in Redis: the names of their keys, the typed record,
  * and reading it.  Event loop only.  An id ("twp_…") carries its tenant's
  * shard as that of a sandbox does.  Keys, beside those of
- * ngx_http_sandbox_record.h:
+ * ngx_http_sandbox_keys.h:
  *
  *   P{<shard>}:pool:<id>            hash, the record
  *   P{<shard>}:pool:<id>:<set>      zset of ids of members by the time (ms) at
@@ -25,7 +25,10 @@
 #ifndef NGX_HTTP_SANDBOX_POOL_H
 #define NGX_HTTP_SANDBOX_POOL_H
 
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_args.h"
+#include "ngx_http_sandbox_keys.h"
+#include "ngx_http_sandbox_redis.h"
+#include "sandbox_id.h"
 
 #define NGX_HTTP_SANDBOX_POOL_PREFIX "twp_"
 

@@ -2,7 +2,7 @@
  * Records of snapshots in Redis: the names of their keys, the typed record,
  * and reading it.  Event loop only.  An id ("snap_…") carries its tenant's
  * shard as that of a sandbox does, and is the name of its checkpoint, too.
- * Keys, beside those of ngx_http_sandbox_record.h:
+ * Keys, beside those of ngx_http_sandbox_keys.h:
  *
  *   P{<shard>}:snapshot:<id>        hash, the record
  *   P{<shard>}:snapshot:<id>:lives  set of ids of sandboxes that were started
@@ -20,7 +20,10 @@
 #ifndef NGX_HTTP_SANDBOX_SNAPSHOT_H
 #define NGX_HTTP_SANDBOX_SNAPSHOT_H
 
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_args.h"
+#include "ngx_http_sandbox_keys.h"
+#include "ngx_http_sandbox_redis.h"
+#include "sandbox_id.h"
 
 #define NGX_HTTP_SANDBOX_SNAPSHOT_PREFIX "snap_"
 

@@ -9,6 +9,7 @@
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_traffic.h"
 
+#include "ngx_http_sandbox_route.h"
 #include "sandbox_digest.h"
 
 

@@ -13,6 +13,9 @@
  */
 
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_route.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_traffic.h"
 
 #define NGX_HTTP_SANDBOX_FLIGHT_SLOTS 256 /* a power of two */

@@ -31,8 +31,9 @@
 #include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "ngx_http_sandbox_record.h"
 
+#include "ngx_http_sandbox_route.h"
+#include "ngx_http_sandbox_state.h"
 #include "sandbox_connect.h"
 
 

@@ -17,6 +17,7 @@
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_traffic.h"
 
+#include "ngx_http_sandbox_route.h"
 #include "sandbox_connect.h"
 #include "sandbox_suspects.h"
 

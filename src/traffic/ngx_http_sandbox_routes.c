@@ -16,6 +16,9 @@
  * Readers hold nothing: sandbox_ways.h.
  */
 
+#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_route.h"
+#include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "sandbox_ways.h"
 

@@ -18,6 +18,8 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_visit.h"
 
+#include "ngx_http_sandbox_route.h"
+#include "ngx_http_sandbox_state.h"
 #include "sandbox_edge.h"
 
 

@@ -10,7 +10,7 @@
 #define NGX_HTTP_SANDBOX_TRAFFIC_H
 
 #include "ngx_http_sandbox_module.h"
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_route.h"
 
 /* Precontent-phase handler. */
 ngx_int_t ngx_http_sandbox_traffic_handler(ngx_http_request_t *r);
@@ -28,7 +28,7 @@ char *ngx_http_sandbox_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
  * expired, of an older epoch or being written: route->id is then the id that
  * has no entry, id itself or an id that it leads to.  stale: ms for which an
  * entry counts after it has expired.  id has SANDBOX_ID_SIZE bytes.  Only the
- * members that users of traffic.h read are set: token and mask_host as record.h
+ * members that users of traffic.h read are set: token and mask_host as route.h
  * says.
  */
 ngx_int_t ngx_http_sandbox_routes_lookup(ngx_http_sandbox_main_conf_t *mcf,

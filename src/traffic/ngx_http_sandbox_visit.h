@@ -9,6 +9,7 @@
 
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
+#include "ngx_http_sandbox_route.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
 #include "sandbox_host.h"

@@ -6,6 +6,7 @@
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_state.h"
 
 
 /* NGX_ERROR if memory is out. */
