@@ -219,7 +219,7 @@ ngx_http_sandbox_list_ask(ngx_http_sandbox_list_t *list)
     q = &list->query;
     list->rounds++;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
 
     ngx_http_sandbox_list_indexes(q, (char *) ctx->tenant.data, &live,
                                   &destroyed, &a);

@@ -231,13 +231,12 @@ static void
 ngx_http_sandbox_pools_start(ngx_http_sandbox_pools_t *p)
 {
     char shard[SANDBOX_SHARD_LEN];
-    ngx_http_sandbox_key_t pools;
-    ngx_http_sandbox_pool_keys_t keys;
+    ngx_http_sandbox_key_t index, pools;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
-    ngx_http_sandbox_pool_keys(&keys, p->tenant, &a);
-    a.n = 1; /* only the first key */
+    ngx_http_sandbox_args_init(&a);
+    ngx_http_sandbox_key_pools(&index, p->tenant);
+    ngx_http_sandbox_arg_key(&a, &index);
 
     sandbox_id_shard(shard, p->tenant, ngx_strlen(p->tenant));
     ngx_http_sandbox_key_shard(&pools, shard, "pool");
@@ -256,7 +255,7 @@ static void
 ngx_http_sandbox_pools_call(ngx_http_sandbox_pools_call_t *call,
                             const ngx_http_sandbox_pools_t *p)
 {
-    call->args.n = call->args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&call->args);
     ngx_http_sandbox_key_pool(&call->pool, p->id);
     ngx_http_sandbox_arg_key(&call->args, &call->pool);
     ngx_http_sandbox_pool_keys(&call->keys, p->tenant, &call->args);

@@ -72,7 +72,7 @@ ngx_http_sandbox_agenda_ask(void)
     ngx_http_sandbox_agenda.wanted =
         NGX_HTTP_SANDBOX_AGENDA_MOST - ngx_http_sandbox_agenda.busy;
 
-    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_key_node(&key, "agenda");
     ngx_http_sandbox_key_node(&host, "host");
     ngx_http_sandbox_arg_key(&args, &key);

@@ -163,7 +163,7 @@ ngx_http_sandbox_create_checkout(ngx_http_sandbox_create_op_t *c)
 
     sandbox_hex(fingerprint, c->spec.fingerprint, SANDBOX_SHA256_LEN);
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_pool(&pool, c->checkout.pool);
     ngx_http_sandbox_key_tenant(&index, c->tenant);
     ngx_http_sandbox_create_idem_key(c, &idem);

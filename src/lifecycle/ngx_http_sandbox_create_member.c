@@ -68,7 +68,7 @@ ngx_http_sandbox_member_reserve(ngx_http_sandbox_create_op_t *c,
 
     mcf = ngx_http_sandbox_worker.conf;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, c->op.id);
     ngx_http_sandbox_key_pool(&pool, c->member.pool);
     ngx_http_sandbox_arg_key(&a, &record);
@@ -129,7 +129,7 @@ ngx_http_sandbox_member_commit(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_key_t record, pool, events;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, c->op.id);
     ngx_http_sandbox_key_pool(&pool, c->member.pool);
     ngx_http_sandbox_key_events(&events);

@@ -329,7 +329,7 @@ ngx_http_sandbox_create_commit(ngx_http_sandbox_create_op_t *c)
         return NGX_ERROR;
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, c->op.id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_arg_key(&a, &record);

@@ -131,7 +131,7 @@ ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
         ngx_http_sandbox_key_record(&key, c->parent.id);
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_arg(&a, "HMGET");
     ngx_http_sandbox_arg_key(&a, &key);
 

@@ -100,7 +100,7 @@ ngx_http_sandbox_idem_peek(ngx_http_sandbox_idem_t *idem)
     ngx_http_sandbox_key_t name;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_idem_name(idem, &name);
     ngx_http_sandbox_arg(&a, "HMGET");
     ngx_http_sandbox_arg_key(&a, &name);

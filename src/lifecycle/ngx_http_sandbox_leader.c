@@ -41,7 +41,7 @@ ngx_http_sandbox_leader_pulse(ngx_http_sandbox_redis_handler_pt handler,
     ngx_http_sandbox_key_t lock, host;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_node(&lock, "reconcile");
     ngx_http_sandbox_key_node(&host, "host");
     ngx_http_sandbox_arg_key(&a, &lock);

@@ -161,7 +161,7 @@ ngx_http_sandbox_create_keys(ngx_http_sandbox_create_op_t *c,
         k->idem.name.data = k->idem.buf;
     }
 
-    a->n = a->nnumbers = 0;
+    ngx_http_sandbox_args_init(a);
     ngx_http_sandbox_arg_key(a, &k->record);
     ngx_http_sandbox_arg_key(a, &k->index);
     ngx_http_sandbox_arg_key(a, &k->idem);
@@ -512,7 +512,7 @@ ngx_http_sandbox_create_admit(ngx_http_sandbox_create_op_t *c)
     mcf = ngx_http_sandbox_worker.conf;
     hosts = 1u << (32 - mcf->subnet_bits);
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_node_keys(&keys, &a);
     ngx_http_sandbox_key_node(&host, "host");
     ngx_http_sandbox_arg_key(&a, &host);

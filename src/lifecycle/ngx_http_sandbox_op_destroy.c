@@ -113,7 +113,7 @@ ngx_http_sandbox_destroy_claim(ngx_http_sandbox_destroy_op_t *d,
     d->claiming_ms = sandbox_time_monotonic_ms();
     d->asking = 1;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, d->op.id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(d->op.id),
@@ -620,7 +620,7 @@ ngx_http_sandbox_destroy_gone(ngx_event_t *ev)
     }
 
     SANDBOX_CRASH_POINT("destroy.bury.before");
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, d->op.id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_key_shard(&index, ngx_http_sandbox_id_shard(d->op.id),

@@ -106,7 +106,7 @@ ngx_http_sandbox_hibernate_claim(void *data)
     /* before the claim: if this worker dies, the agenda goes on */
     ngx_http_sandbox_schedule_hasten_in(h->op.id, (int64_t) mcf->lease);
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, h->op.id);
     ngx_http_sandbox_key_snapshot(&snapshot, h->snapshot);
     ngx_http_sandbox_key_events(&events);
@@ -463,7 +463,7 @@ ngx_http_sandbox_hibernate_taken(ngx_event_t *ev)
     }
 
     SANDBOX_CRASH_POINT("hibernate.pause.before");
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, h->op.id);
     ngx_http_sandbox_key_snapshot(&snapshot, h->snapshot);
     ngx_http_sandbox_key_events(&events);

@@ -78,7 +78,7 @@ ngx_http_sandbox_network_claim(void *data)
 
     n->claiming_ms = sandbox_time_monotonic_ms();
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, n->op.id);
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg(&a, n->tenant);
@@ -139,7 +139,7 @@ ngx_http_sandbox_network_commit(ngx_http_sandbox_network_op_t *n,
     ngx_http_sandbox_key_t record, events;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, n->op.id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_arg_key(&a, &record);

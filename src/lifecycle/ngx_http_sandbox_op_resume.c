@@ -60,7 +60,7 @@ ngx_http_sandbox_create_reserve_resume(ngx_http_sandbox_create_op_t *c)
     ngx_snprintf((u_char *) execution, sizeof(execution), "%016xL%Z",
                  c->execution);
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, c->op.id);
     ngx_http_sandbox_key_record(&old, c->parent.id);
     ngx_http_sandbox_key_events(&events);

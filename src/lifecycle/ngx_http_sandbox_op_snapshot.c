@@ -146,7 +146,7 @@ ngx_http_sandbox_snapshot_reserve(ngx_http_sandbox_snapshot_op_t *s)
 
     mcf = ngx_http_sandbox_worker.conf;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_snapshot(&record, s->op.id);
     ngx_http_sandbox_key_tenant_snapshots(&index, s->tenant);
     ngx_http_sandbox_idem_name(&s->idem, &idem);

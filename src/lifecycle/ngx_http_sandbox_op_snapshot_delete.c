@@ -85,7 +85,7 @@ ngx_http_sandbox_unsnap_claim(ngx_http_sandbox_unsnap_op_t *u)
     u->claiming_ms = sandbox_time_monotonic_ms();
     u->asking = 1;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_snapshot(&record, u->op.id);
     ngx_http_sandbox_key_shard(&sandboxes, ngx_http_sandbox_id_shard(u->op.id),
                                "sandbox");

@@ -55,7 +55,7 @@ ngx_http_sandbox_timeout_move(void *data)
     /* before the record: if this worker dies, the entry is not too late */
     ngx_http_sandbox_schedule_hasten_in(t->op.id, t->timeout_ms);
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, t->op.id);
     ngx_http_sandbox_arg_key(&a, &record);
     ngx_http_sandbox_arg(&a, t->op.id);

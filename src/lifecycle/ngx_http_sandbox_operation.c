@@ -197,7 +197,7 @@ ngx_http_sandbox_op_lease(ngx_http_sandbox_op_t *op, ngx_msec_t lease,
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
 
-    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_key_of(&key, op->id);
     ngx_http_sandbox_arg_key(&args, &key);
     ngx_http_sandbox_arg(&args, ngx_http_sandbox_worker.owner);
@@ -378,7 +378,7 @@ ngx_http_sandbox_op_give_back(const char *id, const char *what,
     ngx_http_sandbox_args_t args;
     ngx_http_sandbox_node_keys_t keys;
 
-    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_node_keys(&keys, &args);
     ngx_http_sandbox_arg(&args, id);
     ngx_http_sandbox_arg(&args, what);
@@ -412,7 +412,7 @@ ngx_http_sandbox_op_unbusy(const char *id, const char *taker)
     ngx_http_sandbox_key_t record, events;
     ngx_http_sandbox_args_t args;
 
-    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_key_record(&record, id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_arg_key(&args, &record);

@@ -71,7 +71,7 @@ ngx_http_sandbox_pool_lease_look(ngx_event_t *ev)
         return;
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_leases(&key);
     ngx_http_sandbox_arg_key(&a, &key);
     ngx_http_sandbox_arg_int(&a, NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS);
@@ -90,7 +90,7 @@ ngx_http_sandbox_pool_lease_set(const char *id, int64_t until)
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_leases(&key);
     ngx_http_sandbox_arg(&a, until ? "ZADD" : "ZREM");
     ngx_http_sandbox_arg_key(&a, &key);

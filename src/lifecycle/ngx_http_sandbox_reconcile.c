@@ -159,7 +159,7 @@ ngx_http_sandbox_reconcile_ask_guests(void)
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_node(&key, "guests");
     ngx_http_sandbox_arg(&a, "HGETALL");
     ngx_http_sandbox_arg_key(&a, &key);
@@ -176,7 +176,7 @@ ngx_http_sandbox_reconcile_ask_agenda(void)
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_node(&key, "agenda");
     ngx_http_sandbox_arg(&a, "ZRANGE");
     ngx_http_sandbox_arg_key(&a, &key);
@@ -474,7 +474,7 @@ ngx_http_sandbox_reconcile_visit(sandbox_survey_entry_t *e)
                                     "timeout_at",    "address", "execution",
                                     "timeout_action" };
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&key, e->id);
     ngx_http_sandbox_arg(&a, "HMGET");
     ngx_http_sandbox_arg_key(&a, &key);

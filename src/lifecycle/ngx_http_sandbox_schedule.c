@@ -21,7 +21,7 @@ ngx_http_sandbox_schedule_send(ngx_http_sandbox_key_t *list, const char *id,
 {
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_arg_key(&a, list);
     ngx_http_sandbox_arg(&a, id);
     ngx_http_sandbox_arg_int(&a, ms);
@@ -43,7 +43,7 @@ ngx_http_sandbox_schedule_add(const ngx_str_t *node, const char *id, int64_t at,
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_of_node(&key, node, "agenda");
     ngx_http_sandbox_arg(&a, "ZADD");
     ngx_http_sandbox_arg_key(&a, &key);
@@ -200,7 +200,7 @@ ngx_http_sandbox_schedule_postpone_check(void *data, redisReply *reply)
         p->at = ngx_http_sandbox_reply_integer(reply, 0);
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, p->id);
     ngx_http_sandbox_arg(&a, "HMGET");
     ngx_http_sandbox_arg_key(&a, &record);
@@ -278,7 +278,7 @@ ngx_http_sandbox_schedule_remove(const char *id)
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_node(&key, "agenda");
     ngx_http_sandbox_arg(&a, "ZREM");
     ngx_http_sandbox_arg_key(&a, &key);
@@ -296,7 +296,7 @@ ngx_http_sandbox_schedule_remove_idle(const char *id, int64_t listed)
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_node(&key, "agenda");
     ngx_http_sandbox_arg_key(&a, &key);
     ngx_http_sandbox_arg(&a, id);

@@ -175,7 +175,7 @@ ngx_http_sandbox_settle_lose(sandbox_survey_entry_t *e)
     ngx_snprintf((u_char *) detail, sizeof(detail),
                  "{\"reason\":\"The machine has ended.\",\"at\":\"%s\"}%Z", at);
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, e->id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_arg_key(&a, &record);
@@ -217,7 +217,7 @@ ngx_http_sandbox_settle_adopt(sandbox_survey_entry_t *e)
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_node_keys_t keys;
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_node_keys(&keys, &a);
     ngx_http_sandbox_arg(&a, e->id);
     ngx_http_sandbox_arg_int(
@@ -341,7 +341,7 @@ ngx_http_sandbox_settle_release(sandbox_survey_entry_t *e)
             "belongs to another node; its machine here is destroyed");
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_node_keys(&keys, &a);
     ngx_http_sandbox_arg(&a, e->id);
     ngx_http_sandbox_arg(&a, stray ? "all" : "address");

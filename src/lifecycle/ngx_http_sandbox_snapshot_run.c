@@ -44,7 +44,7 @@ ngx_http_sandbox_snapshot_end(ngx_http_sandbox_op_t *op, const char *how,
 
     shard = ngx_http_sandbox_id_shard(op->id);
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_snapshot(&record, op->id);
     ngx_http_sandbox_key_events(&events);
     ngx_http_sandbox_key_shard(&sandboxes, shard, "sandbox");
@@ -216,7 +216,7 @@ ngx_http_sandbox_snapshot_commit(ngx_http_sandbox_snapshot_op_t *s)
         return NGX_ERROR;
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_snapshot(&record, s->op.id);
     ngx_http_sandbox_idem_name(&s->idem, &idem);
     ngx_http_sandbox_key_record(&source, s->source);

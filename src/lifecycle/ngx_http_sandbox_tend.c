@@ -136,7 +136,7 @@ ngx_http_sandbox_op_tend(const char *id, ngx_http_sandbox_op_done_pt done,
     t->op.destroy = ngx_http_sandbox_tend_free;
     ngx_cpystrn((u_char *) t->op.id, (u_char *) id, sizeof(t->op.id));
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_pool(&key, id);
     ngx_http_sandbox_arg(&a, "HMGET");
     ngx_http_sandbox_arg_key(&a, &key);
@@ -224,7 +224,7 @@ ngx_http_sandbox_tend_read(void *data, redisReply *reply)
         sandbox_pool_template(mcf->templates, shape->name,
                               ngx_http_sandbox_reply_string(reply, TEND_TAG));
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_pool(&key, t->op.id);
     ngx_http_sandbox_arg_key(&a, &key);
     ngx_http_sandbox_arg(&a, t->op.id);
@@ -266,7 +266,7 @@ ngx_http_sandbox_tend_failed(const ngx_http_sandbox_making_t *making,
     { /* void */
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_pool(&key, making->pool);
     ngx_http_sandbox_arg_key(&a, &key);
     ngx_http_sandbox_arg(&a, ngx_http_sandbox_tend_reasons[i].reason);
@@ -436,7 +436,7 @@ ngx_http_sandbox_tend_pinged(ngx_event_t *ev)
         return;
     }
 
-    a.n = a.nnumbers = 0;
+    ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&record, check->id);
     ngx_http_sandbox_key_pool(&pool, check->pool);
     ngx_http_sandbox_arg_key(&a, &record);

@@ -73,6 +73,14 @@ ngx_http_sandbox_key_pool(ngx_http_sandbox_key_t *key, const char *id)
 
 
 void
+ngx_http_sandbox_key_pools(ngx_http_sandbox_key_t *key, const char *tenant)
+{
+    ngx_http_sandbox_key_tenant(key, tenant);
+    ngx_http_sandbox_key_append(key, ":pools");
+}
+
+
+void
 ngx_http_sandbox_key_leases(ngx_http_sandbox_key_t *key)
 {
     key->name.data = key->buf;
@@ -100,10 +108,8 @@ void
 ngx_http_sandbox_pool_keys(ngx_http_sandbox_pool_keys_t *keys,
                            const char *tenant, ngx_http_sandbox_args_t *args)
 {
-    ngx_http_sandbox_key_tenant(&keys->pools, tenant);
-    keys->names = keys->pools;
-    keys->names.name.data = keys->names.buf;
-    ngx_http_sandbox_key_append(&keys->pools, ":pools");
+    ngx_http_sandbox_key_pools(&keys->pools, tenant);
+    ngx_http_sandbox_key_tenant(&keys->names, tenant);
     ngx_http_sandbox_key_append(&keys->names, ":pool-names");
 
     ngx_http_sandbox_arg_key(args, &keys->pools);

@@ -33,6 +33,8 @@
 #define NGX_HTTP_SANDBOX_POOL_PREFIX "twp_"
 
 void ngx_http_sandbox_key_pool(ngx_http_sandbox_key_t *key, const char *id);
+void
+ngx_http_sandbox_key_pools(ngx_http_sandbox_key_t *key, const char *tenant);
 void ngx_http_sandbox_key_leases(ngx_http_sandbox_key_t *key);
 
 /* Reads an id as a client wrote it.  1, or 0 if it can be none of tenant's. */

@@ -183,7 +183,7 @@ ngx_http_sandbox_record_get(ngx_http_sandbox_record_get_t *get)
         get->reading(get->data, get->id);
     }
 
-    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_key_record(&key, get->id);
 
     ngx_http_sandbox_arg(&args, "HMGET");

@@ -144,7 +144,7 @@ ngx_http_sandbox_record_route(const char *id, ngx_http_sandbox_route_pt handler,
     get->data = data;
     ngx_cpystrn((u_char *) get->id, (u_char *) id, sizeof(get->id));
 
-    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_key_record(&key, id);
     ngx_http_sandbox_arg(&args, "HMGET");
     ngx_http_sandbox_arg_key(&args, &key);

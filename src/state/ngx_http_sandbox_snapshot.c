@@ -181,7 +181,7 @@ ngx_http_sandbox_snapshot_get(ngx_http_sandbox_snapshot_get_t *get)
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
 
-    args.n = args.nnumbers = 0;
+    ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_key_snapshot(&key, get->id);
     ngx_http_sandbox_arg(&args, "HMGET");
     ngx_http_sandbox_arg_key(&args, &key);

@@ -9,6 +9,8 @@
  *   /forget?GET,key          sends, forgets, answers at once
  *   /reads?key               in one turn: a read that is forgotten, three
  *                            equal ones, a write, three more; the values read
+ *   /arguments?n, /numbers?n a command with so many of them is made: 200 with
+ *                            the number of arguments
  *   /events                  what the subscription has seen
  *
  * 503: declined; 502: accepted, but no reply.  Each worker starts with INCR of
@@ -20,6 +22,7 @@
 #include <ngx_http.h>
 #include <ngx_sha1.h>
 
+#include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_redis.h"
 
 #define NGX_HTTP_REDIS_TEST_ARGS 8
@@ -401,6 +404,28 @@ ngx_http_redis_test_send(ngx_http_redis_test_ctx_t *ctx, ngx_str_t *what,
 }
 
 
+static void
+ngx_http_redis_test_args(ngx_http_request_t *r, ngx_int_t n, ngx_uint_t numbers)
+{
+    u_char *last;
+    u_char buf[NGX_INT64_LEN];
+    ngx_http_sandbox_args_t args;
+
+    ngx_http_sandbox_args_init(&args);
+
+    while (n-- > 0) {
+        if (numbers) {
+            ngx_http_sandbox_arg_int(&args, n);
+        } else {
+            ngx_http_sandbox_arg(&args, "");
+        }
+    }
+
+    last = ngx_slprintf(buf, buf + sizeof(buf), "%ui", args.n);
+    ngx_http_redis_test_answer(r, 200, (char *) buf, last - buf);
+}
+
+
 static ngx_int_t
 ngx_http_redis_test_handler(ngx_http_request_t *r)
 {
@@ -442,6 +467,12 @@ ngx_http_redis_test_handler(ngx_http_request_t *r)
         if (ngx_http_redis_test_incr(ctx) != NGX_OK) {
             ngx_http_redis_test_burst_end(ctx);
         }
+
+    } else if (ngx_strncmp(r->uri.data, "/arguments", r->uri.len) == 0) {
+        ngx_http_redis_test_args(r, ngx_atoi(r->args.data, r->args.len), 0);
+
+    } else if (ngx_strncmp(r->uri.data, "/numbers", r->uri.len) == 0) {
+        ngx_http_redis_test_args(r, ngx_atoi(r->args.data, r->args.len), 1);
 
     } else if (ngx_strncmp(r->uri.data, "/reads", r->uri.len) == 0) {
         ngx_http_redis_test_reads(ctx, &r->args);

@@ -590,4 +590,25 @@ is scalar @reports, 0, 'no sanitizer report'
 is logged('\[(alert|crit|emerg)\]|Sanitizer|open socket'), 0,
     'a clean error log' or diag error_log();
 
+# Last, since the log is not clean afterwards.
+subtest 'more arguments than there is room for' => sub {
+    start_nginx();
+    my $aborted = 0;
+
+    for (['arguments', 80], ['numbers', 16]) {
+        my ($what, $most) = @$_;
+
+        is answer("/$what?$most"), "200 $most", "$most $what";
+        is finish(later("/$what?" . ($most + 1))), '', 'one more: no answer';
+        $aborted++;
+        ok defined within(5, sub { logged('exited on signal 6') == $aborted }),
+            'the worker is aborted';
+        is logged("\\[alert\\] .*a command has more $what than"), 1, 'and says why';
+        ok defined within(5, sub { get('/plain')->{status} == 200 }),
+            'another one takes its place';
+    }
+
+    ok defined stop('nginx', 'QUIT', 5), 'quit';
+};
+
 done_testing();
