@@ -72,8 +72,10 @@ enum {
     TEND_FIELDS
 };
 
-static const char *ngx_http_sandbox_tend_fields[] = {
-    "tenant", "template", "track_tag", "vcpus", "memory_mb", "disk_mb",
+static const char *const ngx_http_sandbox_tend_fields[TEND_FIELDS] = {
+    [TEND_TENANT] = "tenant",    [TEND_TEMPLATE] = "template",
+    [TEND_TAG] = "track_tag",    [TEND_VCPUS] = "vcpus",
+    [TEND_MEMORY] = "memory_mb", [TEND_DISK] = "disk_mb",
 };
 
 /* The reason in a pool's status for the error of a member; NULL: any other. */

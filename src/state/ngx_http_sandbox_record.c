@@ -8,24 +8,58 @@
 #include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_module.h"
 #include "ngx_http_sandbox_reply.h"
-#include "sandbox_digest.h"
 #include "sandbox_tenant.h"
 
 
-/* Order matters: ngx_http_sandbox_record_values() reads by index. */
-static const char *ngx_http_sandbox_fields[] = {
-    "tenant",       "state",       "template",    "vcpus",
-    "memory_mb",    "disk_mb",     "created_at",  "started_at",
-    "timeout_ms",   "timeout_at",  "metadata",    "cwd",
-    "address",      "execution",   "agent_token", "timeout_action",
-    "error_detail", "auto_resume", "snapshot_id", "next",
-    "node",
+/* The fields of a record, as elements of a reply. */
+enum {
+    RECORD_TENANT = 0,
+    RECORD_STATE,
+    RECORD_TEMPLATE,
+    RECORD_VCPUS,
+    RECORD_MEMORY_MB,
+    RECORD_DISK_MB,
+    RECORD_CREATED_AT,
+    RECORD_STARTED_AT,
+    RECORD_TIMEOUT_MS,
+    RECORD_TIMEOUT_AT,
+    RECORD_METADATA,
+    RECORD_CWD,
+    RECORD_ADDRESS,
+    RECORD_EXECUTION,
+    RECORD_AGENT_TOKEN,
+    RECORD_TIMEOUT_ACTION,
+    RECORD_ERROR_DETAIL,
+    RECORD_AUTO_RESUME,
+    RECORD_SNAPSHOT_ID,
+    RECORD_NEXT,
+    RECORD_NODE,
+    RECORD_FIELDS
 };
 
-#define NGX_HTTP_SANDBOX_FIELD_METADATA 10
-
-#define NGX_HTTP_SANDBOX_NFIELDS                                               \
-    (sizeof(ngx_http_sandbox_fields) / sizeof(ngx_http_sandbox_fields[0]))
+static const char *const ngx_http_sandbox_record_names[RECORD_FIELDS] = {
+    [RECORD_TENANT] = "tenant",
+    [RECORD_STATE] = "state",
+    [RECORD_TEMPLATE] = "template",
+    [RECORD_VCPUS] = "vcpus",
+    [RECORD_MEMORY_MB] = "memory_mb",
+    [RECORD_DISK_MB] = "disk_mb",
+    [RECORD_CREATED_AT] = "created_at",
+    [RECORD_STARTED_AT] = "started_at",
+    [RECORD_TIMEOUT_MS] = "timeout_ms",
+    [RECORD_TIMEOUT_AT] = "timeout_at",
+    [RECORD_METADATA] = "metadata",
+    [RECORD_CWD] = "cwd",
+    [RECORD_ADDRESS] = "address",
+    [RECORD_EXECUTION] = "execution",
+    [RECORD_AGENT_TOKEN] = "agent_token",
+    [RECORD_TIMEOUT_ACTION] = "timeout_action",
+    [RECORD_ERROR_DETAIL] = "error_detail",
+    [RECORD_AUTO_RESUME] = "auto_resume",
+    [RECORD_SNAPSHOT_ID] = "snapshot_id",
+    [RECORD_NEXT] = "next",
+    [RECORD_NODE] = "node",
+};
 
 
 ngx_http_sandbox_state_e
@@ -50,7 +84,7 @@ ngx_http_sandbox_reply_elsewhere(redisReply *reply)
 }
 
 
-/* v: the values of ngx_http_sandbox_fields, in order. */
+/* v: the values of ngx_http_sandbox_record_names. */
 static ngx_int_t
 ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
                                redisReply **v)
@@ -59,32 +93,35 @@ ngx_http_sandbox_record_values(ngx_http_sandbox_record_t *record,
 
     ngx_memzero(record, sizeof(ngx_http_sandbox_record_t));
 
-    record->tenant = ngx_http_sandbox_value_text(v[0]);
-    record->state = ngx_http_sandbox_reply_state(v[1]);
-    record->template = ngx_http_sandbox_value_text(v[2]);
-    record->vcpus = ngx_http_sandbox_value_integer(v[3]);
-    record->memory_mb = ngx_http_sandbox_value_integer(v[4]);
-    record->disk_mb = ngx_http_sandbox_value_integer(v[5]);
-    record->created_at = ngx_http_sandbox_value_integer(v[6]);
-    record->started_at = ngx_http_sandbox_value_integer(v[7]);
-    record->timeout_ms = ngx_http_sandbox_value_integer(v[8]);
-    record->timeout_at = ngx_http_sandbox_value_integer(v[9]);
-    record->metadata =
-        ngx_http_sandbox_value_text(v[NGX_HTTP_SANDBOX_FIELD_METADATA]);
-    record->cwd = ngx_http_sandbox_value_text(v[11]);
-    record->address = (uint32_t) ngx_http_sandbox_value_integer(v[12]);
-    execution = ngx_http_sandbox_value_text(v[13]);
+    record->tenant = ngx_http_sandbox_value_text(v[RECORD_TENANT]);
+    record->state = ngx_http_sandbox_reply_state(v[RECORD_STATE]);
+    record->template = ngx_http_sandbox_value_text(v[RECORD_TEMPLATE]);
+    record->vcpus = ngx_http_sandbox_value_integer(v[RECORD_VCPUS]);
+    record->memory_mb = ngx_http_sandbox_value_integer(v[RECORD_MEMORY_MB]);
+    record->disk_mb = ngx_http_sandbox_value_integer(v[RECORD_DISK_MB]);
+    record->created_at = ngx_http_sandbox_value_integer(v[RECORD_CREATED_AT]);
+    record->started_at = ngx_http_sandbox_value_integer(v[RECORD_STARTED_AT]);
+    record->timeout_ms = ngx_http_sandbox_value_integer(v[RECORD_TIMEOUT_MS]);
+    record->timeout_at = ngx_http_sandbox_value_integer(v[RECORD_TIMEOUT_AT]);
+    record->metadata = ngx_http_sandbox_value_text(v[RECORD_METADATA]);
+    record->cwd = ngx_http_sandbox_value_text(v[RECORD_CWD]);
+    record->address =
+        (uint32_t) ngx_http_sandbox_value_integer(v[RECORD_ADDRESS]);
+    execution = ngx_http_sandbox_value_text(v[RECORD_EXECUTION]);
     record->execution = execution ? strtoull(execution, NULL, 16) : 0;
-    record->agent_token = ngx_http_sandbox_value_text(v[14]);
-    record->timeout_action = ngx_http_sandbox_value_text(v[15]);
-    record->error_detail = ngx_http_sandbox_value_text(v[16]);
-    record->auto_resume = ngx_http_sandbox_value_integer(v[17]);
-    record->next = ngx_http_sandbox_value_text(v[19]);
-    record->elsewhere =
-        ngx_http_sandbox_reply_elsewhere(v[20]) ? v[20]->str : NULL;
+    record->agent_token = ngx_http_sandbox_value_text(v[RECORD_AGENT_TOKEN]);
+    record->timeout_action =
+        ngx_http_sandbox_value_text(v[RECORD_TIMEOUT_ACTION]);
+    record->error_detail = ngx_http_sandbox_value_text(v[RECORD_ERROR_DETAIL]);
+    record->auto_resume = ngx_http_sandbox_value_integer(v[RECORD_AUTO_RESUME]);
+    record->next = ngx_http_sandbox_value_text(v[RECORD_NEXT]);
+    record->elsewhere = ngx_http_sandbox_reply_elsewhere(v[RECORD_NODE])
+                            ? v[RECORD_NODE]->str
+                            : NULL;
 
     if (record->state == NGX_HTTP_SANDBOX_PAUSED) {
-        record->snapshot_id = ngx_http_sandbox_value_text(v[18]);
+        record->snapshot_id =
+            ngx_http_sandbox_value_text(v[RECORD_SNAPSHOT_ID]);
     }
 
     if (record->timeout_action == NULL) {
@@ -135,7 +172,7 @@ ngx_http_sandbox_record_reply(void *data, redisReply *reply)
     ngx_http_sandbox_record_t record;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements != NGX_HTTP_SANDBOX_NFIELDS)
+        || reply->elements != RECORD_FIELDS)
     {
         get->handler(get->data, NGX_ERROR, NULL);
         return;
@@ -163,12 +200,11 @@ ngx_http_sandbox_record_fields(ngx_http_sandbox_args_t *args,
 {
     ngx_uint_t i;
 
-    for (i = 0; i < NGX_HTTP_SANDBOX_NFIELDS; i++) {
+    for (i = 0; i < RECORD_FIELDS; i++) {
         /* no field has an empty name */
-        ngx_http_sandbox_arg(args,
-                             metadata || i != NGX_HTTP_SANDBOX_FIELD_METADATA
-                                 ? ngx_http_sandbox_fields[i]
-                                 : "");
+        ngx_http_sandbox_arg(args, metadata || i != RECORD_METADATA
+                                       ? ngx_http_sandbox_record_names[i]
+                                       : "");
     }
 }
 
@@ -204,8 +240,7 @@ ngx_http_sandbox_record_row(ngx_http_sandbox_record_t *record, redisReply *row)
 {
     ngx_int_t rc;
 
-    if (row->type != REDIS_REPLY_ARRAY
-        || row->elements != NGX_HTTP_SANDBOX_NFIELDS + 1
+    if (row->type != REDIS_REPLY_ARRAY || row->elements != RECORD_FIELDS + 1
         || row->element[0]->type != REDIS_REPLY_STRING)
     {
         return NGX_ERROR;

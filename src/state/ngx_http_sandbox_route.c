@@ -15,16 +15,39 @@ typedef struct {
     char id[SANDBOX_ID_SIZE];
 } ngx_http_sandbox_route_get_t;
 
-static const char *ngx_http_sandbox_route_fields[] = {
-    "state",         "address",   "execution",   "public_traffic",
-    "traffic_token", "mask_host", "auto_resume", "next",
-    "tenant",        "wakes",     "wakes_since", "node",
-    "busy_until",
+/* The fields of a record that make a route, as elements of a reply. */
+enum {
+    ROUTE_STATE = 0,
+    ROUTE_ADDRESS,
+    ROUTE_EXECUTION,
+    ROUTE_PUBLIC_TRAFFIC,
+    ROUTE_TRAFFIC_TOKEN,
+    ROUTE_MASK_HOST,
+    ROUTE_AUTO_RESUME,
+    ROUTE_NEXT,
+    ROUTE_TENANT,
+    ROUTE_WAKES,
+    ROUTE_WAKES_SINCE,
+    ROUTE_NODE,
+    ROUTE_BUSY_UNTIL,
+    ROUTE_FIELDS
 };
 
-#define NGX_HTTP_SANDBOX_NROUTE                                                \
-    (sizeof(ngx_http_sandbox_route_fields)                                     \
-     / sizeof(ngx_http_sandbox_route_fields[0]))
+static const char *const ngx_http_sandbox_route_names[ROUTE_FIELDS] = {
+    [ROUTE_STATE] = "state",
+    [ROUTE_ADDRESS] = "address",
+    [ROUTE_EXECUTION] = "execution",
+    [ROUTE_PUBLIC_TRAFFIC] = "public_traffic",
+    [ROUTE_TRAFFIC_TOKEN] = "traffic_token",
+    [ROUTE_MASK_HOST] = "mask_host",
+    [ROUTE_AUTO_RESUME] = "auto_resume",
+    [ROUTE_NEXT] = "next",
+    [ROUTE_TENANT] = "tenant",
+    [ROUTE_WAKES] = "wakes",
+    [ROUTE_WAKES_SINCE] = "wakes_since",
+    [ROUTE_NODE] = "node",
+    [ROUTE_BUSY_UNTIL] = "busy_until",
+};
 
 
 static void
@@ -50,45 +73,47 @@ ngx_http_sandbox_record_to_route(ngx_http_sandbox_route_t *route,
 }
 
 
-/* v: the values of ngx_http_sandbox_route_fields, in order. */
+/* v: the values of ngx_http_sandbox_route_names. */
 static void
 ngx_http_sandbox_route_values(ngx_http_sandbox_route_t *route, redisReply **v)
 {
     const char *execution, *token, *mask, *next, *tenant;
 
-    route->state = ngx_http_sandbox_reply_state(v[0]);
+    route->state = ngx_http_sandbox_reply_state(v[ROUTE_STATE]);
     ngx_http_sandbox_route_address(
-        route, (uint32_t) ngx_http_sandbox_value_integer(v[1]));
-    execution = ngx_http_sandbox_value_text(v[2]);
+        route, (uint32_t) ngx_http_sandbox_value_integer(v[ROUTE_ADDRESS]));
+    execution = ngx_http_sandbox_value_text(v[ROUTE_EXECUTION]);
     route->execution = execution ? strtoull(execution, NULL, 16) : 0;
-    route->public_traffic = ngx_http_sandbox_value_integer(v[3]) != 0;
+    route->public_traffic =
+        ngx_http_sandbox_value_integer(v[ROUTE_PUBLIC_TRAFFIC]) != 0;
 
-    token = ngx_http_sandbox_value_text(v[4]);
+    token = ngx_http_sandbox_value_text(v[ROUTE_TRAFFIC_TOKEN]);
     if (!route->public_traffic && token) {
         ngx_cpystrn((u_char *) route->token, (u_char *) token,
                     sizeof(route->token));
     }
 
-    mask = ngx_http_sandbox_value_text(v[5]);
+    mask = ngx_http_sandbox_value_text(v[ROUTE_MASK_HOST]);
     if (mask) {
         route->masked = 1;
         ngx_cpystrn((u_char *) route->mask_host, (u_char *) mask,
                     sizeof(route->mask_host));
     }
 
-    route->auto_resume = ngx_http_sandbox_value_integer(v[6]) != 0;
+    route->auto_resume =
+        ngx_http_sandbox_value_integer(v[ROUTE_AUTO_RESUME]) != 0;
 
-    tenant = ngx_http_sandbox_value_text(v[8]);
+    tenant = ngx_http_sandbox_value_text(v[ROUTE_TENANT]);
     if (tenant) {
         route->tenant = sandbox_tenant_hash(tenant);
     }
 
-    route->wakes = ngx_http_sandbox_value_integer(v[9]);
-    route->wakes_since = ngx_http_sandbox_value_integer(v[10]);
-    route->busy_until = ngx_http_sandbox_value_integer(v[12]);
-    route->elsewhere = ngx_http_sandbox_reply_elsewhere(v[11]);
+    route->wakes = ngx_http_sandbox_value_integer(v[ROUTE_WAKES]);
+    route->wakes_since = ngx_http_sandbox_value_integer(v[ROUTE_WAKES_SINCE]);
+    route->busy_until = ngx_http_sandbox_value_integer(v[ROUTE_BUSY_UNTIL]);
+    route->elsewhere = ngx_http_sandbox_reply_elsewhere(v[ROUTE_NODE]);
 
-    next = ngx_http_sandbox_value_text(v[7]);
+    next = ngx_http_sandbox_value_text(v[ROUTE_NEXT]);
     if (route->state == NGX_HTTP_SANDBOX_RESUMED && next) {
         ngx_cpystrn((u_char *) route->next, (u_char *) next,
                     sizeof(route->next));
@@ -104,7 +129,7 @@ ngx_http_sandbox_route_reply(void *data, redisReply *reply)
     ngx_http_sandbox_route_t route;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements != NGX_HTTP_SANDBOX_NROUTE)
+        || reply->elements != ROUTE_FIELDS)
     {
         get->handler(get->data, NGX_ERROR, NULL);
         ngx_free(get);
@@ -149,8 +174,8 @@ ngx_http_sandbox_record_route(const char *id, ngx_http_sandbox_route_pt handler,
     ngx_http_sandbox_arg(&args, "HMGET");
     ngx_http_sandbox_arg_key(&args, &key);
 
-    for (i = 0; i < NGX_HTTP_SANDBOX_NROUTE; i++) {
-        ngx_http_sandbox_arg(&args, ngx_http_sandbox_route_fields[i]);
+    for (i = 0; i < ROUTE_FIELDS; i++) {
+        ngx_http_sandbox_arg(&args, ngx_http_sandbox_route_names[i]);
     }
 
     if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,

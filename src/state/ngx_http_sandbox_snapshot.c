@@ -19,18 +19,45 @@ static const struct {
     { "deleting", NGX_HTTP_SANDBOX_SNAPSHOT_DELETING },
 };
 
-/* Order matters: ngx_http_sandbox_snapshot_values() reads by index. */
-static const char *ngx_http_sandbox_snapshot_names[] = {
-    "tenant",     "node",       "state",          "kind",
-    "sandbox_id", "created_at", "size_bytes",     "metadata",
-    "template",   "vcpus",      "memory_mb",      "disk_mb",
-    "cwd",        "envs",       "public_traffic", "mask_host",
+/* The fields of a record, as elements of a reply. */
+enum {
+    SNAPSHOT_TENANT = 0,
+    SNAPSHOT_NODE,
+    SNAPSHOT_STATE,
+    SNAPSHOT_KIND,
+    SNAPSHOT_SANDBOX_ID,
+    SNAPSHOT_CREATED_AT,
+    SNAPSHOT_SIZE_BYTES,
+    SNAPSHOT_METADATA,
+    SNAPSHOT_TEMPLATE,
+    SNAPSHOT_VCPUS,
+    SNAPSHOT_MEMORY_MB,
+    SNAPSHOT_DISK_MB,
+    SNAPSHOT_CWD,
+    SNAPSHOT_ENVS,
+    SNAPSHOT_PUBLIC_TRAFFIC,
+    SNAPSHOT_MASK_HOST,
+    SNAPSHOT_FIELDS
 };
 
-#define NGX_HTTP_SANDBOX_SNAPSHOT_METADATA 7
-#define NGX_HTTP_SANDBOX_SNAPSHOT_N                                            \
-    (sizeof(ngx_http_sandbox_snapshot_names)                                   \
-     / sizeof(ngx_http_sandbox_snapshot_names[0]))
+static const char *const ngx_http_sandbox_snapshot_names[SNAPSHOT_FIELDS] = {
+    [SNAPSHOT_TENANT] = "tenant",
+    [SNAPSHOT_NODE] = "node",
+    [SNAPSHOT_STATE] = "state",
+    [SNAPSHOT_KIND] = "kind",
+    [SNAPSHOT_SANDBOX_ID] = "sandbox_id",
+    [SNAPSHOT_CREATED_AT] = "created_at",
+    [SNAPSHOT_SIZE_BYTES] = "size_bytes",
+    [SNAPSHOT_METADATA] = "metadata",
+    [SNAPSHOT_TEMPLATE] = "template",
+    [SNAPSHOT_VCPUS] = "vcpus",
+    [SNAPSHOT_MEMORY_MB] = "memory_mb",
+    [SNAPSHOT_DISK_MB] = "disk_mb",
+    [SNAPSHOT_CWD] = "cwd",
+    [SNAPSHOT_ENVS] = "envs",
+    [SNAPSHOT_PUBLIC_TRAFFIC] = "public_traffic",
+    [SNAPSHOT_MASK_HOST] = "mask_host",
+};
 
 
 ngx_uint_t
@@ -100,29 +127,29 @@ ngx_http_sandbox_snapshot_state(redisReply *reply)
 }
 
 
-/* v: the values of ngx_http_sandbox_snapshot_names, in order. */
+/* v: the values of ngx_http_sandbox_snapshot_names. */
 static ngx_int_t
 ngx_http_sandbox_snapshot_values(ngx_http_sandbox_snapshot_t *s, redisReply **v)
 {
     ngx_memzero(s, sizeof(ngx_http_sandbox_snapshot_t));
 
-    s->tenant = ngx_http_sandbox_value_text(v[0]);
-    s->node = ngx_http_sandbox_value_text(v[1]);
-    s->state = ngx_http_sandbox_snapshot_state(v[2]);
-    s->kind = ngx_http_sandbox_value_text(v[3]);
-    s->sandbox_id = ngx_http_sandbox_value_text(v[4]);
-    s->created_at = ngx_http_sandbox_value_integer(v[5]);
-    s->size_bytes = ngx_http_sandbox_value_integer(v[6]);
-    s->metadata =
-        ngx_http_sandbox_value_text(v[NGX_HTTP_SANDBOX_SNAPSHOT_METADATA]);
-    s->template = ngx_http_sandbox_value_text(v[8]);
-    s->vcpus = ngx_http_sandbox_value_integer(v[9]);
-    s->memory_mb = ngx_http_sandbox_value_integer(v[10]);
-    s->disk_mb = ngx_http_sandbox_value_integer(v[11]);
-    s->cwd = ngx_http_sandbox_value_text(v[12]);
-    s->envs = ngx_http_sandbox_value_text(v[13]);
-    s->public_traffic = ngx_http_sandbox_value_integer(v[14]);
-    s->mask_host = ngx_http_sandbox_value_text(v[15]);
+    s->tenant = ngx_http_sandbox_value_text(v[SNAPSHOT_TENANT]);
+    s->node = ngx_http_sandbox_value_text(v[SNAPSHOT_NODE]);
+    s->state = ngx_http_sandbox_snapshot_state(v[SNAPSHOT_STATE]);
+    s->kind = ngx_http_sandbox_value_text(v[SNAPSHOT_KIND]);
+    s->sandbox_id = ngx_http_sandbox_value_text(v[SNAPSHOT_SANDBOX_ID]);
+    s->created_at = ngx_http_sandbox_value_integer(v[SNAPSHOT_CREATED_AT]);
+    s->size_bytes = ngx_http_sandbox_value_integer(v[SNAPSHOT_SIZE_BYTES]);
+    s->metadata = ngx_http_sandbox_value_text(v[SNAPSHOT_METADATA]);
+    s->template = ngx_http_sandbox_value_text(v[SNAPSHOT_TEMPLATE]);
+    s->vcpus = ngx_http_sandbox_value_integer(v[SNAPSHOT_VCPUS]);
+    s->memory_mb = ngx_http_sandbox_value_integer(v[SNAPSHOT_MEMORY_MB]);
+    s->disk_mb = ngx_http_sandbox_value_integer(v[SNAPSHOT_DISK_MB]);
+    s->cwd = ngx_http_sandbox_value_text(v[SNAPSHOT_CWD]);
+    s->envs = ngx_http_sandbox_value_text(v[SNAPSHOT_ENVS]);
+    s->public_traffic =
+        ngx_http_sandbox_value_integer(v[SNAPSHOT_PUBLIC_TRAFFIC]);
+    s->mask_host = ngx_http_sandbox_value_text(v[SNAPSHOT_MASK_HOST]);
 
     if (s->state == 0 || s->tenant == NULL) {
         return NGX_DECLINED;
@@ -142,7 +169,7 @@ ngx_http_sandbox_snapshot_reply(void *data, redisReply *reply)
     ngx_http_sandbox_snapshot_t snapshot;
 
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements != NGX_HTTP_SANDBOX_SNAPSHOT_N)
+        || reply->elements != SNAPSHOT_FIELDS)
     {
         get->handler(get->data, NGX_ERROR, NULL);
         return;
@@ -166,11 +193,10 @@ ngx_http_sandbox_snapshot_fields(ngx_http_sandbox_args_t *args,
 {
     ngx_uint_t i;
 
-    for (i = 0; i < NGX_HTTP_SANDBOX_SNAPSHOT_N; i++) {
-        ngx_http_sandbox_arg(args,
-                             i != NGX_HTTP_SANDBOX_SNAPSHOT_METADATA || metadata
-                                 ? ngx_http_sandbox_snapshot_names[i]
-                                 : "");
+    for (i = 0; i < SNAPSHOT_FIELDS; i++) {
+        ngx_http_sandbox_arg(args, i != SNAPSHOT_METADATA || metadata
+                                       ? ngx_http_sandbox_snapshot_names[i]
+                                       : "");
     }
 }
 
@@ -202,8 +228,7 @@ ngx_http_sandbox_snapshot_row(ngx_http_sandbox_snapshot_t *snapshot,
 {
     ngx_int_t rc;
 
-    if (row->type != REDIS_REPLY_ARRAY
-        || row->elements != NGX_HTTP_SANDBOX_SNAPSHOT_N + 1
+    if (row->type != REDIS_REPLY_ARRAY || row->elements != SNAPSHOT_FIELDS + 1
         || row->element[0]->type != REDIS_REPLY_STRING)
     {
         return NGX_ERROR;
