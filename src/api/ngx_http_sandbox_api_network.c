@@ -13,8 +13,8 @@ ngx_http_sandbox_api_network(ngx_http_request_t *r)
 {
     char id[SANDBOX_ID_SIZE];
     ngx_str_t body;
-    sandbox_create_error_t *err;
-    sandbox_create_status_t status;
+    sandbox_body_error_t *err;
+    sandbox_body_status_t status;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
     sandbox_network_patch_t patch;
@@ -27,7 +27,7 @@ ngx_http_sandbox_api_network(ngx_http_request_t *r)
 
     status =
         sandbox_network_patch_parse(&patch, (char *) body.data, body.len, err);
-    if (status != SANDBOX_CREATE_OK) {
+    if (status != SANDBOX_BODY_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
         return;
     }

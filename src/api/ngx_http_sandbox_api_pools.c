@@ -133,9 +133,9 @@ ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
                             sandbox_pool_spec_t *spec)
 {
     ngx_str_t body;
-    sandbox_create_error_t *err;
+    sandbox_body_error_t *err;
     sandbox_create_limits_t limits;
-    sandbox_create_status_t status;
+    sandbox_body_status_t status;
 
     if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return NGX_ERROR;
@@ -145,7 +145,7 @@ ngx_http_sandbox_pools_body(ngx_http_request_t *r, int patch,
 
     status = sandbox_pool_parse(spec, patch, (char *) body.data, body.len,
                                 &limits, err);
-    if (status != SANDBOX_CREATE_OK) {
+    if (status != SANDBOX_BODY_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
         return NGX_ERROR;
     }

@@ -87,8 +87,8 @@ ngx_http_sandbox_create_recalled(ngx_http_request_t *r,
 static void
 ngx_http_sandbox_create_recall(ngx_http_request_t *r,
                                const sandbox_create_t *create, ngx_str_t *key,
-                               sandbox_create_status_t status,
-                               const sandbox_create_error_t *err)
+                               sandbox_body_status_t status,
+                               const sandbox_body_error_t *err)
 {
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
@@ -115,9 +115,9 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
 {
     ngx_str_t body, key;
     sandbox_create_t create;
-    sandbox_create_error_t *err;
+    sandbox_body_error_t *err;
     sandbox_create_limits_t limits;
-    sandbox_create_status_t status;
+    sandbox_body_status_t status;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
 
@@ -140,7 +140,7 @@ ngx_http_sandbox_api_create(ngx_http_request_t *r)
         return;
     }
 
-    if (status != SANDBOX_CREATE_OK) {
+    if (status != SANDBOX_BODY_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
         return;
     }
@@ -289,9 +289,9 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
     char id[SANDBOX_ID_SIZE];
     ngx_str_t body;
     sandbox_timeout_t timeout;
-    sandbox_create_error_t *err;
+    sandbox_body_error_t *err;
     sandbox_create_limits_t limits;
-    sandbox_create_status_t status;
+    sandbox_body_status_t status;
     ngx_http_sandbox_ctx_t *ctx;
     ngx_http_sandbox_wait_t *wait;
 
@@ -305,7 +305,7 @@ ngx_http_sandbox_api_timeout(ngx_http_request_t *r)
 
     status = sandbox_timeout_parse(&timeout, (char *) body.data, body.len,
                                    &limits, err);
-    if (status != SANDBOX_CREATE_OK) {
+    if (status != SANDBOX_BODY_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
         return;
     }

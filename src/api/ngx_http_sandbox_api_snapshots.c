@@ -29,8 +29,8 @@ ngx_http_sandbox_api_snapshot_body(ngx_http_request_t *r, const char *id,
                                    sandbox_snapshot_t *snapshot)
 {
     ngx_str_t body;
-    sandbox_create_error_t *err;
-    sandbox_create_status_t status;
+    sandbox_body_error_t *err;
+    sandbox_body_status_t status;
 
     if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return NGX_ERROR;
@@ -38,7 +38,7 @@ ngx_http_sandbox_api_snapshot_body(ngx_http_request_t *r, const char *id,
 
     status =
         sandbox_snapshot_parse(snapshot, id, (char *) body.data, body.len, err);
-    if (status != SANDBOX_CREATE_OK) {
+    if (status != SANDBOX_BODY_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
         return NGX_ERROR;
     }

@@ -207,9 +207,9 @@ ngx_http_sandbox_wait_id(ngx_http_request_t *r, char *id)
 
 ngx_int_t
 ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
-                           sandbox_create_error_t **err)
+                           sandbox_body_error_t **err)
 {
-    *err = ngx_pcalloc(r->pool, sizeof(sandbox_create_error_t));
+    *err = ngx_pcalloc(r->pool, sizeof(sandbox_body_error_t));
 
     if (*err == NULL || ngx_http_sandbox_api_body(r, body) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -224,8 +224,8 @@ ngx_int_t
 ngx_http_sandbox_wait_nothing(ngx_http_request_t *r)
 {
     ngx_str_t body;
-    sandbox_create_error_t *err;
-    sandbox_create_status_t status;
+    sandbox_body_error_t *err;
+    sandbox_body_status_t status;
 
     if (ngx_http_sandbox_wait_body(r, &body, &err) != NGX_OK) {
         return NGX_ERROR;
@@ -233,7 +233,7 @@ ngx_http_sandbox_wait_nothing(ngx_http_request_t *r)
 
     status = sandbox_body_nothing((char *) body.data, body.len, err);
 
-    if (status != SANDBOX_CREATE_OK) {
+    if (status != SANDBOX_BODY_OK) {
         ngx_http_sandbox_wait_refuse(r, status, err);
         return NGX_ERROR;
     }
@@ -244,30 +244,30 @@ ngx_http_sandbox_wait_nothing(ngx_http_request_t *r)
 
 void
 ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
-                             sandbox_create_status_t status,
-                             const sandbox_create_error_t *err)
+                             sandbox_body_status_t status,
+                             const sandbox_body_error_t *err)
 {
     switch (status) {
-    case SANDBOX_CREATE_INVALID_JSON:
+    case SANDBOX_BODY_INVALID_JSON:
         ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_json,
                                         "The body is not a valid JSON object.",
                                         err->field[0] ? err->field : "body",
                                         err->reason);
         return;
 
-    case SANDBOX_CREATE_INVALID:
+    case SANDBOX_BODY_INVALID:
         ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_invalid_request,
                                         "A member of the body is not valid.",
                                         err->field, err->reason);
         return;
 
-    case SANDBOX_CREATE_UNKNOWN_TEMPLATE:
+    case SANDBOX_BODY_UNKNOWN_TEMPLATE:
         ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_template_not_found,
                                         "There is no such template.",
                                         err->field, err->reason);
         return;
 
-    case SANDBOX_CREATE_NOT_IMPLEMENTED:
+    case SANDBOX_BODY_NOT_IMPLEMENTED:
         ngx_http_sandbox_api_fail_field(r, &ngx_http_sandbox_not_implemented,
                                         "This feature is not built yet.",
                                         err->field, err->reason);

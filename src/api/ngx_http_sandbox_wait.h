@@ -21,8 +21,8 @@ typedef struct {
     ngx_http_sandbox_snapshot_get_t snapshot;
     uint32_t fields; /* of the object, for get */
     /* the refusal of the body, unless an earlier answer is replayed */
-    sandbox_create_status_t refused;
-    const sandbox_create_error_t *refusal;
+    sandbox_body_status_t refused;
+    const sandbox_body_error_t *refusal;
 } ngx_http_sandbox_wait_t;
 
 /*
@@ -63,15 +63,15 @@ ngx_http_sandbox_wait_optional_key(ngx_http_request_t *r, ngx_str_t *key);
  * was answered because memory is out.
  */
 ngx_int_t ngx_http_sandbox_wait_body(ngx_http_request_t *r, ngx_str_t *body,
-                                     sandbox_create_error_t **err);
+                                     sandbox_body_error_t **err);
 
 /* Checks that the body is {} or missing; NGX_ERROR when r was refused. */
 ngx_int_t ngx_http_sandbox_wait_nothing(ngx_http_request_t *r);
 
 /* Refuses a body; err must live as long as r. */
 void ngx_http_sandbox_wait_refuse(ngx_http_request_t *r,
-                                  sandbox_create_status_t status,
-                                  const sandbox_create_error_t *err);
+                                  sandbox_body_status_t status,
+                                  const sandbox_body_error_t *err);
 
 /*
  * Adds Location, which is under a collection ("/v1/…"), and Idempotent-Replayed

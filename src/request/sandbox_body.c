@@ -7,7 +7,7 @@
 #include "sandbox_text.h"
 
 
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_body_open(sandbox_schema_t *s, const char *body, size_t len,
                   const void *limits, void *data)
 {
@@ -16,17 +16,17 @@ sandbox_body_open(sandbox_schema_t *s, const char *body, size_t len,
     s->data = data;
 
     return sandbox_body_status(sandbox_schema_read(s, body, len),
-                               SANDBOX_CREATE_INVALID_JSON);
+                               SANDBOX_BODY_INVALID_JSON);
 }
 
 
-sandbox_create_status_t
-sandbox_body_close(sandbox_schema_t *s, sandbox_create_status_t status,
-                   sandbox_create_error_t *err)
+sandbox_body_status_t
+sandbox_body_close(sandbox_schema_t *s, sandbox_body_status_t status,
+                   sandbox_body_error_t *err)
 {
     memset(err, 0, sizeof(*err));
 
-    if (status != SANDBOX_CREATE_OK) {
+    if (status != SANDBOX_BODY_OK) {
         memcpy(err->field, s->path, sizeof(err->field));
         memcpy(err->reason, s->reason, sizeof(err->reason));
     }
@@ -37,16 +37,16 @@ sandbox_body_close(sandbox_schema_t *s, sandbox_create_status_t status,
 }
 
 
-sandbox_create_status_t
-sandbox_body_status(sandbox_schema_status_t rc, sandbox_create_status_t refused)
+sandbox_body_status_t
+sandbox_body_status(sandbox_schema_status_t rc, sandbox_body_status_t refused)
 {
     switch (rc) {
     case SANDBOX_SCHEMA_OK:
-        return SANDBOX_CREATE_OK;
+        return SANDBOX_BODY_OK;
     case SANDBOX_SCHEMA_REFUSED:
         return refused;
     default:
-        return SANDBOX_CREATE_NO_MEMORY;
+        return SANDBOX_BODY_NO_MEMORY;
     }
 }
 
@@ -72,18 +72,18 @@ sandbox_body_fingerprint(uint8_t fingerprint[SANDBOX_SHA256_LEN],
 }
 
 
-sandbox_create_status_t
-sandbox_body_nothing(const char *body, size_t len, sandbox_create_error_t *err)
+sandbox_body_status_t
+sandbox_body_nothing(const char *body, size_t len, sandbox_body_error_t *err)
 {
     sandbox_schema_t s;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
     static const sandbox_schema_member_t none[] = { { .name = NULL } };
 
     rc = sandbox_body_open(&s, body, len, NULL, NULL);
 
-    if (rc == SANDBOX_CREATE_OK) {
+    if (rc == SANDBOX_BODY_OK) {
         rc = sandbox_body_status(sandbox_schema_walk(&s, none, &s.doc.nodes[0]),
-                                 SANDBOX_CREATE_INVALID);
+                                 SANDBOX_BODY_INVALID);
     }
 
     return sandbox_body_close(&s, rc, err);

@@ -63,13 +63,13 @@ create_combine(sandbox_schema_t *s)
 }
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 create_find_template(sandbox_schema_t *s)
 {
     char *text;
     const char *name;
     sandbox_create_data_t *data = s->data;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
     sandbox_template_t *const *t;
 
     name = "base";
@@ -78,7 +78,7 @@ create_find_template(sandbox_schema_t *s)
     if (s->node[M_TEMPLATE]) {
         text = sandbox_json_string(&s->doc, s->node[M_TEMPLATE], NULL);
         if (text == NULL) {
-            return SANDBOX_CREATE_NO_MEMORY;
+            return SANDBOX_BODY_NO_MEMORY;
         }
         name = text;
     }
@@ -88,8 +88,8 @@ create_find_template(sandbox_schema_t *s)
     }
 
     data->create->template = *t;
-    rc = *t ? SANDBOX_CREATE_OK
-            : sandbox_machine_no_template(s, "template", name);
+    rc =
+        *t ? SANDBOX_BODY_OK : sandbox_machine_no_template(s, "template", name);
     free(text);
 
     return rc;
@@ -214,13 +214,13 @@ create_rest(sandbox_schema_t *s)
 }
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 create_check(sandbox_schema_t *s)
 {
     sandbox_create_data_t *data = s->data;
 
     sandbox_schema_status_t rc;
-    sandbox_create_status_t found;
+    sandbox_body_status_t found;
 
     rc = sandbox_schema_walk(s, sandbox_create_members, &s->doc.nodes[0]);
 
@@ -232,9 +232,9 @@ create_check(sandbox_schema_t *s)
         && (s->node[M_SNAPSHOT_ID] == NULL || s->node[M_TEMPLATE]))
     {
         found = create_find_template(s);
-        if (found != SANDBOX_CREATE_OK) {
+        if (found != SANDBOX_BODY_OK) {
             /* another node may have the template */
-            s->limited = found == SANDBOX_CREATE_UNKNOWN_TEMPLATE;
+            s->limited = found == SANDBOX_BODY_UNKNOWN_TEMPLATE;
             return found;
         }
     }
@@ -258,7 +258,7 @@ create_check(sandbox_schema_t *s)
     }
 
     if (rc != SANDBOX_SCHEMA_OK) {
-        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
+        return sandbox_body_status(rc, SANDBOX_BODY_INVALID);
     }
 
     rc = sandbox_schema_features(s, sandbox_create_members);
@@ -269,7 +269,7 @@ create_check(sandbox_schema_t *s)
         rc = SANDBOX_SCHEMA_NO_MEMORY;
     }
 
-    return sandbox_body_status(rc, SANDBOX_CREATE_NOT_IMPLEMENTED);
+    return sandbox_body_status(rc, SANDBOX_BODY_NOT_IMPLEMENTED);
 }
 
 
@@ -293,7 +293,7 @@ create_fingerprint(uint8_t *fingerprint, const char *body, size_t len)
     int rc;
     sandbox_create_data_t data;
     sandbox_create_t create;
-    sandbox_create_error_t ignored;
+    sandbox_body_error_t ignored;
     sandbox_schema_t s;
     static const sandbox_create_limits_t wide = { INT64_MAX, INT64_MAX,
                                                   INT64_MAX, INT64_MAX, NULL };
@@ -303,7 +303,7 @@ create_fingerprint(uint8_t *fingerprint, const char *body, size_t len)
     data.lim = &wide;
     data.create = &create;
 
-    rc = sandbox_body_open(&s, body, len, &wide, &data) == SANDBOX_CREATE_OK
+    rc = sandbox_body_open(&s, body, len, &wide, &data) == SANDBOX_BODY_OK
                  && sandbox_schema_walk(&s, sandbox_create_members,
                                         &s.doc.nodes[0])
                         == SANDBOX_SCHEMA_OK
@@ -312,20 +312,20 @@ create_fingerprint(uint8_t *fingerprint, const char *body, size_t len)
 
     create_close(&data);
     sandbox_create_free(&create);
-    (void) sandbox_body_close(&s, SANDBOX_CREATE_OK, &ignored);
+    (void) sandbox_body_close(&s, SANDBOX_BODY_OK, &ignored);
 
     return rc;
 }
 
 
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
                      const sandbox_create_limits_t *lim,
-                     sandbox_create_error_t *err)
+                     sandbox_body_error_t *err)
 {
     sandbox_create_data_t data;
     sandbox_schema_t s;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
 
     memset(create, 0, sizeof(*create));
     memset(&data, 0, sizeof(data));
@@ -335,13 +335,13 @@ sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
 
     rc = sandbox_body_open(&s, body, len, lim, &data);
 
-    if (rc == SANDBOX_CREATE_OK) {
+    if (rc == SANDBOX_BODY_OK) {
         rc = create_check(&s);
     }
 
     create_close(&data);
 
-    if (rc != SANDBOX_CREATE_OK) {
+    if (rc != SANDBOX_BODY_OK) {
         sandbox_create_free(create);
         create->limited =
             s.limited

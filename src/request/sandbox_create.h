@@ -9,12 +9,11 @@
 #ifndef SANDBOX_CREATE_H
 #define SANDBOX_CREATE_H
 
+#include "sandbox_body.h"
 #include "sandbox_digest.h"
-#include "sandbox_json_path.h"
 #include "sandbox_path.h"
 #include "sandbox_template.h"
 
-#define SANDBOX_METADATA_MAX 16384
 #define SANDBOX_ENVS_MAX 65536
 
 typedef struct {
@@ -63,30 +62,16 @@ typedef struct {
     uint8_t fingerprint[SANDBOX_SHA256_LEN]; /* of the canonical body */
 } sandbox_create_t;
 
-typedef enum {
-    SANDBOX_CREATE_OK = 0,
-    SANDBOX_CREATE_INVALID_JSON,
-    SANDBOX_CREATE_INVALID,          /* field and reason say what */
-    SANDBOX_CREATE_UNKNOWN_TEMPLATE, /* 404 template_not_found */
-    SANDBOX_CREATE_NOT_IMPLEMENTED,  /* field is known but not built yet */
-    SANDBOX_CREATE_NO_MEMORY
-} sandbox_create_status_t;
-
-typedef struct {
-    char field[SANDBOX_JSON_PATH_SIZE]; /* e.g. "network.allow_out[2]" */
-    char reason[256];
-} sandbox_create_error_t;
-
 /*
  * Reads body (an empty one means "{}").  On OK the caller frees create with
  * sandbox_create_free(); otherwise err is set and create is empty.  Only a body
  * that is refused for what this node lacks or does not allow has limited and
  * fingerprint set: another node may have created its sandbox.
  */
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_create_parse(sandbox_create_t *create, const char *body, size_t len,
                      const sandbox_create_limits_t *lim,
-                     sandbox_create_error_t *err);
+                     sandbox_body_error_t *err);
 void sandbox_create_free(sandbox_create_t *create);
 
 #endif

@@ -26,7 +26,7 @@ sandbox_machine_reference(sandbox_schema_t *s, const sandbox_json_node_t *node,
 }
 
 
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_machine_no_template(sandbox_schema_t *s, const char *path,
                             const char *reference)
 {
@@ -34,13 +34,13 @@ sandbox_machine_no_template(sandbox_schema_t *s, const char *path,
         (void) sandbox_schema_refuse(s, path,
                                      "is not implemented yet with a tag or an "
                                      "image");
-        return SANDBOX_CREATE_NOT_IMPLEMENTED;
+        return SANDBOX_BODY_NOT_IMPLEMENTED;
     }
 
     /* the syntax leaves nothing but ASCII to be cut */
     (void) sandbox_schema_refuse(s, path, "\"%.160s\" is not known", reference);
 
-    return SANDBOX_CREATE_UNKNOWN_TEMPLATE;
+    return SANDBOX_BODY_UNKNOWN_TEMPLATE;
 }
 
 

@@ -55,7 +55,7 @@ sandbox_machine_reference(sandbox_schema_t *s, const sandbox_json_node_t *node,
  * UNKNOWN_TEMPLATE; name:tag and an image are NOT_IMPLEMENTED, because nothing
  * builds templates from them yet.
  */
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_machine_no_template(sandbox_schema_t *s, const char *path,
                             const char *reference);
 

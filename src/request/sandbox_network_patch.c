@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sandbox_body.h"
 #include "sandbox_policy.h"
 #include "sandbox_syntax.h"
 
@@ -166,7 +165,7 @@ static const sandbox_schema_member_t patch_members[] = {
 };
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 patch_check(sandbox_network_patch_t *patch, sandbox_schema_t *s)
 {
     sandbox_schema_status_t rc;
@@ -174,7 +173,7 @@ patch_check(sandbox_network_patch_t *patch, sandbox_schema_t *s)
     rc = sandbox_schema_walk(s, patch_members, &s->doc.nodes[0]);
 
     if (rc != SANDBOX_SCHEMA_OK) {
-        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
+        return sandbox_body_status(rc, SANDBOX_BODY_INVALID);
     }
 
     patch->internet =
@@ -183,26 +182,26 @@ patch_check(sandbox_network_patch_t *patch, sandbox_schema_t *s)
                                 ? sandbox_schema_true(s, M_PUBLIC_TRAFFIC)
                                 : -1;
 
-    return SANDBOX_CREATE_OK;
+    return SANDBOX_BODY_OK;
 }
 
 
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_network_patch_parse(sandbox_network_patch_t *patch, const char *body,
-                            size_t len, sandbox_create_error_t *err)
+                            size_t len, sandbox_body_error_t *err)
 {
     sandbox_schema_t s;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
 
     memset(patch, 0, sizeof(*patch));
 
     rc = sandbox_body_open(&s, body, len, NULL, patch);
 
-    if (rc == SANDBOX_CREATE_OK) {
+    if (rc == SANDBOX_BODY_OK) {
         rc = patch_check(patch, &s);
     }
 
-    if (rc != SANDBOX_CREATE_OK) {
+    if (rc != SANDBOX_BODY_OK) {
         sandbox_network_patch_free(patch);
     }
 

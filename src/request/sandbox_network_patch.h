@@ -6,7 +6,7 @@
 #ifndef SANDBOX_NETWORK_PATCH_H
 #define SANDBOX_NETWORK_PATCH_H
 
-#include "sandbox_create.h"
+#include "sandbox_body.h"
 #include "sandbox_schema.h"
 
 /*
@@ -33,9 +33,9 @@ typedef struct {
  * err is set unless OK; on OK the caller frees patch with
  * sandbox_network_patch_free().
  */
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_network_patch_parse(sandbox_network_patch_t *patch, const char *body,
-                            size_t len, sandbox_create_error_t *err);
+                            size_t len, sandbox_body_error_t *err);
 void sandbox_network_patch_free(sandbox_network_patch_t *patch);
 
 #endif

@@ -299,7 +299,7 @@ pool_size(sandbox_pool_spec_t *pool, sandbox_schema_t *s,
 }
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 pool_check(sandbox_pool_spec_t *pool, int patch, sandbox_schema_t *s,
            const sandbox_create_limits_t *lim)
 {
@@ -331,31 +331,31 @@ pool_check(sandbox_pool_spec_t *pool, int patch, sandbox_schema_t *s,
     }
 
     if (rc != SANDBOX_SCHEMA_OK) {
-        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
+        return sandbox_body_status(rc, SANDBOX_BODY_INVALID);
     }
 
     return sandbox_body_status(sandbox_schema_features(s, table),
-                               SANDBOX_CREATE_NOT_IMPLEMENTED);
+                               SANDBOX_BODY_NOT_IMPLEMENTED);
 }
 
 
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_pool_parse(sandbox_pool_spec_t *pool, int patch, const char *body,
                    size_t len, const sandbox_create_limits_t *lim,
-                   sandbox_create_error_t *err)
+                   sandbox_body_error_t *err)
 {
     sandbox_schema_t s;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
 
     memset(pool, 0, sizeof(*pool));
 
     rc = sandbox_body_open(&s, body, len, lim, NULL);
 
-    if (rc == SANDBOX_CREATE_OK) {
+    if (rc == SANDBOX_BODY_OK) {
         rc = pool_check(pool, patch, &s, lim);
     }
 
-    if (rc != SANDBOX_CREATE_OK) {
+    if (rc != SANDBOX_BODY_OK) {
         sandbox_pool_free(pool);
     }
 

@@ -35,10 +35,10 @@ typedef struct {
  * patch: the body is that of a PATCH.  On OK the caller frees pool with
  * sandbox_pool_free(); otherwise it is empty and err is set.
  */
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_pool_parse(sandbox_pool_spec_t *pool, int patch, const char *body,
                    size_t len, const sandbox_create_limits_t *lim,
-                   sandbox_create_error_t *err);
+                   sandbox_body_error_t *err);
 void sandbox_pool_free(sandbox_pool_spec_t *pool);
 
 /*

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sandbox_body.h"
-
 
 enum { M_METADATA };
 
@@ -19,7 +17,7 @@ static const sandbox_schema_member_t snapshot_members[] = {
 };
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
                sandbox_schema_t *s)
 {
@@ -29,7 +27,7 @@ snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
     rc = sandbox_schema_walk(s, snapshot_members, &s->doc.nodes[0]);
 
     if (rc != SANDBOX_SCHEMA_OK) {
-        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
+        return sandbox_body_status(rc, SANDBOX_BODY_INVALID);
     }
 
     metadata = s->node[M_METADATA];
@@ -40,30 +38,29 @@ snapshot_check(sandbox_snapshot_t *snapshot, const char *sandbox,
     if (snapshot->metadata == NULL
         || sandbox_body_fingerprint(snapshot->fingerprint, sandbox, s) != 0)
     {
-        return SANDBOX_CREATE_NO_MEMORY;
+        return SANDBOX_BODY_NO_MEMORY;
     }
 
-    return SANDBOX_CREATE_OK;
+    return SANDBOX_BODY_OK;
 }
 
 
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_snapshot_parse(sandbox_snapshot_t *snapshot, const char *sandbox,
-                       const char *body, size_t len,
-                       sandbox_create_error_t *err)
+                       const char *body, size_t len, sandbox_body_error_t *err)
 {
     sandbox_schema_t s;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
 
     memset(snapshot, 0, sizeof(*snapshot));
 
     rc = sandbox_body_open(&s, body, len, NULL, NULL);
 
-    if (rc == SANDBOX_CREATE_OK) {
+    if (rc == SANDBOX_BODY_OK) {
         rc = snapshot_check(snapshot, sandbox, &s);
     }
 
-    if (rc != SANDBOX_CREATE_OK) {
+    if (rc != SANDBOX_BODY_OK) {
         sandbox_snapshot_free(snapshot);
     }
 

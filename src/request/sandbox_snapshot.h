@@ -6,7 +6,7 @@
 #ifndef SANDBOX_SNAPSHOT_H
 #define SANDBOX_SNAPSHOT_H
 
-#include "sandbox_create.h"
+#include "sandbox_body.h"
 
 typedef struct {
     char *metadata; /* verbatim text of the object, "{}" if left out */
@@ -19,10 +19,9 @@ typedef struct {
  * frees snapshot with sandbox_snapshot_free(); otherwise it is empty and err
  * is set.
  */
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_snapshot_parse(sandbox_snapshot_t *snapshot, const char *sandbox,
-                       const char *body, size_t len,
-                       sandbox_create_error_t *err);
+                       const char *body, size_t len, sandbox_body_error_t *err);
 void sandbox_snapshot_free(sandbox_snapshot_t *snapshot);
 
 #endif

@@ -26,7 +26,7 @@ static const sandbox_schema_member_t timeout_members[] = {
 };
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 timeout_check(sandbox_timeout_t *timeout, sandbox_schema_t *s)
 {
     sandbox_schema_status_t rc;
@@ -34,7 +34,7 @@ timeout_check(sandbox_timeout_t *timeout, sandbox_schema_t *s)
     rc = sandbox_schema_walk(s, timeout_members, &s->doc.nodes[0]);
 
     if (rc != SANDBOX_SCHEMA_OK) {
-        return sandbox_body_status(rc, SANDBOX_CREATE_INVALID);
+        return sandbox_body_status(rc, SANDBOX_BODY_INVALID);
     }
 
     timeout->timeout_ms = s->number[M_TIMEOUT];
@@ -45,23 +45,23 @@ timeout_check(sandbox_timeout_t *timeout, sandbox_schema_t *s)
                               : timeout_actions[0];
     }
 
-    return SANDBOX_CREATE_OK;
+    return SANDBOX_BODY_OK;
 }
 
 
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_timeout_parse(sandbox_timeout_t *timeout, const char *body, size_t len,
                       const sandbox_create_limits_t *lim,
-                      sandbox_create_error_t *err)
+                      sandbox_body_error_t *err)
 {
     sandbox_schema_t s;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
 
     memset(timeout, 0, sizeof(*timeout));
 
     rc = sandbox_body_open(&s, body, len, lim, NULL);
 
-    if (rc == SANDBOX_CREATE_OK) {
+    if (rc == SANDBOX_BODY_OK) {
         rc = timeout_check(timeout, &s);
     }
 

@@ -14,9 +14,9 @@ typedef struct {
 } sandbox_timeout_t;
 
 /* err is set unless OK.  Nothing to free. */
-sandbox_create_status_t
+sandbox_body_status_t
 sandbox_timeout_parse(sandbox_timeout_t *timeout, const char *body, size_t len,
                       const sandbox_create_limits_t *lim,
-                      sandbox_create_error_t *err);
+                      sandbox_body_error_t *err);
 
 #endif

@@ -78,22 +78,22 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     sandbox_create_t create;
-    sandbox_create_error_t err;
-    sandbox_create_status_t rc;
+    sandbox_body_error_t err;
+    sandbox_body_status_t rc;
 
     rc = sandbox_create_parse(&create, (const char *) data, size, &fuzz_limits,
                               &err);
 
-    if (rc == SANDBOX_CREATE_OK) {
+    if (rc == SANDBOX_BODY_OK) {
         check_accepted(&create);
         sandbox_create_free(&create);
         return 0;
     }
 
-    require(rc != SANDBOX_CREATE_NO_MEMORY);
+    require(rc != SANDBOX_BODY_NO_MEMORY);
     require_utf8(err.field, sizeof(err.field));
     require_utf8(err.reason, sizeof(err.reason));
-    require(rc == SANDBOX_CREATE_INVALID_JSON || err.field[0] != '\0');
+    require(rc == SANDBOX_BODY_INVALID_JSON || err.field[0] != '\0');
     require(err.reason[0] != '\0');
     require(!create.metadata && !create.envs && !create.cwd);
 

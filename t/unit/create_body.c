@@ -40,13 +40,13 @@ const sandbox_create_limits_t create_limits = {
 };
 
 
-sandbox_create_status_t
-create_parse(sandbox_create_t *create, sandbox_create_error_t *err,
+sandbox_body_status_t
+create_parse(sandbox_create_t *create, sandbox_body_error_t *err,
              const char *body)
 {
     char *copy;
     size_t len;
-    sandbox_create_status_t rc;
+    sandbox_body_status_t rc;
 
     len = strlen(body);
     copy = malloc(len + 1);
@@ -66,8 +66,8 @@ check_refusals(const refusal_t *list, size_t n)
 {
     size_t i;
     sandbox_create_t create;
-    sandbox_create_error_t err;
-    sandbox_create_status_t rc;
+    sandbox_body_error_t err;
+    sandbox_body_status_t rc;
 
     for (i = 0; i < n; i++) {
         rc = create_parse(&create, &err, list[i].body);
@@ -89,13 +89,13 @@ check_accepted(const char *const *list, size_t n)
 {
     size_t i;
     sandbox_create_t create;
-    sandbox_create_error_t err;
-    sandbox_create_status_t rc;
+    sandbox_body_error_t err;
+    sandbox_body_status_t rc;
 
     for (i = 0; i < n; i++) {
         rc = create_parse(&create, &err, list[i]);
 
-        if (rc != SANDBOX_CREATE_OK) {
+        if (rc != SANDBOX_BODY_OK) {
             fail_msg("%.200s: status %d, field \"%s\", reason \"%s\"", list[i],
                      rc, err.field, err.reason);
         }

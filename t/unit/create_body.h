@@ -12,7 +12,7 @@
 
 typedef struct {
     const char *body;
-    sandbox_create_status_t status;
+    sandbox_body_status_t status;
     const char *field;  /* exact */
     const char *reason; /* a part of it, or NULL */
 } refusal_t;
@@ -21,9 +21,8 @@ extern sandbox_template_t create_base, create_desktop;
 extern const sandbox_create_limits_t create_limits;
 
 /* Parses a copy without a NUL behind it: sanitizers see a read past its end. */
-sandbox_create_status_t
-create_parse(sandbox_create_t *create, sandbox_create_error_t *err,
-             const char *body);
+sandbox_body_status_t create_parse(sandbox_create_t *create,
+                                   sandbox_body_error_t *err, const char *body);
 
 void check_refusals(const refusal_t *list, size_t n);
 void check_accepted(const char *const *list, size_t n);

@@ -14,19 +14,19 @@ static void
 test_nothing(void **state)
 {
     size_t i;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     static const struct {
         const char *body;
-        sandbox_create_status_t status;
+        sandbox_body_status_t status;
         const char *field;
     } list[] = {
-        { "", SANDBOX_CREATE_OK, "" },
-        { "{}", SANDBOX_CREATE_OK, "" },
-        { "{\"a\":null}", SANDBOX_CREATE_OK, "" },
-        { "{\"a\":1}", SANDBOX_CREATE_INVALID, "a" },
-        { "{\"a\\u0062\":{}}", SANDBOX_CREATE_INVALID, "ab" },
-        { "[]", SANDBOX_CREATE_INVALID_JSON, "" },
-        { "{\"a\":", SANDBOX_CREATE_INVALID_JSON, "" },
+        { "", SANDBOX_BODY_OK, "" },
+        { "{}", SANDBOX_BODY_OK, "" },
+        { "{\"a\":null}", SANDBOX_BODY_OK, "" },
+        { "{\"a\":1}", SANDBOX_BODY_INVALID, "a" },
+        { "{\"a\\u0062\":{}}", SANDBOX_BODY_INVALID, "ab" },
+        { "[]", SANDBOX_BODY_INVALID_JSON, "" },
+        { "{\"a\":", SANDBOX_BODY_INVALID_JSON, "" },
     };
 
     (void) state;
@@ -37,7 +37,7 @@ test_nothing(void **state)
             list[i].status);
         assert_string_equal(err.field, list[i].field);
         assert_int_equal(err.reason[0] != '\0',
-                         list[i].status != SANDBOX_CREATE_OK);
+                         list[i].status != SANDBOX_BODY_OK);
     }
 }
 

@@ -18,7 +18,7 @@ test_defaults(void **state)
 {
     size_t i;
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     static const char *const bodies[] = {
         "", "{}", " {\n} ",
         "{\"vcpus\":null,\"cwd\":null,\"volumes\":null,\"network\":null,"
@@ -29,7 +29,7 @@ test_defaults(void **state)
 
     for (i = 0; i < COUNT(bodies); i++) {
         assert_int_equal(create_parse(&create, &err, bodies[i]),
-                         SANDBOX_CREATE_OK);
+                         SANDBOX_BODY_OK);
         assert_ptr_equal(create.template, &create_base);
         assert_int_equal(create.vcpus, 1);
         assert_int_equal(create.memory_mb, 256);
@@ -47,7 +47,7 @@ static void
 test_defaults_bend(void **state)
 {
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     sandbox_create_limits_t lim = create_limits;
 
     (void) state;
@@ -55,7 +55,7 @@ test_defaults_bend(void **state)
     lim.max_timeout_ms = 1000;
     assert_int_equal(sandbox_create_parse(&create, "{\"template\":\"desk\"}",
                                           19, &lim, &err),
-                     SANDBOX_CREATE_OK);
+                     SANDBOX_BODY_OK);
     assert_ptr_equal(create.template, &create_desktop);
     assert_int_equal(create.memory_mb, 512);
     assert_int_equal(create.disk_mb, 4096);
@@ -68,7 +68,7 @@ static void
 test_values(void **state)
 {
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
 
     (void) state;
 
@@ -81,7 +81,7 @@ test_values(void **state)
             "\"envs\": { \"A\" : \"x\\ny\", \"_b1\":\"\" } ,"
             "\"metadata\": {\"z\": 1.10, \"a\":[1e3, 12345678901234567890],"
             " \"\\u00e9\":\"\\u00e9\"} }"),
-        SANDBOX_CREATE_OK);
+        SANDBOX_BODY_OK);
     assert_int_equal(create.vcpus, 2);
     assert_int_equal(create.memory_mb, 1000);
     assert_int_equal(create.disk_mb, 4096);
@@ -100,40 +100,39 @@ static void
 test_json(void **state)
 {
     static const refusal_t list[] = {
-        { "{", SANDBOX_CREATE_INVALID_JSON, "", "at byte 1" },
-        { " ", SANDBOX_CREATE_INVALID_JSON, "", NULL },
-        { "{} x", SANDBOX_CREATE_INVALID_JSON, "", NULL },
-        { "\xef\xbb\xbf{}", SANDBOX_CREATE_INVALID_JSON, "", NULL },
-        { "{\"vcpus\":1,}", SANDBOX_CREATE_INVALID_JSON, "", NULL },
-        { "{\"vcpus\":01}", SANDBOX_CREATE_INVALID_JSON, "vcpus", "number" },
-        { "{\"vcpus\":+1}", SANDBOX_CREATE_INVALID_JSON, "vcpus", NULL },
-        { "{\"vcpus\":NaN}", SANDBOX_CREATE_INVALID_JSON, "vcpus", NULL },
-        { "{\"vcpus\":1 \"cwd\":\"/\"}", SANDBOX_CREATE_INVALID_JSON, "",
+        { "{", SANDBOX_BODY_INVALID_JSON, "", "at byte 1" },
+        { " ", SANDBOX_BODY_INVALID_JSON, "", NULL },
+        { "{} x", SANDBOX_BODY_INVALID_JSON, "", NULL },
+        { "\xef\xbb\xbf{}", SANDBOX_BODY_INVALID_JSON, "", NULL },
+        { "{\"vcpus\":1,}", SANDBOX_BODY_INVALID_JSON, "", NULL },
+        { "{\"vcpus\":01}", SANDBOX_BODY_INVALID_JSON, "vcpus", "number" },
+        { "{\"vcpus\":+1}", SANDBOX_BODY_INVALID_JSON, "vcpus", NULL },
+        { "{\"vcpus\":NaN}", SANDBOX_BODY_INVALID_JSON, "vcpus", NULL },
+        { "{\"vcpus\":1 \"cwd\":\"/\"}", SANDBOX_BODY_INVALID_JSON, "",
           "comma" },
-        { "{\"vcpus\":1,\"vcpus\":1}", SANDBOX_CREATE_INVALID_JSON, "vcpus",
+        { "{\"vcpus\":1,\"vcpus\":1}", SANDBOX_BODY_INVALID_JSON, "vcpus",
           "is given twice at byte 11" },
-        { "{\"vcpus\":1,\"\\u0076cpus\":1}", SANDBOX_CREATE_INVALID_JSON,
-          "vcpus", "twice" },
-        { "{\"cwd\":null,\"cwd\":null}", SANDBOX_CREATE_INVALID_JSON, "cwd",
+        { "{\"vcpus\":1,\"\\u0076cpus\":1}", SANDBOX_BODY_INVALID_JSON, "vcpus",
+          "twice" },
+        { "{\"cwd\":null,\"cwd\":null}", SANDBOX_BODY_INVALID_JSON, "cwd",
           "twice" },
         { "{\"metadata\":{\"a\":1,\"b\":2,\"\\u0061\":2}}",
-          SANDBOX_CREATE_INVALID_JSON, "metadata.a", "twice at byte 25" },
+          SANDBOX_BODY_INVALID_JSON, "metadata.a", "twice at byte 25" },
         { "{\"metadata\":{\"l\":[0,{\"\":1,\"\":2}]}}",
-          SANDBOX_CREATE_INVALID_JSON, "metadata.l[1].\"\"", "twice" },
-        { "{\"envs\":{\"A\":\"\\u0000\"}}", SANDBOX_CREATE_INVALID_JSON,
-          "envs.A", "NUL" },
-        { "{\"envs\":{\"A\":\"\\ud800\"}}", SANDBOX_CREATE_INVALID_JSON,
-          "envs.A", "surrogate" },
-        { "{\"envs\":{\"\\udc00\":\"\"}}", SANDBOX_CREATE_INVALID_JSON, "envs",
+          SANDBOX_BODY_INVALID_JSON, "metadata.l[1].\"\"", "twice" },
+        { "{\"envs\":{\"A\":\"\\u0000\"}}", SANDBOX_BODY_INVALID_JSON, "envs.A",
+          "NUL" },
+        { "{\"envs\":{\"A\":\"\\ud800\"}}", SANDBOX_BODY_INVALID_JSON, "envs.A",
           "surrogate" },
-        { "{\"cwd\":\"\xff\"}", SANDBOX_CREATE_INVALID_JSON, "cwd", "UTF-8" },
+        { "{\"envs\":{\"\\udc00\":\"\"}}", SANDBOX_BODY_INVALID_JSON, "envs",
+          "surrogate" },
+        { "{\"cwd\":\"\xff\"}", SANDBOX_BODY_INVALID_JSON, "cwd", "UTF-8" },
         { "{\"network\":{\"allow_out\":[\"::\",\"\xc0\xaf\"]}}",
-          SANDBOX_CREATE_INVALID_JSON, "network.allow_out[1]", "UTF-8" },
-        { "{\"cwd\":\"/a\nb\"}", SANDBOX_CREATE_INVALID_JSON, "cwd",
-          "control" },
-        { "[]", SANDBOX_CREATE_INVALID_JSON, "", "object" },
-        { "null", SANDBOX_CREATE_INVALID_JSON, "", "object" },
-        { "\"x\"", SANDBOX_CREATE_INVALID_JSON, "", "object" },
+          SANDBOX_BODY_INVALID_JSON, "network.allow_out[1]", "UTF-8" },
+        { "{\"cwd\":\"/a\nb\"}", SANDBOX_BODY_INVALID_JSON, "cwd", "control" },
+        { "[]", SANDBOX_BODY_INVALID_JSON, "", "object" },
+        { "null", SANDBOX_BODY_INVALID_JSON, "", "object" },
+        { "\"x\"", SANDBOX_BODY_INVALID_JSON, "", "object" },
     };
 
     (void) state;
@@ -145,21 +144,19 @@ static void
 test_unknown(void **state)
 {
     static const refusal_t list[] = {
-        { "{\"timeout\":1}", SANDBOX_CREATE_INVALID, "timeout", "known" },
-        { "{\"VCPUS\":1}", SANDBOX_CREATE_INVALID, "VCPUS", NULL },
-        { "{\"\":1}", SANDBOX_CREATE_INVALID, "\"\"", NULL },
-        { "{\"network\":{\"x\":1}}", SANDBOX_CREATE_INVALID, "network.x",
+        { "{\"timeout\":1}", SANDBOX_BODY_INVALID, "timeout", "known" },
+        { "{\"VCPUS\":1}", SANDBOX_BODY_INVALID, "VCPUS", NULL },
+        { "{\"\":1}", SANDBOX_BODY_INVALID, "\"\"", NULL },
+        { "{\"network\":{\"x\":1}}", SANDBOX_BODY_INVALID, "network.x", NULL },
+        { "{\"warm_pool\":{\"x\":1}}", SANDBOX_BODY_INVALID, "warm_pool.x",
           NULL },
-        { "{\"warm_pool\":{\"x\":1}}", SANDBOX_CREATE_INVALID, "warm_pool.x",
-          NULL },
-        { "{\"lifecycle\":{\"auto_resume\":true}}", SANDBOX_CREATE_INVALID,
+        { "{\"lifecycle\":{\"auto_resume\":true}}", SANDBOX_BODY_INVALID,
           "lifecycle.auto_resume", NULL },
-        { "{\"desktop\":{\"w\":1}}", SANDBOX_CREATE_INVALID, "desktop.w",
-          NULL },
+        { "{\"desktop\":{\"w\":1}}", SANDBOX_BODY_INVALID, "desktop.w", NULL },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\",\"x\":0}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].x", NULL },
+          SANDBOX_BODY_INVALID, "volumes[0].x", NULL },
         /* an unknown member wins over one that is not built */
-        { "{\"snapshot_id\":\"snap_x\",\"typo\":1}", SANDBOX_CREATE_INVALID,
+        { "{\"snapshot_id\":\"snap_x\",\"typo\":1}", SANDBOX_BODY_INVALID,
           "typo", NULL },
     };
 
@@ -174,7 +171,7 @@ test_long_unknown(void **state)
     char body[1024];
     size_t i, n;
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
 
     (void) state;
 
@@ -188,7 +185,7 @@ test_long_unknown(void **state)
         (void) snprintf(body + n, sizeof(body) - n, "\":1}");
 
         assert_int_equal(create_parse(&create, &err, body),
-                         SANDBOX_CREATE_INVALID);
+                         SANDBOX_BODY_INVALID);
         n = strlen(err.field);
         assert_true(n > 100 && n < sizeof(err.field));
         assert_int_equal((n - i) % 2, 0);
@@ -202,23 +199,23 @@ test_combinations(void **state)
     static const refusal_t list[] = {
         { "{\"timeout_action\":\"hibernate\","
           "\"lifecycle\":{\"on_timeout\":\"destroy\"}}",
-          SANDBOX_CREATE_INVALID, "lifecycle.on_timeout", "contradicts" },
+          SANDBOX_BODY_INVALID, "lifecycle.on_timeout", "contradicts" },
         { "{\"lifecycle\":{\"on_timeout\":\"pause\"},"
           "\"timeout_action\":\"destroy\"}",
-          SANDBOX_CREATE_INVALID, "lifecycle.on_timeout", "contradicts" },
-        { "{\"auto_resume\":true}", SANDBOX_CREATE_INVALID, "auto_resume",
+          SANDBOX_BODY_INVALID, "lifecycle.on_timeout", "contradicts" },
+        { "{\"auto_resume\":true}", SANDBOX_BODY_INVALID, "auto_resume",
           "needs" },
         { "{\"auto_resume\":true,\"timeout_action\":\"destroy\"}",
-          SANDBOX_CREATE_INVALID, "auto_resume", "needs" },
-        { "{\"snapshot_id\":\"snap_x\",\"disk_mb\":2048}",
-          SANDBOX_CREATE_INVALID, "disk_mb", "snapshot_id" },
-        { "{\"warm_pool\":{}}", SANDBOX_CREATE_INVALID, "warm_pool.id",
+          SANDBOX_BODY_INVALID, "auto_resume", "needs" },
+        { "{\"snapshot_id\":\"snap_x\",\"disk_mb\":2048}", SANDBOX_BODY_INVALID,
+          "disk_mb", "snapshot_id" },
+        { "{\"warm_pool\":{}}", SANDBOX_BODY_INVALID, "warm_pool.id",
           "bypass" },
-        { "{\"warm_pool\":{\"mode\":\"require\"}}", SANDBOX_CREATE_INVALID,
+        { "{\"warm_pool\":{\"mode\":\"require\"}}", SANDBOX_BODY_INVALID,
           "warm_pool.id", "bypass" },
-        { "{\"desktop\":{}}", SANDBOX_CREATE_INVALID, "desktop",
+        { "{\"desktop\":{}}", SANDBOX_BODY_INVALID, "desktop",
           "template base has no desktop" },
-        { "{\"template\":\"desk\",\"memory_mb\":256}", SANDBOX_CREATE_INVALID,
+        { "{\"template\":\"desk\",\"memory_mb\":256}", SANDBOX_BODY_INVALID,
           "memory_mb", "at least 512" },
     };
 
@@ -232,7 +229,7 @@ test_not_built(void **state)
 {
     static const refusal_t list[] = {
         { "{\"template\":\"desk\",\"desktop\":{\"width\":1024}}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "desktop", NULL },
+          SANDBOX_BODY_NOT_IMPLEMENTED, "desktop", NULL },
     };
     static const char *const good[] = {
         "{\"warm_pool\":{\"mode\":\"bypass\"}}",
@@ -262,7 +259,7 @@ test_warm_pool(void **state)
 {
     size_t i;
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     static const struct {
         const char *body;
         const char *id;
@@ -309,7 +306,7 @@ test_warm_pool(void **state)
 
     for (i = 0; i < COUNT(list); i++) {
         assert_int_equal(create_parse(&create, &err, list[i].body),
-                         SANDBOX_CREATE_OK);
+                         SANDBOX_BODY_OK);
         assert_int_equal(create.pool_required, list[i].required);
         assert_int_equal(create.pool_wait_ms, list[i].wait_ms);
         assert_int_equal(create.given, list[i].given);
@@ -334,7 +331,7 @@ test_fingerprint(void **state)
 {
     size_t i;
     sandbox_create_t a, b;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     static const struct {
         const char *a;
         const char *b;
@@ -366,8 +363,8 @@ test_fingerprint(void **state)
     (void) state;
 
     for (i = 0; i < COUNT(list); i++) {
-        assert_int_equal(create_parse(&a, &err, list[i].a), SANDBOX_CREATE_OK);
-        assert_int_equal(create_parse(&b, &err, list[i].b), SANDBOX_CREATE_OK);
+        assert_int_equal(create_parse(&a, &err, list[i].a), SANDBOX_BODY_OK);
+        assert_int_equal(create_parse(&b, &err, list[i].b), SANDBOX_BODY_OK);
         assert_int_equal(
             memcmp(a.fingerprint, b.fingerprint, SANDBOX_SHA256_LEN) == 0,
             list[i].equal);
@@ -383,7 +380,7 @@ test_limited(void **state)
 {
     size_t i;
     sandbox_create_t wide, narrow;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     sandbox_template_t *none[] = { NULL };
     sandbox_create_limits_t lim = create_limits;
     static const char *const bodies[] = { "{\"vcpus\":2}",
@@ -402,13 +399,12 @@ test_limited(void **state)
     for (i = 0; i < COUNT(bodies); i++) {
         lim.templates = i == COUNT(bodies) - 1 ? none : create_limits.templates;
 
-        assert_int_equal(create_parse(&wide, &err, bodies[i]),
-                         SANDBOX_CREATE_OK);
+        assert_int_equal(create_parse(&wide, &err, bodies[i]), SANDBOX_BODY_OK);
         assert_int_equal(wide.limited, 0);
         assert_int_not_equal(sandbox_create_parse(&narrow, bodies[i],
                                                   strlen(bodies[i]), &lim,
                                                   &err),
-                             SANDBOX_CREATE_OK);
+                             SANDBOX_BODY_OK);
         assert_int_equal(narrow.limited, 1);
         assert_memory_equal(narrow.fingerprint, wide.fingerprint,
                             SANDBOX_SHA256_LEN);
@@ -416,13 +412,13 @@ test_limited(void **state)
     }
 
     assert_int_equal(create_parse(&narrow, &err, "{\"vcpus\":0}"),
-                     SANDBOX_CREATE_INVALID);
+                     SANDBOX_BODY_INVALID);
     assert_int_equal(narrow.limited, 0);
     assert_int_equal(create_parse(&narrow, &err, "{\"no_such_member\":1}"),
-                     SANDBOX_CREATE_INVALID);
+                     SANDBOX_BODY_INVALID);
     assert_int_equal(narrow.limited, 0);
     assert_int_equal(create_parse(&narrow, &err, "{\"template\":\"a:b\"}"),
-                     SANDBOX_CREATE_NOT_IMPLEMENTED);
+                     SANDBOX_BODY_NOT_IMPLEMENTED);
     assert_int_equal(narrow.limited, 0);
 }
 

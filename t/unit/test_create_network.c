@@ -17,38 +17,38 @@ static void
 test_network(void **state)
 {
     static const refusal_t list[] = {
-        { "{\"network\":{\"allow_out\":\"10.0.0.0/8\"}}",
-          SANDBOX_CREATE_INVALID, "network.allow_out", "array" },
+        { "{\"network\":{\"allow_out\":\"10.0.0.0/8\"}}", SANDBOX_BODY_INVALID,
+          "network.allow_out", "array" },
         { "{\"network\":{\"allow_out\":[\"10.0.0.0/8\",7]}}",
-          SANDBOX_CREATE_INVALID, "network.allow_out[1]", "string" },
+          SANDBOX_BODY_INVALID, "network.allow_out[1]", "string" },
         { "{\"network\":{\"allow_out\":[\"10.0.0.0/8\",\"10.0.0.1/8\"]}}",
-          SANDBOX_CREATE_INVALID, "network.allow_out[1]", NULL },
+          SANDBOX_BODY_INVALID, "network.allow_out[1]", NULL },
         { "{\"network\":{\"deny_out\":[\"example.com\"]}}",
-          SANDBOX_CREATE_INVALID, "network.deny_out[0]", NULL },
-        { "{\"network\":{\"deny_out\":[null]}}", SANDBOX_CREATE_INVALID,
+          SANDBOX_BODY_INVALID, "network.deny_out[0]", NULL },
+        { "{\"network\":{\"deny_out\":[null]}}", SANDBOX_BODY_INVALID,
           "network.deny_out[0]", "string" },
-        { "{\"network\":{\"deny_out\":[\"1.2.3.4/33\"]}}",
-          SANDBOX_CREATE_INVALID, "network.deny_out[0]", NULL },
-        { "{\"network\":{\"mask_request_host\":\"\"}}", SANDBOX_CREATE_INVALID,
+        { "{\"network\":{\"deny_out\":[\"1.2.3.4/33\"]}}", SANDBOX_BODY_INVALID,
+          "network.deny_out[0]", NULL },
+        { "{\"network\":{\"mask_request_host\":\"\"}}", SANDBOX_BODY_INVALID,
           "network.mask_request_host", "empty" },
-        { "{\"network\":{\"mask_request_host\":\"a b\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", "localhost" },
+        { "{\"network\":{\"mask_request_host\":\"a b\"}}", SANDBOX_BODY_INVALID,
+          "network.mask_request_host", "localhost" },
         { "{\"network\":{\"mask_request_host\":\"a\\r\\nX: y\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"h:${HOST}\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"h:99999\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"http://h\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"[::1\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"${PORT}.h:${PORT}\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"h:1${PORT}\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
         { "{\"network\":{\"mask_request_host\":\"[fe80::${PORT}]\"}}",
-          SANDBOX_CREATE_INVALID, "network.mask_request_host", NULL },
+          SANDBOX_BODY_INVALID, "network.mask_request_host", NULL },
     };
     static const char *const good[] = {
         "{\"network\":{}}",
@@ -75,7 +75,7 @@ test_egress(void **state)
 {
     size_t i;
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     static const struct {
         const char *body;
         int internet;
@@ -100,7 +100,7 @@ test_egress(void **state)
         assert_int_equal(sandbox_create_parse(&create, cases[i].body,
                                               strlen(cases[i].body),
                                               &create_limits, &err),
-                         SANDBOX_CREATE_OK);
+                         SANDBOX_BODY_OK);
         assert_int_equal(create.internet, cases[i].internet);
 
         if (cases[i].allow) {
@@ -128,7 +128,7 @@ test_list_length(void **state)
     char body[4096];
     size_t len;
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
 
     (void) state;
 
@@ -145,7 +145,7 @@ test_list_length(void **state)
 
         assert_int_equal(sandbox_create_parse(&create, body, strlen(body),
                                               &create_limits, &err),
-                         n == 64 ? SANDBOX_CREATE_OK : SANDBOX_CREATE_INVALID);
+                         n == 64 ? SANDBOX_BODY_OK : SANDBOX_BODY_INVALID);
 
         if (n == 64) {
             sandbox_create_free(&create);
@@ -161,7 +161,7 @@ test_traffic(void **state)
 {
     size_t i;
     sandbox_create_t create;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     static const struct {
         const char *body;
         int public_traffic;
@@ -179,7 +179,7 @@ test_traffic(void **state)
 
     for (i = 0; i < COUNT(cases); i++) {
         assert_int_equal(create_parse(&create, &err, cases[i].body),
-                         SANDBOX_CREATE_OK);
+                         SANDBOX_BODY_OK);
         assert_int_equal(create.public_traffic, cases[i].public_traffic);
 
         if (cases[i].mask_host) {
@@ -197,51 +197,51 @@ static void
 test_volumes(void **state)
 {
     static const refusal_t list[] = {
-        { "{\"volumes\":[1]}", SANDBOX_CREATE_INVALID, "volumes[0]", "object" },
-        { "{\"volumes\":[null]}", SANDBOX_CREATE_INVALID, "volumes[0]",
+        { "{\"volumes\":[1]}", SANDBOX_BODY_INVALID, "volumes[0]", "object" },
+        { "{\"volumes\":[null]}", SANDBOX_BODY_INVALID, "volumes[0]",
           "object" },
-        { "{\"volumes\":[{}]}", SANDBOX_CREATE_INVALID, "volumes[0].ref",
+        { "{\"volumes\":[{}]}", SANDBOX_BODY_INVALID, "volumes[0].ref",
           "given" },
-        { "{\"volumes\":[{\"ref\":\"v\"}]}", SANDBOX_CREATE_INVALID,
+        { "{\"volumes\":[{\"ref\":\"v\"}]}", SANDBOX_BODY_INVALID,
           "volumes[0].mount_path", "given" },
         { "{\"volumes\":[{\"ref\":null,\"mount_path\":\"/d\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].ref", "given" },
+          SANDBOX_BODY_INVALID, "volumes[0].ref", "given" },
         /* the slots of an item are its own */
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\"},"
           "{\"ref\":\"v\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[1].mount_path", "given" },
+          SANDBOX_BODY_INVALID, "volumes[1].mount_path", "given" },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"d\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", NULL },
+          SANDBOX_BODY_INVALID, "volumes[0].mount_path", NULL },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/a/..\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", "\"/\"" },
+          SANDBOX_BODY_INVALID, "volumes[0].mount_path", "\"/\"" },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/proc/x\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", "/proc" },
+          SANDBOX_BODY_INVALID, "volumes[0].mount_path", "/proc" },
         { "{\"volumes\":[{\"ref\":\"v\","
           "\"mount_path\":\"/workspace/.nullspace/x\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].mount_path", ".nullspace" },
+          SANDBOX_BODY_INVALID, "volumes[0].mount_path", ".nullspace" },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\"},"
           "{\"ref\":\"w\",\"mount_path\":\"/d/e\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[1].mount_path", "volumes[0]" },
+          SANDBOX_BODY_INVALID, "volumes[1].mount_path", "volumes[0]" },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d/e\"},"
           "{\"ref\":\"w\",\"mount_path\":\"//d\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[1].mount_path", "volumes[0]" },
+          SANDBOX_BODY_INVALID, "volumes[1].mount_path", "volumes[0]" },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\","
           "\"subpath\":\"/x\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].subpath", "relative" },
+          SANDBOX_BODY_INVALID, "volumes[0].subpath", "relative" },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\","
           "\"subpath\":\"a/../../x\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].subpath", NULL },
+          SANDBOX_BODY_INVALID, "volumes[0].subpath", NULL },
         { "{\"volumes\":[{\"ref\":\"v\",\"mount_path\":\"/d\","
           "\"read_only\":1}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].read_only", "true or false" },
+          SANDBOX_BODY_INVALID, "volumes[0].read_only", "true or false" },
         { "{\"volumes\":[{\"ref\":\"a/b\",\"mount_path\":\"/d\"}]}",
-          SANDBOX_CREATE_INVALID, "volumes[0].ref", NULL },
-        { "{\"volumes\":[{},{},{},{},{},{},{},{},{}]}", SANDBOX_CREATE_INVALID,
+          SANDBOX_BODY_INVALID, "volumes[0].ref", NULL },
+        { "{\"volumes\":[{},{},{},{},{},{},{},{},{}]}", SANDBOX_BODY_INVALID,
           "volumes", "at most 8 items" },
         { "{\"volumes\":[{\"ref\":\"vol_x\",\"mount_path\":\"/d\","
           "\"subpath\":\"a/b\",\"read_only\":true},"
           "{\"ref\":\"v\",\"mount_path\":\"/dd\",\"subpath\":null}]}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "volumes", NULL },
+          SANDBOX_BODY_NOT_IMPLEMENTED, "volumes", NULL },
     };
     static const char *const good[] = { "{\"volumes\":[]}",
                                         "{\"volumes\":null}" };

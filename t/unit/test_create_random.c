@@ -275,14 +275,14 @@ static int
 try_body(sandbox_create_t *create, const char *body, recipe_t *recipe)
 {
     int fits;
-    sandbox_create_error_t err;
-    sandbox_create_status_t rc;
+    sandbox_body_error_t err;
+    sandbox_body_status_t rc;
 
     rc = create_parse(create, &err, body);
     fits = recipe->metadata == NULL
            || strlen(recipe->metadata) <= SANDBOX_METADATA_MAX;
 
-    if (rc != (fits ? SANDBOX_CREATE_OK : SANDBOX_CREATE_INVALID)
+    if (rc != (fits ? SANDBOX_BODY_OK : SANDBOX_BODY_INVALID)
         || (!fits && strcmp(err.field, "metadata") != 0))
     {
         fail_msg("seed %llu: status %d, field \"%s\", reason \"%s\": %s",
@@ -383,8 +383,8 @@ test_faults(void **state)
     uint64_t i;
     const char *field;
     sandbox_create_t create;
-    sandbox_create_error_t err;
-    sandbox_create_status_t rc;
+    sandbox_body_error_t err;
+    sandbox_body_status_t rc;
     recipe_t recipe = { NONE, NULL, NULL };
 
     (void) state;
@@ -400,7 +400,7 @@ test_faults(void **state)
 
         rc = create_parse(&create, &err, body);
 
-        if (rc == SANDBOX_CREATE_OK || err.reason[0] == '\0'
+        if (rc == SANDBOX_BODY_OK || err.reason[0] == '\0'
             || (field && strcmp(err.field, field) != 0))
         {
             fail_msg("seed %llu, %s %s: status %d, field \"%s\", reason "
@@ -452,8 +452,8 @@ test_mutations(void **state)
     int j;
     uint64_t i, random;
     sandbox_create_t create;
-    sandbox_create_error_t err;
-    sandbox_create_status_t rc;
+    sandbox_body_error_t err;
+    sandbox_body_status_t rc;
     recipe_t recipe = { NONE, NULL, NULL };
 
     (void) state;
@@ -471,11 +471,11 @@ test_mutations(void **state)
             mutate(copy, &random);
             rc = create_parse(&create, &err, copy);
 
-            if (rc == SANDBOX_CREATE_OK) {
+            if (rc == SANDBOX_BODY_OK) {
                 sandbox_create_free(&create);
 
             } else if (err.reason[0] == '\0'
-                       || (rc != SANDBOX_CREATE_INVALID_JSON
+                       || (rc != SANDBOX_BODY_INVALID_JSON
                            && err.field[0] == '\0'))
             {
                 fail_msg("seed %llu: status %d, field \"%s\", reason \"%s\": "

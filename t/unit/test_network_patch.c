@@ -14,9 +14,9 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 parse(sandbox_network_patch_t *patch, const char *body,
-      sandbox_create_error_t *err)
+      sandbox_body_error_t *err)
 {
     return sandbox_network_patch_parse(patch, body, strlen(body), err);
 }
@@ -25,12 +25,12 @@ parse(sandbox_network_patch_t *patch, const char *body,
 static void
 test_given(void **state)
 {
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     sandbox_network_patch_t patch;
 
     (void) state;
 
-    assert_int_equal(parse(&patch, "", &err), SANDBOX_CREATE_OK);
+    assert_int_equal(parse(&patch, "", &err), SANDBOX_BODY_OK);
     assert_int_equal(patch.internet, -1);
     assert_int_equal(patch.public_traffic, -1);
     assert_null(patch.allow_out);
@@ -44,7 +44,7 @@ test_given(void **state)
                            "\"allow_public_traffic\":true,"
                            "\"mask_request_host\":\"\"}",
                            &err),
-                     SANDBOX_CREATE_OK);
+                     SANDBOX_BODY_OK);
     assert_int_equal(patch.internet, 0);
     assert_int_equal(patch.public_traffic, 1);
     assert_string_equal(patch.allow_out, "");
@@ -54,7 +54,7 @@ test_given(void **state)
 
     assert_int_equal(
         parse(&patch, "{\"mask_request_host\":\"h:${PORT}\"}", &err),
-        SANDBOX_CREATE_OK);
+        SANDBOX_BODY_OK);
     assert_string_equal(patch.mask_host, "h:${PORT}");
     sandbox_network_patch_free(&patch);
 }
@@ -64,25 +64,23 @@ static void
 test_refused(void **state)
 {
     size_t i;
-    sandbox_create_error_t err;
+    sandbox_body_error_t err;
     sandbox_network_patch_t patch;
     static const struct {
         const char *body;
         const char *field;
-        sandbox_create_status_t status;
+        sandbox_body_status_t status;
     } cases[] = {
-        { "[]", "", SANDBOX_CREATE_INVALID_JSON },
-        { "{\"internet\":true}", "internet", SANDBOX_CREATE_INVALID },
-        { "{\"internet_access\":1}", "internet_access",
-          SANDBOX_CREATE_INVALID },
+        { "[]", "", SANDBOX_BODY_INVALID_JSON },
+        { "{\"internet\":true}", "internet", SANDBOX_BODY_INVALID },
+        { "{\"internet_access\":1}", "internet_access", SANDBOX_BODY_INVALID },
         { "{\"allow_out\":[\"192.0.2.0/24\",\"192.0.2.1/24\"]}", "allow_out[1]",
-          SANDBOX_CREATE_INVALID },
+          SANDBOX_BODY_INVALID },
         { "{\"allow_out\":[\"192.0.2.0/24\"],\"deny_out\":[true]}",
-          "deny_out[0]", SANDBOX_CREATE_INVALID },
-        { "{\"deny_out\":\"192.0.2.0/24\"}", "deny_out",
-          SANDBOX_CREATE_INVALID },
+          "deny_out[0]", SANDBOX_BODY_INVALID },
+        { "{\"deny_out\":\"192.0.2.0/24\"}", "deny_out", SANDBOX_BODY_INVALID },
         { "{\"allow_out\":[],\"mask_request_host\":\"a b\"}",
-          "mask_request_host", SANDBOX_CREATE_INVALID },
+          "mask_request_host", SANDBOX_BODY_INVALID },
     };
 
     (void) state;

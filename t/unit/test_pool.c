@@ -14,10 +14,10 @@
 
 
 static sandbox_pool_spec_t pool;
-static sandbox_create_error_t err;
+static sandbox_body_error_t err;
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 parse(int patch, const char *body)
 {
     return sandbox_pool_parse(&pool, patch, body, strlen(body), &create_limits,
@@ -32,7 +32,7 @@ test_defaults(void **state)
 
     assert_int_equal(
         parse(0, "{\"name\":\"p\",\"template_ref\":\"base\",\"min_ready\":2}"),
-        SANDBOX_CREATE_OK);
+        SANDBOX_BODY_OK);
     assert_string_equal(pool.name, "p");
     assert_ptr_equal(pool.template, &create_base);
     assert_int_equal(pool.vcpus, 1);
@@ -52,7 +52,7 @@ test_defaults(void **state)
     /* a pool of none has room for one; sizes bend to the template */
     assert_int_equal(
         parse(0, "{\"name\":\"p\",\"template_ref\":\"desk\",\"min_ready\":0}"),
-        SANDBOX_CREATE_OK);
+        SANDBOX_BODY_OK);
     assert_int_equal(pool.max_ready, 1);
     assert_int_equal(pool.memory_mb, 512);
     assert_int_equal(pool.disk_mb, 4096);
@@ -66,7 +66,7 @@ test_patch(void **state)
 {
     (void) state;
 
-    assert_int_equal(parse(1, ""), SANDBOX_CREATE_OK);
+    assert_int_equal(parse(1, ""), SANDBOX_BODY_OK);
     assert_null(pool.name);
     assert_null(pool.labels);
     assert_null(pool.checkout_policy);
@@ -79,7 +79,7 @@ test_patch(void **state)
                  "\"metadata\":{ \"n\":1.10},\"stale_after_seconds\":5,"
                  "\"checkout_policy\":\"newest_first\","
                  "\"version_policy\":\"track_tag\",\"track_tag\":\"latest\"}"),
-        SANDBOX_CREATE_OK);
+        SANDBOX_BODY_OK);
     assert_int_equal(pool.max_ready, 7);
     assert_int_equal(pool.min_ready, -1);
     assert_int_equal(pool.stale_after_ms, 5000);
@@ -101,63 +101,62 @@ test_refused(void **state)
     static const struct {
         int patch;
         const char *body;
-        sandbox_create_status_t status;
+        sandbox_body_status_t status;
         const char *field;
     } list[] = {
-        { 0, "[]", SANDBOX_CREATE_INVALID_JSON, "" },
-        { 0, "{}", SANDBOX_CREATE_INVALID, "name" },
-        { 0, "{\"name\":\"p\",\"min_ready\":1}", SANDBOX_CREATE_INVALID,
+        { 0, "[]", SANDBOX_BODY_INVALID_JSON, "" },
+        { 0, "{}", SANDBOX_BODY_INVALID, "name" },
+        { 0, "{\"name\":\"p\",\"min_ready\":1}", SANDBOX_BODY_INVALID,
           "template_ref" },
-        { 0, "{\"name\":\"p\",\"template_ref\":\"base\"}",
-          SANDBOX_CREATE_INVALID, "min_ready" },
+        { 0, "{\"name\":\"p\",\"template_ref\":\"base\"}", SANDBOX_BODY_INVALID,
+          "min_ready" },
         { 0, "{\"name\":\"\",\"template_ref\":\"base\",\"min_ready\":1}",
-          SANDBOX_CREATE_INVALID, "name" },
+          SANDBOX_BODY_INVALID, "name" },
         { 0, "{\"name\":\"a\\nb\",\"template_ref\":\"base\",\"min_ready\":1}",
-          SANDBOX_CREATE_INVALID, "name" },
+          SANDBOX_BODY_INVALID, "name" },
         { 0, "{\"name\":\"p\",\"template_ref\":\"none\",\"min_ready\":1}",
-          SANDBOX_CREATE_UNKNOWN_TEMPLATE, "template_ref" },
+          SANDBOX_BODY_UNKNOWN_TEMPLATE, "template_ref" },
         { 0, "{\"name\":\"p\",\"template_ref\":\"base:v1\",\"min_ready\":1}",
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "template_ref" },
+          SANDBOX_BODY_NOT_IMPLEMENTED, "template_ref" },
         { 0,
           BODY("\"min_ready\":1,\"version_policy\":\"track_tag\","
                "\"track_tag\":\"v1\""),
-          SANDBOX_CREATE_NOT_IMPLEMENTED, "track_tag" },
-        { 1, "{\"track_tag\":\"v1\"}", SANDBOX_CREATE_NOT_IMPLEMENTED,
+          SANDBOX_BODY_NOT_IMPLEMENTED, "track_tag" },
+        { 1, "{\"track_tag\":\"v1\"}", SANDBOX_BODY_NOT_IMPLEMENTED,
           "track_tag" },
         { 0,
           BODY("\"min_ready\":1,\"version_policy\":\"track_tag\","
                "\"track_tag\":\"v1\",\"resources\":{\"memory_mb\":127}"),
-          SANDBOX_CREATE_INVALID, "resources.memory_mb" },
-        { 0, BODY("\"min_ready\":-1"), SANDBOX_CREATE_INVALID, "min_ready" },
-        { 0, BODY("\"min_ready\":1001"), SANDBOX_CREATE_INVALID, "min_ready" },
-        { 0, BODY("\"min_ready\":2,\"max_ready\":1"), SANDBOX_CREATE_INVALID,
+          SANDBOX_BODY_INVALID, "resources.memory_mb" },
+        { 0, BODY("\"min_ready\":-1"), SANDBOX_BODY_INVALID, "min_ready" },
+        { 0, BODY("\"min_ready\":1001"), SANDBOX_BODY_INVALID, "min_ready" },
+        { 0, BODY("\"min_ready\":2,\"max_ready\":1"), SANDBOX_BODY_INVALID,
           "max_ready" },
         { 0, BODY("\"min_ready\":1,\"resources\":{\"vcpus\":9}"),
-          SANDBOX_CREATE_INVALID, "resources.vcpus" },
+          SANDBOX_BODY_INVALID, "resources.vcpus" },
         { 0, BODY("\"min_ready\":1,\"resources\":{\"memory_mb\":127}"),
-          SANDBOX_CREATE_INVALID, "resources.memory_mb" },
+          SANDBOX_BODY_INVALID, "resources.memory_mb" },
         { 0, BODY("\"min_ready\":1,\"resources\":{\"disk_mb\":512}"),
-          SANDBOX_CREATE_INVALID, "resources.disk_mb" },
+          SANDBOX_BODY_INVALID, "resources.disk_mb" },
         { 0, BODY("\"min_ready\":1,\"resources\":{\"gpu\":1}"),
-          SANDBOX_CREATE_INVALID, "resources.gpu" },
-        { 0, BODY("\"min_ready\":1,\"labels\":{\"a\":1}"),
-          SANDBOX_CREATE_INVALID, "labels.a" },
+          SANDBOX_BODY_INVALID, "resources.gpu" },
+        { 0, BODY("\"min_ready\":1,\"labels\":{\"a\":1}"), SANDBOX_BODY_INVALID,
+          "labels.a" },
         { 0, BODY("\"min_ready\":1,\"checkout_policy\":\"any\""),
-          SANDBOX_CREATE_INVALID, "checkout_policy" },
-        { 0, BODY("\"min_ready\":1,\"track_tag\":\"v1\""),
-          SANDBOX_CREATE_INVALID, "track_tag" },
+          SANDBOX_BODY_INVALID, "checkout_policy" },
+        { 0, BODY("\"min_ready\":1,\"track_tag\":\"v1\""), SANDBOX_BODY_INVALID,
+          "track_tag" },
         { 0, BODY("\"min_ready\":1,\"version_policy\":\"track_tag\""),
-          SANDBOX_CREATE_INVALID, "track_tag" },
+          SANDBOX_BODY_INVALID, "track_tag" },
         { 0, BODY("\"min_ready\":1,\"idle_timeout_seconds\":0"),
-          SANDBOX_CREATE_INVALID, "idle_timeout_seconds" },
+          SANDBOX_BODY_INVALID, "idle_timeout_seconds" },
         { 0, BODY("\"min_ready\":1,\"stale_after_seconds\":604801"),
-          SANDBOX_CREATE_INVALID, "stale_after_seconds" },
-        { 0, BODY("\"min_ready\":1,\"size\":1"), SANDBOX_CREATE_INVALID,
-          "size" },
-        { 1, "{\"template_ref\":\"base\"}", SANDBOX_CREATE_INVALID,
+          SANDBOX_BODY_INVALID, "stale_after_seconds" },
+        { 0, BODY("\"min_ready\":1,\"size\":1"), SANDBOX_BODY_INVALID, "size" },
+        { 1, "{\"template_ref\":\"base\"}", SANDBOX_BODY_INVALID,
           "template_ref" },
-        { 1, "{\"resources\":{}}", SANDBOX_CREATE_INVALID, "resources" },
-        { 1, "{\"min_ready\":3,\"max_ready\":2}", SANDBOX_CREATE_INVALID,
+        { 1, "{\"resources\":{}}", SANDBOX_BODY_INVALID, "resources" },
+        { 1, "{\"min_ready\":3,\"max_ready\":2}", SANDBOX_BODY_INVALID,
           "max_ready" },
     };
 

@@ -15,10 +15,10 @@
 
 
 static sandbox_snapshot_t snapshot;
-static sandbox_create_error_t err;
+static sandbox_body_error_t err;
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 parse(const char *body)
 {
     return sandbox_snapshot_parse(&snapshot, ID, body, strlen(body), &err);
@@ -48,7 +48,7 @@ test_verbatim(void **state)
     (void) state;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(parse(cases[i].body), SANDBOX_CREATE_OK);
+        assert_int_equal(parse(cases[i].body), SANDBOX_BODY_OK);
         assert_string_equal(snapshot.metadata, cases[i].metadata);
         sandbox_snapshot_free(&snapshot);
         assert_null(snapshot.metadata);
@@ -62,18 +62,17 @@ test_refused(void **state)
     size_t i;
     static const struct {
         const char *body;
-        sandbox_create_status_t status;
+        sandbox_body_status_t status;
         const char *field;
         const char *reason; /* a part of it */
     } cases[] = {
-        { "{\"metadata\":[]}", SANDBOX_CREATE_INVALID, "metadata", "object" },
-        { "{\"metadata\":\"{}\"}", SANDBOX_CREATE_INVALID, "metadata",
-          "object" },
-        { "{\"name\":\"x\"}", SANDBOX_CREATE_INVALID, "name", "known" },
-        { "[]", SANDBOX_CREATE_INVALID_JSON, "", "object" },
-        { "{\"metadata\":{\"a\":1,\"a\":2}}", SANDBOX_CREATE_INVALID_JSON, NULL,
+        { "{\"metadata\":[]}", SANDBOX_BODY_INVALID, "metadata", "object" },
+        { "{\"metadata\":\"{}\"}", SANDBOX_BODY_INVALID, "metadata", "object" },
+        { "{\"name\":\"x\"}", SANDBOX_BODY_INVALID, "name", "known" },
+        { "[]", SANDBOX_BODY_INVALID_JSON, "", "object" },
+        { "{\"metadata\":{\"a\":1,\"a\":2}}", SANDBOX_BODY_INVALID_JSON, NULL,
           "" },
-        { "{\"metadata\":{}", SANDBOX_CREATE_INVALID_JSON, NULL, "" },
+        { "{\"metadata\":{}", SANDBOX_BODY_INVALID_JSON, NULL, "" },
     };
 
     (void) state;
@@ -111,7 +110,7 @@ test_size(void **state)
         body[13 + SANDBOX_METADATA_MAX + n] = '\0';
 
         assert_int_equal(parse(body),
-                         n ? SANDBOX_CREATE_INVALID : SANDBOX_CREATE_OK);
+                         n ? SANDBOX_BODY_INVALID : SANDBOX_BODY_OK);
         sandbox_snapshot_free(&snapshot);
         free(body);
     }
@@ -125,7 +124,7 @@ fingerprint(uint8_t *digest, const char *id, const char *body)
 {
     assert_int_equal(
         sandbox_snapshot_parse(&snapshot, id, body, strlen(body), &err),
-        SANDBOX_CREATE_OK);
+        SANDBOX_BODY_OK);
     memcpy(digest, snapshot.fingerprint, SANDBOX_SHA256_LEN);
     sandbox_snapshot_free(&snapshot);
 }

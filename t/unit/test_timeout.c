@@ -12,10 +12,10 @@
 
 
 static sandbox_timeout_t timeout;
-static sandbox_create_error_t err;
+static sandbox_body_error_t err;
 
 
-static sandbox_create_status_t
+static sandbox_body_status_t
 parse(const char *body)
 {
     static sandbox_template_t *templates[] = { NULL };
@@ -31,18 +31,18 @@ test_accepted(void **state)
 {
     (void) state;
 
-    assert_int_equal(parse("{\"timeout_ms\":1}"), SANDBOX_CREATE_OK);
+    assert_int_equal(parse("{\"timeout_ms\":1}"), SANDBOX_BODY_OK);
     assert_true(timeout.timeout_ms == 1);
     assert_null(timeout.action);
 
     assert_int_equal(
         parse("{\"timeout_action\":\"destroy\",\"timeout_ms\":8.64e7}"),
-        SANDBOX_CREATE_OK);
+        SANDBOX_BODY_OK);
     assert_true(timeout.timeout_ms == 86400000);
     assert_string_equal(timeout.action, "destroy");
 
     assert_int_equal(parse("{\"timeout_ms\":5,\"timeout_action\":null}"),
-                     SANDBOX_CREATE_OK);
+                     SANDBOX_BODY_OK);
     assert_null(timeout.action);
 }
 
@@ -53,34 +53,34 @@ test_refused(void **state)
     size_t i;
     static const struct {
         const char *body;
-        sandbox_create_status_t status;
+        sandbox_body_status_t status;
         const char *field;
         const char *reason; /* a part of it */
     } cases[] = {
-        { "", SANDBOX_CREATE_INVALID, "timeout_ms", "must be given" },
-        { "{}", SANDBOX_CREATE_INVALID, "timeout_ms", "must be given" },
-        { "{\"timeout_ms\":null}", SANDBOX_CREATE_INVALID, "timeout_ms",
+        { "", SANDBOX_BODY_INVALID, "timeout_ms", "must be given" },
+        { "{}", SANDBOX_BODY_INVALID, "timeout_ms", "must be given" },
+        { "{\"timeout_ms\":null}", SANDBOX_BODY_INVALID, "timeout_ms",
           "must be given" },
-        { "{\"timeout_ms\":0}", SANDBOX_CREATE_INVALID, "timeout_ms",
+        { "{\"timeout_ms\":0}", SANDBOX_BODY_INVALID, "timeout_ms",
           "at least 1" },
-        { "{\"timeout_ms\":-1}", SANDBOX_CREATE_INVALID, "timeout_ms",
+        { "{\"timeout_ms\":-1}", SANDBOX_BODY_INVALID, "timeout_ms",
           "at least 1" },
-        { "{\"timeout_ms\":86400001}", SANDBOX_CREATE_INVALID, "timeout_ms",
+        { "{\"timeout_ms\":86400001}", SANDBOX_BODY_INVALID, "timeout_ms",
           "at most 86400000" },
-        { "{\"timeout_ms\":1e99}", SANDBOX_CREATE_INVALID, "timeout_ms",
+        { "{\"timeout_ms\":1e99}", SANDBOX_BODY_INVALID, "timeout_ms",
           "86400000" },
-        { "{\"timeout_ms\":\"1\"}", SANDBOX_CREATE_INVALID, "timeout_ms",
+        { "{\"timeout_ms\":\"1\"}", SANDBOX_BODY_INVALID, "timeout_ms",
           "integer" },
-        { "{\"timeout_ms\":1.5}", SANDBOX_CREATE_INVALID, "timeout_ms",
+        { "{\"timeout_ms\":1.5}", SANDBOX_BODY_INVALID, "timeout_ms",
           "integer" },
-        { "{\"timeout\":1}", SANDBOX_CREATE_INVALID, "timeout", "known" },
+        { "{\"timeout\":1}", SANDBOX_BODY_INVALID, "timeout", "known" },
         { "{\"timeout_ms\":1,\"timeout_action\":\"pause\"}",
-          SANDBOX_CREATE_INVALID, "timeout_action", "destroy" },
+          SANDBOX_BODY_INVALID, "timeout_action", "destroy" },
         { "{\"timeout_ms\":0,\"timeout_action\":\"hibernate\"}",
-          SANDBOX_CREATE_INVALID, "timeout_ms", "at least 1" },
-        { "[]", SANDBOX_CREATE_INVALID_JSON, "", "object" },
-        { "{\"timeout_ms\":1", SANDBOX_CREATE_INVALID_JSON, NULL, "" },
-        { "{\"timeout_ms\":1,\"timeout_ms\":1}", SANDBOX_CREATE_INVALID_JSON,
+          SANDBOX_BODY_INVALID, "timeout_ms", "at least 1" },
+        { "[]", SANDBOX_BODY_INVALID_JSON, "", "object" },
+        { "{\"timeout_ms\":1", SANDBOX_BODY_INVALID_JSON, NULL, "" },
+        { "{\"timeout_ms\":1,\"timeout_ms\":1}", SANDBOX_BODY_INVALID_JSON,
           NULL, "" },
     };
 
