@@ -8,7 +8,6 @@
 #include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_module.h"
 #include "ngx_http_sandbox_reply.h"
-#include "sandbox_tenant.h"
 
 
 /* The fields of a record, as elements of a reply. */
