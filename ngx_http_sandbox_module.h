@@ -14,7 +14,6 @@
 #error "nginx must be configured with --with-threads; see scripts/build"
 #endif
 
-#include "ngx_http_sandbox_redis.h"
 #include "sandbox_hypervisor.h"
 #include "sandbox_id.h"
 #include "sandbox_net.h"
@@ -40,7 +39,7 @@ typedef struct {
     ngx_str_t domain; /* sandboxes are {port}-{id}.{domain} */
     ngx_str_t prefix; /* of every Redis key and channel */
 
-    ngx_http_sandbox_redis_conf_t *redis;
+    struct ngx_http_sandbox_redis_conf_s *redis;
     ngx_str_t libvirt_uri;
     ngx_str_t data_dir;
     ngx_uint_t accel; /* sandbox_accel_t */
@@ -157,7 +156,7 @@ typedef struct {
 /* The state of this worker, filled in by init_process. */
 typedef struct {
     ngx_http_sandbox_main_conf_t *conf;
-    ngx_http_sandbox_redis_t *redis;
+    struct ngx_http_sandbox_redis_s *redis;
     char owner[64]; /* "<pid>/<nonce>", holder of leases */
     char host[64];  /* machine-id, or "" */
 

@@ -4,6 +4,7 @@
 
 #include "ngx_http_sandbox_auth.h"
 
+#include "ngx_http_sandbox_redis.h"
 #include "sandbox_digest.h"
 #include "sandbox_tenant.h"
 

@@ -2,6 +2,8 @@
 
 #include "ngx_http_sandbox_conf.h"
 
+#include "ngx_http_sandbox_redis.h"
+
 
 u_char *
 ngx_http_sandbox_param(ngx_str_t *arg, const char *name, ngx_str_t *value)

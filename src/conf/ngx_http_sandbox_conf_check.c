@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_conf.h"
 
+#include "ngx_http_sandbox_redis.h"
 #include "sandbox_syntax.h"
 
 #define NGX_HTTP_SANDBOX_DOMAIN_MAX 200 /* a label fits before it */

@@ -13,7 +13,7 @@
 #ifndef NGX_HTTP_SANDBOX_LEADER_H
 #define NGX_HTTP_SANDBOX_LEADER_H
 
-#include "ngx_http_sandbox_module.h"
+#include "ngx_http_sandbox_redis.h"
 
 /* Reads the machine id of this host. */
 void ngx_http_sandbox_leader_start(void);

@@ -15,7 +15,7 @@
 #include <ngx_core.h>
 #include <hiredis/hiredis.h>
 
-typedef struct {
+typedef struct ngx_http_sandbox_redis_conf_s {
     ngx_sockaddr_t addr; /* numeric or unix; resolved at configuration */
     socklen_t socklen;
     ngx_str_t name; /* for log lines */
