@@ -10,8 +10,8 @@
 #include "ngx_http_sandbox_await.h"
 #include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_conf.h"
-#include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
+#include "ngx_http_sandbox_filters.h"
 #include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
@@ -21,6 +21,7 @@
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_tend.h"
 #include "ngx_http_sandbox_traffic.h"
+#include "ngx_http_sandbox_variables.h"
 
 
 static void *ngx_http_sandbox_create_main_conf(ngx_conf_t *cf);
@@ -31,7 +32,6 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static char *ngx_http_sandbox_api_used(ngx_conf_t *cf, void *post, void *flag);
 static char *
 ngx_http_sandbox_traffic_used(ngx_conf_t *cf, void *post, void *flag);
-static ngx_int_t ngx_http_sandbox_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sandbox_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sandbox_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_sandbox_init_process(ngx_cycle_t *cycle);
@@ -174,7 +174,7 @@ static ngx_command_t ngx_http_sandbox_commands[] = {
 };
 
 static ngx_http_module_t ngx_http_sandbox_module_ctx = {
-    ngx_http_sandbox_preconfiguration,  /* preconfiguration */
+    ngx_http_sandbox_add_variables,     /* preconfiguration */
     ngx_http_sandbox_postconfiguration, /* postconfiguration */
     ngx_http_sandbox_create_main_conf,  /* create main configuration */
     ngx_http_sandbox_init_main_conf,    /* init main configuration */
@@ -395,226 +395,6 @@ ngx_http_sandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
-/* nginx's own handler.  A request keeps ours when a redirect drops its ctx. */
-static ngx_http_log_handler_pt ngx_http_sandbox_next_log_handler;
-
-
-/* Appends ", request_id: …" to the log lines of a request. */
-static u_char *
-ngx_http_sandbox_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
-                             u_char *buf, size_t len)
-{
-    u_char *p;
-    ngx_http_sandbox_ctx_t *ctx;
-
-    p = buf;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (ctx) {
-        p = ngx_snprintf(buf, len, ", request_id: %V", &ctx->request_id);
-    }
-
-    return ngx_http_sandbox_next_log_handler(r, sr, p, len - (p - buf));
-}
-
-
-ngx_int_t
-ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
-{
-    if (sandbox_request_id_make(ctx->request) != 0) {
-        return NGX_ERROR;
-    }
-
-    ctx->request_id.data = (u_char *) ctx->request;
-    ctx->request_id.len = SANDBOX_REQUEST_ID_LEN;
-    ctx->http_version = r->http_version;
-    ngx_http_set_ctx(r, ctx, ngx_http_sandbox_module);
-
-    if (r->log_handler != ngx_http_sandbox_log_handler) {
-        ngx_http_sandbox_next_log_handler = r->log_handler;
-        r->log_handler = ngx_http_sandbox_log_handler;
-    }
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler)
-{
-    /* debug logs print the descriptor of the event's connection */
-    static ngx_connection_t idle = { .fd = -1 };
-
-    ev->handler = handler;
-    ev->log = ngx_cycle->log;
-    ev->data = &idle;
-    ev->cancelable = 1;
-}
-
-
-static void
-ngx_http_sandbox_lingered(ngx_event_t *ev)
-{ /* void */
-}
-
-
-void
-ngx_http_sandbox_linger(ngx_event_t *ev, ngx_msec_t ms)
-{
-    ngx_http_sandbox_timer_init(ev, ngx_http_sandbox_lingered);
-    ev->cancelable = 0;
-    ngx_add_timer(ev, ms);
-}
-
-
-ngx_int_t
-ngx_http_sandbox_watch_client(ngx_http_request_t *r)
-{
-    ngx_event_t *rev;
-
-    rev = r->connection->read;
-
-    if (rev->ready) {
-        /* as limit_req does: the end may have come with the request */
-        ngx_post_event(rev, &ngx_posted_events);
-
-    } else if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    r->read_event_handler = ngx_http_test_reading;
-
-    return NGX_OK;
-}
-
-
-ngx_http_sandbox_ctx_t *
-ngx_http_sandbox_ctx(ngx_http_request_t *r)
-{
-    ngx_http_sandbox_ctx_t *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-    if (ctx) {
-        return ctx;
-    }
-
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_sandbox_ctx_t));
-    if (ctx == NULL || ngx_http_sandbox_ctx_init(r, ctx) != NGX_OK) {
-        return NULL;
-    }
-
-    return ctx;
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_request_id_variable(ngx_http_request_t *r,
-                                     ngx_http_variable_value_t *v,
-                                     uintptr_t data)
-{
-    ngx_http_sandbox_ctx_t *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    v->data = ctx->request_id.data;
-    v->len = ctx->request_id.len;
-    v->valid = 1;
-    v->no_cacheable = 1;
-    v->not_found = 0;
-
-    return NGX_OK;
-}
-
-
-/* $sandbox_host: the Host for the guest, the client's or the masked one. */
-static ngx_int_t
-ngx_http_sandbox_host_variable(ngx_http_request_t *r,
-                               ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_str_t *host;
-    ngx_http_sandbox_ctx_t *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
-    host = &r->headers_in.server;
-
-    if (ctx && ctx->host.len) {
-        host = &ctx->host;
-
-    } else if (r->headers_in.host) {
-        host = &r->headers_in.host->value;
-    }
-
-    v->data = host->data;
-    v->len = host->len;
-    v->valid = 1;
-    v->no_cacheable = 1;
-    v->not_found = 0;
-
-    return NGX_OK;
-}
-
-
-/*
- * $sandbox_connection, for the guest: "upgrade" if the client wants an upgrade,
- * else empty, which lets "keepalive" keep the connection.
- */
-static ngx_int_t
-ngx_http_sandbox_connection_variable(ngx_http_request_t *r,
-                                     ngx_http_variable_value_t *v,
-                                     uintptr_t data)
-{
-    static ngx_str_t upgrade = ngx_string("upgrade");
-
-    v->data = upgrade.data;
-    v->len = r->headers_in.upgrade && r->headers_in.upgrade->value.len
-                 ? upgrade.len
-                 : 0;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    return NGX_OK;
-}
-
-
-static ngx_http_variable_t ngx_http_sandbox_variables[] = {
-    { ngx_string("sandbox_request_id"), NULL,
-      ngx_http_sandbox_request_id_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("sandbox_host"), NULL, ngx_http_sandbox_host_variable, 0,
-      NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    /* changeable: configurations may have a map of this name */
-    { ngx_string("sandbox_connection"), NULL,
-      ngx_http_sandbox_connection_variable, 0, NGX_HTTP_VAR_CHANGEABLE, 0 },
-
-    ngx_http_null_variable
-};
-
-
-static ngx_int_t
-ngx_http_sandbox_preconfiguration(ngx_conf_t *cf)
-{
-    ngx_http_variable_t *v, *var;
-
-    for (v = ngx_http_sandbox_variables; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-    }
-
-    return NGX_OK;
-}
-
-
 /* One handler for traffic and API: each registered one costs every request. */
 static ngx_int_t
 ngx_http_sandbox_precontent_handler(ngx_http_request_t *r)
@@ -670,7 +450,7 @@ ngx_http_sandbox_postconfiguration(ngx_conf_t *cf)
      * of the old one that start from then on have these chains.
      */
     ngx_http_sandbox_api_bound_bodies();
-    ngx_http_sandbox_errors_init();
+    ngx_http_sandbox_filters_init();
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
 

@@ -1,6 +1,6 @@
 /*
- * What all folders of the module share: its configuration, the context of a
- * request and the state of the worker.
+ * What all folders of the module share: its configuration and the state of the
+ * worker.
  */
 
 #ifndef NGX_HTTP_SANDBOX_MODULE_H
@@ -107,52 +107,6 @@ typedef struct {
     ngx_flag_t metrics;
 } ngx_http_sandbox_loc_conf_t;
 
-/* An error of the API; ngx_http_sandbox_codes.h lists all of them. */
-typedef struct {
-    ngx_uint_t status;
-    ngx_str_t code;
-    ngx_uint_t retry_after; /* seconds; 0: not retryable */
-} ngx_http_sandbox_error_t;
-
-/* A guest's address and port, as long as nginx may name what it has tried. */
-typedef struct {
-    ngx_str_t name; /* in text */
-    char text[SANDBOX_NET_IPV4_SIZE + SANDBOX_NET_PORT_SIZE];
-} ngx_http_sandbox_peer_name_t;
-
-typedef struct {
-    ngx_str_t request_id; /* in request */
-    char request[SANDBOX_ID_SIZE];
-    ngx_str_t tenant;  /* NUL-terminated */
-    ngx_str_t sandbox; /* the id in the path, as the client spelled it */
-    const void *route; /* row of the API's route table, once known */
-
-    /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
-    struct sockaddr_in peer;
-    ngx_str_t *peer_name; /* the same as text; NULL before the first one */
-    ngx_http_sandbox_peer_name_t first_peer;
-    struct ngx_http_sandbox_live_s *live; /* the request at that guest */
-    ngx_str_t host; /* the Host that the guest sees, if masked */
-
-    /* the error to be answered, for the envelope; NULL if none */
-    const ngx_http_sandbox_error_t *error;
-    ngx_str_t message; /* a sentence for a person */
-    ngx_str_t field;   /* error_detail, when not empty */
-    ngx_str_t reason;
-    const char *detail_name;
-    char *detail;           /* error_detail, when not NULL */
-    ngx_uint_t retry_after; /* seconds, in place of the error's; or 0 */
-
-    /* the body that the error filter sends in place of nginx's page */
-    ngx_str_t envelope;
-    ngx_uint_t http_version; /* the client's */
-    off_t received;          /* bytes of the body so far, if bounded */
-    unsigned bounded : 1;    /* the body may have at most 1 MiB */
-    unsigned passed : 1;     /* the request goes on to proxy_pass */
-    unsigned traffic : 1;    /* the location has sandbox_traffic */
-    unsigned edge : 1;       /* the path, not the Host, names the sandbox */
-} ngx_http_sandbox_ctx_t;
-
 /* The state of this worker, filled in by init_process. */
 typedef struct {
     ngx_http_sandbox_main_conf_t *conf;
@@ -167,35 +121,5 @@ typedef struct {
 
 extern ngx_module_t ngx_http_sandbox_module;
 extern ngx_http_sandbox_worker_t ngx_http_sandbox_worker;
-
-/*
- * Makes ev, zeroed memory, a timer of the worker that calls handler.  It does
- * not keep a worker alive that is shutting down.
- */
-void ngx_http_sandbox_timer_init(ngx_event_t *ev, ngx_event_handler_pt handler);
-
-/*
- * Makes ev, memory that was zeroed once, a timer that keeps a worker that is
- * shutting down alive for ms, or until it is deleted.  For a task in a thread:
- * without a timer nginx leaves its event loop, and waits for the thread in a
- * loop that takes a CPU.
- */
-void ngx_http_sandbox_linger(ngx_event_t *ev, ngx_msec_t ms);
-
-/*
- * r waits: ends it when its client goes away, or at once (after this returns)
- * if it has gone.  NGX_ERROR if nginx's events fail.
- */
-ngx_int_t ngx_http_sandbox_watch_client(ngx_http_request_t *r);
-
-/* The context of r, made at first use; NULL if memory is out. */
-ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
-
-/*
- * Makes ctx, zeroed memory of the caller's that lives as long as r, the
- * context of r.  NGX_ERROR if no request id can be made.
- */
-ngx_int_t
-ngx_http_sandbox_ctx_init(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef NGX_HTTP_SANDBOX_API_H
 #define NGX_HTTP_SANDBOX_API_H
 
+#include "ngx_http_sandbox_ctx.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_module.h"
 #include "sandbox_query.h"
@@ -26,23 +27,6 @@ void ngx_http_sandbox_api_bound_bodies(void);
 
 /* From postconfiguration: the routes' names for the metrics. */
 void ngx_http_sandbox_api_name_routes(void);
-
-/*
- * Request headers of one name (lower case), in the order they came; start
- * with a zeroed iterator.  NULL after the last.
- */
-typedef struct {
-    ngx_list_part_t *part;
-    ngx_uint_t i;
-} ngx_http_sandbox_headers_t;
-
-ngx_table_elt_t *
-ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
-                                 ngx_http_sandbox_headers_t *it,
-                                 const char *name);
-
-/* 1 if a Content-Type says JSON, whatever its parameters. */
-ngx_uint_t ngx_http_sandbox_api_json_type(const ngx_str_t *type);
 
 /*
  * Reads a body that is to be JSON, of at most 1 MiB, and calls handler with

@@ -17,6 +17,7 @@
  * (flights.c), if anything about the sandbox has changed since the read began.
  */
 
+#include "ngx_http_sandbox_headers.h"
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_object.h"
@@ -26,6 +27,7 @@
 #include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_traffic.h"
 #include "ngx_http_sandbox_wake.h"
+#include "ngx_http_sandbox_watch_client.h"
 #include "sandbox_agent.h"
 #include "sandbox_crash.h"
 #include "sandbox_json.h"

@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_api.h"
 
+#include "ngx_http_sandbox_headers.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_state.h"
 

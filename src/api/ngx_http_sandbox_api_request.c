@@ -1,59 +1,12 @@
-/* Headers and JSON bodies of requests; see api.h. */
+/* JSON bodies of requests; see api.h. */
 
 #include "ngx_http_sandbox_api.h"
+#include "ngx_http_sandbox_headers.h"
 
 #define NGX_HTTP_SANDBOX_BODY_MAX (1024 * 1024)
 
 
 static ngx_http_request_body_filter_pt ngx_http_sandbox_next_body_filter;
-
-
-ngx_table_elt_t *
-ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
-                                 ngx_http_sandbox_headers_t *it,
-                                 const char *name)
-{
-    size_t len;
-    ngx_table_elt_t *h;
-
-    len = ngx_strlen(name);
-
-    if (it->part == NULL) {
-        it->part = &r->headers_in.headers.part;
-    }
-
-    for (;;) {
-        if (it->i == it->part->nelts) {
-            if (it->part->next == NULL) {
-                return NULL;
-            }
-
-            it->part = it->part->next;
-            it->i = 0;
-            continue;
-        }
-
-        h = it->part->elts;
-        h = &h[it->i++];
-
-        if (h->key.len == len && ngx_memcmp(h->lowcase_key, name, len) == 0) {
-            return h;
-        }
-    }
-}
-
-
-ngx_uint_t
-ngx_http_sandbox_api_json_type(const ngx_str_t *type)
-{
-    size_t len = sizeof("application/json") - 1;
-
-    return type->len >= len
-           && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
-                  == 0
-           && (type->len == len || type->data[len] == ';'
-               || type->data[len] == ' ');
-}
 
 
 /* 1 if there is no body, or its Content-Type is JSON. */

@@ -4,6 +4,8 @@
 
 #include "ngx_http_sandbox_auth.h"
 
+#include "ngx_http_sandbox_ctx.h"
+#include "ngx_http_sandbox_headers.h"
 #include "ngx_http_sandbox_redis.h"
 #include "sandbox_digest.h"
 #include "sandbox_tenant.h"
@@ -27,33 +29,6 @@ typedef struct {
 
 static ngx_http_sandbox_auth_slot_t
     ngx_http_sandbox_auth_cache[NGX_HTTP_SANDBOX_AUTH_SLOTS];
-
-
-ngx_str_t
-ngx_http_sandbox_bearer(const ngx_table_elt_t *h)
-{
-    ngx_str_t key;
-
-    ngx_str_null(&key);
-
-    if (h == NULL || h->value.len <= sizeof("Bearer ") - 1
-        || ngx_strncasecmp(h->value.data, (u_char *) "Bearer ",
-                           sizeof("Bearer ") - 1)
-               != 0)
-    {
-        return key;
-    }
-
-    key.data = h->value.data + sizeof("Bearer ") - 1;
-    key.len = h->value.len - (sizeof("Bearer ") - 1);
-
-    while (key.len && *key.data == ' ') {
-        key.data++;
-        key.len--;
-    }
-
-    return key;
-}
 
 
 static ngx_http_sandbox_auth_slot_t *

@@ -10,13 +10,12 @@
 #ifndef NGX_HTTP_SANDBOX_AUTH_H
 #define NGX_HTTP_SANDBOX_AUTH_H
 
-#include "ngx_http_sandbox_module.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
 
 #define NGX_HTTP_SANDBOX_AUTH_SLOTS 1024
 #define NGX_HTTP_SANDBOX_AUTH_TTL_MS 5000
-
-/* The key of "Authorization: Bearer <key>", in h; empty if there is none. */
-ngx_str_t ngx_http_sandbox_bearer(const ngx_table_elt_t *h);
 
 /*
  * Called with NGX_OK when ctx->tenant is set, NGX_DECLINED if the key is

@@ -3,6 +3,7 @@
 #include "ngx_http_sandbox_wait.h"
 
 #include "ngx_http_sandbox_api.h"
+#include "ngx_http_sandbox_headers.h"
 #include "sandbox_body.h"
 #include "sandbox_idem_key.h"
 

@@ -8,6 +8,13 @@
 
 #include "ngx_http_sandbox_module.h"
 
+/* An error of the API. */
+typedef struct {
+    ngx_uint_t status;
+    ngx_str_t code;
+    ngx_uint_t retry_after; /* seconds; 0: not retryable */
+} ngx_http_sandbox_error_t;
+
 /* X(code, status, seconds of Retry-After or 0 if not retryable) */
 #define NGX_HTTP_SANDBOX_CODES(X)                                              \
     X(invalid_request, 400, 0)                                                 \

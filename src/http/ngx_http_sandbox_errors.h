@@ -1,7 +1,6 @@
 /*
- * How errors are sent: the JSON envelope, and the filter that gives it to
- * every error of an API or traffic location, raised by any code (our handlers,
- * nginx itself, a failed upstream).  Event loop only.
+ * Errors: noting one in the context of a request, and what is sent of the noted
+ * one, the JSON envelope or a page.  Event loop only.
  */
 
 #ifndef NGX_HTTP_SANDBOX_ERRORS_H
@@ -41,14 +40,10 @@ ngx_int_t ngx_http_sandbox_error_detail(ngx_http_request_t *r,
 /* The envelope of the noted error, in r->pool. */
 ngx_int_t ngx_http_sandbox_envelope(ngx_http_request_t *r, ngx_str_t *json);
 
+/* The noted error for a person, in r->pool; nothing in it is from outside. */
+ngx_int_t ngx_http_sandbox_page(ngx_http_request_t *r, ngx_str_t *html);
+
 /* Adds Retry-After and WWW-Authenticate as the noted error asks for. */
 ngx_int_t ngx_http_sandbox_error_headers(ngx_http_request_t *r);
-
-/* Adds a response header; name is static, value lives as long as r. */
-ngx_int_t ngx_http_sandbox_add_header(ngx_http_request_t *r, const char *name,
-                                      ngx_str_t *value);
-
-/* Installs the header and body filter; from postconfiguration. */
-void ngx_http_sandbox_errors_init(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_tend.h"
+#include "ngx_http_sandbox_timer.h"
 
 #define NGX_HTTP_SANDBOX_AGENDA_INTERVAL_MS 500
 #define NGX_HTTP_SANDBOX_AGENDA_MOST 32 /* operations of a worker at once */

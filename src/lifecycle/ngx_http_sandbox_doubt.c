@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_doubt.h"
 
+#include "ngx_http_sandbox_timer.h"
 #include "sandbox_hypervisor.h"
 
 #define NGX_HTTP_SANDBOX_DOUBT_MOST 16       /* sandboxes in one look */

@@ -4,6 +4,7 @@
 
 #include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_module.h"
+#include "ngx_http_sandbox_timer.h"
 #include "sandbox_checkpoint.h"
 #include "sandbox_tenant.h"
 #include "sandbox_time.h"

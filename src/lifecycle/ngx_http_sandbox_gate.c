@@ -4,6 +4,7 @@
 
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_module.h"
+#include "ngx_http_sandbox_timer.h"
 
 /* Ms until the pool, whose queue was full, is tried again. */
 #define NGX_HTTP_SANDBOX_GATE_AGAIN_MS 100

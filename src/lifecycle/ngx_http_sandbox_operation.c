@@ -8,6 +8,7 @@
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"
+#include "ngx_http_sandbox_timer.h"
 #include "sandbox_time.h"
 
 /* Ms until a renewal is tried again that failed because Redis was away. */

@@ -17,6 +17,7 @@
 #define NGX_HTTP_SANDBOX_OPERATION_H
 
 #include "ngx_http_sandbox_await.h"
+#include "ngx_http_sandbox_ctx.h"
 #include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_keys.h"
 #include "sandbox_create.h"

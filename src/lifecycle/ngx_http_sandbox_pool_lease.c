@@ -9,6 +9,7 @@
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_timer.h"
 
 /* Until a pool is due again, and between two looks of a worker, mostly. */
 #define NGX_HTTP_SANDBOX_POOL_LEASE_INTERVAL_MS 2000

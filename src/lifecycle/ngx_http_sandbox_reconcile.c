@@ -29,6 +29,7 @@
 #include "ngx_http_sandbox_settle.h"
 #include "ngx_http_sandbox_state.h"
 #include "ngx_http_sandbox_sweep.h"
+#include "ngx_http_sandbox_timer.h"
 #include "ngx_http_sandbox_walk.h"
 #include "sandbox_time.h"
 

@@ -11,6 +11,7 @@
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_timer.h"
 #include "sandbox_agent.h"
 #include "sandbox_crash.h"
 #include "sandbox_ping.h"

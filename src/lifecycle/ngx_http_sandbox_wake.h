@@ -10,7 +10,7 @@
 #ifndef NGX_HTTP_SANDBOX_WAKE_H
 #define NGX_HTTP_SANDBOX_WAKE_H
 
-#include "ngx_http_sandbox_module.h"
+#include "ngx_http_sandbox_ctx.h"
 
 /*
  * error is NULL if the sandbox runs now, maybe under another id.  message is

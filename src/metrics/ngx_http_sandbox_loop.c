@@ -16,6 +16,7 @@
 
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_module.h"
+#include "ngx_http_sandbox_timer.h"
 
 #include <ngx_event.h>
 

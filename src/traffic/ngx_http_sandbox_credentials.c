@@ -3,10 +3,9 @@
  * guests do not get to see; see traffic.h.
  */
 
-#include "ngx_http_sandbox_api.h"
-#include "ngx_http_sandbox_auth.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_errors.h"
+#include "ngx_http_sandbox_headers.h"
 #include "ngx_http_sandbox_traffic.h"
 
 #include "ngx_http_sandbox_route.h"

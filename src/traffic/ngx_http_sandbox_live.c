@@ -29,11 +29,13 @@
 #include "ngx_http_sandbox_live.h"
 
 #include "ngx_http_sandbox_clock.h"
+#include "ngx_http_sandbox_ctx.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_metrics.h"
 
 #include "ngx_http_sandbox_route.h"
 #include "ngx_http_sandbox_state.h"
+#include "ngx_http_sandbox_timer.h"
 #include "sandbox_connect.h"
 
 

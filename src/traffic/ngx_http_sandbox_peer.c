@@ -12,6 +12,7 @@
  * connection it had kept turns out to be closed.
  */
 
+#include "ngx_http_sandbox_ctx.h"
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_events.h"
 #include "ngx_http_sandbox_live.h"

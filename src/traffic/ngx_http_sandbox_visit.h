@@ -7,6 +7,7 @@
 #ifndef NGX_HTTP_SANDBOX_VISIT_H
 #define NGX_HTTP_SANDBOX_VISIT_H
 
+#include "ngx_http_sandbox_ctx.h"
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
 #include "ngx_http_sandbox_route.h"

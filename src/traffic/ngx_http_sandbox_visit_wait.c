@@ -7,6 +7,7 @@
 #include "ngx_http_sandbox_errors.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_state.h"
+#include "ngx_http_sandbox_watch_client.h"
 
 
 /* NGX_ERROR if memory is out. */
