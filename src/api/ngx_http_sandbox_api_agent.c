@@ -78,7 +78,7 @@ ngx_http_sandbox_agent_credentials(ngx_http_request_t *r, const char *token)
 
     ngx_memzero(&it, sizeof(it));
 
-    while ((h = ngx_http_sandbox_api_next_header(r, &it, "authorization"))) {
+    while ((h = ngx_http_sandbox_next_header(r, &it, "authorization"))) {
         h->value = bearer;
     }
 
@@ -98,7 +98,7 @@ ngx_http_sandbox_agent_request_id(ngx_http_request_t *r,
     found = 0;
     ngx_memzero(&it, sizeof(it));
 
-    while ((h = ngx_http_sandbox_api_next_header(r, &it, "x-request-id"))) {
+    while ((h = ngx_http_sandbox_next_header(r, &it, "x-request-id"))) {
         h->value = ctx->request_id;
         found = 1;
     }

@@ -21,7 +21,7 @@ ngx_http_sandbox_api_is_json(ngx_http_request_t *r)
         return 0;
     }
 
-    return ngx_http_sandbox_api_json_type(&r->headers_in.content_type->value);
+    return ngx_http_sandbox_json_type(&r->headers_in.content_type->value);
 }
 
 

@@ -109,7 +109,7 @@ ngx_http_sandbox_idem_header(ngx_http_request_t *r, ngx_str_t *key,
     value = NULL;
     ngx_memzero(&it, sizeof(it));
 
-    while ((h = ngx_http_sandbox_api_next_header(r, &it, "idempotency-key"))) {
+    while ((h = ngx_http_sandbox_next_header(r, &it, "idempotency-key"))) {
         if (value) {
             *reason = "is given twice";
             return NGX_ABORT;

@@ -285,7 +285,7 @@ ngx_http_sandbox_odd_answer(ngx_http_request_t *r)
     }
 
     return status == NGX_HTTP_UNAUTHORIZED
-           || !ngx_http_sandbox_api_json_type(&r->headers_out.content_type);
+           || !ngx_http_sandbox_json_type(&r->headers_out.content_type);
 }
 
 

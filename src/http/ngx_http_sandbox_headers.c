@@ -4,9 +4,8 @@
 
 
 ngx_table_elt_t *
-ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
-                                 ngx_http_sandbox_headers_t *it,
-                                 const char *name)
+ngx_http_sandbox_next_header(ngx_http_request_t *r,
+                             ngx_http_sandbox_headers_t *it, const char *name)
 {
     size_t len;
     ngx_table_elt_t *h;
@@ -39,7 +38,7 @@ ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
 
 
 ngx_uint_t
-ngx_http_sandbox_api_json_type(const ngx_str_t *type)
+ngx_http_sandbox_json_type(const ngx_str_t *type)
 {
     size_t len = sizeof("application/json") - 1;
 

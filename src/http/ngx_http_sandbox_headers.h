@@ -17,12 +17,11 @@ typedef struct {
 } ngx_http_sandbox_headers_t;
 
 ngx_table_elt_t *
-ngx_http_sandbox_api_next_header(ngx_http_request_t *r,
-                                 ngx_http_sandbox_headers_t *it,
-                                 const char *name);
+ngx_http_sandbox_next_header(ngx_http_request_t *r,
+                             ngx_http_sandbox_headers_t *it, const char *name);
 
 /* 1 if a Content-Type says JSON, whatever its parameters. */
-ngx_uint_t ngx_http_sandbox_api_json_type(const ngx_str_t *type);
+ngx_uint_t ngx_http_sandbox_json_type(const ngx_str_t *type);
 
 /* The key of "Authorization: Bearer <key>", in h; empty if there is none. */
 ngx_str_t ngx_http_sandbox_bearer(const ngx_table_elt_t *h);

@@ -76,7 +76,7 @@ ngx_http_sandbox_traffic_hide_key(ngx_http_request_t *r)
 
     ngx_memzero(&it, sizeof(it));
 
-    while ((h = ngx_http_sandbox_api_next_header(r, &it, "authorization"))) {
+    while ((h = ngx_http_sandbox_next_header(r, &it, "authorization"))) {
         key = ngx_http_sandbox_bearer(h);
 
         if (key.len >= sizeof("ns_") - 1
@@ -110,13 +110,13 @@ ngx_http_sandbox_traffic_websocket(ngx_http_request_t *r)
     }
 
     ngx_memzero(&it, sizeof(it));
-    h = ngx_http_sandbox_api_next_header(r, &it, "upgrade");
+    h = ngx_http_sandbox_next_header(r, &it, "upgrade");
 
     return h && h->value.len == sizeof("websocket") - 1
            && ngx_strncasecmp(h->value.data, (u_char *) "websocket",
                               h->value.len)
                   == 0
-           && ngx_http_sandbox_api_next_header(r, &it, "upgrade") == NULL;
+           && ngx_http_sandbox_next_header(r, &it, "upgrade") == NULL;
 }
 
 
@@ -130,7 +130,7 @@ ngx_http_sandbox_traffic_hide_upgrade(ngx_http_request_t *r)
     r->headers_in.upgrade = NULL;
     ngx_memzero(&it, sizeof(it));
 
-    while ((h = ngx_http_sandbox_api_next_header(r, &it, "upgrade"))) {
+    while ((h = ngx_http_sandbox_next_header(r, &it, "upgrade"))) {
         ngx_http_sandbox_traffic_hide(h);
     }
 }
