@@ -6,8 +6,8 @@
 #ifndef SANDBOX_AGENT_H
 #define SANDBOX_AGENT_H
 
-#define SANDBOX_AGENT_CHANNEL "org.sandbox.agent.0" /* its virtio-serial port  \
-                                                     */
-#define SANDBOX_AGENT_PORT 891                      /* of its HTTP server */
+/* its virtio-serial port, and the port of its HTTP server */
+#define SANDBOX_AGENT_CHANNEL "org.sandbox.agent.0"
+#define SANDBOX_AGENT_PORT 891
 
 #endif

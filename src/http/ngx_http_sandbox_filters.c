@@ -110,7 +110,7 @@ ngx_http_sandbox_wants_page(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
     }
 
     ngx_memzero(&it, sizeof(it));
-    h = ngx_http_sandbox_api_next_header(r, &it, "accept");
+    h = ngx_http_sandbox_next_header(r, &it, "accept");
 
     return h ? sandbox_accept_html((char *) h->value.data, h->value.len) : 0;
 }

@@ -8,6 +8,7 @@
 #define NGX_HTTP_SANDBOX_CREATE_SOURCE_H
 
 #include "ngx_http_sandbox_create_parts.h"
+#include "ngx_http_sandbox_redis.h"
 
 /* Fields of the record of a sandbox or a snapshot, as elements of a reply. */
 typedef enum {

@@ -9,6 +9,7 @@
 
 #include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_redis.h"
 
 /* A member of the operation that has the key. */
 typedef struct {

@@ -5,6 +5,7 @@
 #include "ngx_http_sandbox_args.h"
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_metrics.h"
+#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_snapshot.h"

@@ -20,6 +20,7 @@
 #include "ngx_http_sandbox_ctx.h"
 #include "ngx_http_sandbox_gate.h"
 #include "ngx_http_sandbox_keys.h"
+#include "ngx_http_sandbox_redis.h"
 #include "sandbox_create.h"
 #include "sandbox_network_patch.h"
 #include "sandbox_snapshot.h"

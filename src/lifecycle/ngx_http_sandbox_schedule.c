@@ -2,6 +2,7 @@
 
 #include "ngx_http_sandbox_schedule.h"
 
+#include "ngx_http_sandbox_module.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 

@@ -18,6 +18,7 @@
 #ifndef NGX_HTTP_SANDBOX_SCHEDULE_H
 #define NGX_HTTP_SANDBOX_SCHEDULE_H
 
+#include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_record.h"
 
 /*

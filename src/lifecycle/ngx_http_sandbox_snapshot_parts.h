@@ -10,6 +10,7 @@
 
 #include "ngx_http_sandbox_idem.h"
 #include "ngx_http_sandbox_operation.h"
+#include "ngx_http_sandbox_redis.h"
 #include "sandbox_take.h"
 #include "sandbox_tenant.h"
 

@@ -3,6 +3,7 @@
 #include "ngx_http_sandbox_events.h"
 
 #include "ngx_http_sandbox_keys.h"
+#include "ngx_http_sandbox_redis.h"
 
 
 static ngx_http_sandbox_key_t ngx_http_sandbox_events_channel;

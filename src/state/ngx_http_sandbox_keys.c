@@ -4,6 +4,7 @@
 
 #include "ngx_http_sandbox_module.h"
 #include "sandbox_digest.h"
+#include "sandbox_id.h"
 
 
 const char *
