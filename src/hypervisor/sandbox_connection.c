@@ -223,14 +223,17 @@ sandbox_hv_silent(void *data, virErrorPtr e)
 }
 
 
+/* Closes a connection, and the dead ones whose place it took. */
 static void
 sandbox_hv_close(void *data)
 {
-    sandbox_hv_conn_t *conn = data;
+    sandbox_hv_conn_t *conn = data, *dead;
 
-    if (conn) {
+    while (conn) {
+        dead = conn->dead;
         (void) virConnectClose(conn->virt);
         free(conn);
+        conn = dead;
     }
 }
 
@@ -477,7 +480,7 @@ sandbox_hv_make(sandbox_hv_error_t *err)
 sandbox_hv_conn_t *
 sandbox_hv_connection(sandbox_hv_error_t *err)
 {
-    sandbox_hv_conn_t *conn;
+    sandbox_hv_conn_t *conn, *old;
 
     (void) sandbox_hv_ok(err);
 
@@ -487,14 +490,11 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
         return NULL;
     }
 
-    conn = pthread_getspecific(sandbox_hv.key);
+    old = pthread_getspecific(sandbox_hv.key);
 
-    if (conn && virConnectIsAlive(conn->virt) == 1) {
-        return conn;
+    if (old && virConnectIsAlive(old->virt) == 1) {
+        return old;
     }
-
-    (void) pthread_setspecific(sandbox_hv.key, NULL);
-    sandbox_hv_close(conn);
 
     conn = sandbox_hv_take();
 
@@ -517,6 +517,10 @@ sandbox_hv_connection(sandbox_hv_error_t *err)
         return NULL;
     }
 
+    /* a verb further up the stack may still hold it: closed at the task's end
+     */
+    conn->dead = old;
+
     return conn;
 }
 
@@ -533,6 +537,9 @@ sandbox_hypervisor_release(void)
     }
 
     (void) pthread_setspecific(sandbox_hv.key, NULL);
+    sandbox_hv_close(conn->dead);
+    conn->dead = NULL;
+
     (void) pthread_mutex_lock(&sandbox_hv.mutex);
 
     conn->next = sandbox_hv.idle;

@@ -37,6 +37,7 @@ typedef struct sandbox_hv_conn_s sandbox_hv_conn_t;
 
 struct sandbox_hv_conn_s {
     sandbox_hv_conn_t *next; /* in the list of connections without a thread */
+    sandbox_hv_conn_t *dead; /* whose place it took in this task, or NULL */
     virConnectPtr virt;
     sandbox_hv_facts_t facts;
 };
@@ -53,7 +54,9 @@ int sandbox_hv_is_local(void);
 /*
  * The calling thread's connection, alive as far as the client side can tell;
  * NULL with *err set.  It belongs to the thread until it is given back by
- * sandbox_hypervisor_release(): never free or store it.
+ * sandbox_hypervisor_release(): never free or store it.  Another call within
+ * the task may return another one, if this one has died; it stays valid till
+ * then all the same, and what is asked of it fails.
  */
 sandbox_hv_conn_t *sandbox_hv_connection(sandbox_hv_error_t *err);
 

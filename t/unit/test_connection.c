@@ -18,8 +18,11 @@
 
 static const sandbox_hypervisor_conf_t conf = { .uri = "qemu:///system" };
 
-static int libvirt; /* what connections point to */
+#define CONNECTIONS 16
+
+static int libvirt[CONNECTIONS]; /* what connections point to: 1, it is dead */
 static int opens, closes;
+static int away; /* no connection can be opened */
 static unsigned long version;
 static int versions; /* times that it was asked for */
 static int deaf;     /* so many times more it is not told */
@@ -102,8 +105,8 @@ virConnectPtr
 virConnectOpen(const char *uri)
 {
     assert_string_equal(uri, conf.uri);
-    opens++;
-    return (virConnectPtr) &libvirt;
+    assert_true(opens < CONNECTIONS);
+    return away ? NULL : (virConnectPtr) &libvirt[opens++];
 }
 
 
@@ -129,8 +132,7 @@ virConnectSetKeepAlive(virConnectPtr conn, int interval, unsigned int count)
 int
 virConnectIsAlive(virConnectPtr conn)
 {
-    (void) conn;
-    return 1;
+    return !*(int *) conn;
 }
 
 
@@ -246,6 +248,85 @@ test_deaf(void **state)
 }
 
 
+/* libvirtd is restarted. */
+static void
+restart(void)
+{
+    int i;
+
+    for (i = 0; i < opens; i++) {
+        libvirt[i] = 1;
+    }
+}
+
+
+/* A verb goes on with a connection that has died while others take its place.
+ */
+static void
+test_died(void **state)
+{
+    int closed;
+    sandbox_hv_conn_t *first, *second, *third;
+    sandbox_hv_error_t err;
+
+    (void) state;
+    closed = closes;
+    first = begin();
+    restart();
+
+    away = 1;
+    assert_null(sandbox_hv_connection(&err));
+    assert_int_equal(err.status, SANDBOX_HV_UNAVAILABLE);
+    assert_int_equal(first->facts.qemu, version);
+    away = 0;
+
+    second = begin();
+    assert_ptr_not_equal(second, first);
+    assert_ptr_equal(begin(), second);
+    restart();
+    third = begin();
+    assert_ptr_not_equal(third, second);
+
+    assert_int_equal(first->facts.qemu, version);
+    assert_int_equal(second->facts.qemu, version);
+    assert_int_equal(virConnectIsAlive(first->virt), 0);
+    assert_int_equal(closes, closed);
+
+    /* the task ends, and the next one begins with the one that lives */
+    sandbox_hypervisor_release();
+    assert_int_equal(closes, closed + 2);
+    assert_ptr_equal(begin(), third);
+    sandbox_hypervisor_release();
+    assert_int_equal(closes, closed + 2);
+}
+
+
+static void *
+leave(void *data)
+{
+    (void) data;
+    (void) begin();
+    restart();
+    (void) begin();
+    return NULL;
+}
+
+
+/* A thread that ends without giving its connection back. */
+static void
+test_thread(void **state)
+{
+    int before;
+    pthread_t thread;
+
+    (void) state;
+    before = closes;
+    assert_int_equal(sandbox_hv_thread(&thread, leave, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(closes, before + 2);
+}
+
+
 static int
 setup(void **state)
 {
@@ -269,6 +350,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_upgraded),
         cmocka_unit_test(test_deaf),
+        cmocka_unit_test(test_died),
+        cmocka_unit_test(test_thread),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
