@@ -12,6 +12,7 @@
 #include "sandbox_checkpoint_parts.h"
 #include "sandbox_qmp.h"
 #include "sandbox_time.h"
+#include "sandbox_write.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,24 +30,16 @@ int
 sandbox_checkpoint_memory(const unsigned char *data, size_t len)
 {
     int fd;
-    size_t done;
-    ssize_t n;
 
     fd = memfd_create(SANDBOX_CHECKPOINT_FD, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     /* QEMU may have the memfd open while it is mapped and read here */
-    if (fd != -1 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == -1) {
+    if (fd != -1
+        && (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == -1
+            || sandbox_write(fd, data, len, 0) == -1))
+    {
         (void) close(fd);
         return -1;
-    }
-
-    for (done = 0; fd != -1 && done < len; done += (size_t) n) {
-        n = pwrite(fd, data + done, len - done, (off_t) done);
-
-        if (n <= 0) {
-            (void) close(fd);
-            return -1;
-        }
     }
 
     return fd;

@@ -7,6 +7,7 @@
 #include "sandbox_memory.h"
 #include "sandbox_stream.h"
 #include "sandbox_time.h"
+#include "sandbox_write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -264,7 +265,7 @@ copy_page(void *data, const char *block, uint64_t offset,
 
     c->known[i] |= COPY_WRITTEN;
 
-    return sandbox_memory_write(c->to, content, COPY_PAGE, (off_t) offset);
+    return sandbox_write(c->to, content, COPY_PAGE, (off_t) offset);
 }
 
 
@@ -371,9 +372,9 @@ copy_put(sandbox_copy_t *c, size_t first, size_t count)
         }
 
         if (end > i
-            && sandbox_memory_write(c->to, c->piece + i * COPY_PAGE,
-                                    (end - i) * COPY_PAGE,
-                                    (off_t) ((first + i) * COPY_PAGE))
+            && sandbox_write(c->to, c->piece + i * COPY_PAGE,
+                             (end - i) * COPY_PAGE,
+                             (off_t) ((first + i) * COPY_PAGE))
                    != 0)
         {
             return -1;

@@ -107,9 +107,6 @@ void sandbox_memory_started(sandbox_memory_start_t *start);
 sandbox_hv_status_t sandbox_memory_store(int fd, const char *name, int64_t mb,
                                          sandbox_hv_error_t *err);
 int sandbox_memory_is_zero(const unsigned char *page);
-/* All of it: 0, or -1 with errno. */
-int
-sandbox_memory_write(int fd, const unsigned char *data, size_t len, off_t at);
 /* Gives back the room of pages that are all zeroes, of a file that is held. */
 int sandbox_memory_punch(int fd);
 

@@ -15,6 +15,7 @@
 #include "sandbox_memory.h"
 #include "sandbox_crash.h"
 #include "sandbox_time.h"
+#include "sandbox_write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,39 +45,13 @@ sandbox_memory_is_zero(const unsigned char *page)
 }
 
 
-int
-sandbox_memory_write(int fd, const unsigned char *data, size_t len, off_t at)
-{
-    ssize_t n;
-
-    while (len) {
-        n = pwrite(fd, data, len, at);
-
-        if (n == -1 && errno == EINTR) {
-            continue;
-        }
-
-        if (n <= 0) {
-            return -1;
-        }
-
-        data += n;
-        len -= (size_t) n;
-        at += n;
-    }
-
-    return 0;
-}
-
-
 /* Handles one run of pages that are all zero, or all not. */
 static int
 memory_run(const sandbox_memory_walk_t *walk, const unsigned char *data,
            size_t len, off_t at, int zero)
 {
     if (!zero) {
-        return walk->to == -1 ? 0
-                              : sandbox_memory_write(walk->to, data, len, at);
+        return walk->to == -1 ? 0 : sandbox_write(walk->to, data, len, at);
     }
 
     return walk->punch ? fallocate(walk->from,

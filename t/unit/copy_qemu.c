@@ -26,6 +26,7 @@
 #include "sandbox_broker.h"
 #include "sandbox_memory.h"
 #include "sandbox_time.h"
+#include "sandbox_write.h"
 
 #define NAME "snap_a.x.ram"
 
@@ -69,7 +70,7 @@ sandbox_memory_is_zero(const unsigned char *page)
 
 
 int
-sandbox_memory_write(int fd, const unsigned char *data, size_t len, off_t at)
+sandbox_write(int fd, const unsigned char *data, size_t len, off_t at)
 {
     size_t i;
     ssize_t n;
