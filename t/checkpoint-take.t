@@ -148,6 +148,16 @@ is(scalar(my @none = glob("$disks/sb_*")), 0,
 is(scalar(my @three = glob("$disks/$snaps[0].*")), 3, 'three files');
 like(take($ids[0], $snaps[0]), qr/ok/, 'once more does nothing');
 
+# After an upload libvirtd would look into each file of the directory.
+my @pool = qw(virsh -q -c qemu:///system);
+my ($pool) = map { s/\s+//gr } $t->inside(@pool, qw(pool-list --name));
+my $known = $t->inside(@pool, 'vol-list', $pool);
+like($known, qr/\Q$boot.state\E/, 'libvirtd has made the files of the shape');
+like($known, qr/\Q$snaps[0]\E\.\w+\.ram/, 'and the memory of what was taken');
+unlike($known, qr/\Q$snaps[0].state\E/, 'its state it knows nothing of');
+is((stat "$disks/$snaps[0].state")[2] & 07777, 0640,
+   'which may be read as the others');
+
 like(($d->run('used', $boot))[1], qr/^used $boot 1$/m,
      'what it stands on is used');
 
@@ -408,6 +418,7 @@ for my $ms (60, 150, 300) {
 }
 
 is(join(' ', $t->domains), '', 'no domain is left');
+$t->inside(@pool, 'pool-refresh', $pool); # libvirtd knows all of them
 for my $checkpoint (reverse(@snaps), $boot) {
     ($rc, $text) = $d->run('discard', $checkpoint);
     is($rc, 0, "discard $checkpoint") or diag($text);

@@ -302,12 +302,24 @@ checkpoint_content(const sandbox_checkpoint_t *c, int fd, size_t *size,
 }
 
 
+/*
+ * The worker itself writes what was taken, as it may where takes are possible:
+ * after an upload libvirtd looks into each file of the directory, and creates
+ * wait.  A shape's file is QEMU's: another host with the same libvirt may have
+ * QEMU open it (sandbox_checkpoint_receive()).
+ */
 static sandbox_hv_status_t
-checkpoint_put(sandbox_hv_conn_t *conn, const char *name,
+checkpoint_put(sandbox_hv_conn_t *conn, const char *id, const char *name,
                const unsigned char *data, size_t size, sandbox_hv_error_t *err)
 {
     int exists;
     char path[SANDBOX_HV_PATH_SIZE];
+
+    if (sandbox_hv_is_local() && !sandbox_checkpoint_is_shape(id)
+        && sandbox_disk_write(name, data, size, err))
+    {
+        return err->status;
+    }
 
     return sandbox_disk_put(conn, name, data, size, (long long) size, path,
                             &exists, err);
@@ -341,7 +353,8 @@ sandbox_checkpoint_seal(sandbox_hv_conn_t *conn, int state,
      */
     if ((!durable || sandbox_disk_sync(sync, err) == SANDBOX_HV_OK)
         && (may == NULL || may(data, err) == SANDBOX_HV_OK)
-        && checkpoint_put(conn, name, content, size, err) == SANDBOX_HV_OK
+        && checkpoint_put(conn, c->id, name, content, size, err)
+               == SANDBOX_HV_OK
         && durable && sandbox_disk_sync(sync, err) != SANDBOX_HV_OK
         && (may == NULL || may(data, &ignored) == SANDBOX_HV_OK))
     {

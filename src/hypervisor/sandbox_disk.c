@@ -226,8 +226,9 @@ sandbox_disk_find(virStoragePoolPtr pool, const char *name, int refresh)
 
 /*
  * Removes, by the worker's own rights, a file that libvirtd does not know; 1 if
- * there is none afterwards.  Such a file was renamed, so libvirtd is not making
- * it.  libvirtd itself would first have to look into all of the directory.
+ * there is none afterwards.  Such a file was renamed, or made by a worker, so
+ * libvirtd is not making it.  libvirtd itself would first have to look into all
+ * of the directory.
  */
 static int
 sandbox_disk_drop_unknown(const char *name, int *existed)

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 
 #include "sandbox_hv.h"
+#include "sandbox_write.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +16,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define DISK_MODE 0640 /* as libvirt makes it: the worker's group reads */
 
 
 void
@@ -102,6 +105,48 @@ sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err)
     }
 
     return sandbox_hv_ok(err);
+}
+
+
+/*
+ * Written without a name, which the file gets at last: so there is never a part
+ * of it, nor one to be removed if the process dies.
+ */
+int
+sandbox_disk_write(const char *name, const unsigned char *data, size_t size,
+                   sandbox_hv_error_t *err)
+{
+    int fd, rc;
+    char path[SANDBOX_HV_PATH_SIZE], nameless[32];
+
+    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+
+    fd = sandbox_disk_path(path, ".") == 0
+             ? open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, DISK_MODE)
+             : -1;
+    if (fd == -1) {
+        return 0;
+    }
+
+    rc = 1;
+
+    /* fchmod(): whatever the umask is */
+    if (fchmod(fd, DISK_MODE) == -1 || sandbox_write(fd, data, size, 0) == -1) {
+        (void) sandbox_hv_set(
+            err,
+            errno == ENOSPC || errno == EDQUOT ? SANDBOX_HV_NO_CAPACITY
+                                               : SANDBOX_HV_FAILED,
+            "\"%s\" cannot be written: %s", name, strerror(errno));
+
+    } else {
+        (void) snprintf(nameless, sizeof(nameless), "/proc/self/fd/%d", fd);
+        rc = sandbox_disk_path(path, name) == 0
+             && linkat(AT_FDCWD, nameless, AT_FDCWD, path, AT_SYMLINK_FOLLOW)
+                    == 0;
+    }
+
+    (void) close(fd);
+    return rc;
 }
 
 

@@ -321,6 +321,14 @@ sandbox_disk_unlink(const char *name, sandbox_hv_error_t *err);
 int64_t sandbox_disk_blocks(const char *name);
 void sandbox_disk_names_free(char **names, size_t n);
 /*
+ * Makes a file of the worker's with that content, at once, and so that only one
+ * caller can make it; it is not synced.  1: made, or not with *err set.  0: not
+ * made, and sandbox_disk_put() can, or tells why not: the file exists, the
+ * directory is not the worker's, or the file system has no nameless files.
+ */
+int sandbox_disk_write(const char *name, const unsigned char *data, size_t size,
+                       sandbox_hv_error_t *err);
+/*
  * Syncing the file system that the directory is on.  QEMU's files a worker may
  * not open, but so it syncs them.  Only errors of writing since the descriptor
  * was opened are seen, and each only once: it is opened before the first of the

@@ -13,18 +13,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "failing_readdir.h"
 #include "sandbox_hv.h"
 
 #define FILES 3
+#define WRITTEN "snap_w.state"
 
 static char base[] = "/tmp/sandbox-test-XXXXXX";
 
 /* What syncfs() was last called with, and its error (0: none). */
 static int synced;
 static int sync_error;
+
+static int write_error; /* of pwrite(), 0: none */
 
 
 /* In the place of libc's. */
@@ -42,6 +46,22 @@ void
 sync(void)
 {
     synced = -1;
+}
+
+
+/* In the place of libc's: the first call writes half, a later one may fail. */
+ssize_t
+pwrite(int fd, const void *data, size_t len, off_t at)
+{
+    if (at == 0) {
+        len /= 2;
+
+    } else if (write_error) {
+        errno = write_error;
+        return -1;
+    }
+
+    return syscall(SYS_pwrite64, fd, data, len, at);
 }
 
 
@@ -185,6 +205,64 @@ test_sync_all(void **state)
 
 
 static int
+write_file(const char *text, sandbox_hv_error_t *err)
+{
+    return sandbox_disk_write(WRITTEN, (const unsigned char *) text,
+                              strlen(text), err);
+}
+
+
+/* It is there with its content, as every worker may read it, or not at all. */
+static void
+test_write(void **state)
+{
+    int fd;
+    char path[SANDBOX_HV_PATH_SIZE], text[32];
+    mode_t mask;
+    size_t n;
+    struct stat st;
+    sandbox_hv_error_t err;
+
+    (void) state;
+
+    write_error = ENOSPC;
+    assert_int_equal(write_file("some text", &err), 1);
+    assert_int_equal(err.status, SANDBOX_HV_NO_CAPACITY);
+    write_error = EIO;
+    assert_int_equal(write_file("some text", &err), 1);
+    assert_int_equal(err.status, SANDBOX_HV_FAILED);
+    assert_non_null(strstr(err.message, "Input/output error"));
+    write_error = 0;
+
+    assert_int_equal(list("", &n), SANDBOX_HV_OK);
+    assert_int_equal(n, FILES + 2);
+
+    mask = umask(077);
+    assert_int_equal(write_file("some text", &err), 1);
+    (void) umask(mask);
+    assert_int_equal(err.status, SANDBOX_HV_OK);
+
+    /* the second one, and where there is no directory: libvirt tells */
+    assert_int_equal(write_file("other", &err), 0);
+    base[sizeof(base) - 2] ^= 1;
+    assert_int_equal(write_file("other", &err), 0);
+    base[sizeof(base) - 2] ^= 1;
+
+    (void) sandbox_disk_path(path, WRITTEN);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode, S_IFREG | 0640);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, text, sizeof(text)), 9);
+    assert_memory_equal(text, "some text", 9);
+    (void) close(fd);
+
+    assert_int_equal(list("", &n), SANDBOX_HV_OK);
+    assert_int_equal(n, FILES + 2 + 1);
+    assert_int_equal(sandbox_disk_unlink(WRITTEN, &err), SANDBOX_HV_OK);
+}
+
+
+static int
 begin(void **state)
 {
     int i, fd;
@@ -239,7 +317,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),      cmocka_unit_test(test_half),
         cmocka_unit_test(test_none),     cmocka_unit_test(test_sync),
-        cmocka_unit_test(test_sync_all),
+        cmocka_unit_test(test_sync_all), cmocka_unit_test(test_write),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
