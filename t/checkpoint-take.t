@@ -3,6 +3,7 @@
 # Checkpoints taken of running sandboxes, without nginx: memory, processes and
 # disk go on in whatever is started from them; generations; takers that die.
 
+use Digest::SHA qw(sha256_hex);
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SandboxCrash;
@@ -277,6 +278,45 @@ for my $case ([0, 1], [0, 2], [1, 1], [1, 2], [1, 3]) {
     is(digests($child, $address), $planted, 'nothing is lost');
     is(($d->run('destroy', $child))[0], 0, 'the child ends');
     is(($d->run('discard', $snap))[0], 0, 'discard');
+}
+
+# --- torn --------------------------------------------------------------------
+
+sub content {
+    my ($file, $new) = @_;
+
+    open(my $fh, defined $new ? '+<:raw' : '<:raw', $file) or die $!;
+    print $fh $new if defined $new;
+    my $is = do { local $/; <$fh> };
+    close $fh or die $!;
+    return $is;
+}
+
+# A hibernation whose machine is gone: while its checkpoint is whole it may be all
+# there is.  One that was torn as it was uploaded has its head, and is none.
+{
+    my ($snap) = snaps(1);
+    my $state = "$disks/$snap.state";
+    my @cancel = (["DRIVE_CHECKPOINT=$snap", 'DRIVE_WHOLE=0'], 'cancel',
+                  $ids[3]);
+
+    $address = start($snaps[2], $ids[3]);
+    take($ids[3], $snap);
+    my $whole = content($state);
+    like(($d->run(@cancel))[1], qr/failed .* is whole/, 'one that is whole stays');
+
+    (my $foreign = $whole) =~ s/("qemu": ?)\d/${1}3/ or die 'no version';
+    substr($foreign, 21, 64) = sha256_hex(substr($foreign, 85));
+    content($state, $foreign);
+    like(($d->run(["DRIVE_CHECKPOINT=$snap", @$shape], 'start',
+                  $ids[3]))[1], qr/another series of QEMU/,
+         'one of another QEMU is not started here');
+    like(($d->run(@cancel))[1], qr/failed .* is whole/, 'and is whole too');
+
+    content($state, substr($whole, 0, 65536) . "\0" x (length($whole) - 65536));
+    ($rc, $text) = $d->run(@cancel);
+    is($rc, 0, 'one whose end is missing is cancelled') or diag($text);
+    is(scalar(my @parts = glob("$disks/$snap.*")), 0, 'and is gone');
 }
 
 # A shape that cannot be synced behind its last step is not kept either.

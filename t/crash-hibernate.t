@@ -90,6 +90,32 @@ subtest('repeated, and its time passes in the queue' => sub {
     $crash->persist(200, 'DELETE', "/v1/sandboxes/$id");
 });
 
+# The end of its checkpoint did not get to the disk, and nobody has a machine.
+subtest('repeated, and its checkpoint is torn' => sub {
+    my $s = $crash->made;
+    my $path = "/v1/sandboxes/$s->{id}";
+
+    $crash->arm('hibernate.take.after', 'stop');
+    $crash->reach('hibernate.take.after', sub {
+        $t->begin('POST', "$path/hibernate");
+    });
+    my $worker = $crash->stopped_worker or return fail('a worker has stopped');
+    my @states = glob($t->dir . '/data/disks/snap_*.state');
+    is(scalar @states, 1, 'its checkpoint');
+    my $size = -s $states[0];
+    open(my $fh, '+<:raw', $states[0]) or die $!;
+    seek($fh, 65536, 0);
+    print $fh "\0" x ($size - 65536);
+    close $fh or die $!;
+    kill 'KILL', $worker;
+
+    ok(wait_for(60, sub { status($s->{id}) eq 'error' }), 'it is lost')
+        or diag($t->get($path)->{body});
+    is(join(' ', glob($t->dir . '/data/disks/snap_*')), '',
+       'and nothing is left of it');
+    $crash->persist(200, 'DELETE', $path);
+});
+
 # workers that are killed are worth an alert to nginx
 $t->expect_log(qr/worker process \d+ exited on signal 9/,
                qr/\[alert\] .*(shared memory zone|signal 9)/);

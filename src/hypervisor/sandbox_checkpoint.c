@@ -180,46 +180,97 @@ checkpoint_usable(sandbox_hv_conn_t *conn, sandbox_accel_t accel,
 }
 
 
-sandbox_hv_status_t
-sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
-                        sandbox_accel_t accel, sandbox_checkpoint_t *c,
-                        int *state, int *torn, sandbox_hv_error_t *err)
+/*
+ * Reads "<id>.state" and checks its digest, and nothing else.  OK: the caller
+ * frees *c and *data, in which *state is, the device state.  NO_CHECKPOINT with
+ * *torn 0: there is none.
+ */
+static sandbox_hv_status_t
+checkpoint_get(sandbox_hv_conn_t *conn, const char *id, sandbox_checkpoint_t *c,
+               unsigned char **data, const unsigned char **state, size_t *len,
+               int *torn, sandbox_hv_error_t *err)
 {
-    size_t size, len;
+    size_t size;
     char name[SANDBOX_CHECKPOINT_NAME_SIZE];
     const char *reason;
-    unsigned char *data;
-    const unsigned char *part;
 
     *torn = 0;
     memset(c, 0, sizeof(*c));
     (void) snprintf(name, sizeof(name), "%s" SANDBOX_CHECKPOINT_SUFFIX, id);
 
-    if (sandbox_disk_get(conn, name, SANDBOX_CHECKPOINT_STATE_MAX, &data, &size,
+    if (sandbox_disk_get(conn, name, SANDBOX_CHECKPOINT_STATE_MAX, data, &size,
                          err)
         != SANDBOX_HV_OK)
     {
         return err->status;
     }
 
-    if (data == NULL) {
+    if (*data == NULL) {
         return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT,
                               "there is no checkpoint \"%s\"", id);
     }
 
-    if (sandbox_checkpoint_read(c, data, size, &part, &len, &reason) != 0) {
+    if (sandbox_checkpoint_read(c, *data, size, state, len, &reason) != 0) {
+        free(*data);
         *torn = 1;
-        (void) sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT, "\"%s\": %s", name,
+        return sandbox_hv_set(err, SANDBOX_HV_NO_CHECKPOINT, "\"%s\": %s", name,
                               reason);
+    }
 
-    } else if (checkpoint_usable(conn, accel, c, part, len, state, torn, err)
-               != SANDBOX_HV_OK)
+    return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_load(sandbox_hv_conn_t *conn, const char *id,
+                        sandbox_accel_t accel, sandbox_checkpoint_t *c,
+                        int *state, int *torn, sandbox_hv_error_t *err)
+{
+    size_t len;
+    unsigned char *data;
+    const unsigned char *part;
+
+    if (checkpoint_get(conn, id, c, &data, &part, &len, torn, err)
+        != SANDBOX_HV_OK) {
+        return err->status;
+    }
+
+    if (checkpoint_usable(conn, accel, c, part, len, state, torn, err)
+        != SANDBOX_HV_OK)
     {
         sandbox_checkpoint_free(c);
     }
 
     free(data);
     return err->status;
+}
+
+
+sandbox_hv_status_t
+sandbox_checkpoint_whole(const char *id, int64_t *bytes,
+                         sandbox_hv_error_t *err)
+{
+    int torn;
+    size_t len;
+    unsigned char *data;
+    const unsigned char *part;
+    sandbox_hv_conn_t *conn;
+    sandbox_checkpoint_t c;
+
+    *bytes = 0;
+
+    conn = sandbox_hv_connection(err);
+    if (conn == NULL
+        || checkpoint_get(conn, id, &c, &data, &part, &len, &torn, err)
+               != SANDBOX_HV_OK)
+    {
+        return err->status;
+    }
+
+    sandbox_checkpoint_free(&c);
+    free(data);
+
+    return sandbox_checkpoint_size(id, bytes, err);
 }
 
 

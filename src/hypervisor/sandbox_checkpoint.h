@@ -194,9 +194,17 @@ sandbox_checkpoint_sweep(sandbox_template_t *const *templates,
 
 /*
  * The blocks of a checkpoint in bytes: memory, state, and its own disk without
- * the layers below.  NO_CHECKPOINT: there is none.
+ * the layers below.  NO_CHECKPOINT: there is none.  A torn "<id>.state" counts
+ * if the names in it can be read.
  */
 sandbox_hv_status_t sandbox_checkpoint_size(const char *id, int64_t *bytes,
                                             sandbox_hv_error_t *err);
+
+/*
+ * The same, if its taker has finished: NO_CHECKPOINT also if "<id>.state" is
+ * torn.  That only another host could start it is no matter.
+ */
+sandbox_hv_status_t sandbox_checkpoint_whole(const char *id, int64_t *bytes,
+                                             sandbox_hv_error_t *err);
 
 #endif

@@ -380,7 +380,7 @@ take_unsealed(const char *id, sandbox_hv_error_t *err)
 {
     int64_t bytes;
 
-    switch (sandbox_checkpoint_size(id, &bytes, err)) {
+    switch (sandbox_checkpoint_whole(id, &bytes, err)) {
     case SANDBOX_HV_NO_CHECKPOINT:
         return sandbox_hv_ok(err);
     case SANDBOX_HV_OK:

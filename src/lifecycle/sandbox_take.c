@@ -300,7 +300,7 @@ sandbox_take_finished(sandbox_take_t *take)
         return 0;
     }
 
-    switch (sandbox_checkpoint_size(take->id, &take->bytes, &take->result)) {
+    switch (sandbox_checkpoint_whole(take->id, &take->bytes, &take->result)) {
     case SANDBOX_HV_NO_CHECKPOINT:
         return 0;
     case SANDBOX_HV_OK:

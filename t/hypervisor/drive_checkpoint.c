@@ -146,14 +146,18 @@ drive_take(const drive_job_t *job)
 }
 
 
-/* Settles what a taker of the checkpoint of the environment has left. */
+/*
+ * Settles what a taker of the checkpoint of the environment has left; with
+ * DRIVE_WHOLE=0 as for a hibernation.
+ */
 int
 drive_cancel(const drive_job_t *job)
 {
     sandbox_hv_error_t err;
 
-    if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id, 1,
-                                  NULL, NULL, &err)
+    if (sandbox_checkpoint_cancel(drive_env("DRIVE_CHECKPOINT", ""), job->id,
+                                  drive_number("DRIVE_WHOLE", "1"), NULL, NULL,
+                                  &err)
         != SANDBOX_HV_OK)
     {
         return drive_failed("cancel", job->id, &err);
