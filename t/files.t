@@ -134,6 +134,19 @@ is($r->{json}{mode}, '0600', 'a file that was replaced keeps the mode');
        'the faster write is there');
 }
 
+# An answer without its body leaves nothing that the next one is taken for.
+{
+    my %status;
+
+    for (1 .. 20) {
+        for my $what ('/list', '/archive') {
+            $status{files('HEAD', $what, '/workspace')->{status}}++;
+            $status{files('GET', '/stat', '/workspace')->{status}}++;
+        }
+    }
+    is_deeply(\%status, { 200 => 80 }, 'HEAD of a list and of an archive');
+}
+
 # --- chunked, aborted, bounded --------------------------------------------------------
 
 {

@@ -290,6 +290,19 @@ http_stream_read(void *data, uint64_t pos, char *buf, size_t size)
 }
 
 
+/*
+ * Lets the answer end its connection, so that it needs no chunks: of a body in
+ * chunks the library sends the end even to a HEAD, and the client would take
+ * that for the answer to its next request.
+ */
+static void
+http_unchunk(agent_request_t *r)
+{
+    (void) MHD_set_response_options(
+        r->response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+}
+
+
 void
 agent_http_stream(agent_request_t *r, const char *type,
                   const agent_http_source_t *source, void *ctx)
@@ -311,6 +324,12 @@ agent_http_stream_sized(agent_request_t *r, unsigned status, int64_t size,
                      size < 0 ? MHD_SIZE_UNKNOWN : (uint64_t) size,
                      HTTP_STREAM_BLOCK, http_stream_read, r, NULL),
                  type);
+
+    if (r->response != NULL && size < 0
+        && strcmp(r->route->method, "HEAD") == 0) {
+        http_unchunk(r);
+    }
+
     http_resume(r);
 }
 

@@ -341,7 +341,9 @@ static void
 client_give(void)
 {
     int fd;
-    char tail[8];
+    ssize_t n;
+    size_t len;
+    char tail[8], reply[1000];
 
     fd = dial();
     request(fd, HEAD("GET", "give") "Connection: close\r\n", "");
@@ -355,9 +357,17 @@ client_give(void)
     expect(memcmp(tail + 3, "0\r\n\r\n", 5) != 0);
     close(fd);
 
+    /* behind the head alone nothing is left for the next request to find */
     fd = dial();
-    request(fd, HEAD("HEAD", "give") "Connection: close\r\n", "");
-    expect(drain(fd, tail) < 1000);
+    request(fd, HEAD("HEAD", "give"), "");
+    for (len = 0; (n = recv(fd, reply + len, sizeof(reply) - 1 - len, 0)) > 0;
+         len += (size_t) n)
+    { /* void */
+    }
+    reply[len] = '\0';
+    expect(n == 0 && strncmp(reply, "HTTP/1.1 200 ", 13) == 0);
+    expect(strstr(reply, "\r\nConnection: close\r\n") != NULL);
+    expect(strstr(reply, "\r\n\r\n")[4] == '\0');
     close(fd);
 }
 
