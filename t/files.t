@@ -134,6 +134,36 @@ is($r->{json}{mode}, '0600', 'a file that was replaced keeps the mode');
        'the faster write is there');
 }
 
+# Many who write over the same one at the same time: one of them does.
+{
+    my $url = "/v1/sandboxes/$s->{id}/files?path=/workspace/counter";
+    my ($rounds, $writers, $wrong) = (5, 8, '');
+
+    $r = files('PUT', '', '/workspace/counter', body => '0');
+    for my $round (1 .. $rounds) {
+        my @all = map { SandboxHttp->new($t->{api}) } 1 .. $writers;
+        $_->send("PUT $url HTTP/1.1\r\nHost: x\r\n"
+                 . "Authorization: Bearer $t->{key}\r\n"
+                 . "If-Match: $r->{headers}{etag}\r\nContent-Length: 1\r\n\r\n"
+                 . $round) for @all;
+        my @answers = map { $_->read_response } @all;
+        my $seen = join ' ', sort map { $_->{status} // 0 } @answers;
+        $wrong .= "$seen\n" if $seen ne join ' ', 200, (412) x ($writers - 1);
+        $r = files('GET', '', '/workspace/counter');
+    }
+    is($wrong, '', 'of several with one tag one writes, and the rest are told');
+
+    $t->is_error(files('DELETE', '', '/workspace/counter',
+                       headers => ['If-Match' => '"other"']), 412, 'conflict',
+                 'no other file is deleted');
+    is(files('DELETE', '', '/workspace/counter',
+             headers => ['If-Match' => $r->{headers}{etag}])->{status}, 200,
+       'the one that is meant is');
+    $t->is_error(files('DELETE', '', '/workspace/counter',
+                       headers => ['If-Match' => '*']), 404, 'not_found',
+                 'if there is one');
+}
+
 # An answer without its body leaves nothing that the next one is taken for.
 {
     my %status;

@@ -35,6 +35,8 @@ static const struct {
       "The sandbox has too many open files." },
     { ENFILE, 503, "capacity_exceeded",
       "The sandbox has too many open files." },
+    { ETIME, 503, "capacity_exceeded",
+      "Another change of the directory takes too long." },
 };
 
 
@@ -74,12 +76,19 @@ agent_http_fault(agent_request_t *r, int err, const char *field)
 
 
 void
-agent_worker_fault(int peer, int err)
+agent_worker_fault_at(int peer, int err, const char *field)
 {
     agent_fault_t fault;
 
     agent_fault(&fault, err);
     agent_worker_error(peer, fault.status, fault.code,
-                       fault.reason ? "path" : NULL, fault.reason, "%s",
+                       fault.reason ? field : NULL, fault.reason, "%s",
                        fault.message);
+}
+
+
+void
+agent_worker_fault(int peer, int err)
+{
+    agent_worker_fault_at(peer, err, "path");
 }

@@ -17,7 +17,8 @@ void agent_fault(agent_fault_t *fault, int err);
 /* Answers r for the errno err; field is the member that names the file. */
 void agent_http_fault(agent_request_t *r, int err, const char *field);
 
-/* The same from a worker (worker.h), with field "path". */
+/* The same from a worker (worker.h); field is "path" unless it is given. */
+void agent_worker_fault_at(int peer, int err, const char *field);
 void agent_worker_fault(int peer, int err);
 
 #endif

@@ -12,13 +12,21 @@
 #include "file_params.h"
 #include "file_routes.h"
 #include "fs.h"
+#include "lock.h"
 #include "worker.h"
 #include "tree.h"
 
 typedef struct {
     char path[SANDBOX_PATH_MAX];
     int recursive;
+    agent_conditions_t conditions;
 } delete_t;
+
+typedef struct {
+    char from[SANDBOX_PATH_MAX];
+    char to[SANDBOX_PATH_MAX];
+    int overwrite;
+} move_t;
 
 
 /* {"path": …} with one more member unless it is NULL. */
@@ -115,9 +123,10 @@ move_at(int root, const char *from, const char *to, int overwrite,
         target = change_parent(root, to, &new);
     }
 
-    if (target != -1) {
+    if (target != -1 && agent_lock_both(source, target) == 0) {
         rc = renameat2(source, old, target, new,
                        overwrite ? 0 : RENAME_NOREPLACE);
+        agent_unlock();
     }
 
     err = errno;
@@ -136,80 +145,121 @@ move_at(int root, const char *from, const char *to, int overwrite,
 }
 
 
+static void
+move_run(int peer, void *data)
+{
+    int root;
+    move_t *move = data;
+    const char *field;
+    sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    field = NULL;
+    root = agent_fs_root();
+
+    if (root == -1
+        || move_at(root, move->from, move->to, move->overwrite, &field) == -1)
+    {
+        agent_worker_fault_at(peer, errno, field);
+        return;
+    }
+
+    change_text(&t, move->to, "from", move->from);
+    agent_worker_answer(peer, 200, &t, NULL, NULL);
+}
+
+
 void
 agent_file_move(agent_request_t *r, const char *body, size_t len)
 {
-    int root, overwrite;
-    char from[SANDBOX_PATH_MAX], to[SANDBOX_PATH_MAX];
-    const char *field;
-    sandbox_text_t t = SANDBOX_TEXT_INIT;
+    move_t move;
     agent_field_t members[] = {
         { .name = "from",
           .kind = AGENT_FIELD_PATH,
-          .value = from,
+          .value = move.from,
           .required = 1 },
-        { .name = "to", .kind = AGENT_FIELD_PATH, .value = to, .required = 1 },
-        { .name = "overwrite", .kind = AGENT_FIELD_BOOL, .value = &overwrite },
+        { .name = "to",
+          .kind = AGENT_FIELD_PATH,
+          .value = move.to,
+          .required = 1 },
+        { .name = "overwrite",
+          .kind = AGENT_FIELD_BOOL,
+          .value = &move.overwrite },
     };
 
-    overwrite = 0;
-    from[0] = to[0] = '\0';
+    memset(&move, 0, sizeof(move));
 
     if (agent_file_body(r, members, 3, body, len) == -1) {
         return;
     }
 
-    if (strcmp(from, to) != 0 && sandbox_path_within(to, from)) {
+    if (strcmp(move.from, move.to) != 0
+        && sandbox_path_within(move.to, move.from)) {
         agent_http_error(r, 400, "invalid_request",
                          "A directory cannot be moved into itself.", "to",
                          "lies in what is to be moved");
         return;
     }
 
-    field = NULL;
-    root = agent_fs_root();
+    agent_worker_start(r, move_run, &move);
+}
 
-    if (root == -1 || move_at(root, from, to, overwrite, &field) == -1) {
-        agent_http_fault(r, errno, field);
+
+/*
+ * Removes what is at name under the lock of its directory; 0, or -1 after an
+ * answer.  A tree takes the locks of its own directories, one by one.
+ */
+static int
+delete_at(int peer, const delete_t *delete, int dir, const char *name)
+{
+    int rc;
+    struct stat st;
+
+    if (agent_lock(dir) == -1
+        || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+        agent_worker_fault(peer, errno);
+        return -1;
+    }
+
+    if (agent_file_allowed(peer, &delete->conditions, &st) == -1) {
+        return -1;
+    }
+
+    if (delete->recursive && S_ISDIR(st.st_mode)) {
+        agent_unlock();
+        rc = agent_tree_remove(dir, name);
     } else {
-        change_text(&t, to, "from", from);
-        agent_http_answer(r, 200, &t);
+        rc = unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+        agent_unlock();
     }
 
-    if (root != -1) {
-        close(root);
+    if (rc == -1) {
+        agent_worker_fault(peer, errno);
     }
+
+    return rc;
 }
 
 
 static void
 delete_run(int peer, void *data)
 {
-    int dir, rc, root;
+    int dir, root;
     const char *name;
     delete_t *delete = data;
-    struct stat st;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
 
     root = agent_fs_root();
     dir = root == -1 ? -1 : change_parent(root, delete->path, &name);
 
-    if (dir == -1 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+    if (dir == -1) {
         agent_worker_fault(peer, errno);
         return;
     }
 
-    rc = delete->recursive
-             ? agent_tree_remove(dir, name)
-             : unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
-
-    if (rc == -1) {
-        agent_worker_fault(peer, errno);
-        return;
+    if (delete_at(peer, delete, dir, name) == 0) {
+        change_text(&t, delete->path, NULL, NULL);
+        agent_worker_answer(peer, 200, &t, NULL, NULL);
     }
-
-    change_text(&t, delete->path, NULL, NULL);
-    agent_worker_answer(peer, 200, &t, NULL, NULL);
 }
 
 
@@ -230,6 +280,7 @@ agent_file_delete(agent_request_t *r)
     memset(&delete, 0, sizeof(delete));
 
     if (agent_file_query(r, members, 2) == 0) {
+        agent_file_conditions(r, &delete.conditions);
         agent_worker_start(r, delete_run, &delete);
     }
 }

@@ -5,7 +5,9 @@
 
 #include "answer.h"
 #include "file_params.h"
+#include "fs.h"
 #include "user.h"
+#include "worker.h"
 
 #define MEMBERS_MAX 7
 
@@ -100,6 +102,27 @@ agent_file_conditions(agent_request_t *r, agent_conditions_t *c)
     c->modified_since = agent_http_header(r, "If-Modified-Since");
     c->unmodified_since = agent_http_header(r, "If-Unmodified-Since");
     c->range = agent_http_header(r, "If-Range");
+}
+
+
+int
+agent_file_allowed(int peer, const agent_conditions_t *c, const struct stat *st)
+{
+    char etag[AGENT_FS_ETAG_SIZE];
+
+    etag[0] = '\0';
+    if (st != NULL && S_ISREG(st->st_mode)) {
+        agent_fs_etag(etag, st);
+    }
+
+    if (agent_conditions(c, st ? etag : NULL, st ? st->st_mtime : 0, 0) == 0) {
+        return 0;
+    }
+
+    agent_worker_error(peer, 412, "conflict", NULL, NULL,
+                       "The file is not the one that the request is about.");
+
+    return -1;
 }
 
 

@@ -3,6 +3,8 @@
 #ifndef AGENT_FILE_PARAMS_H
 #define AGENT_FILE_PARAMS_H
 
+#include <sys/stat.h>
+
 #include "body.h"
 #include "conditions.h"
 #include "http.h"
@@ -19,6 +21,13 @@ int agent_file_body(agent_request_t *r, agent_field_t *members, size_t n,
 
 /* The conditional headers of r; valid as long as its head. */
 void agent_file_conditions(agent_request_t *r, agent_conditions_t *c);
+
+/*
+ * In a worker: 0 if the conditions allow to change what has that status, which
+ * is NULL if there is nothing; -1 after an answer.  Only a file has a tag.
+ */
+int agent_file_allowed(int peer, const agent_conditions_t *c,
+                       const struct stat *st);
 
 /* The ids of a user; "" is root.  0, or -1 after an answer. */
 int

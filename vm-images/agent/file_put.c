@@ -18,6 +18,7 @@
 #include "sum.h"
 
 #define PUT_PIECE 65536
+#define PUT_AHEAD_NS 100000000
 
 typedef struct {
     char path[SANDBOX_PATH_MAX];
@@ -37,24 +38,8 @@ typedef struct {
 static int
 put_allowed(int peer, const put_t *put, const agent_replace_t *p)
 {
-    char etag[AGENT_FS_ETAG_SIZE];
-
-    etag[0] = '\0';
-    if (p->exists) {
-        agent_fs_etag(etag, &p->old);
-    }
-
-    if (agent_conditions(&put->conditions, p->exists ? etag : NULL,
-                         p->old.st_mtime, 0)
-        == 0)
-    {
-        return 0;
-    }
-
-    agent_worker_error(peer, 412, "conflict", NULL, NULL,
-                       "The file is not the one that the request is about.");
-
-    return -1;
+    return agent_file_allowed(peer, &put->conditions,
+                              p->exists ? &p->old : NULL);
 }
 
 
@@ -84,6 +69,44 @@ put_copy(int peer, const put_t *put, int fd, int64_t *size, char *hex)
     agent_sum_hex(hex, &sum);
 
     return n == -1 ? -1 : 0;
+}
+
+
+/*
+ * Makes the new file younger than the one it replaces.  The kernel's clock has
+ * ticks of milliseconds, and the number of a removed inode is soon given again:
+ * of three files within one tick the last could have the first one's tag.  An
+ * old file whose time is ahead by more than that is another matter.
+ */
+static int
+put_age(const agent_replace_t *p, struct stat *st)
+{
+    int64_t ahead;
+    struct timespec times[2];
+    const struct timespec *old = &p->old.st_mtim, *new = &st->st_mtim;
+
+    if (!p->exists || old->tv_sec < new->tv_sec - 1
+        || old->tv_sec > new->tv_sec + 1)
+    {
+        return 0;
+    }
+
+    ahead = (old->tv_sec - new->tv_sec) * 1000000000LL + old->tv_nsec
+            - new->tv_nsec;
+    if (ahead < 0 || ahead > PUT_AHEAD_NS) {
+        return 0;
+    }
+
+    times[0].tv_nsec = UTIME_OMIT;
+    times[1] = *old;
+    times[1].tv_nsec++;
+
+    if (times[1].tv_nsec == 1000000000) {
+        times[1].tv_nsec = 0;
+        times[1].tv_sec++;
+    }
+
+    return futimens(p->fd, times) == -1 ? -1 : fstat(p->fd, st);
 }
 
 
@@ -141,9 +164,17 @@ put_fill(int peer, const put_t *put, agent_replace_t *p)
     }
 
     /* a body may take long, and others may have written the file meanwhile */
-    agent_replace_again(p);
+    if (agent_replace_again(p) == -1) {
+        agent_worker_fault(peer, errno);
+        return;
+    }
 
     if (put_allowed(peer, put, p) == -1) {
+        return;
+    }
+
+    if (put_age(p, &st) == -1) {
+        agent_worker_fault(peer, errno);
         return;
     }
 

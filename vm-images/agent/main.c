@@ -67,7 +67,7 @@ static const agent_route_t main_routes[] = {
     MAIN_WORKER("files/archive", "HEAD", QUERY, agent_archive_get),
     MAIN_WORKER("files/archive", "PUT", QUERY, agent_archive_put),
     { "files/mkdir", "POST", 0, agent_file_mkdir },
-    { "files/move", "POST", 0, agent_file_move },
+    { "files/move", "POST", 0, agent_file_move, agent_worker_abort },
     { "uploads", "POST", 0, agent_upload_create, agent_worker_abort },
     MAIN_WORKER("uploads/*", "GET", 0, agent_upload_get),
     MAIN_WORKER("uploads/*", "HEAD", 0, agent_upload_get),

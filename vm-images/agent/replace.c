@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fs.h"
+#include "lock.h"
 #include "replace.h"
 
 #define REPLACE_ATTEMPTS 8
@@ -164,10 +165,29 @@ agent_replace_find(agent_replace_t *p, int root, const char *path,
 }
 
 
-void
+static int
+replace_lock(agent_replace_t *p)
+{
+    if (!p->locked && agent_lock(p->dir) == -1) {
+        return -1;
+    }
+
+    p->locked = 1;
+
+    return 0;
+}
+
+
+int
 agent_replace_again(agent_replace_t *p)
 {
+    if (replace_lock(p) == -1) {
+        return -1;
+    }
+
     p->exists = fstatat(p->dir, p->name, &p->old, AT_SYMLINK_NOFOLLOW) == 0;
+
+    return 0;
 }
 
 
@@ -334,7 +354,7 @@ agent_replace_commit(agent_replace_t *p, int exclusive)
 {
     int rc, err;
 
-    rc = replace_commit(p, exclusive);
+    rc = replace_lock(p) == -1 ? -1 : replace_commit(p, exclusive);
     err = errno;
     agent_replace_abort(p);
     errno = err;
@@ -349,6 +369,11 @@ agent_replace_abort(agent_replace_t *p)
     if (p->named) {
         unlinkat(p->dir, p->temp, 0);
         p->named = 0;
+    }
+
+    if (p->locked) {
+        agent_unlock();
+        p->locked = 0;
     }
 
     if (p->fd != -1) {

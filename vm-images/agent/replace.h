@@ -18,6 +18,7 @@ typedef struct {
     struct stat old;
     int named;  /* the new file is in dir under the name temp */
     int placed; /* the new file has its final name already */
+    int locked; /* no other request changes files of dir meanwhile */
     char name[SANDBOX_PATH_NAME_MAX + 1];
     char temp[48];
 } agent_replace_t;
@@ -47,12 +48,17 @@ int agent_replace_hard(agent_replace_t *p, int from, const char *name);
 int agent_replace_symlink(agent_replace_t *p, const char *target, uid_t uid,
                           gid_t gid);
 
-/* Looks the name up again, and sets exists and, if there is a file, old. */
-void agent_replace_again(agent_replace_t *p);
+/*
+ * Looks the name up again, and sets exists and, if there is a file, old.  What
+ * is seen holds for other requests until the commit or abort: the directory is
+ * locked (lock.h).  0, or -1 with errno set.
+ */
+int agent_replace_again(agent_replace_t *p);
 
 /*
- * Puts the new file in place.  exclusive: EEXIST if there is a file meanwhile.
- * 0, or -1 with errno set; the temporary file is gone in either case.
+ * Puts the new file in place, under the directory's lock.  exclusive: EEXIST if
+ * there is a file meanwhile.  0, or -1 with errno set; the temporary file is
+ * gone in either case.
  */
 int agent_replace_commit(agent_replace_t *p, int exclusive);
 /* 1 if name is of the form of the temporary names used here. */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #include "conditions.h"
 #include "body.h"
 #include "fs.h"
+#include "lock.h"
 #include "replace.h"
 #include "sum.h"
 #include "tree.h"
@@ -602,6 +604,56 @@ test_replace_hard(void **state)
 }
 
 
+/* What a process says that wants the locks of two directories. */
+static int
+lock_errno(int dir, int other)
+{
+    int status;
+    pid_t pid;
+
+    pid = fork();
+    assert_int_not_equal(pid, -1);
+
+    if (pid == 0) {
+        _exit(agent_lock_both(dir, other) == 0 ? 0 : errno);
+    }
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+
+    return WEXITSTATUS(status);
+}
+
+
+/* One at a time in a directory, whatever the guest locks; and not for ever. */
+static void
+test_lock(void **state)
+{
+    int d, e, root;
+
+    (void) state;
+    assert_int_equal(agent_lock_open(), 0);
+    root = agent_fs_root();
+    assert_int_equal(agent_fs_mkdirs(root, "/e", 0755), 0);
+    d = agent_fs_open(root, "/d", O_RDONLY | O_DIRECTORY, 0);
+    e = agent_fs_open(root, "/e", O_PATH | O_DIRECTORY, 0);
+
+    assert_int_equal(flock(d, LOCK_EX), 0);
+    assert_int_equal(lock_errno(d, e), 0);
+
+    assert_int_equal(agent_lock(d), 0);
+    assert_int_equal(agent_lock(d), 0); /* it is ours */
+    assert_int_equal(lock_errno(e, e), 0);
+    assert_int_equal(lock_errno(d, e), ETIME);
+    agent_unlock();
+    assert_int_equal(lock_errno(e, d), 0);
+
+    close(d);
+    close(e);
+    close(root);
+}
+
+
 static void
 test_replace(void **state)
 {
@@ -884,6 +936,7 @@ main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_archive_names),
         IN_ROOM(test_root),
+        IN_ROOM(test_lock),
         IN_ROOM(test_mkdir),
         IN_ROOM(test_private),
         IN_ROOM(test_replace_busy),

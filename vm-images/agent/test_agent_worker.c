@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +33,8 @@
 #include "worker.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define SWAP_WRITERS 8
+#define SWAP_ROUNDS 25
 #define BIG (24 * 1024 * 1024)
 #define HEAD(method, path)                                                     \
     method " /v1/sandboxes/sb_1/" path " HTTP/1.1\r\nHost: x\r\n" AUTH
@@ -62,6 +65,18 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
     }
 
     return syscall(SYS_sendmsg, fd, msg, flags);
+}
+
+
+/* In place of the C library's: a slow disk. */
+int
+renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+    struct timespec pause = { 0, 5000000 };
+
+    nanosleep(&pause, NULL);
+
+    return (int) syscall(SYS_renameat2, from, old, to, new, flags);
 }
 
 
@@ -187,7 +202,7 @@ static const agent_route_t routes[] = {
     WORKER("files", "PUT", 1, agent_file_put),
     WORKER("files", "DELETE", 1, agent_file_delete),
     { "files", "GET", 1, .begin = agent_file_get },
-    { "files/move", "POST", 0, agent_file_move },
+    { "files/move", "POST", 0, agent_file_move, agent_worker_abort },
     { "files/stat", "GET", 1, .begin = agent_file_stat },
     WORKER("files/list", "GET", 1, agent_file_list),
     WORKER("files/archive", "GET", 1, agent_archive_get),
@@ -496,6 +511,170 @@ client_files(void)
 }
 
 
+/* The value of a header of reply, up to its end of line. */
+static char *
+header(const char *reply, const char *name)
+{
+    char *line, *value;
+
+    expect(asprintf(&line, "\r\n%s: ", name) > 0);
+    value = strcasestr(reply, line);
+    expect(value != NULL);
+    value += strlen(line);
+    value = strndup(value, strcspn(value, "\r"));
+    expect(value != NULL);
+    free(line);
+
+    return value;
+}
+
+
+/* The head of a request about /swap, if it has that tag. */
+static char *
+swap_head(const char *method, const char *etag)
+{
+    char *head;
+
+    expect(asprintf(&head,
+                    "%s /v1/sandboxes/sb_1/files?path=/swap HTTP/1.1\r\n"
+                    "Host: x\r\n" AUTH "If-Match: %s\r\n",
+                    method, etag)
+           > 0);
+
+    return head;
+}
+
+
+/* A writer of /swap, in a process: its end tells the status. */
+static pid_t
+swap_writer(const int gate[2], const char *etag)
+{
+    int fd;
+    pid_t pid;
+    char *reply, c;
+
+    pid = fork();
+    if (pid != 0) {
+        return pid;
+    }
+
+    alarm(30);
+    fd = dial();
+    close(gate[1]);
+    expect(read(gate[0], &c, 1) == 0); /* all at once */
+    request(fd, swap_head("PUT", etag), "new");
+    reply = receive(fd);
+    _exit(strstr(reply, "HTTP/1.1 200 ") == reply   ? 1
+          : strstr(reply, "HTTP/1.1 412 ") == reply ? 2
+                                                    : 3);
+}
+
+
+/* Of several writers with the same tag one writes, and the others are told. */
+static void
+swap_round(void)
+{
+    int i, gate[2], status, written, refused;
+    char *reply, *etag;
+    pid_t pids[SWAP_WRITERS];
+
+    reply = ask(HEAD("GET", "files?path=/swap"), "");
+    etag = header(reply, "ETag");
+    expect(pipe(gate) == 0);
+
+    for (i = 0; i < SWAP_WRITERS; i++) {
+        pids[i] = swap_writer(gate, etag);
+        expect(pids[i] != -1);
+    }
+
+    close(gate[0]);
+    close(gate[1]);
+
+    for (i = written = refused = 0; i < SWAP_WRITERS; i++) {
+        expect(waitpid(pids[i], &status, 0) == pids[i] && WIFEXITED(status));
+        written += WEXITSTATUS(status) == 1;
+        refused += WEXITSTATUS(status) == 2;
+    }
+
+    expect(written == 1 && refused == SWAP_WRITERS - 1);
+    free(reply);
+    free(etag);
+}
+
+
+/* A file is younger than the one it replaces, though both are of one tick. */
+static void
+swap_age(void)
+{
+    int root;
+    char *reply, *etag;
+    struct stat st;
+    struct timespec times[2];
+
+    root = agent_fs_root();
+    clock_gettime(CLOCK_REALTIME, &times[1]);
+    times[0] = times[1];
+    times[1].tv_nsec += 90000000;
+    times[1].tv_sec += times[1].tv_nsec / 1000000000;
+    times[1].tv_nsec %= 1000000000;
+    expect(utimensat(root, "swap", times, 0) == 0);
+
+    reply = ask(HEAD("PUT", "files?path=/swap"), "tick");
+    expect(strstr(reply, "HTTP/1.1 200 ") == reply);
+    expect(fstatat(root, "swap", &st, 0) == 0);
+    close(root);
+    expect(st.st_mtim.tv_sec > times[1].tv_sec
+           || (st.st_mtim.tv_sec == times[1].tv_sec
+               && st.st_mtim.tv_nsec > times[1].tv_nsec));
+
+    etag = header(reply, "ETag");
+    free(reply);
+    reply = ask(HEAD("GET", "files?path=/swap"), "");
+    expect(strstr(reply, etag) != NULL);
+    free(reply);
+    free(etag);
+}
+
+
+static void
+client_swap(void)
+{
+    int i;
+    char *reply, *etag, *head;
+
+    answers(HEAD("PUT", "files?path=/swap"), "old", 201, "\"size\":3");
+
+    for (i = 0; i < SWAP_ROUNDS; i++) {
+        swap_round();
+    }
+
+    swap_age();
+
+    head = swap_head("DELETE", "\"other\"");
+    answers(head, "", 412, "conflict");
+    free(head);
+
+    reply = ask(HEAD("GET", "files?path=/swap"), "");
+    etag = header(reply, "ETag");
+    head = swap_head("DELETE", etag);
+    answers(head, "", 200, "\"path\":\"/swap\"");
+    answers(head, "", 404, "not_found");
+    free(reply);
+    free(etag);
+    free(head);
+}
+
+
+static void
+test_swap(void **state)
+{
+    (void) state;
+    agent_fs_set_root(top);
+    run(client_swap);
+    agent_fs_set_root("/");
+}
+
+
 /*
  * Unpacks an archive of one directory, or of one hard link; the caller frees
  * the answer.
@@ -726,6 +905,7 @@ main(void)
         cmocka_unit_test(test_give),      cmocka_unit_test(test_leave),
         cmocka_unit_test(test_files),     cmocka_unit_test(test_private),
         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_swap),
     };
 
     if (check_init() == -1) {

@@ -7,23 +7,44 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "tree.h"
 #include "walk.h"
 
 #define TREE_ATTEMPTS 3 /* at directories that others write to meanwhile */
 
 
+/* Removes a file as a change of its directory; 0, or -1 with errno set. */
+static int
+tree_unlink(int dir, const char *name)
+{
+    int rc;
+
+    if (agent_lock(dir) == -1) {
+        return -1;
+    }
+
+    rc = unlinkat(dir, name, 0);
+    agent_unlock();
+
+    return rc;
+}
+
+
 /* Removes the entry that a walk is at, unless what is in it comes first. */
 static int
 tree_entry(const agent_walk_t *w)
 {
+    int rc;
+
     if (S_ISDIR(w->st.st_mode) && !w->leaves) {
         return 0;
     }
 
-    if (unlinkat(w->dir, w->name, w->leaves ? AT_REMOVEDIR : 0) == 0
-        || errno == ENOENT || errno == ENOTEMPTY || errno == EBUSY)
-    {
+    rc = w->leaves ? unlinkat(w->dir, w->name, AT_REMOVEDIR)
+                   : tree_unlink(w->dir, w->name);
+
+    if (rc == 0 || errno == ENOENT || errno == ENOTEMPTY || errno == EBUSY) {
         return 0;
     }
 
@@ -64,7 +85,7 @@ agent_tree_remove(int dir, const char *name)
 {
     int fd, i;
 
-    if (unlinkat(dir, name, 0) == 0) {
+    if (tree_unlink(dir, name) == 0) {
         return 0;
     }
 

@@ -19,12 +19,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "loop.h"
 #include "reap.h"
 #include "worker.h"
 
 #define WORKERS_MAX 64
 #define WORKER_PIECE 32768
+#define WORKER_LOCK_FILENO 3
 
 #define WORKER_DATA 'd'
 #define WORKER_END 'e'
@@ -219,7 +221,10 @@ agent_worker_error(int peer, unsigned status, const char *code,
 }
 
 
-/* Gives up the agent's descriptors, priority and OOM protection in a worker. */
+/*
+ * Gives up the agent's descriptors but that of locks, its priority and its OOM
+ * protection, in a worker.
+ */
 static void
 worker_renounce(int peer)
 {
@@ -227,11 +232,12 @@ worker_renounce(int peer)
 
     agent_reap_reset_signals();
 
-    if (dup2(peer, STDIN_FILENO) == -1) {
+    if (dup2(peer, STDIN_FILENO) == -1
+        || agent_lock_keep(WORKER_LOCK_FILENO) == -1) {
         _exit(1);
     }
 
-    close_range(STDERR_FILENO + 1, ~0U, 0);
+    close_range(WORKER_LOCK_FILENO + 1, ~0U, 0);
 
     fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd != -1) {
@@ -519,7 +525,9 @@ worker_fork(agent_worker_t *worker, void (*run)(int peer, void *data),
 {
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+    if (agent_lock_open() == -1
+        || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
+    {
         return -1;
     }
 
