@@ -4,7 +4,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use MIME::Base64 qw(decode_base64);
+use MIME::Base64 qw(decode_base64 encode_base64);
 use SandboxTest;
 
 my $t = SandboxTest->new;
@@ -96,6 +96,20 @@ is_deeply([@$m{qw(type stream_id data_base64)}], ['exec_stdout', 'c', '/wA='],
 is(hear($ws)->{type}, 'exec_exit', 'which ends with it');
 ask($ws, 'exec_stdin', 'b', data => "\x{20ac}");
 is(hear($ws)->{data}, "\x{20ac}", 'the other one goes on');
+
+# What is no text, or a part of a character that nothing follows, is not kept
+# back: a command may wait for its answer.
+for ("\x01\xff", "\x01\xc0", "\x01\xf5", "\x01\xe0\x80", "\x01\xe6",
+     "\x01\xf0\x9f\x98") {
+    my ($got, $name) = ('', unpack 'H*', $_);
+    ask($ws, 'exec_stdin', 'b', data_base64 => encode_base64($_, ''));
+    while (length $got < length $_) {
+        $m = hear($ws);
+        last unless ($m->{type} // '') eq 'exec_stdout';
+        $got .= bytes($m);
+    }
+    is(unpack('H*', $got), $name, "$name comes whole while the command runs");
+}
 ask($ws, 'exec_signal', 'b', signal => 'INT');
 $m = hear($ws);
 is_deeply([@$m{qw(exit_code signal)}], [130, 'INT'], 'to its signal');

@@ -3,29 +3,32 @@
 #include "sandbox_utf8.h"
 
 
-size_t
-sandbox_utf8_len(const uint8_t *s, size_t n)
+/*
+ * How many of the n > 0 bytes at s can belong to one sequence: its length in
+ * *len, or n if it ends before that.  0 if none can.
+ */
+static size_t
+utf8_begin(const uint8_t *s, size_t n, size_t *len)
 {
-    size_t i, len;
+    size_t i;
     uint8_t low, high;
-
-    if (s[0] < 0x80) {
-        return 1;
-    }
 
     low = 0x80;
     high = 0xbf;
 
-    if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-        len = 2;
+    if (s[0] < 0x80) {
+        *len = 1;
+
+    } else if (s[0] >= 0xc2 && s[0] <= 0xdf) {
+        *len = 2;
 
     } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
-        len = 3;
+        *len = 3;
         low = s[0] == 0xe0 ? 0xa0 : low;
         high = s[0] == 0xed ? 0x9f : high;
 
     } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-        len = 4;
+        *len = 4;
         low = s[0] == 0xf0 ? 0x90 : low;
         high = s[0] == 0xf4 ? 0x8f : high;
 
@@ -33,17 +36,27 @@ sandbox_utf8_len(const uint8_t *s, size_t n)
         return 0;
     }
 
-    if (n < len || s[1] < low || s[1] > high) {
-        return 0;
-    }
-
-    for (i = 2; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80) {
+    for (i = 1; i < n && i < *len; i++) {
+        if (s[i] < low || s[i] > high) {
             return 0;
         }
+
+        low = 0x80;
+        high = 0xbf;
     }
 
-    return len;
+    return i;
+}
+
+
+size_t
+sandbox_utf8_len(const uint8_t *s, size_t n)
+{
+    size_t len;
+
+    len = 0; /* no sequence has it */
+
+    return utf8_begin(s, n, &len) == len ? len : 0;
 }
 
 
@@ -95,19 +108,14 @@ sandbox_utf8_valid(const uint8_t *s, size_t n)
 size_t
 sandbox_utf8_whole(const uint8_t *s, size_t n)
 {
-    size_t back, want;
+    size_t back, len, got;
 
     for (back = 1; back <= 3 && back <= n; back++) {
-        if ((s[n - back] & 0xc0) == 0x80) {
-            continue;
+        got = utf8_begin(s + n - back, back, &len);
+
+        if (got == back && got < len) {
+            return n - back;
         }
-
-        want = s[n - back] >= 0xf0   ? 4
-               : s[n - back] >= 0xe0 ? 3
-               : s[n - back] >= 0xc0 ? 2
-                                     : 1;
-
-        return want > back ? n - back : n;
     }
 
     return n;

@@ -15,7 +15,10 @@ size_t sandbox_utf8_len(const uint8_t *s, size_t n);
 /* 1 if all of the n bytes at s are UTF-8. */
 int sandbox_utf8_valid(const uint8_t *s, size_t n);
 
-/* n less the length of an incomplete sequence at the end of s. */
+/*
+ * n less the length of an incomplete sequence at the end of s: of bytes that
+ * others behind them would make a character.
+ */
 size_t sandbox_utf8_whole(const uint8_t *s, size_t n);
 
 /* Writes the UTF-8 of a scalar value, without a NUL; returns its length. */

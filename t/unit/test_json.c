@@ -13,6 +13,7 @@
 #include "sandbox_json.h"
 #include "sandbox_json_escape.h"
 #include "sandbox_text.h"
+#include "sandbox_utf8.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -322,6 +323,50 @@ check_utf8(const uint8_t *bytes, size_t n)
 
     if (accepts(text, n + 2) != utf8_reference(bytes, n)) {
         fail_msg("wrong on %zu bytes %02x %02x", n, bytes[0], bytes[1]);
+    }
+}
+
+
+/* At the end of a text only what can become a character is incomplete. */
+static void
+test_utf8_whole(void **state)
+{
+    size_t i;
+    static const struct {
+        const char *text;
+        size_t len, whole;
+    } cases[] = {
+        { "", 0, 0 },
+        { "a", 1, 1 },
+        { "a\xe2\x82\xac", 4, 4 },
+        { "a\xc2", 2, 1 },
+        { "a\xdf", 2, 1 },
+        { "a\xe0", 2, 1 },
+        { "a\xe2\x82", 3, 1 },
+        { "a\xf4", 2, 1 },
+        { "a\xf0\x9f\x98", 4, 1 },
+        { "\xe2\x82", 2, 0 },
+        /* no character begins so */
+        { "a\x80", 2, 2 },
+        { "a\xc0", 2, 2 },
+        { "a\xc1", 2, 2 },
+        { "a\xf5", 2, 2 },
+        { "a\xff", 2, 2 },
+        { "a\xe0\x9f", 3, 3 },
+        { "a\xed\xa0", 3, 3 },
+        { "a\xf0\x8f", 3, 3 },
+        { "a\xf4\x90", 3, 3 },
+        { "a\xf0\x9f\x28", 4, 4 },
+        { "a\xe2\xc2", 3, 2 },
+        { "a\x80\x80\x80\x80", 5, 5 },
+    };
+
+    (void) state;
+
+    for (i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(
+            sandbox_utf8_whole((const uint8_t *) cases[i].text, cases[i].len),
+            cases[i].whole);
     }
 }
 
@@ -904,6 +949,7 @@ main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_surrogates),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_utf8_whole),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_duplicates),

@@ -13,8 +13,10 @@
 #include "control.h"
 #include "exec_channel.h"
 #include "launch.h"
+#include "loop.h"
 
 #define CHANNEL_INPUT_MAX 262144 /* of a stream, before its socket is held */
+#define CHANNEL_CUT_MS 50        /* for the rest of a character to come */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef struct channel_input_s channel_input_t;
@@ -22,7 +24,9 @@ typedef struct channel_input_s channel_input_t;
 typedef struct {
     agent_ws_stream_t stream;
     agent_tap_t tap;
-    size_t pending; /* input that the command has not taken */
+    size_t pending;    /* input that the command has not taken */
+    agent_timer_t cut; /* runs while a part of a character is held back */
+    unsigned late : 1; /* it has run for as long as it may */
     LIST_HEAD(channel_inputs_s, channel_input_s) inputs;
 } channel_t;
 
@@ -55,6 +59,7 @@ channel_free(channel_t *c)
         i->channel = NULL;
     }
 
+    agent_loop_timer_stop(&c->cut);
     agent_job_detach(&c->tap);
     free(c);
 }
@@ -127,6 +132,20 @@ channel_exit(channel_t *c)
 }
 
 
+/*
+ * The rest of a character has not come: what there is of it may be all that a
+ * command has to say before it is answered, in a protocol that is not text.
+ */
+static void
+channel_cut(void *data)
+{
+    channel_t *c = data;
+
+    c->late = 1;
+    agent_ws_ready(&c->stream);
+}
+
+
 static int
 channel_pump(agent_ws_stream_t *s)
 {
@@ -139,7 +158,13 @@ channel_pump(agent_ws_stream_t *s)
     n = agent_job_peek(c->tap.job, c->tap.offset, AGENT_WS_PIECE, &data,
                        &stream);
 
+    if (n == 0 && c->late) {
+        n = agent_job_rest(c->tap.job, c->tap.offset, &data, &stream);
+    }
+
     if (n > 0) {
+        c->late = 0;
+        agent_loop_timer_stop(&c->cut);
         channel_output(c, stream, data, n);
         agent_job_take(&c->tap, n);
         return 1;
@@ -149,6 +174,9 @@ channel_pump(agent_ws_stream_t *s)
         channel_exit(c);
         agent_ws_detach(s);
         channel_free(c);
+
+    } else if (c->tap.offset < c->tap.job->ring.end && !c->cut.active) {
+        agent_loop_timer(&c->cut, CHANNEL_CUT_MS);
     }
 
     return 0;
@@ -199,6 +227,8 @@ channel_show(agent_ws_t *ws, const char *id, channel_t *c, agent_job_t *job,
 {
     c->tap.ready = channel_ready;
     c->tap.data = c;
+    c->cut.handler = channel_cut;
+    c->cut.data = c;
     LIST_INIT(&c->inputs);
 
     agent_ws_attach(ws, &c->stream, id);

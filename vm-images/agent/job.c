@@ -400,6 +400,14 @@ agent_job_peek(const agent_job_t *job, uint64_t offset, size_t max,
 }
 
 
+size_t
+agent_job_rest(const agent_job_t *job, uint64_t offset, const char **data,
+               agent_stream_t *stream)
+{
+    return agent_ring_piece(&job->ring, offset, 4, data, stream);
+}
+
+
 void
 agent_job_take(agent_tap_t *tap, size_t n)
 {

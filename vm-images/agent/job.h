@@ -94,9 +94,12 @@ void agent_job_detach(agent_tap_t *tap);
 /*
  * Bytes at an offset, at most max, which is at least 4, of one stream; 0 if
  * there are none now.  A character is not cut, so one that is incomplete is
- * held back until there is more output or the job has ended.
+ * held back until there is more output or the job has ended.  agent_job_rest()
+ * gives what peek() holds back, for who waits no longer.
  */
 size_t agent_job_peek(const agent_job_t *job, uint64_t offset, size_t max,
+                      const char **data, agent_stream_t *stream);
+size_t agent_job_rest(const agent_job_t *job, uint64_t offset,
                       const char **data, agent_stream_t *stream);
 void agent_job_take(agent_tap_t *tap, size_t n);
 
