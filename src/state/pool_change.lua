@@ -60,4 +60,8 @@ redis.call('HSET', KEYS[1], 'state', state, 'updated_at', now,
            'target', state == 'enabled' and value.min_ready or 0,
            unpack(ARGV, 4))
 
+if not tracks then
+    redis.call('HSET', KEYS[1], 'track_tag', '') -- as of one that never did
+end
+
 return { 'changed', old[2] }

@@ -574,6 +574,29 @@ put($first, state => 'destroyed');
 is(delete_snapshot()->[0], 'claimed', 'and is not when nobody of them lives');
 is_deeply(lives(), [], 'they are in its set no more');
 
+# --- a warm pool that is changed --------------------------------------------------
+
+{
+    my $change = sub {
+        return run('pool_change', [$pool, "$pool:of", "$pool:names"], $pool_id,
+                   '', '', @_);
+    };
+
+    $r->command('ZADD', "$pool:of", 1, $pool_id);
+    $r->command('HSET', $pool, qw(name a node here state enabled min_ready 0
+                                  max_ready 1 version_policy track_tag
+                                  track_tag latest));
+    $change->(min_ready => 1);
+    is($r->command('HGET', $pool, 'track_tag'), 'latest',
+       'a pool keeps the tag that it tracks');
+    $change->(version_policy => 'pinned_build');
+    is($r->command('HGET', $pool, 'track_tag'), '',
+       'and has none when it tracks none');
+    is_deeply($change->(version_policy => 'track_tag'),
+              ['invalid', 'track_tag'], 'so it cannot track it again unasked');
+    $r->command('DEL', $pool, "$pool:of", "$pool:names");
+}
+
 # --- those that were claimed from a warm pool -----------------------------------
 
 sub tend {
