@@ -103,6 +103,8 @@ for (['command', {}], ['command', { command => '' }],
 
 $t->is_error($t->post($path, body => '{'), 400, 'invalid_json', 'not JSON',
              'body');
+$t->is_error($t->post($path, body => '[]'), 400, 'invalid_json', 'no object',
+             'body');
 $t->is_error($t->post($path, body => '{"command":"true","command":"false"}'),
              400, 'invalid_json', 'a member that is given twice', 'command');
 $t->is_error($t->post($path, body => 'a', type => 'text/plain'), 415,

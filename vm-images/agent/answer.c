@@ -24,8 +24,8 @@ agent_answer_refuse(agent_request_t *r, agent_body_status_t status,
 
     switch (status) {
     case AGENT_BODY_NOT_JSON:
-        snprintf(message, sizeof(message), "The body is not valid JSON: %s.",
-                 err->reason);
+        snprintf(message, sizeof(message),
+                 "The body is not a valid JSON object: %s.", err->reason);
         agent_http_error(r, 400, "invalid_json", message, err->field,
                          err->reason);
         return;

@@ -91,7 +91,8 @@ agent_body_read(agent_field_t *fields, size_t n, unsigned form,
     const sandbox_json_node_t *node;
 
     if (doc->nodes[0].type != SANDBOX_JSON_OBJECT) {
-        return agent_body_refuse(err, "body", "must be an object");
+        (void) agent_body_refuse(err, "body", "must be an object");
+        return AGENT_BODY_NOT_JSON;
     }
 
     for (node = sandbox_json_child(doc, &doc->nodes[0]); node != NULL;
