@@ -226,7 +226,7 @@ ask($pty, 'pty_start', 'k', session_id => 'mine', command => 'sleep',
      args => ['7101']);
 is(hear($pty)->{session_id}, 'mine', 'a session with a name');
 ask($pty, 'pty_start', 'l', session_id => 'mine');
-is(hear($pty)->{code}, 'invalid_request', 'which is taken');
+is(hear($pty)->{code}, 'conflict', 'which is taken');
 ask($pty, 'pty_kill', 'k');
 is(hear($pty)->{signal}, 'KILL', 'and killed');
 

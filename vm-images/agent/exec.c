@@ -179,7 +179,7 @@ static void
 exec_foreground(agent_request_t *r, agent_exec_request_t *req)
 {
     exec_t *e;
-    agent_launch_error_t err = { NULL, "memory is out" };
+    agent_launch_error_t err = { NULL, 0, "memory is out" };
     agent_process_owner_t owner;
 
     e = calloc(1, sizeof(*e));
@@ -232,7 +232,7 @@ exec_background(agent_request_t *r, agent_exec_request_t *req)
     agent_job_t *job;
     exec_first_t *first;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
-    agent_launch_error_t err = { NULL, "memory is out" };
+    agent_launch_error_t err = { NULL, 0, "memory is out" };
 
     first = calloc(1, sizeof(*first));
     job = first ? agent_launch(req, AGENT_EXEC_POST, NULL, &err) : NULL;

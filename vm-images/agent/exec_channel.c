@@ -196,6 +196,13 @@ channel_refuse_launch(agent_ws_t *ws, const char *id,
         return;
     }
 
+    if (err->taken) {
+        snprintf(message, sizeof(message), "The member \"%s\" %s.", err->field,
+                 err->reason);
+        agent_ws_error(ws, id, "conflict", message);
+        return;
+    }
+
     agent_ws_invalid(ws, id, err->field, err->reason);
 }
 
@@ -246,7 +253,7 @@ channel_start(agent_ws_t *ws, const char *id, const sandbox_json_t *doc,
     agent_job_t *job;
     agent_body_error_t err;
     agent_exec_request_t req;
-    agent_launch_error_t fault = { NULL, "memory is out" };
+    agent_launch_error_t fault = { NULL, 0, "memory is out" };
 
     if (agent_exec_read(&req, form, doc, &err) != AGENT_BODY_OK) {
         agent_ws_invalid(ws, id, err.field, err.reason);

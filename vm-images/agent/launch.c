@@ -60,6 +60,7 @@ static int
 launch_refuse(agent_launch_error_t *err, const char *field, const char *reason)
 {
     err->field = field;
+    err->taken = 0;
     snprintf(err->reason, sizeof(err->reason), "%s", reason);
 
     return -1;
@@ -79,7 +80,9 @@ launch_place(const agent_exec_request_t *req, agent_user_t *user,
 
     job = req->session_id[0] ? agent_job_find_session(req->session_id) : NULL;
     if (job != NULL && job->running) {
-        return launch_refuse(err, "session_id", "is the name of a running one");
+        launch_refuse(err, "session_id", "is the name of a running one");
+        err->taken = 1;
+        return -1;
     }
 
     *cwd = req->cwd[0] ? req->cwd : launch_cwd;

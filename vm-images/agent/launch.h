@@ -18,6 +18,7 @@ int agent_launch_defaults(const agent_env_t *envs, const char *cwd);
 
 typedef struct {
     const char *field; /* wrong in the request; NULL: no process was started */
+    int taken;         /* the field names what is there already */
     char reason[160];
 } agent_launch_error_t;
 
