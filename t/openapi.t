@@ -433,6 +433,7 @@ ask('GET', "$path/ws?channel=$_") for 'exec', 'none';
         ask('DELETE', "$files?path=$_") if $_ !~ m{d/b$};
     }
 
+    ask('DELETE', "$files?path=/tmp/d/b", headers => ['If-Match', '"x"']);
     ask('DELETE', "$files?path=/tmp/d&recursive=true");
     ask('POST', "$files/$_", body => '{') for 'mkdir', 'move';
     post("$files/$_", { no => 1 }) for 'mkdir', 'move';
