@@ -11,6 +11,7 @@
 
 #include "fields.h"
 #include "sandbox_json.h"
+#include "sandbox_json_path.h"
 
 typedef enum {
     AGENT_BODY_OK = 0,
@@ -20,7 +21,7 @@ typedef enum {
 } agent_body_status_t;
 
 typedef struct {
-    char field[128];
+    char field[SANDBOX_JSON_PATH_SIZE];
     char reason[256];
 } agent_body_error_t;
 

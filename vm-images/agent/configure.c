@@ -270,11 +270,13 @@ config_envs(agent_config_t *config, const sandbox_json_t *doc,
             const sandbox_json_node_t *node)
 {
     const char *reason;
+    const sandbox_json_node_t *fault;
 
     reason = NULL;
 
-    return agent_env_json(&config->envs, doc, node, &reason) == 0 ? NULL
-                                                                  : reason;
+    return agent_env_json(&config->envs, doc, node, &fault, &reason) == 0
+               ? NULL
+               : reason;
 }
 
 

@@ -132,12 +132,12 @@ env_member(agent_env_t *env, const sandbox_json_t *doc,
     }
 
     if (!env_name_valid(name)) {
-        reason = "names must match [A-Za-z_][A-Za-z0-9_]*";
+        reason = "must have a name of the form [A-Za-z_][A-Za-z0-9_]*";
         goto done;
     }
 
     if (node->type != SANDBOX_JSON_STRING) {
-        reason = "values must be strings";
+        reason = "must be a string";
         goto done;
     }
 
@@ -165,10 +165,13 @@ done:
 
 int
 agent_env_json(agent_env_t *env, const sandbox_json_t *doc,
-               const sandbox_json_node_t *object, const char **reason)
+               const sandbox_json_node_t *object,
+               const sandbox_json_node_t **fault, const char **reason)
 {
     size_t total;
     const sandbox_json_node_t *node;
+
+    *fault = NULL;
 
     if (object->type != SANDBOX_JSON_OBJECT) {
         *reason = "must be an object";
@@ -187,6 +190,7 @@ agent_env_json(agent_env_t *env, const sandbox_json_t *doc,
     {
         *reason = env_member(env, doc, node, &total);
         if (*reason != NULL) {
+            *fault = total > AGENT_ENV_MAX ? NULL : node;
             return -1;
         }
     }

@@ -29,9 +29,11 @@ int agent_env_merge(agent_env_t *env, const agent_env_t *from);
 /*
  * Sets the members of a JSON object, whose names must be
  * [A-Za-z_][A-Za-z0-9_]* and values strings.  0, or -1 with *reason (static)
- * set, also if memory is out; env may then have some of them.
+ * set, also if memory is out, and *fault to the member that it is about, or to
+ * NULL if it is about them all; env may then have some of them.
  */
 int agent_env_json(agent_env_t *env, const sandbox_json_t *doc,
-                   const sandbox_json_node_t *object, const char **reason);
+                   const sandbox_json_node_t *object,
+                   const sandbox_json_node_t **fault, const char **reason);
 
 #endif

@@ -27,6 +27,7 @@ typedef struct {
     char **args; /* strings taken over by argv in the end */
     size_t nargs;
     int has_args;
+    const sandbox_json_node_t *fault; /* of args or envs, if it is one item */
 } exec_parse_t;
 
 
@@ -73,9 +74,8 @@ exec_args(void *value, const sandbox_json_t *doc,
     {
         p->args[p->nargs] = agent_field_string(doc, item, &reason);
         if (p->args[p->nargs] == NULL) {
-            return strcmp(reason, NO_MEMORY) == 0
-                       ? reason
-                       : "must be an array of strings";
+            p->fault = item;
+            return reason;
         }
 
         p->nargs++;
@@ -122,10 +122,12 @@ static const char *
 exec_envs(void *value, const sandbox_json_t *doc,
           const sandbox_json_node_t *node)
 {
-    agent_exec_request_t *req = value;
+    exec_parse_t *p = value;
     const char *reason = NULL;
 
-    return agent_env_json(&req->envs, doc, node, &reason) == 0 ? NULL : reason;
+    return agent_env_json(&p->req->envs, doc, node, &p->fault, &reason) == 0
+               ? NULL
+               : reason;
 }
 
 
@@ -169,6 +171,26 @@ exec_encoding(void *value, const sandbox_json_t *doc,
     free(s);
 
     return reason;
+}
+
+
+/* Completes the name of the member at fault by that of its item. */
+static void
+exec_fault(const exec_parse_t *p, const sandbox_json_t *doc,
+           agent_body_error_t *err)
+{
+    char *name;
+
+    if (strcmp(err->field, "args") == 0) {
+        sandbox_json_path_index(err->field, p->nargs);
+        return;
+    }
+
+    name = sandbox_json_key(doc, p->fault, NULL);
+    if (name != NULL) {
+        sandbox_json_path_name(err->field, name);
+        free(name);
+    }
 }
 
 
@@ -237,7 +259,7 @@ agent_exec_read(agent_exec_request_t *req, agent_exec_form_t form,
         { "args", ALL, 0, OTHER, &p, exec_args },
         { "timeout_secs", POST | STREAM, 0, OTHER, req, exec_timeout },
         { "cwd", ALL, 0, OTHER, req, exec_cwd },
-        { "envs", ALL, 0, OTHER, req, exec_envs },
+        { "envs", ALL, 0, OTHER, &p, exec_envs },
         { "shell", POST | STREAM, 0, AGENT_FIELD_BOOL, &req->shell },
         { "background", POST, 0, AGENT_FIELD_BOOL, &req->background },
         { "user", ALL, 0, AGENT_FIELD_USER, req->user },
@@ -261,6 +283,10 @@ agent_exec_read(agent_exec_request_t *req, agent_exec_form_t form,
     req->rows = 24;
 
     status = agent_body_read(fields, COUNT(fields), form, doc, err);
+
+    if (status == AGENT_BODY_INVALID && p.fault != NULL) {
+        exec_fault(&p, doc, err);
+    }
 
     if (status == AGENT_BODY_OK) {
         status = exec_rules(&p, err);
