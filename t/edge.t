@@ -580,6 +580,17 @@ reloaded();
        'those that waited are served when it runs');
     is(ask($asleep)->{status}, 200, 'and have made room');
 
+    # an admission lasts while the traffic is public
+    my $closing = record(state => 'resuming', auto_resume => 1, address => '');
+    my @visits = (begun($closing, '/'), begun($closing, '/', HEADER, TOKEN));
+    ok(!$visits[0]->read_head(1), 'who waits for a sandbox with public traffic');
+    $records->later('HSET', $records->key('sandbox', $closing),
+                    public_traffic => 0);
+    runs($records, $closing, 'running', 1);
+    $t->is_error($t->end($visits[0]), 403, 'traffic_token_required',
+                 'is refused if it is private by then');
+    is($t->end($visits[1])->{status}, 200, 'or shows the token');
+
     # unless it has gone by then: all comes to the workers at once
     my $gone = record(state => 'resuming', auto_resume => 1, address => '');
     my $at_once = sub {

@@ -88,6 +88,70 @@ is($r->{json}{headers}{host}, 'fixed.test', 'a fixed one');
 is($r->{json}{headers}{'x-forwarded-host'}, $t->host($open, 8000),
    'the real one is forwarded');
 
+# --- traffic that becomes private ----------------------------------------------
+
+{
+    my $host = $t->host($open, 8000);
+    my $public = sub {
+        my ($value) = @_;
+        my $r = $t->request('PATCH', "/v1/sandboxes/$open->{id}/network",
+                            json => { allow_public_traffic => $value });
+        is($r->{status}, 200, $value ? 'public' : 'private') or diag($r->{body});
+    };
+    my $visit = sub {
+        my ($path, @headers) = @_;
+        my $c = SandboxHttp->new($t->{traffic}, 20);
+        $c->send($c->format_request('GET', $path, [Host => $host, @headers]));
+        return $c;
+    };
+    my $socket = sub {
+        my $c = SandboxHttp->new($t->{traffic}, 20);
+        is($c->ws_open('/ws', [Host => $host, @_])->{status}, 101,
+           'a WebSocket');
+        return $c;
+    };
+    my @token = (HEADER, $open->{token});
+
+    $public->(JSON::PP::false);
+    my @known = (map({ $socket->(@token) } 1 .. 2));
+    $public->(JSON::PP::true);
+    my @sockets = map { $socket->() } 1 .. 4;
+    my @streams = map { $visit->('/events') } 1 .. 4;
+    is(($_->read_head // {})->{status}, 200, 'a stream') for @streams;
+    my @waiting = map { $visit->('/sleep?60') } 1 .. 2;
+    my $known = $visit->('/sleep?3', @token);
+    sleep 1;
+    $public->(JSON::PP::false);
+
+    for (@sockets) {
+        my ($op, $data) = $_->ws_read(5);
+        is_deeply([$op, unpack('n', $data // '')], [8, 1001],
+                  'ends who was let in without a token');
+        ok($_->closed(5), 'and the connection');
+    }
+    for (@streams) {
+        my $end = time() + 5;
+        my $n;
+        1 while $n = $_->fill($end);
+        is($n, 0, 'a stream likewise');
+    }
+    $t->is_error($t->end($_), 403, 'traffic_token_required',
+                 'who has no answer yet is refused') for @waiting;
+    is($t->end($known)->{status}, 200, 'unless there was a token');
+
+    for (@known) {
+        $_->ws_send('still here');
+        is_deeply([$_->ws_read(5)], [1, 'still here'],
+                  'who came by token stays');
+    }
+    $public->(JSON::PP::true);
+    for (@known) {
+        $_->ws_send('and here');
+        is_deeply([$_->ws_read(5)], [1, 'and here'], 'also when it is public');
+    }
+    is(ask($open)->{status}, 200, 'public again');
+}
+
 # --- the path form -----------------------------------------------------------
 
 (my $dashed = $open->{id}) =~ tr/_/-/;

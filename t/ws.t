@@ -17,9 +17,11 @@ my @auth = (Authorization => "Bearer $t->{key}");
 
 
 sub dial {
-    my ($channel) = @_;
+    my ($channel, $of, $key) = @_;
     my $ws = SandboxHttp->new($t->{api});
-    my $head = $ws->ws_open("$base/ws?channel=$channel", [@auth]);
+    my $head = $ws->ws_open(
+        ($of ? "/v1/sandboxes/$of" : $base) . "/ws?channel=$channel",
+        $key ? [Authorization => "Bearer $key"] : [@auth]);
 
     is($head->{status}, 101, "a WebSocket of the channel $channel")
         or diag(explain $head);
@@ -276,6 +278,67 @@ $t->is_error($t->get("$base/ws?channel=exec",
              'Sec-WebSocket-Version');
 $t->is_error($t->get("$base/ws?channel=exec", key => undef), 401,
              'unauthorized', 'no key');
+
+# --- a key that is revoked ---------------------------------------------------
+
+{
+    my $kept = $t->key('leaver');
+    my $gone = $t->inside("$SandboxTest::top/scripts/sandbox-key", 'create',
+                          '--tenant', 'leaver');
+    chomp $gone;
+    my $theirs = $t->create({ memory_mb => 128 }, key => $kept);
+    my $path = "/v1/sandboxes/$theirs->{id}";
+    my $r = $t->post("$path/exec", key => $kept, json => {
+        command => 'sleep', args => ['7103'], background => JSON::PP::true });
+    my $pid = $r->{json}{pid};
+    my $still = dial('pty', $theirs->{id}, $kept);
+    ask($still, 'pty_start', 'k', session_id => 'theirs', command => '/bin/sh');
+    is(hear($still)->{type}, 'pty_started', 'a terminal');
+    my @open = map { dial('pty', $theirs->{id}, $gone) } 1 .. 4;
+    ask($_, 'pty_connect', 'g', session_id => 'theirs') for @open;
+    is(hear($_)->{type}, 'pty_started', 'and views of it by another key')
+        for @open;
+    my $log = $t->begin('GET', "$path/processes/$pid/logs?follow=true",
+                        key => $gone);
+    is(($log->read_head // {})->{status}, 200, 'a log is followed');
+    my $slow = $t->begin('POST', "$path/exec", key => $gone, json => {
+        command => 'sleep', args => ['60'], timeout_secs => 70 });
+    sleep 1;
+    $t->inside("$SandboxTest::top/scripts/sandbox-key", 'revoke', $gone);
+    my $revoked = time();
+
+    for my $socket (@open) {
+        my $end;
+        do { $end = hear($socket) } while defined $end->{type};
+        is_deeply([$end->{opcode}, unpack('n', $end->{data} // '')], [8, 1008],
+                  'a key that is revoked closes its sockets');
+        ok($socket->closed(10), 'and connections');
+    }
+    ok($log->closed(10), 'a log that is followed');
+    $t->is_error($t->end($slow), 401, 'unauthorized', 'and what has no answer');
+    cmp_ok(time() - $revoked, '<', 9, 'within seconds');
+    ask($still, 'pty_input', 'k', data => "echo st''ays\r");
+    my $seen = '';
+    while ($seen !~ /stays/) {
+        my $m = hear($still);
+        last unless %$m;
+        $seen .= bytes($m) if ($m->{type} // '') eq 'pty_output';
+    }
+    like($seen, qr/stays/, 'that of another key stays');
+
+    $t->redis('CLIENT', 'PAUSE', 8000, 'ALL');
+    sleep 8;
+    ask($still, 'pty_input', 'k', data => "echo st''ill\r");
+    while ($seen !~ /still/) {
+        my $m = hear($still);
+        last unless %$m;
+        $seen .= bytes($m) if ($m->{type} // '') eq 'pty_output';
+    }
+    like($seen, qr/still/, 'also while Redis does not answer');
+    ok(wait_for(20, sub {
+        $t->get($path, key => $kept)->{status} == 200
+    }), 'which it does again');
+}
 
 # --- a hibernation -----------------------------------------------------------
 

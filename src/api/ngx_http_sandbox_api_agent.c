@@ -9,7 +9,8 @@
  * before it has answered, or is silent, the request comes back here (live.h).
  * An exec has a time limit of its own, and is answered soon after it, whatever
  * runs in the guest in place of the agent.  As many requests may be at an
- * agent, or wait for one, as visitors at a sandbox's ports.
+ * agent, or wait for one, as visitors at a sandbox's ports.  A request that
+ * lasts is ended when its API key is revoked (auth.h).
  *
  * A record may be older than an event that this worker has handled, because the
  * two come on different connections: a request that went by such a record would
@@ -17,6 +18,7 @@
  * (flights.c), if anything about the sandbox has changed since the read began.
  */
 
+#include "ngx_http_sandbox_auth.h"
 #include "ngx_http_sandbox_headers.h"
 #include "ngx_http_sandbox_limits.h"
 #include "ngx_http_sandbox_live.h"
@@ -49,6 +51,7 @@ typedef struct {
     ngx_uint_t reads;
     ngx_http_sandbox_waker_t waker;
     ngx_http_sandbox_live_t live;
+    ngx_http_sandbox_auth_hold_t hold;
     ngx_http_sandbox_count_t *count; /* at a guest or waiting, or NULL */
 } ngx_http_sandbox_call_t;
 
@@ -255,7 +258,7 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
 }
 
 
-/* The guest has ended before it answered, or is late or silent. */
+/* The guest ended before it answered, is late or silent; or the key is gone. */
 static void
 ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
 {
@@ -272,6 +275,12 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
         ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_timeout,
                                   "The sandbox did not answer in time; the "
                                   "command may go on.");
+        return;
+    }
+
+    if (call->live.end == NGX_HTTP_SANDBOX_LIVE_REVOKED) {
+        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_unauthorized,
+                                  "The API key was revoked.");
         return;
     }
 
@@ -393,9 +402,20 @@ ngx_http_sandbox_agent_cleanup(void *data)
                                       &call->get);
     }
 
+    ngx_http_sandbox_auth_release(&call->hold);
     ngx_http_sandbox_wake_leave(&call->waker);
     ngx_http_sandbox_live_leave(&call->live);
     ngx_http_sandbox_limits_leave(&call->count);
+}
+
+
+/* The client's key is no good any more.  While the call waits, it may wait. */
+static void
+ngx_http_sandbox_agent_revoked(void *data)
+{
+    ngx_http_sandbox_call_t *call = data;
+
+    ngx_http_sandbox_live_revoke(&call->live);
 }
 
 
@@ -461,7 +481,15 @@ ngx_http_sandbox_agent_call(ngx_http_request_t *r, ngx_uint_t websocket)
     call = cln->data;
     ngx_memzero(call, sizeof(ngx_http_sandbox_call_t));
     call->request = r;
+    call->hold.handler = ngx_http_sandbox_agent_revoked;
+    call->hold.data = call;
     cln->handler = ngx_http_sandbox_agent_cleanup;
+
+    if (ngx_http_sandbox_auth_hold(&call->hold, ngx_http_sandbox_ctx(r))
+        != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NULL;
+    }
 
     ngx_http_sandbox_traffic_take_upgrade(r, websocket);
 

@@ -16,9 +16,10 @@ typedef struct {
 typedef struct {
     ngx_str_t request_id; /* in request */
     char request[SANDBOX_ID_SIZE];
-    ngx_str_t tenant;  /* NUL-terminated */
-    ngx_str_t sandbox; /* the id in the path, as the client spelled it */
-    const void *route; /* row of the API's route table, once known */
+    ngx_str_t tenant;   /* NUL-terminated */
+    const uint8_t *key; /* the SHA-256 of the API key; NULL without one */
+    ngx_str_t sandbox;  /* the id in the path, as the client spelled it */
+    const void *route;  /* row of the API's route table, once known */
 
     /* where an upstream {} with "sandbox_peer" goes; sin_family 0: nowhere */
     struct sockaddr_in peer;

@@ -14,12 +14,14 @@
  *   answer complete                 nothing, also if the client is slow to
  *                                   take the rest of it
  *
- * A request that is too old, or whose guest is silent, is ended likewise, but
- * does not look for the sandbox again.  Silence is that of the guest's kernel,
- * which acknowledges what it gets whatever its programs do: a stream may be
- * quiet, and a window full, for any time.  A guest of which a snapshot is being
- * taken may stand still, though; the sandbox's record says so, and is read
- * before a request is ended because its guest is silent or late.
+ * A request that is too old, whose client's key was revoked, or whose guest is
+ * silent, is ended likewise, but does not look for the sandbox again.  Silence
+ * is that of the guest's kernel, which acknowledges what it gets whatever its
+ * programs do: a stream may be quiet, and a window full, for any time.  A guest
+ * of which a snapshot is being taken may stand still, though; the sandbox's
+ * record says so, and is read before a request is ended because its guest is
+ * silent or late.  So it is after the event "network", by which public traffic
+ * may have become private.
  *
  * The event "hibernating" concerns only requests that are not yet connected: a
  * guest that is being copied answers no SYN.  The other requests may be
@@ -169,11 +171,16 @@ ngx_http_sandbox_live_end_upstream(ngx_http_request_t *r)
 }
 
 
-/* Sends "going away", if no frame to the client seems to be under way. */
+/*
+ * Sends "going away", or "policy violation" for a revoked key, if no frame to
+ * the client seems to be under way.
+ */
 static void
-ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r)
+ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r,
+                                  ngx_http_sandbox_live_end_e end)
 {
-    static u_char frame[] = { 0x88, 2, 0x03, 0xe9 };
+    static u_char away[] = { 0x88, 2, 0x03, 0xe9 };
+    static u_char policy[] = { 0x88, 2, 0x03, 0xf0 };
 
     ngx_connection_t *c;
     ngx_http_upstream_t *u;
@@ -185,7 +192,8 @@ ngx_http_sandbox_live_say_goodbye(ngx_http_request_t *r)
     if (u->upgrade && r->out == NULL && u->buffer.pos == u->buffer.last
         && c->write->ready && !c->error)
     {
-        (void) c->send(c, frame, sizeof(frame));
+        (void) c->send(c, end == NGX_HTTP_SANDBOX_LIVE_REVOKED ? policy : away,
+                       sizeof(away));
     }
 }
 
@@ -199,11 +207,13 @@ ngx_http_sandbox_live_cut(ngx_http_request_t *r,
         "the sandbox was talked to for too long",
         "the sandbox was late with its answer",
         "the sandbox has gone silent while it was talked to",
+        "the sandbox may not be talked to without its token any more",
+        "the API key was revoked while the sandbox was talked to",
     };
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "%s", reasons[end]);
 
-    ngx_http_sandbox_live_say_goodbye(r);
+    ngx_http_sandbox_live_say_goodbye(r, end);
 
     r->keepalive = 0;
     r->lingering_close = 1;
@@ -276,6 +286,7 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
 
     if (u->header_sent) {
         if (live->end == NGX_HTTP_SANDBOX_LIVE_AGED
+            || live->end == NGX_HTTP_SANDBOX_LIVE_REVOKED
             || !ngx_http_sandbox_live_complete(u))
         {
             ngx_http_sandbox_live_cut(r, live->end);
@@ -299,6 +310,17 @@ ngx_http_sandbox_live_close(ngx_http_sandbox_live_t *live)
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_sandbox_live_revoke(ngx_http_sandbox_live_t *live)
+{
+    if (live->listed) {
+        ngx_http_sandbox_live_leave(live);
+        live->end = NGX_HTTP_SANDBOX_LIVE_REVOKED;
+        ngx_http_sandbox_live_close(live);
+    }
 }
 
 
@@ -379,6 +401,17 @@ ngx_http_sandbox_live_end(const char *id, ngx_uint_t hibernating)
 {
     ngx_http_sandbox_live_end_those(id, hibernating,
                                     ngx_http_sandbox_live_ends_gone);
+}
+
+
+static ngx_uint_t
+ngx_http_sandbox_live_ends_open(ngx_http_sandbox_live_t *live, ngx_uint_t how)
+{
+    if (live->open) {
+        live->end = NGX_HTTP_SANDBOX_LIVE_FORBIDDEN;
+    }
+
+    return live->open;
 }
 
 
@@ -573,6 +606,28 @@ ngx_http_sandbox_live_goes_on(const char *id)
 }
 
 
+/* The network settings of id have changed: are its visitors still let in? */
+static void
+ngx_http_sandbox_live_network(const char *id)
+{
+    ngx_queue_t *q, *slot;
+    ngx_http_sandbox_live_t *live;
+
+    slot = ngx_http_sandbox_live_slot(id);
+
+    for (q = ngx_queue_head(slot); q != ngx_queue_sentinel(slot);
+         q = ngx_queue_next(q))
+    {
+        live = ngx_queue_data(q, ngx_http_sandbox_live_t, queue);
+
+        if (live->open && ngx_strcmp(live->id, id) == 0) {
+            ngx_http_sandbox_live_look(id);
+            return;
+        }
+    }
+}
+
+
 static void
 ngx_http_sandbox_live_message(const char *id, ngx_str_t *word,
                               ngx_str_t *detail)
@@ -582,6 +637,9 @@ ngx_http_sandbox_live_message(const char *id, ngx_str_t *word,
 
     } else if (ngx_http_sandbox_events_is(word, "running")) {
         ngx_http_sandbox_live_goes_on(id);
+
+    } else if (ngx_http_sandbox_events_is(word, "network")) {
+        ngx_http_sandbox_live_network(id);
 
     } else if (ngx_http_sandbox_events_is(word, "paused")
                || ngx_http_sandbox_events_is(word, "destroying")
@@ -593,7 +651,30 @@ ngx_http_sandbox_live_message(const char *id, ngx_str_t *word,
 }
 
 
-/* Acts on a record that was read: for missed events, or for mute requests. */
+/* The sandbox of id is in the state of the route. */
+static void
+ngx_http_sandbox_live_state(const char *id,
+                            const ngx_http_sandbox_route_t *route)
+{
+    if (route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
+        ngx_http_sandbox_live_end(id, 1);
+
+    } else if (route->state == NGX_HTTP_SANDBOX_RUNNING) {
+        ngx_http_sandbox_live_goes_on(id);
+        ngx_http_sandbox_live_end_those(
+            id, route->busy_until > ngx_http_sandbox_clock_ms(),
+            ngx_http_sandbox_live_ends_mute);
+
+    } else {
+        ngx_http_sandbox_live_end(id, 0);
+    }
+}
+
+
+/*
+ * Acts on a record that was read: for missed events, for mute requests, or for
+ * visitors who may not be let in any more.
+ */
 static void
 ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
                            ngx_http_sandbox_route_t *route)
@@ -606,17 +687,13 @@ ngx_http_sandbox_live_read(void *data, ngx_int_t rc,
     } else if (rc != NGX_OK) {
         ngx_http_sandbox_live_look_again();
 
-    } else if (route->state == NGX_HTTP_SANDBOX_HIBERNATING) {
-        ngx_http_sandbox_live_end(id, 1);
-
-    } else if (route->state == NGX_HTTP_SANDBOX_RUNNING) {
-        ngx_http_sandbox_live_goes_on(id);
-        ngx_http_sandbox_live_end_those(
-            id, route->busy_until > ngx_http_sandbox_clock_ms(),
-            ngx_http_sandbox_live_ends_mute);
-
     } else {
-        ngx_http_sandbox_live_end(id, 0);
+        if (!route->public_traffic) {
+            ngx_http_sandbox_live_end_those(id, 0,
+                                            ngx_http_sandbox_live_ends_open);
+        }
+
+        ngx_http_sandbox_live_state(id, route);
     }
 
     ngx_free(id);

@@ -14,14 +14,17 @@ typedef enum {
     NGX_HTTP_SANDBOX_LIVE_ENDED = 0, /* the guest has ended */
     NGX_HTTP_SANDBOX_LIVE_AGED,      /* the request has lasted for max_age */
     NGX_HTTP_SANDBOX_LIVE_LATE,      /* the answer has not begun in time */
-    NGX_HTTP_SANDBOX_LIVE_SILENT     /* the guest acknowledges nothing */
+    NGX_HTTP_SANDBOX_LIVE_SILENT,    /* the guest acknowledges nothing */
+    NGX_HTTP_SANDBOX_LIVE_FORBIDDEN, /* public traffic is private by now */
+    NGX_HTTP_SANDBOX_LIVE_REVOKED    /* so is the API key: live_revoke() */
 } ngx_http_sandbox_live_end_e;
 
 /*
  * Called when r was taken back from a guest that had not begun its answer.  If
- * live->end is ENDED, the owner looks for the sandbox again, and r goes on from
- * the phase in which it entered; else the owner answers r.  spent: r must not
- * be sent to a guest again, which may have acted upon it, or its body is gone.
+ * live->end is ENDED or FORBIDDEN, the owner looks for the sandbox again, and r
+ * goes on from the phase in which it entered; else the owner answers r.  spent:
+ * r must not be sent to a guest again, which may have acted upon it, or its
+ * body is gone.
  */
 typedef void (*ngx_http_sandbox_back_pt)(ngx_http_request_t *r, void *data,
                                          ngx_uint_t spent);
@@ -40,6 +43,7 @@ typedef struct ngx_http_sandbox_live_s {
     unsigned changing : 1; /* the sandbox's hibernation has begun */
     unsigned over : 1;     /* no connection is of use any more: see end */
     unsigned aging : 1;    /* set by the owner: max_age holds for the request */
+    unsigned open : 1;     /* set by the owner: let in as traffic was public */
     unsigned watched : 1;  /* TCP keepalive is on for its connection */
     unsigned silent : 1;   /* the guest was silent at the last sweep */
     ngx_http_sandbox_live_end_e end; /* why r is taken back, or cut off */
@@ -51,6 +55,12 @@ void ngx_http_sandbox_live_enter(ngx_http_sandbox_live_t *live,
 
 /* r is at no guest any more; to be called in r's cleanup at the latest. */
 void ngx_http_sandbox_live_leave(ngx_http_sandbox_live_t *live);
+
+/*
+ * Ends the request because its client's key is no good any more.  One that is
+ * at no guest, or whose thread works, is left: call it again later.
+ */
+void ngx_http_sandbox_live_revoke(ngx_http_sandbox_live_t *live);
 
 /* What the client of a silent guest is told. */
 extern const char ngx_http_sandbox_live_silence[];

@@ -270,34 +270,61 @@ ngx_http_sandbox_visit_rate(ngx_http_request_t *r,
 }
 
 
+/*
+ * First of all: a client without the token learns nothing and wakes nothing.
+ * An admission without a token lasts for as long as the traffic is public.
+ */
 static ngx_int_t
-ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
-                          const ngx_http_sandbox_route_t *route)
+ngx_http_sandbox_visit_admit(ngx_http_sandbox_visit_t *visit,
+                             const ngx_http_sandbox_route_t *route)
 {
     ngx_int_t rc;
-    ngx_str_t token;
-    ngx_uint_t ntokens;
     ngx_http_request_t *r;
 
     r = visit->request;
 
     if (!visit->admitted) {
-        ntokens = ngx_http_sandbox_traffic_take_token(r, &token);
+        visit->ntokens = ngx_http_sandbox_traffic_take_token(r, &visit->token);
+    }
 
-        /* first: a client without the token learns nothing and wakes nothing */
-        rc = ngx_http_sandbox_traffic_admit(r, route, ntokens, &token);
+    rc =
+        ngx_http_sandbox_traffic_admit(r, route, visit->ntokens, &visit->token);
 
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-        rc = ngx_http_sandbox_visit_rate(r, route);
+    visit->live.open = route->public_traffic;
 
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    if (visit->admitted) {
+        return NGX_OK;
+    }
 
+    rc = ngx_http_sandbox_visit_rate(r, route);
+
+    if (rc == NGX_OK) {
         visit->admitted = 1;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_visit_go(ngx_http_sandbox_visit_t *visit,
+                          const ngx_http_sandbox_route_t *route)
+{
+    ngx_int_t rc;
+    ngx_http_request_t *r;
+
+    r = visit->request;
+
+    if (!visit->admitted || (visit->live.open && !route->public_traffic)) {
+        rc = ngx_http_sandbox_visit_admit(visit, route);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     rc = ngx_http_sandbox_visit_state(visit, route);

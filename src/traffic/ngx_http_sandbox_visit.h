@@ -37,10 +37,12 @@ typedef struct {
     sandbox_host_t host;
     ngx_http_sandbox_visit_state_e state;
     ngx_int_t rc;
-    unsigned edge : 1; /* the path names the sandbox */
-    unsigned admitted : 1;
-    unsigned spent : 1; /* the request must not be sent again */
+    unsigned edge : 1;     /* the path names the sandbox */
+    unsigned admitted : 1; /* for good, or while public: live.open */
+    unsigned spent : 1;    /* the request must not be sent again */
     ngx_http_sandbox_live_t live;
+    ngx_uint_t ntokens;                  /* that the client sent */
+    ngx_str_t token;                     /* the last one */
     ngx_http_sandbox_count_t *count;     /* while r is at a guest, or NULL */
     ngx_http_sandbox_visit_wait_t *wait; /* NULL before the first wait */
 } ngx_http_sandbox_visit_t;
