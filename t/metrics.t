@@ -422,4 +422,6 @@ kill CONT => $redis;
 ok(wait_for(20, sub { total(metrics(), 'sandbox_redis_connected') == 4 }),
    'and Redis is back');
 
+my $left = "$traffic\{outcome=\"left\"}";
+is(metrics()->{$left}, $before->{$left} + 1, 'but as one who left');
 $t->finish;

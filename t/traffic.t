@@ -275,6 +275,28 @@ for (['by name', $t->{traffic}, '', $host],
         or diag(explain [$before, $now]);
 }
 
+{
+    my $name = 'sandbox_traffic_requests_total';
+    my ($left, $proxied) = map { "$name\{outcome=\"$_\"}" } qw(left proxied);
+    my @before = map { $t->metric($_) } $left, $proxied;
+    my @waiting = map {
+        my $c = SandboxHttp->new($t->{traffic});
+        $c->send($c->format_request('GET', '/sleep?30', [Host => $host]));
+        $c;
+    } 1 .. 3;
+    push @waiting, SandboxHttp->new($t->{traffic});
+    $waiting[3]->send($waiting[3]->format_request('PUT', '/echo',
+        [Host => $host, 'Content-Length' => 1000000]) . 'x' x 1000);
+    sleep 1;
+    $_->close for @waiting;
+    ok(wait_for(10, sub { $t->metric($left) == $before[0] + 4 }),
+       'who left before any answer is counted')
+        or diag($t->metric($left) - $before[0]);
+    is($t->metric($proxied), $before[1], 'and not as one who got it');
+    $t->traffic($s, 8000, 'GET', '/status?499');
+    is($t->metric($proxied), $before[1] + 1, 'as who gets any answer is');
+}
+
 # --- two sandboxes, and the end ----------------------------------------------
 
 my $other = $t->create({ memory_mb => 128 });

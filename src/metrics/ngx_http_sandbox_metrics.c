@@ -118,6 +118,7 @@ static const char *const ngx_http_sandbox_traffics[] = {
     [NGX_HTTP_SANDBOX_TRAFFIC_UNREACHABLE] = "unreachable",
     [NGX_HTTP_SANDBOX_TRAFFIC_UNAVAILABLE] = "unavailable",
     [NGX_HTTP_SANDBOX_TRAFFIC_FAILED] = "failed",
+    [NGX_HTTP_SANDBOX_TRAFFIC_LEFT] = "left",
 };
 static const char *const ngx_http_sandbox_lookups[] = {
     [NGX_HTTP_SANDBOX_LOOKUP_HIT] = "hit",
@@ -264,7 +265,7 @@ static const ngx_http_sandbox_metric_t ngx_http_sandbox_metric_table[] = {
     [NGX_HTTP_SANDBOX_METRIC_TRAFFIC] = NGX_HTTP_SANDBOX_METRIC(
         COUNTER, "traffic_requests_total", 1, traffics, none,
         "Requests to ports of sandboxes by outcome; proxied is whatever the "
-        "guest answered."),
+        "guest answered, left a client that went away before."),
     [NGX_HTTP_SANDBOX_METRIC_LOOKUPS] = NGX_HTTP_SANDBOX_METRIC(
         COUNTER, "route_cache_lookups_total", 1, lookups, none,
         "Look-ups of routes; a miss reads Redis, joined ones wait for such a "

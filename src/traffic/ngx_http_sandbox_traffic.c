@@ -615,14 +615,21 @@ ngx_http_sandbox_traffic_count(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    /* the client went away before there was an outcome */
-    if (ctx->error == NULL && r->upstream == NULL) {
-        return NGX_OK;
-    }
-
     switch (ctx->error ? ctx->error->status : 0) {
     case 0:
         outcome = NGX_HTTP_SANDBOX_TRAFFIC_PROXIED;
+
+        if (r->upstream && r->upstream->header_sent) {
+            break;
+        }
+
+        if (r->connection->error || r->connection->timedout) {
+            outcome = NGX_HTTP_SANDBOX_TRAFFIC_LEFT;
+
+        } else if (r->upstream == NULL) {
+            return NGX_OK;
+        }
+
         break;
 
     case NGX_HTTP_NOT_FOUND:
