@@ -154,6 +154,12 @@ my %step = map { $_ => sprintf '%.0f', 1000 * $after->{
            grep { $_ ne 'total' } keys %timing;
 is_deeply(\%step, { map { $_ => $timing{$_} } keys %step },
           'its steps are those of Server-Timing');
+my $steps = -$timing{total};
+$steps += $_ for values %timing;
+cmp_ok($steps, '>=', 0.8 * $timing{total}, 'they are most of it')
+    or diag($r->{headers}{'server-timing'});
+cmp_ok($timing{checkpoint}, '>', $timing{total} / 2,
+       'the first of its shape makes the checkpoint');
 is(sprintf('%.0f', 1000 * $after->{sandbox_create_seconds_sum}),
    $timing{total}, 'and so is its time');
 
@@ -416,12 +422,31 @@ $gone->close;
 $t->get("/v1/sandboxes/$id");
 is(metrics()->{$proxied}, $before->{$proxied},
    'a client that leaves before there is an answer is not counted as proxied');
+my $left = "$traffic\{outcome=\"left\"}";
+is(metrics()->{$left}, $before->{$left} + 1, 'but as one who left');
 ok(wait_for(5, sub { metrics()->{sandbox_redis_timeouts_total} }),
    'a command that is not answered');
 kill CONT => $redis;
 ok(wait_for(20, sub { total(metrics(), 'sandbox_redis_connected') == 4 }),
    'and Redis is back');
 
-my $left = "$traffic\{outcome=\"left\"}";
-is(metrics()->{$left}, $before->{$left} + 1, 'but as one who left');
+# --- the steps of a fork -----------------------------------------------------
+
+my $source = $t->create({ memory_mb => 128 });
+my $take = 'sandbox_create_step_seconds_total{step="take"}';
+$before = metrics();
+$r = $t->post("/v1/sandboxes/$source->{id}/fork", idem => $t->idem);
+is($r->{status}, 201, 'a fork') or diag($r->{body});
+my $fork = $t->sandbox($r);
+%timing = $r->{headers}{'server-timing'} =~ /(\w+);dur=(\d+)/g;
+cmp_ok($timing{take}, '>', 0, 'its source is taken');
+is(sprintf('%.0f', 1000 * (metrics()->{$take} - $before->{$take})),
+   $timing{take}, 'which counts');
+$steps = -$timing{total};
+$steps += $_ for values %timing;
+cmp_ok($steps, '>=', 0.8 * $timing{total}, 'the steps are most of it')
+    or diag($r->{headers}{'server-timing'});
+undef $fork;
+undef $source;
+
 $t->finish;

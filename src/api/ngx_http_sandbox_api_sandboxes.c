@@ -26,11 +26,12 @@ ngx_http_sandbox_create_headers(ngx_http_request_t *r,
 
     t = &op->times;
     p = ngx_slprintf(buf, buf + sizeof(buf),
-                     "queue;dur=%L, disk;dur=%L, domain;dur=%L, "
-                     "guest;dur=%L, commit;dur=%L, total;dur=%L",
-                     t->queue_ms, t->hypervisor.disk_ms,
-                     t->hypervisor.domain_ms, t->guest_ms, t->commit_ms,
-                     t->total_ms);
+                     "queue;dur=%L, take;dur=%L, checkpoint;dur=%L, "
+                     "disk;dur=%L, domain;dur=%L, guest;dur=%L, "
+                     "commit;dur=%L, total;dur=%L",
+                     t->queue_ms, t->take_ms, t->checkpoint_ms,
+                     t->hypervisor.disk_ms, t->hypervisor.domain_ms,
+                     t->guest_ms, t->commit_ms, t->total_ms);
 
     return ngx_http_sandbox_api_header(r, "Server-Timing", (char *) buf,
                                        p - buf);

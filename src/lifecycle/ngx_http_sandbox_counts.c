@@ -12,6 +12,8 @@ ngx_http_sandbox_count_times(const ngx_http_sandbox_op_times_t *times)
     ngx_uint_t i;
     const int64_t steps[] = {
         [NGX_HTTP_SANDBOX_STEP_QUEUE] = times->queue_ms,
+        [NGX_HTTP_SANDBOX_STEP_TAKE] = times->take_ms,
+        [NGX_HTTP_SANDBOX_STEP_CHECKPOINT] = times->checkpoint_ms,
         [NGX_HTTP_SANDBOX_STEP_DISK] = times->hypervisor.disk_ms,
         [NGX_HTTP_SANDBOX_STEP_DOMAIN] = times->hypervisor.domain_ms,
         [NGX_HTTP_SANDBOX_STEP_GUEST] = times->guest_ms,

@@ -428,22 +428,24 @@ ngx_http_sandbox_create_log(ngx_http_sandbox_create_op_t *c)
     ngx_http_sandbox_op_times_t *times;
 
     times = &c->op.times;
-    times->queue_ms = c->boot.queue_ms;
+    times->queue_ms = c->fork.take.queue_ms + c->boot.queue_ms;
+    times->take_ms = c->fork.take.flush_ms + c->fork.take.take_ms;
+    times->checkpoint_ms = c->boot.checkpoint_ms;
     times->hypervisor = c->boot.times;
     times->guest_ms = c->boot.guest_ms;
     times->commit_ms = sandbox_time_monotonic_ms() - c->committing_ms;
 
     ngx_http_sandbox_op_log(
         &c->op, NGX_LOG_NOTICE,
-        "%s in %L ms, %s: queue %L, take %L, disk %L, domain %L, guest %L, "
-        "commit %L",
+        "%s in %L ms, %s: queue %L, take %L, checkpoint %L, disk %L, "
+        "domain %L, guest %L, commit %L",
         ngx_http_sandbox_create_verbs[c->source],
         sandbox_time_monotonic_ms() - c->op.started_ms,
         c->boot.way != SANDBOX_BOOT_CHECKPOINT ? "cold"
         : c->boot.checkpoint                   ? c->parent.id
         : c->boot.made                         ? "from a new checkpoint"
                                                : "from a checkpoint",
-        times->queue_ms + c->fork.take.queue_ms, c->fork.take.take_ms,
+        times->queue_ms, times->take_ms, times->checkpoint_ms,
         times->hypervisor.disk_ms, times->hypervisor.domain_ms, times->guest_ms,
         times->commit_ms);
 }

@@ -100,6 +100,7 @@ sandbox_boot_make(sandbox_boot_t *boot)
 
     status = sandbox_checkpoint_boot(&shape, &boot->result);
     boot->made = shape.made;
+    boot->checkpoint_ms = sandbox_time_monotonic_ms() - now;
 
     return status;
 }

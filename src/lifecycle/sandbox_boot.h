@@ -56,7 +56,8 @@ typedef struct {
     char reason[256]; /* why the checkpoint failed; empty if it did not, or if
                          it is avoided after an earlier failure */
     int64_t queue_ms; /* waiting for a thread */
-    int64_t guest_ms; /* from the running domain to the confirmed guest */
+    int64_t checkpoint_ms; /* making the checkpoint, or waiting for it */
+    int64_t guest_ms;      /* from the running domain to the confirmed guest */
 } sandbox_boot_t;
 
 /*

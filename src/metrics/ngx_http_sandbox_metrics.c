@@ -66,6 +66,8 @@ static const char *const ngx_http_sandbox_outcomes[] = {
 };
 static const char *const ngx_http_sandbox_steps[] = {
     [NGX_HTTP_SANDBOX_STEP_QUEUE] = "queue",
+    [NGX_HTTP_SANDBOX_STEP_TAKE] = "take",
+    [NGX_HTTP_SANDBOX_STEP_CHECKPOINT] = "checkpoint",
     [NGX_HTTP_SANDBOX_STEP_DISK] = "disk",
     [NGX_HTTP_SANDBOX_STEP_DOMAIN] = "domain",
     [NGX_HTTP_SANDBOX_STEP_GUEST] = "guest",
