@@ -297,6 +297,16 @@ for (['by name', $t->{traffic}, '', $host],
     is($t->metric($proxied), $before[1] + 1, 'as who gets any answer is');
 }
 
+# --- an interim answer ---------------------------------------------------------
+
+for my $status (100, 102, 103) {
+    my $mark = $t->log_mark;
+    $t->is_error($t->traffic($s, 8000, 'GET', "/status?$status"), 502,
+                 'sandbox_unreachable', "$status before the answer");
+    like($t->log_text($mark), qr/\[error\] .*interim answer \($status\)/,
+         'which the log explains');
+}
+
 # --- two sandboxes, and the end ----------------------------------------------
 
 my $other = $t->create({ memory_mb => 128 });

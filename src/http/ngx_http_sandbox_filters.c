@@ -254,8 +254,18 @@ ngx_http_sandbox_no_answer(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
         return 1;
     }
 
-    return u->headers_in.status_n && u->headers_in.status_n < NGX_HTTP_OK
-           && !u->upgrade;
+    if (u->headers_in.status_n == 0 || u->headers_in.status_n >= NGX_HTTP_OK
+        || u->upgrade)
+    {
+        return 0;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "upstream sent an interim answer (%ui), which nginx takes "
+                  "for the final one",
+                  u->headers_in.status_n);
+
+    return 1;
 }
 
 
