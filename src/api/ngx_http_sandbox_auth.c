@@ -8,6 +8,7 @@
 #include "ngx_http_sandbox_ctx.h"
 #include "ngx_http_sandbox_headers.h"
 #include "ngx_http_sandbox_redis.h"
+#include "ngx_http_sandbox_timer.h"
 #include "sandbox_digest.h"
 #include "sandbox_tenant.h"
 
@@ -95,8 +96,7 @@ ngx_http_sandbox_auth_fill(const uint8_t *digest, const redisReply *reply)
 
     /* a tenant has no colon, which separates the parts of Redis keys */
     if (reply->type != REDIS_REPLY_STRING || reply->len < 1
-        || reply->len > SANDBOX_TENANT_MAX
-        || ngx_strchr(reply->str, ':'))
+        || reply->len > SANDBOX_TENANT_MAX || ngx_strchr(reply->str, ':'))
     {
         return NULL;
     }

@@ -15,6 +15,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_sandbox_ctx.h"
+
 #define NGX_HTTP_SANDBOX_AUTH_SLOTS 1024
 #define NGX_HTTP_SANDBOX_AUTH_TTL_MS 5000
 
