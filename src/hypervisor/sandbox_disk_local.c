@@ -119,7 +119,7 @@ sandbox_disk_write(const char *name, const unsigned char *data, size_t size,
     int fd, rc;
     char path[SANDBOX_HV_PATH_SIZE], nameless[32];
 
-    (void) sandbox_hv_set(err, SANDBOX_HV_OK, "%s", "");
+    sandbox_hv_ok(err);
 
     fd = sandbox_disk_path(path, ".") == 0
              ? open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, DISK_MODE)
