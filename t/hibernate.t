@@ -266,6 +266,35 @@ is($t->post("/v1/sandboxes/$s->{id}/hibernate")->{status}, 200, 'hibernate');
         for $s->{id}, $new;
 }
 
+# --- a command waits for a wake, and its key is revoked ------------------------
+
+{
+    my $kept = $t->key('leaver');
+    my $gone = $t->inside("$SandboxTest::top/scripts/sandbox-key", 'create',
+                          '--tenant', 'leaver');
+    chomp $gone;
+    my $theirs = $t->create({ memory_mb => 128, timeout_action => 'hibernate',
+                              auto_resume => JSON::PP::true }, key => $kept);
+    my $path = "/v1/sandboxes/$theirs->{id}";
+    is($t->post("$path/hibernate", key => $kept)->{status}, 200, 'hibernate');
+    my ($record) = $t->redis('KEYS', "*:sandbox:$theirs->{id}");
+
+    $t->stack('kill', 'libvirtd', 'STOP');
+    my $going = guard(sub { $t->stack('kill', 'libvirtd', 'CONT') });
+    my $command = $t->begin('POST', "$path/exec", key => $gone, json => {
+        command => 'touch', args => ['/root/ran'] });
+    ok(wait_for(10, sub { $t->redis('HGET', $record, 'next') }), 'a wake');
+    $t->inside("$SandboxTest::top/scripts/sandbox-key", 'revoke', $gone);
+    sleep 6; # the worker asks for the key within five seconds
+
+    undef $going;
+    $t->is_error($t->end($command), 401, 'unauthorized', 'it is refused');
+    $r = $t->post("$path/exec", key => $kept,
+                  json => { command => 'ls', args => ['/root/ran'] });
+    isnt($r->{json}{exit_code} // 0, 0, 'and has not run') or diag($r->{body});
+    is($t->delete($path, key => $kept)->{status}, 200, 'destroyed');
+}
+
 # --- one whose disk is full ---------------------------------------------------
 
 $s = $t->create({ memory_mb => 128 });

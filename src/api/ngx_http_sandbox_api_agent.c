@@ -53,6 +53,7 @@ typedef struct {
     ngx_http_sandbox_live_t live;
     ngx_http_sandbox_auth_hold_t hold;
     ngx_http_sandbox_count_t *count; /* at a guest or waiting, or NULL */
+    unsigned revoked : 1;            /* the client's key, while it waited */
 } ngx_http_sandbox_call_t;
 
 
@@ -258,6 +259,14 @@ ngx_http_sandbox_agent_state(ngx_http_sandbox_call_t *call,
 }
 
 
+static void
+ngx_http_sandbox_agent_unauthorized(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_unauthorized,
+                              "The API key was revoked.");
+}
+
+
 /* The guest ended before it answered, is late or silent; or the key is gone. */
 static void
 ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
@@ -279,8 +288,7 @@ ngx_http_sandbox_agent_back(ngx_http_request_t *r, void *data, ngx_uint_t spent)
     }
 
     if (call->live.end == NGX_HTTP_SANDBOX_LIVE_REVOKED) {
-        ngx_http_sandbox_api_fail(r, &ngx_http_sandbox_unauthorized,
-                                  "The API key was revoked.");
+        ngx_http_sandbox_agent_unauthorized(r);
         return;
     }
 
@@ -326,6 +334,11 @@ ngx_http_sandbox_agent_pass(ngx_http_sandbox_call_t *call, ngx_int_t rc,
 
     r = call->request;
     ctx = ngx_http_get_module_ctx(r, ngx_http_sandbox_module);
+
+    if (call->revoked) {
+        ngx_http_sandbox_agent_unauthorized(r);
+        return;
+    }
 
     if (rc == NGX_ERROR) {
         ngx_http_sandbox_api_no_store(r);
@@ -409,12 +422,13 @@ ngx_http_sandbox_agent_cleanup(void *data)
 }
 
 
-/* The client's key is no good any more.  While the call waits, it may wait. */
+/* The client's key is no good any more: a call that waits ends after that. */
 static void
 ngx_http_sandbox_agent_revoked(void *data)
 {
     ngx_http_sandbox_call_t *call = data;
 
+    call->revoked = 1;
     ngx_http_sandbox_live_revoke(&call->live);
 }
 

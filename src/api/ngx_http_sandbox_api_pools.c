@@ -283,23 +283,11 @@ ngx_http_sandbox_pools_head(const sandbox_pool_spec_t *spec, sandbox_text_t *t)
 
 
 static void
-ngx_http_sandbox_pools_arg(ngx_http_sandbox_args_t *a, const char *name,
-                           const char *value)
-{
-    if (value) {
-        ngx_http_sandbox_arg(a, name);
-        ngx_http_sandbox_arg(a, value);
-    }
-}
-
-
-static void
 ngx_http_sandbox_pools_arg_int(ngx_http_sandbox_args_t *a, const char *name,
                                int64_t value)
 {
     if (value >= 0) {
-        ngx_http_sandbox_arg(a, name);
-        ngx_http_sandbox_arg_int(a, value);
+        ngx_http_sandbox_arg_field_int(a, name, value);
     }
 }
 
@@ -313,11 +301,11 @@ ngx_http_sandbox_pools_args(ngx_http_sandbox_args_t *a,
     ngx_http_sandbox_pools_arg_int(a, "max_ready", spec->max_ready);
     ngx_http_sandbox_pools_arg_int(a, "idle_timeout_ms", spec->idle_timeout_ms);
     ngx_http_sandbox_pools_arg_int(a, "stale_after_ms", spec->stale_after_ms);
-    ngx_http_sandbox_pools_arg(a, "checkout_policy", spec->checkout_policy);
-    ngx_http_sandbox_pools_arg(a, "version_policy", spec->version_policy);
-    ngx_http_sandbox_pools_arg(a, "track_tag", spec->track_tag);
-    ngx_http_sandbox_pools_arg(a, "labels", spec->labels);
-    ngx_http_sandbox_pools_arg(a, "metadata", spec->metadata);
+    ngx_http_sandbox_arg_field(a, "checkout_policy", spec->checkout_policy);
+    ngx_http_sandbox_arg_field(a, "version_policy", spec->version_policy);
+    ngx_http_sandbox_arg_field(a, "track_tag", spec->track_tag);
+    ngx_http_sandbox_arg_field(a, "labels", spec->labels);
+    ngx_http_sandbox_arg_field(a, "metadata", spec->metadata);
 }
 
 
@@ -384,11 +372,11 @@ ngx_http_sandbox_pools_create(ngx_http_sandbox_pools_t *p,
     ngx_http_sandbox_arg_int(a, NGX_HTTP_SANDBOX_POOLS_MAX);
     ngx_http_sandbox_arg_int(a, (int64_t) mcf->lease);
     ngx_http_sandbox_pools_args(a, spec);
-    ngx_http_sandbox_pools_arg(a, "tenant", p->tenant);
+    ngx_http_sandbox_arg_field(a, "tenant", p->tenant);
     ngx_http_sandbox_arg(a, "node");
     ngx_http_sandbox_arg_len(a, mcf->node.data, mcf->node.len);
-    ngx_http_sandbox_pools_arg(a, "template", spec->template_ref);
-    ngx_http_sandbox_pools_arg(a, "version", spec->template->version);
+    ngx_http_sandbox_arg_field(a, "template", spec->template_ref);
+    ngx_http_sandbox_arg_field(a, "version", spec->template->version);
     ngx_http_sandbox_pools_arg_int(a, "vcpus", spec->vcpus);
     ngx_http_sandbox_pools_arg_int(a, "memory_mb", spec->memory_mb);
     ngx_http_sandbox_pools_arg_int(a, "disk_mb", spec->disk_mb);

@@ -52,11 +52,12 @@ utf8_begin(const uint8_t *s, size_t n, size_t *len)
 size_t
 sandbox_utf8_len(const uint8_t *s, size_t n)
 {
-    size_t len;
+    size_t have, len;
 
     len = 0; /* no sequence has it */
+    have = utf8_begin(s, n, &len);
 
-    return utf8_begin(s, n, &len) == len ? len : 0;
+    return have == len ? len : 0;
 }
 
 

@@ -41,8 +41,7 @@
 typedef struct {
     ngx_http_sandbox_op_t op;
 
-    char tenant[SANDBOX_TENANT_SIZE]; /* of the client; empty: due on the agenda
-                                       */
+    char tenant[SANDBOX_TENANT_SIZE]; /* of the client; empty: due */
 
     /* the claim, and the wait for one */
     int64_t claiming_ms;   /* monotonic: when the claim was sent */

@@ -19,7 +19,6 @@
 #include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_object.h"
 #include "ngx_http_sandbox_operation.h"
-#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_state.h"

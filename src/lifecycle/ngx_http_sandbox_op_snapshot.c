@@ -22,7 +22,6 @@
 #include "ngx_http_sandbox_codes.h"
 #include "ngx_http_sandbox_counts.h"
 #include "ngx_http_sandbox_keys.h"
-#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"

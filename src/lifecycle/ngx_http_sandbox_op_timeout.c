@@ -8,7 +8,7 @@
  * comes too early is put off to the record's deadline (claim.lua).  So a later
  * deadline needs no change of the agenda.  An earlier one must not be lost to a
  * worker that read the record before and puts the entry off: that worker reads
- * the record again afterwards.
+ * the record again afterwards (schedule_postpone).
  */
 
 #include "ngx_http_sandbox_args.h"

@@ -24,7 +24,6 @@
 #include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_leader.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_settle.h"
 #include "ngx_http_sandbox_state.h"

@@ -5,6 +5,8 @@
 #include "ngx_http_sandbox_module.h"
 #include "ngx_http_sandbox_reply.h"
 #include "ngx_http_sandbox_scripts.h"
+#include "ngx_http_sandbox_state.h"
+#include "sandbox_id.h"
 
 
 typedef struct {

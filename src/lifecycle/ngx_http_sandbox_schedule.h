@@ -19,7 +19,7 @@
 #define NGX_HTTP_SANDBOX_SCHEDULE_H
 
 #include "ngx_http_sandbox_keys.h"
-#include "ngx_http_sandbox_record.h"
+#include "ngx_http_sandbox_redis.h"
 
 /*
  * Puts id on the list with that key, an agenda or another one that due.lua

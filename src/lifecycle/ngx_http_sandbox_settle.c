@@ -22,7 +22,6 @@
 #include "ngx_http_sandbox_clock.h"
 #include "ngx_http_sandbox_keys.h"
 #include "ngx_http_sandbox_metrics.h"
-#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_schedule.h"
 #include "ngx_http_sandbox_scripts.h"
 #include "ngx_http_sandbox_transition.h"

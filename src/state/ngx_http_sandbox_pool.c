@@ -6,7 +6,6 @@
 #include "ngx_http_sandbox_pool.h"
 
 #include "ngx_http_sandbox_module.h"
-#include "ngx_http_sandbox_record.h"
 #include "ngx_http_sandbox_reply.h"
 
 

@@ -208,6 +208,12 @@ ngx_http_sandbox_visit_state(ngx_http_sandbox_visit_t *visit,
         return ngx_http_sandbox_traffic_unknown(r);
     }
 
+    if (visit->spent && visit->live.end == NGX_HTTP_SANDBOX_LIVE_FORBIDDEN) {
+        return ngx_http_sandbox_error(
+            r, &ngx_http_sandbox_sandbox_changing,
+            "The sandbox's traffic became private before it had answered.");
+    }
+
     return ngx_http_sandbox_error(
         r, &ngx_http_sandbox_sandbox_changing,
         visit->spent ? "The sandbox was paused before it had answered."
