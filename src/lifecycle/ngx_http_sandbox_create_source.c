@@ -117,7 +117,6 @@ ngx_http_sandbox_source_missing(ngx_http_sandbox_create_op_t *c)
 ngx_int_t
 ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
 {
-    ngx_uint_t i;
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
 
@@ -131,12 +130,8 @@ ngx_http_sandbox_source_ask(ngx_http_sandbox_create_op_t *c)
     }
 
     ngx_http_sandbox_args_init(&a);
-    ngx_http_sandbox_arg(&a, "HMGET");
-    ngx_http_sandbox_arg_key(&a, &key);
-
-    for (i = 0; i < SOURCE_FIELDS; i++) {
-        ngx_http_sandbox_arg(&a, ngx_http_sandbox_source_fields[i]);
-    }
+    ngx_http_sandbox_args_hmget(&a, &key, ngx_http_sandbox_source_fields,
+                                SOURCE_FIELDS);
 
     c->parent.reading = 1;
 

@@ -467,7 +467,6 @@ ngx_http_sandbox_reconcile_host(void *data, ngx_log_t *log)
 static ngx_int_t
 ngx_http_sandbox_reconcile_visit(sandbox_survey_entry_t *e)
 {
-    ngx_uint_t i;
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
     static const char *fields[] = { "state",         "node",    "lease_at",
@@ -476,12 +475,8 @@ ngx_http_sandbox_reconcile_visit(sandbox_survey_entry_t *e)
 
     ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_record(&key, e->id);
-    ngx_http_sandbox_arg(&a, "HMGET");
-    ngx_http_sandbox_arg_key(&a, &key);
-
-    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        ngx_http_sandbox_arg(&a, fields[i]);
-    }
+    ngx_http_sandbox_args_hmget(&a, &key, fields,
+                                sizeof(fields) / sizeof(fields[0]));
 
     return ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                           ngx_http_sandbox_reconcile_record, e,

@@ -125,7 +125,6 @@ ngx_http_sandbox_op_t *
 ngx_http_sandbox_op_tend(const char *id, ngx_http_sandbox_op_done_pt done,
                          void *data)
 {
-    ngx_uint_t i;
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t a;
     ngx_http_sandbox_tend_op_t *t;
@@ -141,12 +140,8 @@ ngx_http_sandbox_op_tend(const char *id, ngx_http_sandbox_op_done_pt done,
 
     ngx_http_sandbox_args_init(&a);
     ngx_http_sandbox_key_pool(&key, id);
-    ngx_http_sandbox_arg(&a, "HMGET");
-    ngx_http_sandbox_arg_key(&a, &key);
-
-    for (i = 0; i < TEND_FIELDS; i++) {
-        ngx_http_sandbox_arg(&a, ngx_http_sandbox_tend_fields[i]);
-    }
+    ngx_http_sandbox_args_hmget(&a, &key, ngx_http_sandbox_tend_fields,
+                                TEND_FIELDS);
 
     if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                        ngx_http_sandbox_tend_read, t, a.n,

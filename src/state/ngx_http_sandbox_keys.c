@@ -122,12 +122,19 @@ ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind)
 
 
 void
-ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key)
+ngx_http_sandbox_key_common(ngx_http_sandbox_key_t *key, const char *kind)
 {
     key->name.data = key->buf;
-    key->name.len = ngx_snprintf(key->buf, sizeof(key->buf), "%Vevents",
-                                 &ngx_http_sandbox_worker.conf->prefix)
+    key->name.len = ngx_snprintf(key->buf, sizeof(key->buf), "%V%s",
+                                 &ngx_http_sandbox_worker.conf->prefix, kind)
                     - key->buf;
+}
+
+
+void
+ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key)
+{
+    ngx_http_sandbox_key_common(key, "events");
 }
 
 
@@ -136,6 +143,22 @@ ngx_http_sandbox_arg_key(ngx_http_sandbox_args_t *args,
                          ngx_http_sandbox_key_t *key)
 {
     ngx_http_sandbox_arg_len(args, key->name.data, key->name.len);
+}
+
+
+void
+ngx_http_sandbox_args_hmget(ngx_http_sandbox_args_t *args,
+                            ngx_http_sandbox_key_t *key,
+                            const char *const *fields, size_t n)
+{
+    size_t i;
+
+    ngx_http_sandbox_arg(args, "HMGET");
+    ngx_http_sandbox_arg_key(args, key);
+
+    for (i = 0; i < n; i++) {
+        ngx_http_sandbox_arg(args, fields[i]);
+    }
 }
 
 

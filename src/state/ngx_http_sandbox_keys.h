@@ -54,6 +54,8 @@ void ngx_http_sandbox_key_idem(ngx_http_sandbox_key_t *key, const char *tenant,
 void ngx_http_sandbox_key_of_node(ngx_http_sandbox_key_t *key,
                                   const ngx_str_t *node, const char *kind);
 void ngx_http_sandbox_key_node(ngx_http_sandbox_key_t *key, const char *kind);
+/* "P<kind>", which all nodes share. */
+void ngx_http_sandbox_key_common(ngx_http_sandbox_key_t *key, const char *kind);
 void ngx_http_sandbox_key_events(ngx_http_sandbox_key_t *key);
 
 /* Appends text to a key; makes other kinds of keys from key_shard()'s. */
@@ -64,6 +66,10 @@ const char *ngx_http_sandbox_id_shard(const char *id);
 
 void ngx_http_sandbox_arg_key(ngx_http_sandbox_args_t *args,
                               ngx_http_sandbox_key_t *key);
+/* The command that reads n fields of a hash; args was empty. */
+void ngx_http_sandbox_args_hmget(ngx_http_sandbox_args_t *args,
+                                 ngx_http_sandbox_key_t *key,
+                                 const char *const *fields, size_t n);
 
 /* The keys of admit.lua and release.lua, made and appended to args. */
 typedef struct {

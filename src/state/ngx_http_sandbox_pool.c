@@ -82,10 +82,7 @@ ngx_http_sandbox_key_pools(ngx_http_sandbox_key_t *key, const char *tenant)
 void
 ngx_http_sandbox_key_leases(ngx_http_sandbox_key_t *key)
 {
-    key->name.data = key->buf;
-    key->name.len = ngx_snprintf(key->buf, sizeof(key->buf), "%Vleases",
-                                 &ngx_http_sandbox_worker.conf->prefix)
-                    - key->buf;
+    ngx_http_sandbox_key_common(key, "leases");
 }
 
 

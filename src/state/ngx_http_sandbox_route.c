@@ -155,7 +155,6 @@ ngx_int_t
 ngx_http_sandbox_record_route(const char *id, ngx_http_sandbox_route_pt handler,
                               void *data)
 {
-    ngx_uint_t i;
     ngx_http_sandbox_key_t key;
     ngx_http_sandbox_args_t args;
     ngx_http_sandbox_route_get_t *get;
@@ -171,12 +170,8 @@ ngx_http_sandbox_record_route(const char *id, ngx_http_sandbox_route_pt handler,
 
     ngx_http_sandbox_args_init(&args);
     ngx_http_sandbox_key_record(&key, id);
-    ngx_http_sandbox_arg(&args, "HMGET");
-    ngx_http_sandbox_arg_key(&args, &key);
-
-    for (i = 0; i < ROUTE_FIELDS; i++) {
-        ngx_http_sandbox_arg(&args, ngx_http_sandbox_route_names[i]);
-    }
+    ngx_http_sandbox_args_hmget(&args, &key, ngx_http_sandbox_route_names,
+                                ROUTE_FIELDS);
 
     if (ngx_http_sandbox_redis_command(ngx_http_sandbox_worker.redis,
                                        ngx_http_sandbox_route_reply, get,
