@@ -358,7 +358,9 @@ END
 
     $t->is_error($t->end($http), 503, 'hypervisor_unavailable',
                  'a snapshot of a sandbox that floods it');
-    cmp_ok($most, '<', $before + 16, 'memory does not grow');
+    # the sanitizers keep what was freed: 256 MiB of it
+    cmp_ok($most, '<', $before + 16, 'memory does not grow')
+        unless SandboxTest::sanitized();
     ok(wait_for(30, sub { $t->exec($s, 'echo back')->{stdout} eq "back\n" }),
        'when that is over, the sandbox goes on');
     is($t->exec($s, 'cat /root/port.log')->{stdout}, '', 'as it did');

@@ -13,13 +13,12 @@ use StackConf qw(nginx_conf read_file write_file);
 $> == 0 or plan(skip_all => 'needs root, for namespaces');
 
 my $top = $SandboxTest::top;
-my $sanitize = ($ENV{SANDBOX_TEST_UP} // '') =~ /--sanitize/;
 my $module = "$top/build/module/ngx_http_sandbox_module.so";
 my $dir = tempdir('sandbox-test-XXXXXX', CLEANUP => 1,
                   DIR => $ENV{SANDBOX_TEST_TMP} // '/var/tmp');
 
 -e $module or BAIL_OUT("there is no $module; run scripts/build");
-plan(skip_all => 'the same without sanitizers') if $sanitize;
+plan(skip_all => 'the same without sanitizers') if SandboxTest::sanitized();
 
 # --- a template that nginx accepts -------------------------------------------
 

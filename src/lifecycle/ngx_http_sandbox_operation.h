@@ -35,7 +35,7 @@ typedef void (*ngx_http_sandbox_op_done_pt)(void *data,
 typedef struct {
     int64_t queue_ms;      /* waiting for a thread */
     int64_t take_ms;       /* of a fork: taking its source's checkpoint */
-    int64_t checkpoint_ms; /* making the checkpoint of its shape */
+    int64_t checkpoint_ms; /* as sandbox_boot_t has it */
     sandbox_hv_times_t hypervisor;
     int64_t guest_ms; /* from the open channel to the confirmed guest */
     int64_t commit_ms;

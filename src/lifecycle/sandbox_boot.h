@@ -56,8 +56,10 @@ typedef struct {
     char reason[256]; /* why the checkpoint failed; empty if it did not, or if
                          it is avoided after an earlier failure */
     int64_t queue_ms; /* waiting for a thread */
-    int64_t checkpoint_ms; /* making the checkpoint, or waiting for it */
-    int64_t guest_ms;      /* from the running domain to the confirmed guest */
+    /* finding, making or waiting for the checkpoint, and its memory; starts
+       from it that failed */
+    int64_t checkpoint_ms;
+    int64_t guest_ms; /* from the running domain to the confirmed guest */
 } sandbox_boot_t;
 
 /*

@@ -73,6 +73,12 @@ sub wait_for {
 }
 
 
+# 1 if the module under test has the sanitizers, whose own memory counts as its.
+sub sanitized {
+    return ($ENV{SANDBOX_TEST_UP} // '') =~ /--sanitize/ ? 1 : 0;
+}
+
+
 # --- a stack ---------------------------------------------------------------
 
 # own => 1: not the shared stack; up => [options of "stack up"].
