@@ -32,6 +32,7 @@ typedef struct {
     agent_env_t envs;
     char cwd[SANDBOX_PATH_MAX];
     int grow_disk;
+    int lived; /* set by the caller: a configuration has succeeded before */
 } agent_config_t;
 
 /*

@@ -151,6 +151,8 @@ static const agent_step_t main_steps[] = {
 /* 1 if the last configuration failed: commands are not thawed then. */
 static int main_failed;
 
+static int main_lived; /* 1 if a configuration has succeeded */
+
 
 static int
 main_configure(void *data, const sandbox_json_t *doc,
@@ -165,6 +167,7 @@ main_configure(void *data, const sandbox_json_t *doc,
         return -1;
     }
 
+    config.lived = main_lived;
     main_failed = 1;
     rc = agent_freeze_hold(error, AGENT_ERROR_SIZE);
 
@@ -179,6 +182,7 @@ main_configure(void *data, const sandbox_json_t *doc,
 
     if (rc == 0) {
         main_failed = 0;
+        main_lived = 1;
     } else {
         agent_ws_stop();
         agent_http_stop();

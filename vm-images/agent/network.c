@@ -308,10 +308,6 @@ network_set(int fd, char *name, const agent_config_t *c)
         return "The default route could not be set";
     }
 
-    if (network_resolver(c) == -1) {
-        return AGENT_RESOLVER " could not be written";
-    }
-
     return NULL;
 }
 
@@ -383,5 +379,11 @@ agent_step_network(const agent_config_t *c, char *error, size_t size)
 
     close(fd);
 
-    return failed == NULL ? 0 : -1;
+    if (failed != NULL) {
+        return -1;
+    }
+
+    return network_resolver(c) == 0
+               ? 0
+               : agent_step_unmade(c, AGENT_RESOLVER, error, size);
 }

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "console.h"
 #include "sandbox_text.h"
 #include "sandbox_time.h"
 #include "small_file.h"
@@ -172,6 +173,21 @@ agent_step_clock(const agent_config_t *c, char *error, size_t size)
 }
 
 
+int
+agent_step_unmade(const agent_config_t *c, const char *path, char *error,
+                  size_t size)
+{
+    snprintf(error, size, "%s could not be made: %s.", path, strerror(errno));
+
+    if (!c->lived) {
+        return -1;
+    }
+
+    agent_log("%s", error);
+    return 0;
+}
+
+
 /* The lines of text but for those this agent added earlier. */
 static void
 hosts_keep(sandbox_text_t *t, const char *text)
@@ -199,7 +215,14 @@ hosts_write(const agent_config_t *c)
     int rc;
     char *old;
     char address[INET_ADDRSTRLEN];
+    struct stat st;
     sandbox_text_t t = SANDBOX_TEXT_INIT;
+
+    if (lstat(HOSTS, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > HOSTS_MAX)
+    {
+        errno = EFBIG;
+        return -1;
+    }
 
     inet_ntop(AF_INET, &c->address, address, sizeof(address));
 
@@ -240,19 +263,13 @@ agent_step_hostname(const agent_config_t *c, char *error, size_t size)
 
     snprintf(line, sizeof(line), "%s\n", c->hostname);
 
-    if (agent_small_file_replace(HOSTNAME, line, strlen(line)) == -1) {
-        snprintf(error, size, "/etc/hostname could not be written: %s.",
-                 strerror(errno));
+    if (agent_small_file_replace(HOSTNAME, line, strlen(line)) == -1
+        && agent_step_unmade(c, HOSTNAME, error, size) == -1)
+    {
         return -1;
     }
 
-    if (hosts_write(c) == -1) {
-        snprintf(error, size, "/etc/hosts could not be written: %s.",
-                 strerror(errno));
-        return -1;
-    }
-
-    return 0;
+    return hosts_write(c) == 0 ? 0 : agent_step_unmade(c, HOSTS, error, size);
 }
 
 
@@ -423,16 +440,13 @@ agent_step_cwd(const agent_config_t *c, char *error, size_t size)
 {
     struct stat st;
 
-    if (agent_small_file_mkdirs(c->cwd) == -1 || stat(c->cwd, &st) == -1) {
-        snprintf(error, size, "The working directory could not be made: %s.",
-                 strerror(errno));
-        return -1;
+    if (agent_small_file_mkdirs(c->cwd) == 0 && stat(c->cwd, &st) == 0) {
+        if (S_ISDIR(st.st_mode)) {
+            return 0;
+        }
+
+        errno = ENOTDIR;
     }
 
-    if (!S_ISDIR(st.st_mode)) {
-        snprintf(error, size, "The working directory is no directory.");
-        return -1;
-    }
-
-    return 0;
+    return agent_step_unmade(c, c->cwd, error, size);
 }

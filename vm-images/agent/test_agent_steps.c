@@ -89,6 +89,7 @@ static void
 room_hostname(void)
 {
     char name[80], error[256];
+    struct stat st;
     agent_config_t c;
 
     memset(&c, 0, sizeof(c));
@@ -117,12 +118,31 @@ room_hostname(void)
     expect_file("/etc/hosts", "1.2.3.4 mine\n5.6.7.8 last\n"
                               "10.88.0.6       sb-second # sandbox-agent\n");
 
+    /* One that is too large for us stays whole. */
+    expect(truncate("/etc/hosts", 65537) == 0);
+    expect(agent_step_hostname(&c, error, sizeof(error)) == -1);
+    expect(strcmp(error, "/etc/hosts could not be made: File too large.") == 0);
+    expect(stat("/etc/hosts", &st) == 0 && st.st_size == 65537);
+
     /* No directory can be made below a file: a sentence, not a crash. */
     expect(unlink("/etc/hosts") == 0 && unlink("/etc/hostname") == 0);
     expect(rmdir("/etc") == 0);
     expect(agent_small_file_replace("/etc", "x", 1) == 0);
     expect(agent_step_hostname(&c, error, sizeof(error)) == -1);
-    expect(strstr(error, "/etc/hostname could not be written: ") == error);
+    expect(strstr(error, "/etc/hostname could not be made: ") == error);
+
+    /* What the guest itself has made of its files does not end it. */
+    c.lived = 1;
+    strcpy(c.hostname, "sb-third");
+    strcpy(c.cwd, "/etc/below");
+    expect(agent_step_hostname(&c, error, sizeof(error)) == 0);
+    expect(gethostname(name, sizeof(name)) == 0);
+    expect(strcmp(name, "sb-third") == 0);
+    expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
+    c.lived = 0;
+    expect(agent_step_cwd(&c, error, sizeof(error)) == -1);
+    expect(strcmp(error, "/etc/below could not be made: Not a directory.")
+           == 0);
 }
 
 
