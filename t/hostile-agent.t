@@ -72,6 +72,10 @@ def interim(c):
     while True:
         c.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
 
+def half(c):
+    c.sendall(b"HTTP/1.1 102 Processing\r\n")
+    time.sleep(20)
+
 def switch(c):
     c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
     time.sleep(5)
@@ -155,8 +159,8 @@ def fresh(c):
     return status(c, b"304 Not Modified", b"", b"")
 
 NAMES = {n: globals()[n] for n in
-         ("good", "garbage", "nothing", "headers", "line", "interim", "switch",
-          "slow", "short", "long", "twice", "chunks", "huge", "steer", "lure",
+         ("good", "garbage", "nothing", "headers", "line", "interim", "half",
+          "switch", "slow", "short", "long", "twice", "chunks", "huge", "steer", "lure",
           "created", "moved", "choices", "denied", "page", "bare", "nearly",
           "refused", "fresh")}
 
@@ -224,6 +228,10 @@ for my $protocol ('h2c', 'websocket') {
         Connection => 'Upgrade', Upgrade => $protocol]), 502,
                  'sandbox_unreachable', "a switch that was offered: $protocol");
 }
+
+$t->is_error(agent('half', timeout => 18, json => { command => 'half',
+                                                    timeout_secs => 1 }),
+             504, 'timeout', 'half an interim answer is none');
 
 my $r = agent('slow');
 is($r->{body}, '0123456789', 'byte by byte');

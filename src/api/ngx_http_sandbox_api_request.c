@@ -43,6 +43,8 @@ ngx_http_sandbox_api_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         }
 
         if (ctx->received > NGX_HTTP_SANDBOX_BODY_MAX) {
+            /* as nginx' own limit: else a reset may overtake the answer */
+            r->lingering_close = 1;
             return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
         }
     }

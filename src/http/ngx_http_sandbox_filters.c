@@ -244,7 +244,8 @@ ngx_http_sandbox_no_answer(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 
     u = r->upstream;
 
-    if (u == NULL || r->err_status) {
+    /* one that was taken back from an agent has an answer of ours */
+    if (u == NULL || r->err_status || (!ctx->traffic && !ctx->passed)) {
         return 0;
     }
 
