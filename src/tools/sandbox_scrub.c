@@ -145,7 +145,10 @@ scrub_list(const scrub_t *options, sandbox_storage_file_t **list, size_t *n,
 }
 
 
-/* Removes states of checkpoints first: other files may be parts of them. */
+/*
+ * Removes states of checkpoints first, and nothing else if one of them stays:
+ * other files may be parts of it.
+ */
 static int
 scrub_remove(const sandbox_storage_file_t *list, size_t n)
 {
@@ -155,7 +158,7 @@ scrub_remove(const sandbox_storage_file_t *list, size_t n)
 
     rc = 0;
 
-    for (states = 1; states >= 0; states--) {
+    for (states = 1; states >= 0 && rc == 0; states--) {
         for (i = 0; i < n; i++) {
             if (list[i].need == SANDBOX_STORAGE_SPARE
                 && (list[i].kind == SANDBOX_STORAGE_STATE) == states
