@@ -176,6 +176,21 @@ is((run_command($stack, 'restart', '--dir', $dir, 'memory'))[0], 0,
    'and restarted');
 like((run_command($stack, 'logs', '--dir', $dir, 'memory'))[1],
      qr/listens\n.*listens\n.*ends\n.*listens\n/s, 'its log');
+{
+    my $libvirtd = sub {
+        my ($pid) = (run_command($stack, 'status', '--dir', $dir))[1]
+            =~ /^libvirtd running, pid (\d+)/m;
+        return $pid;
+    };
+    my $first = $libvirtd->();
+    is((run_command($stack, 'kill', '--dir', $dir, 'libvirtd', 'ABRT'))[0], 0,
+       'libvirtd crashes');
+    ok(wait_for(10, sub { ($libvirtd->() // $first) != $first }),
+       'and is started again');
+    like(SandboxLeft::slurp("$dir/log/stack.log"),
+         qr/^libvirtd has crashed by signal 6: started again$/m,
+         'which is said');
+}
 is((run_command($stack, 'restart', '--dir', $dir, 'nginx'))[0], 0,
    'nginx is restarted');
 is($t->request('GET', '/healthz', to => $api)->{status}, 200,
