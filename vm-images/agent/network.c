@@ -385,5 +385,6 @@ agent_step_network(const agent_config_t *c, char *error, size_t size)
 
     return network_resolver(c) == 0
                ? 0
-               : agent_step_unmade(c, AGENT_RESOLVER, error, size);
+               : agent_step_unmade(c, AGENT_RESOLVER " could not be written",
+                                   error, size);
 }

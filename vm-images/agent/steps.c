@@ -174,10 +174,10 @@ agent_step_clock(const agent_config_t *c, char *error, size_t size)
 
 
 int
-agent_step_unmade(const agent_config_t *c, const char *path, char *error,
+agent_step_unmade(const agent_config_t *c, const char *what, char *error,
                   size_t size)
 {
-    snprintf(error, size, "%s could not be made: %s.", path, strerror(errno));
+    snprintf(error, size, "%s: %s.", what, strerror(errno));
 
     if (!c->lived) {
         return -1;
@@ -264,12 +264,16 @@ agent_step_hostname(const agent_config_t *c, char *error, size_t size)
     snprintf(line, sizeof(line), "%s\n", c->hostname);
 
     if (agent_small_file_replace(HOSTNAME, line, strlen(line)) == -1
-        && agent_step_unmade(c, HOSTNAME, error, size) == -1)
+        && agent_step_unmade(c, HOSTNAME " could not be written", error, size)
+               == -1)
     {
         return -1;
     }
 
-    return hosts_write(c) == 0 ? 0 : agent_step_unmade(c, HOSTS, error, size);
+    return hosts_write(c) == 0
+               ? 0
+               : agent_step_unmade(c, HOSTS " could not be written", error,
+                                   size);
 }
 
 
@@ -448,5 +452,6 @@ agent_step_cwd(const agent_config_t *c, char *error, size_t size)
         errno = ENOTDIR;
     }
 
-    return agent_step_unmade(c, c->cwd, error, size);
+    return agent_step_unmade(c, "The working directory could not be made",
+                             error, size);
 }

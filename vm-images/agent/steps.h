@@ -25,13 +25,13 @@ void agent_steps_warm(void);
 void agent_network_init(void);
 
 /*
- * The result of a step that could not make or change a file; errno says why. In
- * a machine that has lived this is the guest's own doing (an immutable file, a
- * mount, a full disk), which must not keep it from going on: 0, with a line on
- * the console.  Else -1, with a sentence in error.  Not for the machine id: who
- * is not unique does not start.
+ * The result of a step that could not make or change a file; what is a sentence
+ * without its end, and errno says why.  In a machine that has lived this is the
+ * guest's own doing (an immutable file, a mount, a full disk), which must not
+ * keep it from going on: 0, with a line on the console.  Else -1, with a
+ * sentence in error.  Not for the machine id: who is not unique does not start.
  */
-int agent_step_unmade(const agent_config_t *c, const char *path, char *error,
+int agent_step_unmade(const agent_config_t *c, const char *what, char *error,
                       size_t size);
 
 int agent_step_entropy(const agent_config_t *c, char *error, size_t size);

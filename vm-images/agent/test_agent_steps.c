@@ -121,7 +121,8 @@ room_hostname(void)
     /* One that is too large for us stays whole. */
     expect(truncate("/etc/hosts", 65537) == 0);
     expect(agent_step_hostname(&c, error, sizeof(error)) == -1);
-    expect(strcmp(error, "/etc/hosts could not be made: File too large.") == 0);
+    expect(strcmp(error, "/etc/hosts could not be written: File too large.")
+           == 0);
     expect(stat("/etc/hosts", &st) == 0 && st.st_size == 65537);
 
     /* No directory can be made below a file: a sentence, not a crash. */
@@ -129,7 +130,7 @@ room_hostname(void)
     expect(rmdir("/etc") == 0);
     expect(agent_small_file_replace("/etc", "x", 1) == 0);
     expect(agent_step_hostname(&c, error, sizeof(error)) == -1);
-    expect(strstr(error, "/etc/hostname could not be made: ") == error);
+    expect(strstr(error, "/etc/hostname could not be written: ") == error);
 
     /* What the guest itself has made of its files does not end it. */
     c.lived = 1;
@@ -141,7 +142,8 @@ room_hostname(void)
     expect(agent_step_cwd(&c, error, sizeof(error)) == 0);
     c.lived = 0;
     expect(agent_step_cwd(&c, error, sizeof(error)) == -1);
-    expect(strcmp(error, "/etc/below could not be made: Not a directory.")
+    expect(strcmp(error,
+                  "The working directory could not be made: Not a directory.")
            == 0);
 }
 
